@@ -1,0 +1,5 @@
+"""Routes of algorithms."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["algorithms"])

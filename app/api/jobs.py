@@ -1,0 +1,5 @@
+"""Routes of jobs."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["jobs"])

@@ -1,0 +1,5 @@
+"""Routes of predict."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["predict"])

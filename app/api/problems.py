@@ -1,0 +1,80 @@
+"""Every error as an RFC 9457 problem document, mapped in this one place."""
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
+from starlette.exceptions import HTTPException
+
+from app.errors import FieldError, InvalidRequest, ServiceError, ServiceUnavailable
+from app.schemas.problem import Problem, ProblemPlace
+
+log = structlog.get_logger()
+
+
+def install(app: FastAPI) -> None:
+    """Replace every default error answer of `app`."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(DBAPIError, _database_error)
+    app.add_exception_handler(TimeoutError, _database_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+
+
+def problem(request: Request, error: ServiceError) -> JSONResponse:
+    """The answer for one error."""
+    title = (type(error).__doc__ or "").strip()
+    return _answer(request, error.status, error.code(), title, error.message, error.errors)
+
+
+def _answer(
+    request: Request,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: list[FieldError],
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    body = Problem(
+        type=f"urn:isthmus:problem:{code}",
+        title=title,
+        status=status,
+        code=code,
+        detail=detail,
+        errors=[ProblemPlace(pointer=place.pointer, detail=place.detail) for place in errors],
+        request_id=getattr(request.state, "request_id", None),
+    )
+    extra = {"Retry-After": "5"} if status == 503 else {}
+    return JSONResponse(body.model_dump(), status, headers=extra | (headers or {}), media_type="application/problem+json")
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)
+    return problem(request, error)
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    places = [FieldError("/" + "/".join(str(part) for part in e["loc"]), e["msg"]) for e in error.errors()]
+    return problem(request, InvalidRequest(errors=places))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return _answer(request, error.status_code, code, str(error.detail), str(error.detail), [], dict(error.headers or {}))
+
+
+async def _database_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("database.error", error=str(error))
+    if isinstance(error, TimeoutError | OperationalError) or getattr(error, "connection_invalidated", False):
+        return problem(request, ServiceUnavailable("The database is not reachable."))
+    return problem(request, ServiceError())
+
+
+async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("request.failed", exc_info=error)
+    return problem(request, ServiceError())

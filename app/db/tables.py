@@ -1,0 +1,197 @@
+"""The tables. Statuses are strings with the enum mapped here; constraint names follow one convention."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Enum, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from app.db.session import UtcDateTime, db_now
+from app.job_state import JobStatus
+
+JsonType = JSON().with_variant(JSONB(), "postgresql")
+BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER keys
+StatusType = Enum(
+    JobStatus, native_enum=False, create_constraint=True, length=16, name="status", values_callable=lambda e: [s.value for s in e]
+)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JsonType, list[Any]: JsonType, dict[str, int]: JsonType}
+
+
+class DatasetRow(Base):
+    """An immutable upload. `fingerprint` digests bytes, format, modality and options: the key of deduplication."""
+
+    __tablename__ = "dataset"
+    __table_args__ = (Index("ix_dataset_page", "created_at", "id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    name: Mapped[str] = mapped_column(String(200))
+    modality: Mapped[str] = mapped_column(String(32))
+    filename: Mapped[str] = mapped_column(String(255))
+    format: Mapped[str] = mapped_column(String(16))
+    options: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    storage_key: Mapped[str] = mapped_column(String(255))
+    rows: Mapped[int] = mapped_column(BigInteger)
+    labelled: Mapped[bool]
+    classes: Mapped[dict[str, int] | None]
+    profile: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class JobRow(Base):
+    """One run of one algorithm. Lease columns and `finished_at` are tied to the status by constraints."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        CheckConstraint("(status IN ('running', 'cancelling')) = (lease_owner IS NOT NULL)", name="lease_owner"),
+        CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease"),
+        CheckConstraint("(status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="finished"),
+        CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
+        Index("ix_job_page", "created_at", "id"),
+        Index("ix_job_status", "status", "run_after"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    model_name: Mapped[str] = mapped_column(String(100), index=True)
+    source_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    target_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    evaluation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    base: Mapped[dict[str, Any]]
+    base_version_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("version.id", use_alter=True, name="fk_job_base_version_id_version")
+    )
+    params: Mapped[dict[str, Any]]
+
+    status: Mapped[JobStatus] = mapped_column(StatusType, default=JobStatus.QUEUED)
+    attempt: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int] = mapped_column(default=3)
+    lease_owner: Mapped[str | None] = mapped_column(String(200))
+    lease_expires_at: Mapped[datetime | None]
+    run_after: Mapped[datetime] = mapped_column(default=db_now())
+    sent_at: Mapped[datetime] = mapped_column(default=db_now(), doc="When the broker was last told of this job.")
+    checkpoint: Mapped[str | None] = mapped_column(String(255), doc="Storage key of the newest checkpoint.")
+
+    progress: Mapped[float] = mapped_column(default=0.0)
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict, doc="The newest value of each metric.")
+    warnings: Mapped[list[Any]] = mapped_column(default=list, doc="[{code, message}]")
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None]
+
+    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    request_digest: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+    updated_at: Mapped[datetime] = mapped_column(default=db_now(), onupdate=db_now())
+    started_at: Mapped[datetime | None] = mapped_column(doc="Start of the present attempt.")
+    finished_at: Mapped[datetime | None]
+
+    version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
+
+
+class EventRow(Base):
+    """What happened to a job, in order; the id is the SSE id."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class MetricRow(Base):
+    """One point of one series. A point of a later attempt replaces the same step of an earlier one."""
+
+    __tablename__ = "metric"
+    __table_args__ = (UniqueConstraint("job_id", "name", "step", name="uq_metric_point"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    step: Mapped[int]
+    epoch: Mapped[float]
+    name: Mapped[str] = mapped_column(String(64))
+    value: Mapped[float]
+
+
+class ModelRow(Base):
+    """A name with numbered versions."""
+
+    __tablename__ = "model"
+    __table_args__ = (Index("ix_model_page", "created_at", "id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    versions: Mapped[list["VersionRow"]] = relationship(back_populates="model", order_by="VersionRow.number.desc()")
+    aliases: Mapped[list["AliasRow"]] = relationship(back_populates="model", order_by="AliasRow.name")
+
+
+class VersionRow(Base):
+    """The result of one job. It exists if and only if the job succeeded."""
+
+    __tablename__ = "version"
+    __table_args__ = (UniqueConstraint("model_id", "number", name="uq_version_number"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    model_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("model.id"))
+    number: Mapped[int]
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id"), unique=True)
+    attempt: Mapped[int]
+    base_version_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("version.id"))
+    modality: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[str] = mapped_column(
+        String(64), doc="SHA-256 of manifest.json, which holds the digests of the other artifacts."
+    )
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    metrics: Mapped[dict[str, Any]]
+    manifest: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    model: Mapped[ModelRow] = relationship(back_populates="versions")
+    job: Mapped[JobRow] = relationship(back_populates="version", foreign_keys=[job_id])
+    artifacts: Mapped[list["ArtifactRow"]] = relationship(order_by="ArtifactRow.name")
+
+
+class ArtifactRow(Base):
+    """One stored file of a version."""
+
+    __tablename__ = "artifact"
+
+    version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("version.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    storage_key: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class AliasRow(Base):
+    """A movable name for a version."""
+
+    __tablename__ = "alias"
+
+    model_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("version.id"))
+    updated_at: Mapped[datetime] = mapped_column(default=db_now(), onupdate=db_now())
+
+    model: Mapped[ModelRow] = relationship(back_populates="aliases")
+    version: Mapped[VersionRow] = relationship()

@@ -1,0 +1,38 @@
+"""The states of a job and the ways between them.
+
+    queued     -> running (claim), cancelled (cancel)
+    running    -> succeeded, failed, cancelling (cancel), queued (drain, or lease expired with attempts left)
+    cancelling -> cancelled, succeeded (it had ended before it heard), failed
+
+Every change of status is one conditional UPDATE in `app.services.jobs`, guarded by `sources_of`.
+"""
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED}),
+    JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLING, JobStatus.QUEUED}),
+    JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED}),
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+LEASED = frozenset({JobStatus.RUNNING, JobStatus.CANCELLING})
+ENDED = frozenset(status for status, targets in TRANSITIONS.items() if not targets)
+ACTIVE = frozenset(JobStatus) - ENDED
+
+
+def sources_of(target: JobStatus) -> frozenset[JobStatus]:
+    """The states from which a job may go to `target`."""
+    return frozenset(status for status, targets in TRANSITIONS.items() if target in targets)

@@ -1,0 +1,122 @@
+"""What a modality is: it checks uploads, streams examples, fits preprocessing and encodes inputs.
+
+One code for both sides: the trainer's batches and the app's predictions come out of the same `Encoder`.
+Raw inputs have one Python type per modality (`image`: uint8 arrays of (H, W, C), `tabular`: polars DataFrame,
+`text`: list of strings); encoded inputs are a dict of NumPy arrays whose first axis is the example. The keys of the dict
+are the names of the network's inputs and of the ONNX graph's inputs.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from app.errors import InvalidInputs
+from app.networks.base import NetworkParams
+
+Encoded = dict[str, NDArray[Any]]
+Encoder = Callable[[Any], Encoded]
+
+
+class DatasetOptions(BaseModel):
+    """How to read an upload."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocessing(BaseModel):
+    """What was fitted; part of the manifest. Files that it needs beside it (a tokenizer) are named in `files`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modality: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One encoded input: NumPy dtype name and shape without the leading batch axis."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the check of an upload found out."""
+
+    format: str
+    rows: int
+    classes: dict[str, int] | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some consecutive examples. `labels` is None for an unlabelled dataset."""
+
+    inputs: Any
+    labels: Sequence[str] | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFile:
+    """A stored dataset as the modalities see it."""
+
+    path: Path
+    format: str
+    options: DatasetOptions
+    labelled: bool = True
+
+
+class Modality(ABC):
+    """One kind of data. Subclasses are stateless; the module's name is the modality's name."""
+
+    name: ClassVar[str]
+    suffixes: ClassVar[Mapping[str, str]]
+    """File name endings and the format each one means, e.g. {".tar.gz": "tar"}."""
+    options: ClassVar[type[DatasetOptions]]
+    preprocessing: ClassVar[type[Preprocessing]]
+
+    @abstractmethod
+    def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
+        """Read the whole upload once, in bounded memory. Raises InvalidDataset with a FieldError for each bad place."""
+
+    @abstractmethod
+    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
+        """The first examples as JSON: rows, texts, or thumbnails as data URLs, each with its label."""
+
+    @abstractmethod
+    def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
+        """All examples in a fixed order, `size` at a time."""
+
+    @abstractmethod
+    def differences(self, source: Profile, other: Profile) -> list[str]:
+        """Why the two datasets do not fit together, in sentences; empty when they do."""
+
+    @abstractmethod
+    def fit(
+        self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
+    ) -> Preprocessing:
+        """Fit on one pass over each; `pretrained` is a local checkpoint directory. Needed files are written to `folder`."""
+
+    @abstractmethod
+    def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
+        """The function from raw inputs to arrays; `folder` holds the files that `preprocessing` names."""
+
+    @abstractmethod
+    def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
+        """Names, types and shapes of the encoded inputs."""
+
+    @abstractmethod
+    def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> Any:
+        """JSON inputs of a prediction to raw inputs. Raises InvalidInputs with pointers `/inputs/3/age`."""
+
+    def parse_files(self, files: Sequence[bytes], preprocessing: Preprocessing) -> Any:
+        """Uploaded files of a prediction to raw inputs. Only pictures come as files."""
+        raise InvalidInputs(f"{self.name} inputs cannot be sent as files; send JSON.")

@@ -1,0 +1,16 @@
+"""What a caller may say to every network."""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class NetworkParams(BaseModel):
+    """A kind of network. Fields and class variables are what the modalities read to fit their preprocessing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modalities: ClassVar[tuple[str, ...]]
+    default_for: ClassVar[tuple[str, ...]] = ()
+
+    network: Any

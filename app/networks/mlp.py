@@ -1,0 +1,19 @@
+"""Multilayer perceptron for tables and for bags of n-grams."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from app.networks.base import NetworkParams
+
+
+class MlpParams(NetworkParams):
+    """Fully connected layers; categories and n-grams are embedded."""
+
+    modalities: ClassVar[tuple[str, ...]] = ("tabular", "text")
+    default_for: ClassVar[tuple[str, ...]] = ("tabular", "text")
+
+    network: Literal["mlp"] = "mlp"
+    width: int = Field(100, ge=1, le=8192, description="Units of each hidden layer.")
+    layers: int = Field(1, ge=1, le=16, description="Hidden layers.")
+    dropout: float = Field(0.1, ge=0, lt=1)

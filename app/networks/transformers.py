@@ -1,0 +1,19 @@
+"""Pretrained encoders that the `transformers` library loads."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from app.networks.base import NetworkParams
+
+
+class TransformersParams(NetworkParams):
+    """A text or picture encoder from a Hub id or a local directory, with its own tokenizer or picture preprocessing."""
+
+    modalities: ClassVar[tuple[str, ...]] = ("text", "image")
+
+    network: Literal["transformers"] = "transformers"
+    pretrained: str = Field(
+        min_length=1, max_length=500, description="Hub id or local directory, seen from the worker; safetensors only."
+    )
+    max_length: int = Field(128, ge=8, le=4096, description="Tokens a text is cut to.")

@@ -1,0 +1,62 @@
+"""The one place that reads the environment: `ISTHMUS_*` variables and a `.env` file. A bad value stops the start."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings. Names end in their unit; the defaults are the embedded service under `data_dir`."""
+
+    model_config = SettingsConfigDict(env_prefix="ISTHMUS_", env_file=".env", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("var/isthmus"), description="Everything the embedded service stores.")
+    database_url: str = Field("", description="SQLAlchemy URL. Empty: SQLite under `data_dir`.")
+    broker_url: str = Field("", description="Celery broker URL. Empty: the filesystem broker under `data_dir`.")
+    storage_url: str = Field(
+        "", description="fsspec URL (`file://`, `s3://`) of datasets and artifacts. Empty: under `data_dir`."
+    )
+
+    max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Largest dataset file.")
+    max_predict_bytes: int = Field(32 * 1024**2, gt=0, description="Largest body of a prediction request.")
+    max_predict_inputs: int = Field(1024, gt=0, description="Most inputs in one prediction request.")
+    predict_threads: int = Field(1, gt=0, description="ONNX Runtime threads of one prediction.")
+    predict_cache_models: int = Field(8, gt=0, description="Versions kept loaded for predictions.")
+
+    lease_seconds: float = Field(45, gt=0, description="A worker that is silent for this long has lost its job.")
+    heartbeat_seconds: float = Field(5, gt=0, description="Time between two heartbeats of a worker.")
+    sweep_seconds: float = Field(10, gt=0, description="Time between two sweeps for lost messages and expired leases.")
+    resend_seconds: float = Field(60, gt=0, description="A job queued for this long without a claim is sent again.")
+    cancel_grace_seconds: float = Field(30, gt=0, description="Time a trainer has to stop by itself before it is killed.")
+    checkpoint_seconds: float = Field(60, ge=0, description="Time between two checkpoints of a running job.")
+    job_timeout_seconds: float = Field(24 * 3600, gt=0, description="Longest run of one attempt.")
+    max_attempts: int = Field(3, gt=0, description="Attempts before a job is failed as `worker_lost`.")
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs train. auto: a GPU if there is one.")
+    train_threads: int = Field(0, ge=0, description="CPU threads of a trainer. 0: as many as torch chooses.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @cached_property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.absolute()}/isthmus.db"
+
+    @cached_property
+    def broker(self) -> str:
+        return self.broker_url or "filesystem://"
+
+    @cached_property
+    def storage(self) -> str:
+        return self.storage_url or f"file://{self.data_dir.absolute()}/storage"
+
+    @cached_property
+    def broker_dir(self) -> Path:
+        """Where the filesystem broker keeps its messages."""
+        return self.data_dir.absolute() / "broker"
+
+    @cached_property
+    def scratch_dir(self) -> Path:
+        """Uploads on their way in and run directories of trainers; safe to empty when nothing runs."""
+        return self.data_dir.absolute() / "scratch"

@@ -1,0 +1,106 @@
+"""Stored files behind a few verbs and a key. Writes are all or nothing and return the SHA-256.
+
+fsspec gives the file systems (`file://`, `s3://`); a key is a relative path that never leaves the root.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+CHUNK = 1024 * 1024
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is safely in the storage."""
+
+    key: str
+    digest: str
+    size_bytes: int
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Storage:
+    """All files of the service under one fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.filesystem, self.root = fsspec.core.url_to_fs(url)
+        self.is_local = isinstance(self.filesystem, LocalFileSystem)
+
+    def put(self, key: str, source: Path) -> Stored:
+        """Copy a file in: to a temporary name, then renamed, so that a key never names half a file."""
+        stored = Stored(key, digest_of(source), source.stat().st_size)
+        target = self._path(key)
+        if not self.is_local:  # object stores make an upload visible only when it is complete
+            self.filesystem.put_file(str(source), target)
+            return stored
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(f"{target}.{uuid.uuid4().hex}.partial")
+        try:
+            _copy_synced(source, partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return stored
+
+    def open(self, key: str) -> BinaryIO:
+        """Read a file. Raises FileNotFoundError."""
+        return cast(BinaryIO, self.filesystem.open(self._path(key), "rb"))
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        """A path on this machine with the file's bytes: the file itself, or a copy that goes when the block ends."""
+        if self.is_local:
+            yield Path(self._path(key))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / key.rpartition("/")[2]
+            self.filesystem.get_file(self._path(key), str(copy))
+            yield copy
+
+    def exists(self, key: str) -> bool:
+        return bool(self.filesystem.exists(self._path(key)))
+
+    def delete(self, key: str) -> None:
+        """Remove a file or everything below a prefix; no error when nothing is there."""
+        path = self._path(key)
+        if self.filesystem.exists(path):
+            self.filesystem.rm(path, recursive=True)
+
+    def check(self) -> None:
+        """Prove that the storage can be written and read; raises what the file system raises."""
+        with tempfile.TemporaryDirectory() as folder:
+            probe = Path(folder) / "probe"
+            probe.write_bytes(b"probe")
+            key = f"health/{uuid.uuid4().hex}"
+            self.put(key, probe)
+            self.delete(key)
+
+    def _path(self, key: str) -> str:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"not a storage key: {key!r}")
+        return f"{self.root}/{key}"
+
+
+def _copy_synced(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, target.open("wb") as writing:
+        shutil.copyfileobj(reading, writing, CHUNK)
+        writing.flush()
+        os.fsync(writing.fileno())

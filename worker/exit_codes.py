@@ -1,0 +1,12 @@
+"""How a trainer ends (JOBS: the supervisor maps these to error codes)."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    DONE = 0
+    BAD_PARAMETERS = 64
+    BAD_DATA = 65
+    ORPHANED = 70
+    GPU_OUT_OF_MEMORY = 71
+    STOPPED = 75
