@@ -140,7 +140,7 @@ def test_cleveland_to_hungarian_heart(service: Client, shared_data: Path) -> Non
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.7
     with (shared_data / "tabular/heart_hungarian_labelled.csv").open() as file:
-        rows = [{name: value for name, value in row.items()} for row in csv.DictReader(file)][:100]
+        rows = list(csv.DictReader(file))[:100]
     labels = [row.pop("label") for row in rows]
     inputs = [{name: float(value) if value else None for name, value in row.items()} for row in rows]
     by_name = service.predict("heart", inputs)
