@@ -32,7 +32,10 @@ class Base(DeclarativeBase):
 
 
 class DatasetRow(Base):
-    """An immutable upload. `fingerprint` digests bytes, format, modality and options: the key of deduplication."""
+    """An immutable upload. `fingerprint` digests bytes, format, modality and options: the key of deduplication.
+
+    A deleted dataset keeps its row, for the lineage of the versions made from it; its file and fingerprint are gone.
+    """
 
     __tablename__ = "dataset"
     __table_args__ = (Index("ix_dataset_page", "created_at", "id"),)
@@ -44,7 +47,7 @@ class DatasetRow(Base):
     format: Mapped[str] = mapped_column(String(16))
     options: Mapped[dict[str, Any]]
     digest: Mapped[str] = mapped_column(String(64))
-    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    fingerprint: Mapped[str | None] = mapped_column(String(64), unique=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     storage_key: Mapped[str] = mapped_column(String(255))
     rows: Mapped[int] = mapped_column(BigInteger)
@@ -52,6 +55,7 @@ class DatasetRow(Base):
     classes: Mapped[dict[str, int] | None]
     profile: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
+    deleted_at: Mapped[datetime | None]
 
 
 class JobRow(Base):
@@ -84,10 +88,13 @@ class JobRow(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(200))
     lease_expires_at: Mapped[datetime | None]
     run_after: Mapped[datetime] = mapped_column(default=db_now())
-    sent_at: Mapped[datetime] = mapped_column(default=db_now(), doc="When the broker was last told of this job.")
+    sent_at: Mapped[datetime | None] = mapped_column(
+        default=db_now(), doc="When the broker was last told of this job; null: not since it was queued again."
+    )
     checkpoint: Mapped[str | None] = mapped_column(String(255), doc="Storage key of the newest checkpoint.")
 
     progress: Mapped[float] = mapped_column(default=0.0)
+    first_progress: Mapped[float | None] = mapped_column(doc="What the present attempt began at: not 0 when it resumed.")
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict, doc="The newest value of each metric.")
     warnings: Mapped[list[Any]] = mapped_column(default=list, doc="[{code, message}]")
     error_code: Mapped[str | None] = mapped_column(String(64))

@@ -39,7 +39,7 @@ class Preprocessing(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One encoded input: NumPy dtype name and shape without the leading batch axis."""
+    """One encoded input: NumPy dtype name and shape without the leading batch axis; -1 where it varies from batch to batch."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -66,12 +66,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFile:
-    """A stored dataset as the modalities see it."""
+    """A stored dataset as the modalities see it. `details` is what its check found out (`Profile.details`)."""
 
     path: Path
     format: str
     options: DatasetOptions
     labelled: bool = True
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Modality(ABC):
@@ -83,6 +84,10 @@ class Modality(ABC):
     options: ClassVar[type[DatasetOptions]]
     preprocessing: ClassVar[type[Preprocessing]]
 
+    def claims(self, path: Path, format: str, options: DatasetOptions) -> bool:
+        """Whether an upload that names no modality can be of this one, from a look at its beginning."""
+        return True
+
     @abstractmethod
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
         """Read the whole upload once, in bounded memory. Raises InvalidDataset with a FieldError for each bad place."""
@@ -93,7 +98,7 @@ class Modality(ABC):
 
     @abstractmethod
     def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
-        """All examples in a fixed order, `size` at a time."""
+        """All examples in a fixed order, at most `size` at a time (fewer where examples are large)."""
 
     @abstractmethod
     def differences(self, source: Profile, other: Profile) -> list[str]:
