@@ -1,24 +1,45 @@
 """create_app(): wiring only."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
 from fastapi import FastAPI
 
-from app.api import algorithms, datasets, events, health, jobs, models, predict, problems
+from app.api import algorithms, datasets, events, health, jobs, models, openapi, predict, problems
+from app.api.middleware import RequestContext
 from app.db.session import make_engine, make_sessions
+from app.health import Parts
+from app.metrics import BUILD
 from app.queue import CeleryQueue, JobQueue, make_celery
 from app.settings import Settings
 from app.storage import Storage
+
+VERSION = version("isthmus")
+SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that works on your unlabelled target data out."
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.parts.close()
+    app.state.engine.dispose()
 
 
 def create_app(settings: Settings | None = None, queue: JobQueue | None = None) -> FastAPI:
     """The HTTP server. `queue` is the Celery broker of the settings unless a test brings its own."""
     settings = settings or Settings()
-    app = FastAPI(title="Isthmus", version="0.1.0")
+    app = FastAPI(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan)
     app.state.settings = settings
     app.state.engine = make_engine(settings.database)
     app.state.sessions = make_sessions(app.state.engine)
     app.state.storage = Storage(settings.storage)
     app.state.queue = queue or CeleryQueue(make_celery(settings))
+    app.state.parts = Parts.of(app.state.engine, app.state.queue, app.state.storage)
+    BUILD.info({"version": VERSION})
+    app.add_middleware(RequestContext)
     problems.install(app)
+    openapi.install(app)
     for routes in (datasets, algorithms, jobs, events, models, predict, health):
         app.include_router(routes.router)
     return app

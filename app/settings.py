@@ -37,7 +37,8 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs train. auto: a GPU if there is one.")
     train_threads: int = Field(0, ge=0, description="CPU threads of a trainer. 0: as many as torch chooses.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    process_name: str = Field("", description="`process` in the log lines. Empty: the command's name.")
 
     @cached_property
     def database(self) -> str:

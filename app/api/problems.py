@@ -1,5 +1,7 @@
 """Every error as an RFC 9457 problem document, mapped in this one place."""
 
+from collections.abc import Mapping
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,10 +25,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def problem(request: Request, error: ServiceError) -> JSONResponse:
-    """The answer for one error."""
+def problem(request: Request, error: ServiceError, more: Mapping[str, object] | None = None) -> JSONResponse:
+    """The answer for one error. `more` are extension members of the document."""
     title = (type(error).__doc__ or "").strip()
-    return _answer(request, error.status, error.code(), title, error.message, error.errors)
+    return _answer(request, error.status, error.code(), title, error.message, error.errors, more=more)
 
 
 def _answer(
@@ -37,7 +39,9 @@ def _answer(
     detail: str,
     errors: list[FieldError],
     headers: dict[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> JSONResponse:
+    request_id = getattr(request.state, "request_id", None)
     body = Problem(
         type=f"urn:isthmus:problem:{code}",
         title=title,
@@ -45,10 +49,13 @@ def _answer(
         code=code,
         detail=detail,
         errors=[ProblemPlace(pointer=place.pointer, detail=place.detail) for place in errors],
-        request_id=getattr(request.state, "request_id", None),
+        request_id=request_id,
     )
     extra = {"Retry-After": "5"} if status == 503 else {}
-    return JSONResponse(body.model_dump(), status, headers=extra | (headers or {}), media_type="application/problem+json")
+    if request_id:  # an unexpected error is answered outside the middleware that sets this header otherwise
+        extra["X-Request-ID"] = request_id
+    content = body.model_dump() | dict(more or {})
+    return JSONResponse(content, status, headers=extra | (headers or {}), media_type="application/problem+json")
 
 
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
@@ -76,5 +83,4 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    log.error("request.failed", exc_info=error)
-    return problem(request, ServiceError())
+    return problem(request, ServiceError())  # the server raises it again after the answer, and logs it with its traceback

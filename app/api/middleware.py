@@ -1,0 +1,75 @@
+"""Around every request: an id, one log line, and the request metrics. Plain ASGI, so that streams pass untouched."""
+
+import re
+import uuid
+from time import perf_counter
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.metrics import REQUEST_SECONDS, REQUESTS
+
+log = structlog.get_logger("isthmus.access")
+
+HEADER = "X-Request-ID"
+_SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_QUIET = ("/health/", "/metrics")
+
+
+class RequestContext:
+    """Takes a sane `X-Request-ID` over or makes one; binds it to every log line of the request and echoes it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        observed = _Observed(scope, request_id, send)
+        try:
+            await self.app(scope, receive, observed.send)
+        finally:
+            observed.finish()
+
+
+class _Observed:
+    """One request on its way: what it was answered, and when."""
+
+    def __init__(self, scope: Scope, request_id: str, send: Send) -> None:
+        self.scope, self.request_id, self._send = scope, request_id, send
+        self.start = perf_counter()
+        self.status = 500  # an error that leaves the app before it answers becomes a 500 further out
+        self.seconds: float | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.seconds = message["status"], perf_counter() - self.start
+            MutableHeaders(scope=message)[HEADER] = self.request_id
+        await self._send(message)
+
+    def finish(self) -> None:
+        """The end of the answer: count it and write its line. Latency counts to the start, the line also to the end."""
+        total = perf_counter() - self.start
+        method, route = self.scope["method"], _route(self.scope)
+        REQUESTS.labels(method, route, self.status).inc()
+        REQUEST_SECONDS.labels(method, route).observe(self.seconds or total)
+        path = self.scope["path"]
+        write = log.debug if path.startswith(_QUIET) and self.status < 400 else log.info
+        client = (self.scope.get("client") or ("",))[0]
+        write("request", method=method, path=path, route=route, status=self.status, seconds=round(total, 4), client=client)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(HEADER, "")
+    return given if _SANE.fullmatch(given) else uuid.uuid4().hex
+
+
+def _route(scope: Scope) -> str:
+    """The template, never the path: a label per job id would grow for ever."""
+    return getattr(scope.get("route"), "path", None) or "unmatched"

@@ -1,0 +1,63 @@
+"""The OpenAPI document: problem documents instead of FastAPI's own errors, and what the service is about."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.schemas.problem import Problem
+
+DESCRIPTION = """
+Labelled data from one domain (the *source*) and unlabelled data from another (the *target*) go in, a model that works
+in the target domain comes out: upload both as **datasets**, queue a **job**, watch it, and ask the new **model** version
+for **predictions**.
+
+Every error is an RFC 9457 problem document (`application/problem+json`) with a stable `code`; `errors` names each bad field,
+row or file. Lists are pages, newest first: pass `next` as `?after=`. Every answer carries an `X-Request-ID`.
+A model is named by one string: `digits` (newest version), `digits:3`, `digits@production`.
+"""
+TAGS = [
+    {"name": "datasets", "description": "Immutable uploads: pictures, tables or texts, labelled or not."},
+    {"name": "algorithms", "description": "What a job can run, with the JSON schema of its parameters."},
+    {"name": "jobs", "description": "One run of one algorithm on a source and a target."},
+    {"name": "events", "description": "What happens to a job, as server-sent events."},
+    {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
+    {"name": "predict", "description": "Predictions of a model version."},
+    {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
+]
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+ANY_OTHER = "Any other error, such as `service_unavailable` (503) while the database is away."
+
+
+def install(app: FastAPI) -> None:
+    """Make `app.openapi()`, and with it `/openapi.json` and `/docs`, this document."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, description=DESCRIPTION, routes=app.routes, tags=TAGS
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs"))
+    schemas["Problem"] = problem
+    for path in document["paths"].values():
+        for operation in path.values():
+            _answer_with_problems(operation["responses"])
+    return document
+
+
+def _answer_with_problems(responses: dict[str, Any]) -> None:
+    default = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+    if default.endswith("/HTTPValidationError"):
+        responses["422"] = {"description": "`invalid_request`: The request is not valid.", "content": PROBLEM}
+    responses.setdefault("default", {"description": ANY_OTHER, "content": PROBLEM})

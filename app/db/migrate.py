@@ -1,0 +1,34 @@
+"""Brings a database to the newest migration, from a checkout or from an installed package alike."""
+
+from pathlib import Path
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from app.db.session import make_engine
+
+log = structlog.get_logger()
+
+SCRIPTS = Path(__file__).parents[2] / "migrations"
+_LOCK = 0x15714  # any constant: processes that migrate at the same time wait for one another
+
+
+def upgrade(url: str) -> None:
+    """Run what is missing in one transaction: all or nothing, and nothing when the database is up to date."""
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            before = MigrationContext.configure(connection).get_current_revision()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            after = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    log.info("database.migrated", before=before, after=after)

@@ -1,0 +1,78 @@
+"""The embedded service: app, workers and beat as processes of this machine, under honcho.
+
+When one of them ends, for whatever reason, all are stopped and the whole ends with its exit code: a supervisor (systemd,
+a container engine) that restarts `isthmus up` then restarts a whole that fits together. Jobs go on where they were.
+"""
+
+import os
+import shlex
+import signal
+import sys
+from contextlib import suppress
+from threading import Event, Thread
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import click
+import honcho.manager
+import structlog
+from honcho.printer import Message
+
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+_STOPPED_BY_REQUEST = {128 + signal.SIGINT, 128 + signal.SIGTERM}
+
+
+def run(settings: Settings, host: str, port: int, workers: int) -> int:
+    """Run until a signal or until a process ends; returns the exit code."""
+    # longer than a trainer may take to write its checkpoint; after it the processes are killed
+    honcho.manager.KILL_WAIT = settings.cancel_grace_seconds + 15
+    manager = honcho.manager.Manager(_PassOn())
+    manager._procmgr = _Signals()
+    _add(manager, "api", ["api", "--host", host, "--port", str(port)])
+    for number in range(1, workers + 1):
+        _add(manager, f"worker-{number}", ["worker", "--name", f"worker-{number}-{os.getpid()}"])
+    _add(manager, "beat", ["beat"])
+    ended = Event()
+    Thread(target=_announce, args=(f"http://{host}:{port}", ended), daemon=True).start()
+    manager.loop()
+    ended.set()
+    return 0 if manager.returncode in _STOPPED_BY_REQUEST else int(manager.returncode)
+
+
+def _add(manager: honcho.manager.Manager, name: str, arguments: list[str]) -> None:
+    command = shlex.join([sys.executable, "-P", "-m", "app.cli", *arguments])
+    manager.add_process(name, f"exec {command}", env=os.environ | {"ISTHMUS_PROCESS_NAME": name})
+
+
+def _announce(url: str, ended: Event) -> None:
+    while not ended.wait(0.1):
+        with suppress(URLError, OSError), urlopen(f"{url}/health/live", timeout=1):
+            click.secho(f"Isthmus is up: {url}  (API: {url}/docs)  Ctrl-C stops it.", bold=True)
+            return
+
+
+class _PassOn:
+    """Lines of the processes as they are, honcho's own as log events: standard error stays one stream of JSON lines."""
+
+    width = 0
+
+    def write(self, message: Message) -> None:
+        if message.name == honcho.manager.SYSTEM_PRINTER_NAME:
+            log.info("process", detail=message.data.strip())
+        else:
+            sys.stderr.write(message.data.decode(errors="replace"))
+
+
+class _Signals:
+    """honcho signals whole process groups. A worker drains with the help of its own child, so only it is told to stop."""
+
+    def terminate(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+    def kill(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,56 @@
+"""JSON log lines on standard error, one format for our own events and for those of uvicorn, Celery and SQLAlchemy.
+
+Every line has `timestamp`, `level`, `event` and `logger`; `request_id`, `job_id` and whatever else is bound with
+`structlog.contextvars` come with every line of that request or job.
+"""
+
+import logging
+import sys
+import warnings
+
+import structlog
+from structlog.typing import Processor
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+]
+# the line of each request is ours, Celery reports the broker's reconnects itself, and so does `app.db.migrate` its work
+_QUIET = {"uvicorn.access": logging.ERROR, "httpx": logging.WARNING, "kombu": logging.WARNING, "alembic": logging.WARNING}
+
+
+def configure(level: str, process: str = "") -> None:
+    """Send everything that this process logs through the JSON format. `process`, if given, is added to every line."""
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(process))
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for name, quiet_level in _QUIET.items():
+        logging.getLogger(name).setLevel(quiet_level)
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+
+
+def _formatter(process: str) -> logging.Formatter:
+    def arrange(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        first = {"timestamp": event["timestamp"], "level": event["level"], "event": event["event"]}
+        return {**first, **({"process": process} if process else {}), **event}
+
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            arrange,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+    )

@@ -1,0 +1,112 @@
+"""What Prometheus is told. Counters of requests and predictions belong to this process; jobs are read at the scrape.
+
+Each app process counts its own requests: scrape every replica and add them up. Jobs and queue depth come from the
+database and the broker and are the same from every replica: take the maximum, not the sum.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import REGISTRY as PROCESS
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from app.db.tables import JobRow
+from app.job_state import ENDED, JobStatus
+
+REQUESTS = Counter("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "isthmus_http_request_seconds",
+    "Time to the start of the answer.",
+    ["method", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+PREDICTION_SECONDS = Histogram(
+    "isthmus_prediction_seconds",
+    "Time to encode and predict the inputs of one request, loading the version included.",
+    ["modality"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+PREDICTED_INPUTS = Counter("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
+BUILD = Info("isthmus_build", "Version of the service.")
+
+DURATION_BUCKETS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+
+
+class Seconds(FunctionElement[float]):
+    """Seconds from the first instant to the second, on every database."""
+
+    name = "seconds_between"
+    inherit_cache = True
+
+
+@compiles(Seconds, "postgresql")
+def _postgresql_seconds(element: Seconds, compiler: SQLCompiler, **kw: object) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"extract(epoch from ({end} - {start}))::float8"
+
+
+@compiles(Seconds, "sqlite")
+def _sqlite_seconds(element: Seconds, compiler: SQLCompiler, **kw: object) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"((julianday({end}) - julianday({start})) * 86400.0)"
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """A Prometheus collector of values that were read before."""
+
+    families: list[Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.families
+
+
+def render(parts_up: dict[str, bool], families: list[Metric]) -> bytes:
+    """The text of one scrape: this process's counters, which parts are reachable, and what was read from them."""
+    registry = CollectorRegistry()
+    up = Gauge("isthmus_part_up", "1 when this part can be reached.", ["part"], registry=registry)
+    for part, is_up in parts_up.items():
+        up.labels(part).set(is_up)
+    registry.register(Snapshot(families))
+    return generate_latest(PROCESS) + generate_latest(registry)
+
+
+def queue_depth(depth: int) -> Metric:
+    return GaugeMetricFamily("isthmus_queue_depth", "Messages that wait for a worker.", value=depth)
+
+
+def job_metrics(session: Session) -> list[Metric]:
+    """Jobs by state, and how long the last attempt of those that ended took."""
+    jobs = GaugeMetricFamily("isthmus_jobs", "Jobs by state.", labels=["status"])
+    counts = dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all())
+    for status in JobStatus:
+        jobs.add_metric([status], counts.get(status, 0))
+    return [jobs, _durations(session)]
+
+
+def _durations(session: Session) -> Metric:
+    durations = HistogramMetricFamily(
+        "isthmus_job_duration_seconds", "Run time of the last attempt of jobs that ended.", labels=["algorithm", "status"]
+    )
+    for algorithm, status, total, *counts in session.execute(_duration_query()):
+        buckets = [*(str(float(bound)) for bound in DURATION_BUCKETS), "+Inf"]
+        durations.add_metric([algorithm, status], list(zip(buckets, counts, strict=True)), sum_value=total)
+    return durations
+
+
+def _duration_query() -> Select[Any]:
+    seconds: ColumnElement[float] = Seconds(JobRow.started_at, JobRow.finished_at)
+    algorithm = JobRow.params["algorithm"].as_string()
+    below = [func.count().filter(seconds <= bound) for bound in DURATION_BUCKETS]
+    return (
+        select(algorithm, JobRow.status, func.sum(seconds), *below, func.count())
+        .where(JobRow.status.in_(ENDED), JobRow.started_at.is_not(None))
+        .group_by(algorithm, JobRow.status)
+    )
