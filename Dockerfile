@@ -1,0 +1,39 @@
+# Two images of one code:  docker build --target app .      the HTTP server, beat and migrations; no torch
+#                          docker build --target worker .   the same with torch: it runs the jobs
+FROM python:3.11-slim AS base
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+    PYTHONUNBUFFERED=1 HOME=/home/isthmus ISTHMUS_DATA_DIR=/data
+RUN useradd --uid 10001 --create-home isthmus && mkdir /data && chown isthmus /data
+WORKDIR /srv/isthmus
+# the dependencies are a layer of their own, which only a change of pyproject.toml builds again
+COPY pyproject.toml README.md ./
+RUN mkdir app worker migrations && python -m pip install ".[s3]" && python -m pip uninstall --yes isthmus
+
+FROM base AS app
+COPY app app
+COPY worker worker
+COPY migrations migrations
+RUN python -m pip install --no-deps . && rm -rf build *.egg-info
+USER isthmus
+WORKDIR /home/isthmus
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
+CMD ["isthmus", "api", "--host", "0.0.0.0"]
+
+FROM base AS worker
+# torch comes first and alone, so that nothing that depends on it chooses another build. TORCH_OPTIONS are options for pip:
+# the index of another build of torch, for example. Without them it is the CUDA build, which runs on a CPU as well.
+ARG TORCH_OPTIONS=""
+RUN python -m pip install ${TORCH_OPTIONS} "torch>=2.13,<2.14"
+RUN python -m pip install ".[s3,worker]" && python -m pip uninstall --yes isthmus
+COPY app app
+COPY worker worker
+COPY migrations migrations
+RUN python -m pip install --no-deps . && rm -rf build *.egg-info
+USER isthmus
+WORKDIR /home/isthmus
+VOLUME /data
+HEALTHCHECK --interval=60s --timeout=30s --start-period=60s CMD ["isthmus", "check", "--worker"]
+CMD ["isthmus", "worker"]

@@ -1,0 +1,69 @@
+"""`isthmus demo`: the whole way from two uploads to predictions, over HTTP only, on data that scikit-learn ships."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from app.demo import pictures
+from app.demo.client import Client
+from app.demo.service import running
+
+PARAMS: dict[str, Any] = {"epochs": 20, "batch_size": 64}
+JOBS = {"fine_tune": "trained on the source alone", "dann": "adapted to the target"}
+SHOWN = 8
+
+
+def run(folder: Path, port: int, seed: int) -> None:
+    """Show it. Whatever happens, the service is stopped at the end."""
+    signal.signal(signal.SIGTERM, _exit)
+    start = time.monotonic()
+    click.echo(f"Starting the service in {folder} ...")
+    with running(folder, port) as client:
+        data = pictures.make(seed)
+        click.echo(f"Uploading {len(data.source[0])} labelled digits and {len(data.target)} unlabelled ones on photographs ...")
+        versions = _adapt(client, data, seed)
+        _print_table(versions)
+        _print_predictions(client, data)
+        click.echo(f"\nThat took {time.monotonic() - start:.0f} s. To explore the API yourself:")
+        click.echo(f"  isthmus up --data {folder}      and open http://127.0.0.1:8000/docs")
+
+
+def _adapt(client: Client, data: pictures.Data, seed: int) -> dict[str, dict[str, Any]]:
+    """Run both jobs; the version that each made, by algorithm."""
+    source = client.upload("digits", pictures.npz(*data.source))
+    target = client.upload("photographs", pictures.npz(data.target))
+    evaluation = client.upload("photographs-labelled", pictures.npz(*data.evaluation))
+    job = {"source": source, "target": target, "evaluation": evaluation, "base": {"network": "cnn"}}
+    params = PARAMS | {"seed": seed}
+    return {
+        algorithm: client.adapt(job | {"model": _model(algorithm), "params": params | {"algorithm": algorithm}})
+        for algorithm in JOBS
+    }
+
+
+def _model(algorithm: str) -> str:
+    return f"digits-{algorithm.replace('_', '-')}"
+
+
+def _print_table(versions: dict[str, dict[str, Any]]) -> None:
+    click.echo("\n  model              what it is                     accuracy on labelled target pictures")
+    for algorithm, version in versions.items():
+        accuracy = version["metrics"]["target_accuracy"]
+        click.echo(f"  {_model(algorithm):<18} {JOBS[algorithm]:<30} {accuracy:6.1%}")
+
+
+def _print_predictions(client: Client, data: pictures.Data) -> None:
+    images, labels = data.evaluation[0][:SHOWN], data.evaluation[1][:SHOWN]
+    click.echo(f"\n  {'really':<18} {'  '.join(f'{label:>5}' for label in labels)}")
+    for algorithm in JOBS:
+        answers = client.predict(_model(algorithm), images)
+        click.echo(f"  {_model(algorithm):<18} " + "  ".join(f"{a['label']} {a['confidence']:.0%}".rjust(5) for a in answers))
+
+
+def _exit(signum: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signum)  # an exception, so that the service is stopped on the way out

@@ -1,0 +1,87 @@
+"""The demo's side of the HTTP API, as a user's script would write it."""
+
+import base64
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+import httpx
+
+from app.demo import pictures
+
+
+class Client:
+    """Talks to one running service. Raises ClickException with the service's own words when it answers with a problem."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=60)
+
+    def wait_until_ready(self, seconds: float, alive: Callable[[], bool]) -> bool:
+        """Whether the service becomes ready within this time, as long as it is alive."""
+        deadline = time.monotonic() + seconds
+        while alive() and time.monotonic() < deadline:
+            try:
+                if self._http.get("/health/ready").is_success:
+                    return True
+            except httpx.TransportError:
+                time.sleep(0.1)
+        return False
+
+    def upload(self, name: str, content: bytes) -> str:
+        """The id of the new data set."""
+        files = {"file": (f"{name}.npz", content)}
+        return str(self._ask("POST", "/datasets", data={"name": name, "modality": "image"}, files=files)["id"])
+
+    def adapt(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Queue a job, show its progress until it ends, return the version that it made."""
+        job = self._ask("POST", "/jobs", json=job)
+        bar = Bar(job["params"]["algorithm"])
+        while job["status"] in ("queued", "running"):
+            bar.show(job["status"], job["progress"])
+            job = self._ask("GET", f"/jobs/{job['id']}", params={"wait": 2})
+        bar.show(job["status"], job["progress"])
+        bar.end()
+        if job["status"] != "succeeded":
+            raise click.ClickException(f"The job ended as {job['status']}: {job['error']}")
+        model = self._ask("GET", f"/models/{job['model']}")
+        number = max(version["version"] for version in model["versions"])
+        return self._ask("GET", f"/models/{job['model']}/versions/{number}")
+
+    def predict(self, model: str, images: pictures.Pictures) -> list[dict[str, Any]]:
+        """One answer for each picture."""
+        inputs = [base64.b64encode(pictures.png(image)).decode() for image in images]
+        answer = self._ask("POST", "/predict", json={"model": model, "inputs": inputs})
+        predictions: list[dict[str, Any]] = answer["predictions"]
+        return predictions
+
+    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer = self._http.request(method, path, **request)
+        if answer.is_error:
+            raise click.ClickException(f"{method} {path} answered {answer.status_code}: {answer.text}")
+        document: dict[str, Any] = answer.json()
+        return document
+
+
+class Bar:
+    """A progress bar on a terminal, a line every fifth of the way elsewhere."""
+
+    def __init__(self, name: str, width: int = 30) -> None:
+        self._name, self._width = name, width
+        self._start = time.monotonic()
+        self._shown = ""
+        self._fifths = -1
+
+    def show(self, status: str, progress: float) -> None:
+        filled = "#" * round(progress * self._width)
+        line = f"  {self._name:<10} [{filled:.<{self._width}}] {progress:4.0%}  {time.monotonic() - self._start:4.0f} s  {status}"
+        if sys.stdout.isatty():
+            click.echo(f"\r{line:<{len(self._shown)}}", nl=False)
+        elif int(progress * 5) > self._fifths or status != self._shown.split()[-1]:
+            click.echo(line)
+        self._fifths, self._shown = int(progress * 5), line
+
+    def end(self) -> None:
+        if sys.stdout.isatty():
+            click.echo()

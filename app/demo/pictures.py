@@ -1,0 +1,90 @@
+"""The demo's data, made of what scikit-learn ships: handwritten digits, and the same kind of digits on photographs.
+
+Digits on photographs are made by the recipe of MNIST-M (Ganin et al. 2016, https://arxiv.org/abs/1505.07818): the absolute
+difference of a digit and a random crop of a photograph.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+SIDE = 28
+Pictures = NDArray[np.uint8]  # (N, SIDE, SIDE, 3)
+Labels = NDArray[np.int64]  # (N,)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Three sets of different digits."""
+
+    source: tuple[Pictures, Labels]
+    target: Pictures
+    evaluation: tuple[Pictures, Labels]
+
+
+def make(seed: int, source_digits: int = 800, target_digits: int = 700, copies: int = 2) -> Data:
+    """Plain digits as the source, other digits on photographs as the target, the remaining ones as its labelled hold-out.
+
+    Each digit of source and target comes `copies` times: shifted a little, and on another piece of photograph.
+    """
+    random = np.random.default_rng(seed)
+    images, labels = _digits(random)
+    source, target, evaluation = np.split(np.arange(len(images)), [source_digits, source_digits + target_digits])
+    source, target = np.tile(source, copies), np.tile(target, copies)
+    photographs = [_shrunk(photograph) for photograph in load_sample_images().images]
+    return Data(
+        source=(_shifted(images[source], random), labels[source]),
+        target=_blended(_shifted(images[target], random), photographs, random),
+        evaluation=(_blended(_shifted(images[evaluation], random), photographs, random), labels[evaluation]),
+    )
+
+
+def npz(pictures: Pictures, labels: Labels | None = None) -> bytes:
+    """A file to upload."""
+    buffer = io.BytesIO()
+    arrays = {"x": pictures} if labels is None else {"x": pictures, "y": labels}
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def png(picture: Pictures) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def _digits(random: np.random.Generator) -> tuple[Pictures, Labels]:
+    """All of them in random order, enlarged from 8x8 greys of 0 to 16 to SIDE x SIDE RGB."""
+    images, labels = load_digits(return_X_y=True)
+    order = random.permutation(len(labels))
+    greys = np.clip(images[order].reshape(-1, 8, 8) * 16, 0, 255).astype(np.uint8)
+    enlarged = [Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGB") for grey in greys]
+    return np.stack([np.asarray(image) for image in enlarged]), labels[order].astype(np.int64)
+
+
+def _shrunk(photograph: Pictures) -> Pictures:
+    """Half the size, so that a crop shows more than one leaf or tile."""
+    height, width, _ = photograph.shape
+    return np.asarray(Image.fromarray(photograph).resize((width // 2, height // 2)))
+
+
+def _shifted(pictures: Pictures, random: np.random.Generator, reach: int = 2) -> Pictures:
+    """Each picture moved by up to `reach` pixels; what comes in is black."""
+    padded = np.pad(pictures, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    corners = random.integers(0, 2 * reach + 1, (len(pictures), 2))
+    return np.stack([image[y : y + SIDE, x : x + SIDE] for image, (y, x) in zip(padded, corners, strict=True)])
+
+
+def _blended(pictures: Pictures, photographs: list[Pictures], random: np.random.Generator) -> Pictures:
+    crops = np.stack([_crop(photographs[random.integers(len(photographs))], random) for _ in pictures]).astype(np.int16)
+    blended: Pictures = np.abs(crops - pictures).astype(np.uint8)
+    return blended
+
+
+def _crop(photograph: Pictures, random: np.random.Generator) -> Pictures:
+    y, x = (int(random.integers(length - SIDE + 1)) for length in photograph.shape[:2])
+    return photograph[y : y + SIDE, x : x + SIDE]
