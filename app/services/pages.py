@@ -14,7 +14,7 @@ from app.errors import FieldError, InvalidRequest
 Row = TypeVar("Row")
 
 
-def page(session: Session, query: Select[tuple[Row]], table: Any, limit: int, after: str | None) -> tuple[list[Row], str | None]:
+def page(session: Session, query: Select[Row], table: Any, limit: int, after: str | None) -> tuple[list[Row], str | None]:
     """One page of `query` and the cursor of the next one. Raises InvalidRequest for a bad cursor."""
     if after is not None:
         query = query.where(tuple_(table.created_at, table.id) < tuple_(*_decode(after)))

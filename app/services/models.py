@@ -1,0 +1,105 @@
+"""The rules of models: references, versions, aliases, artifacts.
+
+A model reference is one string: `digits` (the newest version), `digits:3`, `digits@production`.
+"""
+
+import re
+from typing import Any
+
+from sqlalchemy import Insert, Select, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, selectinload
+
+from app.db.session import db_now
+from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
+from app.errors import ArtifactNotFound, ModelNotFound
+from app.services import pages
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What models and aliases may be called: neither `:` nor `@`, which separate the parts of a reference."""
+LARGEST_NUMBER = 2**31 - 1
+_REFERENCE = re.compile(rf"(?P<name>{NAME})(:(?P<number>[0-9]{{1,10}})|@(?P<alias>{NAME}))?")
+
+
+def resolve(session: Session, reference: str) -> VersionRow:
+    """The version that `digits`, `digits:3` or `digits@production` means at this moment. Raises ModelNotFound."""
+    parts = _REFERENCE.fullmatch(reference)
+    row = session.scalars(_referenced(**parts.groupdict())).first() if parts else None
+    if row is None:
+        raise ModelNotFound(f"There is no model version {reference[:220]!r}.")
+    return row
+
+
+def _referenced(name: str, number: str | None, alias: str | None) -> Select[VersionRow]:
+    newest_first = select(VersionRow).join(VersionRow.model).order_by(VersionRow.number.desc()).limit(1)
+    query = newest_first.where(ModelRow.name == name)
+    if number is not None:
+        return query.where(VersionRow.number == min(int(number), LARGEST_NUMBER))
+    if alias is not None:
+        return query.join(AliasRow, AliasRow.version_id == VersionRow.id).where(AliasRow.name == alias)
+    return query
+
+
+def page(session: Session, limit: int, after: str | None) -> tuple[list[ModelRow], str | None]:
+    """One page of models, newest first, and the cursor of the next one."""
+    return pages.page(session, _models(), ModelRow, limit, after)
+
+
+def get(session: Session, name: str) -> ModelRow:
+    """Raises ModelNotFound."""
+    model = session.scalars(_models().where(ModelRow.name == name)).one_or_none() if _is_name(name) else None
+    if model is None:
+        raise ModelNotFound(f"There is no model {name[:100]!r}.")
+    return model
+
+
+def _models() -> Select[ModelRow]:
+    """With aliases and versions, but without the versions' manifests."""
+    versions = selectinload(ModelRow.versions).defer(VersionRow.manifest)
+    return select(ModelRow).options(versions, selectinload(ModelRow.aliases).joinedload(AliasRow.version))
+
+
+def version(session: Session, name: str, number: int) -> VersionRow:
+    """Raises ModelNotFound."""
+    return resolve(session, f"{name}:{number}")
+
+
+def artifact(session: Session, name: str, number: int, file: str) -> ArtifactRow:
+    """A stored file of a version. Raises ModelNotFound, ArtifactNotFound."""
+    owner = version(session, name, number)
+    for row in owner.artifacts:
+        if row.name == file:
+            return row
+    known = ", ".join(row.name for row in owner.artifacts)
+    raise ArtifactNotFound(f"Version {number} of {name} has no artifact {file[:100]!r}, only {known}.")
+
+
+def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
+    """Point an alias at a version, in one statement: whoever resolves it sees the old version or the new one.
+
+    Raises ModelNotFound when there is no such version.
+    """
+    owner = version(session, name, number)
+    columns = {"model_id": owner.model_id, "name": alias, "version_id": owner.id, "updated_at": db_now()}
+    moved = {"version_id": owner.id, "updated_at": db_now()}
+    statement = _alias_upsert(session, columns, moved).returning(AliasRow)
+    return session.scalars(statement.execution_options(populate_existing=True)).one()
+
+
+def _alias_upsert(session: Session, columns: dict[str, Any], moved: dict[str, Any]) -> Insert:
+    key = ["model_id", "name"]
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(AliasRow).values(columns).on_conflict_do_update(index_elements=key, set_=moved)
+    return sqlite.insert(AliasRow).values(columns).on_conflict_do_update(index_elements=key, set_=moved)
+
+
+def delete_alias(session: Session, name: str, alias: str) -> None:
+    """Raises ModelNotFound when the model has no such alias."""
+    model = get(session, name)
+    statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
+    if not _is_name(alias) or session.scalars(statement).one_or_none() is None:
+        raise ModelNotFound(f"The model {name} has no alias {alias[:100]!r}.")
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME, text) is not None
