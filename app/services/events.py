@@ -1,0 +1,36 @@
+"""What happened to a job, in order.
+
+A writer inserts an event only after an UPDATE of the job's row in the same transaction. That row lock serialises all writers
+of one job, so that ids become visible in their order, and a reader that remembers the last id it saw misses nothing. Without
+it PostgreSQL may show id 8 before id 7, whose transaction began earlier and commits later.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.tables import EventRow, JobRow
+
+DONE = "done"
+
+
+def record(session: Session, job: JobRow, kind: str, **data: Any) -> None:
+    """Add one event to `job`, whose row this transaction has updated or inserted."""
+    session.add(EventRow(job_id=job.id, attempt=job.attempt, kind=kind, data=data))
+
+
+def record_done(session: Session, job: JobRow) -> None:
+    """Add the last event of a job, with what the job's row says about its end."""
+    error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
+    version = {"model": job.model_name, "number": job.version.number} if job.version else None
+    record(session, job, DONE, status=job.status, error=error, version=version)
+
+
+def after(session: Session, job_id: UUID, last_id: int, limit: int = 500) -> Sequence[EventRow]:
+    """The job's next events, oldest first."""
+    return session.scalars(
+        select(EventRow).where(EventRow.job_id == job_id, EventRow.id > last_id).order_by(EventRow.id).limit(limit)
+    ).all()

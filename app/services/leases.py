@@ -1,0 +1,251 @@
+"""What a worker may write about a job: claim it, keep it, end it.
+
+Every write is one conditional UPDATE ... RETURNING fenced by the lease, (attempt, owner), on the database's clock. No row back
+means that the job was lost: the function returns None or False, nothing was written, and the worker stops. Nothing here commits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Insert, Table, Update, case, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.db.session import db_now
+from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, VersionRow
+from app.job_state import LEASED, JobStatus, sources_of
+from app.schemas.reports import MetricPoint, Report, Result, Warn
+from app.services import events
+
+MANIFEST = "manifest.json"
+LONGEST_MESSAGE = 10_000
+NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write about a job; `attempt` is the fencing token."""
+
+    job_id: UUID
+    attempt: int
+    owner: str
+
+
+def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> tuple[Lease, JobRow] | None:
+    """Queued -> running in one statement: of two workers given the same message one gets None."""
+    statement = update(JobRow).where(JobRow.id == job_id, _may_become(JobStatus.RUNNING), JobRow.run_after <= db_now())
+    fresh = {"attempt": JobRow.attempt + 1, "progress": 0.0, "first_progress": None, "started_at": db_now()}
+    leased = {"status": JobStatus.RUNNING, "lease_owner": owner, "lease_expires_at": db_now(lease_seconds)}
+    job = _write(session, statement.values(fresh | leased))
+    if job is None:
+        return None
+    events.record(session, job, "started", attempt=job.attempt, resumed=job.checkpoint is not None)
+    session.flush()
+    return Lease(job.id, job.attempt, owner), job
+
+
+def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Report | None) -> JobStatus | None:
+    """Extend the lease, store what the trainer reported, and return the status: `cancelling` means stop, None lease lost."""
+    news = _reported(report) if report else {"updated_at": JobRow.updated_at}
+    statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED))
+    job = _write(session, statement.values(lease_expires_at=db_now(lease_seconds), **news))
+    if job is None:
+        return None
+    if report is not None:
+        _store(session, job, report)
+    session.flush()
+    return job.status
+
+
+def succeed(session: Session, lease: Lease, result: Result) -> VersionRow | None:
+    """The version, its artifacts, the metrics and the final status appear together, or not at all."""
+    job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
+    if job is None:
+        return None
+    version = _new_version(session, job, result)
+    job.metrics = job.metrics | result.metrics
+    job.version = version
+    events.record_done(session, job)
+    session.flush()
+    return version
+
+
+def fail(session: Session, lease: Lease, code: str, message: str) -> bool:
+    """The attempt ended in an error that trying again would not mend."""
+    return _end_without_version(session, lease, JobStatus.FAILED, error_code=code, error_message=_clean(message))
+
+
+def acknowledge_cancel(session: Session, lease: Lease) -> bool:
+    """The trainer of a job in `cancelling` has stopped."""
+    return _end_without_version(session, lease, JobStatus.CANCELLED)
+
+
+def release(session: Session, lease: Lease) -> bool:
+    """Give the job back because the worker drains: no attempt is used up, and a job that is being cancelled is cancelled.
+
+    `max_attempts` grows instead of `attempt` shrinking, so that the fencing token never repeats.
+    """
+    statement = update(JobRow).where(*_held_by(lease), JobRow.status == JobStatus.RUNNING)
+    job = _write(session, statement.values(_queued_again(), max_attempts=JobRow.max_attempts + 1))
+    if job is None:
+        return acknowledge_cancel(session, lease)
+    events.record(session, job, "requeued", reason="worker_drained")
+    session.flush()
+    return True
+
+
+def reap(session: Session) -> list[UUID]:
+    """Take the jobs whose leases have expired: back to the queue, or to their end. `resend` then names those that wait again."""
+    running, tries_left = JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
+    lost = {"error_code": "worker_lost", "error_message": "The worker was lost in every attempt."}
+    requeued = _reap(session, running & tries_left, _queued_again())
+    failed = _reap(session, running & ~tries_left, _ended(JobStatus.FAILED) | lost)
+    cancelled = _reap(session, JobRow.status == JobStatus.CANCELLING, _ended(JobStatus.CANCELLED))
+    for job in requeued:
+        events.record(session, job, "requeued", reason="lease_expired")
+    for job in [*failed, *cancelled]:
+        events.record_done(session, job)
+    session.flush()
+    return [job.id for job in [*requeued, *failed, *cancelled]]
+
+
+def resend(session: Session, resend_seconds: float) -> list[UUID]:
+    """Mark as sent, and return, the waiting jobs of which no worker was told for `resend_seconds`, the oldest first."""
+    not_told = or_(JobRow.sent_at.is_(None), JobRow.sent_at <= db_now(-resend_seconds))
+    waiting = select(JobRow.id).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now(), not_told)
+    statement = update(JobRow).where(JobRow.id.in_(waiting.with_for_update(skip_locked=True)), not_told)
+    jobs = _write_all(session, statement.values(sent_at=db_now(), updated_at=JobRow.updated_at))
+    return [job.id for job in sorted(jobs, key=lambda job: job.created_at)]
+
+
+def _held_by(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    return JobRow.id == lease.job_id, JobRow.attempt == lease.attempt, JobRow.lease_owner == lease.owner
+
+
+def _may_become(status: JobStatus) -> ColumnElement[bool]:
+    return JobRow.status.in_(sources_of(status))
+
+
+def _queued_again() -> dict[str, Any]:
+    return {"status": JobStatus.QUEUED, "run_after": db_now(), "sent_at": None, **NO_LEASE}
+
+
+def _ended(status: JobStatus) -> dict[str, Any]:
+    return {"status": status, "finished_at": db_now(), **NO_LEASE}
+
+
+def _write(session: Session, statement: Update) -> JobRow | None:
+    jobs = _write_all(session, statement)
+    return jobs[0] if jobs else None
+
+
+def _write_all(session: Session, statement: Update) -> Sequence[JobRow]:
+    options = {"synchronize_session": False, "populate_existing": True}
+    return session.scalars(statement.returning(JobRow).execution_options(**options)).all()
+
+
+def _end(session: Session, lease: Lease, status: JobStatus, **values: Any) -> JobRow | None:
+    statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED), _may_become(status))
+    return _write(session, statement.values(_ended(status) | values))
+
+
+def _end_without_version(session: Session, lease: Lease, status: JobStatus, **values: Any) -> bool:
+    job = _end(session, lease, status, **values)
+    if job is None:
+        return False
+    events.record_done(session, job)
+    session.flush()
+    return True
+
+
+def _reap(session: Session, condition: ColumnElement[bool], values: dict[str, Any]) -> Sequence[JobRow]:
+    """Another reaper, or a heartbeat that came just in time, holds the rows that are skipped."""
+    expired = condition & (JobRow.lease_expires_at < db_now())
+    free = select(JobRow.id).where(expired).with_for_update(skip_locked=True)
+    return _write_all(session, update(JobRow).where(JobRow.id.in_(free), expired).values(values))
+
+
+def _reported(report: Report) -> dict[str, Any]:
+    """Columns for the heartbeat's UPDATE. Within an attempt progress only grows."""
+    progress = min(max(report.progress, 0.0), 1.0)
+    values: dict[str, Any] = {
+        "progress": case((JobRow.progress > progress, JobRow.progress), else_=progress),
+        "first_progress": func.coalesce(JobRow.first_progress, progress),
+    }
+    return values | ({"checkpoint": report.checkpoint} if report.checkpoint else {})
+
+
+def _store(session: Session, job: JobRow, report: Report) -> None:
+    """The rest of a report; the job's row is locked by the heartbeat's UPDATE."""
+    points = [point for point in report.metrics if isfinite(point.value)]
+    job.metrics = job.metrics | {point.name: point.value for point in points}
+    events.record(session, job, "progress", progress=job.progress)
+    if points:
+        _store_metrics(session, job, points)
+        events.record(session, job, "metrics", points=[point.model_dump() for point in points])
+    for warning in report.warnings:
+        _store_warning(session, job, warning)
+
+
+def _store_metrics(session: Session, job: JobRow, points: Sequence[MetricPoint]) -> None:
+    latest = {(point.name, point.step): point for point in points}
+    rows = [{"job_id": job.id, "attempt": job.attempt, **point.model_dump()} for point in latest.values()]
+    session.execute(_metric_upsert(session), rows)
+
+
+def _metric_upsert(session: Session) -> Insert:
+    """A later attempt that passes the same step again replaces the point of the earlier one."""
+    table = MetricRow.__table__
+    assert isinstance(table, Table)
+    key, replaced = ["job_id", "name", "step"], ("attempt", "epoch", "value")
+    if session.get_bind().dialect.name == "postgresql":
+        for_postgresql = postgresql.insert(table)
+        return for_postgresql.on_conflict_do_update(
+            index_elements=key, set_={name: for_postgresql.excluded[name] for name in replaced}
+        )
+    for_sqlite = sqlite.insert(table)
+    return for_sqlite.on_conflict_do_update(index_elements=key, set_={name: for_sqlite.excluded[name] for name in replaced})
+
+
+def _store_warning(session: Session, job: JobRow, warning: Warn) -> None:
+    """A resumed attempt may find the same thing again; it is told once."""
+    entry = {"code": warning.code, "message": _clean(warning.message)}
+    if entry not in job.warnings:
+        job.warnings = [*job.warnings, entry]
+        events.record(session, job, "warning", **entry)
+
+
+def _new_version(session: Session, job: JobRow, result: Result) -> VersionRow:
+    model = _locked_model(session, job.model_name)
+    newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model.id))
+    version = VersionRow(
+        model_id=model.id,
+        number=(newest or 0) + 1,
+        job_id=job.id,
+        attempt=job.attempt,
+        base_version_id=job.base_version_id,
+        modality=result.modality,
+        digest=next(artifact.digest for artifact in result.artifacts if artifact.name == MANIFEST),
+        size_bytes=sum(artifact.size_bytes for artifact in result.artifacts),
+        metrics=result.metrics,
+        manifest=result.manifest,
+        artifacts=[ArtifactRow(**artifact.model_dump()) for artifact in result.artifacts],
+    )
+    session.add(version)
+    session.flush()
+    return version
+
+
+def _locked_model(session: Session, name: str) -> ModelRow:
+    """The model's row, locked, so that two jobs that end at once number their versions one after the other."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(insert(ModelRow).values(name=name).on_conflict_do_nothing(index_elements=["name"]))
+    return session.scalars(select(ModelRow).where(ModelRow.name == name).with_for_update()).one()
+
+
+def _clean(message: str) -> str:
+    """PostgreSQL stores no NUL character; the end of a long message says most."""
+    return message.replace("\x00", "")[-LONGEST_MESSAGE:]
