@@ -1,0 +1,90 @@
+"""What a scrape says about requests and jobs, on both databases."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.orm import Session
+
+from app.db.tables import JobRow
+from app.job_state import JobStatus
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def scrape(client: TestClient) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample, by name and labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for family in families for sample in family.samples}
+
+
+def key(sample: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return sample, frozenset(labels.items())
+
+
+def ended(algorithm: str, status: JobStatus, seconds: float) -> JobRow:
+    return JobRow(
+        model_name="digits",
+        base={"network": "cnn"},
+        params={"algorithm": algorithm},
+        status=status,
+        started_at=START,
+        finished_at=START + timedelta(seconds=seconds),
+    )
+
+
+@pytest.fixture
+def jobs(session: Session) -> None:
+    """Two that succeeded, one that failed, one that was cancelled before it started, one that waits."""
+    session.add_all([ended("dann", JobStatus.SUCCEEDED, 20), ended("dann", JobStatus.SUCCEEDED, 400.5)])
+    session.add(ended("fine_tune", JobStatus.FAILED, 5))
+    never_started = ended("dann", JobStatus.CANCELLED, 1)
+    never_started.started_at = None
+    session.add_all([never_started, JobRow(model_name="digits", base={}, params={"algorithm": "dann"})])
+    session.commit()
+
+
+@pytest.mark.usefixtures("jobs")
+def test_jobs_are_counted_by_state(client: TestClient) -> None:
+    samples = scrape(client)
+    states = {status.value: samples[key("isthmus_jobs", status=status)] for status in JobStatus}
+    assert states == {"queued": 1, "running": 0, "cancelling": 0, "succeeded": 2, "failed": 1, "cancelled": 1}
+
+
+@pytest.mark.usefixtures("jobs")
+def test_durations_of_jobs_that_ran_are_a_histogram(client: TestClient) -> None:
+    samples = scrape(client)
+    labels = {"algorithm": "dann", "status": "succeeded"}
+    buckets = {
+        bound: samples[key("isthmus_job_duration_seconds_bucket", le=bound, **labels)]
+        for bound in ("10.0", "30.0", "300.0", "900.0", "+Inf")
+    }
+    assert buckets == {"10.0": 0, "30.0": 1, "300.0": 1, "900.0": 2, "+Inf": 2}
+    assert samples[key("isthmus_job_duration_seconds_sum", **labels)] == pytest.approx(420.5, abs=0.01)
+    assert samples[key("isthmus_job_duration_seconds_count", algorithm="fine_tune", status="failed")] == 1
+    assert key("isthmus_job_duration_seconds_count", algorithm="dann", status="cancelled") not in samples
+
+
+def test_the_queue_and_the_build_are_there(client: TestClient) -> None:
+    samples = scrape(client)
+    assert samples[key("isthmus_queue_depth")] == 0
+    assert samples[key("isthmus_build_info", version="0.1.0")] == 1
+    assert samples[key("isthmus_part_up", part="broker")] == 1
+
+
+def test_requests_are_counted_by_template_never_by_path(client: TestClient) -> None:
+    live, unmatched = [
+        key("isthmus_http_requests_total", method="GET", route=route, status=status)
+        for route, status in (("/health/live", "200"), ("unmatched", "404"))
+    ]
+    before = scrape(client)
+    for _ in range(3):
+        client.get("/health/live")
+    client.get("/some/path/that/is/nowhere")
+    after = scrape(client)
+    assert after[live] - before.get(live, 0) == 3
+    assert after[unmatched] - before.get(unmatched, 0) == 1
+    assert not any("/some/path" in value for _, labels in after for _, value in labels)
+    count = key("isthmus_http_request_seconds_count", method="GET", route="/health/live")
+    assert after[count] - before.get(count, 0) == 3

@@ -1,0 +1,33 @@
+"""The OpenAPI document knows no errors but problem documents."""
+
+import json
+
+from fastapi.testclient import TestClient
+
+
+def test_every_error_of_every_operation_is_a_problem_document(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            errors = {status: answer for status, answer in operation["responses"].items() if status[0] in "45d"}
+            assert "default" in errors, (method, path)
+            for status, answer in errors.items():
+                assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
+
+
+def test_every_reference_leads_somewhere_and_fastapis_own_errors_are_gone(client: TestClient) -> None:
+    text = client.get("/openapi.json").text
+    schemas = json.loads(text)["components"]["schemas"]
+    assert {"Problem", "ProblemPlace"} <= set(schemas)
+    assert "HTTPValidationError" not in text
+    references = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert references <= set(schemas)
+
+
+def test_every_operation_has_a_summary_and_a_described_tag(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("description"), (method, path)
+            assert set(operation["tags"]) <= tags
