@@ -14,6 +14,7 @@ from app.metrics import BUILD
 from app.queue import CeleryQueue, JobQueue, make_celery
 from app.settings import Settings
 from app.storage import Storage
+from app.watch import JobWatcher
 
 VERSION = version("isthmus")
 SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that works on your unlabelled target data out."
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     app.state.settings = settings
     app.state.engine = make_engine(settings.database)
     app.state.sessions = make_sessions(app.state.engine)
+    app.state.watcher = JobWatcher(lambda: app.state.sessions)
     app.state.storage = Storage(settings.storage)
     app.state.queue = queue or CeleryQueue(make_celery(settings))
     app.state.parts = Parts.of(app.state.engine, app.state.queue, app.state.storage)

@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.db.tables import DatasetRow
+from app.db.session import db_now
+from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
+from app.job_state import ENDED, LEASED, JobStatus
+from app.services.leases import Lease
 
 
 def make_dataset(session: Session, **fields: Any) -> DatasetRow:
@@ -39,6 +43,54 @@ def make_dataset(session: Session, **fields: Any) -> DatasetRow:
         },
     }
     row = DatasetRow(id=dataset_id, **{**defaults, **fields})
+    session.add(row)
+    session.flush()
+    return row
+
+
+def make_job(session: Session, *, status: JobStatus = JobStatus.QUEUED, **fields: Any) -> JobRow:
+    """A job in any state: leased by `worker-1` where the state wants a lease, ended where it wants an end."""
+    leased = {"lease_owner": "worker-1", "lease_expires_at": db_now(60), "attempt": 1, "started_at": db_now()}
+    defaults: dict[str, Any] = {
+        "model_name": "digits",
+        "base": {"network": "mlp", "width": 100, "layers": 1, "dropout": 0.1},
+        "params": {"algorithm": "fine_tune", "epochs": 1},
+        **(leased if status in LEASED else {}),
+        **({"finished_at": db_now()} if status in ENDED else {}),
+    }
+    row = JobRow(status=status, **{**defaults, **fields})
+    session.add(row)
+    session.flush()
+    return row
+
+
+def lease_of(job: JobRow) -> Lease:
+    """The lease that the worker of a leased job holds."""
+    assert job.lease_owner is not None
+    return Lease(job.id, job.attempt, job.lease_owner)
+
+
+def make_version(session: Session, *, model: str = "digits", artifacts: Iterable[str] = (), **fields: Any) -> VersionRow:
+    """The next version of a model, with the succeeded job that made it; `artifacts` are names of files, in the database only."""
+    model_row = session.scalars(select(ModelRow).where(ModelRow.name == model)).one_or_none() or ModelRow(name=model)
+    session.add(model_row)
+    session.flush()
+    newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model_row.id))
+    job = fields.pop("job", None) or make_job(session, model_name=model, status=JobStatus.SUCCEEDED, attempt=1)
+    defaults: dict[str, Any] = {
+        "number": (newest or 0) + 1,
+        "attempt": job.attempt,
+        "modality": "tabular",
+        "digest": sha256(job.id.bytes).hexdigest(),
+        "size_bytes": 1000,
+        "metrics": {"source_accuracy": 0.9},
+        "manifest": {"format": 1, "modality": "tabular", "classes": ["no", "yes"]},
+        "artifacts": [
+            ArtifactRow(name=name, storage_key=f"jobs/{job.id}/1/{name}", digest=sha256(name.encode()).hexdigest(), size_bytes=10)
+            for name in artifacts
+        ],
+    }
+    row = VersionRow(model_id=model_row.id, job_id=job.id, **{**defaults, **fields})
     session.add(row)
     session.flush()
     return row

@@ -10,6 +10,7 @@ from app.errors import ServiceError
 from app.queue import JobQueue
 from app.settings import Settings
 from app.storage import Storage
+from app.watch import JobWatcher
 
 
 def get_session(request: Request) -> Iterator[Session]:
@@ -35,6 +36,11 @@ def get_storage(request: Request) -> Storage:
     return storage
 
 
+def get_watcher(request: Request) -> JobWatcher:
+    watcher: JobWatcher = request.app.state.watcher
+    return watcher
+
+
 def get_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
@@ -45,6 +51,7 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 SessionsDep = Annotated["sessionmaker[Session]", Depends(get_sessions)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
+WatcherDep = Annotated[JobWatcher, Depends(get_watcher)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 

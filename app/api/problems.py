@@ -1,6 +1,7 @@
 """Every error as an RFC 9457 problem document, mapped in this one place."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -65,8 +66,30 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    places = [FieldError("/" + "/".join(str(part) for part in e["loc"]), e["msg"]) for e in error.errors()]
+    places = [FieldError(pointer_of(e["loc"], error.body), e["msg"]) for e in error.errors()]
     return problem(request, InvalidRequest(errors=places))
+
+
+def pointer_of(place: Sequence[str | int], body: Any) -> str:
+    """The RFC 6901 pointer to a bad value of the JSON body (`/params/epochs`), or `/query/...`, `/path/...`, `/header/...`.
+
+    Pydantic puts the tags of unions between the keys of the body; those that are not keys there are left out.
+    """
+    if place[0] != "body":
+        return _joined(place)
+    keys: list[str | int] = []
+    for part in place[1:-1]:
+        known = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int)
+        if known:
+            body = body[part]
+            keys.append(part)
+    is_position_in_text = isinstance(place[-1], int) and not isinstance(body, list)
+    return _joined(keys if is_position_in_text else [*keys, *place[1:][-1:]])
+
+
+def _joined(parts: Sequence[str | int]) -> str:
+    printable = (str(part).encode(errors="replace").decode() for part in parts)
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in printable)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

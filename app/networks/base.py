@@ -1,6 +1,6 @@
 """What a caller may say to every network."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,3 +14,14 @@ class NetworkParams(BaseModel):
     default_for: ClassVar[tuple[str, ...]] = ()
 
     network: str
+
+    @classmethod
+    def catalogue_entry(cls) -> dict[str, Any]:
+        """Name, summary, modalities and JSON schema: what `GET /networks` lists."""
+        return {
+            "name": cls.model_fields["network"].default,
+            "summary": (cls.__doc__ or "").strip(),
+            "modalities": cls.modalities,
+            "default_for": cls.default_for,
+            "parameters": cls.model_json_schema(),
+        }

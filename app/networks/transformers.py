@@ -14,6 +14,9 @@ class TransformersParams(NetworkParams):
 
     network: Literal["transformers"] = "transformers"
     pretrained: str = Field(
-        min_length=1, max_length=500, description="Hub id or local directory, seen from the worker; safetensors only."
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\x00]*$",
+        description="Hub id or local directory, seen from the worker; safetensors only.",
     )
     max_length: int = Field(128, ge=8, le=4096, description="Tokens a text is cut to.")

@@ -7,12 +7,12 @@ it PostgreSQL may show id 8 before id 7, whose transaction began earlier and com
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import EventRow, JobRow
+from app.job_state import ENDED
 
 DONE = "done"
 
@@ -29,8 +29,10 @@ def record_done(session: Session, job: JobRow) -> None:
     record(session, job, DONE, status=job.status, error=error, version=version)
 
 
-def after(session: Session, job_id: UUID, last_id: int, limit: int = 500) -> Sequence[EventRow]:
-    """The job's next events, oldest first."""
-    return session.scalars(
-        select(EventRow).where(EventRow.job_id == job_id, EventRow.id > last_id).order_by(EventRow.id).limit(limit)
-    ).all()
+def after(session: Session, job: JobRow, last_id: int, limit: int = 500) -> Sequence[EventRow]:
+    """The job's next events, oldest first; the last one again when the job has ended and there is no next one."""
+    query = select(EventRow).where(EventRow.job_id == job.id)
+    rows = session.scalars(query.where(EventRow.id > last_id).order_by(EventRow.id).limit(limit)).all()
+    if not rows and job.status in ENDED:
+        return session.scalars(query.order_by(EventRow.id.desc()).limit(1)).all()
+    return rows

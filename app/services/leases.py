@@ -10,12 +10,13 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, Table, Update, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Insert, Table, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, VersionRow
+from app.db.writes import write, write_all
 from app.job_state import LEASED, JobStatus, sources_of
 from app.schemas.reports import MetricPoint, Report, Result, Warn
 from app.services import events
@@ -39,7 +40,7 @@ def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> t
     statement = update(JobRow).where(JobRow.id == job_id, _may_become(JobStatus.RUNNING), JobRow.run_after <= db_now())
     fresh = {"attempt": JobRow.attempt + 1, "progress": 0.0, "first_progress": None, "started_at": db_now()}
     leased = {"status": JobStatus.RUNNING, "lease_owner": owner, "lease_expires_at": db_now(lease_seconds)}
-    job = _write(session, statement.values(fresh | leased))
+    job = write(session, statement.values(fresh | leased))
     if job is None:
         return None
     events.record(session, job, "started", attempt=job.attempt, resumed=job.checkpoint is not None)
@@ -51,7 +52,7 @@ def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Repo
     """Extend the lease, store what the trainer reported, and return the status: `cancelling` means stop, None lease lost."""
     news = _reported(report) if report else {"updated_at": JobRow.updated_at}
     statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED))
-    job = _write(session, statement.values(lease_expires_at=db_now(lease_seconds), **news))
+    job = write(session, statement.values(lease_expires_at=db_now(lease_seconds), **news))
     if job is None:
         return None
     if report is not None:
@@ -89,7 +90,7 @@ def release(session: Session, lease: Lease) -> bool:
     `max_attempts` grows instead of `attempt` shrinking, so that the fencing token never repeats.
     """
     statement = update(JobRow).where(*_held_by(lease), JobRow.status == JobStatus.RUNNING)
-    job = _write(session, statement.values(_queued_again(), max_attempts=JobRow.max_attempts + 1))
+    job = write(session, statement.values(_queued_again(), max_attempts=JobRow.max_attempts + 1))
     if job is None:
         return acknowledge_cancel(session, lease)
     events.record(session, job, "requeued", reason="worker_drained")
@@ -117,7 +118,7 @@ def resend(session: Session, resend_seconds: float) -> list[UUID]:
     not_told = or_(JobRow.sent_at.is_(None), JobRow.sent_at <= db_now(-resend_seconds))
     waiting = select(JobRow.id).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now(), not_told)
     statement = update(JobRow).where(JobRow.id.in_(waiting.with_for_update(skip_locked=True)), not_told)
-    jobs = _write_all(session, statement.values(sent_at=db_now(), updated_at=JobRow.updated_at))
+    jobs = write_all(session, statement.values(sent_at=db_now(), updated_at=JobRow.updated_at))
     return [job.id for job in sorted(jobs, key=lambda job: job.created_at)]
 
 
@@ -137,19 +138,9 @@ def _ended(status: JobStatus) -> dict[str, Any]:
     return {"status": status, "finished_at": db_now(), **NO_LEASE}
 
 
-def _write(session: Session, statement: Update) -> JobRow | None:
-    jobs = _write_all(session, statement)
-    return jobs[0] if jobs else None
-
-
-def _write_all(session: Session, statement: Update) -> Sequence[JobRow]:
-    options = {"synchronize_session": False, "populate_existing": True}
-    return session.scalars(statement.returning(JobRow).execution_options(**options)).all()
-
-
 def _end(session: Session, lease: Lease, status: JobStatus, **values: Any) -> JobRow | None:
     statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED), _may_become(status))
-    return _write(session, statement.values(_ended(status) | values))
+    return write(session, statement.values(_ended(status) | values))
 
 
 def _end_without_version(session: Session, lease: Lease, status: JobStatus, **values: Any) -> bool:
@@ -165,7 +156,7 @@ def _reap(session: Session, condition: ColumnElement[bool], values: dict[str, An
     """Another reaper, or a heartbeat that came just in time, holds the rows that are skipped."""
     expired = condition & (JobRow.lease_expires_at < db_now())
     free = select(JobRow.id).where(expired).with_for_update(skip_locked=True)
-    return _write_all(session, update(JobRow).where(JobRow.id.in_(free), expired).values(values))
+    return write_all(session, update(JobRow).where(JobRow.id.in_(free), expired).values(values))
 
 
 def _reported(report: Report) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Keyset pages over any table with `created_at` and `id`, newest first."""
+"""Keyset pages: over any table with `created_at` and `id`, newest first, and cursors for other orders."""
 
 import base64
 import json
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,20 +18,29 @@ Row = TypeVar("Row")
 def page(session: Session, query: Select[Row], table: Any, limit: int, after: str | None) -> tuple[list[Row], str | None]:
     """One page of `query` and the cursor of the next one. Raises InvalidRequest for a bad cursor."""
     if after is not None:
-        query = query.where(tuple_(table.created_at, table.id) < tuple_(*_decode(after)))
-    rows = list(session.scalars(query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)))
+        query = query.where(tuple_(table.created_at, table.id) < tuple_(*decode(after, _utc, UUID)))
+    rows: list[Any] = list(session.scalars(query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)))
     if len(rows) <= limit:
         return rows, None
-    return rows[:limit], _encode(rows[limit - 1])
+    last = rows[limit - 1]
+    return rows[:limit], encode(last.created_at.isoformat(), last.id)
 
 
-def _encode(row: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row.created_at.isoformat(), str(row.id)]).encode()).decode()
+def encode(*key: object) -> str:
+    """A cursor that remembers the key of the last row of a page."""
+    return base64.urlsafe_b64encode(json.dumps([str(part) for part in key]).encode()).decode()
 
 
-def _decode(cursor: str) -> tuple[datetime, UUID]:
+def decode(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
+    """The key in a cursor, each part read by its kind. Raises InvalidRequest for what `encode` did not make."""
     try:
-        created_at, row_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return datetime.fromisoformat(created_at), UUID(row_id)
-    except (ValueError, TypeError, AttributeError) as error:
+        parts = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if any("\x00" in part for part in parts):
+            raise ValueError("NUL")
+        return [kind(part) for kind, part in zip(kinds, parts, strict=True)]
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InvalidRequest("The cursor is not one of this service.", [FieldError("/query/after", "not a cursor")]) from error
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

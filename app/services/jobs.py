@@ -1,0 +1,208 @@
+"""The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import case, event, literal, null, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, joinedload
+
+from app.db.session import db_now
+from app.db.tables import DatasetRow, JobRow, MetricRow, StatusType, VersionRow
+from app.db.writes import write
+from app.errors import (
+    DatasetNotFound,
+    FieldError,
+    IdempotencyConflict,
+    IllegalTransition,
+    InvalidRequest,
+    JobNotFound,
+    ModelNotFound,
+    ServiceUnavailable,
+)
+from app.job_state import ENDED, JobStatus
+from app.networks import default_network
+from app.networks.base import NetworkParams
+from app.networks.transformers import TransformersParams
+from app.queue import JobQueue
+from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
+from app.services import datasets, events, models, pages
+
+log = structlog.get_logger()
+_NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
+
+
+def submit(session: Session, queue: JobQueue, request: JobCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
+    """Queue one adaptation; a worker is told after the commit. The same key and request again: the same job.
+
+    Raises InvalidRequest, IncompatibleDatasets, IdempotencyConflict.
+    """
+    digest = sha256(request.model_dump_json().encode()).hexdigest()
+    known = _submitted_before(session, key, digest)
+    if known is not None:
+        return known
+    job = _checked(session, request)
+    job.idempotency_key, job.request_digest, job.max_attempts = key, digest, max_attempts
+    try:
+        with session.begin_nested():
+            session.add(job)
+    except IntegrityError:  # the same key was committed by another request since we looked
+        winner = _submitted_before(session, key, digest)
+        if winner is None:
+            raise
+        return winner
+    events.record(session, job, "queued")
+    session.flush()
+    send_after_commit(session, queue, job.id)
+    return job
+
+
+def send_after_commit(session: Session, queue: JobQueue, job_id: UUID) -> None:
+    """A worker must never look for a row that is not there yet, or that was rolled back."""
+
+    def send(_: Session) -> None:
+        try:
+            queue.send(job_id)
+        except ServiceUnavailable:  # the job is safe in the database, the sweep sends it later
+            log.warning("job.not_sent", job_id=str(job_id))
+
+    event.listen(session, "after_commit", send, once=True)
+
+
+def get(session: Session, job_id: UUID) -> JobRow:
+    """Raises JobNotFound."""
+    job = session.scalars(select(JobRow).where(JobRow.id == job_id).options(_NUMBER_OF_VERSION)).one_or_none()
+    if job is None:
+        raise JobNotFound(f"There is no job {job_id}.")
+    return job
+
+
+def page(
+    session: Session, statuses: Sequence[JobStatus], model: str | None, limit: int, after: str | None
+) -> tuple[list[JobRow], str | None]:
+    """One page of jobs, newest first, and the cursor of the next one."""
+    query = select(JobRow).options(_NUMBER_OF_VERSION)
+    if statuses:
+        query = query.where(JobRow.status.in_(statuses))
+    if model is not None:
+        query = query.where(JobRow.model_name == model)
+    return pages.page(session, query, JobRow, limit, after)
+
+
+def cancel(session: Session, job_id: UUID) -> JobRow:
+    """A queued job is cancelled at once, a running one when its worker has heard of it; again: nothing more happens.
+
+    Raises JobNotFound, and IllegalTransition when the job has ended in another way.
+    """
+    waits = JobRow.status == JobStatus.QUEUED
+    cancelled, cancelling = (literal(status, StatusType) for status in (JobStatus.CANCELLED, JobStatus.CANCELLING))
+    statement = update(JobRow).where(JobRow.id == job_id, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
+    finished_at = case((waits, db_now()), else_=null())
+    job = write(session, statement.values(status=case((waits, cancelled), else_=cancelling), finished_at=finished_at))
+    if job is None:
+        return _cancelled_before(get(session, job_id))
+    if job.status == JobStatus.CANCELLED:
+        events.record_done(session, job)
+    else:
+        events.record(session, job, "cancelling")
+    session.flush()
+    return job
+
+
+def metrics(
+    session: Session, job_id: UUID, name: str | None, limit: int, after: str | None
+) -> tuple[Sequence[MetricRow], str | None]:
+    """A page of the job's metrics by step and name, and the cursor of the next one. Raises JobNotFound."""
+    get(session, job_id)
+    query = select(MetricRow).where(MetricRow.job_id == job_id)
+    if name is not None:
+        query = query.where(MetricRow.name == name)
+    if after is not None:
+        query = query.where(tuple_(MetricRow.step, MetricRow.name) > tuple_(*pages.decode(after, int, str)))
+    points = session.scalars(query.order_by(MetricRow.step, MetricRow.name).limit(limit + 1)).all()
+    if len(points) <= limit:
+        return points, None
+    return points[:limit], pages.encode(points[limit - 1].step, points[limit - 1].name)
+
+
+def _submitted_before(session: Session, key: str | None, digest: str) -> JobRow | None:
+    if key is None:
+        return None
+    job = session.scalars(select(JobRow).where(JobRow.idempotency_key == key).options(_NUMBER_OF_VERSION)).one_or_none()
+    if job is not None and job.request_digest != digest:
+        raise IdempotencyConflict(errors=[FieldError("/header/idempotency-key", "used before with another request")])
+    return job
+
+
+def _cancelled_before(job: JobRow) -> JobRow:
+    if job.status in ENDED - {JobStatus.CANCELLED}:
+        raise IllegalTransition(f"The job has {job.status} and cannot be cancelled any more.")
+    return job
+
+
+def _checked(session: Session, request: JobCreate) -> JobRow:
+    """The row of a job whose every reference exists and fits."""
+    source, target, evaluation = _datasets(session, request)
+    if target is None and request.params.needs_target:
+        raise InvalidRequest(errors=[FieldError("/target", f"`{request.params.algorithm}` needs a target dataset")])
+    if evaluation is not None and evaluation in (source, target):
+        raise InvalidRequest(errors=[FieldError("/evaluation", "must be data that the job does not train on")])
+    datasets.check_compatible(source, target, evaluation)
+    base, base_version_id = _base(session, request, source.modality)
+    return JobRow(
+        model_name=request.model,
+        source_id=source.id,
+        target_id=request.target,
+        evaluation_id=request.evaluation,
+        base=base,
+        base_version_id=base_version_id,
+        params=request.params.model_dump(mode="json"),
+    )
+
+
+def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow, DatasetRow | None, DatasetRow | None]:
+    """Source, target, evaluation. Raises InvalidRequest that names every one that does not exist."""
+    found: dict[str, DatasetRow] = {}
+    missing = []
+    for role in ("source", "target", "evaluation"):
+        dataset_id = getattr(request, role)
+        try:
+            if dataset_id is not None:
+                found[role] = datasets.load(session, dataset_id)
+        except DatasetNotFound as error:
+            missing.append(FieldError(f"/{role}", error.message))
+    if missing:
+        raise InvalidRequest("; ".join(place.detail for place in missing), missing)
+    return found["source"], found.get("target"), found.get("evaluation")
+
+
+def _base(session: Session, request: JobCreate, modality: str) -> tuple[dict[str, Any], UUID | None]:
+    """What the trainer starts from: a network with all its options, or a version whose number is fixed now."""
+    match request.base:
+        case ModelBase(model=reference):
+            version = _base_version(session, reference, modality)
+            return {"model": f"{version.model.name}:{version.number}"}, version.id
+        case PretrainedBase(pretrained=pretrained):
+            network: NetworkParams = TransformersParams(network="transformers", pretrained=pretrained)
+        case None:
+            network = default_network(modality)
+        case given:
+            network = given
+    if modality not in network.modalities:
+        place = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
+        raise InvalidRequest(place.detail, [place])
+    return network.model_dump(mode="json"), None
+
+
+def _base_version(session: Session, reference: str, modality: str) -> VersionRow:
+    try:
+        version = models.resolve(session, reference)
+    except ModelNotFound as error:
+        raise InvalidRequest(error.message, [FieldError("/base/model", error.message)]) from error
+    if version.modality != modality:
+        place = FieldError("/base/model", f"{reference} is for {version.modality} data, the source is {modality} data")
+        raise InvalidRequest(place.detail, [place])
+    return version

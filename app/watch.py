@@ -1,0 +1,79 @@
+"""Waiting for jobs to change, for as many callers at once as like, with one query for all of them.
+
+Decision: one poller a process asks the database twice a second for the jobs that anybody waits for, and no caller holds a
+thread, a connection or a transaction while it waits. Polling works on both databases and across processes; LISTEN/NOTIFY
+would be quicker by a quarter of a second, on PostgreSQL only, for one more connection a process. On SQLite, where even
+reading takes the write lock, a query for each caller would keep the workers from writing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.tables import JobRow
+from app.job_state import JobStatus
+
+Stamp = tuple[JobStatus, datetime]
+"""Differs whenever something about a job changed that a caller can see."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    job_id: UUID
+    seen: Stamp
+    told: "asyncio.Future[None]"
+
+
+class JobWatcher:
+    """One for a process. `sessions` is asked for at each query."""
+
+    def __init__(self, sessions: Callable[[], "sessionmaker[Session]"], interval_seconds: float = 0.5) -> None:
+        self._sessions = sessions
+        self._interval_seconds = interval_seconds
+        self._waiters: set[_Waiter] = set()
+        self._poller: asyncio.Task[None] | None = None
+
+    async def changed(self, job_id: UUID, seen: Stamp, timeout_seconds: float) -> None:
+        """Return when the job is not what `seen` says, or after the time-out. Raises SQLAlchemyError without the database."""
+        waiter = _Waiter(job_id, seen, asyncio.get_running_loop().create_future())
+        self._waiters.add(waiter)
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiter.told, timeout_seconds)
+        finally:
+            self._waiters.discard(waiter)
+
+    async def _poll(self) -> None:
+        while self._waiters:
+            await asyncio.sleep(self._interval_seconds)
+            asked = list(self._waiters)
+            try:
+                stamps = await asyncio.to_thread(self._stamps, {waiter.job_id for waiter in asked})
+            except SQLAlchemyError as error:
+                _tell_all(asked, error)
+            else:
+                _tell_all([waiter for waiter in asked if stamps.get(waiter.job_id) != waiter.seen])
+
+    def _stamps(self, job_ids: set[UUID]) -> dict[UUID, Stamp]:
+        query = select(JobRow.id, JobRow.status, JobRow.updated_at).where(JobRow.id.in_(job_ids))
+        with self._sessions().begin() as session:
+            return {job_id: (status, updated_at) for job_id, status, updated_at in session.execute(query)}
+
+
+def _tell_all(waiters: list[_Waiter], error: SQLAlchemyError | None = None) -> None:
+    for waiter in waiters:
+        if waiter.told.done():
+            continue
+        if error is None:
+            waiter.told.set_result(None)
+        else:
+            waiter.told.set_exception(error)
