@@ -90,7 +90,7 @@ def release(session: Session, lease: Lease) -> bool:
     `max_attempts` grows instead of `attempt` shrinking, so that the fencing token never repeats.
     """
     statement = update(JobRow).where(*_held_by(lease), JobRow.status == JobStatus.RUNNING)
-    job = write(session, statement.values(_queued_again(), max_attempts=JobRow.max_attempts + 1))
+    job = write(session, statement.values(_queued_again() | {"max_attempts": JobRow.max_attempts + 1}))
     if job is None:
         return acknowledge_cancel(session, lease)
     events.record(session, job, "requeued", reason="worker_drained")
