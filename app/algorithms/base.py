@@ -21,8 +21,17 @@ class AlgorithmParams(BaseModel):
     schedule: Literal["constant", "annealed"] = Field(
         "annealed", description="annealed: mu_0 / (1 + 10 p)^0.75, p the fraction of the run."
     )
+    backbone_rate: float = Field(
+        0.03, ge=0, le=1, description="Factor on the learning rate of a pretrained encoder's weights; new layers take it whole."
+    )
     weight_decay: float = Field(1e-3, ge=0, le=1, description="Decoupled for `adamw`, an L2 term for `sgd`.")
     gradient_clip: float = Field(5.0, gt=0, description="Largest norm of the joint gradient.")
+    minimum_steps: int = Field(
+        0, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: small data need them."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of matrix products while training. auto: bfloat16 where the processor has instructions for it."
+    )
     validation_fraction: float = Field(
         0.1, gt=0, lt=0.9, description="Part of the source that is held out to watch the training."
     )

@@ -19,3 +19,9 @@ class DannParams(AlgorithmParams):
     discriminator_width: int = Field(
         1024, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."
     )
+    discriminator_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer of the domain classifier.")
+    batch_norm: Literal["domain", "shared"] = Field(
+        "domain",
+        description="domain: source and target are normalised by statistics of their own, and the target's are served; "
+        "shared: one batch of both.",
+    )

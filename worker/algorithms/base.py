@@ -36,3 +36,15 @@ class Algorithm(nn.Module, ABC):
     def measures(self) -> dict[str, Tensor | float]:
         """What else is worth a curve about the last batch (domain accuracy, lambda), never summed into the loss."""
         return {}
+
+    def source_logits(self, inputs: Inputs) -> Tensor:
+        """Logits (n, classes) of source examples, for watching the training; an override may use the source's statistics."""
+        logits: Tensor = self.network(inputs)
+        return logits
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All weights, with the factor on the learning rate that each group takes; a pretrained encoder's is small."""
+        slow = list(self.network.backbone.parameters()) if self.network.pretrained else []
+        known = {id(weight) for weight in slow}
+        fast = [weight for weight in self.parameters() if id(weight) not in known]
+        return [{"params": fast, "factor": 1.0}] + ([{"params": slow, "factor": self.params.backbone_rate}] if slow else [])

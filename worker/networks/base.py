@@ -1,6 +1,11 @@
 """Network = backbone + bottleneck + head, over the dict of inputs that the modality's encoder makes."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Inputs = dict[str, Tensor]
 
@@ -9,15 +14,19 @@ class Network(nn.Module):
     """Features of (n, feature_width) from encoded inputs, logits of (n, classes) from features.
 
     The backbone takes the inputs as they come from the encoder (uint8 pictures, raw numbers): normalisation is part of
-    it, so that it is part of the ONNX graph. `blocks` lists its parts from the input to the output, for unfreezing.
+    it, so that it is part of the ONNX graph. `pretrained` says that the backbone's weights come from a checkpoint and want a
+    smaller learning rate than the new layers.
     """
 
-    def __init__(self, backbone: nn.Module, bottleneck: nn.Module, head: nn.Module, feature_width: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, bottleneck: nn.Module, head: nn.Module, feature_width: int, *, pretrained: bool = False
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.bottleneck = bottleneck
         self.head = head
         self.feature_width = feature_width
+        self.pretrained = pretrained
 
     def features(self, inputs: Inputs) -> Tensor:
         """(n, feature_width), what adaptation aligns."""
@@ -30,5 +39,70 @@ class Network(nn.Module):
         return logits
 
     def blocks(self) -> list[nn.Module]:
-        """Parts from the input to the output; the head is the last."""
-        return [*self.backbone.children(), self.bottleneck, self.head]
+        """Parts that have weights, from the input to the output, for unfreezing; the head is the last."""
+        parts = [*self.backbone.children(), self.bottleneck, self.head]
+        return [part for part in parts if any(True for _ in part.parameters())]
+
+    @contextmanager
+    def source_statistics(self) -> Iterator[None]:
+        """Inside the block every `DomainNorm` uses the source's own running statistics; what is served uses the others."""
+        norms = [module for module in self.modules() if isinstance(module, DomainNorm)]
+        for norm in norms:
+            norm.on_source = True
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.on_source = False
+
+
+class DomainNorm(nn.Module):
+    """Batch norm over axis 1 with one affine map and, when asked for, running statistics of its own for the source.
+
+    Chang et al., CVPR 2019, https://arxiv.org/abs/1906.03950, with shared scale and shift. Outside of
+    `Network.source_statistics` it is plain batch norm: what the exported network uses are the statistics seen there.
+    """
+
+    weight: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    source_mean: Tensor
+    source_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.on_source = False
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        for domain in ("running", "source"):
+            self.register_buffer(f"{domain}_mean", torch.zeros(channels))
+            self.register_buffer(f"{domain}_var", torch.ones(channels))
+
+    def forward(self, values: Tensor) -> Tensor:
+        mean, variance = (self.source_mean, self.source_var) if self.on_source else (self.running_mean, self.running_var)
+        return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum)
+
+
+class Pixels(nn.Module):
+    """uint8 pictures (n, height, width, channels) to normalised floats (n, channels, height, width), channels last in memory."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """`mean` and `std` of each channel, of values in 0..1."""
+        super().__init__()
+        deviation = torch.tensor(std, dtype=torch.float32)
+        self.register_buffer("scale", 1 / (255 * deviation), persistent=False)
+        self.register_buffer("shift", -torch.tensor(mean, dtype=torch.float32) / deviation, persistent=False)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return (inputs["pixels"] * self.scale + self.shift).permute(0, 3, 1, 2)
+
+
+def mlp_head(width: int, hidden: int, layers: int, classes: int) -> nn.Sequential:
+    """`layers` hidden layers of `hidden` units with ReLU, then logits."""
+    widths = [width] + [hidden] * layers
+    stages = [stage for a, b in zip(widths, widths[1:], strict=False) for stage in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*stages, nn.Linear(widths[-1], classes))

@@ -1,0 +1,33 @@
+"""Supervised training on the source. Gradual unfreezing: Howard and Ruder, ACL 2018, https://arxiv.org/abs/1801.06146"""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from app.algorithms.fine_tune import FineTuneParams
+from worker.algorithms.base import Algorithm, Batch
+
+UNFROZEN_BY = 0.5
+
+
+class FineTune(Algorithm):
+    """Cross-entropy on the source. Frozen blocks keep their weights and their running statistics, and use no dropout."""
+
+    params: FineTuneParams
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        if self.params.unfreeze != "all":
+            self._freeze(batch.progress)
+        return {"classification": F.cross_entropy(self.network(batch.source_x).float(), batch.source_y)}
+
+    def _freeze(self, progress: float) -> None:
+        blocks = self.network.blocks()
+        frozen = len(blocks) - self._trained(progress, len(blocks))
+        for number, block in enumerate(blocks):
+            block.train(number >= frozen)
+            block.requires_grad_(number >= frozen)
+
+    def _trained(self, progress: float, blocks: int) -> int:
+        """How many blocks, counted from the head, train at this point; `gradual` has them all in half of the run."""
+        if self.params.unfreeze == "head":
+            return 1
+        return min(blocks, 1 + int(progress / UNFROZEN_BY * blocks))

@@ -1,0 +1,45 @@
+"""The digits network of Ganin et al., JMLR 2016, figure 4a, with batch norm. The features are the flattened maps.
+
+The max-pool comes before norm and ReLU: the same function up to the statistics, and a quarter of the work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from app.modalities.base import TensorSpec
+from app.networks.cnn import CnnParams
+from worker.networks.base import DomainNorm, Network, Pixels, mlp_head
+
+if TYPE_CHECKING:
+    from app.modalities.image import ImagePreprocessing
+
+FIRST, SECOND, HIDDEN = 32, 48, 100
+SIDE = 4
+
+
+def build(params: CnnParams, preprocessing: ImagePreprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
+    padding = 0 if params.input_size >= 16 else 2
+    side = _pooled(_pooled(params.input_size, padding), padding)
+    window = max(1, side // SIDE)
+    backbone = nn.Sequential(
+        Pixels(preprocessing.mean, preprocessing.std),
+        _stage(preprocessing.channels, FIRST, padding),
+        _stage(FIRST, SECOND, padding),
+        nn.AvgPool2d(window),
+    )
+    width = SECOND * (side // window) ** 2
+    return Network(backbone, nn.Flatten(), mlp_head(width, HIDDEN, 2, classes), width)
+
+
+def _stage(inputs: int, outputs: int, padding: int) -> nn.Sequential:
+    # a bias would be taken away again by the norm
+    convolution = nn.Conv2d(inputs, outputs, 5, padding=padding, bias=False)
+    return nn.Sequential(convolution, nn.MaxPool2d(2), DomainNorm(outputs), nn.ReLU())
+
+
+def _pooled(side: int, padding: int) -> int:
+    """Height of a stage's maps for pictures of this height."""
+    return (side + 2 * padding - 4) // 2

@@ -1,0 +1,74 @@
+"""Multilayer perceptron for tables and for bags of n-grams. The features are the last hidden layer's units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from app.modalities.base import Preprocessing, TensorSpec
+from app.networks.mlp import MlpParams
+from worker.networks.base import Inputs, Network
+
+if TYPE_CHECKING:
+    from app.modalities.tabular import TabularPreprocessing
+
+EMBEDDING = 16
+LARGEST_DEVIATION = 10.0
+
+
+class Table(nn.Module):
+    """Numbers (n, a) and categories (n, b) to (n, width): standardised, the missing at the mean with an indicator, embedded."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: list[float], std: list[float], levels: list[int]) -> None:
+        """`levels` of each category, the unknown bucket 0 not counted."""
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
+        self.embeddings = nn.ModuleList(nn.Embedding(count + 1, min(EMBEDDING, count + 1)) for count in levels)
+        self.width = 2 * len(mean) + sum(min(EMBEDDING, count + 1) for count in levels)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        parts: list[Tensor] = []
+        if "numbers" in inputs:
+            missing = inputs["numbers"].isnan()
+            deviations = (inputs["numbers"] - self.mean) / self.std
+            parts += [deviations.masked_fill(missing, 0).clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION), missing.float()]
+        parts += [embedding(inputs["categories"][:, column]) for column, embedding in enumerate(self.embeddings)]
+        return torch.cat(parts, dim=1)
+
+
+class Terms(nn.Module):
+    """Numbers of n-grams (n, length) and their weights (n, length) to the weighted sum of their embeddings (n, width)."""
+
+    def __init__(self, terms: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(terms, width)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.width = width
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return (inputs["weights"].unsqueeze(1) @ self.embedding(inputs["terms"])).squeeze(1)
+
+
+def build(params: MlpParams, preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
+    first = _terms(params, preprocessing) if "terms" in specs else _table(preprocessing)
+    widths = [first.width] + [params.width] * params.layers
+    layers = [
+        nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(params.dropout))
+        for inputs, outputs in zip(widths, widths[1:], strict=False)
+    ]
+    backbone = nn.Sequential(first, *layers[:-1])
+    return Network(backbone, layers[-1], nn.Linear(params.width, classes), params.width)
+
+
+def _table(preprocessing: TabularPreprocessing) -> Table:
+    raise NotImplementedError
+
+
+def _terms(params: MlpParams, preprocessing: Preprocessing) -> Terms:
+    raise NotImplementedError

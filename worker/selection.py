@@ -1,0 +1,77 @@
+"""Which of a run's networks becomes its result, and whether the run collapsed. No label of the target is ever looked at.
+
+At every check the accuracy on the held-out part of the source is measured. Chance is what always answering the commonest
+class would reach there; the best accuracy so far lies some way above it.
+
+*Healthy* is a check whose accuracy has lost at most 15 % of that way, or two standard errors of the best if that is more.
+The result is the network of the newest healthy check. Not the one with the best accuracy: an adversarial run pays for its
+alignment with a little accuracy on the source, and the best on the source is usually the one that is not adapted yet.
+
+*Collapsed* is a check that has lost 75 % of the way, in a run whose best was clearly above chance (four standard errors).
+Such a run is warned about once, and given up after `PATIENCE` such checks in a row. Accuracies are from 0 to 1.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+PATIENCE = 5
+
+
+@dataclass(slots=True)
+class Check:
+    """What one check saw."""
+
+    accuracy: float
+    healthy: bool
+    collapsed: bool
+
+
+class Selection:
+    """Remembers the newest healthy network."""
+
+    def __init__(self, chance: float, examples: int) -> None:
+        """`chance` of the commonest class among the `examples` that accuracies are measured on."""
+        self._chance, self._examples = chance, examples
+        self.best = 0.0
+        self.step = 0
+        self.accuracy = 0.0
+        self.weights: dict[str, Tensor] = {}
+        self.collapsed_in_a_row = 0
+        self.ever_collapsed = False
+
+    def look(self, step: int, accuracy: float, weights: dict[str, Tensor]) -> Check:
+        """Judge the network after `step`; its weights are copied when it is healthy."""
+        self.best = max(self.best, accuracy)
+        check = Check(accuracy, self._is_healthy(accuracy), self._is_collapsed(accuracy))
+        if check.healthy:
+            self.step, self.accuracy = step, accuracy
+            self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
+        self.collapsed_in_a_row = self.collapsed_in_a_row + 1 if check.collapsed else 0
+        self.ever_collapsed |= check.collapsed
+        return check
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.collapsed_in_a_row >= PATIENCE
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best", "step", "accuracy", "weights", "collapsed_in_a_row", "ever_collapsed")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _is_healthy(self, accuracy: float) -> bool:
+        allowed = max(0.15 * (self.best - self._chance), 2 * self._standard_error(self.best))
+        return accuracy >= self.best - allowed
+
+    def _is_collapsed(self, accuracy: float) -> bool:
+        learned = self.best - self._chance > 4 * self._standard_error(self._chance)
+        return learned and accuracy < self._chance + 0.25 * (self.best - self._chance)
+
+    def _standard_error(self, share: float) -> float:
+        return math.sqrt(share * (1 - share) / self._examples)
