@@ -1,0 +1,64 @@
+"""Kombu's filesystem transport, made safe for several processes.
+
+Context: the embedded service has no broker to install; Celery offers `filesystem://`. Kombu 5.7's transport lets a reader see a
+message that is still empty (the worker dies of the bad JSON), may deliver a message twice when the temporary directory is on
+another disk, and lets two processes that start together truncate each other's table of bound queues.
+Decision: the same transport with messages that appear by a rename, that are taken by a rename inside the data directory, and
+tables that are touched under one lock. Alternatives: a SQLAlchemy transport (unmaintained), a Redis in the package (native code).
+"""
+
+import fcntl
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from kombu.transport import filesystem
+from kombu.utils.json import dumps, loads
+
+
+class Channel(filesystem.Channel):
+    """A message is a file `{time}_{id}.{queue}.msg`; whoever renames it first has it."""
+
+    def get_table(self, exchange: str) -> list[Any]:
+        with self._tables_locked():
+            return list(super().get_table(exchange))  # type: ignore[no-untyped-call]  # kombu is half typed
+
+    def _queue_bind(self, *arguments: Any) -> None:
+        with self._tables_locked():
+            super()._queue_bind(*arguments)  # type: ignore[no-untyped-call]
+
+    def _delete(self, *arguments: Any, **options: Any) -> None:
+        with self._tables_locked():
+            super()._delete(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def _put(self, queue: str, payload: Any, **options: Any) -> None:  # type: ignore[override]  # its bases disagree on names
+        path = Path(self.data_folder_out) / f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(dumps(payload))  # type: ignore[no-untyped-call]
+        partial.rename(path)
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
+        for path in sorted(Path(self.data_folder_in).iterdir()):
+            if path.name.partition(".")[2] != f"{queue}.msg":
+                continue
+            taken = Path(self.processed_folder) / path.name
+            with suppress(FileNotFoundError):  # another process was faster
+                path.rename(taken)
+                message = loads(taken.read_text())  # type: ignore[no-untyped-call]
+                taken.unlink()
+                return message
+        raise Empty
+
+    @contextmanager
+    def _tables_locked(self) -> Iterator[None]:
+        with (self.control_folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+class Transport(filesystem.Transport):
+    Channel = Channel

@@ -1,0 +1,25 @@
+"""The Celery application of workers and beat: `celery -A worker.celery_app worker -P prefork -c 1 ...`. Imports no torch."""
+
+from typing import Any
+
+from celery.signals import setup_logging, worker_shutting_down
+
+from app import logs
+from app.queue import make_celery
+from app.settings import Settings
+from worker.drain import Drain
+
+settings = Settings()
+celery = make_celery(settings)
+celery.conf.include = ["worker.tasks"]
+drain = Drain()  # before the pool forks
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log_as_the_app_does(**_: Any) -> None:
+    logs.configure(settings.log_level, settings.process_name or "worker")
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _drain(**_: Any) -> None:
+    drain.worker_stops.set()

@@ -1,0 +1,43 @@
+"""The tasks, thin shells: what they run are plain functions. Imports no torch."""
+
+from functools import cache
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import make_engine, make_sessions
+from app.queue import RUN_JOB, SWEEP, CeleryQueue
+from worker import sweep
+from worker.celery_app import celery, drain, settings
+from worker.supervisor import TRAINER, Supervisor
+
+log = structlog.get_logger()
+
+
+@celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
+def run_job(job_id: str) -> None:
+    """Run this job, unless another worker has it. A message that names no job is dropped."""
+    try:
+        parsed = UUID(job_id)
+    except (ValueError, AttributeError):
+        log.warning("task.bad_job_id", job_id=repr(job_id)[:100])
+        return
+    with drain.on_sigterm():
+        Supervisor(settings, sessions(), CeleryQueue(celery), drain, TRAINER).run_job(parsed)
+
+
+@celery.task(name=SWEEP)  # type: ignore[untyped-decorator]
+def run_sweep() -> None:
+    """Beat runs this in its own process."""
+    try:
+        sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds)
+    except OperationalError as error:
+        log.warning("sweep.database_away", error=str(error))
+
+
+@cache
+def sessions() -> sessionmaker[Session]:
+    """Made on first use, which is after the fork: connections are not shared."""
+    return make_sessions(make_engine(settings.database))

@@ -1,0 +1,124 @@
+"""The entry of the trainer process: `python -m worker.trainer JOB_ID ATTEMPT`, in a run folder, all settings in the environment.
+
+It reads the database and writes only to the storage, to its run folder and, as `Report` lines, to standard output. SIGTERM asks
+for an end after a checkpoint. It never outlives its supervisor. This module imports no torch; what it runs does.
+"""
+
+import argparse
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+from uuid import UUID
+
+from app.db.session import make_engine, make_sessions
+from app.db.tables import JobRow
+from app.errors import IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
+from app.schemas.reports import RESULT_FILE, Result
+from app.settings import Settings
+from app.storage import Storage
+from worker.exit_codes import ExitCode
+from worker.reporter import BadData, BadParameters, Reporter, Stopped
+
+PR_SET_PDEATHSIG = 1
+
+Adapt = Callable[[JobRow, int, Settings, Storage, Path, Reporter], Result]
+
+
+def main(arguments: Sequence[str] | None = None, adapt: Adapt | None = None) -> int:
+    """Run one attempt; returns the exit code. `adapt` is `worker.adapt.run` unless a test brings its own."""
+    options = _options(arguments)
+    if not _die_with_parent(options.supervisor):
+        return ExitCode.ORPHANED
+    faulthandler.enable()
+    reporter = Reporter(_private_stdout())
+    signal.signal(signal.SIGTERM, lambda *_: reporter.request_stop())
+    settings = Settings(_env_file=None)
+    job = _load(settings, options.job_id)
+    if job is None or job.attempt != options.attempt:
+        return ExitCode.ORPHANED
+    return _run(adapt or _default_adapt(), job, settings, reporter)
+
+
+def _run(adapt: Adapt, job: JobRow, settings: Settings, reporter: Reporter) -> int:
+    folder = Path.cwd()
+    try:
+        result = adapt(job, job.attempt, settings, Storage(settings.storage), folder, reporter)
+    except Stopped:
+        return ExitCode.STOPPED
+    except (BadParameters, InvalidRequest) as error:
+        return _refused(ExitCode.BAD_PARAMETERS, error)
+    except (BadData, InvalidDataset, IncompatibleDatasets) as error:
+        return _refused(ExitCode.BAD_DATA, error)
+    except RuntimeError as error:
+        if not _is_gpu_out_of_memory(error):
+            raise
+        return _refused(ExitCode.GPU_OUT_OF_MEMORY, error)
+    reporter.flush()
+    (folder / RESULT_FILE).write_text(result.model_dump_json())
+    return ExitCode.DONE
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("worker.trainer", description="Run one attempt of one job.")
+    parser.add_argument("job_id", type=UUID)
+    parser.add_argument("attempt", type=int)
+    parser.add_argument("--supervisor", type=int, help="Process id of the supervisor: the trainer dies with it.")
+    return parser.parse_args(arguments)
+
+
+def _die_with_parent(supervisor: int | None) -> bool:
+    """Have the kernel kill this process when its parent ends; False when the parent was gone before."""
+    if supervisor is None:
+        return True
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == supervisor
+
+
+def _private_stdout() -> TextIO:
+    """Standard output for reports alone: whatever else is printed goes to standard error."""
+    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return stream
+
+
+def _load(settings: Settings, job_id: UUID) -> JobRow | None:
+    """The job, detached, all columns loaded."""
+    engine = make_engine(settings.database)
+    try:
+        with make_sessions(engine)() as session:
+            return session.get(JobRow, job_id)
+    finally:
+        engine.dispose()
+
+
+def _default_adapt() -> Adapt:
+    """Imported late: loading torch takes seconds, and until then the signal handler and the parent's death must be set up."""
+    from worker.adapt import run
+
+    return run
+
+
+def _refused(code: ExitCode, error: Exception) -> ExitCode:
+    """The last line of standard error is what the user is told."""
+    details = [f"{field.pointer}: {field.detail}" for field in error.errors] if isinstance(error, ServiceError) else []
+    text = " ".join(" ".join([str(error), *details]).split())
+    sys.stderr.write(f"{text}\n")
+    return code
+
+
+def _is_gpu_out_of_memory(error: RuntimeError) -> bool:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, torch.AcceleratorError) and "out of memory" in str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
