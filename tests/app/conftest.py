@@ -1,0 +1,26 @@
+"""Databases on which commits are real, for what needs several connections at once."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import make_engine, make_sessions
+from tests.conftest import create_postgres_database, migrate
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def live_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database that tests write to and nobody cleans: a test looks only at what it made."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('live')}/isthmus.db"
+        migrate(url)
+        return url
+    return create_postgres_database(request.getfixturevalue("postgres_server"), "live")
+
+
+@pytest.fixture
+def live_sessions(live_database: str) -> Iterator[sessionmaker[Session]]:
+    engine = make_engine(live_database)
+    yield make_sessions(engine)
+    engine.dispose()
