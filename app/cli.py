@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from pydantic import ValidationError
 
 from app import logs
 from app.settings import Settings
@@ -114,7 +115,11 @@ def demo(data: Path, port: int, seed: int) -> None:
 
 
 def _configured(process: str) -> Settings:
-    settings = Settings()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        lines = [f"ISTHMUS_{str(place['loc'][0]).upper()}: {place['msg']}" for place in error.errors()]
+        raise click.ClickException("\n".join(["These settings are not valid.", *lines])) from error
     logs.configure(settings.log_level, settings.process_name or process)
     return settings
 

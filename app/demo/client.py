@@ -38,16 +38,12 @@ class Client:
         """Queue a job, show its progress until it ends, return the version that it made."""
         job = self._ask("POST", "/jobs", json=job)
         bar = Bar(job["params"]["algorithm"])
-        while job["status"] in ("queued", "running"):
-            bar.show(job["status"], job["progress"])
+        while bar.show(job)["finished_at"] is None:
             job = self._ask("GET", f"/jobs/{job['id']}", params={"wait": 2})
-        bar.show(job["status"], job["progress"])
         bar.end()
         if job["status"] != "succeeded":
             raise click.ClickException(f"The job ended as {job['status']}: {job['error']}")
-        model = self._ask("GET", f"/models/{job['model']}")
-        number = max(version["version"] for version in model["versions"])
-        return self._ask("GET", f"/models/{job['model']}/versions/{number}")
+        return self._ask("GET", f"/models/{job['version']['model']}/versions/{job['version']['number']}")
 
     def predict(self, model: str, images: pictures.Pictures) -> list[dict[str, Any]]:
         """One answer for each picture."""
@@ -70,17 +66,21 @@ class Bar:
     def __init__(self, name: str, width: int = 30) -> None:
         self._name, self._width = name, width
         self._start = time.monotonic()
-        self._shown = ""
-        self._fifths = -1
+        self._printed = ("", -1)
 
-    def show(self, status: str, progress: float) -> None:
+    def show(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Draw the state of the job; returns it."""
+        status, progress, eta = job["status"], job["progress"], job["eta_seconds"]
         filled = "#" * round(progress * self._width)
-        line = f"  {self._name:<10} [{filled:.<{self._width}}] {progress:4.0%}  {time.monotonic() - self._start:4.0f} s  {status}"
+        rest = f"{eta:.0f} s left" if status == "running" and eta else status
+        line = f"  {self._name:<10} [{filled:.<{self._width}}] {progress:4.0%}  {time.monotonic() - self._start:4.0f} s  {rest}"
+        step = (status, int(progress * 5))
         if sys.stdout.isatty():
-            click.echo(f"\r{line:<{len(self._shown)}}", nl=False)
-        elif int(progress * 5) > self._fifths or status != self._shown.split()[-1]:
+            click.echo(f"\r{line:<79}", nl=False)
+        elif step != self._printed:
             click.echo(line)
-        self._fifths, self._shown = int(progress * 5), line
+        self._printed = step
+        return job
 
     def end(self) -> None:
         if sys.stdout.isatty():

@@ -176,9 +176,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["version_id"], ["version.id"], name=op.f("fk_artifact_version_id_version")),
         sa.PrimaryKeyConstraint("version_id", "name", name=op.f("pk_artifact")),
     )
+    if op.get_bind().dialect.name == "postgresql":  # job and version refer to each other; SQLite took this with the table
+        op.create_foreign_key("fk_job_base_version_id_version", "job", "version", ["base_version_id"], ["id"])
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.drop_constraint("fk_job_base_version_id_version", "job", type_="foreignkey")
     op.drop_table("artifact")
     op.drop_table("alias")
     op.drop_table("version")

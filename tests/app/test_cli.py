@@ -1,0 +1,135 @@
+"""The command line, as processes where it matters."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import inspect
+
+from app.cli import main
+from app.db.session import make_engine
+from app.db.tables import Base
+from tests.conftest import create_postgres_database
+from tests.servers import free_port
+
+
+def isthmus(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "app.cli", *arguments],
+        cwd=folder,
+        env=os.environ | {"ISTHMUS_DATA_DIR": str(folder / "data")} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_migrate_builds_every_table_once_and_again_does_nothing(tmp_path: Path) -> None:
+    for before in (None, "0001"):
+        done = isthmus("migrate", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        line = json.loads(done.stderr.splitlines()[-1])
+        assert (line["event"], line["before"], line["after"]) == ("database.migrated", before, "0001")
+    engine = make_engine(f"sqlite:///{tmp_path}/data/isthmus.db")
+    assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def test_two_that_migrate_at_once_do_it_once(postgres_server: str, tmp_path: Path) -> None:
+    url = create_postgres_database(postgres_server, "migrate_twice")
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    engine.dispose()
+    command = [sys.executable, "-P", "-m", "app.cli", "migrate"]
+    environment = os.environ | {"ISTHMUS_DATABASE_URL": url}
+    pair = [subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    lines = [json.loads(process.communicate(timeout=60)[1].splitlines()[-1]) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert {line["before"] for line in lines} == {None, "0001"}
+
+
+def test_check_names_the_part_that_is_away(tmp_path: Path) -> None:
+    isthmus("migrate", folder=tmp_path)
+    well = isthmus("check", folder=tmp_path)
+    assert (well.returncode, well.stdout.split("\n")[0]) == (0, "database: ok")
+    away = isthmus("check", folder=tmp_path, ISTHMUS_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert away.returncode == 1
+    assert "storage: ok" in away.stdout
+    assert "broker: The broker is not reachable." in away.stdout
+
+
+def test_check_asks_for_a_worker_on_this_machine(tmp_path: Path) -> None:
+    lonely = isthmus("check", "--worker", folder=tmp_path)
+    assert lonely.returncode == 1
+    assert "worker: no worker on this machine answers" in lonely.stdout
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_taken_port_is_said_at_once_and_nothing_is_touched(command: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = isthmus(command, "--port", port, "--data", "here", folder=tmp_path)
+    assert refused.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Choose another with --port." in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_never_empties_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    refused = isthmus("demo", "--port", str(free_port()), "--data", ".", folder=tmp_path)
+    assert refused.returncode == 1
+    assert "not of a former demo" in refused.stderr
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_bad_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
+    refused = isthmus("migrate", folder=tmp_path, ISTHMUS_LEASE_SECONDS="-1")
+    assert refused.returncode == 1
+    assert "ISTHMUS_LEASE_SECONDS" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_every_command_has_help() -> None:
+    for name in main.commands:
+        shown = CliRunner().invoke(main, [name, "--help"])
+        assert shown.exit_code == 0
+        assert "Usage:" in shown.output
+        assert main.commands[name].help
+
+
+def test_the_api_serves_from_any_folder_logs_json_and_stops_on_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("raise RuntimeError('not this app')")
+    isthmus("migrate", folder=tmp_path)
+    port = free_port()
+    api = subprocess.Popen(
+        [sys.executable, "-P", "-m", "app.cli", "api", "--port", str(port)],
+        cwd=tmp_path,
+        env=os.environ | {"ISTHMUS_DATA_DIR": str(tmp_path / "data")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    client = httpx.Client(transport=httpx.HTTPTransport(retries=20))
+    answer = client.get(f"http://127.0.0.1:{port}/health/ready", headers={"X-Request-ID": "probe"})
+    missing = client.get(f"http://127.0.0.1:{port}/nowhere", headers={"X-Request-ID": "lost"})
+    client.close()
+    api.send_signal(signal.SIGTERM)
+    _, errors = api.communicate(timeout=20)
+    assert (answer.status_code, missing.status_code) == (200, 404)
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert any(line.get("request_id") == "lost" and line["status"] == 404 for line in lines)
+    assert "Application shutdown complete." in [line["event"] for line in lines]
+    assert api.returncode == -signal.SIGTERM  # uvicorn ends in order, then lets the signal have its usual effect
