@@ -66,25 +66,24 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    places = [FieldError(pointer_of(e["loc"], error.body), e["msg"]) for e in error.errors()]
+    places = [FieldError(pointer_of(e, error.body), e["msg"]) for e in error.errors()]
     return problem(request, InvalidRequest(errors=places))
 
 
-def pointer_of(place: Sequence[str | int], body: Any) -> str:
+def pointer_of(error: Mapping[str, Any], body: Any) -> str:
     """The RFC 6901 pointer to a bad value of the JSON body (`/params/epochs`), or `/query/...`, `/path/...`, `/header/...`.
 
     Pydantic puts the tags of unions between the keys of the body; those that are not keys there are left out.
     """
+    place = error["loc"]
     if place[0] != "body":
         return _joined(place)
     keys: list[str | int] = []
-    for part in place[1:-1]:
-        known = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int)
-        if known:
+    for part in place[1:]:
+        if part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int):
             body = body[part]
             keys.append(part)
-    is_position_in_text = isinstance(place[-1], int) and not isinstance(body, list)
-    return _joined(keys if is_position_in_text else [*keys, *place[1:][-1:]])
+    return _joined([*keys, place[-1]] if error["type"] == "missing" and len(place) > 1 else keys)
 
 
 def _joined(parts: Sequence[str | int]) -> str:

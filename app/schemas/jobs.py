@@ -36,13 +36,19 @@ class PretrainedBase(BaseModel):
     )
 
 
+_KINDS = {"network": "a network", "model": "a model", "pretrained": "a pretrained encoder"}
+"""Keys and tags are different words, so that a pointer to a bad value can leave the tags out."""
+
+
 def _kind_of_base(value: Any) -> str | None:
     keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, BaseModel) else ()
-    return next((kind for kind in ("network", "model", "pretrained") if kind in keys), None)
+    return next((kind for key, kind in _KINDS.items() if key in keys), None)
 
 
 AnyBase = Annotated[
-    Annotated[AnyNetwork, Tag("network")] | Annotated[ModelBase, Tag("model")] | Annotated[PretrainedBase, Tag("pretrained")],
+    Annotated[AnyNetwork, Tag("a network")]
+    | Annotated[ModelBase, Tag("a model")]
+    | Annotated[PretrainedBase, Tag("a pretrained encoder")],
     Discriminator(
         _kind_of_base,
         custom_error_type="base",

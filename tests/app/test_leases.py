@@ -135,7 +135,9 @@ def test_values_that_are_not_finite_are_left_out_of_the_metrics(session: Session
 def test_the_same_warning_is_told_once(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     for _ in range(2):
-        leases.heartbeat(session, lease_of(job), 60, Report(progress=0.1, warnings=[Warn(code="collapsed", message="At step 5.")]))
+        leases.heartbeat(
+            session, lease_of(job), 60, Report(progress=0.1, warnings=[Warn(code="collapsed", message="At step 5.")])
+        )
     assert len(job.warnings) == 1
     assert kinds(session, job) == ["progress", "warning", "progress"]
 
