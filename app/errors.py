@@ -108,6 +108,10 @@ class ArtifactNotFound(ServiceError):
     status = 404
 
 
+class ArtifactDamaged(ServiceError):
+    """A stored file of this version is missing or damaged."""
+
+
 class ServiceUnavailable(ServiceError):
     """A part that this request needs is not reachable at the moment. Try again later."""
 

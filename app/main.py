@@ -12,6 +12,7 @@ from app.db.session import make_engine, make_sessions
 from app.health import Parts
 from app.metrics import BUILD
 from app.queue import CeleryQueue, JobQueue, make_celery
+from app.serving.engine import PredictionEngine
 from app.settings import Settings
 from app.storage import Storage
 from app.watch import JobWatcher
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     app.state.sessions = make_sessions(app.state.engine)
     app.state.watcher = JobWatcher(lambda: app.state.sessions)
     app.state.storage = Storage(settings.storage)
+    app.state.predictor = PredictionEngine(app.state.storage, settings.predict_threads, settings.predict_cache_models)
     app.state.queue = queue or CeleryQueue(make_celery(settings))
     app.state.parts = Parts.of(app.state.engine, app.state.queue, app.state.storage)
     BUILD.info({"version": VERSION})

@@ -175,6 +175,7 @@ class VersionRow(Base):
 
     model: Mapped[ModelRow] = relationship(back_populates="versions")
     job: Mapped[JobRow] = relationship(back_populates="version", foreign_keys=[job_id])
+    base_version: Mapped["VersionRow | None"] = relationship(remote_side=[id])
     artifacts: Mapped[list["ArtifactRow"]] = relationship(order_by="ArtifactRow.name")
 
 

@@ -1,6 +1,6 @@
 """Pretrained encoders that the `transformers` library loads."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,3 +20,6 @@ class TransformersParams(NetworkParams):
         description="Hub id or local directory, seen from the worker; safetensors only.",
     )
     max_length: int = Field(128, ge=8, le=4096, description="Tokens a text is cut to.")
+    config: dict[str, Any] | None = Field(
+        None, description="The encoder's configuration, kept with a version. Given, no checkpoint is loaded: weights are random."
+    )

@@ -1,0 +1,51 @@
+"""What a caller asks of a model, and its answers."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.schemas.models import VersionNumber
+
+ModelReference = Annotated[
+    str, Field(min_length=1, max_length=250, description="`digits` (the newest version), `digits:3` or `digits@production`.")
+]
+
+
+class PredictForm(BaseModel):
+    """The fields beside the files of a multipart request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: ModelReference
+    top_k: int = Field(3, ge=1, le=1000, description="How many classes `top` lists at the most.")
+
+
+class PredictCreate(PredictForm):
+    """Inputs as JSON."""
+
+    inputs: list[Any] = Field(
+        min_length=1,
+        description="Tabular: objects by column name, or arrays in column order. Text: strings. Image: base64 of a picture file,"
+        " or nested lists (height, width[, channels]) of 0..255.",
+    )
+
+
+class ClassProbability(BaseModel):
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class Prediction(BaseModel):
+    """The answer to one input."""
+
+    label: str = Field(description="The most probable class.")
+    confidence: float = Field(ge=0, le=1, description="Its probability.")
+    top: list[ClassProbability] = Field(description="The most probable classes, in order.")
+
+
+class PredictOut(BaseModel):
+    """The answers, in the order of the inputs, and the version that gave them."""
+
+    model: str
+    version: VersionNumber
+    predictions: list[Prediction]
