@@ -21,7 +21,7 @@ _SHARED: list[Processor] = [
     structlog.processors.format_exc_info,
 ]
 # the line of each request is ours, Celery reports the broker's reconnects itself, and so does `app.db.migrate` its work
-_QUIET = {"uvicorn.access": logging.ERROR, "httpx": logging.WARNING, "kombu": logging.WARNING, "alembic": logging.WARNING}
+_QUIET = {"uvicorn.access": logging.ERROR, "httpx": logging.WARNING, "kombu": logging.ERROR, "alembic": logging.WARNING}
 
 
 def configure(level: str, process: str = "") -> None:
@@ -45,6 +45,7 @@ def configure(level: str, process: str = "") -> None:
 
 def _formatter(process: str) -> logging.Formatter:
     def arrange(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event.pop("color_message", None)  # uvicorn's second copy of the event
         first = {"timestamp": event["timestamp"], "level": event["level"], "event": event["event"]}
         return {**first, **({"process": process} if process else {}), **event}
 
