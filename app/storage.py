@@ -84,6 +84,11 @@ class Storage:
         if self.filesystem.exists(path):
             self.filesystem.rm(path, recursive=True)
 
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of all files below a prefix."""
+        root = f"{self.root.rstrip('/')}/"
+        return [str(path).removeprefix(root) for path in self.filesystem.find(self._path(prefix))]
+
     def check(self) -> None:
         """Prove that the storage can be written and read; raises what the file system raises."""
         with tempfile.TemporaryDirectory() as folder:

@@ -96,7 +96,8 @@ class Supervisor:
             log.info(f"job.{outcome}")
             if outcome is Outcome.RELEASED:
                 self._hand_on(lease.job_id)
-            remove_leftovers(self._sessions, Storage(self._settings.storage))
+            elif outcome is not Outcome.LOST:
+                remove_leftovers(self._sessions, Storage(self._settings.storage))
             return outcome
 
     def _attempt(self, lease: Lease) -> Outcome:
