@@ -1,0 +1,214 @@
+"""Members of zip and tar archives, one after another: never extracted, and every size bounded before it is read."""
+
+import errno
+import gzip
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO, Self, cast
+
+from app.errors import FieldError, InvalidDataset
+from app.formats.places import Places, pointer, printable
+
+MAX_MEMBERS = 100_000
+MAX_MEMBER_BYTES = 64 * 1024**2
+MAX_RATIO = 100
+RATIO_FREE_BYTES = 64 * 1024**2
+MAX_TAR_HEADER_BYTES = 64 * 1024
+_ZIP_END = struct.Struct("<4s4H2LH")
+_JUNK = {"thumbs.db", "desktop.ini"}
+_TAR_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, struct.error, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in an archive. `read` must be called before the next member is asked for."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+def members(path: Path, format: str, places: Places) -> Iterator[Member]:
+    """Regular files of a `zip` or `tar` in archive order, without hidden ones; unsafe ones go into `places` instead.
+
+    Raises InvalidDataset when it is no such archive, is damaged, or unpacks to more than `MAX_RATIO` times its size.
+    """
+    return _zip_members(path, places) if format == "zip" else _tar_members(path, places)
+
+
+def is_hidden(name: str) -> bool:
+    """What operating systems leave in archives."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and (
+        any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts) or parts[-1].lower() in _JUNK
+    )
+
+
+def unsafe(name: str) -> str | None:
+    """Why a member's name is refused, though nothing is ever written to it."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or PureWindowsPath(name).drive:
+        return "an absolute path"
+    if ".." in path.parts or ".." in PureWindowsPath(name).parts:
+        return "a path that leaves the archive"
+    return "a control character in its name" if any(ord(char) < 32 for char in name) else None
+
+
+def bounded_total(total: int, packed: int) -> None:
+    """Raises InvalidDataset when the unpacked bytes are out of proportion to the packed ones."""
+    if total > RATIO_FREE_BYTES + MAX_RATIO * packed:
+        detail = f"the archive unpacks to more than {MAX_RATIO} times its size"
+        raise InvalidDataset(detail, [FieldError("/file", detail)])
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip whose directory and total size are within bounds. Raises InvalidDataset."""
+    with damage("zip archive"):
+        _check_zip_directory(path)
+        archive = zipfile.ZipFile(path)
+    with archive:
+        bounded_total(sum(info.file_size for info in archive.infolist()), path.stat().st_size)
+        yield archive
+
+
+@contextmanager
+def damage(what: str, where: str = "/file") -> Iterator[None]:
+    """Turns what the readers raise on damaged bytes into InvalidDataset."""
+    try:
+        yield
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk's fault, not the upload's
+            raise
+        detail = f"not a readable {what}: {printable(str(error) or type(error).__name__)}"
+        raise InvalidDataset(detail, [FieldError(where, detail)]) from error
+
+
+def encrypted(info: zipfile.ZipInfo) -> bool:
+    return bool(info.flag_bits & 0x1)
+
+
+def _check_zip_directory(path: Path) -> None:
+    """zipfile loads the whole directory: refuse a huge one from the record at the end of the file."""
+    with path.open("rb") as file:
+        length = file.seek(0, 2)
+        file.seek(max(0, length - _ZIP_END.size - 65535))
+        tail = file.read()
+    start = tail.rfind(b"PK\x05\x06")
+    if start < 0 or len(tail) < start + _ZIP_END.size:
+        raise zipfile.BadZipFile("no end-of-directory record")
+    record = _ZIP_END.unpack_from(tail, start)
+    _check_count(0 if record[4] == 0xFFFF else record[4])
+    directory = length - record[6] if record[5] == 0xFFFFFFFF else record[5]
+    if directory > length or min(directory, length) > MAX_MEMBERS * 400:
+        raise zipfile.BadZipFile("its directory is too large")
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_MEMBERS:
+        detail = f"more than {MAX_MEMBERS} files in the archive"
+        raise InvalidDataset(detail, [FieldError("/file", detail)])
+
+
+def _zip_members(path: Path, places: Places) -> Iterator[Member]:
+    with open_zip(path) as archive:
+        _check_count(len(archive.infolist()))
+        names: set[str] = set()
+        for info in archive.infolist():
+            problem = _zip_problem(info, names)
+            if problem:
+                places.add(pointer("files", info.filename), f"{printable(info.filename)}: {problem}")
+            elif not info.is_dir() and not is_hidden(info.filename):
+                yield Member(info.filename, partial(_read_zip, archive, info))
+            names.add(info.filename)
+
+
+def _zip_problem(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
+    mode = info.external_attr >> 16
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "a link or a special file"
+    if encrypted(info):
+        return "encrypted"
+    if info.file_size > MAX_MEMBER_BYTES:
+        return f"larger than {MAX_MEMBER_BYTES} bytes"
+    return unsafe(info.filename) or ("twice in the archive" if info.filename in seen else None)
+
+
+def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with damage("member of the archive", pointer("files", info.filename)):
+        return archive.read(info)
+
+
+class _BoundedHeader(tarfile.TarInfo):
+    """tarfile reads extended headers whole, whatever size they claim."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _TAR_EXTENDED and header.size > MAX_TAR_HEADER_BYTES:
+            detail = "an extended header of the tar archive is too large"
+            raise InvalidDataset(detail, [FieldError("/file", detail)])
+        return header
+
+
+def _tar_members(path: Path, places: Places) -> Iterator[Member]:
+    with _open_tar(path) as archive:
+        total = count = 0
+        while (info := _next(archive)) is not None:
+            archive.members.clear()  # type: ignore[attr-defined]  # a stream needs no list of what went by
+            count, total = count + 1, total + info.size
+            _check_count(count)
+            bounded_total(total, path.stat().st_size)
+            problem = _tar_problem(info)
+            if problem:
+                places.add(pointer("files", info.name), f"{printable(info.name)}: {problem}")
+            elif info.isreg() and not is_hidden(info.name):
+                yield Member(info.name.removeprefix("./"), partial(_read_tar, archive, info))
+
+
+@contextmanager
+def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.GzipFile(fileobj=raw) if packed else raw as stream:
+            with damage("tar archive"):
+                archive = _stream(cast(BinaryIO, stream))
+            with archive:
+                yield archive
+
+
+def _stream(file: BinaryIO) -> tarfile.TarFile:
+    """Forward only: looking back in a gzip would unpack it again from its start."""
+    return tarfile.open(fileobj=file, mode="r|", tarinfo=_BoundedHeader)
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    with damage("tar archive"):
+        return archive.next()
+
+
+def _tar_problem(info: tarfile.TarInfo) -> str | None:
+    if not (info.isreg() or info.isdir()) or info.issparse():
+        return "a link or a special file"
+    if info.size > MAX_MEMBER_BYTES:
+        return f"larger than {MAX_MEMBER_BYTES} bytes"
+    return unsafe(info.name)
+
+
+def _read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    with damage("member of the archive", pointer("files", info.name)):
+        file = archive.extractfile(info)
+        content = file.read() if file else b""
+        if len(content) != info.size:
+            raise EOFError("it is cut short")
+        return content

@@ -1,0 +1,157 @@
+"""Decoding and shaping of pictures. The size in the header is bounded before anything is decoded."""
+
+import base64
+import io
+import struct
+import zlib
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Pixels = NDArray[np.uint8]
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+
+MAX_PIXELS = 50_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+_GREY = {"1", "L", "LA", "La", "I", "F"}
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error)
+
+
+class BadPicture(ValueError):
+    """The bytes are not a picture that can be used; the message says why."""
+
+
+def decode(content: bytes) -> Pixels:
+    """uint8 (H, W, 1) for grey pictures, (H, W, 3) for all others, turned as EXIF says. Raises BadPicture."""
+    try:
+        with _open(content) as picture:
+            _check_size(*picture.size)
+            return _pixels(ImageOps.exif_transpose(picture))
+    except BadPicture:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadPicture(f"more than {MAX_PIXELS} pixels") from error
+    except _BROKEN as error:
+        reason = "truncated" if "truncated" in str(error) else "damaged"
+        raise BadPicture(f"{reason}: it cannot be decoded") from error
+
+
+def as_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Grey promoted to RGB, or RGB turned to grey; (H, W, channels)."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+
+
+def resize(pixels: Pixels, height: int, width: int, resample: Resample = "bilinear") -> Pixels:
+    """(H, W, C) to (height, width, C); the same array when it has that size."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    result = np.asarray(picture.resize((width, height), Image.Resampling[resample.upper()]))
+    return result[:, :, None] if result.ndim == 2 else result
+
+
+def crop(pixels: Pixels, height: int, width: int) -> Pixels:
+    """The centre (height, width, C); black where the picture is smaller."""
+    missing = [max(0, height - pixels.shape[0]), max(0, width - pixels.shape[1])]
+    if any(missing):
+        pixels = np.pad(pixels, [(gap // 2, gap - gap // 2) for gap in missing] + [(0, 0)])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]
+
+
+def thumbnail(pixels: Pixels, side: int = 96) -> str:
+    """A PNG data URL, its longest side at most `side` pixels."""
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise BadPicture("not a picture of a known kind (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadPicture(f"{width} x {height} pixels: at most {MAX_PIXELS} pixels are accepted")
+    if not width * height:
+        raise BadPicture("a picture without pixels")
+
+
+def _pixels(picture: Image.Image) -> Pixels:
+    if picture.mode.startswith("I;16"):  # Pillow's own conversion clips instead of scaling
+        return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)[:, :, None]
+    if picture.mode in _GREY:
+        return np.array(picture.convert("L"))[:, :, None]
+    return np.array(picture.convert("RGB"))
+
+
+def from_lists(value: list[object]) -> Pixels:
+    """Nested lists (H, W), (H, W, 1) or (H, W, 3) of whole numbers 0..255. Raises BadPicture."""
+    try:
+        pixels = np.array(value)
+    except ValueError as error:
+        raise BadPicture("rows of different lengths") from error
+    if pixels.dtype.kind not in "iu" or pixels.ndim not in (2, 3) or not pixels.size:
+        raise BadPicture("expected nested lists of whole numbers: (H, W), (H, W, 1) or (H, W, 3)")
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] not in (1, 3):
+        raise BadPicture(f"{pixels.shape[2]} channels; expected 1 or 3")
+    if pixels.min() < 0 or pixels.max() > 255:
+        raise BadPicture("a pixel outside 0..255")
+    _check_size(pixels.shape[1], pixels.shape[0])
+    return pixels.astype(np.uint8)
+
+
+class Colours:
+    """Mean and deviation of pixels over 255, by channel, from exact counts of all 256 values."""
+
+    def __init__(self) -> None:
+        self.channels: Literal[1, 3] = 1
+        self.counts = np.zeros((3, 256), np.int64)
+
+    def add(self, pixels: Pixels) -> None:
+        """Count one picture; grey counts in all three channels."""
+        if pixels.shape[2] == 1:
+            self.counts += np.bincount(pixels.ravel(), minlength=256)
+            return
+        self.channels = 3
+        for channel in range(3):
+            self.counts[channel] += np.bincount(pixels[:, :, channel].ravel(), minlength=256)
+
+    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of each channel, in 0..1; a deviation of 1 for pictures of one colour."""
+        counts = self.counts[: self.channels]
+        values = np.arange(256) / 255
+        total = np.maximum(counts.sum(axis=1), 1)
+        mean = counts @ values / total
+        variance = (counts * np.square(values - mean[:, None])).sum(axis=1) / total
+        deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
+        return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+class Sizes:
+    """Smallest and largest height and width."""
+
+    def __init__(self) -> None:
+        self.least = [1 << 31, 1 << 31]
+        self.most = [0, 0]
+
+    def add(self, pixels: Pixels) -> None:
+        for axis in (0, 1):
+            self.least[axis] = min(self.least[axis], pixels.shape[axis])
+            self.most[axis] = max(self.most[axis], pixels.shape[axis])
+
+    def as_details(self) -> dict[str, list[int]]:
+        return {"height": [self.least[0], self.most[0]], "width": [self.least[1], self.most[1]]}

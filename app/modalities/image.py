@@ -1,0 +1,188 @@
+"""Pictures. Raw inputs are lists of uint8 arrays (H, W, 1 or 3)."""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from app import picture_files, pretrained_pictures
+from app.errors import FieldError, InvalidInputs
+from app.formats.labels import Labels
+from app.formats.pictures import (
+    BadPicture,
+    Colours,
+    Pixels,
+    Resample,
+    Sizes,
+    as_channels,
+    crop,
+    decode,
+    from_lists,
+    resize,
+    thumbnail,
+)
+from app.formats.places import LIMIT, Places, pointer
+from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Encoder, Modality, Preprocessing, Profile, TensorSpec
+from app.networks.base import NetworkParams
+
+DEFAULT_SIZE = 32
+CHUNK_BYTES = 64 * 1024**2
+
+Sides = tuple[int, int]
+
+
+class ImageOptions(DatasetOptions):
+    """Pictures need no options."""
+
+
+class ImagePreprocessing(Preprocessing):
+    """Resize, cut out the centre; in the network: (pixels / 255 - mean) / std."""
+
+    modality: Literal["image"] = "image"
+    size: Sides = Field(description="Height and width of what the network sees.")
+    channels: Literal[1, 3]
+    resize: int | Sides = Field(description="Height and width to resize to, or the shorter side; `size` is cut out of it.")
+    resample: Resample = "bilinear"
+    mean: tuple[float, ...] = Field(description="Of each channel, of values in 0..1.")
+    std: tuple[float, ...]
+
+
+class Picture(Modality):
+    """ImageFolder archives and npz arrays."""
+
+    name = "image"
+    suffixes: ClassVar[Mapping[str, str]] = {".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar", ".npz": "npz"}
+    options = ImageOptions
+    preprocessing = ImagePreprocessing
+
+    def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
+        labels, places = Labels("/y" if format == "npz" else "/files"), Places()
+        count, channels, sides = 0, set[int](), Sizes()
+        for picture in picture_files.read(path, format, places):
+            count += 1
+            channels.add(picture.pixels.shape[2])
+            sides.add(picture.pixels)
+            labels.add([picture.label] if picture.label is not None else ())
+        classes = labels.classes(places) if labels.counts else None
+        if not count and not places.count:
+            places.add("/file", "there are no pictures")
+        places.check()
+        return Profile(format, count, classes, {"channels": max(channels), **sides.as_details()})
+
+    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
+        chunk = next(self.chunks(file, limit), None)
+        if chunk is None:
+            return []
+        shown = [{"thumbnail": thumbnail(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in chunk.inputs]
+        return [row | {"label": label} for row, label in zip(shown, chunk.labels, strict=True)] if chunk.labels else shown
+
+    def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
+        held: list[picture_files.Labelled] = []
+        held_bytes = 0
+        for picture in picture_files.read(file.path, file.format, Places()):
+            held.append(picture)
+            held_bytes += picture.pixels.nbytes
+            if len(held) >= size or held_bytes > CHUNK_BYTES:
+                yield _chunk(held)
+                held, held_bytes = [], 0
+        if held:
+            yield _chunk(held)
+
+    def differences(self, source: Profile, other: Profile) -> list[str]:
+        """None: sizes are brought to the network's, grey pictures are promoted."""
+        return []
+
+    def fit(
+        self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
+    ) -> ImagePreprocessing:
+        """A pretrained encoder's own preprocessing, or the network's input size and the pixels' mean and deviation."""
+        if pretrained is not None:
+            config = pretrained_pictures.read(pretrained)
+            return ImagePreprocessing(
+                size=config.size,
+                channels=3,
+                resize=config.resize,
+                resample=config.resample,
+                mean=config.mean,
+                std=config.std,
+            )
+        side = getattr(network, "input_size", DEFAULT_SIZE)
+        colours = Colours()
+        for chunks in (source, target):
+            for chunk in chunks:
+                for pixels in chunk.inputs:
+                    colours.add(resize(pixels, side, side))
+        mean, std = colours.moments()
+        return ImagePreprocessing(size=(side, side), channels=colours.channels, resize=(side, side), mean=mean, std=std)
+
+    def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
+        """`pixels` uint8 (n, height, width, channels)."""
+        fitted = _preprocessing(preprocessing)
+
+        def encode(raw: Sequence[Pixels]) -> Encoded:
+            encoded = np.empty((len(raw), *fitted.size, fitted.channels), np.uint8)
+            for row, pixels in enumerate(raw):
+                encoded[row] = _shape(as_channels(pixels, fitted.channels), fitted)
+            return {"pixels": encoded}
+
+        return encode
+
+    def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
+        fitted = _preprocessing(preprocessing)
+        return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels))}
+
+    def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[Pixels]:
+        """Base64 of picture files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
+        return _each(values, "inputs", _parse_one)
+
+    def parse_files(self, files: Sequence[bytes], preprocessing: Preprocessing) -> list[Pixels]:
+        return _each(files, "files", decode)
+
+
+def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
+    assert isinstance(preprocessing, ImagePreprocessing)
+    return preprocessing
+
+
+def _chunk(pictures: Sequence[picture_files.Labelled]) -> Chunk:
+    labels = [picture.label for picture in pictures if picture.label is not None]
+    return Chunk([picture.pixels for picture in pictures], labels or None, len(pictures))
+
+
+def _shape(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:
+    height, width = fitted.resize if isinstance(fitted.resize, tuple) else _scaled(pixels, fitted.resize)
+    return crop(resize(pixels, height, width, fitted.resample), *fitted.size)
+
+
+def _scaled(pixels: Pixels, shorter: int) -> Sides:
+    """Height and width with this shorter side and the picture's proportions."""
+    height, width = pixels.shape[:2]
+    longer = int(shorter * max(height, width) / min(height, width))
+    return (longer, shorter) if height > width else (shorter, longer)
+
+
+def _each(values: Sequence[Any], part: str, parse: Callable[[Any], Pixels]) -> list[Pixels]:
+    pictures, errors = list[Pixels](), list[FieldError]()
+    for index, value in enumerate(values):
+        try:
+            pictures.append(parse(value))
+        except BadPicture as error:
+            errors.append(FieldError(pointer(part, index), str(error)))
+    if errors:
+        raise InvalidInputs(f"{errors[0].pointer}: {errors[0].detail}", errors[:LIMIT])
+    return pictures
+
+
+def _parse_one(value: Any) -> Pixels:
+    if isinstance(value, str):
+        try:
+            return decode(base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True))
+        except binascii.Error as error:
+            raise BadPicture("not base64 of a picture file") from error
+    if isinstance(value, list):
+        return from_lists(value)
+    raise BadPicture("expected base64 of a picture file or nested lists of pixels")

@@ -1,0 +1,257 @@
+"""Tables: numbers and categories by column name. Raw inputs are Polars data frames, a row an example."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import records
+from app.columns import Column, Moments, as_numbers, is_supported
+from app.errors import FieldError, InvalidDataset
+from app.formats import tables
+from app.formats.blocks import named
+from app.formats.delimited import Delimiter
+from app.formats.labels import Labels, add_column, as_names
+from app.formats.places import LIMIT, Places, pointer
+from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Encoder, Modality, Preprocessing, Profile, TensorSpec
+from app.networks.base import NetworkParams
+
+MAX_LEVELS = 1000
+DEFAULT_LABEL = "label"
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class TabularOptions(DatasetOptions):
+    """How to read a table."""
+
+    label: Name | None = Field(None, description="The column with the labels. By default `label`, when there is one.")
+    categories: tuple[Name, ...] = Field((), max_length=2000, description="Columns of codes that look like numbers.")
+    delimiter: Delimiter = Field(",", description="What separates the cells of a CSV.")
+
+
+class _Fitted(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+
+
+class NumberColumn(_Fitted):
+    """Standardised in the network: (x - mean) / std, over the source."""
+
+    kind: Literal["number"] = "number"
+    mean: float
+    std: float
+
+
+class CategoryColumn(_Fitted):
+    """Encoded as 1 + the place in `levels`; 0 means missing or unknown."""
+
+    kind: Literal["category"] = "category"
+    levels: tuple[str, ...]
+
+
+class UnusedColumn(_Fitted):
+    """Empty in the whole source: accepted, never used."""
+
+    kind: Literal["unused"] = "unused"
+
+
+class TabularPreprocessing(Preprocessing):
+    """The columns in the order of the source."""
+
+    modality: Literal["tabular"] = "tabular"
+    columns: tuple[Annotated[NumberColumn | CategoryColumn | UnusedColumn, Field(discriminator="kind")], ...]
+
+    @property
+    def numbers(self) -> tuple[NumberColumn, ...]:
+        return tuple(column for column in self.columns if isinstance(column, NumberColumn))
+
+    @property
+    def categories(self) -> tuple[CategoryColumn, ...]:
+        return tuple(column for column in self.columns if isinstance(column, CategoryColumn))
+
+
+class Tabular(Modality):
+    """CSV and Parquet with one row an example."""
+
+    name = "tabular"
+    suffixes: ClassVar[Mapping[str, str]] = {".csv": "csv", ".parquet": "parquet"}
+    options = TabularOptions
+    preprocessing = TabularPreprocessing
+
+    def claims(self, path: Path, format: str, options: DatasetOptions) -> bool:
+        """Unless the only input column is text without a number in it."""
+        options = _options(options)
+        schema = tables.schema(path, format, options.delimiter)
+        inputs = [name for name in schema if name != (options.label or DEFAULT_LABEL)]
+        if len(inputs) != 1 or inputs[0] in options.categories:
+            return True
+        first = next(tables.blocks(path, format, options.delimiter, inputs, Places()), None)
+        return first is None or as_numbers(first.frame.to_series()).drop_nulls().len() > 0
+
+    def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
+        options = _options(options)
+        schema = tables.schema(path, format, options.delimiter)
+        label = _label(options, list(schema))
+        columns = _columns(schema, format, label, options)
+        labels, places, count = Labels(pointer("columns", label or "")), Places(), 0
+        for block in tables.blocks(path, format, options.delimiter, list(schema), places):
+            count += block.frame.height
+            for column in columns:
+                column.add(block.frame[column.name], block.rows)
+            if label is not None:
+                add_column(labels, block.frame[label], block.rows, label, places)
+        for column in columns:
+            column.report(places)
+        classes = labels.classes(places) if label is not None else None
+        places.check()
+        _check_content(columns, count)
+        found = [{"name": column.name, "kind": column.kind(), "missing": column.missing} for column in columns]
+        return Profile(format, count, classes, {"columns": found, "label": label})
+
+    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
+        chunk = next(self.chunks(file, limit), None)
+        if chunk is None:
+            return []
+        rows = chunk.inputs.to_dicts()
+        label = file.details["label"]
+        return [row | {label: name} for row, name in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
+
+    def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
+        options = _options(file.options)
+        details = file.details or self.check(file.path, file.format, options).details
+        kinds = {column["name"]: column["kind"] for column in details["columns"]}
+        label = details["label"]
+        for block in tables.blocks(file.path, file.format, options.delimiter, [*kinds, *([label] if label else [])], Places()):
+            for part in block.frame.iter_slices(size):
+                frame = pl.DataFrame([_raw(part[name], kind) for name, kind in kinds.items()])
+                yield Chunk(frame, as_names(part[label]).to_list() if label else None, part.height)
+
+    def differences(self, source: Profile, other: Profile) -> list[str]:
+        ours, theirs = ({column["name"]: column["kind"] for column in profile.details["columns"]} for profile in (source, other))
+        missing = [f"column {name!r} of the source is missing" for name in ours if name not in theirs]
+        unknown = [f"column {name!r} is not in the source" for name in theirs if name not in ours]
+        kinds = [
+            f"column {name!r} holds {_PLURALS[theirs[name]]}, in the source {_PLURALS[kind]}"
+            for name, kind in ours.items()
+            if name in theirs and theirs[name] != kind and "empty" not in (kind, theirs[name])
+        ]
+        return [*missing, *unknown, *kinds][:LIMIT]
+
+    def fit(
+        self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
+    ) -> TabularPreprocessing:
+        """Means and deviations over the source; levels over both, so that the target's own words are known too."""
+        numbers: dict[str, Moments] = {}
+        levels: dict[str, Counter[str]] = {}
+        order: list[str] = []
+        for chunk in source:
+            order = chunk.inputs.columns
+            for name in order:
+                if chunk.inputs[name].dtype == pl.String:
+                    levels.setdefault(name, Counter()).update(chunk.inputs[name].drop_nulls().to_list())
+                else:
+                    numbers.setdefault(name, Moments()).add(chunk.inputs[name].drop_nulls().to_numpy())
+        used = {name for name, counts in levels.items() if counts}
+        for chunk in target:
+            for name in used & set(chunk.inputs.columns):
+                levels[name].update(as_names(chunk.inputs[name]).drop_nulls().to_list())
+        return TabularPreprocessing(columns=tuple(_fitted(name, numbers.get(name), levels.get(name)) for name in order))
+
+    def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
+        """`numbers` float32 (n, a), NaN where missing; `categories` int64 (n, b), 0 where missing or unknown."""
+        fitted = _preprocessing(preprocessing)
+        places = {column.name: {level: place for place, level in enumerate(column.levels, 1)} for column in fitted.categories}
+
+        def encode(frame: pl.DataFrame) -> Encoded:
+            encoded: Encoded = {}
+            if fitted.numbers:
+                columns = [as_numbers(frame[column.name]).to_numpy() for column in fitted.numbers]
+                encoded["numbers"] = np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
+            if fitted.categories:
+                known = [_indices(frame[column.name], places[column.name]) for column in fitted.categories]
+                encoded["categories"] = np.stack(known, axis=1)
+            return encoded
+
+        return encode
+
+    def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
+        fitted = _preprocessing(preprocessing)
+        specs = {"numbers": TensorSpec("float32", (len(fitted.numbers),))} if fitted.numbers else {}
+        return specs | ({"categories": TensorSpec("int64", (len(fitted.categories),))} if fitted.categories else {})
+
+    def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> pl.DataFrame:
+        """Objects by column name, or arrays in column order; null where a value is missing."""
+        fitted = _preprocessing(preprocessing)
+        rows = records.parse(values, {column.name: column.kind for column in fitted.columns})
+        return pl.DataFrame(
+            [pl.Series(column.name, [row[column.name] for row in rows], _TYPES[column.kind]) for column in fitted.columns]
+        )
+
+
+_PLURALS = {"number": "numbers", "category": "categories"}
+_TYPES: dict[str, Any] = {"number": pl.Float64, "category": pl.String, "unused": pl.String}
+
+
+def _options(options: DatasetOptions) -> TabularOptions:
+    assert isinstance(options, TabularOptions)
+    return options
+
+
+def _preprocessing(preprocessing: Preprocessing) -> TabularPreprocessing:
+    assert isinstance(preprocessing, TabularPreprocessing)
+    return preprocessing
+
+
+def _label(options: TabularOptions, names: Sequence[str]) -> str | None:
+    if options.label is not None:
+        return named(options.label, names, "label")
+    return DEFAULT_LABEL if DEFAULT_LABEL in names else None
+
+
+def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, options: TabularOptions) -> list[Column]:
+    """The feature columns. Raises InvalidDataset for types that are neither numbers nor categories."""
+    for name in options.categories:
+        named(name, list(schema), "categories")
+    places = Places()
+    for name, dtype in schema.items():
+        if not is_supported(dtype):
+            places.add(pointer("columns", name), f"column {name!r} is of type {dtype}: neither numbers nor text")
+    places.check()
+    if set(schema) <= {label}:
+        raise InvalidDataset("There is no column beside the label.", [FieldError("/columns", "no column beside the label")])
+    return [
+        Column(name, (format == "csv" or dtype.is_numeric()) and name not in options.categories)
+        for name, dtype in schema.items()
+        if name != label
+    ]
+
+
+def _check_content(columns: Sequence[Column], count: int) -> None:
+    if not count:
+        raise InvalidDataset("There are no rows.", [FieldError("/file", "no rows below the header")])
+    if all(column.kind() == "empty" for column in columns):
+        raise InvalidDataset("All cells are empty.", [FieldError("/columns", "every column is empty")])
+
+
+def _raw(values: pl.Series, kind: str) -> pl.Series:
+    return as_numbers(values) if kind == "number" else as_names(values)
+
+
+def _indices(values: pl.Series, places: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    names = as_names(values)
+    return names.replace_strict(places, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
+
+
+def _fitted(name: str, moments: Moments | None, levels: Counter[str] | None) -> NumberColumn | CategoryColumn | UnusedColumn:
+    if moments is not None and moments.count:
+        return NumberColumn(name=name, mean=moments.mean, std=moments.deviation())
+    if levels:
+        frequent = sorted(levels, key=lambda level: (-levels[level], level))[:MAX_LEVELS]
+        return CategoryColumn(name=name, levels=tuple(sorted(frequent)))
+    return UnusedColumn(name=name)

@@ -1,0 +1,75 @@
+"""TF-IDF over words and pairs of neighbouring words.
+
+Words are runs of letters and digits in lower case. The vocabulary holds the terms that occur in most texts. A weight is
+(1 + ln count) * (1 + ln((1 + texts) / (1 + texts with the term))), scaled to Euclidean length 1 a text. Id 0 is padding.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_TERMS = 20_000
+MAX_COUNTED = 2_000_000
+_WORD = re.compile(r"\w+(?:'\w+)?")
+
+
+def terms_of(text: str) -> list[str]:
+    words = _WORD.findall(text.lower())
+    return words + [f"{first} {second}" for first, second in pairwise(words)]
+
+
+class Frequencies:
+    """In how many texts each term occurs. Terms seen once are forgotten whenever the table grows too large."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.counts: Counter[str] = Counter()
+
+    def add(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.texts += 1
+            self.counts.update(set(terms_of(text)))
+            if len(self.counts) > MAX_COUNTED:
+                self.counts = Counter({term: count for term, count in self.counts.items() if count > 1})
+
+    def write(self, path: Path) -> int:
+        """Write the vocabulary with its inverse document frequencies; returns how many terms it has."""
+        frequent = sorted(self.counts, key=lambda term: (-self.counts[term], term))[:MAX_TERMS]
+        idf = [1 + float(np.log((1 + self.texts) / (1 + self.counts[term]))) for term in frequent]
+        path.write_text(json.dumps({"terms": frequent, "idf": idf}), encoding="utf-8")
+        return len(frequent)
+
+
+class Vocabulary:
+    """What `Frequencies.write` wrote."""
+
+    def __init__(self, path: Path) -> None:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        self.ids = {term: number for number, term in enumerate(stored["terms"], start=1)}
+        self.idf = np.array([0.0, *stored["idf"]])
+
+    def encode(self, texts: Sequence[str], max_length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Ids and weights, (n, L) each; the `max_length` heaviest terms of a text, L those of the longest text, at least 1."""
+        rows = [self._encode(text, max_length) for text in texts]
+        longest = max([1, *(len(ids) for ids, _ in rows)])
+        terms = np.zeros((len(rows), longest), np.int64)
+        weights = np.zeros((len(rows), longest), np.float32)
+        for row, (ids, values) in enumerate(rows):
+            terms[row, : len(ids)] = ids
+            weights[row, : len(ids)] = values
+        return terms, weights
+
+    def _encode(self, text: str, max_length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        counts = Counter(number for term in terms_of(text) if (number := self.ids.get(term)))
+        ids = np.array(sorted(counts), np.int64)
+        values = (1 + np.log([counts[number] for number in ids.tolist()])) * self.idf[ids]
+        if len(ids) > max_length:
+            heaviest = np.sort(np.argsort(-values, kind="stable")[:max_length])
+            ids, values = ids[heaviest], values[heaviest]
+        return ids, values / (np.linalg.norm(values) or 1.0)

@@ -1,0 +1,69 @@
+"""A pretrained encoder's own tokenizer, run with the `tokenizers` library alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from app.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the encoder's batches need to know beside the tokenizer."""
+
+    vocabulary_size: int
+    max_length: int
+    pad_id: int
+
+
+def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> Traits:
+    """Copy `tokenizer.json` of a checkpoint directory. Raises InvalidRequest when it has none."""
+    source = pretrained / "tokenizer.json"
+    if not source.is_file():
+        raise InvalidRequest("The pretrained text encoder has no tokenizer.json.")
+    target.write_bytes(source.read_bytes())
+    tokenizer = Tokenizer.from_file(str(source))
+    config = _json(pretrained / "config.json")
+    longest = [max_length, _longest(config), _json(pretrained / "tokenizer_config.json").get("model_max_length", max_length)]
+    pad_id = config.get("pad_token_id")
+    if pad_id is None:
+        pad_id = (tokenizer.padding or {}).get("pad_id", 0)
+    return Traits(tokenizer.get_vocab_size(), int(min(longest)), int(pad_id))
+
+
+class Tokens:
+    """Texts to ids and an attention mask, padded to the longest of the batch."""
+
+    def __init__(self, path: Path, max_length: int, pad_id: int) -> None:
+        self.tokenizer = Tokenizer.from_file(str(path))
+        self.tokenizer.enable_truncation(max_length)
+        self.tokenizer.no_padding()
+        self.pad_id = pad_id
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids and mask, int64 (n, L) each, L at least 1."""
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
+        longest = max([1, *map(len, rows)])
+        ids = np.full((len(rows), longest), self.pad_id, np.int64)
+        mask = np.zeros((len(rows), longest), np.int64)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        return ids, mask
+
+
+def _longest(config: dict[str, int]) -> int:
+    """Positions that the encoder has; RoBERTa and its kin lose the first ones to padding."""
+    positions = config.get("max_position_embeddings", 1 << 30)
+    shifted = str(config.get("model_type")) in {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
+    return positions - (config.get("pad_token_id") or 0) - 1 if shifted else positions
+
+
+def _json(path: Path) -> dict[str, int]:
+    content: dict[str, int] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
