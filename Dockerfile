@@ -35,5 +35,6 @@ RUN python -m pip install --no-deps . && rm -rf build *.egg-info
 USER isthmus
 WORKDIR /home/isthmus
 VOLUME /data
+ENV HF_HOME=/data/huggingface
 HEALTHCHECK --interval=60s --timeout=30s --start-period=60s CMD ["isthmus", "check", "--worker"]
 CMD ["isthmus", "worker"]

@@ -1,0 +1,84 @@
+"""The compose file and the Dockerfile hold what the reliability of jobs rests on."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from app.cli import main
+from app.settings import Settings
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PROCESSES = ["app", "beat", "worker", "worker-cpu"]
+
+
+def test_redis_keeps_every_message() -> None:
+    assert SERVICES["redis"]["image"] == "redis:7"
+    assert SERVICES["redis"]["command"][1:] == ["--appendonly", "yes", "--maxmemory-policy", "noeviction"]
+
+
+def test_what_must_survive_is_in_named_volumes() -> None:
+    mounted = {service: [entry.split(":") for entry in options.get("volumes", [])] for service, options in SERVICES.items()}
+    assert {name for volumes in mounted.values() for name, _ in volumes} == set(COMPOSE["volumes"])
+    assert mounted["postgres"] == [["postgres", "/var/lib/postgresql/data"]]
+    assert all(["data", "/data"] in mounted[service] for service in ("app", "worker", "worker-cpu"))
+
+
+@pytest.mark.parametrize("service", PROCESSES)
+def test_a_process_starts_when_the_tables_are_there_and_ends_in_order(service: str) -> None:
+    options = SERVICES[service]
+    assert options["depends_on"] == {
+        "migrate": {"condition": "service_completed_successfully"},
+        "redis": {"condition": "service_healthy"},
+    }
+    assert options["init"] is True
+    assert options["restart"] == "unless-stopped"
+
+
+def test_migrate_runs_once_when_postgresql_is_healthy() -> None:
+    assert SERVICES["postgres"]["image"] == "postgres:17"
+    assert SERVICES["migrate"]["restart"] == "no"
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+
+def test_the_gpu_worker_reserves_a_gpu_and_the_cpu_worker_none() -> None:
+    gpu, cpu = SERVICES["worker"], SERVICES["worker-cpu"]
+    assert gpu["deploy"]["resources"]["reservations"]["devices"] == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    assert "deploy" not in cpu
+    assert (gpu["profiles"], cpu["profiles"]) == (["gpu"], ["cpu"])
+
+
+@pytest.mark.parametrize("service", ["worker", "worker-cpu"])
+def test_a_worker_has_longer_to_stop_than_its_trainer_and_shared_memory(service: str) -> None:
+    grace = SERVICES[service]["stop_grace_period"]
+    assert grace.endswith("m")
+    assert int(grace[:-1]) * 60 > Settings(_env_file=None).cancel_grace_seconds
+    assert SERVICES[service]["shm_size"]
+
+
+def test_every_variable_is_in_the_example_and_every_setting_exists() -> None:
+    variables = set(re.findall(r"\$\{(\w+)", TEXT))
+    example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert variables == example - {"COMPOSE_PROFILES"}
+    settings = {f"ISTHMUS_{name.upper()}" for name in Settings.model_fields}
+    assert {name for name in COMPOSE["x-settings"] if name.startswith("ISTHMUS_")} <= settings
+
+
+def test_the_commands_are_those_of_the_command_line() -> None:
+    commands = [options["command"] for options in SERVICES.values() if options.get("command", [""])[0] == "isthmus"]
+    commands += [re.findall(r'"([^"]+)"', line) for line in re.findall(r"^CMD .*isthmus.*", DOCKERFILE, re.MULTILINE)]
+    assert {command[1] for command in commands} == {"migrate", "api", "beat", "worker"}
+    assert {command[1] for command in commands} <= set(main.commands)
+
+
+def test_both_images_run_as_nobody_special_and_check_their_health() -> None:
+    for target in ("app", "worker"):
+        stage = DOCKERFILE.partition(f"AS {target}\n")[2].partition("\nFROM ")[0]
+        assert "\nUSER isthmus\n" in stage
+        assert "\nHEALTHCHECK " in stage
+        assert ("torch" in stage) == (target == "worker")
