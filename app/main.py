@@ -24,6 +24,7 @@ SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that w
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
+    await app.state.watcher.close()
     app.state.parts.close()
     app.state.engine.dispose()
 

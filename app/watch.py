@@ -39,6 +39,7 @@ class JobWatcher:
         self._interval_seconds = interval_seconds
         self._waiters: set[_Waiter] = set()
         self._poller: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
 
     async def changed(self, job_id: UUID, seen: Stamp, timeout_seconds: float) -> None:
         """Return when the job is not what `seen` says, or after the time-out. Raises SQLAlchemyError without the database."""
@@ -52,9 +53,16 @@ class JobWatcher:
         finally:
             self._waiters.discard(waiter)
 
+    async def close(self) -> None:
+        """Stop asking; a query that runs is waited for, so that no connection outlives the engine."""
+        self._closed.set()
+        if self._poller is not None:
+            await asyncio.wait([self._poller])
+
     async def _poll(self) -> None:
-        while self._waiters:
-            await asyncio.sleep(self._interval_seconds)
+        while self._waiters and not self._closed.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), self._interval_seconds)
             asked = list(self._waiters)
             try:
                 stamps = await asyncio.to_thread(self._stamps, {waiter.job_id for waiter in asked})

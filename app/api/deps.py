@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.errors import ServiceError
+from app.errors import ServiceError, UnsupportedContentType
 from app.queue import JobQueue
 from app.settings import Settings
 from app.storage import Storage
@@ -46,12 +46,21 @@ def get_settings(request: Request) -> Settings:
     return settings
 
 
+def require_json(request: Request) -> None:
+    """Raises UnsupportedContentType for a body that does not say it is JSON."""
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedContentType(f"Send application/json, not {content_type[:100] or 'nothing'}.")
+
+
 # scope="function": commit before the answer goes out, so that a failed commit is never answered with a success
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 SessionsDep = Annotated["sessionmaker[Session]", Depends(get_sessions)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 WatcherDep = Annotated[JobWatcher, Depends(get_watcher)]
+JsonOnly = Depends(require_json)
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 

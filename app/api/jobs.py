@@ -7,8 +7,15 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.api.deps import QueueDep, SessionDep, SessionsDep, SettingsDep, WatcherDep, documented
-from app.errors import IdempotencyConflict, IllegalTransition, IncompatibleDatasets, InvalidRequest, JobNotFound
+from app.api.deps import JsonOnly, QueueDep, SessionDep, SessionsDep, SettingsDep, WatcherDep, documented
+from app.errors import (
+    IdempotencyConflict,
+    IllegalTransition,
+    IncompatibleDatasets,
+    InvalidRequest,
+    JobNotFound,
+    UnsupportedContentType,
+)
 from app.job_state import ENDED, JobStatus
 from app.schemas.jobs import JobCreate, JobOut, ModelName
 from app.schemas.page import Page
@@ -27,7 +34,10 @@ MetricName = Annotated[str | None, Query(pattern=r"^[^\x00]{1,64}$", description
 
 
 @router.post(
-    "", status_code=202, response_model=JobOut, responses=documented(InvalidRequest, IncompatibleDatasets, IdempotencyConflict)
+    "",
+    status_code=202,
+    dependencies=[JsonOnly],
+    responses=documented(InvalidRequest, IncompatibleDatasets, IdempotencyConflict, UnsupportedContentType),
 )
 def submit_job(
     body: JobCreate,

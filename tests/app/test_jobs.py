@@ -145,6 +145,11 @@ def test_a_body_that_is_no_job_is_refused(client: TestClient, body: bytes) -> No
     assert client.post("/jobs", content=body, headers={"content-type": "application/json"}).status_code in (400, 422)
 
 
+def test_a_body_of_another_content_type_is_refused(client: TestClient, source: DatasetRow) -> None:
+    answer = client.post("/jobs", data={"model": "digits"})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_content_type")
+
+
 def test_a_base_model_is_fixed_to_its_version_when_the_job_is_posted(
     client: TestClient, session: Session, source: DatasetRow
 ) -> None:

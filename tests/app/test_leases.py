@@ -40,7 +40,8 @@ def kinds(session: Session, job: JobRow) -> Sequence[str]:
 
 def last_event(session: Session, job: JobRow) -> dict[str, Any]:
     query = select(EventRow.data).where(EventRow.job_id == job.id).order_by(EventRow.id.desc()).limit(1)
-    return session.scalars(query).one()
+    data: dict[str, Any] = session.scalars(query).one()
+    return data
 
 
 def expire(session: Session, job: JobRow) -> None:
