@@ -19,7 +19,7 @@ class _Reversal(torch.autograd.Function):
 
 def reverse_gradient(values: Tensor, strength: float) -> Tensor:
     """The same values; their gradient is multiplied with -strength. What comes after it trains at full strength."""
-    reversed_: Tensor = _Reversal.apply(values, strength)
+    reversed_: Tensor = _Reversal.apply(values, strength)  # type: ignore[no-untyped-call]
     return reversed_
 
 

@@ -9,24 +9,32 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from app.modalities.base import Chunk, Encoder, TensorSpec
+from app.modalities.base import Chunk, Encoded, Encoder, TensorSpec
 from worker.algorithms.base import Batch
 from worker.networks.base import Inputs
 
 RESIDENT_BYTES = 2 * 1024**3
+_PADDED_BY = ("attention_mask", "weights")
+"""Inputs that are 0 where the other inputs of varying length are padded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Encoded inputs, each (n, ...), and class numbers (n,) int64 where there are labels."""
+    """Encoded inputs, each (n, ...), and class numbers (n,) int64 where there are labels.
+
+    `lengths` (n,), on the CPU, where the inputs' second axis varies: a batch is cut to its longest example.
+    """
 
     inputs: Inputs
     labels: Tensor | None
+    lengths: Tensor | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -34,11 +42,14 @@ class Examples:
     def take(self, indices: Tensor, device: torch.device) -> tuple[Inputs, Tensor | None]:
         """These examples on the device; the data are indexed where they are."""
         inputs = {name: _take(values, indices, device) for name, values in self.inputs.items()}
+        if self.lengths is not None:
+            longest = int(self.lengths[indices].max())
+            inputs = {name: values[:, :longest] for name, values in inputs.items()}
         return inputs, None if self.labels is None else _take(self.labels, indices, device)
 
     def to(self, device: torch.device) -> "Examples":
         labels = None if self.labels is None else self.labels.to(device)
-        return Examples({name: values.to(device) for name, values in self.inputs.items()}, labels)
+        return Examples({name: values.to(device) for name, values in self.inputs.items()}, labels, self.lengths)
 
     @property
     def nbytes(self) -> int:
@@ -56,34 +67,69 @@ def encode(
 
     `classes` None leaves labels out. Raises KeyError for a label that is not among the classes.
     """
-    arrays = _allocate(specs, rows, folder)
     numbers = {name: number for number, name in enumerate(classes or ())}
-    labels = np.empty(rows if classes else 0, np.int64)
+    store, labels = _Store(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
     done = 0
     for chunk in chunks:
-        part = slice(done, done + chunk.rows)
-        for name, values in encoder(chunk.inputs).items():
-            arrays[name][part] = values
+        store.add(done, encoder(chunk.inputs), chunk.rows)
         if classes and chunk.labels is not None:
-            labels[part] = [numbers[label] for label in chunk.labels]
+            labels[done : done + chunk.rows] = [numbers[label] for label in chunk.labels]
         done += chunk.rows
-    inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return Examples(inputs, torch.from_numpy(labels) if classes else None)
+    inputs = {name: torch.from_numpy(array) for name, array in store.arrays.items()}
+    return Examples(inputs, torch.from_numpy(labels) if classes else None, store.lengths())
 
 
-def _allocate(specs: dict[str, TensorSpec], rows: int, folder: Path) -> "dict[str, np.ndarray]":
-    sizes = {name: rows * math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for name, spec in specs.items()}
-    if sum(sizes.values()) <= RESIDENT_BYTES:
-        return {name: np.empty((rows, *spec.shape), spec.dtype) for name, spec in specs.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    return {name: np.memmap(folder / f"{name}.bin", spec.dtype, "w+", shape=(rows, *spec.shape)) for name, spec in specs.items()}
+class _Store:
+    """Arrays for `rows` examples that grow along the second axis where that varies."""
+
+    def __init__(self, specs: dict[str, TensorSpec], rows: int, folder: Path) -> None:
+        self._specs, self._rows, self._folder = specs, rows, folder
+        self._width = 1
+        self.arrays = self._allocate()
+
+    def add(self, start: int, encoded: Encoded, rows: int) -> None:
+        widths = [values.shape[1] for name, values in encoded.items() if self._varies(name)]
+        if max(widths, default=0) > self._width:
+            self._widen(max(widths))
+        for name, values in encoded.items():
+            part = self.arrays[name][start : start + rows]
+            (part[:, : values.shape[1]] if self._varies(name) else part)[...] = values
+
+    def lengths(self) -> Tensor | None:
+        for name in filter(self._varies, _PADDED_BY):
+            used = torch.from_numpy(self.arrays[name]) != 0
+            return (used * torch.arange(1, self._width + 1)).amax(1).clamp(min=1)
+        return None
+
+    def _varies(self, name: str) -> bool:
+        return name in self._specs and -1 in self._specs[name].shape
+
+    def _widen(self, width: int) -> None:
+        old, old_width = self.arrays, self._width
+        self._width = width
+        self.arrays = self._allocate()
+        for name in filter(self._varies, old):
+            self.arrays[name][:, :old_width] = old[name]
+        self.arrays |= {name: values for name, values in old.items() if not self._varies(name)}
+
+    def _allocate(self) -> dict[str, NDArray[Any]]:
+        shapes = {
+            name: (self._rows, *(self._width if size == -1 else size for size in spec.shape))
+            for name, spec in self._specs.items()
+        }
+        total = sum(math.prod(shape) * np.dtype(self._specs[name].dtype).itemsize for name, shape in shapes.items())
+        if total <= RESIDENT_BYTES:
+            return {name: np.zeros(shape, self._specs[name].dtype) for name, shape in shapes.items()}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        paths = {name: self._folder / f"{name}-{self._width}.bin" for name in shapes}
+        return {name: np.memmap(paths[name], self._specs[name].dtype, "w+", shape=shape) for name, shape in shapes.items()}
 
 
 def split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices to train on and to validate on: `fraction` of each class, at random; a class never loses its only example."""
+    """Indices to train on and to validate on: `fraction` of each class (at least one), at random."""
     generator = torch.Generator().manual_seed(seed)
     train, held_out = [], []
-    for number in labels.unique().tolist():
+    for number in sorted(set(labels.tolist())):
         members = (labels == number).nonzero().squeeze(1)
         members = members[torch.randperm(len(members), generator=generator)]
         count = min(max(1, round(fraction * len(members))), len(members) - 1)

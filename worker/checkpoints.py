@@ -42,6 +42,7 @@ class Checkpoints:
             content = torch.load(file, map_location="cpu", weights_only=True)
         if content["digest"] != self._digest:
             raise BadParameters("The checkpoint was made with other parameters; it cannot be resumed.")
+        self._keys.append(key)
         state: dict[str, Any] = content["state"]
         return state
 

@@ -15,7 +15,7 @@ BATCH = 256
 @torch.inference_mode()
 def predict(logits_of: Callable[[Inputs], Tensor], examples: Examples, indices: Tensor, device: torch.device) -> Tensor:
     """Class numbers (n,) on the CPU of these examples, in evaluation order."""
-    answers = [logits_of(examples.take(part, device)[0]).argmax(1) for part in indices.split(BATCH)]
+    answers = [logits_of(examples.take(part, device)[0]).argmax(1) for part in indices.split(BATCH)]  # type: ignore[no-untyped-call]
     return torch.cat(answers).cpu()
 
 

@@ -86,7 +86,7 @@ def train(run: Run) -> None:
             terms = algorithm.terms(batch)
         total = torch.stack(list(terms.values())).sum()
         run.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, params.gradient_clip)
         run.optimizer.step()
         run.step += 1
@@ -173,6 +173,7 @@ def set_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> 
 
 
 def uses_bfloat16(params: AlgorithmParams, device: torch.device) -> bool:
+    """auto: on GPUs and on CPUs with matrix units; elsewhere it gains nothing."""
     if params.precision != "auto":
         return params.precision == "bfloat16"
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cuda" or torch.cpu._is_amx_tile_supported()

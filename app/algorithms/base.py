@@ -30,7 +30,7 @@ class AlgorithmParams(BaseModel):
         0, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: small data need them."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Of matrix products while training. auto: bfloat16 where the processor has instructions for it."
+        "auto", description="Of matrix products while training. auto: bfloat16 on GPUs and on CPUs with matrix units (AMX)."
     )
     validation_fraction: float = Field(
         0.1, gt=0, lt=0.9, description="Part of the source that is held out to watch the training."

@@ -14,10 +14,10 @@ class DannParams(AlgorithmParams):
 
     algorithm: Literal["dann"] = "dann"
     lambda_max: float = Field(
-        0.3, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
+        1.0, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
     )
     discriminator_width: int = Field(
-        1024, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."
+        256, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."
     )
     discriminator_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer of the domain classifier.")
     batch_norm: Literal["domain", "shared"] = Field(

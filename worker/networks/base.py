@@ -101,8 +101,6 @@ class Pixels(nn.Module):
         return (inputs["pixels"] * self.scale + self.shift).permute(0, 3, 1, 2)
 
 
-def mlp_head(width: int, hidden: int, layers: int, classes: int) -> nn.Sequential:
-    """`layers` hidden layers of `hidden` units with ReLU, then logits."""
-    widths = [width] + [hidden] * layers
-    stages = [stage for a, b in zip(widths, widths[1:], strict=False) for stage in (nn.Linear(a, b), nn.ReLU())]
-    return nn.Sequential(*stages, nn.Linear(widths[-1], classes))
+def bottleneck(width: int, features: int, dropout: float) -> nn.Sequential:
+    """From (n, width) to the features (n, features) that adaptation aligns."""
+    return nn.Sequential(nn.Linear(width, features, bias=False), DomainNorm(features), nn.ReLU(), nn.Dropout(dropout))

@@ -1,22 +1,19 @@
-"""The digits network of Ganin et al., JMLR 2016, figure 4a, with batch norm. The features are the flattened maps.
+"""The convolutions of the digits network of Ganin et al., JMLR 2016, figure 4a, with batch norm and a bottleneck.
 
-The max-pool comes before norm and ReLU: the same function up to the statistics, and a quarter of the work.
+The max-pool comes before norm and ReLU: the same function up to the statistics, and a quarter of the work. The paper aligns
+the flattened maps and classifies them with two hidden layers; aligning a bottleneck of 256 units with norm and dropout, and
+classifying that linearly, was better by points on every pair of digits.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from app.modalities.base import TensorSpec
+from app.modalities.image import ImagePreprocessing
 from app.networks.cnn import CnnParams
-from worker.networks.base import DomainNorm, Network, Pixels, mlp_head
+from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
 
-if TYPE_CHECKING:
-    from app.modalities.image import ImagePreprocessing
-
-FIRST, SECOND, HIDDEN = 32, 48, 100
+FIRST, SECOND, BOTTLENECK = 32, 48, 256
+DROPOUT = 0.5
 SIDE = 4
 
 
@@ -29,9 +26,10 @@ def build(params: CnnParams, preprocessing: ImagePreprocessing, specs: dict[str,
         _stage(preprocessing.channels, FIRST, padding),
         _stage(FIRST, SECOND, padding),
         nn.AvgPool2d(window),
+        nn.Flatten(),
     )
     width = SECOND * (side // window) ** 2
-    return Network(backbone, nn.Flatten(), mlp_head(width, HIDDEN, 2, classes), width)
+    return Network(backbone, bottleneck(width, BOTTLENECK, DROPOUT), nn.Linear(BOTTLENECK, classes), BOTTLENECK)
 
 
 def _stage(inputs: int, outputs: int, padding: int) -> nn.Sequential:

@@ -1,18 +1,15 @@
 """Multilayer perceptron for tables and for bags of n-grams. The features are the last hidden layer's units."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from app.modalities.base import Preprocessing, TensorSpec
+from app.modalities.tabular import TabularPreprocessing
+from app.modalities.text import TextPreprocessing
 from app.networks.mlp import MlpParams
 from worker.networks.base import Inputs, Network
-
-if TYPE_CHECKING:
-    from app.modalities.tabular import TabularPreprocessing
 
 EMBEDDING = 16
 LARGEST_DEVIATION = 10.0
@@ -49,26 +46,32 @@ class Terms(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(terms, width)
         nn.init.normal_(self.embedding.weight, std=0.1)
+        self.bias = nn.Parameter(torch.zeros(width))
         self.width = width
 
     def forward(self, inputs: Inputs) -> Tensor:
-        return (inputs["weights"].unsqueeze(1) @ self.embedding(inputs["terms"])).squeeze(1)
+        summed: Tensor = (inputs["weights"].unsqueeze(1) @ self.embedding(inputs["terms"])).squeeze(1)
+        return summed + self.bias
 
 
 def build(params: MlpParams, preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
-    first = _terms(params, preprocessing) if "terms" in specs else _table(preprocessing)
-    widths = [first.width] + [params.width] * params.layers
+    """For text the sums of embeddings are the first hidden layer's units."""
+    if isinstance(preprocessing, TextPreprocessing):
+        first: nn.Module = nn.Sequential(
+            Terms(preprocessing.vocabulary_size, params.width), nn.ReLU(), nn.Dropout(params.dropout)
+        )
+        widths = [params.width] * params.layers
+    else:
+        assert isinstance(preprocessing, TabularPreprocessing)
+        first = table = _table(preprocessing)
+        widths = [table.width] + [params.width] * params.layers
     layers = [
-        nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(params.dropout))
-        for inputs, outputs in zip(widths, widths[1:], strict=False)
+        nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(params.dropout)) for inputs, outputs in pairwise(widths)
     ]
-    backbone = nn.Sequential(first, *layers[:-1])
-    return Network(backbone, layers[-1], nn.Linear(params.width, classes), params.width)
+    return Network(nn.Sequential(first, *layers), nn.Identity(), nn.Linear(params.width, classes), params.width)
 
 
 def _table(preprocessing: TabularPreprocessing) -> Table:
-    raise NotImplementedError
-
-
-def _terms(params: MlpParams, preprocessing: Preprocessing) -> Terms:
-    raise NotImplementedError
+    numbers, categories = preprocessing.numbers, preprocessing.categories
+    means, deviations = [column.mean for column in numbers], [column.std for column in numbers]
+    return Table(means, deviations, [len(column.levels) for column in categories])

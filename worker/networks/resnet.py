@@ -1,18 +1,12 @@
 """ResNet-18 for small pictures: He et al., CVPR 2016, https://arxiv.org/abs/1512.03385, with the 3x3 stem used on CIFAR."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.modalities.base import TensorSpec
+from app.modalities.image import ImagePreprocessing
 from app.networks.resnet import ResnetParams
-from worker.networks.base import DomainNorm, Network, Pixels
-
-if TYPE_CHECKING:
-    from app.modalities.image import ImagePreprocessing
+from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
 
 BOTTLENECK = 256
 
@@ -42,8 +36,7 @@ def build(params: ResnetParams, preprocessing: ImagePreprocessing, specs: dict[s
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     )
-    bottleneck = nn.Sequential(nn.Linear(8 * width, BOTTLENECK), DomainNorm(BOTTLENECK), nn.ReLU())
-    return Network(backbone, bottleneck, nn.Linear(BOTTLENECK, classes), BOTTLENECK)
+    return Network(backbone, bottleneck(8 * width, BOTTLENECK, 0), nn.Linear(BOTTLENECK, classes), BOTTLENECK)
 
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
