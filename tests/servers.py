@@ -19,14 +19,34 @@ def free_port() -> int:
         return port
 
 
+class PostgresServer:
+    """A PostgreSQL server with its data in `folder` that can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self) -> None:
+        self._server = get_server(self.folder, cleanup_mode="stop")
+
+    @property
+    def url(self) -> str:
+        """Of its `postgres` database."""
+        return str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
+
+    def stop(self) -> None:
+        """Breaks off every connection."""
+        self._server.cleanup()
+
+
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """A PostgreSQL server with its data in `folder`; yields the URL of its `postgres` database."""
-    server = get_server(folder, cleanup_mode="stop")
+    server = PostgresServer(folder)
+    server.start()
     try:
-        yield str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
+        yield server.url
     finally:
-        server.cleanup()
+        server.stop()
 
 
 class RedisServer:
