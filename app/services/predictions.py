@@ -1,6 +1,7 @@
 """Predictions: resolve the model at this moment, bring the inputs into its form, ask the engine."""
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.errors import FieldError, InvalidInputs
+from app.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
 from app.schemas.predict import ClassProbability, PredictCreate, PredictForm, Prediction, PredictOut
 from app.services import models
 from app.serving.engine import LoadedVersion, PredictionEngine, StoredFile, VersionFiles
@@ -39,8 +41,11 @@ def _predict(sessions: "sessionmaker[Session]", engine: PredictionEngine, form: 
         row = models.resolve(session, form.model)
         name, number = row.model.name, row.number
         files = {file.name: StoredFile(file.storage_key, file.digest) for file in row.artifacts}
+    start = perf_counter()
     loaded = engine.load(VersionFiles(row.id, row.manifest, files))
     probabilities = loaded.probabilities(parse(loaded))
+    PREDICTION_SECONDS.labels(row.modality).observe(perf_counter() - start)
+    PREDICTED_INPUTS.labels(row.modality).inc(len(probabilities))
     _check_finite(probabilities)
     return PredictOut(model=name, version=number, predictions=_answers(probabilities, loaded.classes, form.top_k))
 
