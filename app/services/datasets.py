@@ -1,24 +1,87 @@
-"""The rules of datasets."""
+"""The rules of datasets.
 
+Decision: deleting a dataset removes its file and hides its row; the row stays. Context: jobs and versions point at their
+datasets, and a version must be able to say what it was made from. Consequences: a deleted dataset can be uploaded again
+(its fingerprint is freed), old jobs keep the id of what is answered 404. Alternatives: setting the jobs' columns to null
+loses the lineage; refusing to delete what an ended job used keeps every file for ever.
+"""
+
+import json
+from hashlib import sha256
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, event, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.tables import DatasetRow
-from app.errors import DatasetNotFound, FieldError, IncompatibleDatasets
+from app.db.session import db_now
+from app.db.tables import DatasetRow, JobRow
+from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets
+from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
+from app.services import pages
+from app.services.recognition import Recognised, parse_form, recognise
+from app.storage import Storage
+from app.uploads import Upload
+
+_VISIBLE = DatasetRow.deleted_at.is_(None)
+
+
+def create(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload) -> tuple[DatasetRow, bool]:
+    """Check, store and record an upload; False beside the dataset that is there when the same was uploaded before.
+
+    Takes `sessions`, not a session: the check may take minutes and must not hold a transaction.
+    Raises InvalidRequest, InvalidDataset.
+    """
+    form = parse_form(upload.fields)
+    found = recognise(upload, form)
+    fingerprint = _fingerprint(upload.digest, found)
+    existing = _existing(sessions, fingerprint)
+    if existing is not None:
+        return existing, False
+    profile = found.modality.check(upload.path, found.format, found.options)
+    row = _row(upload, form.name, found, profile, fingerprint)
+    return _store(sessions, storage, upload, row)
+
+
+def get(session: Session, dataset_id: UUID) -> DatasetRow:
+    """Raises DatasetNotFound."""
+    return _one(session, dataset_id, select(DatasetRow))
+
+
+def page(session: Session, limit: int, after: str | None) -> tuple[list[DatasetRow], str | None]:
+    """One page, newest first. Raises InvalidRequest for a bad cursor."""
+    return pages.page(session, select(DatasetRow).where(_VISIBLE), DatasetRow, limit, after)
+
+
+def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
+    """Remove the file and hide the row. Raises DatasetNotFound, DatasetInUse while a job that has not ended uses it."""
+    # a job is being posted with this dataset: its foreign key holds the row until the job can be seen here
+    row = _one(session, dataset_id, select(DatasetRow).with_for_update())
+    uses = or_(JobRow.source_id == row.id, JobRow.target_id == row.id, JobRow.evaluation_id == row.id)
+    job_id = session.scalars(select(JobRow.id).where(uses, JobRow.status.in_(ACTIVE)).limit(1)).first()
+    if job_id is not None:
+        raise DatasetInUse(f"Job {job_id} uses this dataset and has not ended.")
+    row.fingerprint, row.deleted_at = None, db_now()
+    folder = row.storage_key.rpartition("/")[0]
+    event.listen(session, "after_commit", lambda _: storage.delete(folder), once=True)
+
+
+def preview(row: DatasetRow, storage: Storage, limit: int) -> list[dict[str, Any]]:
+    """The first examples as JSON. Raises DatasetNotFound when the file was deleted meanwhile."""
+    try:
+        with storage.local(row.storage_key) as path:
+            return MODALITIES[row.modality].preview(dataset_file(row, path), limit)
+    except FileNotFoundError as error:
+        raise DatasetNotFound(f"There is no dataset {row.id}.") from error
 
 
 def load(session: Session, dataset_id: UUID) -> DatasetRow:
     """A dataset for a job: it cannot be deleted before this transaction ends. Raises DatasetNotFound."""
-    query = select(DatasetRow).where(DatasetRow.id == dataset_id, DatasetRow.deleted_at.is_(None))
-    row = session.scalars(query.with_for_update(read=True)).one_or_none()
-    if row is None:
-        raise DatasetNotFound(f"There is no dataset {dataset_id}.")
-    return row
+    return _one(session, dataset_id, select(DatasetRow).with_for_update(read=True))
 
 
 def dataset_file(row: DatasetRow, path: Path) -> DatasetFile:
@@ -56,3 +119,59 @@ def _evaluation_differences(source: DatasetRow, evaluation: DatasetRow) -> list[
     unknown = sorted(set(evaluation.classes) - set(source.classes or ()))
     names = ", ".join(repr(name) for name in unknown[:5])
     return _differences(source, evaluation) + ([f"classes that the source does not have: {names}"] if unknown else [])
+
+
+def _one(session: Session, dataset_id: UUID, query: Select[DatasetRow]) -> DatasetRow:
+    row = session.scalars(query.where(DatasetRow.id == dataset_id, _VISIBLE)).one_or_none()
+    if row is None:
+        raise DatasetNotFound(f"There is no dataset {dataset_id}.")
+    return row
+
+
+def _existing(sessions: "sessionmaker[Session]", fingerprint: str) -> DatasetRow | None:
+    with sessions.begin() as session:
+        return session.scalars(select(DatasetRow).where(DatasetRow.fingerprint == fingerprint)).one_or_none()
+
+
+def _fingerprint(digest: str, found: Recognised) -> str:
+    key = [digest, found.modality.name, found.format, found.options.model_dump(mode="json")]
+    return sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def _row(upload: Upload, name: str, found: Recognised, profile: Profile, fingerprint: str) -> DatasetRow:
+    dataset_id = uuid4()
+    return DatasetRow(
+        id=dataset_id,
+        name=name,
+        modality=found.modality.name,
+        filename=upload.filename,
+        format=found.format,
+        options=found.options.model_dump(mode="json"),
+        digest=upload.digest,
+        fingerprint=fingerprint,
+        size_bytes=upload.size_bytes,
+        storage_key=f"datasets/{dataset_id}/data.{found.format}",
+        rows=profile.rows,
+        labelled=profile.classes is not None,
+        classes=profile.classes,
+        profile=profile.details,
+    )
+
+
+def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, row: DatasetRow) -> tuple[DatasetRow, bool]:
+    """The file, then the row. Of two identical uploads at once the second finds the first one's row."""
+    fingerprint, recorded = str(row.fingerprint), False
+    try:
+        storage.put(row.storage_key, upload.path)
+        with sessions.begin() as session:
+            session.add(row)
+        recorded = True
+    except IntegrityError:
+        winner = _existing(sessions, fingerprint)
+        if winner is None:
+            raise
+        return winner, False
+    finally:
+        if not recorded:
+            storage.delete(row.storage_key.rpartition("/")[0])
+    return row, True

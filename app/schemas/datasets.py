@@ -1,0 +1,85 @@
+"""What a caller says beside an upload, and what a dataset says of itself."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.formats.places import storable
+from app.modalities import MODALITIES
+
+
+def _storable(name: str) -> str:
+    if not storable(name):
+        raise ValueError("holds a character that cannot be stored")
+    return name
+
+
+class DatasetCreate(BaseModel):
+    """The fields of an upload. `options` are the modality's own."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+    modality: Annotated[str | None, Field(description="By default told from the file.")] = None
+    options: dict[str, Any] = {}
+
+
+class DatasetOut(BaseModel):
+    """An immutable upload."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    modality: str = Field(examples=sorted(MODALITIES))
+    filename: str
+    format: str
+    options: dict[str, Any]
+    digest: str = Field(description="SHA-256 of the file.")
+    size_bytes: int
+    rows: int = Field(description="Pictures, rows or texts.")
+    labelled: bool
+    classes: dict[str, int] | None = Field(description="Examples of each class; null without labels.")
+    profile: dict[str, Any] = Field(description="What the check found: columns with their kinds, picture sizes, text lengths.")
+    created_at: datetime
+
+
+class Preview(BaseModel):
+    """The first examples: rows by column name, texts, or thumbnails as data URLs; each with its label."""
+
+    data: list[dict[str, Any]]
+
+
+UPLOAD_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file", "name"],
+                "additionalProperties": False,
+                "properties": {
+                    "file": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "The dataset; its file name ends in its format.",
+                    },
+                    "name": {"type": "string", "minLength": 1, "maxLength": 200},
+                    "modality": {"type": "string", "enum": sorted(MODALITIES), "description": "By default told from the file."},
+                    "options": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "description": "JSON: "
+                        + "; ".join(
+                            f"{name}: {', '.join(f'`{key}`' for key in modality.options.model_fields) or 'none'}"
+                            for name, modality in MODALITIES.items()
+                        ),
+                        "example": '{"label": "label"}',
+                    },
+                },
+            }
+        }
+    },
+}
