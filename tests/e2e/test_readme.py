@@ -46,3 +46,8 @@ def test_the_walk_through_the_api_works_as_written(embedded: Embedded, tmp_path:
     assert '"target_accuracy"' in done.stdout
     assert '"predictions"' in done.stdout
     assert (tmp_path / "model.onnx").stat().st_size > 1000
+    metrics = embedded.client.http.get("/metrics").text
+    assert 'isthmus_jobs{status="succeeded"} 1.0' in metrics
+    assert 'isthmus_job_duration_seconds_count{algorithm="dann",status="succeeded"} 1.0' in metrics
+    assert 'isthmus_prediction_seconds_count{modality="tabular"} 1.0' in metrics
+    assert 'isthmus_predicted_inputs_total{modality="tabular"} 2.0' in metrics
