@@ -114,9 +114,10 @@ class EventRow(Base):
     """What happened to a job, in order; the id is the SSE id."""
 
     __tablename__ = "event"
+    __table_args__ = (Index("ix_event_job", "job_id", "id"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     attempt: Mapped[int]
     kind: Mapped[str] = mapped_column(String(32))
     data: Mapped[dict[str, Any]]

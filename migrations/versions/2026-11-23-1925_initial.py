@@ -121,7 +121,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_event_job_id_job"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
     )
-    op.create_index(op.f("ix_event_job_id"), "event", ["job_id"], unique=False)
+    op.create_index("ix_event_job", "event", ["job_id", "id"], unique=False)
     op.create_table(
         "metric",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -187,7 +187,7 @@ def downgrade() -> None:
     op.drop_table("alias")
     op.drop_table("version")
     op.drop_table("metric")
-    op.drop_index(op.f("ix_event_job_id"), table_name="event")
+    op.drop_index("ix_event_job", table_name="event")
     op.drop_table("event")
     op.drop_index(op.f("ix_job_target_id"), table_name="job")
     op.drop_index("ix_job_status", table_name="job")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.session import db_now
@@ -263,3 +264,19 @@ def test_waiting_jobs_that_no_worker_was_told_of_are_sent_again_oldest_first(ses
 
 def test_no_state_but_an_end_is_without_a_way_out() -> None:
     assert {status for status, targets in TRANSITIONS.items() if not targets} == {"succeeded", "failed", "cancelled"}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"status": JobStatus.RUNNING},
+        {"status": JobStatus.SUCCEEDED},
+        {"lease_owner": "worker-1", "lease_expires_at": db_now()},
+        {"finished_at": db_now()},
+        {"attempt": 4},
+    ],
+)
+def test_the_database_itself_refuses_a_job_that_contradicts_itself(session: Session, broken: dict[str, Any]) -> None:
+    job = make_job(session)
+    with pytest.raises(IntegrityError), session.begin_nested():
+        session.execute(update(JobRow).where(JobRow.id == job.id).values(broken))
