@@ -1,5 +1,6 @@
 """The Celery application of workers and beat: `celery -A worker.celery_app worker -P prefork -c 1 ...`. Imports no torch."""
 
+import logging
 from typing import Any
 
 from celery.signals import setup_logging, worker_shutting_down
@@ -18,6 +19,8 @@ drain = Drain()  # before the pool forks
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_as_the_app_does(**_: Any) -> None:
     logs.configure(settings.log_level, settings.process_name or "worker")
+    for name in ("celery.app.trace", "celery.worker.strategy"):  # a line for each task, beside our own
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

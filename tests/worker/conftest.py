@@ -1,7 +1,6 @@
 """Databases that other processes can see: what these tests commit is real, each has a database of its own."""
 
 import shutil
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.db.session import make_engine, make_sessions
 from app.settings import Settings
 from tests.conftest import ROOT, migrate
-
-LIGHT_TRAINER = (sys.executable, "-m", "tests.worker.light_trainer")
 
 
 @pytest.fixture(scope="session")

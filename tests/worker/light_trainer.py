@@ -25,6 +25,8 @@ from app.storage import Storage
 from worker import trainer
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
 
+LIGHT_TRAINER = (sys.executable, "-m", "tests.worker.light_trainer")
+
 
 def learned(steps: int, seed: int = 0) -> float:
     """What a run of so many steps learns, however often it was interrupted."""

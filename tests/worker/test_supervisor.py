@@ -17,8 +17,8 @@ from app.job_state import JobStatus
 from app.settings import Settings
 from tests.conftest import ListQueue, create_postgres_database
 from tests.factories import make_job
-from tests.worker.conftest import LIGHT_TRAINER, quick_settings
-from tests.worker.light_trainer import learned
+from tests.worker.conftest import quick_settings
+from tests.worker.light_trainer import LIGHT_TRAINER, learned
 from tests.worker.waiting import wait_until
 from worker.supervisor import Outcome, Supervisor
 
