@@ -1,0 +1,180 @@
+"""Pretrained text and picture encoders of the `transformers` library.
+
+Weights come from safetensors only and never bring code of their own. A text's features are the mean of its tokens, as in
+Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084; a picture's are its class token where the encoder has one, else
+the mean over its places. Both are brought to zero mean and unit variance, so that one learning rate suits every encoder's head.
+"""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import httpx
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.utils.tqdm import disable_progress_bars
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+
+from app.modalities.base import Preprocessing, TensorSpec
+from app.modalities.image import ImagePreprocessing
+from app.modalities.text import TextPreprocessing
+from app.networks.transformers import TransformersParams
+from worker.networks.base import Inputs, Network, Pixels
+from worker.reporter import BadParameters
+
+WEIGHTS = "model*.safetensors"
+CONFIG, TOKENIZER, PICTURES = "config.json", "tokenizer.json", "preprocessor_config.json"
+TOKENIZER_FILES = ["tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json"]
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+disable_progress_bars()
+transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+
+
+def local_checkpoint(pretrained: str) -> Path:
+    """The directory of a checkpoint, downloaded if it is a Hub id. It holds a tokenizer.json if it is a text encoder's.
+
+    Raises BadParameters when there is none, or none with safetensors.
+    """
+    folder = Path(pretrained)
+    if not folder.is_dir():
+        folder = _download(pretrained)
+    if not (folder / CONFIG).is_file():
+        raise BadParameters(f"{pretrained} has no {CONFIG}: it is not a checkpoint of the transformers library.")
+    if not any(folder.glob(WEIGHTS)):
+        raise BadParameters(f"{pretrained} has no model.safetensors; weights in other formats are not loaded.")
+    if (folder / TOKENIZER).exists() or (folder / PICTURES).exists():
+        return folder
+    return _with_tokenizer(folder, pretrained)
+
+
+def _download(pretrained: str) -> Path:
+    if not _HUB_ID.fullmatch(pretrained):
+        raise BadParameters(f"{pretrained} is neither a directory that the worker sees nor a Hub id.")
+    files = [CONFIG, PICTURES, WEIGHTS, f"{WEIGHTS}.index.json", *TOKENIZER_FILES]
+    try:
+        return Path(snapshot_download(pretrained, allow_patterns=files))
+    except LocalEntryNotFoundError as error:
+        raise BadParameters(f"{pretrained} is not in this machine's cache, and the Hub cannot be reached.") from error
+    except (HfHubHTTPError, httpx.HTTPError) as error:
+        raise BadParameters(f"{pretrained} cannot be downloaded from the Hub: {error}") from error
+
+
+def _with_tokenizer(checkpoint: Path, pretrained: str) -> Path:
+    """A directory of links to the checkpoint's files and the tokenizer.json that its older tokenizer files amount to."""
+    folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
+    try:
+        AutoTokenizer.from_pretrained(checkpoint, local_files_only=True).backend_tokenizer.save(str(folder / TOKENIZER))
+    except (OSError, ValueError, AttributeError) as error:
+        raise BadParameters(f"{pretrained} has neither a tokenizer nor a {PICTURES}: {error}") from error
+    for file in checkpoint.iterdir():
+        (folder / file.name).symlink_to(file.resolve())
+    return folder
+
+
+def portable(params: TransformersParams) -> TransformersParams:
+    """What a manifest keeps: with the encoder's configuration, so that the version is built again without the checkpoint."""
+    if params.config is not None:
+        return params
+    config = AutoConfig.from_pretrained(local_checkpoint(params.pretrained), local_files_only=True)
+    return params.model_copy(update={"config": json.loads(config.to_json_string())})
+
+
+def build(params: TransformersParams, preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
+    """With the checkpoint's weights; with random ones when `params` bring a configuration. Raises BadParameters."""
+    encoder = _encoder(params, preprocessing.modality)
+    if isinstance(preprocessing, TextPreprocessing):
+        backbone: Texts | Pictures = Texts(encoder)
+        width = _width(backbone, specs, preprocessing.max_length, params.pretrained)
+    else:
+        assert isinstance(preprocessing, ImagePreprocessing)
+        backbone = Pictures(encoder, preprocessing)
+        width = _width(backbone, specs, 0, params.pretrained)
+    head = nn.Linear(width, classes)
+    return TransformersNetwork(backbone, nn.LayerNorm(width, elementwise_affine=False), head, width, pretrained=True)
+
+
+def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
+    """The part of the checkpoint that reads this modality: all of it, an encoder without its decoder, or one of two towers."""
+    try:
+        if params.config is not None:
+            config = AutoConfig.for_model(**params.config)
+            whole = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        else:
+            folder = local_checkpoint(params.pretrained)
+            whole = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadParameters(f"{params.pretrained} cannot be loaded: {error}") from error
+    tower = getattr(whole, "text_model" if modality == "text" else "vision_model", whole)
+    encoder: PreTrainedModel = tower.get_encoder() if tower.config.is_encoder_decoder else tower
+    return encoder
+
+
+@torch.no_grad()
+def _width(backbone: nn.Module, specs: dict[str, TensorSpec], longest: int, pretrained: str) -> int:
+    """Width of the features, from one example of the largest size that will come. Raises BadParameters if that does not fit."""
+    sizes = {name: [longest if size < 0 else size for size in spec.shape] for name, spec in specs.items()}
+    example = {name: torch.ones(1, *size, dtype=getattr(torch, specs[name].dtype)) for name, size in sizes.items()}
+    try:
+        return int(backbone.eval()(example).shape[1])
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        shapes = ", ".join(f"{name} {tuple(tensor.shape[1:])}" for name, tensor in example.items())
+        raise BadParameters(f"{pretrained} does not take these inputs ({shapes}): {error}") from error
+    finally:
+        backbone.train()
+
+
+class Texts(nn.Module):
+    """Token ids and attention mask (n, length) to the mean of the last layer's tokens (n, width)."""
+
+    def __init__(self, encoder: PreTrainedModel) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        mask = inputs["attention_mask"]
+        tokens: Tensor = self.encoder(input_ids=inputs["input_ids"], attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(tokens.dtype)
+        return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+class Pictures(nn.Module):
+    """uint8 pictures (n, height, width, channels) to the last layer's class token, or mean over places (n, width)."""
+
+    def __init__(self, encoder: PreTrainedModel, preprocessing: ImagePreprocessing) -> None:
+        super().__init__()
+        self.pixels = Pixels(preprocessing.mean, preprocessing.std)
+        self.encoder = encoder
+        self.has_class_token = any(name.endswith(("cls_token", "class_embedding")) for name, _ in encoder.named_parameters())
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        pixels = self.pixels(inputs).contiguous()
+        places: Tensor = self.encoder(pixel_values=pixels).last_hidden_state
+        if places.ndim == 4:  # convolutional encoders: (n, width, height, width)
+            return places.mean((2, 3))
+        return places[:, 0] if self.has_class_token else places.mean(1)
+
+
+class TransformersNetwork(Network):
+    """Unfreezes layer by layer: an encoder's longest list of modules holds its layers."""
+
+    def blocks(self) -> list[nn.Module]:
+        """What comes beside the layers (embeddings), the layers, the head."""
+        lists = [module for module in self.backbone.modules() if isinstance(module, nn.ModuleList)]
+        layers = max(lists, key=len, default=nn.ModuleList())
+        rest = nn.ModuleList(_beside(self.backbone, layers))
+        return [part for part in (rest, *layers, self.bottleneck, self.head) if any(True for _ in part.parameters())]
+
+
+def _beside(module: nn.Module, layers: nn.ModuleList) -> list[nn.Module]:
+    """The largest parts of a module that hold none of the layers."""
+    if module is layers:
+        return []
+    if layers not in module.modules():
+        return [module]
+    return [part for child in module.children() for part in _beside(child, layers)]
