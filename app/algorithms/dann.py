@@ -14,7 +14,7 @@ class DannParams(AlgorithmParams):
 
     algorithm: Literal["dann"] = "dann"
     lambda_max: float = Field(
-        1.0, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
+        0.3, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
     )
     discriminator_width: int = Field(
         256, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."

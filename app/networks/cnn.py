@@ -15,3 +15,6 @@ class CnnParams(NetworkParams):
 
     network: Literal["cnn"] = "cnn"
     input_size: int = Field(28, ge=8, le=128, description="Pictures are brought to this height and width, in pixels.")
+    augmentation: float = Field(
+        0.3, ge=0, le=1, description="Strength of the random affine maps that training pictures of both domains go through."
+    )

@@ -15,3 +15,6 @@ class ResnetParams(NetworkParams):
     network: Literal["resnet"] = "resnet"
     input_size: int = Field(32, ge=16, le=256, description="Pictures are brought to this height and width, in pixels.")
     width: int = Field(64, ge=8, le=256, description="Channels of the first stage.")
+    augmentation: float = Field(
+        0.3, ge=0, le=1, description="Strength of the random affine maps that training pictures of both domains go through."
+    )

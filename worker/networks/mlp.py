@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from app.modalities.base import Preprocessing, TensorSpec
 from app.modalities.tabular import TabularPreprocessing
@@ -50,7 +51,10 @@ class Terms(nn.Module):
         self.width = width
 
     def forward(self, inputs: Inputs) -> Tensor:
-        summed: Tensor = (inputs["weights"].unsqueeze(1) @ self.embedding(inputs["terms"])).squeeze(1)
+        terms, weights = inputs["terms"], inputs["weights"]
+        if self.training:  # twice as fast; the runtime that serves has no such operator
+            return F.embedding_bag(terms, self.embedding.weight, mode="sum", per_sample_weights=weights) + self.bias
+        summed: Tensor = (weights.unsqueeze(1) @ self.embedding(terms)).squeeze(1)
         return summed + self.bias
 
 
