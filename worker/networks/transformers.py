@@ -16,6 +16,7 @@ import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import disable_progress_bars
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
@@ -28,7 +29,8 @@ from worker.reporter import BadParameters
 
 WEIGHTS = "model*.safetensors"
 CONFIG, TOKENIZER, PICTURES = "config.json", "tokenizer.json", "preprocessor_config.json"
-TOKENIZER_FILES = ["tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json"]
+VOCABULARIES = ["vocab*", "*.model"]
+TOKENIZER_FILES = ["tokenizer*", *VOCABULARIES, "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 disable_progress_bars()
@@ -67,11 +69,13 @@ def _download(pretrained: str) -> Path:
 
 def _with_tokenizer(checkpoint: Path, pretrained: str) -> Path:
     """A directory of links to the checkpoint's files and the tokenizer.json that its older tokenizer files amount to."""
+    if not any(file for pattern in VOCABULARIES for file in checkpoint.glob(pattern)):
+        raise BadParameters(f"{pretrained} has neither a tokenizer nor a {PICTURES}.")
     folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
     try:
         AutoTokenizer.from_pretrained(checkpoint, local_files_only=True).backend_tokenizer.save(str(folder / TOKENIZER))
     except (OSError, ValueError, AttributeError) as error:
-        raise BadParameters(f"{pretrained} has neither a tokenizer nor a {PICTURES}: {error}") from error
+        raise BadParameters(f"The tokenizer of {pretrained} cannot be converted to a {TOKENIZER}: {error}") from error
     for file in checkpoint.iterdir():
         (folder / file.name).symlink_to(file.resolve())
     return folder
@@ -108,7 +112,7 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
         else:
             folder = local_checkpoint(params.pretrained)
             whole = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise BadParameters(f"{params.pretrained} cannot be loaded: {error}") from error
     tower = getattr(whole, "text_model" if modality == "text" else "vision_model", whole)
     encoder: PreTrainedModel = tower.get_encoder() if tower.config.is_encoder_decoder else tower
@@ -119,7 +123,11 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
 def _width(backbone: nn.Module, specs: dict[str, TensorSpec], longest: int, pretrained: str) -> int:
     """Width of the features, from one example of the largest size that will come. Raises BadParameters if that does not fit."""
     sizes = {name: [longest if size < 0 else size for size in spec.shape] for name, spec in specs.items()}
-    example = {name: torch.ones(1, *size, dtype=getattr(torch, specs[name].dtype)) for name, size in sizes.items()}
+    # no encoder pads with the token 2: some give padding no place of its own
+    values = {name: 2 if name == "input_ids" else 1 for name in specs}
+    example = {
+        name: torch.full((1, *size), values[name], dtype=getattr(torch, specs[name].dtype)) for name, size in sizes.items()
+    }
     try:
         return int(backbone.eval()(example).shape[1])
     except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
