@@ -9,6 +9,7 @@ import json
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import httpx
 import torch
@@ -31,6 +32,7 @@ WEIGHTS = "model*.safetensors"
 CONFIG, TOKENIZER, PICTURES = "config.json", "tokenizer.json", "preprocessor_config.json"
 VOCABULARIES = ["vocab*", "*.model"]
 TOKENIZER_FILES = ["tokenizer*", *VOCABULARIES, "merges.txt", "special_tokens_map.json", "added_tokens.json"]
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 disable_progress_bars()
@@ -44,7 +46,7 @@ def local_checkpoint(pretrained: str) -> Path:
     Raises BadParameters when there is none, or none with safetensors.
     """
     folder = Path(pretrained)
-    if not folder.is_dir():
+    if not _is_directory(folder):
         folder = _download(pretrained)
     if not (folder / CONFIG).is_file():
         raise BadParameters(f"{pretrained} has no {CONFIG}: it is not a checkpoint of the transformers library.")
@@ -53,6 +55,13 @@ def local_checkpoint(pretrained: str) -> Path:
     if (folder / TOKENIZER).exists() or (folder / PICTURES).exists():
         return folder
     return _with_tokenizer(folder, pretrained)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, or a folder that may not be read
+        return False
 
 
 def _download(pretrained: str) -> Path:
@@ -73,7 +82,7 @@ def _with_tokenizer(checkpoint: Path, pretrained: str) -> Path:
         raise BadParameters(f"{pretrained} has neither a tokenizer nor a {PICTURES}.")
     folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
     try:
-        AutoTokenizer.from_pretrained(checkpoint, local_files_only=True).backend_tokenizer.save(str(folder / TOKENIZER))
+        AutoTokenizer.from_pretrained(checkpoint, **LOCAL).backend_tokenizer.save(str(folder / TOKENIZER))
     except (OSError, ValueError, AttributeError) as error:
         raise BadParameters(f"The tokenizer of {pretrained} cannot be converted to a {TOKENIZER}: {error}") from error
     for file in checkpoint.iterdir():
@@ -85,7 +94,7 @@ def portable(params: TransformersParams) -> TransformersParams:
     """What a manifest keeps: with the encoder's configuration, so that the version is built again without the checkpoint."""
     if params.config is not None:
         return params
-    config = AutoConfig.from_pretrained(local_checkpoint(params.pretrained), local_files_only=True)
+    config = AutoConfig.from_pretrained(local_checkpoint(params.pretrained), **LOCAL)
     return params.model_copy(update={"config": json.loads(config.to_json_string())})
 
 
@@ -111,7 +120,7 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
             whole = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
         else:
             folder = local_checkpoint(params.pretrained)
-            whole = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+            whole = AutoModel.from_pretrained(folder, **LOCAL, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise BadParameters(f"{params.pretrained} cannot be loaded: {error}") from error
     tower = getattr(whole, "text_model" if modality == "text" else "vision_model", whole)

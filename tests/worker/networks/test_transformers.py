@@ -190,7 +190,7 @@ def test_a_directory_that_lacks_something_says_what(minilm: Path, tmp_path: Path
         transformers.local_checkpoint(str(tmp_path))
 
 
-@pytest.mark.parametrize("pretrained", ["/no/such/directory", "two words", "a/b/c", "../up", "-x"])
+@pytest.mark.parametrize("pretrained", ["/no/such/directory", "two words", "a/b/c", "../up", "-x", "a" * 300])
 def test_what_is_neither_a_directory_nor_a_hub_id_is_refused(pretrained: str) -> None:
     with pytest.raises(BadParameters, match="neither a directory"):
         transformers.local_checkpoint(pretrained)
