@@ -31,6 +31,8 @@ from app.networks.base import NetworkParams
 
 DEFAULT_SIZE = 32
 CHUNK_BYTES = 64 * 1024**2
+PARSE_BYTES = 512 * 1024**2
+"""Of the decoded pictures of one prediction: a small request can hold enormous pictures."""
 
 Sides = tuple[int, int]
 
@@ -166,12 +168,17 @@ def _scaled(pixels: Pixels, shorter: int) -> Sides:
 
 
 def _each(values: Sequence[Any], part: str, parse: Callable[[Any], Pixels]) -> list[Pixels]:
-    pictures, errors = list[Pixels](), list[FieldError]()
+    pictures, errors, held = list[Pixels](), list[FieldError](), 0
     for index, value in enumerate(values):
         try:
             pictures.append(parse(value))
         except BadPicture as error:
             errors.append(FieldError(pointer(part, index), str(error)))
+            continue
+        held += pictures[-1].nbytes
+        if held > PARSE_BYTES:
+            errors.append(FieldError(pointer(part, index), f"up to here {held} bytes of pixels: send fewer pictures at once"))
+            break
     if errors:
         raise InvalidInputs(f"{errors[0].pointer}: {errors[0].detail}", errors[:LIMIT])
     return pictures
