@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
@@ -61,4 +61,8 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
+    """A full disk is to Kombu what a cut connection is: something to report, and to try again."""
+
     Channel = Channel
+    connection_errors = (*filesystem.Transport.connection_errors, OSError)  # type: ignore[assignment]
+    default_connection_params: ClassVar[dict[str, Any]] = {}  # no host: nothing to warn about

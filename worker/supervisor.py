@@ -39,7 +39,7 @@ from worker.process import TrainerProcess, merged
 
 log = structlog.get_logger()
 
-TRAINER = (sys.executable, "-P", "-m", "worker.trainer")
+TRAINER: Sequence[str] = (sys.executable, "-P", "-m", "worker.trainer")
 TICK_SECONDS = 0.25
 NEWS_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that progress moves
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)

@@ -13,7 +13,7 @@ from worker import supervisor
 
 supervisor.TRAINER = LIGHT_TRAINER
 if os.environ.get("TESTS_UNFENCED"):
-    leases._held_by = lambda lease: (JobRow.id == lease.job_id,)  # type: ignore[assignment,misc]
+    leases._held_by = lambda lease: (JobRow.id == lease.job_id,)
 
 from worker.celery_app import celery  # noqa: E402  # the tasks read TRAINER when they are imported
 

@@ -14,7 +14,8 @@ from app.settings import Settings
 from tests.conftest import ROOT
 from worker.process import environment
 
-WORKER = "-m tests.worker.celery_worker --quiet worker -P prefork -c 1 --without-gossip --without-mingle".split()
+POOL = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
+WORKER = ["-m", "tests.worker.celery_worker", "--quiet", "worker", *POOL]
 BEAT = ["-m", "worker", "--quiet", "beat", "--pidfile="]
 
 

@@ -1,6 +1,7 @@
 """Real Celery workers, a real beat, a real broker: what happens to jobs when processes come and go."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -130,7 +131,7 @@ def test_restarting_redis_with_jobs_queued_loses_none(
         redis_server.stop()
         redis_server.start()
         for job_id in [*first, *second]:
-            wait_until(lambda job_id=job_id: has_status(worker_sessions, job_id, JobStatus.SUCCEEDED), 60)
+            wait_until(partial(has_status, worker_sessions, job_id, JobStatus.SUCCEEDED), 60)
     with worker_sessions() as session:
         assert set(session.scalars(select(JobRow.attempt))) == {1}
 

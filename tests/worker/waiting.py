@@ -7,7 +7,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value], seconds: float = 30, what: str = "") -> Value:
+def wait_until(condition: Callable[[], Value | None], seconds: float = 30, what: str = "") -> Value:
     """The first true value of the condition. Fails when it does not come in time."""
     deadline = time.monotonic() + seconds
     while True:

@@ -1,0 +1,38 @@
+"""The entry of the trainer process, on its own."""
+
+import os
+import subprocess
+import sys
+from uuid import uuid4
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.job_state import JobStatus
+from app.settings import Settings
+from tests.factories import make_job
+from tests.worker.light_trainer import LIGHT_TRAINER
+from worker.exit_codes import ExitCode
+from worker.process import environment
+
+
+def run_trainer(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    settings.scratch_dir.mkdir(exist_ok=True)
+    variables = os.environ | environment(settings)
+    command = [*LIGHT_TRAINER, *map(str, arguments)]
+    return subprocess.run(command, cwd=settings.scratch_dir, env=variables, capture_output=True, timeout=60, check=False)
+
+
+def test_a_trainer_whose_supervisor_has_gone_already_does_nothing(worker_settings: Settings) -> None:
+    assert run_trainer(worker_settings, uuid4(), 1, "--supervisor", 1).returncode == ExitCode.ORPHANED
+
+
+def test_a_trainer_of_an_earlier_attempt_does_nothing(worker_settings: Settings, worker_sessions: sessionmaker[Session]) -> None:
+    with worker_sessions.begin() as session:
+        job_id = make_job(session, status=JobStatus.RUNNING, attempt=2).id
+    assert run_trainer(worker_settings, job_id, 1).returncode == ExitCode.ORPHANED
+    assert run_trainer(worker_settings, job_id, 2).returncode == ExitCode.DONE
+
+
+def test_the_supervisors_side_imports_no_torch() -> None:
+    code = "import sys, worker.tasks, worker.beat, worker.trainer; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
