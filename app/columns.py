@@ -51,22 +51,22 @@ class Column:
             self._add_names(names, rows)
 
     def _add_numbers(self, values: pl.Series, rows: Sequence[int]) -> None:
-        text, numbers = as_names(values), as_numbers(values)
-        outside = (~(numbers.is_finite() & (numbers.abs() <= LARGEST))).fill_null(False)
+        numbers = as_numbers(values)
+        text = trimmed(values) if numbers.null_count() > values.null_count() else values
+        inside = numbers.is_finite() & (numbers.abs() <= LARGEST)
         is_text = text.is_not_null() & numbers.is_null()
-        is_number = numbers.is_not_null() & ~outside
         self.missing += text.null_count()
-        self.numbers += int(is_number.sum())
+        self.numbers += int(inside.sum())
         self.texts += int(is_text.sum())
-        _remember(self.seen_outside, outside, values, rows)
+        _remember(self.seen_outside, ~inside, values, rows)
         _remember(self.seen_texts, is_text, text, rows)
-        _remember(self.seen_numbers, is_number, text, rows)
+        _remember(self.seen_numbers, inside, text, rows)
         if self.texts:
             self._add_names(text, rows)
 
     def _add_names(self, names: pl.Series, rows: Sequence[int]) -> None:
         unusable = (names.str.len_chars() > MAX_CELL_LENGTH) | names.str.contains("\0", literal=True)
-        _remember(self.seen_unusable, unusable.fill_null(False), names, rows)
+        _remember(self.seen_unusable, unusable, names, rows)
 
     def kind(self) -> Kind:
         if self.texts:
@@ -114,9 +114,16 @@ class Moments:
 
 def as_numbers(values: pl.Series) -> pl.Series:
     """Float64; null where there is no number."""
-    if values.dtype == pl.String:
-        values = values.str.strip_chars()
-    return values.cast(pl.Float64, strict=False)
+    numbers = values.cast(pl.Float64, strict=False)
+    if values.dtype != pl.String or numbers.null_count() == values.null_count():
+        return numbers
+    return values.str.strip_chars().cast(pl.Float64, strict=False)
+
+
+def trimmed(values: pl.Series) -> pl.Series:
+    """Text without the space around it; null where nothing is left."""
+    text = values.str.strip_chars()
+    return text.set(text == "", None)
 
 
 def is_supported(dtype: pl.DataType) -> bool:
@@ -125,6 +132,9 @@ def is_supported(dtype: pl.DataType) -> bool:
 
 
 def _remember(seen: Seen, where: pl.Series, values: pl.Series, rows: Sequence[int]) -> None:
+    """The first places. A null in `where` is none."""
+    if len(seen) == LIMIT or not where.any():
+        return
     for index in where.arg_true().head(LIMIT - len(seen)):
         seen.append((rows[index], str(values[index])))
 

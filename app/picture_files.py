@@ -78,7 +78,8 @@ def _npz_labels(path: Path, size: int) -> Iterator[str]:
 def _check_npz(headers: dict[str, arrays.Header], places: Places) -> None:
     if "x" not in headers:
         names = ", ".join(map(repr, headers)) or "none"
-        raise InvalidDataset(f"There is no array 'x'; the arrays are: {names}.", [FieldError("/x", "there is no array 'x'")])
+        detail = f"there is no array 'x'; the arrays are: {printable(names)}"
+        raise InvalidDataset(detail, [FieldError("/x", detail)])
     for name in headers.keys() - {"x", "y"}:
         places.add(pointer(name), f"unknown array {printable(name)!r}; expected x and, for labels, y")
     x, y = headers["x"], headers.get("y")

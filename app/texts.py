@@ -16,6 +16,7 @@ from app.formats.places import Places, encodable, pointer, printable
 
 DEFAULT_TEXT = "text"
 DEFAULT_LABEL = "label"
+FIRST_RECORDS = 1000
 
 Read = tuple[list[str], list[str] | None]
 
@@ -32,7 +33,8 @@ class Columns:
 def resolve(path: Path, format: str, columns: Columns) -> Columns:
     """The columns that there are. Raises InvalidDataset naming what is missing."""
     names = list(_schema(path, format, columns.delimiter))
-    label = named(columns.label, names, "label") if columns.label else _default(DEFAULT_LABEL, names)
+    unnamed = [name for name in names if name != columns.text]
+    label = named(columns.label, names, "label") if columns.label else _default(DEFAULT_LABEL, unnamed)
     others = [name for name in names if name != label]
     text = columns.text or _default(DEFAULT_TEXT, others) or (others[0] if len(others) == 1 else DEFAULT_TEXT)
     if text == label:
@@ -64,8 +66,12 @@ def read(path: Path, format: str, columns: Columns, size: int, places: Places) -
 def _schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:
     if format != "jsonl":
         return tables.schema(path, format, delimiter)
-    _, records = next(jsonl.blocks(path, 1, Places()), ((), [{}]))
-    return {name: pl.String() for name in records[0]}
+    places = Places()
+    _, records = next(jsonl.blocks(path, FIRST_RECORDS, places), (None, None))
+    if records is None:
+        places.check()
+        raise InvalidDataset("There are no texts.", [FieldError("/file", "there are no texts")])
+    return {name: pl.String() for record in records for name in record}
 
 
 def _default(name: str, names: Sequence[str]) -> str | None:
@@ -94,7 +100,7 @@ def _read_jsonl(path: Path, columns: Columns, size: int, places: Places) -> Iter
     assert columns.text is not None
     for rows, records in jsonl.blocks(path, size, places):
         texts = [_text(record, row, columns.text, places) for row, record in zip(rows, records, strict=True)]
-        labels = [_label(record, row, columns.label, places) for row, record in zip(rows, records, strict=True)]
+        labels = [_label(record, row, columns, places) for row, record in zip(rows, records, strict=True)]
         yield _complete(rows, texts, labels if columns.label else None, columns, places)
 
 
@@ -106,9 +112,13 @@ def _text(record: jsonl.Record, row: int, name: str, places: Places) -> str | No
     return ""
 
 
-def _label(record: jsonl.Record, row: int, name: str | None, places: Places) -> str | None:
-    value = record.get(name) if name else None
+def _label(record: jsonl.Record, row: int, columns: Columns, places: Places) -> str | None:
+    name = columns.label or DEFAULT_LABEL
+    value = record.get(name)
     if value is None:
+        return None
+    if columns.label is None and columns.text != name:
+        places.add(pointer("rows", row, name), f"row {row} has a label, the first {FIRST_RECORDS} rows have none")
         return None
     if isinstance(value, bool):
         return str(value).lower()

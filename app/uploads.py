@@ -177,5 +177,5 @@ class _Form:
 
 
 def _base_name(name: str | None) -> str:
-    """The last part of whatever path the client had."""
-    return printable(PureWindowsPath(PurePath(name or "").name).name, 255)
+    """The last part of whatever path the client had, at most 255 characters of it with its ending."""
+    return printable(PureWindowsPath(PurePath(name or "").name).name[-255:], 255)

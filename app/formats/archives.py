@@ -161,7 +161,7 @@ class _BoundedHeader(tarfile.TarInfo):
 
 
 def _tar_members(path: Path, places: Places) -> Iterator[Member]:
-    with _open_tar(path) as archive:
+    with _open_tar(path) as (archive, stream):
         total = count = 0
         while (info := _next(archive)) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # a stream needs no list of what went by
@@ -173,23 +173,34 @@ def _tar_members(path: Path, places: Places) -> Iterator[Member]:
                 places.add(pointer("files", info.name), f"{printable(info.name)}: {problem}")
             elif info.isreg() and not is_hidden(info.name):
                 yield Member(info.name.removeprefix("./"), partial(_read_tar, archive, info))
+        _read_to_end(stream, total, path)
+
+
+def _read_to_end(stream: BinaryIO, total: int, path: Path) -> None:
+    """Past the archive's end mark, because a gzip's checksum is at its very end."""
+    with damage("tar archive"):
+        while rest := stream.read(1024**2):
+            total += len(rest)
+            bounded_total(total, path.stat().st_size)
 
 
 @contextmanager
-def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+def _open_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, BinaryIO]]:
+    """The archive and the bytes it is read from."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        with gzip.GzipFile(fileobj=raw) if packed else raw as stream:
+        with gzip.GzipFile(fileobj=raw) if packed else raw as unpacked:
+            stream = cast(BinaryIO, unpacked)
             with damage("tar archive"):
-                archive = _stream(cast(BinaryIO, stream))
+                archive = _forward_only(stream)
             with archive:
-                yield archive
+                yield archive, stream
 
 
-def _stream(file: BinaryIO) -> tarfile.TarFile:
-    """Forward only: looking back in a gzip would unpack it again from its start."""
-    return tarfile.open(fileobj=file, mode="r|", tarinfo=_BoundedHeader)
+def _forward_only(stream: BinaryIO) -> tarfile.TarFile:
+    """Looking back in a gzip would unpack it again from its start."""
+    return tarfile.open(fileobj=stream, mode="r|", tarinfo=_BoundedHeader)
 
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:

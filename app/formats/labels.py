@@ -46,7 +46,9 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def as_names(values: pl.Series) -> pl.Series:
     """Class or level names of any column: trimmed, empty means missing, and 1.0 is called 1 as in the file beside it."""
-    text = values.cast(pl.String).str.strip_chars().str.replace(r"^(-?\d+)\.0+$", "$1")
+    text = values.cast(pl.String).str.strip_chars()
+    if text.str.contains(".0", literal=True).any():
+        text = text.str.replace(r"^(-?\d+)\.0+$", "$1")
     return text.set(text == "", None)
 
 

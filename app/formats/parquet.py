@@ -38,7 +38,14 @@ def blocks(path: Path, wanted: Sequence[str]) -> Iterator[Block]:
             frame = scan.slice(start, size).collect()
         yield Block(range(start + 1, start + 1 + frame.height), frame)
         start += size
-        size = min(size * 2, 65536) if frame.estimated_size() < BLOCK_BYTES else max(size // 2, 64)
+        size = _next_size(size, int(frame.estimated_size()))
+
+
+def _next_size(size: int, found_bytes: int) -> int:
+    """Rows of the next block, so that it holds about `BLOCK_BYTES`."""
+    if found_bytes > 2 * BLOCK_BYTES:
+        return max(size // 2, 64)
+    return min(size * 2, 65536) if found_bytes < BLOCK_BYTES else size
 
 
 @contextmanager

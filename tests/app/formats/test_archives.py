@@ -1,0 +1,120 @@
+"""Archives are read member by member, within bounds."""
+
+import io
+import tarfile
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app.errors import InvalidDataset
+from app.formats import archives
+from app.formats.places import Places
+from tests import factories
+from tests.app.bad_uploads import tar_member, tar_of
+
+FILES = {"a/1.png": b"one", "a/2.png": b"two" * 5000, "b/3.png": b"three"}
+
+
+def tar(files: dict[str, bytes], packed: bool) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz" if packed else "w") as archive:
+        for name, content in files.items():
+            member = tar_member(name, len(content))
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+ARCHIVES = {"zip": factories.zip_bytes(FILES), "tar": tar(FILES, packed=False), "tar.gz": tar(FILES, packed=True)}
+
+
+def read(path: Path, format: str) -> tuple[dict[str, bytes], Places]:
+    places = Places()
+    return {member.name: member.read() for member in archives.members(path, format, places)}, places
+
+
+@pytest.mark.parametrize("ending", ARCHIVES)
+def test_members_come_in_order_with_their_bytes(tmp_path: Path, ending: str) -> None:
+    path = factories.write(tmp_path, f"a.{ending}", ARCHIVES[ending])
+    found, places = read(path, ending[:3])
+    assert list(found.items()) == list(FILES.items())
+    assert places.count == 0
+
+
+@pytest.mark.parametrize("ending", ARCHIVES)
+def test_members_need_not_be_read(tmp_path: Path, ending: str) -> None:
+    path = factories.write(tmp_path, f"a.{ending}", ARCHIVES[ending])
+    assert [member.name for member in archives.members(path, ending[:3], Places())] == list(FILES)
+
+
+@pytest.mark.parametrize("ending", ARCHIVES)
+@pytest.mark.parametrize("kept", range(0, 100, 9))
+def test_every_cut_of_an_archive_is_refused(tmp_path: Path, ending: str, kept: int) -> None:
+    content = ARCHIVES[ending]
+    path = factories.write(tmp_path, f"a.{ending}", content[: len(content) * kept // 100])
+    try:
+        found, _ = read(path, ending[:3])
+    except InvalidDataset:
+        return
+    # a tar has no end mark that must be there: cut at a member's end it is a shorter tar
+    assert ending == "tar"
+    assert list(found.items()) == list(FILES.items())[: len(found)]
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar.gz"])
+def test_flipped_bytes_never_give_other_bytes(tmp_path: Path, ending: str) -> None:
+    content = ARCHIVES[ending]
+    for position in range(0, len(content), 7):
+        broken = bytearray(content)
+        broken[position] ^= 0xFF
+        path = factories.write(tmp_path, f"a.{ending}", bytes(broken))
+        with suppress(InvalidDataset):
+            assert read(path, ending[:3])[0].items() <= FILES.items()
+
+
+def test_what_operating_systems_leave_is_ignored(tmp_path: Path) -> None:
+    names = ["__MACOSX/a/._1.png", "a/.DS_Store", ".hidden/x.png", "a/Thumbs.db", "a/1.png", "a/"]
+    path = factories.write(tmp_path, "a.zip", factories.zip_bytes(dict.fromkeys(names, b"")))
+    assert list(read(path, "zip")[0]) == ["a/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("a/b.png", True),
+        ("a..b/c..png", True),
+        ("../a", False),
+        ("a/../b", False),
+        ("/a", False),
+        ("C:\\a", False),
+        ("a\\..\\b", False),
+    ],
+)
+def test_unsafe_names_are_told_from_safe_ones(name: str, safe: bool) -> None:
+    assert (archives.unsafe(name) is None) is safe
+
+
+def test_too_many_members_are_refused_before_the_directory_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
+    for format, content in (("zip", ARCHIVES["zip"]), ("tar", ARCHIVES["tar"])):
+        with pytest.raises(InvalidDataset, match="more than 2 files"):
+            read(factories.write(tmp_path, "a", content), format)
+
+
+def test_a_member_that_is_twice_in_a_zip_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a/1.png", b"one")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a/1.png", b"two")
+    _, places = read(factories.write(tmp_path, "a.zip", buffer.getvalue()), "zip")
+    assert "twice" in places.errors[0].detail
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    path = factories.write(tmp_path, "a.tar", tar_of(tar_member("a/1.png", kind=kind)))
+    found, places = read(path, "tar")
+    assert not found
+    assert "link or a special file" in places.errors[0].detail
