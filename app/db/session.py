@@ -60,7 +60,9 @@ def make_engine(url: str) -> Engine:
         return _sqlite_engine(url, parsed.database)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args={"connect_timeout": 5})
+    # a server that vanished without a word is noticed within seconds, so that a worker's heartbeat does not hang
+    silence = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
+    return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=silence)
 
 
 def _sqlite_engine(url: str, path: str | None) -> Engine:
