@@ -1,6 +1,5 @@
 """Rows of a prediction request: objects by column name or arrays in column order, checked cell by cell."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from app.columns import LARGEST, usable
@@ -58,7 +57,7 @@ def _cell(value: object, kind: str, where: str, errors: list[FieldError]) -> Cel
 def _number_problem(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"expected a number or null, not {printable(repr(value), 40)}"
-    if not math.isfinite(value) or abs(value) > LARGEST:
+    if not abs(value) <= LARGEST:  # NaN too; a whole number of any length can be compared
         return "not a finite 32-bit number"
     return None
 

@@ -7,11 +7,14 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from sqlalchemy.orm import Session, sessionmaker
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.deps import SessionsDep, SettingsDep, documented
 from app.errors import FieldError, InvalidInputs, InvalidRequest, ModelNotFound, UnsupportedContentType, UploadTooLarge
+from app.formats.places import pointer
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
 from app.services import predictions
 from app.serving.engine import PredictionEngine
@@ -45,16 +48,34 @@ _BODIES = {
 async def predict(request: Request, sessions: SessionsDep, predictor: PredictorDep, settings: SettingsDep) -> PredictOut:
     """Predict: JSON for every modality, or picture files as multipart."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = _bounded(request, settings.max_predict_bytes)
     if content_type == JSON:
-        body = _validated(PredictCreate, b"".join([chunk async for chunk in _bounded(request, settings.max_predict_bytes)]))
-        predictions.check_count(len(body.inputs), settings.max_predict_inputs, "/inputs")
-        return await run_in_threadpool(predictions.of_values, sessions, predictor, body)
+        data = b"".join([chunk async for chunk in body])
+        return await run_in_threadpool(_of_json, sessions, predictor, settings.max_predict_inputs, data)
     if content_type == MULTIPART:
-        form = await _form(request, settings.max_predict_bytes, settings.max_predict_inputs)
-        files, fields = await _parts(form)
-        predictions.check_count(len(files), settings.max_predict_inputs, "/files")
-        return await run_in_threadpool(predictions.of_files, sessions, predictor, _validated(PredictForm, fields), files)
+        form = await _form(request, body, settings.max_predict_inputs)
+        try:
+            files, fields = await _parts(form)
+        finally:
+            await form.close()
+        return await run_in_threadpool(_of_form, sessions, predictor, files, fields)
     raise UnsupportedContentType(f"Send {JSON} or {MULTIPART}, not {content_type[:100] or 'nothing'}.")
+
+
+def _of_json(sessions: "sessionmaker[Session]", predictor: PredictionEngine, limit: int, data: bytes) -> PredictOut:
+    body = _validated(PredictCreate, data)
+    if len(body.inputs) > limit:
+        raise InvalidInputs(f"There are {len(body.inputs)} inputs.", [FieldError("/inputs", f"more than {limit}")])
+    return predictions.of_values(sessions, predictor, body)
+
+
+def _of_form(
+    sessions: "sessionmaker[Session]", predictor: PredictionEngine, files: list[bytes], fields: dict[str, str]
+) -> PredictOut:
+    form = _validated(PredictForm, fields)
+    if not files:
+        raise InvalidInputs("There are no files.", [FieldError("/files", "send at least one picture")])
+    return predictions.of_files(sessions, predictor, form, files)
 
 
 async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
@@ -67,8 +88,8 @@ async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def _form(request: Request, limit_bytes: int, limit_files: int) -> FormData:
-    parser = MultiPartParser(request.headers, _bounded(request, limit_bytes), max_files=limit_files, max_fields=10)
+async def _form(request: Request, body: AsyncGenerator[bytes, None], most_files: int) -> FormData:
+    parser = MultiPartParser(request.headers, body, max_files=most_files, max_fields=10)
     try:
         return await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
@@ -84,8 +105,7 @@ async def _parts(form: FormData) -> tuple[list[bytes], dict[str, str]]:
         elif name == "files":
             files.append(await part.read())
         else:
-            raise InvalidRequest(errors=[FieldError(f"/{name}", "send the pictures in fields named `files`")])
-    await form.close()
+            raise InvalidRequest(errors=[FieldError(pointer(name), "send the pictures in fields named `files`")])
     return files, fields
 
 
@@ -95,4 +115,5 @@ def _validated(schema: type[Body], data: bytes | dict[str, str]) -> Body:
         return schema.model_validate_json(data) if isinstance(data, bytes) else schema.model_validate(data)
     except ValidationError as error:
         places = error.errors(include_url=False, include_context=False)
-        raise RequestValidationError([{**place, "loc": ("body", *place["loc"])} for place in places]) from error
+        body = data if isinstance(data, dict) or places[0]["type"] == "json_invalid" else from_json(data)
+        raise RequestValidationError([{**place, "loc": ("body", *place["loc"])} for place in places], body=body) from error

@@ -29,13 +29,6 @@ def of_files(
     return _predict(sessions, engine, form, lambda loaded: loaded.modality.parse_files(files, loaded.preprocessing))
 
 
-def check_count(count: int, limit: int, pointer: str) -> None:
-    """Raises InvalidInputs when there are none or too many."""
-    if not 1 <= count <= limit:
-        detail = f"{count} inputs; one request takes 1 to {limit}"
-        raise InvalidInputs(f"There are {detail}.", [FieldError(pointer, detail)])
-
-
 def _predict(sessions: "sessionmaker[Session]", engine: PredictionEngine, form: PredictForm, parse: Parse) -> PredictOut:
     with sessions.begin() as session:  # ends before the slow work; a moved alias counts from the next request on
         row = models.resolve(session, form.model)
