@@ -1,0 +1,122 @@
+"""The engine by itself: what it keeps, how it loads, what it refuses."""
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from app.errors import ArtifactDamaged
+from app.serving.engine import PredictionEngine, StoredFile, VersionFiles, softmax
+from app.storage import Storage
+from tests.app.versions import EXAMPLES, Exported, export_network
+
+Stored = Callable[[], VersionFiles]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return export_network("text", ["bad", "good"], tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(params=["file", "memory"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A folder, and a file system from which artifacts must be copied first."""
+    return Storage(f"file://{tmp_path}/storage" if request.param == "file" else f"memory://{uuid.uuid4()}")
+
+
+@pytest.fixture
+def store(files: Storage, exported: Exported) -> Stored:
+    def stored() -> VersionFiles:
+        version = uuid.uuid4()
+        put = {file.name: files.put(f"jobs/{version}/{file.name}", file) for file in exported.folder.iterdir()}
+        return VersionFiles(version, exported.manifest, {name: StoredFile(file.key, file.digest) for name, file in put.items()})
+
+    return stored
+
+
+def count_sessions(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]:
+    """The options of every session that is made from now on."""
+    made: list[onnxruntime.SessionOptions] = []
+    real = onnxruntime.InferenceSession
+
+    def session(path: Path, options: onnxruntime.SessionOptions, **rest: object) -> onnxruntime.InferenceSession:
+        made.append(options)
+        return real(path, options, **rest)
+
+    monkeypatch.setattr("app.serving.engine.onnxruntime.InferenceSession", session)
+    return made
+
+
+def test_a_version_answers_as_its_network_does(files: Storage, store: Stored, exported: Exported) -> None:
+    loaded = PredictionEngine(files, threads=1, capacity=2).load(store())
+
+    assert loaded.classes == ("bad", "good")
+    answers = loaded.probabilities(EXAMPLES["text"])
+    np.testing.assert_allclose(answers, exported.probabilities(EXAMPLES["text"]), atol=1e-6)
+    np.testing.assert_allclose(answers.sum(axis=1), 1)
+
+
+def test_those_who_ask_at_once_share_one_loading(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = count_sessions(monkeypatch)
+    engine, version, together = PredictionEngine(files, threads=1, capacity=2), store(), Barrier(8)
+
+    def ask() -> object:
+        together.wait()
+        return engine.load(version)
+
+    with ThreadPoolExecutor(8) as pool:
+        loaded = [future.result() for future in [pool.submit(ask) for _ in range(8)]]
+
+    assert len(made) == 1
+    assert len({id(each) for each in loaded}) == 1
+
+
+def test_threads_are_set_explicitly(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = count_sessions(monkeypatch)
+    PredictionEngine(files, threads=3, capacity=1).load(store())
+
+    assert [(options.intra_op_num_threads, options.inter_op_num_threads) for options in made] == [(3, 1)]
+
+
+def test_the_version_that_was_not_used_for_longest_is_dropped(
+    files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = count_sessions(monkeypatch)
+    engine = PredictionEngine(files, threads=1, capacity=2)
+    first, second, third = store(), store(), store()
+
+    for version in (first, second, first, third, first):
+        engine.load(version)
+    assert len(made) == 3
+    engine.load(second)
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "vocabulary.json"])
+def test_a_changed_or_missing_file_is_refused_until_it_is_back(files: Storage, store: Stored, tmp_path: Path, name: str) -> None:
+    engine, version = PredictionEngine(files, threads=1, capacity=2), store()
+    key = version.files[name].storage_key
+    with files.open(key) as file:
+        content = file.read()
+    (tmp_path / "good").write_bytes(content)
+    (tmp_path / "bad").write_bytes(content[:-1] + b"\0")
+
+    files.put(key, tmp_path / "bad")
+    with pytest.raises(ArtifactDamaged, match=f"{name} of this version is not the one"):
+        engine.load(version)
+    files.delete(key)
+    with pytest.raises(ArtifactDamaged, match=f"{name} of this version is missing"):
+        engine.load(version)
+    files.put(key, tmp_path / "good")
+    assert engine.load(version).probabilities(["fine"]).shape == (1, 2)
+
+
+def test_softmax_stands_large_logits() -> None:
+    logits = np.array([[1e30, 1e30, -1e30], [0, np.log(3), -np.inf]], np.float32)
+
+    np.testing.assert_allclose(softmax(logits), [[0.5, 0.5, 0], [0.25, 0.75, 0]], atol=1e-7)
