@@ -6,6 +6,7 @@ readers' libraries) does not count.
 """
 
 import csv
+import os
 import subprocess
 import sys
 import tempfile
@@ -90,10 +91,11 @@ KINDS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[tuple[str, int]]:
-    """A migrated, empty server; yields its URL and process id."""
+def server(folder: Path, **settings: object) -> Iterator[tuple[str, int]]:
+    """A migrated, empty server with these settings; yields its URL and process id."""
     port = free_port()
-    environment = {"ISTHMUS_DATA_DIR": str(folder), "ISTHMUS_LOG_LEVEL": "warning", "PATH": "/usr/bin:/bin"}
+    settings = {"data_dir": folder, "log_level": "warning", **settings}
+    environment = os.environ | {f"ISTHMUS_{name.upper()}": str(value) for name, value in settings.items()}
     subprocess.run([sys.executable, "-m", "app.cli", "migrate"], env=environment, check=True)
     command = [sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory", "--port", str(port), "--log-level", "warning"]
     process = subprocess.Popen(command, env=environment)

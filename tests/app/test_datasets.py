@@ -1,20 +1,25 @@
 """Datasets over HTTP, on both databases."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 from uuid import uuid4
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import DatasetRow
-from app.errors import DatasetNotFound, IncompatibleDatasets
+from app.errors import DatasetInUse, DatasetNotFound, IncompatibleDatasets
 from app.job_state import JobStatus
 from app.services import datasets
 from app.settings import Settings
+from app.storage import Storage
+from app.uploads import Upload
 from tests import factories
 from tests.app.bad_uploads import BAD, Bad
 
@@ -213,6 +218,43 @@ def test_long_and_odd_file_names_are_cut_and_cleaned(client: TestClient) -> None
     names = [f"{'a' * 300}.csv", "C:\\data\\x.csv", "../../x.csv", "x\u202e.csv"]
     kept = [upload(client, name, CSV + b"%d,m,no\n" % row).json()["filename"] for row, name in enumerate(names)]
     assert kept == [f"{'a' * 251}.csv", "x.csv", "x.csv", "x\N{REPLACEMENT CHARACTER}.csv"]
+
+
+def test_of_simultaneous_identical_uploads_one_is_stored(
+    live_sessions: sessionmaker[Session], storage: Storage, tmp_path: Path
+) -> None:
+    path = factories.write(tmp_path, "upload", CSV)
+    start = Barrier(6)
+
+    def create(number: int) -> tuple[DatasetRow, bool]:
+        upload = Upload(path, "a.csv", sha256(CSV).hexdigest(), len(CSV), {"name": f"n{number}"})
+        start.wait(timeout=30)
+        return datasets.create(live_sessions, storage, upload)
+
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(create, range(6)))
+    assert [new for _, new in results].count(True) == 1
+    assert len({row.id for row, _ in results}) == 1
+    assert [file.parent.name for file in Path(storage.root).rglob("data.*")] == [str(results[0][0].id)]
+
+
+def test_deleting_waits_for_a_job_that_is_being_posted(live_sessions: sessionmaker[Session], storage: Storage) -> None:
+    with live_sessions.begin() as session:
+        dataset_id = factories.make_dataset(session).id
+
+    def delete() -> None:
+        with live_sessions.begin() as session:
+            datasets.delete(session, storage, dataset_id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with live_sessions.begin() as session:
+            factories.make_job(session, target_id=datasets.load(session, dataset_id).id)
+            session.flush()
+            deletion = pool.submit(delete)
+            with pytest.raises(TimeoutError):
+                deletion.result(timeout=0.5)
+        with pytest.raises(DatasetInUse):
+            deletion.result(timeout=30)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Measurements that a person runs: what they print goes into the notes."""
