@@ -41,7 +41,7 @@ def test_a_job_goes_on_where_it_was_when_the_service_comes_back(tmp_path: Path) 
     digits = load_digits()
     pictures = (digits.images * 15).astype("uint8")
     source = write(tmp_path, "digits.npz", npz_bytes(x=pictures, y=digits.target))
-    with up(tmp_path, train_threads="1") as embedded:
+    with up(tmp_path, train_threads="1", heartbeat_seconds="0.5") as embedded:
         client = embedded.client
         dataset = client.upload(source, "digits", modality="image")["id"]
         params = {"algorithm": "fine_tune", "epochs": 200}
@@ -49,7 +49,7 @@ def test_a_job_goes_on_where_it_was_when_the_service_comes_back(tmp_path: Path) 
         while (before := client.http.get(f"/jobs/{job}", params={"wait": 20}).json())["progress"] == 0:
             assert before["status"] in ("queued", "running"), before
         assert embedded.stop() == 0
-    with up(tmp_path, train_threads="1") as embedded:
+    with up(tmp_path, train_threads="1", heartbeat_seconds="0.5") as embedded:
         while (after := embedded.client.http.get(f"/jobs/{job}", params={"wait": 20}).json())["attempt"] < 2:
             assert after["status"] in ("queued", "running"), after
         assert after["status"] == "running"
