@@ -13,8 +13,11 @@ class DannParams(AlgorithmParams):
     paper: ClassVar[str | None] = "Ganin et al., JMLR 2016, https://arxiv.org/abs/1505.07818"
 
     algorithm: Literal["dann"] = "dann"
+    minimum_steps: int = Field(
+        500, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: short ones collapse."
+    )
     lambda_max: float = Field(
-        0.3, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
+        1.0, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
     )
     discriminator_width: int = Field(
         256, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."

@@ -1,0 +1,96 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from app.algorithms.dann import DannParams
+from tests.worker.toys import make_toy, picture_network, pictures, toy_params
+from worker import losses
+from worker.adversarial import Discriminator, reverse_gradient
+from worker.algorithms.base import Batch
+from worker.algorithms.dann import Dann
+from worker.networks.base import DomainNorm
+from worker.train import train
+
+
+def domain_gradient(strength: float) -> torch.Tensor:
+    """Of the features (12, 5), through the reversal and the default discriminator."""
+    torch.manual_seed(0)
+    features = torch.randn(12, 5, requires_grad=True)
+    logits = Discriminator(5, DannParams().discriminator_width, 0)(reverse_gradient(features, strength))
+    losses.domain(logits[:6], logits[6:]).backward()  # type: ignore[no-untyped-call]
+    assert features.grad is not None
+    return features.grad
+
+
+def test_the_gradient_that_reaches_the_features_is_not_zero_and_reversed() -> None:
+    straight = domain_gradient(-1)  # minus the reversal is no reversal
+    assert (straight.abs().sum(1) > 0).all()
+    assert torch.allclose(domain_gradient(0.25), -0.25 * straight)
+    assert not domain_gradient(0).any()
+
+
+def test_lambda_slows_the_features_alone_and_the_discriminator_trains_at_full_strength() -> None:
+    def gradients(lambda_max: float) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(0)
+        algorithm = Dann(picture_network(10), DannParams(lambda_max=lambda_max, batch_norm="shared"), 10).eval()
+        source, target = pictures(8, 10, target=False), pictures(8, 10, target=True)
+        assert source.labels is not None
+        term = algorithm.terms(Batch(source.inputs, source.labels, target.inputs, 0.3))["domain"]
+        features = algorithm.network.get_parameter("bottleneck.0.weight")
+        discriminator = algorithm.discriminator.get_parameter("layers.0.weight")
+        return torch.autograd.grad(term, [features, discriminator])  # type: ignore[return-value]
+
+    weak, strong = gradients(0.1), gradients(1.0)
+    assert torch.allclose(10 * weak[0], strong[0], rtol=1e-4, atol=1e-9)
+    assert torch.equal(weak[1], strong[1])
+    assert strong[1].any()
+
+
+def test_the_discriminator_learns_to_tell_the_domains_apart_when_nothing_works_against_it(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.0, batch_norm="shared", minimum_steps=200), digits=True)
+    train(toy.run)
+    accuracy = toy.series("domain_accuracy")
+    assert accuracy[0] < 0.9 < 0.95 < accuracy[-1]
+
+
+def test_reversal_makes_the_features_alike(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", lambda_max=1.0, minimum_steps=200), digits=True)
+    train(toy.run)
+    assert sum(toy.series("domain_accuracy")[-20:]) / 20 < 0.75
+
+
+def test_the_curves_hold_both_losses_lambda_and_the_domain_accuracy(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.5, minimum_steps=0, epochs=1))
+    train(toy.run)
+    steps = toy.run.batches.steps
+    for name in ("classification", "domain", "domain_accuracy", "lambda", "learning_rate"):
+        assert len(toy.series(name)) == steps
+    expected = [0.5 * (2 / (1 + math.exp(-10 * step / steps)) - 1) for step in range(steps)]
+    assert toy.series("lambda") == pytest.approx(expected, abs=1e-6)
+    rates = [3e-3 / (1 + 10 * step / steps) ** 0.75 for step in range(steps)]
+    assert toy.series("learning_rate") == pytest.approx(rates)
+
+
+def test_the_domains_are_normalised_apart_and_the_targets_statistics_are_served() -> None:
+    source, target = pictures(64, 10, target=False), pictures(64, 10, target=True)
+    assert source.labels is not None
+    algorithm = Dann(picture_network(10), DannParams(), 10)
+    for _ in range(60):
+        algorithm.terms(Batch(source.inputs, source.labels, target.inputs, 0.5))
+    parts = [algorithm.network.get_submodule(name) for name in ("backbone.0", "backbone.2.0", "backbone.2.1")]
+    norm = algorithm.network.get_submodule("backbone.2.2")
+    assert isinstance(norm, DomainNorm)
+    with torch.no_grad():
+        maps = nn.Sequential(*parts)(target.inputs)
+    assert torch.allclose(norm.running_mean, maps.mean((0, 2, 3)), atol=0.02)
+    assert not torch.allclose(norm.source_mean, norm.running_mean, atol=0.02)
+
+    algorithm.eval()
+    with torch.no_grad():
+        apart = algorithm.source_logits(source.inputs)
+        assert not torch.allclose(apart, algorithm.network(source.inputs), atol=1e-3)
+        assert F.cross_entropy(apart, source.labels).isfinite()

@@ -1,0 +1,111 @@
+"""What every algorithm must do; a new one is tested here without a line of its own."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from app.algorithms import PARAMS
+from tests.worker.toys import make_toy, toy_params
+from worker.checkpoints import seed_everything
+from worker.reporter import Stopped
+from worker.train import train
+
+EVERY = pytest.mark.parametrize("algorithm", PARAMS)
+WITH_TARGET = pytest.mark.parametrize("algorithm", [name for name, params in PARAMS.items() if params.needs_target])
+
+
+@EVERY
+@pytest.mark.parametrize("classes", [2, 10])
+def test_it_learns(algorithm: str, classes: int, tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params(algorithm), classes=classes)
+    train(toy.run)
+    assert toy.run.step == toy.run.batches.steps
+    assert toy.run.selection.accuracy > 0.8
+    assert toy.series("source_accuracy")[-1] > 0.8
+
+
+@WITH_TARGET
+@pytest.mark.parametrize("classes", [2, 10])
+def test_it_beats_training_on_the_source_alone(algorithm: str, classes: int, tmp_path: Path) -> None:
+    def accuracy(name: str) -> float:
+        toy = make_toy(tmp_path / name, toy_params(name, minimum_steps=250), classes=classes, digits=True)
+        train(toy.run)
+        return toy.target_accuracy()
+
+    assert accuracy(algorithm) > max(0.85, accuracy("fine_tune") + 0.1)
+
+
+@EVERY
+@pytest.mark.parametrize("sizes", [(600, 40), (40, 600), (20, 20)])
+def test_source_and_target_may_differ_in_size_and_be_smaller_than_a_batch(
+    algorithm: str, sizes: tuple[int, int], tmp_path: Path
+) -> None:
+    toy = make_toy(tmp_path, toy_params(algorithm, epochs=2, batch_size=64), sizes=sizes)
+    assert toy.run.batches.steps == 2 * toy.run.batches.steps_of_epoch
+    train(toy.run)
+    assert toy.run.step == toy.run.batches.steps
+
+
+@EVERY
+def test_every_term_has_a_gradient_and_every_weight_gets_one(algorithm: str, tmp_path: Path) -> None:
+    run = make_toy(tmp_path, toy_params(algorithm)).run
+    batch = next(iter(run.batches.after(run.batches.steps // 2)))
+    weights = list(run.algorithm.parameters())
+    reached: set[int] = set()
+    for name, term in run.algorithm.terms(batch).items():
+        gradients = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)
+        touched = {number for number, gradient in enumerate(gradients) if gradient is not None and gradient.any()}
+        assert touched, name
+        reached |= touched
+    assert reached == set(range(len(weights)))
+
+
+@EVERY
+@pytest.mark.parametrize(("stop_at", "digits"), [(1, False), (7, True), (38, False)])
+def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(
+    algorithm: str, stop_at: int, digits: bool, tmp_path: Path
+) -> None:
+    params = toy_params(algorithm, epochs=3, minimum_steps=0)
+    whole = make_toy(tmp_path / "whole", params, digits=digits, sizes=(500, 300))
+    train(whole.run)
+
+    first = make_toy(tmp_path / "parts", params, digits=digits, sizes=(500, 300), stop_at=stop_at)
+    with pytest.raises(Stopped):
+        train(first.run)
+    assert first.run.step == stop_at
+    assert first.checkpoint == f"jobs/a/1/checkpoint-{stop_at}.pt"
+
+    second = make_toy(tmp_path / "parts", params, digits=digits, sizes=(500, 300))
+    scramble()
+    second.run.resume(first.checkpoint)
+    train(second.run)
+    assert_same(second.run.algorithm.state_dict(), whole.run.algorithm.state_dict())
+    assert second.run.selection.step == whole.run.selection.step
+
+
+@EVERY
+def test_the_same_seed_repeats_to_the_bit_and_another_does_not(algorithm: str, tmp_path: Path) -> None:
+    states = []
+    for seed in (3, 3, 4):
+        run = make_toy(tmp_path, toy_params(algorithm, epochs=1, seed=seed)).run
+        train(run)
+        states.append(run.algorithm.state_dict())
+    assert_same(states[0], states[1])
+    assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+def scramble() -> None:
+    """What another process' random states would be."""
+    seed_everything(99)
+    random.random()
+    np.random.rand(3)
+    torch.rand(3)
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []

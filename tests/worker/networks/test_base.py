@@ -1,0 +1,40 @@
+import torch
+from torch import nn
+
+from worker.networks.base import DomainNorm, Network
+
+
+def network() -> Network:
+    return Network(nn.Sequential(nn.Flatten(), DomainNorm(3)), nn.Identity(), nn.Linear(3, 2), 3)
+
+
+def test_it_is_batch_norm() -> None:
+    values = torch.randn(20, 3, 4, 4) * 3 + 1
+    ours, theirs = DomainNorm(3), nn.BatchNorm2d(3)
+    for _ in range(3):
+        assert torch.allclose(ours(values), theirs(values), atol=1e-6)
+    assert torch.allclose(ours.eval()(values), theirs.eval()(values), atol=1e-6)
+    assert theirs.running_var is not None
+    assert torch.allclose(ours.running_var, theirs.running_var)
+
+
+def test_the_source_has_statistics_of_its_own_inside_the_block_alone() -> None:
+    both = network()
+    norm = both.backbone.get_submodule("1")
+    assert isinstance(norm, DomainNorm)
+    with both.source_statistics():
+        for _ in range(100):
+            both.features(torch.randn(200, 3) + 5)  # type: ignore[arg-type]
+    assert torch.allclose(norm.source_mean, torch.full((3,), 5.0), atol=0.2)
+    assert not norm.running_mean.any()
+    for _ in range(100):
+        both.features(torch.randn(200, 3) - 5)  # type: ignore[arg-type]
+    both.eval()
+    assert both.features(torch.full((1, 3), -5.0)).abs().max() < 0.3  # type: ignore[arg-type]
+    with both.source_statistics():
+        assert both.features(torch.full((1, 3), 5.0)).abs().max() < 0.3  # type: ignore[arg-type]
+
+
+def test_both_statistics_are_saved() -> None:
+    names = network().state_dict()
+    assert {"backbone.1.source_mean", "backbone.1.running_mean"} <= names.keys()

@@ -1,0 +1,61 @@
+import torch
+
+from worker.selection import PATIENCE, Check, Selection
+
+
+def look_at(accuracies: list[float], chance: float = 0.1, examples: int = 1000) -> tuple[Selection, list[Check]]:
+    """The weights of the network at step s are [s]."""
+    selection = Selection(chance, examples)
+    checks = [
+        selection.look(step, accuracy, {"w": torch.tensor([float(step)])}) for step, accuracy in enumerate(accuracies, start=1)
+    ]
+    return selection, checks
+
+
+def test_the_newest_network_is_kept_while_the_source_is_still_recognised() -> None:
+    selection, checks = look_at([0.5, 0.9, 0.97, 0.93, 0.9])
+    assert all(check.healthy for check in checks)
+    assert (selection.step, selection.accuracy, selection.best) == (5, 0.9, 0.97)
+    assert selection.weights["w"].tolist() == [5]
+
+
+def test_after_a_collapse_the_network_before_it_is_kept() -> None:
+    selection, checks = look_at([0.6, 0.95, 0.92, 0.6, 0.12])
+    assert [check.collapsed for check in checks] == [False, False, False, False, True]
+    assert (selection.step, selection.accuracy) == (3, 0.92)
+    assert selection.ever_collapsed
+
+
+def test_a_run_that_recovers_ends_with_the_recovered_network() -> None:
+    selection, _ = look_at([0.95, 0.1, 0.94])
+    assert selection.step == 3
+    assert selection.ever_collapsed
+    assert not selection.is_hopeless
+
+
+def test_a_run_that_never_learned_has_not_collapsed() -> None:
+    selection, checks = look_at([0.1, 0.12, 0.09, 0.1])
+    assert not any(check.collapsed for check in checks)
+    assert selection.step > 0
+
+
+def test_noise_on_few_examples_is_not_a_loss() -> None:
+    _, checks = look_at([0.9, 0.8, 0.87], chance=0.54, examples=30)
+    assert all(check.healthy for check in checks)
+
+
+def test_a_collapsed_run_is_given_up_after_a_while() -> None:
+    selection, _ = look_at([0.95] + [0.1] * PATIENCE)
+    assert selection.is_hopeless
+    assert not look_at([0.95] + [0.1] * (PATIENCE - 1))[0].is_hopeless
+
+
+def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
+    weights = {"w": torch.ones(2)}
+    selection = Selection(0.5, 100)
+    selection.look(1, 0.9, weights)
+    weights["w"].zero_()
+    other = Selection(0.5, 100)
+    other.load_state_dict(selection.state_dict())
+    assert other.weights["w"].tolist() == [1, 1]
+    assert other.best == 0.9

@@ -1,0 +1,154 @@
+"""Small problems with a shift, and runs on them: real networks, real storage, a reporter into a string."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+
+from app.algorithms import PARAMS
+from app.algorithms.base import AlgorithmParams
+from app.modalities.base import TensorSpec
+from app.modalities.image import ImagePreprocessing
+from app.modalities.tabular import NumberColumn, TabularPreprocessing
+from app.networks.cnn import CnnParams
+from app.networks.mlp import MlpParams
+from app.storage import Storage
+from worker import algorithms, networks
+from worker.adapt import chance, hold_out, make_validation
+from worker.algorithms.base import Algorithm, Batch
+from worker.batches import Batches, Examples
+from worker.checkpoints import Checkpoints, seed_everything
+from worker.evaluate import predict
+from worker.networks.base import Network
+from worker.reporter import Reporter
+from worker.selection import Selection
+from worker.train import Run
+
+CPU = torch.device("cpu")
+SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "learning_rate": 3e-3, "minimum_steps": 0}
+
+torch.set_num_threads(1)
+
+
+def table(rows: int, classes: int, *, target: bool) -> Examples:
+    """Numbers that tell the classes apart; the target's are moved."""
+    random = np.random.default_rng(2 if target else 1)
+    labels = random.integers(0, classes, rows)
+    numbers = 3 * np.eye(classes)[labels] + random.normal(size=(rows, classes)) + target
+    return Examples({"numbers": torch.from_numpy(numbers.astype(np.float32))}, torch.from_numpy(labels))
+
+
+def table_network(classes: int) -> Network:
+    columns = tuple(NumberColumn(name=f"c{number}", mean=0.5, std=1.5) for number in range(classes))
+    specs = {"numbers": TensorSpec("float32", (classes,))}
+    return networks.build(MlpParams(), TabularPreprocessing(columns=columns), specs, classes)
+
+
+def pictures(rows: int, classes: int, *, target: bool) -> Examples:
+    """Digits of 8x8 pixels; the target has others, of less contrast and brighter, each in its own measure."""
+    digits = load_digits()
+    chosen = np.flatnonzero(digits.target < classes)[int(target) :: 2][:rows]
+    pixels = digits.images[chosen] * 15.9
+    if target:
+        pixels = pixels / 2 + np.random.default_rng(0).uniform(60, 120, (len(chosen), 1, 1))
+    inputs = {"pixels": torch.from_numpy(pixels.astype(np.uint8)[..., None])}
+    return Examples(inputs, torch.from_numpy(digits.target[chosen].astype(np.int64)))
+
+
+def picture_network(classes: int) -> Network:
+    preprocessing = ImagePreprocessing(size=(8, 8), channels=1, resize=(8, 8), mean=(0.5,), std=(0.5,))
+    return networks.build(CnnParams(input_size=8, augmentation=0), preprocessing, {}, classes)
+
+
+class StoppingBatches(Batches):
+    """Asks for a stop while the given step is being done."""
+
+    reporter: Reporter
+    stop_at: int | None = None
+
+    def after(self, step: int) -> Iterator[Batch]:
+        for number, batch in enumerate(super().after(step), start=step + 1):
+            if number == self.stop_at:
+                self.reporter.request_stop()
+            yield batch
+
+
+@dataclass
+class Toy:
+    """A run ready to train, and what it has said."""
+
+    run: Run
+    stream: io.StringIO
+    target: Examples
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        self.run.reporter.flush()
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    def series(self, name: str) -> list[float]:
+        points = [point for report in self.reports for point in report["metrics"]]
+        return [point["value"] for point in points if point["name"] == name]
+
+    @property
+    def checkpoint(self) -> str:
+        """The key of the newest one."""
+        return str([report["checkpoint"] for report in self.reports if report["checkpoint"]][-1])
+
+    @property
+    def warnings(self) -> list[dict[str, str]]:
+        return [warning for report in self.reports for warning in report["warnings"]]
+
+    def target_accuracy(self) -> float:
+        algorithm = self.run.algorithm.eval()
+        assert self.target.labels is not None
+        predicted = predict(algorithm.network, self.target, torch.arange(len(self.target)), CPU)
+        return float((predicted == self.target.labels).double().mean())
+
+
+def toy_params(algorithm: str, **params: Any) -> AlgorithmParams:
+    return PARAMS[algorithm].model_validate({"algorithm": algorithm, **SMALL, **params})
+
+
+def make_toy(
+    folder: Path,
+    params: AlgorithmParams,
+    *,
+    classes: int = 2,
+    sizes: tuple[int, int] = (600, 600),
+    digits: bool = False,
+    kind: type[Algorithm] | None = None,
+    stop_at: int | None = None,
+    digest: str = "these parameters",
+) -> Toy:
+    """A run as `worker.adapt` makes it, on tables or on digits. `kind` replaces the algorithm of the parameters."""
+    make, build = (pictures, picture_network) if digits else (table, table_network)
+    source, target = make(sizes[0], classes, target=False), make(sizes[1], classes, target=True)
+    training, held_out = hold_out(source, params)
+    seed_everything(params.seed)
+    network = build(classes)
+    algorithm = kind(network, params, classes) if kind else algorithms.build(params, network, classes)
+    stream = io.StringIO()
+    reporter = Reporter(stream)
+    batches = StoppingBatches(
+        source,
+        target if params.needs_target else None,
+        train=training,
+        batch_size=params.batch_size,
+        epochs=params.epochs,
+        minimum_steps=params.minimum_steps,
+        seed=params.seed,
+        device=CPU,
+    )
+    batches.reporter, batches.stop_at = reporter, stop_at
+    folder.mkdir(exist_ok=True)
+    checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
+    selection = Selection(chance(source, held_out), len(held_out))
+    run = Run(algorithm, batches, make_validation(algorithm, source, held_out, CPU), selection, reporter, checkpoints, 1e9)
+    return Toy(run, stream, target)
