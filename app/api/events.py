@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.api.deps import SessionsDep, WatcherDep, documented
 from app.db.tables import EventRow
 from app.errors import InvalidRequest, JobNotFound
+from app.job_state import ENDED
 from app.services import events, jobs
 from app.watch import JobWatcher, Stamp
 
@@ -52,6 +53,8 @@ async def _rows(sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: 
             if row.kind == events.DONE:
                 return
             last_id = row.id
+        if stamp[0] in ENDED and not rows:
+            return
         if not rows:
             await watcher.changed(job_id, stamp, LOOK_AGAIN_SECONDS)
 
