@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app.errors import FieldError, InvalidRequest
 from app.formats.places import pointer, printable
+from app.formats.vetting import vet
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetOptions, Modality
 from app.schemas.datasets import DatasetCreate
@@ -46,6 +47,8 @@ def recognise(upload: Upload, form: DatasetCreate) -> Recognised:
     by_name = [(modality, format) for modality in wanted if (format := _format(upload.filename, modality))]
     if not by_name:
         raise _unknown_suffix(upload.filename, wanted)
+    for format in {format for _, format in by_name}:
+        vet(upload.path, format)
     fitting = [Recognised(modality, format, _options(modality, form)) for modality, format in _accepting(by_name, form)]
     if len(fitting) > 1:
         fitting = [one for one in fitting if one.modality.claims(upload.path, one.format, one.options)]

@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -161,6 +162,9 @@ BAD: dict[str, Bad] = {
     ),
     "a missing label": Bad("a.csv", csv("x,label", "1,a", "2,", "3,b"), "/rows/2/label", "row 2 has no label", TABULAR),
     "not a parquet": Bad("a.parquet", b"PAR1 no, it is not PAR1", "/file", "not a readable parquet", TABULAR),
+    "a parquet that aborts its reader": Bad(
+        "a.parquet", (Path(__file__).parent / "formats" / "aborting.parquet").read_bytes(), "/file", "it is damaged", TABULAR
+    ),
     "not json": Bad("a.jsonl", b'{"text": "a"}\n{"text": \n', "/rows/2", "not JSON"),
     "not an object": Bad("a.jsonl", b'{"text": "a"}\n[1]\n', "/rows/2", "not a JSON object"),
     "deep json": Bad("a.jsonl", b'{"text": "a"}\n' + b"[" * 100_000 + b"\n", "/rows/2", "not JSON"),
