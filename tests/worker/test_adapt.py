@@ -1,0 +1,296 @@
+"""Whole jobs, from stored data sets to stored artifacts."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
+from app.modalities import MODALITIES
+from app.networks import default_network
+from app.schemas.reports import Result
+from app.settings import Settings
+from app.storage import Storage
+from tests.factories import csv_bytes, jsonl_bytes, make_dataset, npz_bytes
+from tests.worker.toys import pictures
+from worker import adapt
+from worker.reporter import BadData, BadParameters, Reporter, Stopped
+
+DANN = {"algorithm": "dann", "epochs": 3, "minimum_steps": 120, "batch_size": 32, "learning_rate": 3e-3}
+FINE_TUNE = {"algorithm": "fine_tune", "epochs": 3, "batch_size": 32, "learning_rate": 3e-3}
+CNN = {"network": "cnn", "input_size": 8}
+
+
+@dataclass
+class Bench:
+    """Makes data sets and jobs, and runs their attempts in this process."""
+
+    settings: Settings
+    sessions: sessionmaker[Session]
+    folder: Path
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.settings.storage)
+
+    def dataset(self, modality: str, filename: str, content: bytes) -> DatasetRow:
+        path = self.folder / filename
+        path.write_bytes(content)
+        kind, form = MODALITIES[modality], path.suffix[1:]
+        profile = kind.check(path, form, kind.options())
+        key = f"datasets/{sha256(content).hexdigest()}/{filename}"
+        self.storage.put(key, path)
+        with self.sessions.begin() as session:
+            return make_dataset(
+                session,
+                name=filename,
+                modality=modality,
+                format=form,
+                rows=profile.rows,
+                classes=profile.classes,
+                labelled=profile.classes is not None,
+                profile=profile.details,
+                storage_key=key,
+            )
+
+    def job(self, params: dict[str, Any], source: DatasetRow, *others: DatasetRow | None, **fields: Any) -> JobRow:
+        """`others` are the target and the evaluation."""
+        target, evaluation = (*(other and other.id for other in others), None, None)[:2]
+        base = fields.pop("base", default_network(source.modality).model_dump(mode="json"))
+        job = JobRow(model_name="toy", source_id=source.id, target_id=target, evaluation_id=evaluation, base=base, params=params)
+        for name, value in fields.items():
+            setattr(job, name, value)
+        with self.sessions.begin() as session:
+            session.add(job)
+        return job
+
+    def run(self, job: JobRow, attempt: int = 1, reporter: Reporter | None = None) -> Result:
+        folder = self.folder / f"{job.id}-{attempt}"
+        folder.mkdir()
+        return adapt.run(job, attempt, self.settings, self.storage, folder, reporter or Reporter(io.StringIO()))
+
+    def publish(self, job: JobRow, result: Result) -> VersionRow:
+        """The version of a job, as the supervisor makes it."""
+        version = VersionRow(
+            number=1,
+            job_id=job.id,
+            attempt=1,
+            modality=result.modality,
+            digest=next(file.digest for file in result.artifacts if file.name == "manifest.json"),
+            size_bytes=0,
+            metrics=result.metrics,
+            manifest=result.manifest,
+            model=ModelRow(name="toy"),
+            artifacts=[ArtifactRow(**file.model_dump()) for file in result.artifacts],
+        )
+        with self.sessions.begin() as session:
+            session.add(version)
+        return version
+
+    def content(self, result: Result, name: str) -> bytes:
+        key = next(file.storage_key for file in result.artifacts if file.name == name)
+        with self.storage.open(key) as file:
+            return file.read()
+
+
+class StopsAfter(Reporter):
+    """Asks for a stop when so many points of the loss have been reported."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__(io.StringIO())
+        self._left = points
+
+    def report(self, step: int, epoch: float, progress: float, metrics: Any) -> None:
+        super().report(step, epoch, progress, metrics)
+        self._left -= "classification" in metrics
+        if not self._left:
+            self.request_stop()
+
+
+@pytest.fixture
+def bench(worker_settings: Settings, worker_sessions: sessionmaker[Session], tmp_path: Path) -> Bench:
+    settings = worker_settings.model_copy(update={"device": "cpu", "train_threads": 1})
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    return Bench(settings, worker_sessions, folder)
+
+
+def digits(bench: Bench, *, target: bool, labelled: bool = True, classes: int = 10, rows: int = 500) -> DatasetRow:
+    examples = pictures(rows, classes, target=target)
+    assert examples.labels is not None
+    arrays = {"x": examples.inputs["pixels"].numpy()} | ({"y": examples.labels.numpy()} if labelled else {})
+    return bench.dataset("image", f"digits-{target}-{labelled}-{classes}-{rows}.npz", npz_bytes(**arrays))
+
+
+def answers(bench: Bench, result: Result, inputs: dict[str, Any]) -> list[str]:
+    session = onnxruntime.InferenceSession(bench.content(result, "model.onnx"))
+    (logits,) = session.run(["logits"], inputs)
+    return [result.manifest["classes"][number] for number in logits.argmax(1)]
+
+
+def test_a_job_ends_with_files_that_answer_as_its_metrics_say(bench: Bench) -> None:
+    evaluation = digits(bench, target=True)
+    job = bench.job(DANN, digits(bench, target=False), digits(bench, target=True, labelled=False), evaluation, base=CNN)
+    stream = io.StringIO()
+    result = bench.run(job, reporter=Reporter(stream))
+
+    assert {file.name for file in result.artifacts} == {"manifest.json", "model.onnx", "network.safetensors"}
+    for file in result.artifacts:
+        content = bench.content(result, file.name)
+        assert file.storage_key == f"jobs/{job.id}/1/artifacts/{file.name}"
+        assert (sha256(content).hexdigest(), len(content)) == (file.digest, file.size_bytes)
+    manifest = json.loads(bench.content(result, "manifest.json"))
+    assert manifest == json.loads(json.dumps(result.manifest))
+    assert manifest["digests"] == {file.name: file.digest for file in result.artifacts if file.name != "manifest.json"}
+    assert manifest["inputs"] == {"pixels": {"dtype": "uint8", "shape": [8, 8, 1]}}
+    assert manifest["classes"] == [str(digit) for digit in range(10)]
+    assert (manifest["format"], manifest["modality"], manifest["job_id"]) == (1, "image", str(job.id))
+    assert manifest["network"]["network"] == "cnn"
+    assert manifest["params"]["lambda_max"] == 1
+
+    examples = pictures(500, 10, target=True)
+    assert examples.labels is not None
+    predicted = answers(bench, result, {"pixels": examples.inputs["pixels"].numpy()})
+    right = np.mean([name == str(label) for name, label in zip(predicted, examples.labels.tolist(), strict=True)])
+    assert result.metrics["target_accuracy"] == pytest.approx(right, abs=0.005)
+    assert result.metrics["target_accuracy"] > 0.6
+    assert result.metrics["source_accuracy"] > 0.8
+    assert result.metrics["steps"] == 120
+    points = [point for line in stream.getvalue().splitlines() for point in json.loads(line)["metrics"]]
+    assert {"classification", "domain", "domain_accuracy", "lambda", "source_accuracy"} <= {point["name"] for point in points}
+
+
+def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weights(bench: Bench) -> None:
+    source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
+    whole = bench.run(bench.job(DANN, source, target, base=CNN))
+
+    job = bench.job(DANN, source, target, base=CNN)
+    reporter = StopsAfter(50)
+    with pytest.raises(Stopped):
+        bench.run(job, reporter=reporter)
+    job.checkpoint = f"jobs/{job.id}/1/checkpoint-50.pt"
+    resumed = bench.run(job, attempt=2)
+    assert bench.content(resumed, "network.safetensors") == bench.content(whole, "network.safetensors")
+    assert resumed.metrics == whole.metrics
+
+
+def test_a_job_whose_checkpoint_is_gone_starts_again_and_says_so(bench: Bench) -> None:
+    job = bench.job(FINE_TUNE, digits(bench, target=False), base=CNN)
+    job.checkpoint = f"jobs/{job.id}/1/checkpoint-50.pt"
+    stream = io.StringIO()
+    result = bench.run(job, attempt=2, reporter=Reporter(stream))
+    assert "checkpoint_missing" in stream.getvalue()
+    assert result.metrics["source_accuracy"] > 0.8
+
+
+def test_a_checkpoint_of_another_job_is_refused(bench: Bench) -> None:
+    source = digits(bench, target=False)
+    first = bench.job(FINE_TUNE, source, base=CNN)
+    with pytest.raises(Stopped):
+        bench.run(first, reporter=StopsAfter(5))
+    other = bench.job({**FINE_TUNE, "learning_rate": 1e-4}, source, base=CNN)
+    other.checkpoint = f"jobs/{first.id}/1/checkpoint-5.pt"
+    with pytest.raises(BadParameters, match="other parameters"):
+        bench.run(other)
+
+
+def test_a_stop_before_the_training_is_heard(bench: Bench) -> None:
+    reporter = Reporter(io.StringIO())
+    reporter.request_stop()
+    with pytest.raises(Stopped):
+        bench.run(bench.job(FINE_TUNE, digits(bench, target=False), base=CNN), reporter=reporter)
+
+
+def test_a_job_starts_from_a_version_with_its_preprocessing_and_weights(bench: Bench) -> None:
+    source = digits(bench, target=False)
+    job = bench.job(FINE_TUNE, source, base=CNN)
+    first = bench.run(job)
+    version = bench.publish(job, first)
+
+    frozen = {**FINE_TUNE, "epochs": 1, "unfreeze": "head", "learning_rate": 1e-9, "seed": 7}
+    again = bench.run(bench.job(frozen, source, base={"model": "toy:1"}, base_version_id=version.id))
+    assert again.manifest["preprocessing"] == first.manifest["preprocessing"]
+    assert again.manifest["network"] == first.manifest["network"]
+    assert again.metrics["source_accuracy"] == pytest.approx(first.metrics["source_accuracy"], abs=0.05)
+
+    fewer = bench.run(
+        bench.job(frozen, digits(bench, target=False, classes=4), base={"model": "toy:1"}, base_version_id=version.id)
+    )
+    assert fewer.manifest["classes"] == ["0", "1", "2", "3"]
+    assert fewer.metrics["source_accuracy"] < 0.9  # a new head that has not been trained
+    with bench.sessions() as session:
+        assert session.scalars(select(VersionRow)).one().id == version.id
+
+
+def test_fine_tuning_reports_on_a_labelled_target_and_learns_nothing_from_it(bench: Bench) -> None:
+    source = digits(bench, target=False)
+    alone = bench.run(bench.job(FINE_TUNE, source, base=CNN))
+    watched = bench.run(bench.job(FINE_TUNE, source, digits(bench, target=True), base=CNN))
+    assert "target_accuracy" in watched.metrics
+    assert "target_accuracy" not in alone.metrics
+    assert watched.metrics["source_accuracy"] == pytest.approx(alone.metrics["source_accuracy"], abs=0.1)
+
+
+def table(labelled: bool) -> bytes:
+    random = np.random.default_rng(int(labelled))
+    rows = []
+    for _ in range(200):
+        sick = random.random() < 0.5
+        age = f"{random.normal(60 if sick else 40, 8):.1f}" if random.random() < 0.9 else ""
+        rows.append([age, random.choice(["low", "high"], p=[0.2, 0.8] if sick else [0.8, 0.2])])
+        rows[-1] += [["well", "ill"][sick]] if labelled else []
+    return csv_bytes(["age", "pressure", *(["label"] if labelled else [])], rows)
+
+
+def texts(labelled: bool) -> bytes:
+    random = np.random.default_rng(int(labelled))
+    words = {"good": ["fine", "great", "lovely"], "bad": ["poor", "awful", "dull"]}
+    records = []
+    for _ in range(200):
+        label = str(random.choice(["good", "bad"]))
+        said = [str(random.choice(words[label])), *map(str, random.choice(["plot", "film", "book", "end"], 3))]
+        records.append({"text": " ".join(said)} | ({"label": label} if labelled else {}))
+    return jsonl_bytes(records)
+
+
+@pytest.mark.parametrize(("modality", "filename", "make"), [("tabular", "{}.csv", table), ("text", "{}.jsonl", texts)])
+@pytest.mark.parametrize("params", [DANN, FINE_TUNE], ids=["dann", "fine_tune"])
+def test_tables_and_texts_are_learned_too(
+    modality: str, filename: str, make: Callable[[bool], bytes], params: dict[str, Any], bench: Bench
+) -> None:
+    source = bench.dataset(modality, filename.format("source"), make(True))
+    target = bench.dataset(modality, filename.format("target"), make(False))
+    result = bench.run(bench.job({**params, "epochs": 12}, source, target, source))
+    assert result.metrics["target_accuracy"] > 0.85
+    files = {"vocabulary.json"} if modality == "text" else set()
+    assert {file.name for file in result.artifacts} == {"manifest.json", "model.onnx", "network.safetensors"} | files
+
+
+def test_one_example_of_each_class_is_too_few(bench: Bench) -> None:
+    examples = np.zeros((2, 8, 8, 1), np.uint8)
+    source = bench.dataset("image", "two.npz", npz_bytes(x=examples, y=np.array([0, 1])))
+    with pytest.raises(BadData, match="one example of each class"):
+        bench.run(bench.job(FINE_TUNE, source, base=CNN))
+
+
+def test_a_table_that_the_base_version_cannot_read_is_bad_data(bench: Bench) -> None:
+    job = bench.job(FINE_TUNE, bench.dataset("tabular", "first.csv", table(True)))
+    version = bench.publish(job, bench.run(job))
+    other = bench.dataset("tabular", "other.csv", table(True).replace(b"pressure", b"weight"))
+    with pytest.raises(BadData, match=r"other\.csv.*pressure"):
+        bench.run(bench.job(FINE_TUNE, other, base={"model": "toy:1"}, base_version_id=version.id))
+
+
+def test_the_device_is_the_settings_choice() -> None:
+    assert adapt.choose_device("cpu") == torch.device("cpu")
+    assert adapt.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
