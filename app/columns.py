@@ -23,6 +23,7 @@ Seen = list[tuple[int, str]]
 
 LARGEST = float(np.finfo(np.float32).max)
 MAX_CELL_LENGTH = 1000
+MAX_SHOWN = 100
 ADVICE = "leave the cell empty if the value is missing, or name the column in `options.categories`"
 
 
@@ -52,6 +53,12 @@ class Column:
 
     def _add_numbers(self, values: pl.Series, rows: Sequence[int]) -> None:
         numbers = as_numbers(values)
+        if numbers.null_count() == values.null_count() and _all_inside(numbers):
+            self.missing += numbers.null_count()
+            self.numbers += len(numbers) - numbers.null_count()
+            if len(self.seen_numbers) < LIMIT:
+                _remember(self.seen_numbers, numbers.is_not_null(), values, rows)
+            return
         text = trimmed(values) if numbers.null_count() > values.null_count() else values
         inside = numbers.is_finite() & (numbers.abs() <= LARGEST)
         is_text = text.is_not_null() & numbers.is_null()
@@ -120,6 +127,12 @@ def as_numbers(values: pl.Series) -> pl.Series:
     return values.str.strip_chars().cast(pl.Float64, strict=False)
 
 
+def _all_inside(numbers: pl.Series) -> bool:
+    """Whether every number is finite in 32 bits; what is missing does not matter."""
+    largest = numbers.abs().max()
+    return numbers.is_finite().all() and not (isinstance(largest, float) and largest > LARGEST)
+
+
 def trimmed(values: pl.Series) -> pl.Series:
     """Text without the space around it; null where nothing is left."""
     text = values.str.strip_chars()
@@ -136,7 +149,7 @@ def _remember(seen: Seen, where: pl.Series, values: pl.Series, rows: Sequence[in
     if len(seen) == LIMIT or not where.any():
         return
     for index in where.arg_true().head(LIMIT - len(seen)):
-        seen.append((rows[index], str(values[index])))
+        seen.append((rows[index], str(values[index])[:MAX_SHOWN]))
 
 
 def usable(text: str) -> bool:

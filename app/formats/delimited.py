@@ -21,6 +21,7 @@ from app.formats.places import Places
 Delimiter = Literal[",", ";", "\t", "|"]
 
 BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES_A_COLUMN = 4096
 MAX_LINE_BYTES = 8 * 1024 * 1024
 SLOW_ROWS = 4096
 csv.field_size_limit(MAX_LINE_BYTES)
@@ -66,6 +67,7 @@ class _Reader:
         self.places = places
         self.row = 1
         self.names = self._header()
+        self.block_bytes = max(BLOCK_BYTES, BLOCK_BYTES_A_COLUMN * len(self.names))
 
     def blocks(self) -> Iterator[Block]:
         while content := self._whole_lines():
@@ -89,7 +91,7 @@ class _Reader:
 
     def _whole_lines(self) -> bytes:
         """About one block, up to the end of a line."""
-        content = self.file.read(BLOCK_BYTES)
+        content = self.file.read(self.block_bytes)
         if not content or content.endswith(b"\n"):
             return content
         rest = self.file.readline(MAX_LINE_BYTES)
@@ -128,7 +130,7 @@ class _Reader:
                     cells.append(line)
                 self.row += bool(line)
                 lines.row = self.row
-                if len(rows) >= SLOW_ROWS or lines.offset - begin > BLOCK_BYTES:
+                if len(rows) >= SLOW_ROWS or lines.offset - begin > self.block_bytes:
                     yield self._block(rows, cells)
                     begin, rows, cells = lines.offset, [], []
         if rows:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import polars as pl
 
@@ -13,24 +14,25 @@ MAX_LENGTH = 200
 
 
 class Labels:
-    """Counts classes in bounded memory. Raises InvalidDataset as soon as there are too many of them."""
+    """Counts classes in bounded memory: raises InvalidDataset as soon as there are too many or one cannot be stored."""
 
     def __init__(self, where: str) -> None:
         self.where = where
         self.counts: Counter[str] = Counter()
 
-    def add(self, labels: Iterable[str]) -> None:
+    def add(self, labels: Sequence[str]) -> None:
         self.counts.update(labels)
-        if len(self.counts) <= MAX_CLASSES:
-            return
-        detail = f"more than {MAX_CLASSES} different labels: is this a number to estimate? Only classes can be learnt"
+        if len(self.counts) > MAX_CLASSES:
+            self._refuse(f"more than {MAX_CLASSES} different labels: is this a number to estimate? Only classes can be learnt")
+        for name in set(labels):
+            if len(name) > MAX_LENGTH or not storable(name):
+                self._refuse(f"not usable as a class name: {printable(name, 50)!r}")
+
+    def _refuse(self, detail: str) -> NoReturn:
         raise InvalidDataset(detail, [FieldError(self.where, detail)])
 
     def classes(self, places: Places) -> dict[str, int]:
         """Examples of each class, numbers in numeric order. Fewer than two classes go into `places`."""
-        for name in self.counts:
-            if not storable(name) or len(name) > MAX_LENGTH:
-                places.add(self.where, f"not usable as a class name: {printable(name, 50)!r}")
         if len(self.counts) == 1:
             only = printable(next(iter(self.counts)))
             places.add(self.where, f"only one class, {only!r}: there is nothing to tell apart")

@@ -14,6 +14,7 @@ Pixels = NDArray[np.uint8]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 MAX_PIXELS = 50_000_000
+DRAFT_SIDE = 1024
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _GREY = {"1", "L", "LA", "La", "I", "F"}
@@ -25,11 +26,16 @@ class BadPicture(ValueError):
 
 
 def decode(content: bytes) -> Pixels:
-    """uint8 (H, W, 1) for grey pictures, (H, W, 3) for all others, turned as EXIF says. Raises BadPicture."""
+    """uint8 (H, W, 1) for grey pictures, (H, W, 3) for all others, turned as EXIF says. Raises BadPicture.
+
+    Large JPEGs are decoded at a half, a quarter or an eighth, with both sides still at least `DRAFT_SIDE`.
+    """
     try:
         with _open(content) as picture:
             _check_size(*picture.size)
-            return _pixels(ImageOps.exif_transpose(picture))
+            picture.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+            ImageOps.exif_transpose(picture, in_place=True)
+            return _pixels(picture)
     except BadPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -93,8 +99,13 @@ def _pixels(picture: Image.Image) -> Pixels:
     if picture.mode.startswith("I;16"):  # Pillow's own conversion clips instead of scaling
         return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)[:, :, None]
     if picture.mode in _GREY:
-        return np.array(picture.convert("L"))[:, :, None]
-    return np.array(picture.convert("RGB"))
+        return np.asarray(_in_mode(picture, "L"))[:, :, None]
+    return np.asarray(_in_mode(picture, "RGB"))
+
+
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    """Pillow copies even when there is nothing to convert."""
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def from_lists(value: list[object]) -> Pixels:

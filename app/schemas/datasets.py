@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from app.formats.labels import in_order
 from app.formats.places import storable
 from app.modalities import MODALITIES
 
@@ -44,6 +45,12 @@ class DatasetOut(BaseModel):
     classes: dict[str, int] | None = Field(description="Examples of each class; null without labels.")
     profile: dict[str, Any] = Field(description="What the check found: columns with their kinds, picture sizes, text lengths.")
     created_at: datetime
+
+    @field_validator("classes")
+    @classmethod
+    def _in_order(cls, classes: dict[str, int] | None) -> dict[str, int] | None:
+        """PostgreSQL keeps no order of keys."""
+        return classes and {name: classes[name] for name in in_order(classes)}
 
 
 class Preview(BaseModel):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import Select, event, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -27,6 +28,7 @@ from app.services.recognition import Recognised, parse_form, recognise
 from app.storage import Storage
 from app.uploads import Upload
 
+log = structlog.get_logger()
 _VISIBLE = DatasetRow.deleted_at.is_(None)
 
 
@@ -67,7 +69,7 @@ def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
         raise DatasetInUse(f"Job {job_id} uses this dataset and has not ended.")
     row.fingerprint, row.deleted_at = None, db_now()
     folder = row.storage_key.rpartition("/")[0]
-    event.listen(session, "after_commit", lambda _: storage.delete(folder), once=True)
+    event.listen(session, "after_commit", lambda _: _delete_file(storage, folder), once=True)
 
 
 def preview(row: DatasetRow, storage: Storage, limit: int) -> list[dict[str, Any]]:
@@ -156,6 +158,13 @@ def _row(upload: Upload, name: str, found: Recognised, profile: Profile, fingerp
         classes=profile.classes,
         profile=profile.details,
     )
+
+
+def _delete_file(storage: Storage, folder: str) -> None:
+    try:
+        storage.delete(folder)
+    except OSError as error:  # the dataset is gone for its users; the file only takes room
+        log.warning("dataset.file_not_deleted", storage_key=folder, error=str(error))
 
 
 def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, row: DatasetRow) -> tuple[DatasetRow, bool]:

@@ -51,6 +51,13 @@ def test_an_uploaded_table_is_described(client: TestClient) -> None:
     assert client.get("/datasets").json() == {"data": [body], "next": None}
 
 
+def test_classes_are_in_order(client: TestClient) -> None:
+    rows = [[n, label] for n, label in enumerate([10, 9, 100, 9])]
+    body = upload(client, "a.csv", factories.csv_bytes(["x", "label"], rows)).json()
+    assert list(body["classes"].items()) == [("9", 2), ("10", 1), ("100", 1)]
+    assert list(client.get(f"/datasets/{body['id']}").json()["classes"]) == ["9", "10", "100"]
+
+
 def test_the_same_bytes_and_options_are_one_dataset(client: TestClient, settings: Settings) -> None:
     first = upload(client, "a.csv", CSV)
     again = upload(client, "b.csv", CSV, name="another name")

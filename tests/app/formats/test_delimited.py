@@ -25,8 +25,13 @@ def read(path: Path, delimiter: delimited.Delimiter = ",") -> tuple[list[int], l
     return rows, cells, places
 
 
+def small_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", size)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES_A_COLUMN", 1)
+
+
 def test_blocks_cover_a_file_that_is_larger_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 100)
+    small_blocks(monkeypatch, 100)
     path = factories.write(tmp_path, "a.csv", factories.csv_bytes(["x", "y"], [[n, n * n] for n in range(500)]))
     rows, cells, places = read(path)
     assert rows == list(range(1, 501))
@@ -38,7 +43,7 @@ def test_blocks_cover_a_file_that_is_larger_than_one(tmp_path: Path, monkeypatch
 def test_row_numbers_stay_right_around_ragged_and_blank_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quoted: bool
 ) -> None:
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    small_blocks(monkeypatch, 64)
     lines = [f"{n},{n}" for n in range(1, 200)]
     lines[49], lines[99] = "50", "100,100,100"
     lines.insert(150, "")
@@ -86,7 +91,7 @@ def test_delimiters_and_a_byte_order_mark(tmp_path: Path, delimiter: delimited.D
 
 
 def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 100)
+    small_blocks(monkeypatch, 100)
     monkeypatch.setattr(delimited, "MAX_LINE_BYTES", 1000)
     path = factories.write(tmp_path, "a.csv", b"x,y\n1,2\n" + b"9" * 5000)
     with pytest.raises(InvalidDataset, match="Row 2: a line is longer"):
@@ -94,7 +99,7 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_invalid_utf8_is_found_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    small_blocks(monkeypatch, 64)
     lines = [b"x,y", *[b"%d,%d" % (n, n) for n in range(1, 100)]]
     lines[77] = b"\xe9,77"
     path = factories.write(tmp_path, "a.csv", b"\n".join(lines))

@@ -112,6 +112,14 @@ def test_pictures_are_turned_as_their_exif_says() -> None:
     assert decode(buffer.getvalue()).shape == (20, 10, 3)
 
 
+def test_large_jpegs_are_decoded_smaller() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4400, 3000), (10, 200, 30)).save(buffer, "JPEG")
+    pixels = decode(buffer.getvalue())
+    assert pixels.shape == (1500, 2200, 3)
+    np.testing.assert_allclose(pixels.mean(axis=(0, 1)), [10, 200, 30], atol=2)
+
+
 def test_mean_and_deviation_are_over_both_sides_in_the_network_size(tmp_path: Path) -> None:
     source, target = factories.picture(seed=1), factories.picture(seed=2)
     fitted = fit(tmp_path, [chunk(source)], [chunk(target)])
