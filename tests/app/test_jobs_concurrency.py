@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 from uuid import UUID
 
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -162,3 +163,23 @@ def test_a_key_that_comes_several_times_at_once_makes_one_job(
             assert {answer.status_code for answer in answers} == {202}
             assert len({answer.json()["id"] for answer in answers}) == 1
     assert len(queue.sent) == 3
+
+
+def test_events_of_one_job_become_visible_in_the_order_of_their_ids(live_sessions: sessionmaker[Session]) -> None:
+    with live_sessions.begin() as session:
+        lease = lease_of(make_job(session, status=JobStatus.RUNNING))
+
+    def beat(progress: float) -> None:
+        with live_sessions.begin() as session:
+            leases.heartbeat(session, lease, 60, Report(progress=progress))
+
+    with ThreadPoolExecutor(1) as pool:
+        with live_sessions.begin() as slow:
+            leases.heartbeat(slow, lease, 60, Report(progress=0.1))
+            later = pool.submit(beat, 0.2)
+            with pytest.raises(TimeoutError):  # it has to wait for the row, before it can draw an id
+                later.result(timeout=0.5)
+        later.result()
+    with live_sessions.begin() as session:
+        query = select(EventRow.data).where(EventRow.job_id == lease.job_id).order_by(EventRow.id)
+        assert [data["progress"] for data in session.scalars(query)] == [0.1, 0.2]
