@@ -15,6 +15,7 @@ from app.queue import CeleryQueue, JobQueue, make_celery
 from app.serving.engine import PredictionEngine
 from app.settings import Settings
 from app.storage import Storage
+from app.uploads import remove_stale
 from app.watch import JobWatcher
 
 VERSION = version("isthmus")
@@ -23,6 +24,7 @@ SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that w
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    remove_stale(app.state.settings.scratch_dir)
     yield
     await app.state.watcher.close()
     app.state.parts.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ BATCH_BYTES = 1024 * 1024
 MAX_FIELD_BYTES = 64 * 1024
 MAX_FRAME_BYTES = 256 * 1024
 """Fields, part headers and delimiters of one body: whatever is no content of the file."""
+
+STALE_SECONDS = 24 * 3600
 
 _BROKEN = (ParseFailedException, MessageError, ValueError, LookupError, TypeError, AttributeError)
 
@@ -55,6 +58,13 @@ async def received(
         yield form.upload(path)
     finally:
         path.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what servers that were killed in the middle of an upload left here; no upload that still runs is a day old."""
+    for path in folder.glob("upload-*"):
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def _check_headers(headers: Mapping[str, str], max_bytes: int) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, Header, Path, Query, Response
 from starlette.responses import FileResponse, StreamingResponse
 
-from app.api.deps import SessionDep, StorageDep, documented
+from app.api.deps import JsonOnly, SessionDep, StorageDep, documented
 from app.db.tables import ArtifactRow
-from app.errors import ArtifactNotFound, InvalidRequest, ModelNotFound
+from app.errors import ArtifactNotFound, InvalidRequest, ModelNotFound, UnsupportedContentType
 from app.schemas.jobs import ModelName
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut
 from app.schemas.page import Page
@@ -45,7 +45,11 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     return VersionOut.of(models.version(session, name, number))
 
 
-@router.put("/{name}/aliases/{alias}", responses=documented(ModelNotFound, InvalidRequest))
+@router.put(
+    "/{name}/aliases/{alias}",
+    dependencies=[JsonOnly],
+    responses=documented(ModelNotFound, InvalidRequest, UnsupportedContentType),
+)
 def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep) -> AliasOut:
     """Point an alias at a version; the next prediction sees it."""
     return AliasOut.of(models.set_alias(session, name, alias, body.version))

@@ -1,0 +1,27 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+from app.uploads import STALE_SECONDS, remove_stale
+
+
+def test_a_heartbeat_as_long_as_the_lease_stops_the_start() -> None:
+    with pytest.raises(ValidationError, match="twice heartbeat_seconds"):
+        Settings(_env_file=None, lease_seconds=9, heartbeat_seconds=5)
+
+
+def test_only_uploads_of_yesterday_are_taken_for_leftovers(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / name for name in ("upload-old", "upload-new", "other"))
+    for path in (old, new, other):
+        path.touch()
+    long_ago = time.time() - STALE_SECONDS - 60
+    os.utime(old, (long_ago, long_ago))
+    os.utime(other, (long_ago, long_ago))
+
+    remove_stale(tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "upload-new"]
