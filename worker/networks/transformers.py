@@ -6,7 +6,6 @@ the mean over its places. Both are brought to zero mean and unit variance, so th
 """
 
 import json
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import httpx
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -33,7 +32,6 @@ CONFIG, TOKENIZER, PICTURES = "config.json", "tokenizer.json", "preprocessor_con
 VOCABULARIES = ["vocab*", "*.model"]
 TOKENIZER_FILES = ["tokenizer*", *VOCABULARIES, "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 disable_progress_bars()
 transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -65,11 +63,11 @@ def _is_directory(path: Path) -> bool:
 
 
 def _download(pretrained: str) -> Path:
-    if not _HUB_ID.fullmatch(pretrained):
-        raise BadParameters(f"{pretrained} is neither a directory that the worker sees nor a Hub id.")
     files = [CONFIG, PICTURES, WEIGHTS, f"{WEIGHTS}.index.json", *TOKENIZER_FILES]
     try:
         return Path(snapshot_download(pretrained, allow_patterns=files))
+    except HFValidationError as error:
+        raise BadParameters(f"{pretrained} is neither a directory that the worker sees nor a Hub id.") from error
     except LocalEntryNotFoundError as error:
         raise BadParameters(f"{pretrained} is not in this machine's cache, and the Hub cannot be reached.") from error
     except (HfHubHTTPError, httpx.HTTPError) as error:
