@@ -49,7 +49,7 @@ def _read_folders(path: Path, format: str, places: Places) -> Iterator[Labelled]
 def _layout_problem(parts: tuple[str, ...], kinds: set[bool]) -> str | None:
     """`kinds`: whether the pictures so far are in class folders."""
     if len(parts) > 2:
-        return "a folder inside a class folder; expected class_name/picture.png"
+        return "a folder inside a class folder; expected class_name/picture.png from the top of the archive on"
     if not parts[-1].lower().endswith(SUFFIXES):
         return "not a picture"
     if kinds and (len(parts) == 2) not in kinds:

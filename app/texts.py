@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from app.columns import as_numbers
+from app.columns import as_numbers, is_supported
 from app.errors import FieldError, InvalidDataset
 from app.formats import jsonl, tables
 from app.formats.blocks import named
@@ -32,13 +32,15 @@ class Columns:
 
 def resolve(path: Path, format: str, columns: Columns) -> Columns:
     """The columns that there are. Raises InvalidDataset naming what is missing."""
-    names = list(_schema(path, format, columns.delimiter))
+    schema = _schema(path, format, columns.delimiter)
+    names = list(schema)
     unnamed = [name for name in names if name != columns.text]
     label = named(columns.label, names, "label") if columns.label else _default(DEFAULT_LABEL, unnamed)
     others = [name for name in names if name != label]
     text = columns.text or _default(DEFAULT_TEXT, others) or (others[0] if len(others) == 1 else DEFAULT_TEXT)
     if text == label:
         raise InvalidDataset("The text and the label are the same column.", [FieldError("/options/label", "also the text")])
+    _check_label(schema, label)
     return replace(columns, text=named(text, names, "text"), label=label)
 
 
@@ -50,7 +52,7 @@ def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
     others = [name for name in schema if name != (columns.label or DEFAULT_LABEL)]
     if DEFAULT_TEXT in others:
         return True
-    if len(others) != 1:
+    if len(others) != 1 or schema[others[0]] != pl.String:
         return False
     first = next(tables.blocks(path, format, columns.delimiter, others, Places()), None)
     return first is not None and as_numbers(first.frame.to_series()).drop_nulls().is_empty()
@@ -72,6 +74,12 @@ def _schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataT
         places.check()
         raise InvalidDataset("There are no texts.", [FieldError("/file", "there are no texts")])
     return {name: pl.String() for record in records for name in record}
+
+
+def _check_label(schema: dict[str, pl.DataType], label: str | None) -> None:
+    if label is not None and not is_supported(schema[label]):
+        detail = f"column {printable(label, 50)!r} is of type {schema[label]}: no label"
+        raise InvalidDataset(detail, [FieldError(pointer("columns", label), detail)])
 
 
 def _default(name: str, names: Sequence[str]) -> str | None:

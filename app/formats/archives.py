@@ -124,15 +124,16 @@ def _zip_members(path: Path, places: Places) -> Iterator[Member]:
         _check_count(len(archive.infolist()))
         names: set[str] = set()
         for info in archive.infolist():
-            problem = _zip_problem(info, names)
+            name = info.filename.replace("\\", "/")  # some tools on Windows write it so
+            problem = _zip_problem(info, name, names)
             if problem:
-                places.add(pointer("files", info.filename), f"{printable(info.filename)}: {problem}")
-            elif not info.is_dir() and not is_hidden(info.filename):
-                yield Member(info.filename, partial(_read_zip, archive, info))
-            names.add(info.filename)
+                places.add(pointer("files", name), f"{printable(name)}: {problem}")
+            elif not name.endswith("/") and not is_hidden(name):
+                yield Member(name, partial(_read_zip, archive, info))
+            names.add(name)
 
 
-def _zip_problem(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
+def _zip_problem(info: zipfile.ZipInfo, name: str, seen: set[str]) -> str | None:
     mode = info.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link or a special file"
@@ -140,7 +141,7 @@ def _zip_problem(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
         return "encrypted"
     if info.file_size > MAX_MEMBER_BYTES:
         return f"larger than {MAX_MEMBER_BYTES} bytes"
-    return unsafe(info.filename) or ("twice in the archive" if info.filename in seen else None)
+    return unsafe(name) or ("twice in the archive" if name in seen else None)
 
 
 def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

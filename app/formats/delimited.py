@@ -9,14 +9,14 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
 from app.formats.blocks import Block, check_names
-from app.formats.places import Places
+from app.formats.places import Places, printable
 
 Delimiter = Literal[",", ";", "\t", "|"]
 
@@ -87,6 +87,8 @@ class _Reader:
         if names is None:
             raise InvalidDataset("The file is empty.", [FieldError("/file", "the file is empty")])
         self.file.seek(lines.offset)
+        if len(names) == 1:
+            _check_delimiter(names[0])
         return check_names([name.strip() for name in names])
 
     def _whole_lines(self) -> bytes:
@@ -147,6 +149,14 @@ class _Reader:
         if not cells:
             series = [pl.Series(name, [], pl.String) for name in self.names]
         return Block(rows, pl.DataFrame(series).with_columns(pl.all().replace("", None)))
+
+
+def _check_delimiter(header: str) -> None:
+    """A table with another delimiter would pass as one column of text."""
+    for delimiter in get_args(Delimiter):
+        if delimiter in header:
+            detail = f"the header is one cell, {printable(header, 50)!r}: is {delimiter!r} the delimiter?"
+            raise InvalidDataset(detail, [FieldError("/options/delimiter", detail)])
 
 
 def _regular_lines(content: bytes, delimiter: str, width: int) -> int | None:

@@ -16,8 +16,9 @@ MAX_LENGTH = 200
 class Labels:
     """Counts classes in bounded memory: raises InvalidDataset as soon as there are too many or one cannot be stored."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, hint: str = "") -> None:
         self.where = where
+        self.hint = hint
         self.counts: Counter[str] = Counter()
 
     def add(self, labels: Sequence[str]) -> None:
@@ -32,10 +33,10 @@ class Labels:
         raise InvalidDataset(detail, [FieldError(self.where, detail)])
 
     def classes(self, places: Places) -> dict[str, int]:
-        """Examples of each class, numbers in numeric order. Fewer than two classes go into `places`."""
-        if len(self.counts) == 1:
+        """Examples of each class, numbers in numeric order. A single one goes into `places`, unless others may have been bad."""
+        if len(self.counts) == 1 and not places.count:
             only = printable(next(iter(self.counts)))
-            places.add(self.where, f"only one class, {only!r}: there is nothing to tell apart")
+            places.add(self.where, f"only one class, {only!r}: there is nothing to tell apart{self.hint}")
         return {name: self.counts[name] for name in in_order(self.counts)}
 
 
@@ -47,7 +48,9 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def as_names(values: pl.Series) -> pl.Series:
-    """Class or level names of any column: trimmed, empty means missing, and 1.0 is called 1 as in the file beside it."""
+    """Class or level names of any column: trimmed, empty and NaN mean missing, and 1.0 is called 1 as in the file beside it."""
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
     text = values.cast(pl.String).str.strip_chars()
     if text.str.contains(".0", literal=True).any():
         text = text.str.replace(r"^(-?\d+)\.0+$", "$1")

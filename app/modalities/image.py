@@ -62,7 +62,8 @@ class Picture(Modality):
     preprocessing = ImagePreprocessing
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
-        labels, places = Labels("/y" if format == "npz" else "/files"), Places()
+        labels = Labels("/y") if format == "npz" else Labels("/files", "; pictures without labels are in no folder")
+        places = Places()
         count, channels, sides = 0, set[int](), Sizes()
         for picture in picture_files.read(path, format, places):
             count += 1

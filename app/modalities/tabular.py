@@ -89,7 +89,7 @@ class Tabular(Modality):
         options = _options(options)
         schema = tables.schema(path, format, options.delimiter)
         inputs = [name for name in schema if name != (options.label or DEFAULT_LABEL)]
-        if len(inputs) != 1 or inputs[0] in options.categories:
+        if len(inputs) != 1 or inputs[0] in options.categories or schema[inputs[0]] != pl.String:
             return True
         first = next(tables.blocks(path, format, options.delimiter, inputs, Places()), None)
         return first is None or as_numbers(first.frame.to_series()).drop_nulls().len() > 0

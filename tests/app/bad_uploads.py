@@ -7,8 +7,10 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from tests import factories
 
@@ -72,6 +74,12 @@ def long_tar_header() -> bytes:
 
 def csv(*lines: str) -> bytes:
     return "\n".join(lines).encode()
+
+
+def parquet(**columns: list[Any]) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    return buffer.getvalue()
 
 
 PICTURE = factories.picture_bytes()
@@ -154,12 +162,19 @@ BAD: dict[str, Bad] = {
     "a missing category column": Bad(
         "a.csv", csv("x,y", "1,2"), "/options/categories", "'q'", {"options": '{"categories": ["q"]}'}
     ),
+    "another delimiter": Bad("a.csv", csv("x;label", "1;a", "2;b"), "/options/delimiter", "is ';' the delimiter?"),
     "only a label": Bad("a.csv", csv("label", "a", "b"), "/columns", "beside the label", TABULAR),
     "all cells empty": Bad("a.csv", csv("x,y", ",", ","), "/columns", "empty", TABULAR),
     "one class": Bad("a.csv", csv("x,label", "1,a", "2,a"), "/columns/label", "only one class, 'a'", TABULAR),
     "too many classes": Bad(
         "a.csv", csv("x,label", *(f"{n},{n}" for n in range(1001))), "/columns/label", "number to estimate", TABULAR
     ),
+    "NaN as a label": Bad(
+        "a.parquet", parquet(x=[1, 2, 3], label=[1.0, 2.0, float("nan")]), "/rows/3/label", "row 3 has no label", TABULAR
+    ),
+    "a lone column of lists": Bad("a.parquet", parquet(x=[[1], [2]], label=["a", "b"]), "/columns/x", "List(Int64)"),
+    "a lone column of bytes": Bad("a.parquet", parquet(x=[b"a", b"\xff"], label=["a", "b"]), "/columns/x", "Binary"),
+    "labels that are lists": Bad("a.parquet", parquet(text=["q", "r"], label=[["a"], ["b"]]), "/columns/label", "List(String)"),
     "a missing label": Bad("a.csv", csv("x,label", "1,a", "2,", "3,b"), "/rows/2/label", "row 2 has no label", TABULAR),
     "not a parquet": Bad("a.parquet", b"PAR1 no, it is not PAR1", "/file", "not a readable parquet", TABULAR),
     "a parquet that aborts its reader": Bad(

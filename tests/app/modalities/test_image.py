@@ -81,6 +81,13 @@ def test_flat_archives_are_unlabelled(tmp_path: Path) -> None:
     assert next(IMAGE.chunks(file)).labels is None
 
 
+def test_folders_of_zips_from_windows_are_classes(tmp_path: Path) -> None:
+    picture = factories.picture_bytes()
+    content = factories.zip_bytes({"cat\\": b"", "cat\\0.png": picture, "dog\\0.png": picture})
+    file = dataset(tmp_path, "a.zip", content, "image")
+    assert labels(list(IMAGE.chunks(file))) == ["cat", "dog"]
+
+
 def test_large_pictures_come_in_small_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "CHUNK_BYTES", 400)
     file = dataset(tmp_path, "a.zip", factories.image_zip(each=3), "image")
