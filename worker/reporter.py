@@ -11,6 +11,8 @@ from typing import SupportsFloat, TextIO
 
 from app.schemas.reports import MetricPoint, Report, Warn
 
+QUIET_SECONDS = 10.0
+
 
 class Stopped(Exception):
     """The run was asked to stop; a checkpoint is stored. Exit code 75."""
@@ -57,6 +59,12 @@ class Reporter:
         if metrics:
             self._points.append((step, epoch, metrics))
         if self._clock() - self._sent_at >= self._interval_seconds:
+            self.flush()
+
+    def moved(self, progress: float) -> None:
+        """Note how far the job is after a step without a point: the first of a long run may be minutes away."""
+        self._progress = progress
+        if self._clock() - self._sent_at >= QUIET_SECONDS:
             self.flush()
 
     def warn(self, code: str, message: str) -> None:

@@ -91,6 +91,7 @@ def train(run: Run) -> None:
         run.optimizer.step()
         run.step += 1
         meter.add({**terms, **algorithm.measures(), "learning_rate": rate})
+        run.reporter.moved(run.step / steps)
 
         if is_due(run.step, steps, POINTS):
             report(run, meter.means())

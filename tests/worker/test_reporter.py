@@ -48,6 +48,13 @@ def test_steps_within_the_interval_travel_together(reporter: Reporter, stream: i
     assert reports(stream)[-1].progress == 0.9
 
 
+def test_steps_between_distant_points_show_progress_now_and_then(reporter: Reporter, stream: io.StringIO, clock: Clock) -> None:
+    for step in range(25):
+        clock.now = step
+        reporter.moved(step / 100)
+    assert [report.progress for report in reports(stream)] == [0.0, 0.1, 0.2]
+
+
 def test_warnings_and_checkpoints_are_sent_at_once(reporter: Reporter, stream: io.StringIO) -> None:
     reporter.report(1, 0, 0.1, {})
     reporter.warn("collapsed", "The source accuracy fell to chance.")
