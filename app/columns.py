@@ -22,6 +22,7 @@ Kind = Literal["number", "category", "empty"]
 Seen = list[tuple[int, str]]
 
 LARGEST = float(np.finfo(np.float32).max)
+ROUNDING = 1e-12
 MAX_CELL_LENGTH = 1000
 MAX_SHOWN = 100
 ADVICE = "leave the cell empty if the value is missing, or name the column in `options.categories`"
@@ -115,8 +116,9 @@ class Moments:
         self.count = count
 
     def deviation(self) -> float:
-        """Of all values so far; 1 for a constant."""
-        return math.sqrt(self.squares / self.count) or 1.0
+        """Of all values so far; 1 for a constant, whose deviation is what its mean was rounded by."""
+        deviation = math.sqrt(self.squares / self.count)
+        return deviation if deviation > ROUNDING * abs(self.mean) else 1.0
 
 
 def as_numbers(values: pl.Series) -> pl.Series:

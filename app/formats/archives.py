@@ -22,11 +22,26 @@ MAX_MEMBER_BYTES = 64 * 1024**2
 MAX_RATIO = 100
 RATIO_FREE_BYTES = 64 * 1024**2
 MAX_TAR_HEADER_BYTES = 64 * 1024
+MAX_GLOBAL_HEADERS = 100
 _ZIP_END = struct.Struct("<4s4H2LH")
+_ZIP64_END = struct.Struct("<4sQ2H2L4Q")
+_ZIP64_LOCATOR_BYTES = 20
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # the others cannot be unpacked piece by piece
 _JUNK = {"thumbs.db", "desktop.ini"}
 _TAR_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, struct.error, ValueError)
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    struct.error,
+    ValueError,
+    LookupError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +116,25 @@ def _check_zip_directory(path: Path) -> None:
     """zipfile loads the whole directory: refuse a huge one from the record at the end of the file."""
     with path.open("rb") as file:
         length = file.seek(0, 2)
-        file.seek(max(0, length - _ZIP_END.size - 65535))
+        file.seek(max(0, length - _ZIP_END.size - 65535 - _ZIP64_LOCATOR_BYTES - _ZIP64_END.size))
         tail = file.read()
     start = tail.rfind(b"PK\x05\x06")
     if start < 0 or len(tail) < start + _ZIP_END.size:
         raise zipfile.BadZipFile("no end-of-directory record")
-    record = _ZIP_END.unpack_from(tail, start)
-    _check_count(0 if record[4] == 0xFFFF else record[4])
-    directory = length - record[6] if record[5] == 0xFFFFFFFF else record[5]
-    if directory > length or min(directory, length) > MAX_MEMBERS * 400:
+    count, directory = _zip64_directory(tail, start) or _ZIP_END.unpack_from(tail, start)[4:6]
+    _check_count(count)
+    if directory > min(length, MAX_MEMBERS * 400):
         raise zipfile.BadZipFile("its directory is too large")
+
+
+def _zip64_directory(tail: bytes, end: int) -> tuple[int, int] | None:
+    """Entries and bytes of the directory by the record of large archives, which zipfile believes rather than the other."""
+    locator = end - _ZIP64_LOCATOR_BYTES
+    start = locator - _ZIP64_END.size
+    if start < 0 or not tail.startswith(b"PK\x06\x07", locator) or not tail.startswith(b"PK\x06\x06", start):
+        return None
+    count, directory = _ZIP64_END.unpack_from(tail, start)[7:9]
+    return count, directory
 
 
 def _check_count(count: int) -> None:
@@ -139,18 +163,20 @@ def _zip_problem(info: zipfile.ZipInfo, name: str, seen: set[str]) -> str | None
         return "a link or a special file"
     if encrypted(info):
         return "encrypted"
+    if info.compress_type not in METHODS:
+        return "packed in another way than by deflate"
     if info.file_size > MAX_MEMBER_BYTES:
         return f"larger than {MAX_MEMBER_BYTES} bytes"
     return unsafe(name) or ("twice in the archive" if name in seen else None)
 
 
 def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    with damage("member of the archive", pointer("files", info.filename)):
-        return archive.read(info)
+    with damage("member of the archive", pointer("files", info.filename)), archive.open(info) as file:
+        return file.read(info.file_size)  # the archive's own `read` unpacks all that there is, whatever size it claims
 
 
 class _BoundedHeader(tarfile.TarInfo):
-    """tarfile reads extended headers whole, whatever size they claim."""
+    """tarfile reads extended headers whole, whatever size they claim, and maps of sparse files to their end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -158,7 +184,12 @@ class _BoundedHeader(tarfile.TarInfo):
         if header.type in _TAR_EXTENDED and header.size > MAX_TAR_HEADER_BYTES:
             detail = "an extended header of the tar archive is too large"
             raise InvalidDataset(detail, [FieldError("/file", detail)])
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"{header.name} is a sparse file")
         return header
+
+    def _proc_gnusparse_10(self, next: tarfile.TarInfo, pax_headers: object, archive: object) -> None:
+        raise tarfile.ReadError(f"{next.name} is a sparse file")
 
 
 def _tar_members(path: Path, places: Places) -> Iterator[Member]:
@@ -206,7 +237,10 @@ def _forward_only(stream: BinaryIO) -> tarfile.TarFile:
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     with damage("tar archive"):
-        return archive.next()
+        info = archive.next()
+        if len(archive.pax_headers) > MAX_GLOBAL_HEADERS:
+            raise tarfile.ReadError("too many global headers")
+        return info
 
 
 def _tar_problem(info: tarfile.TarInfo) -> str | None:

@@ -1,6 +1,7 @@
 """Arrays of an npz, in pieces: the header is read first, the data as it unpacks, and nothing is ever unpickled."""
 
 import math
+import tokenize
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.archives import damage, encrypted, open_zip
+from app.formats.archives import METHODS, damage, encrypted, open_zip
 from app.formats.places import pointer
 
 
@@ -46,6 +47,8 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
         raise _bad(name, f"{name!r} is not a NumPy array")
     if encrypted(info):
         raise _bad(name, f"{name!r} is encrypted")
+    if info.compress_type not in METHODS:
+        raise _bad(name, f"{name!r} is packed in another way than by deflate")
     with damage(f"array {name!r}", pointer(name)), archive.open(info) as file:
         header = _read_header(file)
         expected = file.tell() + math.prod(header.shape) * header.dtype.itemsize
@@ -61,7 +64,10 @@ def _read_header(file: IO[bytes]) -> Header:
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"npy version {version} is not supported")
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except (MemoryError, RecursionError, SyntaxError, tokenize.TokenError) as error:  # it is parsed as Python
+        raise ValueError("its header is not one that NumPy writes") from error
     if fortran and len(shape) > 1:
         raise ValueError("it is in Fortran order; save it with np.ascontiguousarray")
     if any(not isinstance(length, int) or length < 0 for length in shape):

@@ -1,5 +1,6 @@
 """Uploads that must be refused, each with where the answer must point and what it must say."""
 
+import gzip
 import io
 import struct
 import tarfile
@@ -50,6 +51,48 @@ def encrypted_zip() -> bytes:
     for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(signature) + flags] |= 1
     return bytes(content)
+
+
+def packed_zip(method: int) -> bytes:
+    return factories.zip_bytes({"a/0.png": bytes(1000)}, method)
+
+
+def lying_zip() -> bytes:
+    """A member of 50 MB that claims 100 bytes, with their checksum."""
+    content = bytearray(factories.zip_bytes({"a/0.png": bytes(50 * 1024**2)}))
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 16 : entry + 20] = struct.pack("<I", zlib.crc32(bytes(100)))
+    content[entry + 24 : entry + 28] = struct.pack("<I", 100)
+    return bytes(content)
+
+
+def long_zip_directory(count: int) -> bytes:
+    """A directory whose length only the record of large archives tells."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    directory = entry * count
+    large = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), 0)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(directory), 1)
+    return directory + large + locator + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), 0, 0)
+
+
+def sparse_tar() -> bytes:
+    """The map of a sparse file, in headers that go on for 2 MB."""
+    header = bytearray(tar_member("a/0.png", kind=tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    header[482] = 1
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return gzip.compress(bytes(header) + (b"00000000001\0" * 42 + b"\1" + bytes(7)) * 4096)
+
+
+def nested_tar_headers() -> bytes:
+    """Long names of long names: tarfile reads each inside the other."""
+    name = tar_member("name", 4, tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT) + b"a/b\0" + bytes(508)
+    return gzip.compress(name * 2000)
+
+
+def npz_header(header: str) -> bytes:
+    npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(16)
+    return factories.zip_bytes({"x.npy": npy})
 
 
 def tar_of(*members: tarfile.TarInfo, packed: bool = False) -> bytes:
@@ -104,6 +147,12 @@ BAD: dict[str, Bad] = {
     "a tar bomb": Bad(
         "a.tar.gz", tar_of(*(tar_member(f".{n}", 60 * 1024**2) for n in range(3)), packed=True), "/file", "100 times"
     ),
+    "a member packed by bzip2": Bad("a.zip", packed_zip(zipfile.ZIP_BZIP2), "/files/a~10.png", "by deflate"),
+    "a member packed by lzma": Bad("a.zip", packed_zip(zipfile.ZIP_LZMA), "/files/a~10.png", "by deflate"),
+    "a member larger than it says": Bad("a.zip", lying_zip(), "/files/a~10.png", "not a picture"),
+    "a long zip directory": Bad("a.zip", long_zip_directory(100_001), "/file", "more than 100000 files"),
+    "a sparse tar": Bad("a.tar.gz", sparse_tar(), "/file", "sparse"),
+    "tar headers in tar headers": Bad("a.tar.gz", nested_tar_headers(), "/file", "not a readable tar"),
     "a long tar header": Bad("a.tar.gz", long_tar_header(), "/file", "header"),
     "path traversal in a zip": Bad(
         "a.zip", factories.zip_bytes({"../../a/0.png": PICTURE}), "/files/..~1..~1a~10.png", "leaves the archive"
@@ -132,6 +181,8 @@ BAD: dict[str, Bad] = {
     "one class of pictures": Bad("a.zip", factories.image_zip(["cat"]), "/files", "only one class"),
     "an object npz": Bad("a.npz", factories.npz_bytes(x=np.array([{}, []], object)), "/x", "Python objects"),
     "object labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.array([{}] * 4, object)), "/y", "Python objects"),
+    "an npz header that is no Python": Bad("a.npz", npz_header("(" * 9000), "/x", "header"),
+    "an npz header that is too deep": Bad("a.npz", npz_header("{'descr': " + "-" * 9000 + "1}"), "/x", "header"),
     "a float npz": Bad("a.npz", factories.npz_bytes(x=ZEROS.astype(np.float32)), "/x", "expected uint8"),
     "an npz without x": Bad("a.npz", factories.npz_bytes(images=ZEROS), "/x", "'images'"),
     "an npz with more": Bad("a.npz", factories.npz_bytes(x=ZEROS, z=ZEROS), "/z", "unknown array"),

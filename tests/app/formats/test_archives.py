@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import tracemalloc
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from app.errors import InvalidDataset
 from app.formats import archives
 from app.formats.places import Places
 from tests import factories
-from tests.app.bad_uploads import tar_member, tar_of
+from tests.app.bad_uploads import lying_zip, tar_member, tar_of
 
 FILES = {"a/1.png": b"one", "a/2.png": b"two" * 5000, "b/3.png": b"three"}
 
@@ -118,3 +119,15 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> 
     found, places = read(path, "tar")
     assert not found
     assert "link or a special file" in places.errors[0].detail
+
+
+def test_a_member_that_unpacks_to_more_than_it_says_is_unpacked_no_further(tmp_path: Path) -> None:
+    path = factories.write(tmp_path, "a.zip", lying_zip())
+    tracemalloc.start()
+    try:
+        found, _ = read(path, "zip")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == {"a/0.png": bytes(100)}
+    assert peak < 2 * 1024**2

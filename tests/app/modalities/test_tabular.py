@@ -49,6 +49,13 @@ def test_a_constant_has_deviation_one(tmp_path: Path) -> None:
     assert column == NumberColumn(name="x", mean=7.0, std=1.0)
 
 
+def test_a_constant_that_no_float_holds_exactly_has_deviation_one_too(tmp_path: Path) -> None:
+    rows = [[0.1, label] for label in "ab" * 45]
+    (column,) = fit(tmp_path, factories.csv_bytes(["x", "label"], rows), factories.csv_bytes(["x"], [[1]])).columns
+    assert isinstance(column, NumberColumn)
+    assert column.std == 1
+
+
 def test_columns_are_found_by_name_and_the_missing_is_marked(tmp_path: Path) -> None:
     fitted = fit(tmp_path)
     target = dataset(tmp_path, "target.csv", TARGET, "tabular")
