@@ -40,18 +40,18 @@ def blocks(path: Path, delimiter: Delimiter, places: Places) -> Iterator[Block]:
 
 
 class _Lines:
-    """Decoded lines of a file; `offset` is where the next one begins."""
+    """Decoded lines of a file; `offset` is where the next one begins, `begin` where its row does."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.row = 1
-        self.offset = file.tell()
+        self.begin = self.offset = file.tell()
 
     def __iter__(self) -> Iterator[str]:
         while line := self.file.readline(MAX_LINE_BYTES):
-            if len(line) == MAX_LINE_BYTES:
-                raise _bad(self.row, f"a line is longer than {MAX_LINE_BYTES} bytes")
             self.offset += len(line)
+            if self.offset - self.begin >= MAX_LINE_BYTES:  # quoted line breaks do not end a row
+                raise _bad(self.row, f"a line is longer than {MAX_LINE_BYTES} bytes")
             try:
                 yield line.decode()
             except UnicodeDecodeError as error:
@@ -131,7 +131,7 @@ class _Reader:
                     rows.append(self.row)
                     cells.append(line)
                 self.row += bool(line)
-                lines.row = self.row
+                lines.row, lines.begin = self.row, lines.offset
                 if len(rows) >= SLOW_ROWS or lines.offset - begin > self.block_bytes:
                     yield self._block(rows, cells)
                     begin, rows, cells = lines.offset, [], []

@@ -1,16 +1,23 @@
-"""Parquet in blocks. Slices are read one by one: Polars' own batches keep whole row groups in memory."""
+"""Parquet in blocks. Slices are read one by one: Polars' own batches keep whole row groups in memory.
+
+A dictionary lets a file of a kilobyte hold thousands of rows of a megabyte each, which cost nothing before somebody copies
+them: blocks are bounded by the bytes that their text would take.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
 from app.formats.blocks import Block, check_names
-from app.formats.places import printable
+from app.formats.places import pointer, printable
 
 BLOCK_BYTES = 4 * 1024 * 1024
+MAX_CELL_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 200_000_000
 
 
@@ -36,9 +43,28 @@ def blocks(path: Path, wanted: Sequence[str]) -> Iterator[Block]:
     while start < total:
         with _damage():
             frame = scan.slice(start, size).collect()
-        yield Block(range(start + 1, start + 1 + frame.height), frame)
+        for offset, part in _bounded(frame, start + 1):
+            yield Block(range(start + 1 + offset, start + 1 + offset + part.height), part)
         start += size
         size = _next_size(size, int(frame.estimated_size()))
+
+
+def _bounded(frame: pl.DataFrame, first_row: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The frame in parts of at most `MAX_CELL_BYTES` of text in all, each with its offset. Raises InvalidDataset."""
+    texts = [series.cast(pl.String) for series in frame if series.dtype in (pl.String, pl.Categorical, pl.Enum)]
+    if not texts:
+        yield 0, frame
+        return
+    sizes = [series.str.len_bytes().fill_null(0).cast(pl.Int64).to_numpy() for series in texts]
+    for series, found in zip(texts, sizes, strict=True):
+        if found.max(initial=0) > MAX_CELL_BYTES:
+            row = first_row + int(found.argmax())
+            detail = f"row {row}, column {printable(series.name, 50)!r}: more than {MAX_CELL_BYTES} bytes of text"
+            raise InvalidDataset(detail, [FieldError(pointer("rows", row, series.name), detail)])
+    parts = np.sum(sizes, axis=0).cumsum() // MAX_CELL_BYTES
+    begins = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), frame.height]
+    for begin, end in pairwise(begins):
+        yield begin, frame[begin:end]
 
 
 def _next_size(size: int, found_bytes: int) -> int:

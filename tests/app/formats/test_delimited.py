@@ -98,6 +98,17 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         read(path)
 
 
+def test_a_row_that_goes_on_over_many_quoted_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch, 100)
+    monkeypatch.setattr(delimited, "MAX_LINE_BYTES", 1000)
+    cell = '"' + "9" * 90 + '\n"'
+    long = ",".join([cell] * 9)
+    assert len(read(factories.write(tmp_path, "a.csv", f"{','.join('abcdefghi')}\n{long}\n{long}\n".encode()), ",")[1]) == 2
+    path = factories.write(tmp_path, "b.csv", f"{','.join('abcdefghijkl')}\n{','.join([cell] * 12)}\n".encode())
+    with pytest.raises(InvalidDataset, match="Row 1: a line is longer"):
+        read(path)
+
+
 def test_invalid_utf8_is_found_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch, 64)
     lines = [b"x,y", *[b"%d,%d" % (n, n) for n in range(1, 100)]]
