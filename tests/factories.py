@@ -70,6 +70,15 @@ def lease_of(job: JobRow) -> Lease:
     return Lease(job.id, job.attempt, job.lease_owner)
 
 
+PREPROCESSING = {
+    "modality": "tabular",
+    "columns": [
+        {"name": "age", "kind": "number", "mean": 50.0, "std": 10.0},
+        {"name": "sex", "kind": "category", "levels": ["f", "m"]},
+    ],
+}
+
+
 def make_version(session: Session, *, model: str = "digits", artifacts: Iterable[str] = (), **fields: Any) -> VersionRow:
     """The next version of a model, with the succeeded job that made it; `artifacts` are names of files, in the database only."""
     model_row = session.scalars(select(ModelRow).where(ModelRow.name == model)).one_or_none() or ModelRow(name=model)
@@ -84,7 +93,7 @@ def make_version(session: Session, *, model: str = "digits", artifacts: Iterable
         "digest": sha256(job.id.bytes).hexdigest(),
         "size_bytes": 1000,
         "metrics": {"source_accuracy": 0.9},
-        "manifest": {"format": 1, "modality": "tabular", "classes": ["no", "yes"]},
+        "manifest": {"format": 1, "modality": "tabular", "classes": ["no", "yes"], "preprocessing": PREPROCESSING},
         "artifacts": [
             ArtifactRow(name=name, storage_key=f"jobs/{job.id}/1/{name}", digest=sha256(name.encode()).hexdigest(), size_bytes=10)
             for name in artifacts

@@ -104,6 +104,10 @@ class Modality(ABC):
     def differences(self, source: Profile, other: Profile) -> list[str]:
         """Why the two datasets do not fit together, in sentences; empty when they do."""
 
+    def misfits(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
+        """Why a dataset cannot be encoded by what a model was fitted with, in sentences; empty when it can."""
+        return []
+
     @abstractmethod
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path

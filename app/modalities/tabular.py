@@ -133,15 +133,12 @@ class Tabular(Modality):
                 yield Chunk(frame, as_names(part[label]).to_list() if label else None, part.height)
 
     def differences(self, source: Profile, other: Profile) -> list[str]:
-        ours, theirs = ({column["name"]: column["kind"] for column in profile.details["columns"]} for profile in (source, other))
-        missing = [f"column {name!r} of the source is missing" for name in ours if name not in theirs]
-        unknown = [f"column {name!r} is not in the source" for name in theirs if name not in ours]
-        kinds = [
-            f"column {name!r} holds {_PLURALS[theirs[name]]}, in the source {_PLURALS[kind]}"
-            for name, kind in ours.items()
-            if name in theirs and theirs[name] != kind and "empty" not in (kind, theirs[name])
-        ]
-        return [*missing, *unknown, *kinds][:LIMIT]
+        return _differences(_kinds(source), _kinds(other), "the source")
+
+    def misfits(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
+        columns = _preprocessing(preprocessing).columns
+        fitted = {column.name: "empty" if column.kind == "unused" else column.kind for column in columns}
+        return _differences(fitted, _kinds(other), "the model")
 
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
@@ -212,6 +209,21 @@ def _label(options: TabularOptions, names: Sequence[str]) -> str | None:
     if options.label is not None:
         return named(options.label, names, "label")
     return DEFAULT_LABEL if DEFAULT_LABEL in names else None
+
+
+def _kinds(profile: Profile) -> dict[str, str]:
+    return {column["name"]: column["kind"] for column in profile.details["columns"]}
+
+
+def _differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) -> list[str]:
+    missing = [f"column {name!r} of {whose} is missing" for name in ours if name not in theirs]
+    unknown = [f"column {name!r} is not in {whose}" for name in theirs if name not in ours]
+    kinds = [
+        f"column {name!r} holds {_PLURALS[theirs[name]]}, in {whose} {_PLURALS[kind]}"
+        for name, kind in ours.items()
+        if name in theirs and theirs[name] != kind and "empty" not in (kind, theirs[name])
+    ]
+    return [*missing, *unknown, *kinds][:LIMIT]
 
 
 def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, options: TabularOptions) -> list[Column]:

@@ -101,6 +101,8 @@ def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: 
     places = []
     if source.classes is None:
         places.append(FieldError("/source", "the source has no labels"))
+    elif max(source.classes.values()) < 2:
+        places.append(FieldError("/source", "the source has one example of each class: nothing would be left to validate on"))
     if target is not None:
         places += [FieldError("/target", difference) for difference in _differences(source, target)]
     if evaluation is not None:

@@ -24,6 +24,7 @@ from app.errors import (
     ServiceUnavailable,
 )
 from app.job_state import ENDED, JobStatus
+from app.modalities import MODALITIES
 from app.networks import default_network
 from app.networks.base import NetworkParams
 from app.networks.transformers import TransformersParams
@@ -151,7 +152,7 @@ def _checked(session: Session, request: JobCreate) -> JobRow:
     if evaluation is not None and evaluation in (source, target):
         raise InvalidRequest(errors=[FieldError("/evaluation", "must be data that the job does not train on")])
     datasets.check_compatible(source, target, evaluation)
-    base, base_version_id = _base(session, request, source.modality)
+    base, base_version_id = _base(session, request, source)
     return JobRow(
         model_name=request.model,
         source_id=source.id,
@@ -179,30 +180,35 @@ def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow, Dataset
     return found["source"], found.get("target"), found.get("evaluation")
 
 
-def _base(session: Session, request: JobCreate, modality: str) -> tuple[dict[str, Any], UUID | None]:
+def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dict[str, Any], UUID | None]:
     """What the trainer starts from: a network with all its options, or a version whose number is fixed now."""
     match request.base:
         case ModelBase(model=reference):
-            version = _base_version(session, reference, modality)
+            version = _base_version(session, reference, source)
             return {"model": f"{version.model.name}:{version.number}"}, version.id
         case PretrainedBase(pretrained=pretrained):
             network: NetworkParams = TransformersParams(network="transformers", pretrained=pretrained)
         case None:
-            network = default_network(modality)
+            network = default_network(source.modality)
         case given:
             network = given
-    if modality not in network.modalities:
-        place = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
+    if source.modality not in network.modalities:
+        place = FieldError("/base", f"the network `{network.network}` is not for {source.modality} data")
         raise InvalidRequest(place.detail, [place])
     return network.model_dump(mode="json"), None
 
 
-def _base_version(session: Session, reference: str, modality: str) -> VersionRow:
+def _base_version(session: Session, reference: str, source: DatasetRow) -> VersionRow:
     try:
         version = models.resolve(session, reference)
     except ModelNotFound as error:
         raise InvalidRequest(error.message, [FieldError("/base/model", error.message)]) from error
-    if version.modality != modality:
-        place = FieldError("/base/model", f"{reference} is for {version.modality} data, the source is {modality} data")
+    if version.modality != source.modality:
+        place = FieldError("/base/model", f"{reference} is for {version.modality} data, the source is {source.modality} data")
         raise InvalidRequest(place.detail, [place])
+    modality = MODALITIES[source.modality]
+    fitted = modality.preprocessing.model_validate(version.manifest["preprocessing"])
+    misfits = modality.misfits(fitted, datasets.profile_of(source))
+    if misfits:
+        raise InvalidRequest("; ".join(misfits[:3]), [FieldError("/base/model", misfit) for misfit in misfits])
     return version

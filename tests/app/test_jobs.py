@@ -150,6 +150,22 @@ def test_a_body_of_another_content_type_is_refused(client: TestClient, source: D
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_content_type")
 
 
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])
+def test_an_endless_body_is_refused_while_it_comes(client: TestClient, kind: str) -> None:
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 100_000
+            yield b" " * 100_000
+
+    for send, path in ((client.post, "/jobs"), (client.put, "/models/digits/aliases/production")):
+        answer = send(path, content=body(), headers={"content-type": kind})
+        assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_a_base_model_is_fixed_to_its_version_when_the_job_is_posted(
     client: TestClient, session: Session, source: DatasetRow
 ) -> None:
@@ -166,6 +182,28 @@ def test_a_base_model_of_another_modality_is_refused(client: TestClient, session
     make_version(session, model="digits", modality="image")
     session.commit()
     assert "image" in places(client.post("/jobs", json=job_body(source, base={"model": "digits:1"})))["/base/model"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"age": "number"}, "column 'sex' of the model is missing"),
+        ({"age": "number", "sex": "category", "pulse": "number"}, "column 'pulse' is not in the model"),
+        ({"age": "category", "sex": "category"}, "column 'age' holds categories, in the model numbers"),
+    ],
+)
+def test_a_base_model_of_other_columns_is_refused(
+    client: TestClient, session: Session, columns: dict[str, str], says: str
+) -> None:
+    make_version(session, model="heart")
+    profile = {"columns": [{"name": name, "kind": kind, "missing": 0} for name, kind in columns.items()], "label": "label"}
+    answer = client.post("/jobs", json=job_body(stored(session, profile=profile), base={"model": "heart"}))
+    assert places(answer) == {"/base/model": says}
+
+
+def test_a_source_with_one_example_of_each_class_is_refused(client: TestClient, session: Session) -> None:
+    answer = client.post("/jobs", json=job_body(stored(session, classes={"no": 1, "yes": 1})))
+    assert "one example of each class" in places(answer)["/source"]
 
 
 def test_a_pretrained_base_is_the_network_of_pretrained_encoders(client: TestClient, session: Session) -> None:
