@@ -29,7 +29,7 @@ def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> Traits:
     target.write_bytes(source.read_bytes())
     tokenizer = Tokenizer.from_file(str(source))
     config = _json(pretrained / "config.json")
-    longest = [max_length, _longest(config), _json(pretrained / "tokenizer_config.json").get("model_max_length", max_length)]
+    longest = [max_length, _longest(config), _json(pretrained / "tokenizer_config.json").get("model_max_length") or max_length]
     pad_id = config.get("pad_token_id")
     if pad_id is None:
         pad_id = (tokenizer.padding or {}).get("pad_id", 0)

@@ -96,19 +96,20 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
 
 
 def make_task(job: JobRow, materials: Materials, settings: Settings, storage: Storage, folder: Path) -> Task:
-    """Fit the preprocessing on the data, or take it over from the version that the job starts from."""
+    """Fit the preprocessing on the data that the job learns from, or take it over from the version that the job starts from."""
     folder.mkdir(parents=True, exist_ok=True)
+    params = TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params)
     modality = MODALITIES[materials.source.modality]
     if materials.base is None:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(job.base)
-        source, target = chunks(storage, materials.source), chunks(storage, materials.target)
+        source, target = chunks(storage, materials.source), chunks(storage, materials.target if params.needs_target else None)
         preprocessing = modality.fit(source, target, network, networks.checkpoint(network), folder)
     else:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(materials.base.manifest["network"])
         preprocessing = modality.preprocessing.model_validate(materials.base.manifest["preprocessing"])
         fetch_artifacts(storage, materials.base, preprocessing.files, folder)
     return Task(
-        params=TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params),
+        params=params,
         network=network,
         preprocessing=preprocessing,
         specs=modality.specs(preprocessing),

@@ -33,7 +33,7 @@ class TrainerProcess:
         self._process = subprocess.Popen(
             [*command, str(lease.job_id), str(lease.attempt), "--supervisor", str(os.getpid())],
             cwd=folder,
-            env=os.environ | environment(settings),
+            env=os.environ | environment(settings) | {"TMPDIR": str(folder)},  # what it leaves there goes with the folder
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -51,9 +51,17 @@ class Dann(Algorithm):
         """Of source and target: forwarded apart, each normalised by its own batch, or as one batch."""
         assert batch.target_x is not None
         if self.params.batch_norm == "shared":
-            both = {name: torch.cat([values, batch.target_x[name]]) for name, values in batch.source_x.items()}
+            both = {name: _one_batch(values, batch.target_x[name]) for name, values in batch.source_x.items()}
             source, target = self.network.features(both).tensor_split([len(batch.source_y)])
             return source, target
         with self.network.source_statistics():
             source = self.network.features(batch.source_x)
         return source, self.network.features(batch.target_x)
+
+
+def _one_batch(source: Tensor, target: Tensor) -> Tensor:
+    """Source over target; where their lengths (axis 1) differ, as those of texts do, the shorter is padded with zeros."""
+    if source.ndim == 2:
+        longest = max(source.shape[1], target.shape[1])
+        source, target = (F.pad(values, (0, longest - values.shape[1])) for values in (source, target))
+    return torch.cat([source, target])

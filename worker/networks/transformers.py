@@ -115,11 +115,11 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
     try:
         if params.config is not None:
             config = AutoConfig.for_model(**params.config)
-            whole = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+            whole = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)  # type: ignore[no-untyped-call]
         else:
             folder = local_checkpoint(params.pretrained)
             whole = AutoModel.from_pretrained(folder, **LOCAL, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadParameters(f"{params.pretrained} cannot be loaded: {error}") from error
     tower = getattr(whole, "text_model" if modality == "text" else "vision_model", whole)
     encoder: PreTrainedModel = tower.get_encoder() if tower.config.is_encoder_decoder else tower

@@ -1,14 +1,17 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from app.algorithms.dann import DannParams
+from app.modalities.text import TextPreprocessing
+from app.networks.mlp import MlpParams
 from tests.worker.toys import make_toy, picture_network, pictures, toy_params
-from worker import losses
+from worker import losses, networks
 from worker.adversarial import Discriminator, reverse_gradient
 from worker.algorithms.base import Batch
 from worker.algorithms.dann import Dann
@@ -94,3 +97,20 @@ def test_the_domains_are_normalised_apart_and_the_targets_statistics_are_served(
         apart = algorithm.source_logits(source.inputs)
         assert not torch.allclose(apart, algorithm.network(source.inputs), atol=1e-3)
         assert F.cross_entropy(apart, source.labels).isfinite()
+
+
+def test_texts_of_different_lengths_can_share_a_batch() -> None:
+    preprocessing = TextPreprocessing(kind="terms", vocabulary_size=50, max_length=9)
+    network = networks.build(MlpParams(dropout=0), preprocessing, {}, 2)
+    random = np.random.default_rng(0)
+    source, target = (
+        {
+            "terms": torch.from_numpy(random.integers(1, 50, (4, length))),
+            "weights": torch.from_numpy(random.random((4, length), np.float32)),
+        }
+        for length in (7, 5)
+    )
+    batch = Batch(source, torch.tensor([0, 1, 0, 1]), target, 0.5)
+    shared, apart = (Dann(network, DannParams(batch_norm=kind), 2) for kind in ("shared", "domain"))
+    for one, other in zip(shared._features(batch), apart._features(batch), strict=True):
+        torch.testing.assert_close(one, other)

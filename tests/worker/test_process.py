@@ -1,0 +1,16 @@
+"""The trainer as a child process."""
+
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+from app.services.leases import Lease
+from app.settings import Settings
+from worker.process import TrainerProcess
+
+
+def test_temporary_files_are_made_in_the_run_folder(tmp_path: Path, worker_settings: Settings) -> None:
+    command = [sys.executable, "-c", "import sys, tempfile; sys.stderr.write(tempfile.gettempdir())"]
+    with TrainerProcess(command, Lease(uuid4(), 1, "owner"), tmp_path, worker_settings) as trainer:
+        assert trainer.exit_code() == 0
+        assert trainer.last_lines() == [str(tmp_path)]
