@@ -20,7 +20,7 @@ class ServiceError(Exception):
     status = 500
 
     def __init__(self, message: str | None = None, errors: Sequence[FieldError] = ()) -> None:
-        self.message = message or inspect.getdoc(type(self)) or ""
+        self.message = message or _first(errors) or inspect.getdoc(type(self)) or ""
         self.errors = list(errors)
         super().__init__(self.message)
 
@@ -28,6 +28,11 @@ class ServiceError(Exception):
     def code(cls) -> str:
         """The stable machine-readable name: `IllegalTransition` is `illegal_transition`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+def _first(errors: Sequence[FieldError]) -> str:
+    more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+    return "; ".join(f"{place.pointer}: {place.detail}".removeprefix(": ") for place in errors[:3]) + more
 
 
 class InvalidRequest(ServiceError):
@@ -61,7 +66,7 @@ class IdempotencyConflict(ServiceError):
 
 
 class UploadTooLarge(ServiceError):
-    """The upload is larger than this server accepts."""
+    """The body of the request is larger than this server accepts."""
 
     status = 413
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app.api import algorithms, datasets, events, health, jobs, models, openapi, predict, problems
-from app.api.middleware import RequestContext
+from app.api.middleware import BoundedBody, RequestContext
 from app.db.session import make_engine, make_sessions
 from app.health import Parts
 from app.metrics import BUILD
@@ -44,7 +44,8 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     app.state.queue = queue or CeleryQueue(make_celery(settings))
     app.state.parts = Parts.of(app.state.engine, app.state.queue, app.state.storage)
     BUILD.info({"version": VERSION})
-    app.add_middleware(RequestContext)
+    app.add_middleware(BoundedBody)
+    app.add_middleware(RequestContext)  # the outermost
     problems.install(app)
     openapi.install(app)
     for routes in (datasets, algorithms, jobs, events, models, predict, health):

@@ -15,6 +15,7 @@ from app.errors import (
     InvalidRequest,
     JobNotFound,
     UnsupportedContentType,
+    UploadTooLarge,
 )
 from app.job_state import ENDED, JobStatus
 from app.schemas.jobs import JobCreate, JobOut, ModelName
@@ -37,7 +38,7 @@ MetricName = Annotated[str | None, Query(pattern=r"^[^\x00]{1,64}$", description
     "",
     status_code=202,
     dependencies=[JsonOnly],
-    responses=documented(InvalidRequest, IncompatibleDatasets, IdempotencyConflict, UnsupportedContentType),
+    responses=documented(InvalidRequest, IncompatibleDatasets, IdempotencyConflict, UploadTooLarge, UnsupportedContentType),
 )
 def submit_job(
     body: JobCreate,

@@ -1,10 +1,11 @@
-"""Around every request: an id, one log line, and the request metrics. Plain ASGI, so that streams pass untouched."""
+"""Around every request: an id, one log line, metrics, a bound on its body. Plain ASGI, so that streams pass untouched."""
 
 import re
 import uuid
 from time import perf_counter
 
 import structlog
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,8 +14,36 @@ from app.metrics import REQUEST_SECONDS, REQUESTS
 log = structlog.get_logger("isthmus.access")
 
 HEADER = "X-Request-ID"
+MAX_BODY_BYTES = 1024 * 1024
+STREAMED = {"/datasets", "/predict"}
+"""Their routes have bounds of their own."""
 _SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET = ("/health/", "/metrics")
+
+
+class BoundedBody:
+    """Bounds the body of every route that does not read its own piece by piece: FastAPI would hold all of it in memory."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        bounded = scope["type"] == "http" and scope["path"] not in STREAMED
+        await self.app(scope, _bounded(receive) if bounded else receive, send)
+
+
+def _bounded(receive: Receive) -> Receive:
+    received = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        return message
+
+    return receive_bounded
 
 
 class RequestContext:

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, StreamingResponse
 
 from app.api.deps import JsonOnly, SessionDep, StorageDep, documented
 from app.db.tables import ArtifactRow
-from app.errors import ArtifactNotFound, InvalidRequest, ModelNotFound, UnsupportedContentType
+from app.errors import ArtifactNotFound, InvalidRequest, ModelNotFound, UnsupportedContentType, UploadTooLarge
 from app.schemas.jobs import ModelName
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut
 from app.schemas.page import Page
@@ -48,7 +48,7 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
 @router.put(
     "/{name}/aliases/{alias}",
     dependencies=[JsonOnly],
-    responses=documented(ModelNotFound, InvalidRequest, UnsupportedContentType),
+    responses=documented(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
 def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep) -> AliasOut:
     """Point an alias at a version; the next prediction sees it."""

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 
-from app.errors import FieldError, InvalidRequest, ServiceError, ServiceUnavailable
+from app.errors import FieldError, InvalidRequest, ServiceError, ServiceUnavailable, UploadTooLarge
 from app.schemas.problem import Problem, ProblemPlace
 
 log = structlog.get_logger()
@@ -66,8 +66,14 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    places = [FieldError(pointer_of(e, error.body), e["msg"]) for e in error.errors()]
+    places = [FieldError(pointer_of(e, error.body), _detail(e)) for e in error.errors()]
     return problem(request, InvalidRequest(errors=places))
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    """What is wrong; FastAPI keeps why a body is not JSON, and where, apart from its message."""
+    why = error.get("ctx", {}).get("error")
+    return f"not JSON, character {error['loc'][-1]}: {why}" if error["type"] == "json_invalid" and why else str(error["msg"])
 
 
 def pointer_of(error: Mapping[str, Any], body: Any) -> str:
@@ -93,7 +99,7 @@ def _joined(parts: Sequence[str | int]) -> str:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    code = {404: "not_found", 405: "method_not_allowed", 413: UploadTooLarge.code()}.get(error.status_code, "http_error")
     return _answer(request, error.status_code, code, str(error.detail), str(error.detail), [], dict(error.headers or {}))
 
 
