@@ -1,0 +1,192 @@
+"""Accuracy on the target of the reference tasks, without and with adaptation: `python -m benchmarks.training.accuracy`.
+
+Every run is a job like any other, with the defaults of its algorithm and of the network, but for the number of steps, the
+seed, and what `TASKS` says. `fine_tune` on the source, for as many steps, is what one has without adaptation. The accuracy
+is that of the network that the job would serve, on labelled target data that only this number ever sees.
+
+Runs are kept as lines of a JSON file and not repeated; a changed parameter or default makes a run another run.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from app.schemas.jobs import JobCreate
+from benchmarks.training.service import Service
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Files below the data folder, the steps of a run, the percentage that the mean of `dann` over three seeds shall reach.
+
+    `network` and `dann` are what this task sets beside the defaults.
+    """
+
+    source: str
+    target: str
+    evaluation: str
+    wanted: float
+    steps: int = 1200
+    network: Values = field(default_factory=dict)
+    dann: Values = field(default_factory=dict)
+
+
+MNIST, USPS = "digits/mnist_train.npz", "digits/usps_train.npz"
+TASKS = {
+    # handwriting of another size, slant and place; and digits that are not equally common in the target
+    "mnist-usps": Task(
+        MNIST,
+        USPS,
+        "digits/usps_test.npz",
+        wanted=95,
+        steps=1500,
+        network={"augmentation": 0.3},
+        dann={"batch_norm": "shared"},
+    ),
+    "usps-mnist": Task(USPS, MNIST, "digits/mnist_test.npz", wanted=87),
+    "mnist-mnistm": Task(MNIST, "digits/mnistm_unlabelled.npz", "digits/mnistm_test.npz", wanted=75),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One line of work. `settings` is all that is not a default, as the table shows it."""
+
+    task: str
+    algorithm: str
+    seed: int
+    settings: str
+    request: JobCreate
+
+    @property
+    def key(self) -> str:
+        """What makes a run the same run: all parameters with their defaults filled in."""
+        base = self.request.base.model_dump() if self.request.base else None
+        return json.dumps([self.task, self.request.params.model_dump(), base], sort_keys=True)
+
+
+def main() -> None:
+    options = parse()
+    rows_file = options.folder / "accuracy.jsonl"
+    service = Service(options.folder, options.threads)
+    kept = {row["run"]: row for row in read(rows_file)}
+    rows = []
+    for run in runs(service, options):
+        if run.key not in kept:
+            kept[run.key] = measure(service, run)
+            append(rows_file, kept[run.key])
+            sys.stderr.write(f"{one_line(kept[run.key])}\n")
+        rows.append(kept[run.key] | {"settings": run.settings})
+    sys.stdout.write(table(rows, options.seeds))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("benchmarks.training.accuracy", description="Target accuracy on the reference tasks.")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=3, help="How many: 0, 1, ...")
+    parser.add_argument("--steps", type=int, help="Of every run instead of the task's own, but at least one pass.")
+    parser.add_argument("--dann", type=json.loads, default={}, help="Parameters instead of the task's, as JSON.")
+    parser.add_argument("--network", type=json.loads, default={}, help="Parameters of `cnn` instead of the task's, as JSON.")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--folder", type=Path, default=Path("var/training"), help="Database, storage and accuracy.jsonl.")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the trainer; 0: as many as torch chooses.")
+    return parser.parse_args()
+
+
+def runs(service: Service, options: argparse.Namespace) -> Iterator[Run]:
+    """Without adaptation by the defaults, the same with the task's network if that is another one, with adaptation."""
+    for name in options.tasks:
+        task = TASKS[name]
+        network, dann = task.network | options.network, task.dann | options.dann
+        baselines = [{}, network] if network else [{}]
+        for seed in range(options.seeds):
+            for own in baselines:
+                yield make_run(service, options, name, "fine_tune", seed, own, {})
+            yield make_run(service, options, name, "dann", seed, network, dann)
+
+
+def make_run(
+    service: Service, options: argparse.Namespace, name: str, algorithm: str, seed: int, network: Values, own: Values
+) -> Run:
+    task = TASKS[name]
+    params = {"algorithm": algorithm, "epochs": 1, "minimum_steps": options.steps or task.steps, "seed": seed}
+    request = JobCreate.model_validate(
+        {
+            "model": name,
+            "source": service.upload(options.data / task.source),
+            "target": service.upload(options.data / task.target) if algorithm == "dann" else None,
+            "evaluation": service.upload(options.data / task.evaluation),
+            "base": {"network": "cnn"} | network,
+            "params": params | own,
+        }
+    )
+    settings = ", ".join(f"{key} {value}" for key, value in (network | own).items())
+    return Run(name, algorithm, seed, settings or "defaults", request)
+
+
+def measure(service: Service, run: Run) -> Values:
+    job = service.submit(run.request)
+    started = time.monotonic()
+    metrics = service.train(job)
+    return {
+        "task": run.task,
+        "algorithm": run.algorithm,
+        "seed": run.seed,
+        "target_accuracy": metrics["target_accuracy"],
+        "source_accuracy": metrics["source_accuracy"],
+        "steps": metrics["steps"],
+        "kept_step": metrics["kept_step"],
+        "seconds": round(time.monotonic() - started, 1),
+        "run": run.key,
+    }
+
+
+def read(path: Path) -> list[Values]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def append(path: Path, row: Values) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def one_line(row: Values) -> str:
+    return (
+        f"{row['task']} {row['algorithm']} seed {row['seed']}: target {row['target_accuracy']:.2%}, "
+        f"source {row['source_accuracy']:.2%}, step {row['kept_step']} of {row['steps']}, {row['seconds']} s"
+    )
+
+
+def table(rows: list[Values], seeds: int) -> str:
+    """Markdown, accuracies on the target in percent."""
+    head = ["task", "algorithm", "settings", *(f"seed {seed}" for seed in range(seeds)), "mean", "wanted", "source, held out"]
+    lines = [head, ["---"] * len(head)]
+    for arm in dict.fromkeys((row["task"], row["algorithm"], row["settings"]) for row in rows):
+        members = [row for row in rows if (row["task"], row["algorithm"], row["settings"]) == arm]
+        lines.append(_table_row(*arm, members))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _table_row(task: str, algorithm: str, settings: str, rows: list[Values]) -> list[str]:
+    accuracies = [100 * row["target_accuracy"] for row in rows]
+    return [
+        task,
+        f"`{algorithm}`",
+        settings,
+        *(f"{accuracy:.1f}" for accuracy in accuracies),
+        f"**{mean(accuracies):.1f}**",
+        f">= {TASKS[task].wanted}" if algorithm == "dann" else "",
+        f"{100 * mean(row['source_accuracy'] for row in rows):.1f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Jobs without HTTP and without a worker: the same checks, the same database, the same trainer process."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.migrate import upgrade
+from app.db.session import make_engine, make_sessions
+from app.db.tables import JobRow
+from app.schemas.jobs import JobCreate
+from app.schemas.reports import RESULT_FILE, Result
+from app.services import datasets, jobs
+from app.settings import Settings
+from app.storage import Storage, digest_of
+from app.uploads import Upload
+
+
+class NoQueue:
+    """A JobQueue that nobody listens to: the benchmark starts the trainer itself."""
+
+    def send(self, job_id: UUID) -> None:
+        """There is no worker to tell."""
+
+    def depth(self) -> int:
+        return 0
+
+    def check(self) -> None:
+        """Nothing can be away."""
+
+
+class TrainerFailed(Exception):
+    """The trainer ended without a result; the message is the end of its standard error."""
+
+
+class Service:
+    """A database and a storage in one folder, and the trainer on top of them."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings = Settings(_env_file=None, data_dir=folder.absolute(), train_threads=threads)
+        upgrade(self.settings.database)
+        self.sessions: sessionmaker[Session] = make_sessions(make_engine(self.settings.database))
+        self.storage = Storage(self.settings.storage)
+        self._uploaded: dict[Path, UUID] = {}
+
+    def upload(self, path: Path) -> UUID:
+        """The dataset of this file; uploading it again gives the dataset that is there."""
+        if path not in self._uploaded:
+            upload = Upload(path, path.name, digest_of(path), path.stat().st_size, {"name": path.stem})
+            self._uploaded[path] = datasets.create(self.sessions, self.storage, upload)[0].id
+        return self._uploaded[path]
+
+    def submit(self, request: JobCreate) -> JobRow:
+        with self.sessions.begin() as session:
+            job = jobs.submit(session, NoQueue(), request, max_attempts=1)
+            session.expunge(job)
+        return job
+
+    def train(self, job: JobRow) -> dict[str, Any]:
+        """Run the trainer process on the job; returns the metrics that its version would have. Raises TrainerFailed."""
+        folder = self.settings.scratch_dir / str(job.id)
+        folder.mkdir(parents=True)
+        try:
+            command = [sys.executable, "-P", "-m", "worker.trainer", str(job.id), str(job.attempt)]
+            ended = subprocess.run(command, cwd=folder, env=self._environment(), capture_output=True, text=True, check=False)
+            if ended.returncode:
+                raise TrainerFailed(f"exit code {ended.returncode}: {ended.stderr[-2000:]}")
+            return Result.model_validate_json((folder / RESULT_FILE).read_text()).metrics
+        finally:
+            shutil.rmtree(folder)
+
+    def _environment(self) -> dict[str, str]:
+        threads = self.settings.train_threads
+        return os.environ | {
+            "ISTHMUS_DATA_DIR": str(self.settings.data_dir),
+            "ISTHMUS_TRAIN_THREADS": str(threads),
+            **({"OMP_NUM_THREADS": str(threads)} if threads else {}),
+        }
