@@ -16,7 +16,7 @@ def service(postgres_server: str, redis_server: RedisServer, tmp_path_factory: p
         "ISTHMUS_DATABASE_URL": create_postgres_database(postgres_server, "e2e"),
         "ISTHMUS_BROKER_URL": redis_server.url.replace("/0", "/5"),
         "ISTHMUS_DATA_DIR": str(folder),
-        "ISTHMUS_TRAIN_THREADS": "2",
+        "ISTHMUS_TRAIN_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
     }
     with running(environment, folder) as client:
