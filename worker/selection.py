@@ -74,4 +74,6 @@ class Selection:
         return learned and accuracy < self._chance + 0.25 * (self.best - self._chance)
 
     def _standard_error(self, share: float) -> float:
+        """Of a share of the examples, one more right and one more wrong: nine out of nine is no certainty."""
+        share = (share * self._examples + 1) / (self._examples + 2)
         return math.sqrt(share * (1 - share) / self._examples)

@@ -44,6 +44,12 @@ def test_noise_on_few_examples_is_not_a_loss() -> None:
     assert all(check.healthy for check in checks)
 
 
+def test_one_of_few_examples_is_no_loss_even_from_a_perfect_start() -> None:
+    selection, checks = look_at([1.0, 8 / 9, 8 / 9], chance=0.36, examples=9)
+    assert all(check.healthy for check in checks)
+    assert selection.step == 3
+
+
 def test_a_collapsed_run_is_given_up_after_a_while() -> None:
     selection, _ = look_at([0.95] + [0.1] * PATIENCE)
     assert selection.is_hopeless
