@@ -132,6 +132,7 @@ def _migrate(settings: Settings) -> None:
 
 def _celery(*arguments: str) -> NoReturn:
     """Become Celery: signals reach it without a go-between. -P: a folder `worker` where we stand is none of ours."""
+    os.environ.setdefault("ISTHMUS_PROCESS_NAME", arguments[0])
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "--quiet", *arguments])
 
 

@@ -13,7 +13,7 @@ from app.demo import pictures
 from app.demo.client import Client
 from app.demo.service import running
 
-PARAMS: dict[str, Any] = {"epochs": 20, "batch_size": 64}
+PARAMS: dict[str, Any] = {"epochs": 30}
 JOBS = {"fine_tune": "trained on the source alone", "dann": "adapted to the target"}
 SHOWN = 8
 
@@ -30,7 +30,7 @@ def run(folder: Path, port: int, seed: int) -> None:
         _print_table(versions)
         _print_predictions(client, data)
         click.echo(f"\nThat took {time.monotonic() - start:.0f} s. To explore the API yourself:")
-        click.echo(f"  isthmus up --data {folder}      and open http://127.0.0.1:8000/docs")
+        click.echo(f"  {Path(sys.argv[0]).name} up --data {folder} --port {port}    and open http://127.0.0.1:{port}/docs")
 
 
 def _adapt(client: Client, data: pictures.Data, seed: int) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,9 @@ class Client:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=60)
 
+    def close(self) -> None:
+        self._http.close()
+
     def wait_until_ready(self, seconds: float, alive: Callable[[], bool]) -> bool:
         """Whether the service becomes ready within this time, as long as it is alive."""
         deadline = time.monotonic() + seconds

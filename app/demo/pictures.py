@@ -26,7 +26,7 @@ class Data:
     evaluation: tuple[Pictures, Labels]
 
 
-def make(seed: int, source_digits: int = 800, target_digits: int = 700, copies: int = 2) -> Data:
+def make(seed: int, source_digits: int = 800, target_digits: int = 700, copies: int = 4) -> Data:
     """Plain digits as the source, other digits on photographs as the target, the remaining ones as its labelled hold-out.
 
     Each digit of source and target comes `copies` times: shifted a little, and on another piece of photograph.

@@ -27,12 +27,13 @@ def running(folder: Path, port: int) -> Iterator[Client]:
     # its own session: Ctrl-C is for the demo, which then stops the service in order
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=_environment(), stdout=output, stderr=output, start_new_session=True)
+    client = Client(f"http://127.0.0.1:{port}")
     try:
-        client = Client(f"http://127.0.0.1:{port}")
         if not client.wait_until_ready(START_SECONDS, lambda: process.poll() is None):
             raise click.ClickException(f"The service did not start. Its log, {log}, ends with:\n{_tail(log)}")
         yield client
     finally:
+        client.close()
         _stop(process)
 
 
