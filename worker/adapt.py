@@ -83,7 +83,10 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     resume(state, job.checkpoint)
     train(state)
 
-    metrics = measure(task, algorithm, source, held_out, storage, materials) | {"steps": state.step, "kept_step": selection.step}
+    metrics = measure(task, algorithm, source, held_out, storage, materials, reporter) | {
+        "steps": state.step,
+        "kept_step": selection.step,
+    }
     example, _ = source.take(training[:EXPORT_EXAMPLES], torch.device("cpu"))
     export(network, example, task.folder, task.specs)
     manifest = write_manifest(job, task, metrics)
@@ -203,7 +206,13 @@ def resume(state: Run, checkpoint: str | None) -> None:
 
 
 def measure(
-    task: Task, algorithm: Algorithm, source: Examples, held_out: torch.Tensor, storage: Storage, materials: Materials
+    task: Task,
+    algorithm: Algorithm,
+    source: Examples,
+    held_out: torch.Tensor,
+    storage: Storage,
+    materials: Materials,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """What the version reports: of the held-out source, and of labelled target data if there are any.
 
@@ -216,7 +225,10 @@ def measure(
     target = materials.evaluation
     if target is None and not task.params.needs_target:
         target = materials.target
-    if target is None or not set(target.classes or ("",)) <= set(task.classes):
+    if target is None or target.classes is None:
+        return metrics
+    if unknown := sorted(set(target.classes) - set(task.classes)):
+        reporter.warn("unknown_classes", f"No accuracy on the target: the source has no class {', '.join(unknown[:5])}.")
         return metrics
     examples = read(task, storage, target, task.folder.parent / "evaluation")
     assert examples.labels is not None

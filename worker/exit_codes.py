@@ -7,6 +7,7 @@ class ExitCode(IntEnum):
     DONE = 0
     BAD_PARAMETERS = 64
     BAD_DATA = 65
+    UNAVAILABLE = 69
     ORPHANED = 70
     GPU_OUT_OF_MEMORY = 71
     STOPPED = 75

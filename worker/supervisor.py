@@ -159,6 +159,9 @@ class Attempt:
         """Record how the trainer ended, with its last reports, in one transaction; try again while the database is away."""
         code = self._trainer.exit_code()
         log.info("trainer.ended", exit_code=code)
+        if code == ExitCode.UNAVAILABLE:
+            log.warning("trainer.unavailable", error=self._trainer.last_lines()[-1:])
+            return Outcome.LOST  # the lease runs out, and the job goes on from its checkpoint while it has attempts left
         result = self._result() if code == ExitCode.DONE else None
         self._unsent = merged(self._unsent, self._trainer.take_report())
         while True:

@@ -19,6 +19,7 @@ from worker.reporter import BadParameters, Reporter, Stopped
 from worker.schedules import annealed
 from worker.selection import Selection
 
+TRAINING_SHARE = 0.95  # of a job's progress: measuring, exporting and storing come after it
 POINTS = 200
 CHECKS = 20
 
@@ -43,6 +44,10 @@ class Run:
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.algorithm)
+
+    @property
+    def progress(self) -> float:
+        return TRAINING_SHARE * self.step / self.batches.steps
 
     @property
     def params(self) -> AlgorithmParams:
@@ -91,7 +96,7 @@ def train(run: Run) -> None:
         run.optimizer.step()
         run.step += 1
         meter.add({**terms, **algorithm.measures(), "learning_rate": rate})
-        run.reporter.moved(run.step / steps)
+        run.reporter.moved(run.progress)
 
         if is_due(run.step, steps, POINTS):
             report(run, meter.means())
@@ -100,6 +105,7 @@ def train(run: Run) -> None:
         if run.selection.is_hopeless:
             break
         if run.reporter.should_stop or time.monotonic() - saved_at >= run.checkpoint_seconds:
+            check_finite(run, total.detach())
             run.checkpoint()
             saved_at = time.monotonic()
             if run.reporter.should_stop:
@@ -109,9 +115,14 @@ def train(run: Run) -> None:
 
 def report(run: Run, means: dict[str, float]) -> None:
     """Send a point of each curve. Raises Diverged."""
-    if not all(map(math.isfinite, means.values())):
+    check_finite(run, *means.values())
+    run.reporter.report(run.step, epoch(run), run.progress, means)
+
+
+def check_finite(run: Run, *losses: Tensor | float) -> None:
+    """Raises Diverged."""
+    if not all(map(math.isfinite, losses)):
         raise Diverged(f"The loss was no longer a number at step {run.step}. A smaller learning rate may help.")
-    run.reporter.report(run.step, epoch(run), run.step / run.batches.steps, means)
 
 
 def check(run: Run) -> None:
@@ -120,7 +131,7 @@ def check(run: Run) -> None:
     run.algorithm.train()
     warned = run.selection.ever_collapsed
     found = run.selection.look(run.step, accuracy, run.algorithm.network.state_dict())
-    run.reporter.report(run.step, epoch(run), run.step / run.batches.steps, {"source_accuracy": accuracy})
+    run.reporter.report(run.step, epoch(run), run.progress, {"source_accuracy": accuracy})
     if found.collapsed and not warned:
         run.reporter.warn(
             "collapsed",

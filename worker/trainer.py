@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TextIO
 from uuid import UUID
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
 from app.errors import IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
@@ -25,6 +27,8 @@ from worker.exit_codes import ExitCode
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
 
 PR_SET_PDEATHSIG = 1
+AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
+"""What a database or a storage raises that is not reachable at the moment."""
 
 Adapt = Callable[[JobRow, int, Settings, Storage, Path, Reporter], Result]
 
@@ -38,10 +42,13 @@ def main(arguments: Sequence[str] | None = None, adapt: Adapt | None = None) -> 
     reporter = Reporter(_private_stdout())
     signal.signal(signal.SIGTERM, lambda *_: reporter.request_stop())
     settings = Settings(_env_file=None)
-    job = _load(settings, options.job_id)
-    if job is None or job.attempt != options.attempt:
-        return ExitCode.ORPHANED
-    return _run(adapt or _default_adapt(), job, settings, reporter)
+    try:
+        job = _load(settings, options.job_id)
+        if job is None or job.attempt != options.attempt:
+            return ExitCode.ORPHANED
+        return _run(adapt or _default_adapt(), job, settings, reporter)
+    except AWAY as error:
+        return _refused(ExitCode.UNAVAILABLE, error)
 
 
 def _run(adapt: Adapt, job: JobRow, settings: Settings, reporter: Reporter) -> int:

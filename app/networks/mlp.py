@@ -1,10 +1,12 @@
 """Multilayer perceptron for tables and for bags of n-grams."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.networks.base import NetworkParams
+
+MOST_WEIGHTS = 2**26
 
 
 class MlpParams(NetworkParams):
@@ -17,3 +19,9 @@ class MlpParams(NetworkParams):
     width: int = Field(100, ge=1, le=8192, description="Units of each hidden layer.")
     layers: int = Field(1, ge=1, le=16, description="Hidden layers.")
     dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits_into_memory(self) -> Self:
+        if self.width**2 * self.layers > MOST_WEIGHTS:
+            raise ValueError(f"width * width * layers may be at most {MOST_WEIGHTS}")
+        return self

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.networks.mlp import MlpParams
 from app.settings import Settings
 from app.uploads import STALE_SECONDS, remove_stale
 
@@ -25,3 +26,9 @@ def test_only_uploads_of_yesterday_are_taken_for_leftovers(tmp_path: Path) -> No
     remove_stale(tmp_path)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "upload-new"]
+
+
+def test_a_network_that_would_take_the_machines_memory_is_refused() -> None:
+    assert MlpParams(width=8192, layers=1).width == 8192
+    with pytest.raises(ValidationError, match="width \\* width \\* layers"):
+        MlpParams(width=8192, layers=16)

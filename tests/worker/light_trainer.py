@@ -134,6 +134,10 @@ def _no_result() -> None:
     os._exit(0)
 
 
+def _storage_away() -> None:
+    raise ConnectionResetError("the object store hung up")
+
+
 def _prints() -> None:
     os.write(1, b"a library says hello on standard output\n")
 
@@ -148,6 +152,7 @@ ENDS: dict[str, Callable[[], None]] = {
     "segmentation_fault": _segmentation_fault,
     "no_result": _no_result,
     "prints": _prints,
+    "storage_away": _storage_away,
 }
 
 if __name__ == "__main__":

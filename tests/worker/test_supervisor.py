@@ -120,6 +120,16 @@ def test_each_way_to_fail_has_its_code_and_is_not_tried_again(
     assert message in (job.error_message or "")
 
 
+def test_a_storage_that_is_away_does_not_fail_the_job_but_lets_its_lease_run_out(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions, ends="storage_away")
+    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.LOST
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.attempt, job.error_code) == (JobStatus.RUNNING, 1, None)
+    assert job.lease_expires_at is not None
+
+
 def test_a_job_can_be_cancelled_while_it_runs(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
     run = InThread(supervisor(worker_settings, worker_sessions), job_id)

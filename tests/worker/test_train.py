@@ -10,7 +10,7 @@ from app.algorithms.fine_tune import FineTuneParams
 from tests.worker.toys import make_toy, toy_params
 from worker.algorithms.base import Algorithm, Batch
 from worker.reporter import BadParameters
-from worker.train import Diverged, Meter, is_due, train, uses_bfloat16
+from worker.train import TRAINING_SHARE, Diverged, Meter, is_due, train, uses_bfloat16
 
 
 class Collapsing(Algorithm):
@@ -93,7 +93,7 @@ def test_progress_and_epochs_grow_to_the_end(tmp_path: Path) -> None:
     train(toy.run)
     points = [point for report in toy.reports for point in report["metrics"]]
     assert max(point["epoch"] for point in points) == 3
-    assert toy.reports[-1]["progress"] == 1
+    assert toy.reports[-1]["progress"] == TRAINING_SHARE
     assert len(toy.series("source_accuracy")) >= 10
 
 
