@@ -1,0 +1,52 @@
+"""What every validator must do; a new one is tested here without a line of its own."""
+
+import math
+
+import numpy as np
+import pytest
+
+from app.validators import VALIDATORS
+from worker import validators
+from worker.evidence import Evidence
+
+
+def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> Evidence:
+    """Of a network whose features and logits point the more to the true class, the larger its skill."""
+    random = np.random.default_rng(seed)
+
+    def side() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labels = np.arange(rows) % classes
+        features = (skill * np.eye(classes)[labels] + random.normal(size=(rows, classes))).astype(np.float32)
+        return features, (2 * features).astype(np.float32), labels
+
+    source_features, source_logits, source_labels = side()
+    target_features, target_logits, _ = side()
+    return Evidence(source_features, source_logits, source_labels, target_features, target_logits)
+
+
+@pytest.mark.parametrize("name", VALIDATORS)
+def test_it_is_the_same_whenever_it_is_asked(name: str) -> None:
+    score = validators.load(name)
+    assert score(evidence(2)) == pytest.approx(score(evidence(2)), nan_ok=True)
+
+
+@pytest.mark.parametrize("name", VALIDATORS)
+def test_the_order_of_the_examples_does_not_count(name: str) -> None:
+    given, order = evidence(3), np.random.default_rng(1).permutation(120)
+    shuffled = Evidence(
+        given.source_features[order],
+        given.source_logits[order],
+        given.source_labels[order],
+        given.target_features[order],
+        given.target_logits[order],
+    )
+    score = validators.load(name)
+    assert score(shuffled) == pytest.approx(score(given), abs=0.02, nan_ok=True)
+
+
+def test_all_scores_are_numbers_and_nothing_is_said_of_one_example() -> None:
+    found = validators.scores(evidence(3))
+    assert set(found) == set(VALIDATORS)
+    assert math.isfinite(found["source_accuracy"])
+    assert math.isfinite(found["information_maximisation"])
+    assert all(map(math.isnan, validators.scores(evidence(3, rows=1)).values()))

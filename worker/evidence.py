@@ -1,0 +1,50 @@
+"""What is known of a network without a label of the target: what validators and estimates are computed from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Logits (p, classes) of mixtures of pairs of target inputs: `share` of row `first` (p,), the rest of row `second` (p,)."""
+
+    logits: Floats
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A network's answers to n held-out source examples and m target examples, d features each, in evaluation mode.
+
+    `mixed` is None where inputs cannot be mixed (token ids, categories).
+    """
+
+    source_features: Floats
+    source_logits: Floats
+    source_labels: NDArray[np.int64]
+    target_features: Floats
+    target_logits: Floats
+    mixed: Mixed | None = None
+
+    @property
+    def source_probabilities(self) -> NDArray[np.float64]:
+        """(n, classes)"""
+        return probabilities(self.source_logits)
+
+    @property
+    def target_probabilities(self) -> NDArray[np.float64]:
+        """(m, classes)"""
+        return probabilities(self.target_logits)
+
+
+def probabilities(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Softmax of logits (n, classes) over the temperature."""
+    shares: NDArray[np.float64] = softmax(logits.astype(np.float64) / temperature, axis=1)
+    return shares

@@ -1,0 +1,11 @@
+"""Information maximisation. Shi and Sha, ICML 2012, https://arxiv.org/abs/1206.6438"""
+
+from scipy.stats import entropy
+
+from worker.evidence import Evidence
+
+
+def score(evidence: Evidence) -> float:
+    """H(mean_i p_i) - mean_i H(p_i) over the target's predictions p (m, classes), in nats: 0 to log(classes)."""
+    predictions = evidence.target_probabilities
+    return float(entropy(predictions.mean(axis=0)) - entropy(predictions, axis=1).mean())
