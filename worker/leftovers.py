@@ -1,13 +1,17 @@
-"""What ended jobs left in the storage: checkpoints, and whatever earlier attempts had stored.
+"""What ended jobs left in the storage: checkpoints, and whatever attempts had stored that made no version.
 
-A job that has ended and still names a checkpoint has leftovers; the name goes when they are gone. Workers look after each job
-they ran, whoever ended it: only they are sure to have the storage.
+`cleaned_at` is null while nobody has looked after an ended job. Workers look after each job they ran, whoever ended it: only
+they are sure to have the storage.
 """
 
+from collections.abc import Set
+from uuid import UUID
+
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, VersionRow
 from app.job_state import ENDED
 from app.storage import Storage
@@ -15,18 +19,43 @@ from app.storage import Storage
 log = structlog.get_logger()
 
 JOBS_AT_ONCE = 20
-HAS_LEFTOVERS = (JobRow.status.in_(ENDED), JobRow.checkpoint.is_not(None))
 
 
-def remove_leftovers(sessions: sessionmaker[Session], storage: Storage) -> None:
-    """Delete what nobody needs any more; the artifacts of versions stay."""
-    with sessions() as session:
-        job_ids = session.scalars(select(JobRow.id).where(*HAS_LEFTOVERS).limit(JOBS_AT_ONCE)).all()
-        artifacts = set(session.scalars(select(ArtifactRow.storage_key).join(VersionRow).where(VersionRow.job_id.in_(job_ids))))
-    for job_id in job_ids:
-        for key in storage.keys(f"jobs/{job_id}"):
-            if key not in artifacts:
-                storage.delete(key)
+def remove_leftovers(sessions: sessionmaker[Session], storage: Storage, lost: UUID | None = None) -> None:
+    """Delete what nobody needs any more; the artifacts of versions stay.
+
+    The newest of the ended jobs that nobody looked after; and `lost`, a job of which the caller had a trainer that may have
+    stored files when others had looked after it. A storage that is away is left for the next time.
+    """
+    for job_id, artifacts in _due(sessions, lost).items():
+        try:
+            _clean(storage, f"jobs/{job_id}", artifacts)
+        except OSError as error:
+            log.warning("job.leftovers_not_removed", ended_job_id=str(job_id), error=str(error))
+            return
         with sessions.begin() as session:
-            session.execute(update(JobRow).where(JobRow.id == job_id).values(checkpoint=None, updated_at=JobRow.updated_at))
+            done = {"checkpoint": None, "cleaned_at": db_now(), "updated_at": JobRow.updated_at}
+            session.execute(update(JobRow).where(JobRow.id == job_id).values(done))
         log.info("job.leftovers_removed", ended_job_id=str(job_id))
+
+
+def _due(sessions: sessionmaker[Session], lost: UUID | None) -> dict[UUID, set[str]]:
+    """Jobs to look after, with the storage keys that their versions name."""
+    due = JobRow.status.in_(ENDED), or_(JobRow.cleaned_at.is_(None), JobRow.id == lost)
+    order = (JobRow.id == lost).desc(), JobRow.finished_at.desc()
+    with sessions() as session:
+        job_ids = session.scalars(select(JobRow.id).where(*due).order_by(*order).limit(JOBS_AT_ONCE))
+        kept: dict[UUID, set[str]] = {job_id: set() for job_id in job_ids}
+        named = select(VersionRow.job_id, ArtifactRow.storage_key).join(VersionRow).where(VersionRow.job_id.in_(kept))
+        for job_id, key in session.execute(named):
+            kept[job_id].add(key)
+    return kept
+
+
+def _clean(storage: Storage, prefix: str, artifacts: Set[str]) -> None:
+    if not artifacts:
+        storage.delete(prefix)
+        return
+    for key in storage.keys(prefix):
+        if key not in artifacts:
+            storage.delete(key)

@@ -96,8 +96,8 @@ class Supervisor:
             log.info(f"job.{outcome}")
             if outcome is Outcome.RELEASED:
                 self._hand_on(lease.job_id)
-            elif outcome is not Outcome.LOST:
-                remove_leftovers(self._sessions, Storage(self._settings.storage))
+            else:
+                self._clean_up(lease.job_id if outcome is Outcome.LOST else None)
             return outcome
 
     def _attempt(self, lease: Lease) -> Outcome:
@@ -108,6 +108,12 @@ class Supervisor:
             log.info("trainer.started", pid=trainer.pid)
             attempt = Attempt(lease, trainer, folder, self._sessions, self._settings, self._draining)
             return attempt.end() if attempt.watch() else Outcome.LOST
+
+    def _clean_up(self, lost: UUID | None) -> None:
+        try:
+            remove_leftovers(self._sessions, Storage(self._settings.storage), lost)
+        except DATABASE_AWAY as error:
+            log.warning("database.away", error=str(error))
 
     def _hand_on(self, job_id: UUID) -> None:
         """Tell another worker of a job that this one cannot take; if the broker is away, the sweep will."""

@@ -106,6 +106,9 @@ class JobRow(Base):
     updated_at: Mapped[datetime] = mapped_column(default=db_now(), onupdate=db_now())
     started_at: Mapped[datetime | None] = mapped_column(doc="Start of the present attempt.")
     finished_at: Mapped[datetime | None]
+    cleaned_at: Mapped[datetime | None] = mapped_column(
+        index=True, doc="When what the ended job had left in the storage was removed; null: not yet."
+    )
 
     version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
 

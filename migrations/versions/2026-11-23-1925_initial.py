@@ -91,6 +91,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cleaned_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("(status IN ('running', 'cancelling')) = (lease_owner IS NOT NULL)", name=op.f("ck_job_lease_owner")),
         sa.CheckConstraint(
             "(status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name=op.f("ck_job_finished")
@@ -104,6 +105,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_job_idempotency_key")),
     )
+    op.create_index(op.f("ix_job_cleaned_at"), "job", ["cleaned_at"], unique=False)
     op.create_index(op.f("ix_job_evaluation_id"), "job", ["evaluation_id"], unique=False)
     op.create_index(op.f("ix_job_model_name"), "job", ["model_name"], unique=False)
     op.create_index("ix_job_page", "job", ["created_at", "id"], unique=False)
@@ -195,6 +197,7 @@ def downgrade() -> None:
     op.drop_index("ix_job_page", table_name="job")
     op.drop_index(op.f("ix_job_model_name"), table_name="job")
     op.drop_index(op.f("ix_job_evaluation_id"), table_name="job")
+    op.drop_index(op.f("ix_job_cleaned_at"), table_name="job")
     op.drop_table("job")
     op.drop_index("ix_model_page", table_name="model")
     op.drop_table("model")

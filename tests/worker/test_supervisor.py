@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.session import make_engine, make_sessions
+from app.db.session import db_now, make_engine, make_sessions
 from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
@@ -208,6 +208,19 @@ def test_who_has_lost_the_lease_kills_its_trainer_and_writes_nothing(
         assert session.scalar(select(func.max(EventRow.id))) == last_event
     job = read_job(worker_sessions, job_id)
     assert (job.status, job.lease_owner) == (JobStatus.RUNNING, "another")
+
+
+def test_who_has_lost_the_lease_of_an_ended_job_leaves_nothing_in_the_storage(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
+    run = InThread(supervisor(worker_settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    with worker_sessions.begin() as session:
+        ended = {"status": JobStatus.FAILED, "finished_at": db_now(), "lease_owner": None, "lease_expires_at": None}
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(ended | {"cleaned_at": db_now()}))
+    assert run.join() is Outcome.LOST
+    assert stored_files(worker_settings) == []
 
 
 def test_of_two_workers_with_the_same_message_one_runs_the_job(worker_settings: Settings, worker_sessions: Sessions) -> None:
