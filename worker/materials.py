@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db.session import make_engine, make_sessions
 from app.db.tables import DatasetRow, JobRow, VersionRow
+from app.formats.labels import in_order
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk
 from app.services.datasets import dataset_file
@@ -27,8 +28,8 @@ class Materials:
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes, sorted: a class's number is its place."""
-        return sorted(self.source.classes or ())
+        """The names of the classes, numbers in numeric order: a class's number is its place."""
+        return in_order(self.source.classes or ())
 
 
 def load(settings: Settings, job: JobRow) -> Materials:
