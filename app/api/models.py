@@ -7,11 +7,11 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, Header, Path, Query, Response
 from starlette.responses import FileResponse, StreamingResponse
 
-from app.api.deps import JsonOnly, SessionDep, StorageDep, documented
+from app.api.deps import JsonOnly, SessionDep, SessionsDep, StorageDep, documented
 from app.db.tables import ArtifactRow
 from app.errors import ArtifactNotFound, InvalidRequest, ModelNotFound, UnsupportedContentType, UploadTooLarge
 from app.schemas.jobs import ModelName
-from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut
+from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
 from app.schemas.page import Page
 from app.services import models
 from app.storage import CHUNK, Storage
@@ -22,21 +22,29 @@ Name = Annotated[ModelName, Path()]
 Alias = Annotated[ModelName, Path()]
 Number = Annotated[VersionNumber, Path()]
 FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["model.onnx"])]
+Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
 IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of a copy that the caller has.")]
 
 
 @router.get("", responses=documented(InvalidRequest))
-def list_models(session: SessionDep, limit: Annotated[int, Query(ge=1, le=100)] = 20, after: After = None) -> Page[ModelOut]:
-    """All models, newest first."""
-    rows, following = models.page(session, limit, after)
-    return Page(data=[ModelOut.of(row) for row in rows], next=following)
+def list_models(session: SessionDep, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
+    """All models, newest first, each with its newest version."""
+    found, following = models.page(session, limit, after)
+    return Page(data=[ModelOut.of(one) for one in found], next=following)
 
 
 @router.get("/{name}", responses=documented(ModelNotFound, InvalidRequest))
 def get_model(name: Name, session: SessionDep) -> ModelOut:
-    """One model with its versions and aliases."""
-    return ModelOut.of(models.get(session, name))
+    """One model with its newest version and its aliases."""
+    return ModelOut.of(models.overview(session, name))
+
+
+@router.get("/{name}/versions", responses=documented(ModelNotFound, InvalidRequest))
+def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: After = None) -> Page[VersionSummary]:
+    """All versions of a model, newest first."""
+    rows, following = models.versions(session, name, limit, after)
+    return Page(data=[VersionSummary.of(row) for row in rows], next=following)
 
 
 @router.get("/{name}/versions/{number}", responses=documented(ModelNotFound, InvalidRequest))
@@ -74,10 +82,11 @@ def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
     },
 )
 def download_artifact(
-    name: Name, number: Number, file: FileName, session: SessionDep, storage: StorageDep, if_none_match: IfNoneMatch = None
+    name: Name, number: Number, file: FileName, sessions: SessionsDep, storage: StorageDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """A file of a version. The `ETag` is its SHA-256; with local storage parts can be asked for with `Range`."""
-    artifact = models.artifact(session, name, number, file)
+    with sessions.begin() as session:  # ends before the storage is asked, which may take its time
+        artifact = models.artifact(session, name, number, file)
     etag = f'"{artifact.digest}"'
     if if_none_match is not None and (etag in if_none_match or if_none_match.strip() == "*"):
         return Response(status_code=304, headers={"ETag": etag})

@@ -9,12 +9,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from app.db.session import UtcDateTime, db_now
-from app.job_state import JobStatus
+from app.job_state import JobKind, JobStatus
 
 JsonType = JSON().with_variant(JSONB(), "postgresql")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER keys
 StatusType = Enum(
     JobStatus, native_enum=False, create_constraint=True, length=16, name="status", values_callable=lambda e: [s.value for s in e]
+)
+KindType = Enum(
+    JobKind, native_enum=False, create_constraint=True, length=16, name="kind", values_callable=lambda e: [k.value for k in e]
 )
 
 
@@ -59,7 +62,11 @@ class DatasetRow(Base):
 
 
 class JobRow(Base):
-    """One run of one algorithm. Lease columns and `finished_at` are tied to the status by constraints."""
+    """One run of one algorithm, or of one version over a data set. Lease columns and `finished_at` are tied to the status.
+
+    An adaptation learns from `source`, starts from `base` and makes a version. A prediction reads `source`, its `base` is the
+    version that it asks, and it makes an output. All else is the same: states, leases, attempts, checkpoints, events.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
@@ -67,11 +74,12 @@ class JobRow(Base):
         CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease"),
         CheckConstraint("(status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="finished"),
         CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
-        Index("ix_job_page", "created_at", "id"),
+        Index("ix_job_page", "kind", "created_at", "id"),
         Index("ix_job_status", "status", "run_after"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    kind: Mapped[JobKind] = mapped_column(KindType, default=JobKind.ADAPT)
     model_name: Mapped[str] = mapped_column(String(100), index=True)
     source_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     target_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
@@ -111,6 +119,7 @@ class JobRow(Base):
     )
 
     version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
+    output: Mapped["OutputRow | None"] = relationship()
 
 
 class EventRow(Base):
@@ -152,7 +161,6 @@ class ModelRow(Base):
     name: Mapped[str] = mapped_column(String(100), unique=True)
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
-    versions: Mapped[list["VersionRow"]] = relationship(back_populates="model", order_by="VersionRow.number.desc()")
     aliases: Mapped[list["AliasRow"]] = relationship(back_populates="model", order_by="AliasRow.name")
 
 
@@ -177,7 +185,7 @@ class VersionRow(Base):
     manifest: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
-    model: Mapped[ModelRow] = relationship(back_populates="versions")
+    model: Mapped[ModelRow] = relationship()
     job: Mapped[JobRow] = relationship(back_populates="version", foreign_keys=[job_id])
     base_version: Mapped["VersionRow | None"] = relationship(remote_side=[id])
     artifacts: Mapped[list["ArtifactRow"]] = relationship(order_by="ArtifactRow.name")
@@ -193,6 +201,19 @@ class ArtifactRow(Base):
     storage_key: Mapped[str] = mapped_column(String(255))
     digest: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class OutputRow(Base):
+    """The file with a prediction's answers. It exists if and only if the prediction succeeded."""
+
+    __tablename__ = "output"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int]
+    storage_key: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
 
 
 class AliasRow(Base):

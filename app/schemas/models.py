@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
+from app.db.tables import AliasRow, ArtifactRow, VersionRow
 from app.schemas.jobs import VersionReference
-from app.services.models import LARGEST_NUMBER
+from app.services.models import LARGEST_NUMBER, Overview
 
 VersionNumber = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
 
@@ -49,18 +49,24 @@ class VersionSummary(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A name with numbered versions, the newest first."""
+    """A name with numbered versions."""
 
     name: str
     created_at: datetime
     aliases: list[AliasOut]
-    versions: list[VersionSummary]
+    newest: VersionSummary
+    versions: int = Field(description="How many there are; `GET /models/{name}/versions` lists them.")
 
     @classmethod
-    def of(cls, row: ModelRow) -> "ModelOut":
-        aliases = [AliasOut.of(alias) for alias in row.aliases]
-        versions = [VersionSummary.of(version) for version in row.versions]
-        return cls(name=row.name, created_at=row.created_at, aliases=aliases, versions=versions)
+    def of(cls, found: Overview) -> "ModelOut":
+        model = found.model
+        return cls(
+            name=model.name,
+            created_at=model.created_at,
+            aliases=[AliasOut.of(alias) for alias in model.aliases],
+            newest=VersionSummary.of(found.newest),
+            versions=found.count,
+        )
 
 
 class ArtifactOut(BaseModel):

@@ -1,11 +1,15 @@
-"""The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`."""
+"""The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`.
 
-from collections.abc import Sequence
+A bulk prediction (`app.services.bulk`) is a job of another kind: it is queued, looked at and cancelled here.
+"""
+
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import structlog
+from pydantic import BaseModel
 from sqlalchemy import case, event, literal, null, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
@@ -21,9 +25,10 @@ from app.errors import (
     InvalidRequest,
     JobNotFound,
     ModelNotFound,
+    PredictionNotFound,
     ServiceUnavailable,
 )
-from app.job_state import ENDED, JobStatus
+from app.job_state import ENDED, JobKind, JobStatus
 from app.modalities import MODALITIES
 from app.networks import default_network
 from app.networks.base import NetworkParams
@@ -34,18 +39,32 @@ from app.services import datasets, events, models, pages
 
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
+_NOT_FOUND = {JobKind.ADAPT: JobNotFound, JobKind.PREDICT: PredictionNotFound}
 
 
 def submit(session: Session, queue: JobQueue, request: JobCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
-    """Queue one adaptation; a worker is told after the commit. The same key and request again: the same job.
+    """Queue one adaptation. Raises InvalidRequest, IncompatibleDatasets, IdempotencyConflict."""
+    return enqueue(session, queue, request, lambda: _checked(session, request), max_attempts=max_attempts, key=key)
 
-    Raises InvalidRequest, IncompatibleDatasets, IdempotencyConflict.
+
+def enqueue(
+    session: Session,
+    queue: JobQueue,
+    request: BaseModel,
+    checked: Callable[[], JobRow],
+    *,
+    max_attempts: int,
+    key: str | None,
+) -> JobRow:
+    """Queue the job that `checked` makes of the request; a worker is told after the commit.
+
+    The same key and request again: the same job. Raises IdempotencyConflict, and what `checked` raises.
     """
     digest = sha256(request.model_dump_json().encode()).hexdigest()
     known = _submitted_before(session, key, digest)
     if known is not None:
         return known
-    job = _checked(session, request)
+    job = checked()
     job.idempotency_key, job.request_digest, job.max_attempts = key, digest, max_attempts
     try:
         with session.begin_nested():
@@ -73,19 +92,25 @@ def send_after_commit(session: Session, queue: JobQueue, job_id: UUID) -> None:
     event.listen(session, "after_commit", send, once=True)
 
 
-def get(session: Session, job_id: UUID) -> JobRow:
-    """Raises JobNotFound."""
-    job = session.scalars(select(JobRow).where(JobRow.id == job_id).options(_NUMBER_OF_VERSION)).one_or_none()
+def get(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> JobRow:
+    """Raises JobNotFound, for predictions PredictionNotFound."""
+    query = select(JobRow).where(JobRow.id == job_id, JobRow.kind == kind)
+    job = session.scalars(query.options(_NUMBER_OF_VERSION)).one_or_none()
     if job is None:
-        raise JobNotFound(f"There is no job {job_id}.")
+        raise _NOT_FOUND[kind](f"There is no {'job' if kind is JobKind.ADAPT else 'prediction'} {job_id}.")
     return job
 
 
 def page(
-    session: Session, statuses: Sequence[JobStatus], model: str | None, limit: int, after: str | None
+    session: Session,
+    statuses: Sequence[JobStatus],
+    model: str | None,
+    limit: int,
+    after: str | None,
+    kind: JobKind = JobKind.ADAPT,
 ) -> tuple[list[JobRow], str | None]:
-    """One page of jobs, newest first, and the cursor of the next one."""
-    query = select(JobRow).options(_NUMBER_OF_VERSION)
+    """One page of the jobs of one kind, newest first, and the cursor of the next one."""
+    query = select(JobRow).where(JobRow.kind == kind).options(_NUMBER_OF_VERSION)
     if statuses:
         query = query.where(JobRow.status.in_(statuses))
     if model is not None:
@@ -93,18 +118,19 @@ def page(
     return pages.page(session, query, JobRow, limit, after)
 
 
-def cancel(session: Session, job_id: UUID) -> JobRow:
+def cancel(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> JobRow:
     """A queued job is cancelled at once, a running one when its worker has heard of it; again: nothing more happens.
 
     Raises JobNotFound, and IllegalTransition when the job has ended in another way.
     """
     waits = JobRow.status == JobStatus.QUEUED
     cancelled, cancelling = (literal(status, StatusType) for status in (JobStatus.CANCELLED, JobStatus.CANCELLING))
-    statement = update(JobRow).where(JobRow.id == job_id, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
+    may_stop = JobRow.kind == kind, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
+    statement = update(JobRow).where(JobRow.id == job_id, *may_stop)
     finished_at = case((waits, db_now()), else_=null())
     job = write(session, statement.values(status=case((waits, cancelled), else_=cancelling), finished_at=finished_at))
     if job is None:
-        return _cancelled_before(get(session, job_id))
+        return _cancelled_before(get(session, job_id, kind))
     if job.status == JobStatus.CANCELLED:
         events.record_done(session, job)
     else:
@@ -114,15 +140,15 @@ def cancel(session: Session, job_id: UUID) -> JobRow:
 
 
 def metrics(
-    session: Session, job_id: UUID, name: str | None, limit: int, after: str | None
+    session: Session, job_id: UUID, name: str | None, limit: int, after: str | None, kind: JobKind = JobKind.ADAPT
 ) -> tuple[Sequence[MetricRow], str | None]:
     """A page of the job's metrics by step and name, and the cursor of the next one. Raises JobNotFound."""
-    get(session, job_id)
+    get(session, job_id, kind)
     query = select(MetricRow).where(MetricRow.job_id == job_id)
     if name is not None:
         query = query.where(MetricRow.name == name)
     if after is not None:
-        query = query.where(tuple_(MetricRow.step, MetricRow.name) > tuple_(*pages.decode(after, int, str)))
+        query = query.where(tuple_(MetricRow.step, MetricRow.name) > tuple_(*pages.decode(after, pages.number, str)))
     points = session.scalars(query.order_by(MetricRow.step, MetricRow.name).limit(limit + 1)).all()
     if len(points) <= limit:
         return points, None
@@ -140,7 +166,7 @@ def _submitted_before(session: Session, key: str | None, digest: str) -> JobRow 
 
 def _cancelled_before(job: JobRow) -> JobRow:
     if job.status in ENDED - {JobStatus.CANCELLED}:
-        raise IllegalTransition(f"The job has {job.status} and cannot be cancelled any more.")
+        raise IllegalTransition(f"It has {job.status} and cannot be cancelled any more.")
     return job
 
 
@@ -184,7 +210,8 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
     """What the trainer starts from: a network with all its options, or a version whose number is fixed now."""
     match request.base:
         case ModelBase(model=reference):
-            version = _base_version(session, reference, source)
+            version = named_version(session, reference, "/base/model")
+            check_fits(version, source, "/base/model", "source")
             return {"model": f"{version.model.name}:{version.number}"}, version.id
         case PretrainedBase(pretrained=pretrained):
             network: NetworkParams = TransformersParams(network="transformers", pretrained=pretrained)
@@ -198,17 +225,22 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
     return network.model_dump(mode="json"), None
 
 
-def _base_version(session: Session, reference: str, source: DatasetRow) -> VersionRow:
+def named_version(session: Session, reference: str, place: str) -> VersionRow:
+    """The version that a request names. Raises InvalidRequest that points at `place`."""
     try:
-        version = models.resolve(session, reference)
+        return models.resolve(session, reference)
     except ModelNotFound as error:
-        raise InvalidRequest(error.message, [FieldError("/base/model", error.message)]) from error
-    if version.modality != source.modality:
-        place = FieldError("/base/model", f"{reference} is for {version.modality} data, the source is {source.modality} data")
-        raise InvalidRequest(place.detail, [place])
-    modality = MODALITIES[source.modality]
+        raise InvalidRequest(error.message, [FieldError(place, error.message)]) from error
+
+
+def check_fits(version: VersionRow, data: DatasetRow, place: str, role: str) -> None:
+    """Raises InvalidRequest with every reason at `place` why the version cannot read this data set, the request's `role`."""
+    if version.modality != data.modality:
+        name = f"{version.model.name}:{version.number}"
+        detail = f"{name} is for {version.modality} data, the {role} is {data.modality} data"
+        raise InvalidRequest(detail, [FieldError(place, detail)])
+    modality = MODALITIES[data.modality]
     fitted = modality.preprocessing.model_validate(version.manifest["preprocessing"])
-    misfits = modality.misfits(fitted, datasets.profile_of(source))
+    misfits = modality.misfits(fitted, datasets.profile_of(data))
     if misfits:
-        raise InvalidRequest("; ".join(misfits[:3]), [FieldError("/base/model", misfit) for misfit in misfits])
-    return version
+        raise InvalidRequest("; ".join(misfits[:3]), [FieldError(place, misfit) for misfit in misfits])

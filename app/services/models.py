@@ -4,11 +4,13 @@ A model reference is one string: `digits` (the newest version), `digits:3`, `dig
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Insert, Select, delete, select
+from sqlalchemy import Insert, Select, and_, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, defer, selectinload
 
 from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
@@ -40,9 +42,24 @@ def _referenced(name: str, number: str | None, alias: str | None) -> Select[Vers
     return query
 
 
-def page(session: Session, limit: int, after: str | None) -> tuple[list[ModelRow], str | None]:
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A model with its newest version and the number of all of them. A model is made by its first version."""
+
+    model: ModelRow
+    newest: VersionRow
+    count: int
+
+
+def page(session: Session, limit: int, after: str | None) -> tuple[list[Overview], str | None]:
     """One page of models, newest first, and the cursor of the next one."""
-    return pages.page(session, _models(), ModelRow, limit, after)
+    rows, following = pages.page(session, _models(), ModelRow, limit, after)
+    return _overviews(session, rows), following
+
+
+def overview(session: Session, name: str) -> Overview:
+    """Raises ModelNotFound."""
+    return _overviews(session, [get(session, name)])[0]
 
 
 def get(session: Session, name: str) -> ModelRow:
@@ -54,9 +71,30 @@ def get(session: Session, name: str) -> ModelRow:
 
 
 def _models() -> Select[ModelRow]:
-    """With aliases and versions, but without the versions' manifests."""
-    versions = selectinload(ModelRow.versions).defer(VersionRow.manifest)
-    return select(ModelRow).options(versions, selectinload(ModelRow.aliases).joinedload(AliasRow.version))
+    return select(ModelRow).options(selectinload(ModelRow.aliases).joinedload(AliasRow.version))
+
+
+def _overviews(session: Session, rows: Sequence[ModelRow]) -> list[Overview]:
+    """In one query, without the versions' manifests."""
+    of_model = VersionRow.model_id
+    counted = select(of_model, func.max(VersionRow.number).label("newest"), func.count().label("count")).group_by(of_model)
+    counts = counted.where(of_model.in_([row.id for row in rows])).subquery()
+    is_newest = and_(of_model == counts.c.model_id, VersionRow.number == counts.c.newest)
+    query = select(VersionRow, counts.c.count).join(counts, is_newest).options(defer(VersionRow.manifest))
+    found = {version.model_id: (version, count) for version, count in session.execute(query)}
+    return [Overview(row, *found[row.id]) for row in rows]
+
+
+def versions(session: Session, name: str, limit: int, after: str | None) -> tuple[Sequence[VersionRow], str | None]:
+    """One page of a model's versions, newest first, and the cursor of the next one. Raises ModelNotFound."""
+    query = select(VersionRow).where(VersionRow.model_id == get(session, name).id)
+    if after is not None:
+        query = query.where(VersionRow.number < pages.decode(after, pages.number)[0])
+    query = query.options(defer(VersionRow.manifest)).order_by(VersionRow.number.desc())
+    rows = session.scalars(query.limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], pages.encode(rows[limit - 1].number)
 
 
 def version(session: Session, name: str, number: int) -> VersionRow:

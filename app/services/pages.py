@@ -42,5 +42,13 @@ def decode(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
         raise InvalidRequest("The cursor is not one of this service.", [FieldError("/query/after", "not a cursor")]) from error
 
 
+def number(text: str) -> int:
+    """A whole number that every database can hold, for `decode`."""
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("too large")
+    return value
+
+
 def _utc(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)

@@ -13,7 +13,7 @@ from app.db.tables import DatasetRow, EventRow, JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
 from app.schemas.reports import MetricPoint, Report
-from app.services import leases
+from app.services import leases, pages
 from tests.conftest import ListQueue
 from tests.factories import lease_of, make_dataset, make_job, make_version
 
@@ -265,6 +265,13 @@ def test_jobs_are_filtered_by_status_and_model(client: TestClient, session: Sess
 @pytest.mark.parametrize("query", [{"after": "nonsense"}, {"status": "lost"}, {"limit": 0}, {"model": "a b"}])
 def test_a_bad_filter_is_pointed_at(client: TestClient, query: dict[str, Any]) -> None:
     assert [pointer[:7] for pointer in places(client.get("/jobs", params=query))] == ["/query/"]
+
+
+def test_a_cursor_with_a_number_that_no_database_holds_is_pointed_at(client: TestClient, session: Session) -> None:
+    job = make_job(session)
+    session.commit()
+    answer = client.get(f"/jobs/{job.id}/metrics", params={"after": pages.encode(10**30, "total")})
+    assert list(places(answer)) == ["/query/after"]
 
 
 def test_a_job_that_is_not_there_is_a_problem_document(client: TestClient) -> None:

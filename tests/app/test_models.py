@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
 from app.db.tables import ArtifactRow
 from app.errors import ModelNotFound
 from app.job_state import JobStatus
-from app.services import models
+from app.services import models, pages
 from app.storage import Storage
 from tests.factories import make_dataset, make_job, make_version
 
@@ -77,8 +78,25 @@ def test_models_are_listed_in_pages_the_newest_first(client: TestClient, session
     names = [model["name"] for model in first["data"] + rest["data"]]
     assert sorted(names) == ["a", "b", "c"]
     assert rest["next"] is None
-    versions = next(model for model in first["data"] + rest["data"] if model["name"] == "b")["versions"]
-    assert [version["number"] for version in versions] == [2, 1]
+    assert {model["name"]: (model["newest"]["number"], model["versions"]) for model in first["data"] + rest["data"]} == {
+        "a": (1, 1),
+        "b": (2, 2),
+        "c": (1, 1),
+    }
+
+
+def test_the_versions_of_a_model_are_listed_in_pages_the_newest_first(client: TestClient, session: Session) -> None:
+    for model in ("digits", "reviews", "digits", "digits"):
+        make_version(session, model=model)
+    session.commit()
+
+    first = client.get("/models/digits/versions", params={"limit": 2}).json()
+    rest = client.get("/models/digits/versions", params={"limit": 2, "after": first["next"]}).json()
+    assert [version["number"] for version in first["data"]] == [3, 2]
+    assert [version["number"] for version in rest["data"]] == [1]
+    assert rest["next"] is None
+    newest = client.get("/models/digits").json()
+    assert (newest["newest"], newest["versions"]) == (first["data"][0], 3)
 
 
 def test_a_version_tells_where_it_comes_from(client: TestClient, session: Session) -> None:
@@ -149,6 +167,9 @@ def test_a_refused_move_leaves_the_alias_where_it_was(client: TestClient, sessio
         ("/models/digits/versions/1/artifacts/model.onnx", 404),  # in the database, but not in the storage
         ("/models?after=x", 422),
         ("/models?limit=0", 422),
+        ("/models/letters/versions", 404),
+        ("/models/digits/versions?after=x", 422),
+        (f"/models/digits/versions?after={pages.encode(10**30)}", 422),
     ],
 )
 def test_what_is_not_there_is_a_problem_document(client: TestClient, session: Session, path: str, status: int) -> None:
@@ -185,6 +206,23 @@ def test_an_artifact_is_downloaded_with_its_digest(client: TestClient, stored: s
     assert answer.headers["etag"] == f'"{sha256(CONTENT).hexdigest()}"'
     assert answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(sha256(CONTENT).digest()).decode()}:"
     assert answer.headers["content-disposition"] == 'attachment; filename="model.onnx"'
+
+
+def test_the_storage_is_asked_outside_transactions(
+    client: TestClient, sessions: sessionmaker[Session], stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage: Storage = client.app.state.storage  # type: ignore[attr-defined]
+    exists, open_now, seen = storage.exists, set[SessionTransaction](), list[int]()
+    event.listen(sessions, "after_transaction_create", lambda _, transaction: open_now.add(transaction))
+    event.listen(sessions, "after_transaction_end", lambda _, transaction: open_now.discard(transaction))
+
+    def watched(key: str) -> bool:
+        seen.append(len(open_now))
+        return exists(key)
+
+    monkeypatch.setattr(storage, "exists", watched)
+    assert client.get(stored).status_code == 200
+    assert seen == [0]
 
 
 def test_a_copy_that_is_up_to_date_is_not_sent_again(client: TestClient, stored: str) -> None:
