@@ -175,6 +175,8 @@ def _checked(session: Session, request: JobCreate) -> JobRow:
     source, target, evaluation = _datasets(session, request)
     if target is None and request.params.needs_target:
         raise InvalidRequest(errors=[FieldError("/target", f"`{request.params.algorithm}` needs a target dataset")])
+    if target is not None and target is source:
+        raise InvalidRequest(errors=[FieldError("/target", "is the source itself: there is nothing to adapt to")])
     if evaluation is not None and evaluation in (source, target):
         raise InvalidRequest(errors=[FieldError("/evaluation", "must be data that the job does not train on")])
     datasets.check_compatible(source, target, evaluation)

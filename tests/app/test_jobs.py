@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.algorithms import PARAMS
 from app.db.tables import DatasetRow, EventRow, JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
@@ -79,6 +80,12 @@ def test_an_algorithm_that_adapts_needs_a_target(client: TestClient, source: Dat
     assert places(client.post("/jobs", json=job_body(source, params={"algorithm": "dann"}))) == {
         "/target": "`dann` needs a target dataset"
     }
+
+
+@pytest.mark.parametrize("algorithm", PARAMS)
+def test_a_target_that_is_the_source_is_refused(client: TestClient, source: DatasetRow, algorithm: str) -> None:
+    answer = client.post("/jobs", json=job_body(source, target=str(source.id), params={"algorithm": algorithm}))
+    assert places(answer) == {"/target": "is the source itself: there is nothing to adapt to"}
 
 
 def test_an_unlabelled_source_is_refused(client: TestClient, session: Session) -> None:
