@@ -1,6 +1,7 @@
 """Validators: pure functions of the evidence. The folder is the registry, a module's name its name in `app.validators`.
 
-Each module has `score(evidence) -> float`, higher for the better network, nan where it says nothing.
+Each module has `score(evidence) -> float`, higher for the better network, nan where it says nothing. One that reads nothing of
+the target says so with NEEDS_TARGET = False, one that reads the source with NEEDS_SOURCE = True.
 """
 
 from collections.abc import Callable
@@ -14,16 +15,17 @@ Validator = Callable[[Evidence], float]
 
 
 def load(name: str) -> Validator:
-    """The function of this validator."""
-    validator: Validator = import_module(f"{__name__}.{name}").score
-    return validator
+    """The score of this validator; nan where the evidence lacks what it needs."""
+    module = import_module(f"{__name__}.{name}")
+
+    def score(evidence: Evidence) -> float:
+        enough_source = len(evidence.source_logits) > 1 or not getattr(module, "NEEDS_SOURCE", False)
+        enough_target = len(evidence.target_logits) > 1 or not getattr(module, "NEEDS_TARGET", True)
+        return float(module.score(evidence)) if enough_source and enough_target else nan
+
+    return score
 
 
 def scores(evidence: Evidence) -> dict[str, float]:
-    """Every validator's score; nan where there is too little to score."""
-    return {name: _score(load(name), evidence) for name in VALIDATORS}
-
-
-def _score(validator: Validator, evidence: Evidence) -> float:
-    sized = len(evidence.target_logits) > 1 and len(evidence.source_logits) > 1
-    return float(validator(evidence)) if sized else nan
+    """Every validator's score."""
+    return {name: load(name)(evidence) for name in VALIDATORS}

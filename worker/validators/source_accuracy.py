@@ -2,6 +2,9 @@
 
 from worker.evidence import Evidence
 
+NEEDS_SOURCE = True
+NEEDS_TARGET = False
+
 
 def score(evidence: Evidence) -> float:
     """Share of the source's examples (n,) whose largest logit is their label's, 0 to 1."""

@@ -1,0 +1,20 @@
+"""ClassAMI. Musgrave et al., 2022, https://arxiv.org/abs/2208.07360"""
+
+import numpy as np
+from sklearn.metrics import adjusted_mutual_info_score
+
+from worker.clustering import class_centres, clusters
+from worker.evidence import Evidence
+
+
+def score(evidence: Evidence) -> float:
+    """Adjusted mutual information of the target's predicted classes (m,) and of k-means clusters of its features (m, d).
+
+    As `ami`, but k-means starts at the centres of the predicted classes: the clusters nearest to what the network says.
+    """
+    features, classes = evidence.target_features, evidence.target_logits.shape[1]
+    predicted = evidence.target_logits.argmax(axis=1)
+    if len(np.unique(predicted)) < 2:
+        return 0.0
+    found = clusters(features, classes, class_centres(features, predicted, classes))
+    return float(adjusted_mutual_info_score(predicted, found))

@@ -1,0 +1,12 @@
+"""Batch nuclear norm. Cui et al., CVPR 2020, https://arxiv.org/abs/2003.12237"""
+
+import numpy as np
+
+from worker.evidence import Evidence
+
+
+def score(evidence: Evidence) -> float:
+    """||P||_* / sqrt(m min(m, classes)) of the target's predictions P (m, classes), 0 to 1: its bound makes sizes comparable."""
+    predictions = evidence.target_probabilities
+    rows, classes = predictions.shape
+    return float(np.linalg.norm(predictions, "nuc") / np.sqrt(rows * min(rows, classes)))

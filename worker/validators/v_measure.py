@@ -1,0 +1,12 @@
+"""Agreement of the predictions with clusters of the features. Rosenberg and Hirschberg, EMNLP 2007."""
+
+from sklearn.metrics import v_measure_score
+
+from worker.clustering import clusters
+from worker.evidence import Evidence
+
+
+def score(evidence: Evidence) -> float:
+    """V-measure of the target's predicted classes (m,) and as many k-means clusters of its features (m, d), 0 to 1."""
+    found = clusters(evidence.target_features, evidence.target_logits.shape[1])
+    return float(v_measure_score(evidence.target_logits.argmax(axis=1), found))
