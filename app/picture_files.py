@@ -1,7 +1,9 @@
 """Pictures and labels out of ImageFolder archives and npz arrays.
 
 A class is a folder: `class_name/picture.png`. Pictures at the top level are an unlabelled dataset; deeper folders and
-mixtures of both are refused. An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, whole numbers or strings.
+mixtures of both are refused. One folder may be around all class folders (`photos/class_name/picture.png`), as it is when a
+folder is packed as a whole; a single folder of pictures stays what it looks like, one class, which is refused.
+An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, whole numbers or strings.
 """
 
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from app.formats.pictures import MAX_PIXELS, SUFFIXES, BadPicture, Pixels, decod
 from app.formats.places import Places, pointer, printable
 
 CHUNK_PIXELS = 4_000_000
+
+Layout = tuple[bool, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +36,36 @@ def read(path: Path, format: str, places: Places) -> Iterator[Labelled]:
 
 
 def _read_folders(path: Path, format: str, places: Places) -> Iterator[Labelled]:
-    kinds: set[bool] = set()
+    layouts: set[Layout] = set()
     for member in archives.members(path, format, places):
         parts = PurePosixPath(member.name).parts
-        problem = _layout_problem(parts, kinds)
+        problem = _layout_problem(parts, layouts)
         if problem is None:
-            kinds.add(len(parts) == 2)
+            layouts.add(_layout(parts))
             try:
-                yield Labelled(decode(member.read()), parts[0] if len(parts) == 2 else None)
+                yield Labelled(decode(member.read()), parts[-2] if len(parts) > 1 else None)
             except BadPicture as error:
                 problem = str(error)
         if problem is not None:
             places.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")
 
 
-def _layout_problem(parts: tuple[str, ...], kinds: set[bool]) -> str | None:
-    """`kinds`: whether the pictures so far are in class folders."""
-    if len(parts) > 2:
-        return "a folder inside a class folder; expected class_name/picture.png from the top of the archive on"
+def _layout(parts: tuple[str, ...]) -> Layout:
+    """Whether a picture is in a class folder, and the folder around that."""
+    return len(parts) > 1, parts[:-2]
+
+
+def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
+    """`layouts`: of the pictures so far, which is one."""
+    if len(parts) > 3:
+        return "a folder inside a class folder; expected class_name/picture.png, with at most one folder around all classes"
     if not parts[-1].lower().endswith(SUFFIXES):
         return "not a picture"
-    if kinds and (len(parts) == 2) not in kinds:
+    if not layouts or _layout(parts) in layouts:
+        return None
+    if any(in_class != (len(parts) > 1) for in_class, _ in layouts):
         return "some pictures are in class folders and some are not"
-    return None
+    return "some class folders are inside another folder; expected class_name/picture.png, or one folder around all classes"
 
 
 def _read_npz(path: Path, places: Places) -> Iterator[Labelled]:

@@ -174,11 +174,23 @@ BAD: dict[str, Bad] = {
     ),
     "not a picture": Bad("a.zip", factories.zip_bytes({"a/0.png": b"hello"}), "/files/a~10.png", "not a picture"),
     "a text file in a zip": Bad("a.zip", factories.zip_bytes({"a/notes.txt": b"hello"}), "/files/a~1notes.txt", "not a picture"),
-    "nested folders": Bad("a.zip", factories.zip_bytes({"a/b/0.png": PICTURE}), "/files/a~1b~10.png", "class_name/picture.png"),
+    "nested folders": Bad(
+        "a.zip", factories.zip_bytes({"a/b/c/0.png": PICTURE}), "/files/a~1b~1c~10.png", "class_name/picture.png"
+    ),
+    "a folder in a class folder": Bad(
+        "a.zip", factories.zip_bytes({"a/0.png": PICTURE, "a/b/1.png": PICTURE}), "/files/a~1b~11.png", "class_name/picture.png"
+    ),
+    "two folders around classes": Bad(
+        "a.zip",
+        factories.zip_bytes({"train/a/0.png": PICTURE, "test/a/1.png": PICTURE}),
+        "/files/test~1a~11.png",
+        "one folder around all classes",
+    ),
     "folders and none": Bad(
         "a.zip", factories.zip_bytes({"a/0.png": PICTURE, "1.png": PICTURE}), "/files/1.png", "class folders"
     ),
     "one class of pictures": Bad("a.zip", factories.image_zip(["cat"]), "/files", "only one class"),
+    "one class of pictures in a folder": Bad("a.zip", factories.image_zip(["pets/cat"]), "/files", "only one class"),
     "an object npz": Bad("a.npz", factories.npz_bytes(x=np.array([{}, []], object)), "/x", "Python objects"),
     "object labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.array([{}] * 4, object)), "/y", "Python objects"),
     "an npz header that is no Python": Bad("a.npz", npz_header("(" * 9000), "/x", "header"),

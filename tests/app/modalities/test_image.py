@@ -88,6 +88,16 @@ def test_folders_of_zips_from_windows_are_classes(tmp_path: Path) -> None:
     assert labels(list(IMAGE.chunks(file))) == ["cat", "dog"]
 
 
+@pytest.mark.parametrize("ending", ["zip", "tar.gz"])
+def test_a_folder_around_all_classes_is_no_class(tmp_path: Path, ending: str) -> None:
+    picture = factories.picture_bytes()
+    names = ["photos/cat/0.png", "__MACOSX/photos/cat/._0.png", "photos/.DS_Store", "photos/dog/1.png"]
+    files = dict.fromkeys(names, picture)
+    content = factories.zip_bytes({"photos/": b"", **files}) if ending == "zip" else tar_gz(files)
+    file = dataset(tmp_path, f"a.{ending}", content, "image")
+    assert labels(list(IMAGE.chunks(file))) == ["cat", "dog"]
+
+
 def test_large_pictures_come_in_small_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "CHUNK_BYTES", 400)
     file = dataset(tmp_path, "a.zip", factories.image_zip(each=3), "image")
