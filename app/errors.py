@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -19,9 +19,12 @@ class ServiceError(Exception):
 
     status = 500
 
-    def __init__(self, message: str | None = None, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(
+        self, message: str | None = None, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         self.message = message or _first(errors) or inspect.getdoc(type(self)) or ""
         self.errors = list(errors)
+        self.headers = dict(headers or {})
         super().__init__(self.message)
 
     @classmethod
@@ -95,6 +98,16 @@ class JobNotFound(ServiceError):
     status = 404
 
 
+class PredictionNotFound(JobNotFound):
+    """There is no such bulk prediction."""
+
+
+class PredictionNotReady(ServiceError):
+    """The prediction has not succeeded: there is no output."""
+
+    status = 409
+
+
 class IllegalTransition(ServiceError):
     """The job cannot go from its present status to the requested one."""
 
@@ -108,9 +121,15 @@ class ModelNotFound(ServiceError):
 
 
 class ArtifactNotFound(ServiceError):
-    """This version has no such artifact."""
+    """There is no such stored file."""
 
     status = 404
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The file has no such bytes."""
+
+    status = 416
 
 
 class ArtifactDamaged(ServiceError):

@@ -1,4 +1,4 @@
-"""The states of a job and the ways between them.
+"""The states of a job and the ways between them; they are the same for every kind of job.
 
     queued     -> running (claim), cancelled (cancel)
     running    -> succeeded, failed, cancelling (cancel), queued (drain, or lease expired with attempts left)
@@ -8,6 +8,13 @@ Every change of status is one conditional UPDATE in `app.services.jobs` or `app.
 """
 
 from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    """What a job does: make a version, or predict a whole data set with one."""
+
+    ADAPT = "adapt"
+    PREDICT = "predict"
 
 
 class JobStatus(StrEnum):

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from app.api import algorithms, datasets, events, health, jobs, models, openapi, predict, problems
+from app.api import algorithms, bulk, datasets, events, health, jobs, models, openapi, predict, problems
 from app.api.middleware import BoundedBody, RequestContext
 from app.db.session import make_engine, make_sessions
 from app.health import Parts
@@ -48,6 +48,6 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     app.add_middleware(RequestContext)  # the outermost
     problems.install(app)
     openapi.install(app)
-    for routes in (datasets, algorithms, jobs, events, models, predict, health):
+    for routes in (datasets, algorithms, jobs, events, models, predict, bulk, health):
         app.include_router(routes.router)
     return app

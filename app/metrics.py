@@ -10,15 +10,15 @@ from typing import Any
 
 from prometheus_client import REGISTRY as PROCESS
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from app.db.tables import JobRow
-from app.job_state import ENDED, JobStatus
+from app.db.tables import JobRow, OutputRow
+from app.job_state import ENDED, JobKind, JobStatus
 
 REQUESTS = Counter("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram(
@@ -83,17 +83,30 @@ def queue_depth(depth: int) -> Metric:
 
 
 def job_metrics(session: Session) -> list[Metric]:
-    """Jobs by state, and how long the last attempt of those that ended took."""
-    jobs = GaugeMetricFamily("isthmus_jobs", "Jobs by state.", labels=["status"])
-    counts = dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all())
-    for status in JobStatus:
-        jobs.add_metric([status], counts.get(status, 0))
-    return [jobs, _durations(session)]
+    """Adaptations and bulk predictions by state, how long the last attempts of those that ended took, and predicted rows."""
+    names = {
+        JobKind.ADAPT: ("isthmus_jobs", "Jobs by state."),
+        JobKind.PREDICT: ("isthmus_predictions", "Bulk predictions by state."),
+    }
+    families = {kind: GaugeMetricFamily(*name, labels=["status"]) for kind, name in names.items()}
+    found = session.execute(select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status))
+    counts = {(kind, status): count for kind, status, count in found}
+    for kind, family in families.items():
+        for status in JobStatus:
+            family.add_metric([status], counts.get((kind, status), 0))
+    return [*families.values(), _durations(session), _bulk_rows(session)]
+
+
+def _bulk_rows(session: Session) -> Metric:
+    rows = session.scalar(select(func.coalesce(func.sum(OutputRow.rows), 0)))
+    return CounterMetricFamily("isthmus_bulk_rows", "Rows in the outputs of bulk predictions.", value=int(rows or 0))
 
 
 def _durations(session: Session) -> Metric:
     durations = HistogramMetricFamily(
-        "isthmus_job_duration_seconds", "Run time of the last attempt of jobs that ended.", labels=["algorithm", "status"]
+        "isthmus_job_duration_seconds",
+        "Run time of the last attempt of jobs that ended; of bulk predictions under the algorithm `predict`.",
+        labels=["algorithm", "status"],
     )
     for algorithm, status, total, *counts in session.execute(_duration_query()):
         buckets = [*(str(float(bound)) for bound in DURATION_BUCKETS), "+Inf"]
@@ -103,7 +116,7 @@ def _durations(session: Session) -> Metric:
 
 def _duration_query() -> Select[Any]:
     seconds: ColumnElement[float] = Seconds(JobRow.started_at, JobRow.finished_at)
-    algorithm = JobRow.params["algorithm"].as_string()
+    algorithm = func.coalesce(JobRow.params["algorithm"].as_string(), JobKind.PREDICT.value)
     below = [func.count().filter(seconds <= bound) for bound in DURATION_BUCKETS]
     return (
         select(algorithm, JobRow.status, func.sum(seconds), *below, func.count())

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.api.deps import SessionsDep, WatcherDep, documented
 from app.db.tables import EventRow
 from app.errors import InvalidRequest, JobNotFound
-from app.job_state import ENDED
+from app.job_state import ENDED, JobKind
 from app.services import events, jobs
 from app.watch import JobWatcher, Stamp
 
@@ -37,17 +37,27 @@ async def stream_events(
 
     Events: `queued`, `started`, `progress`, `metrics`, `warning`, `cancelling`, `requeued`, `done`.
     """
+    async for event in stream(sessions, watcher, job_id, last_event_id, JobKind.ADAPT):
+        yield event
+
+
+async def stream(
+    sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: UUID, last_id: int, kind: JobKind
+) -> AsyncIterator[ServerSentEvent]:
+    """The events of a job of any kind, from the one after `last_id` to the last."""
     try:
-        async for row in _rows(sessions, watcher, job_id, last_event_id):
+        async for row in _rows(sessions, watcher, job_id, last_id, kind):
             data = row.data | {"attempt": row.attempt, "created_at": row.created_at}
             yield ServerSentEvent(id=str(row.id), event=row.kind, data=data)
     except SQLAlchemyError:  # the database is away: the stream breaks off, the client connects again and resumes
         return
 
 
-async def _rows(sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: UUID, last_id: int) -> AsyncIterator[EventRow]:
+async def _rows(
+    sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: UUID, last_id: int, kind: JobKind
+) -> AsyncIterator[EventRow]:
     while True:
-        stamp, rows = await run_in_threadpool(_read, sessions, job_id, last_id)
+        stamp, rows = await run_in_threadpool(_read, sessions, job_id, last_id, kind)
         for row in rows:
             yield row
             if row.kind == events.DONE:
@@ -59,8 +69,8 @@ async def _rows(sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: 
             await watcher.changed(job_id, stamp, LOOK_AGAIN_SECONDS)
 
 
-def _read(sessions: "sessionmaker[Session]", job_id: UUID, last_id: int) -> tuple[Stamp, Sequence[EventRow]]:
+def _read(sessions: "sessionmaker[Session]", job_id: UUID, last_id: int, kind: JobKind) -> tuple[Stamp, Sequence[EventRow]]:
     """The stamp first: what happens after it is seen now or wakes the watcher."""
     with sessions.begin() as session:
-        job = jobs.get(session, job_id)
+        job = jobs.get(session, job_id, kind)
         return (job.status, job.updated_at), events.after(session, job, last_id)

@@ -1,20 +1,24 @@
 """Routes of models."""
 
-import base64
-from collections.abc import Iterator
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
-from starlette.responses import FileResponse, StreamingResponse
+from fastapi import APIRouter, Path, Query, Response
 
+from app.api import files
 from app.api.deps import JsonOnly, SessionDep, SessionsDep, StorageDep, documented
-from app.db.tables import ArtifactRow
-from app.errors import ArtifactNotFound, InvalidRequest, ModelNotFound, UnsupportedContentType, UploadTooLarge
+from app.api.files import ConditionsDep, Download
+from app.errors import (
+    ArtifactNotFound,
+    InvalidRequest,
+    ModelNotFound,
+    RangeNotSatisfiable,
+    UnsupportedContentType,
+    UploadTooLarge,
+)
 from app.schemas.jobs import ModelName
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
 from app.schemas.page import Page
 from app.services import models
-from app.storage import CHUNK, Storage
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -24,7 +28,6 @@ Number = Annotated[VersionNumber, Path()]
 FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["model.onnx"])]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
-IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of a copy that the caller has.")]
 
 
 @router.get("", responses=documented(InvalidRequest))
@@ -72,46 +75,14 @@ def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
 @router.get(
     "/{name}/versions/{number}/artifacts/{file}",
     response_class=Response,
-    responses={
-        200: {
-            "description": "The file.",
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        304: {"description": "The caller's copy is up to date."},
-        **documented(ModelNotFound, ArtifactNotFound, InvalidRequest),
-    },
+    responses={**files.RESPONSES, **documented(ModelNotFound, ArtifactNotFound, RangeNotSatisfiable, InvalidRequest)},
 )
 def download_artifact(
-    name: Name, number: Number, file: FileName, sessions: SessionsDep, storage: StorageDep, if_none_match: IfNoneMatch = None
+    name: Name, number: Number, file: FileName, sessions: SessionsDep, storage: StorageDep, conditions: ConditionsDep
 ) -> Response:
-    """A file of a version. The `ETag` is its SHA-256; with local storage parts can be asked for with `Range`."""
+    """A file of a version. The `ETag` is its SHA-256; parts can be asked for with `Range`."""
     with sessions.begin() as session:  # ends before the storage is asked, which may take its time
         artifact = models.artifact(session, name, number, file)
-    etag = f'"{artifact.digest}"'
-    if if_none_match is not None and (etag in if_none_match or if_none_match.strip() == "*"):
-        return Response(status_code=304, headers={"ETag": etag})
-    if not storage.exists(artifact.storage_key):
-        raise ArtifactNotFound("The file is no longer in the storage.")
-    return _file(artifact, storage, etag)
-
-
-def _file(artifact: ArtifactRow, storage: Storage, etag: str) -> Response:
-    digest = base64.b64encode(bytes.fromhex(artifact.digest)).decode()
-    headers = {
-        "ETag": etag,
-        "Repr-Digest": f"sha-256=:{digest}:",
-        "Content-Disposition": f'attachment; filename="{artifact.name}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
-    }
     media_type = "application/json" if artifact.name.endswith(".json") else "application/octet-stream"
-    if storage.is_local:
-        with storage.local(artifact.storage_key) as path:
-            return FileResponse(path, headers=headers, media_type=media_type)
-    headers["Content-Length"] = str(artifact.size_bytes)
-    return StreamingResponse(_chunks(storage.open(artifact.storage_key)), headers=headers, media_type=media_type)
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+    download = Download(artifact.storage_key, artifact.digest, artifact.size_bytes, artifact.name, media_type)
+    return files.answer(download, storage, conditions)

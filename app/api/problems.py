@@ -29,7 +29,7 @@ def install(app: FastAPI) -> None:
 def problem(request: Request, error: ServiceError, more: Mapping[str, object] | None = None) -> JSONResponse:
     """The answer for one error. `more` are extension members of the document."""
     title = (type(error).__doc__ or "").strip()
-    return _answer(request, error.status, error.code(), title, error.message, error.errors, more=more)
+    return _answer(request, error.status, error.code(), title, error.message, error.errors, error.headers, more)
 
 
 def _answer(

@@ -118,13 +118,13 @@ class JobOut(BaseModel):
             source=row.source_id,
             target=row.target_id,
             evaluation=row.evaluation_id,
-            eta_seconds=_eta_seconds(row),
+            eta_seconds=eta_seconds(row),
             error=JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
             version=VersionReference(model=row.model_name, number=row.version.number) if row.version else None,
         )
 
 
-def _eta_seconds(row: JobRow) -> float | None:
+def eta_seconds(row: JobRow) -> float | None:
     """At the speed of this attempt, which began at `first_progress` when it resumed from a checkpoint."""
     if row.status != JobStatus.RUNNING or row.started_at is None or row.first_progress is None:
         return None

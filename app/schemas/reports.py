@@ -33,7 +33,7 @@ class Report(BaseModel):
 
 
 class StoredArtifact(BaseModel):
-    """A file of the version, already in the storage under this attempt's prefix."""
+    """A file of the version or of the output, already in the storage under this attempt's prefix."""
 
     name: str
     storage_key: str
@@ -48,3 +48,14 @@ class Result(BaseModel):
     metrics: dict[str, Any]
     manifest: dict[str, Any]
     artifacts: list[StoredArtifact]
+
+
+class Output(BaseModel):
+    """What a prediction gives instead: all its answers in one file."""
+
+    metrics: dict[str, Any]
+    rows: int
+    file: StoredArtifact
+
+
+AnyResult = Result | Output

@@ -15,10 +15,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.db.session import db_now
-from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, VersionRow
+from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, OutputRow, VersionRow
 from app.db.writes import write, write_all
-from app.job_state import LEASED, JobStatus, sources_of
-from app.schemas.reports import MetricPoint, Report, Result, Warn
+from app.job_state import LEASED, JobKind, JobStatus, sources_of
+from app.schemas.reports import MetricPoint, Output, Report, Result, Warn
 from app.services import events
 
 MANIFEST = "manifest.json"
@@ -74,6 +74,18 @@ def succeed(session: Session, lease: Lease, result: Result) -> VersionRow | None
     return version
 
 
+def deliver(session: Session, lease: Lease, output: Output) -> OutputRow | None:
+    """What `succeed` is to an adaptation: a prediction's output, the metrics and the final status, together or not at all."""
+    job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
+    if job is None:
+        return None
+    job.output = OutputRow(attempt=job.attempt, rows=output.rows, **output.file.model_dump(exclude={"name"}))
+    job.metrics = job.metrics | output.metrics
+    events.record_done(session, job)
+    session.flush()
+    return job.output
+
+
 def fail(session: Session, lease: Lease, code: str, message: str) -> bool:
     """The attempt ended in an error that trying again would not mend."""
     return _end_without_version(session, lease, JobStatus.FAILED, error_code=code, error_message=_clean(message))
@@ -94,6 +106,17 @@ def release(session: Session, lease: Lease) -> bool:
     if job is None:
         return acknowledge_cancel(session, lease)
     events.record(session, job, "requeued", reason="worker_drained")
+    session.flush()
+    return True
+
+
+def retry(session: Session, lease: Lease, reason: str) -> bool:
+    """Give the job back for another attempt; False, and nothing is written, when it has none left or is being cancelled."""
+    held = *_held_by(lease), JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
+    job = write(session, update(JobRow).where(*held).values(_queued_again()))
+    if job is None:
+        return False
+    events.record(session, job, "requeued", reason=reason)
     session.flush()
     return True
 
@@ -166,7 +189,16 @@ def _reported(report: Report) -> dict[str, Any]:
         "progress": case((JobRow.progress > progress, JobRow.progress), else_=progress),
         "first_progress": func.coalesce(JobRow.first_progress, progress),
     }
-    return values | ({"checkpoint": report.checkpoint} if report.checkpoint else {})
+    return values | (_safe(report.checkpoint) if report.checkpoint else {})
+
+
+def _safe(checkpoint: str) -> dict[str, Any]:
+    """A prediction that stored answers in its last attempt gets another: it never does the same rows twice, so it ends.
+
+    An adaptation does not: what kills its machine once an hour would do so for as long as the training lasts.
+    """
+    is_last = (JobRow.kind == JobKind.PREDICT) & (JobRow.attempt == JobRow.max_attempts)
+    return {"checkpoint": checkpoint, "max_attempts": case((is_last, JobRow.max_attempts + 1), else_=JobRow.max_attempts)}
 
 
 def _store(session: Session, job: JobRow, report: Report) -> None:

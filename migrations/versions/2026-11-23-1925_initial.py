@@ -49,6 +49,11 @@ def upgrade() -> None:
     op.create_table(
         "job",
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum("adapt", "predict", name="kind", native_enum=False, create_constraint=True, length=16),
+            nullable=False,
+        ),
         sa.Column("model_name", sa.String(length=100), nullable=False),
         sa.Column("source_id", sa.Uuid(), nullable=True),
         sa.Column("target_id", sa.Uuid(), nullable=True),
@@ -108,7 +113,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_job_cleaned_at"), "job", ["cleaned_at"], unique=False)
     op.create_index(op.f("ix_job_evaluation_id"), "job", ["evaluation_id"], unique=False)
     op.create_index(op.f("ix_job_model_name"), "job", ["model_name"], unique=False)
-    op.create_index("ix_job_page", "job", ["created_at", "id"], unique=False)
+    op.create_index("ix_job_page", "job", ["kind", "created_at", "id"], unique=False)
     op.create_index(op.f("ix_job_source_id"), "job", ["source_id"], unique=False)
     op.create_index("ix_job_status", "job", ["status", "run_after"], unique=False)
     op.create_index(op.f("ix_job_target_id"), "job", ["target_id"], unique=False)
@@ -136,6 +141,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_metric_job_id_job"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_metric")),
         sa.UniqueConstraint("job_id", "name", "step", name="uq_metric_point"),
+    )
+    op.create_table(
+        "output",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("storage_key", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_output_job_id_job"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_output")),
     )
     op.create_table(
         "version",
@@ -188,6 +204,7 @@ def downgrade() -> None:
     op.drop_table("artifact")
     op.drop_table("alias")
     op.drop_table("version")
+    op.drop_table("output")
     op.drop_table("metric")
     op.drop_index("ix_event_job", table_name="event")
     op.drop_table("event")
