@@ -1,4 +1,4 @@
-"""What ended jobs left in the storage: checkpoints, and whatever attempts had stored that made no version.
+"""What ended jobs left in the storage: checkpoints, and whatever attempts had stored that became no version and no output.
 
 `cleaned_at` is null while nobody has looked after an ended job. Workers look after each job they ran, whoever ended it: only
 they are sure to have the storage.
@@ -12,7 +12,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import db_now
-from app.db.tables import ArtifactRow, JobRow, VersionRow
+from app.db.tables import ArtifactRow, JobRow, OutputRow, VersionRow
 from app.job_state import ENDED
 from app.storage import Storage
 
@@ -22,14 +22,14 @@ JOBS_AT_ONCE = 20
 
 
 def remove_leftovers(sessions: sessionmaker[Session], storage: Storage, lost: UUID | None = None) -> None:
-    """Delete what nobody needs any more; the artifacts of versions stay.
+    """Delete what nobody needs any more; the artifacts of versions and the outputs of predictions stay.
 
     The newest of the ended jobs that nobody looked after; and `lost`, a job of which the caller had a trainer that may have
     stored files when others had looked after it. A storage that is away is left for the next time.
     """
-    for job_id, artifacts in _due(sessions, lost).items():
+    for job_id, kept in _due(sessions, lost).items():
         try:
-            _clean(storage, f"jobs/{job_id}", artifacts)
+            _clean(storage, f"jobs/{job_id}", kept)
         except OSError as error:
             log.warning("job.leftovers_not_removed", ended_job_id=str(job_id), error=str(error))
             return
@@ -40,22 +40,23 @@ def remove_leftovers(sessions: sessionmaker[Session], storage: Storage, lost: UU
 
 
 def _due(sessions: sessionmaker[Session], lost: UUID | None) -> dict[UUID, set[str]]:
-    """Jobs to look after, with the storage keys that their versions name."""
+    """Jobs to look after, with the storage keys that stay."""
     due = JobRow.status.in_(ENDED), or_(JobRow.cleaned_at.is_(None), JobRow.id == lost)
     order = (JobRow.id == lost).desc(), JobRow.finished_at.desc()
     with sessions() as session:
         job_ids = session.scalars(select(JobRow.id).where(*due).order_by(*order).limit(JOBS_AT_ONCE))
         kept: dict[UUID, set[str]] = {job_id: set() for job_id in job_ids}
-        named = select(VersionRow.job_id, ArtifactRow.storage_key).join(VersionRow).where(VersionRow.job_id.in_(kept))
-        for job_id, key in session.execute(named):
+        of_versions = select(VersionRow.job_id, ArtifactRow.storage_key).join_from(VersionRow, ArtifactRow)
+        outputs = select(OutputRow.job_id, OutputRow.storage_key).where(OutputRow.job_id.in_(kept))
+        for job_id, key in session.execute(of_versions.where(VersionRow.job_id.in_(kept)).union_all(outputs)):
             kept[job_id].add(key)
     return kept
 
 
-def _clean(storage: Storage, prefix: str, artifacts: Set[str]) -> None:
-    if not artifacts:
+def _clean(storage: Storage, prefix: str, kept: Set[str]) -> None:
+    if not kept:
         storage.delete(prefix)
         return
     for key in storage.keys(prefix):
-        if key not in artifacts:
+        if key not in kept:
             storage.delete(key)

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import db_now
-from app.db.tables import JobRow
-from app.job_state import ACTIVE, ENDED, JobStatus
+from app.db.tables import JobRow, OutputRow
+from app.job_state import ACTIVE, ENDED, JobKind, JobStatus
 from app.storage import Storage
 from tests.factories import make_job, make_version
 from worker import leftovers
@@ -57,6 +57,16 @@ def test_what_a_version_names_stays(sessions: Sessions, storage: Storage, file: 
     put(storage, file, job_id, "1/model.onnx", "1/checkpoint-5.pt", "2/model.onnx")
     remove_leftovers(sessions, storage)
     assert stored(storage) == [f"jobs/{job_id}/1/model.onnx"]
+
+
+def test_the_output_of_a_prediction_stays(sessions: Sessions, storage: Storage, file: Path) -> None:
+    with sessions.begin() as session:
+        job_id = make_job(session, kind=JobKind.PREDICT, status=JobStatus.SUCCEEDED, attempt=1).id
+        key = f"jobs/{job_id}/1/predictions.csv"
+        session.add(OutputRow(job_id=job_id, attempt=1, storage_key=key, digest="0" * 64, size_bytes=7, rows=1))
+    put(storage, file, job_id, "1/predictions.csv", "1/part-1")
+    remove_leftovers(sessions, storage)
+    assert stored(storage) == [key]
 
 
 @pytest.mark.parametrize("status", sorted(ACTIVE))
