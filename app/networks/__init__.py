@@ -30,3 +30,10 @@ else:
 def default_network(modality: str) -> NetworkParams:
     """The network of a job that names none."""
     return next(cls.model_validate({"network": name}) for name, cls in NETWORKS.items() if modality in cls.default_for)
+
+
+def pretrained_network(modality: str, pretrained: str) -> NetworkParams:
+    """The network of a job that names a checkpoint alone; one for other data where there is none for this modality."""
+    kinds = [name for name, cls in NETWORKS.items() if cls.pretrained_for]
+    name = max(kinds, key=lambda name: modality in NETWORKS[name].pretrained_for)
+    return NETWORKS[name].model_validate({"network": name, "pretrained": pretrained})

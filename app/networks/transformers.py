@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from app.networks.base import NetworkParams
 
@@ -11,6 +12,8 @@ class TransformersParams(NetworkParams):
     """A text or picture encoder from a Hub id or a local directory, with its own tokenizer or picture preprocessing."""
 
     modalities: ClassVar[tuple[str, ...]] = ("text", "image")
+    pretrained_for: ClassVar[tuple[str, ...]] = modalities
+    only_kept: ClassVar[frozenset[str]] = frozenset({"config"})
 
     network: Literal["transformers"] = "transformers"
     pretrained: str = Field(
@@ -20,6 +23,6 @@ class TransformersParams(NetworkParams):
         description="Hub id or local directory, seen from the worker; safetensors only.",
     )
     max_length: int = Field(128, ge=8, le=4096, description="Tokens a text is cut to.")
-    config: dict[str, Any] | None = Field(
+    config: SkipJsonSchema[dict[str, Any] | None] = Field(
         None, description="The encoder's configuration, kept with a version. Given, no checkpoint is loaded: weights are random."
     )

@@ -27,7 +27,7 @@ class ModelBase(BaseModel):
 
 
 class PretrainedBase(BaseModel):
-    """Go on from a pretrained encoder: short for the network `transformers` with its default options."""
+    """Go on from a pretrained encoder: short for the network that loads such encoders, with its default options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

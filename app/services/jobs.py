@@ -30,9 +30,8 @@ from app.errors import (
 )
 from app.job_state import ENDED, JobKind, JobStatus
 from app.modalities import MODALITIES
-from app.networks import default_network
+from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
-from app.networks.transformers import TransformersParams
 from app.queue import JobQueue
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
 from app.services import datasets, events, models, pages
@@ -216,15 +215,23 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
             check_fits(version, source, "/base/model", "source")
             return {"model": f"{version.model.name}:{version.number}"}, version.id
         case PretrainedBase(pretrained=pretrained):
-            network: NetworkParams = TransformersParams(network="transformers", pretrained=pretrained)
+            network = pretrained_network(source.modality, pretrained)
         case None:
             network = default_network(source.modality)
         case given:
             network = given
-    if source.modality not in network.modalities:
-        place = FieldError("/base", f"the network `{network.network}` is not for {source.modality} data")
+    _check_network(network, source.modality)
+    return network.model_dump(mode="json", exclude=set(network.only_kept)), None
+
+
+def _check_network(network: NetworkParams, modality: str) -> None:
+    """Raises InvalidRequest for one of another modality, or with options that only manifests have."""
+    if modality not in network.modalities:
+        place = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
         raise InvalidRequest(place.detail, [place])
-    return network.model_dump(mode="json"), None
+    unknown = network.only_kept & network.model_fields_set
+    if unknown:
+        raise InvalidRequest(errors=[FieldError(f"/base/{name}", "Extra inputs are not permitted") for name in sorted(unknown)])
 
 
 def named_version(session: Session, reference: str, place: str) -> VersionRow:

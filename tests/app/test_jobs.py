@@ -13,6 +13,7 @@ from app.algorithms import PARAMS
 from app.db.tables import DatasetRow, EventRow, JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
+from app.networks import NETWORKS
 from app.schemas.reports import MetricPoint, Report
 from app.services import leases, pages
 from tests.conftest import ListQueue
@@ -213,8 +214,35 @@ def test_a_source_with_one_example_of_each_class_is_refused(client: TestClient, 
 def test_a_pretrained_base_is_the_network_of_pretrained_encoders(client: TestClient, session: Session) -> None:
     texts = stored(session, modality="text", profile={"text": "text", "label": "label"})
     job = client.post("/jobs", json=job_body(texts, base={"pretrained": "some/encoder"})).json()
-    assert job["base"]["network"] == "transformers"
-    assert job["base"]["pretrained"] == "some/encoder"
+    assert job["base"] == {"network": "transformers", "pretrained": "some/encoder", "max_length": 128}
+
+
+def test_a_pretrained_base_for_data_that_no_encoder_reads_is_refused(client: TestClient, source: DatasetRow) -> None:
+    answer = client.post("/jobs", json=job_body(source, base={"pretrained": "some/encoder"}))
+    assert "is not for tabular data" in places(answer)["/base"]
+
+
+@pytest.mark.parametrize(
+    ("base", "pointer"),
+    [
+        ({"network": "transformers", "pretrained": "some/encoder", "config": {"model_type": "bert"}}, "/base/config"),
+        ({"network": "transformers", "pretrained": "some/encoder", "config": None}, "/base/config"),
+    ],
+)
+def test_options_that_only_versions_keep_are_refused(
+    client: TestClient, session: Session, base: dict[str, Any], pointer: str
+) -> None:
+    texts = stored(session, modality="text", profile={"text": "text", "label": "label"})
+    assert places(client.post("/jobs", json=job_body(texts, base=base))) == {pointer: "Extra inputs are not permitted"}
+
+
+def test_options_that_only_versions_keep_are_not_told_of(client: TestClient) -> None:
+    listed = {network["name"]: network["parameters"]["properties"] for network in client.get("/networks").json()["data"]}
+    document = client.get("/openapi.json").json()["components"]["schemas"]
+    for name, network in NETWORKS.items():
+        assert listed[name].keys() == network.model_fields.keys() - network.only_kept
+        assert document[network.__name__]["properties"].keys() == listed[name].keys()
+    assert NETWORKS["transformers"].only_kept == {"config"}
 
 
 def test_the_same_key_and_request_again_give_the_same_job(client: TestClient, queue: ListQueue, source: DatasetRow) -> None:
