@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.storage import Storage, digest_of
 from worker import algorithms, evaluate, networks
 from worker.algorithms.base import Algorithm
-from worker.batches import Batches, Examples, encode, split
+from worker.batches import Batches, Examples, UnknownLabel, encode, split
 from worker.checkpoints import Checkpoints, seed_everything
 from worker.export import WEIGHTS_FILE, export
 from worker.materials import Materials, chunks, fetch_artifacts, load
@@ -135,7 +135,7 @@ def read(task: Task, storage: Storage, row: DatasetRow | None, folder: Path, *, 
         raise BadData(f"`{task.params.algorithm}` needs a target data set.")
     try:
         examples = encode(chunks(storage, row), task.encoder, task.specs, row.rows, task.classes if labelled else None, folder)
-    except (InvalidInputs, KeyError, PolarsError) as error:
+    except (InvalidInputs, UnknownLabel, PolarsError) as error:
         raise BadData(f"The data set {row.name!r} does not fit what the model takes: {error}") from error
     if task.device.type == "cuda" and examples.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(task.device)[0]:
         return examples.to(task.device)

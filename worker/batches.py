@@ -6,7 +6,7 @@ batch may be larger than the data set.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ from worker.networks.base import Inputs
 RESIDENT_BYTES = 2 * 1024**3
 _PADDED_BY = ("attention_mask", "weights")
 """Inputs that are 0 where the other inputs of varying length are padded."""
+
+
+class UnknownLabel(ValueError):
+    """A label that is not among the classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def encode(
 ) -> Examples:
     """Encode all chunks into tensors: in memory, or mapped from files in `folder` when they take more than RESIDENT_BYTES.
 
-    `classes` None leaves labels out. Raises KeyError for a label that is not among the classes.
+    `classes` None leaves labels out. Raises UnknownLabel.
     """
     numbers = {name: number for number, name in enumerate(classes or ())}
     store, labels = _Store(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
@@ -73,10 +77,17 @@ def encode(
     for chunk in chunks:
         store.add(done, encoder(chunk.inputs), chunk.rows)
         if classes and chunk.labels is not None:
-            labels[done : done + chunk.rows] = [numbers[label] for label in chunk.labels]
+            labels[done : done + chunk.rows] = _numbers(chunk.labels, numbers)
         done += chunk.rows
     inputs = {name: torch.from_numpy(array) for name, array in store.arrays.items()}
     return Examples(inputs, torch.from_numpy(labels) if classes else None, store.lengths())
+
+
+def _numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
+    try:
+        return [numbers[label] for label in labels]
+    except KeyError as error:
+        raise UnknownLabel(f"no class is called {error.args[0]!r}") from error
 
 
 class _Store:

@@ -8,7 +8,7 @@ import torch
 from app.modalities.base import Chunk, Encoded, TensorSpec
 from tests.worker.toys import CPU
 from worker import batches
-from worker.batches import Batches, Examples, Stream, encode, split
+from worker.batches import Batches, Examples, Stream, UnknownLabel, encode, split
 
 
 def numbered(rows: int) -> Examples:
@@ -132,6 +132,11 @@ def test_data_that_take_too_much_memory_are_mapped_from_files(
     assert examples.inputs["numbers"].tolist() == values
     assert examples.labels is None
     assert [file.name for file in tmp_path.glob("mapped/*")] == ([] if resident else ["numbers-1.bin"])
+
+
+def test_a_label_that_is_no_class_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownLabel, match="no class is called '?'"):
+        encode([chunk([[1, 2]], ["?"])], padded, VARYING, 1, ["a", "b"], tmp_path)
 
 
 def test_labels_of_unlabelled_reading_are_left_out(tmp_path: Path) -> None:
