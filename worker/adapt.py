@@ -1,7 +1,6 @@
 """The steps of a job: load, fit or reuse the preprocessing, build, train, evaluate, export, store."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -28,6 +27,7 @@ from worker import algorithms, evaluate, networks
 from worker.algorithms.base import Algorithm
 from worker.batches import Batches, Examples, UnknownLabel, encode, split
 from worker.checkpoints import Checkpoints, seed_everything
+from worker.examiner import Examiner
 from worker.export import WEIGHTS_FILE, export
 from worker.materials import Materials, chunks, fetch_artifacts, load
 from worker.networks.base import Network
@@ -77,9 +77,9 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     algorithm = algorithms.build(task.params, network, len(task.classes)).to(task.device)
     checkpoints = Checkpoints(storage, prefix, folder, digest_of_job(job))
     selection = Selection(chance(source, held_out), len(held_out))
-    batches = make_batches(task, source, target, training)
-    validate = make_validation(algorithm, source, held_out, task.device)
-    state = Run(algorithm, batches, validate, selection, reporter, checkpoints, settings.checkpoint_seconds)
+    batches = Batches(source, target, train=training, params=task.params, device=task.device)
+    examiner = Examiner(source, held_out, target, task.device, task.params.seed)
+    state = Run(algorithm, batches, examiner, selection, reporter, checkpoints, settings.checkpoint_seconds)
     resume(state, job.checkpoint)
     train(state)
 
@@ -170,37 +170,12 @@ def make_network(task: Task, materials: Materials, storage: Storage) -> Network:
     return network
 
 
-def make_batches(task: Task, source: Examples, target: Examples | None, training: torch.Tensor) -> Batches:
-    params = task.params
-    return Batches(
-        source,
-        target,
-        train=training,
-        batch_size=params.batch_size,
-        epochs=params.epochs,
-        minimum_steps=params.minimum_steps,
-        seed=params.seed,
-        device=task.device,
-    )
-
-
-def make_validation(algorithm: Algorithm, source: Examples, held_out: torch.Tensor, device: torch.device) -> Callable[[], float]:
-    assert source.labels is not None
-    labels = source.labels.cpu()[held_out]
-
-    def validate() -> float:
-        algorithm.eval()
-        return float((evaluate.predict(algorithm.source_logits, source, held_out, device) == labels).double().mean())
-
-    return validate
-
-
 def resume(state: Run, checkpoint: str | None) -> None:
     """Go on from the checkpoint, or start again when it is gone."""
     if checkpoint is None:
         return
     try:
-        state.resume(checkpoint)
+        state.load_state_dict(state.checkpoints.load(checkpoint)["run"])
     except FileNotFoundError:
         state.reporter.warn("checkpoint_missing", "The last checkpoint is gone; the training starts again from the beginning.")
 
@@ -220,7 +195,8 @@ def measure(
     """
     algorithm.eval()
     assert source.labels is not None
-    predicted = evaluate.predict(algorithm.source_logits, source, held_out, task.device)
+    with algorithm.on_source():
+        predicted = evaluate.predict(algorithm.network, source, held_out, task.device)
     metrics = evaluate.report("source", source.labels.cpu()[held_out], predicted, task.classes)
     target = materials.evaluation
     if target is None and not task.params.needs_target:

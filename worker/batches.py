@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.algorithms.base import AlgorithmParams
 from app.modalities.base import Chunk, Encoded, Encoder, TensorSpec
 from worker.algorithms.base import Batch
 from worker.networks.base import Inputs
@@ -170,9 +171,24 @@ class Stream:
     def _shuffled(self, number: int) -> Tensor:
         if number != self._pass:
             seeds = np.random.SeedSequence([self._seed, self._name, number]).generate_state(1)
-            order = torch.randperm(len(self.indices), generator=torch.Generator().manual_seed(int(seeds[0])))
+            order = self._permutation(torch.Generator().manual_seed(int(seeds[0])))
             self._pass, self._order = number, self.indices[order]
         return self._order
+
+    def _permutation(self, generator: torch.Generator) -> Tensor:
+        return torch.randperm(len(self.indices), generator=generator)
+
+
+class BalancedStream(Stream):
+    """Passes in which every class is drawn equally often, with replacement."""
+
+    def __init__(self, indices: Tensor, labels: Tensor, size: int, seed: int, name: int) -> None:
+        """`labels` (n,) of the `indices`."""
+        super().__init__(indices, size, seed, name)
+        self._weights = 1 / labels.bincount()[labels].double()
+
+    def _permutation(self, generator: torch.Generator) -> Tensor:
+        return torch.multinomial(self._weights, len(self.indices), replacement=True, generator=generator)
 
 
 class Batches:
@@ -180,23 +196,21 @@ class Batches:
 
     def __init__(
         self,
-        source: Examples,
+        source: Examples | None,
         target: Examples | None,
         *,
         train: Tensor,
-        batch_size: int,
-        epochs: int,
-        minimum_steps: int,
-        seed: int,
+        params: AlgorithmParams,
         device: torch.device,
+        steps_share: float = 1.0,
     ) -> None:
-        """`train` are the indices of the source's examples to train on."""
+        """`train` are the indices of the source's examples to train on; a domain that the run needs nothing of is None."""
         self.source, self.target, self.device = source, target, device
-        self._source_stream = Stream(train, batch_size, seed, 0)
-        self._target_stream = Stream(torch.arange(len(target)), batch_size, seed, 1) if target else None
-        larger = max(len(train), len(target) if target else 0)
-        self.steps_of_epoch = math.ceil(larger / batch_size)
-        self.steps = max(epochs * self.steps_of_epoch, minimum_steps)
+        self._source_stream = _source_stream(source, train, params) if source else None
+        self._target_stream = Stream(torch.arange(len(target)), params.batch_size, params.seed, 1) if target else None
+        larger = max(len(train) if source else 0, len(target) if target else 0)
+        self.steps_of_epoch = math.ceil(larger / params.batch_size)
+        self.steps = math.ceil(max(params.epochs * self.steps_of_epoch, params.minimum_steps) * steps_share)
 
     def after(self, step: int) -> Iterator[Batch]:
         """The batches of steps `step` + 1, `step` + 2, ... of this run."""
@@ -204,9 +218,16 @@ class Batches:
             yield self._batch(number)
 
     def _batch(self, number: int) -> Batch:
-        source_x, source_y = self.source.take(self._source_stream.batch(number), self.device)
-        assert source_y is not None
-        target_x = None
-        if self.target and self._target_stream:
-            target_x, _ = self.target.take(self._target_stream.batch(number), self.device)
-        return Batch(source_x, source_y, target_x, number / self.steps)
+        source_x, source_y = self._take(self.source, self._source_stream, number)
+        target_x, _ = self._take(self.target, self._target_stream, number)
+        return Batch(source_x, torch.empty(0) if source_y is None else source_y, target_x, number / self.steps)
+
+    def _take(self, examples: Examples | None, stream: Stream | None, number: int) -> tuple[Inputs, Tensor | None]:
+        return examples.take(stream.batch(number), self.device) if examples and stream else ({}, None)
+
+
+def _source_stream(source: Examples, train: Tensor, params: AlgorithmParams) -> Stream:
+    if not params.balanced:
+        return Stream(train, params.batch_size, params.seed, 0)
+    assert source.labels is not None
+    return BalancedStream(train, source.labels.cpu()[train], params.batch_size, params.seed, 0)

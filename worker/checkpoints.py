@@ -24,11 +24,11 @@ class Checkpoints:
         self._storage, self._prefix, self._folder, self._digest = storage, prefix, folder, digest
         self._keys: list[str] = []
 
-    def save(self, step: int, state: dict[str, Any]) -> str:
+    def save(self, name: str, state: dict[str, Any]) -> str:
         """Store the state; returns its key. Older ones go, but for the last few: the database may still name them."""
         path = self._folder / "checkpoint.pt"
-        torch.save({"digest": self._digest, "step": step, "state": state}, path)
-        key = f"{self._prefix}/checkpoint-{step}.pt"
+        torch.save({"digest": self._digest, "state": state}, path)
+        key = f"{self._prefix}/checkpoint-{name}.pt"
         self._storage.put(key, path)
         path.unlink()
         self._keys = [kept for kept in self._keys if kept != key] + [key]

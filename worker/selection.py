@@ -4,8 +4,10 @@ At every check the accuracy on the held-out part of the source is measured. Chan
 class would reach there; the best accuracy so far lies some way above it.
 
 *Healthy* is a check whose accuracy has lost at most 15 % of that way, or two standard errors of the best if that is more.
-The result is the network of the newest healthy check. Not the one with the best accuracy: an adversarial run pays for its
+The result is the network of the healthy check with the best score of the job's validator, the newest of equals; where there
+is no target, and so no score, simply the newest. Not the one with the best accuracy: an adversarial run pays for its
 alignment with a little accuracy on the source, and the best on the source is usually the one that is not adapted yet.
+Where there is no source, every check is healthy.
 
 *Collapsed* is a check that has lost 75 % of the way, in a run whose best was clearly above chance (four standard errors).
 Such a run is warned about once, and given up after `PATIENCE` such checks in a row. Accuracies are from 0 to 1.
@@ -18,6 +20,7 @@ from typing import Any
 from torch import Tensor
 
 PATIENCE = 5
+_REMEMBERED = ("best", "step", "accuracy", "score", "weights", "collapsed_in_a_row", "ever_collapsed", "checks_without_better")
 
 
 @dataclass(slots=True)
@@ -30,25 +33,30 @@ class Check:
 
 
 class Selection:
-    """Remembers the newest healthy network."""
+    """Remembers the best healthy network."""
 
     def __init__(self, chance: float, examples: int) -> None:
-        """`chance` of the commonest class among the `examples` that accuracies are measured on."""
+        """`chance` of the commonest class among the `examples` that accuracies are measured on; none: no check is unhealthy."""
         self._chance, self._examples = chance, examples
         self.best = 0.0
         self.step = 0
         self.accuracy = 0.0
+        self.score = -math.inf
         self.weights: dict[str, Tensor] = {}
         self.collapsed_in_a_row = 0
         self.ever_collapsed = False
+        self.checks_without_better = 0
 
-    def look(self, step: int, accuracy: float, weights: dict[str, Tensor]) -> Check:
-        """Judge the network after `step`; its weights are copied when it is healthy."""
+    def look(self, step: int, accuracy: float, score: float, weights: dict[str, Tensor]) -> Check:
+        """Judge the network after `step`; its weights are copied when it is the best. A score that is nan counts as 0."""
         self.best = max(self.best, accuracy)
         check = Check(accuracy, self._is_healthy(accuracy), self._is_collapsed(accuracy))
-        if check.healthy:
-            self.step, self.accuracy = step, accuracy
+        score = 0.0 if math.isnan(score) else score
+        better = check.healthy and score > self.score
+        if check.healthy and score >= self.score:
+            self.step, self.accuracy, self.score = step, accuracy, score
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
+        self.checks_without_better = 0 if better else self.checks_without_better + 1
         self.collapsed_in_a_row = self.collapsed_in_a_row + 1 if check.collapsed else 0
         self.ever_collapsed |= check.collapsed
         return check
@@ -58,18 +66,21 @@ class Selection:
         return self.collapsed_in_a_row >= PATIENCE
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("best", "step", "accuracy", "weights", "collapsed_in_a_row", "ever_collapsed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _REMEMBERED}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
 
     def _is_healthy(self, accuracy: float) -> bool:
+        if not self._examples:
+            return True
         allowed = max(0.15 * (self.best - self._chance), 2 * self._standard_error(self.best))
         return accuracy >= self.best - allowed
 
     def _is_collapsed(self, accuracy: float) -> bool:
+        if not self._examples:
+            return False
         learned = self.best - self._chance > 4 * self._standard_error(self._chance)
         return learned and accuracy < self._chance + 0.25 * (self.best - self._chance)
 

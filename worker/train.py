@@ -3,18 +3,23 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from app.algorithms.base import AlgorithmParams
-from worker.algorithms.base import Algorithm
+from worker import validators
+from worker.algorithms.base import Algorithm, Terms
+from worker.augmentation import augmented
+from worker.averaging import Average
 from worker.batches import Batches
 from worker.checkpoints import Checkpoints, random_state, restore_random_state
+from worker.examiner import Examiner
+from worker.networks.base import Network
 from worker.reporter import BadParameters, Reporter, Stopped
 from worker.schedules import annealed
 from worker.selection import Selection
@@ -30,49 +35,66 @@ class Diverged(BadParameters):
 
 @dataclass
 class Run:
-    """One job's training. `validate` measures the accuracy on the held-out part of the source."""
+    """One algorithm's training. Its progress in the job goes from `begin` to `end`; `prefix` sets its curves apart.
+
+    `carried` is stored in its checkpoints beside its own state.
+    """
 
     algorithm: Algorithm
     batches: Batches
-    validate: Callable[[], float]
+    examiner: Examiner
     selection: Selection
     reporter: Reporter
     checkpoints: Checkpoints
     checkpoint_seconds: float
+    begin: float = 0.0
+    end: float = TRAINING_SHARE
+    prefix: str = ""
+    carried: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     optimizer: Optimizer = field(init=False)
+    average: Average | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.algorithm)
+        self.average = Average(self.algorithm.network, self.params.weight_average) if self.params.weight_average else None
 
     @property
     def progress(self) -> float:
-        return TRAINING_SHARE * self.step / self.batches.steps
+        return self.begin + (self.end - self.begin) * self.step / self.batches.steps
 
     @property
     def params(self) -> AlgorithmParams:
         return self.algorithm.params
 
+    @property
+    def network(self) -> Network:
+        """What a version would get: the network, or the average of its weights."""
+        return self.average.network if self.average else self.algorithm.network
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
             "algorithm": self.algorithm.state_dict(),
+            "average": self.average.network.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
             "selection": self.selection.state_dict(),
             "random": random_state(),
         }
 
-    def resume(self, key: str) -> None:
-        """Go on where the checkpoint was made. Raises FileNotFoundError, BadParameters."""
-        state = self.checkpoints.load(key)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the state was taken."""
         self.step = state["step"]
         self.algorithm.load_state_dict(state["algorithm"])
+        if self.average:
+            self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.selection.load_state_dict(state["selection"])
         restore_random_state(state["random"])
 
     def checkpoint(self) -> None:
-        self.reporter.checkpoint(self.checkpoints.save(self.step, self.state_dict()))
+        key = self.checkpoints.save(f"{self.prefix}{self.step}", self.carried | {"run": self.state_dict()})
+        self.reporter.checkpoint(key)
 
 
 def train(run: Run) -> None:
@@ -81,19 +103,14 @@ def train(run: Run) -> None:
     Raises Stopped after storing a checkpoint when the reporter was asked to stop, Diverged when the loss is not finite.
     """
     params, algorithm, steps = run.params, run.algorithm, run.batches.steps
-    bfloat16 = uses_bfloat16(params, run.batches.device)
+    descend = Descent(run)
     meter, saved_at = Meter(), time.monotonic()
-    weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
     algorithm.train()
     for batch in run.batches.after(run.step):
         rate = set_rate(run.optimizer, params, batch.progress)
-        with torch.autocast(run.batches.device.type, torch.bfloat16, enabled=bfloat16):
-            terms = algorithm.terms(batch)
-        total = torch.stack(list(terms.values())).sum()
-        run.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(weights, params.gradient_clip)
-        run.optimizer.step()
+        terms = algorithm.step(augmented(batch, params), descend)
+        if run.average:
+            run.average.update(algorithm.network, run.step)
         run.step += 1
         meter.add({**terms, **algorithm.measures(), "learning_rate": rate})
         run.reporter.moved(run.progress)
@@ -102,10 +119,10 @@ def train(run: Run) -> None:
             report(run, meter.means())
         if is_due(run.step, steps, CHECKS):
             check(run)
-        if run.selection.is_hopeless:
+        if run.selection.is_hopeless or 0 < params.patience <= run.selection.checks_without_better:
             break
         if run.reporter.should_stop or time.monotonic() - saved_at >= run.checkpoint_seconds:
-            check_finite(run, total.detach())
+            check_finite(run, *(term.detach() for term in terms.values()))
             run.checkpoint()
             saved_at = time.monotonic()
             if run.reporter.should_stop:
@@ -113,10 +130,35 @@ def train(run: Run) -> None:
     algorithm.network.load_state_dict(run.selection.weights)
 
 
+class Descent:
+    """The updates of a run: mixed precision, the joint gradient clipped, one step of the optimizer."""
+
+    def __init__(self, run: Run) -> None:
+        self._optimizer, self._clip = run.optimizer, run.params.gradient_clip
+        self._device = run.batches.device.type
+        self._bfloat16 = uses_bfloat16(run.params, run.batches.device)
+        self._weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
+
+    def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
+        """See `worker.algorithms.base.Descend`."""
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._bfloat16):
+            values = terms()
+        self._optimizer.zero_grad(set_to_none=True)
+        total = torch.stack([value.float() for value in values.values()]).sum()
+        total.backward(inputs=None if only is None else list(only))  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._weights, self._clip)
+        self._optimizer.step()
+        return values
+
+
 def report(run: Run, means: dict[str, float]) -> None:
     """Send a point of each curve. Raises Diverged."""
     check_finite(run, *means.values())
-    run.reporter.report(run.step, epoch(run), run.progress, means)
+    send(run, means)
+
+
+def send(run: Run, values: dict[str, float]) -> None:
+    run.reporter.report(run.step, epoch(run), run.progress, {f"{run.prefix}{name}": value for name, value in values.items()})
 
 
 def check_finite(run: Run, *losses: Tensor | float) -> None:
@@ -126,12 +168,16 @@ def check_finite(run: Run, *losses: Tensor | float) -> None:
 
 
 def check(run: Run) -> None:
-    """Measure the accuracy on held-out source examples and remember the network if it is a good one."""
-    accuracy = run.validate()
+    """Let every validator score the network, and remember it if it is a good one."""
+    network = run.network
+    evidence = run.examiner.evidence(run.algorithm, network)
+    scores = validators.scores(evidence)
+    run.algorithm.look(evidence)
     run.algorithm.train()
     warned = run.selection.ever_collapsed
-    found = run.selection.look(run.step, accuracy, run.algorithm.network.state_dict())
-    run.reporter.report(run.step, epoch(run), run.progress, {"source_accuracy": accuracy})
+    accuracy = scores["source_accuracy"]
+    found = run.selection.look(run.step, accuracy, scores[run.params.validator], network.state_dict())
+    send(run, scores)
     if found.collapsed and not warned:
         run.reporter.warn(
             "collapsed",

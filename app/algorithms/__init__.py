@@ -13,11 +13,16 @@ from pydantic import Field
 
 from app.algorithms.base import AlgorithmParams
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+
+def _params(name: str) -> type[AlgorithmParams]:
+    """The class of this module that is its own."""
+    module = import_module(f"{__name__}.{name}")
+    classes = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    return next(cls for cls in classes if issubclass(cls, AlgorithmParams))
+
 
 PARAMS: dict[str, type[AlgorithmParams]] = {
-    cls.__module__.rpartition(".")[2]: cls for cls in sorted(AlgorithmParams.__subclasses__(), key=lambda cls: cls.__module__)
+    module.name: _params(module.name) for module in iter_modules(__path__) if module.name != "base"
 }
 
 if TYPE_CHECKING:

@@ -4,6 +4,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.validators import ValidatorName
+
 
 class AlgorithmParams(BaseModel):
     """Parameters that every algorithm has. A subclass's docstring is its summary in the catalogue."""
@@ -12,6 +14,10 @@ class AlgorithmParams(BaseModel):
 
     paper: ClassVar[str | None] = None
     needs_target: ClassVar[bool] = True
+    needs_source: ClassVar[bool] = True
+    """A method that needs none adapts the version that a job starts from, or a network that the job trains on its source."""
+    starts_trained: ClassVar[bool] = False
+    """Whether the method takes over from a network that was trained on the source."""
 
     algorithm: str
     epochs: int = Field(20, ge=1, le=10_000, description="Passes over the larger of the two data sets.")
@@ -32,6 +38,24 @@ class AlgorithmParams(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of matrix products while training. auto: bfloat16 on GPUs and on CPUs with matrix units (AMX)."
     )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each source label that is spread over all classes.")
+    balanced: bool = Field(False, description="Whether every class of the source is drawn equally often.")
+    augmentation: Literal["none", "affine", "strong"] = Field(
+        "none",
+        description="Random changes of the training pictures. affine: rotation, scale, shear and shift, for domains that differ "
+        "in these; strong: brightness, contrast, colours, inversion, noise and covered patches as well.",
+    )
+    augmented: Literal["source", "both"] = Field("source", description="Whose training pictures are changed.")
+    weight_average: float = Field(
+        0.0, ge=0, lt=1, description="Decay a step of a moving average of the weights, which is what the version gets; 0: none."
+    )
+    validator: ValidatorName = Field(
+        "information_maximisation",
+        description="The score that chooses among a run's networks, where there is a target; the newest of equals.",
+    )
+    patience: int = Field(
+        0, ge=0, le=1000, description="Checks in a row (there are 20 in a run) without a better score that end it; 0: never."
+    )
     validation_fraction: float = Field(
         0.1, gt=0, lt=0.9, description="Part of the source that is held out to watch the training."
     )
@@ -44,6 +68,23 @@ class AlgorithmParams(BaseModel):
             "name": cls.model_fields["algorithm"].default,
             "summary": (cls.__doc__ or "").strip(),
             "paper": cls.paper,
+            "needs_source": cls.needs_source,
             "needs_target": cls.needs_target,
             "parameters": cls.model_json_schema(),
         }
+
+
+class AdaptationParams(AlgorithmParams):
+    """Parameters of methods that learn from source and target in the same steps."""
+
+    minimum_steps: int = Field(
+        500, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: short ones collapse."
+    )
+    batch_norm: Literal["domain", "shared"] = Field(
+        "domain",
+        description="domain: source and target are normalised by statistics of their own, and the target's are served; "
+        "shared: one batch of both.",
+    )
+    warm_up: float = Field(
+        0.0, ge=0, lt=1, description="Part of the run that trains on the source alone; p is the fraction of the rest."
+    )

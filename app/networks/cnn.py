@@ -15,10 +15,3 @@ class CnnParams(NetworkParams):
 
     network: Literal["cnn"] = "cnn"
     input_size: int = Field(28, ge=8, le=128, description="Pictures are brought to this height and width, in pixels.")
-    augmentation: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Strength of random affine maps of the training pictures of both domains. 0.3 is right for domains "
-        "that differ in scale, position or slant, as handwriting does; it can hurt where textures differ.",
-    )

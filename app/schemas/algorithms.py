@@ -11,6 +11,7 @@ class AlgorithmOut(BaseModel):
     name: str
     summary: str
     paper: str | None
+    needs_source: bool = Field(description="Whether a job must name a source dataset; without one it starts from a version.")
     needs_target: bool = Field(description="Whether a job must name a target dataset.")
     parameters: dict[str, Any] = Field(description="JSON schema of `params` in `POST /jobs`.")
 

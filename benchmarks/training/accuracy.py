@@ -27,7 +27,7 @@ Values = dict[str, Any]
 class Task:
     """Files below the data folder, the steps of a run, the percentage that the mean of `dann` over three seeds shall reach.
 
-    `network` and `dann` are what this task sets beside the defaults.
+    `both` and `dann` are parameters that this task sets beside the defaults, for both algorithms and for `dann`.
     """
 
     source: str
@@ -35,7 +35,7 @@ class Task:
     evaluation: str
     wanted: float
     steps: int = 1200
-    network: Values = field(default_factory=dict)
+    both: Values = field(default_factory=dict)
     dann: Values = field(default_factory=dict)
 
 
@@ -48,7 +48,7 @@ TASKS = {
         "digits/usps_test.npz",
         wanted=95,
         steps=1500,
-        network={"augmentation": 0.3},
+        both={"augmentation": "affine", "augmented": "both"},
         dann={"batch_norm": "shared"},
     ),
     "usps-mnist": Task(USPS, MNIST, "digits/mnist_test.npz", wanted=87),
@@ -94,7 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="How many: 0, 1, ...")
     parser.add_argument("--steps", type=int, help="Of every run instead of the task's own, but at least one pass.")
     parser.add_argument("--dann", type=json.loads, default={}, help="Parameters instead of the task's, as JSON.")
-    parser.add_argument("--network", type=json.loads, default={}, help="Parameters of `cnn` instead of the task's, as JSON.")
+    parser.add_argument("--both", type=json.loads, default={}, help="Parameters of both instead of the task's, as JSON.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--folder", type=Path, default=Path("var/training"), help="Database, storage and accuracy.jsonl.")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the trainer; 0: as many as torch chooses.")
@@ -102,20 +102,18 @@ def parse() -> argparse.Namespace:
 
 
 def runs(service: Service, options: argparse.Namespace) -> Iterator[Run]:
-    """Without adaptation by the defaults, the same with the task's network if that is another one, with adaptation."""
+    """Without adaptation by the defaults, the same with the task's parameters if there are any, with adaptation."""
     for name in options.tasks:
         task = TASKS[name]
-        network, dann = task.network | options.network, task.dann | options.dann
-        baselines = [{}, network] if network else [{}]
+        both = task.both | options.both
+        baselines = [{}, both] if both else [{}]
         for seed in range(options.seeds):
             for own in baselines:
-                yield make_run(service, options, name, "fine_tune", seed, own, {})
-            yield make_run(service, options, name, "dann", seed, network, dann)
+                yield make_run(service, options, name, "fine_tune", seed, own)
+            yield make_run(service, options, name, "dann", seed, both | task.dann | options.dann)
 
 
-def make_run(
-    service: Service, options: argparse.Namespace, name: str, algorithm: str, seed: int, network: Values, own: Values
-) -> Run:
+def make_run(service: Service, options: argparse.Namespace, name: str, algorithm: str, seed: int, own: Values) -> Run:
     task = TASKS[name]
     params = {"algorithm": algorithm, "epochs": 1, "minimum_steps": options.steps or task.steps, "seed": seed}
     request = JobCreate.model_validate(
@@ -124,11 +122,11 @@ def make_run(
             "source": service.upload(options.data / task.source),
             "target": service.upload(options.data / task.target) if algorithm == "dann" else None,
             "evaluation": service.upload(options.data / task.evaluation),
-            "base": {"network": "cnn"} | network,
+            "base": {"network": "cnn"},
             "params": params | own,
         }
     )
-    settings = ", ".join(f"{key} {value}" for key, value in (network | own).items())
+    settings = ", ".join(f"{key} {value}" for key, value in own.items())
     return Run(name, algorithm, seed, settings or "defaults", request)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.algorithms.fine_tune import FineTuneParams
 from app.modalities.base import Chunk, Encoded, TensorSpec
 from tests.worker.toys import CPU
 from worker import batches
@@ -21,10 +22,7 @@ def make(source: int, target: int | None, size: int = 8, epochs: int = 3, minimu
         numbered(source),
         None if target is None else numbered(target),
         train=torch.arange(source),
-        batch_size=size,
-        epochs=epochs,
-        minimum_steps=minimum_steps,
-        seed=5,
+        params=FineTuneParams(batch_size=size, epochs=epochs, minimum_steps=minimum_steps, seed=5),
         device=CPU,
     )
 
@@ -61,7 +59,7 @@ def test_epochs_are_passes_over_the_larger_data_set(source: int, target: int | N
     drawn = list(make(source, target).after(0))
     assert len(drawn) == make(source, target).steps == steps
     assert all(len(batch.source_y) == 8 for batch in drawn)
-    assert all((batch.target_x is None) == (target is None) for batch in drawn)
+    assert all((not batch.target_x) == (target is None) for batch in drawn)
     assert [batch.progress for batch in drawn] == [step / steps for step in range(steps)]
 
 
@@ -142,3 +140,12 @@ def test_a_label_that_is_no_class_is_named(tmp_path: Path) -> None:
 def test_labels_of_unlabelled_reading_are_left_out(tmp_path: Path) -> None:
     examples = encode([chunk([[1, 2]], ["?"])], padded, VARYING, 1, None, tmp_path)
     assert examples.labels is None
+
+
+def test_a_balanced_source_shows_every_class_equally_often() -> None:
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    source = Examples({"numbers": torch.zeros(100, 1)}, labels)
+    params = FineTuneParams(batch_size=50, epochs=20, balanced=True)
+    drawn = list(Batches(source, None, train=torch.arange(100), params=params, device=CPU).after(0))
+    shown = torch.cat([batch.source_y for batch in drawn])
+    assert 0.45 < shown.double().mean() < 0.55

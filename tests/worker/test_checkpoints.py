@@ -18,7 +18,7 @@ def make(folder: Path, digest: str = "a", attempt: int = 1) -> tuple[Checkpoints
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     checkpoints, storage = make(tmp_path)
-    key = checkpoints.save(7, {"w": torch.ones(2), "step": 7})
+    key = checkpoints.save("7", {"w": torch.ones(2), "step": 7})
     assert key == "jobs/j/1/checkpoint-7.pt"
     assert storage.exists(key)
     state = make(tmp_path, attempt=2)[0].load(key)
@@ -28,16 +28,16 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
-    key = make(tmp_path, digest="a")[0].save(1, {})
+    key = make(tmp_path, digest="a")[0].save("1", {})
     with pytest.raises(BadParameters, match="other parameters"):
         make(tmp_path, digest="b")[0].load(key)
 
 
 def test_older_ones_go_after_the_new_one_is_stored_and_so_does_the_one_resumed_from(tmp_path: Path) -> None:
-    first = make(tmp_path)[0].save(1, {})
+    first = make(tmp_path)[0].save("1", {})
     checkpoints, storage = make(tmp_path, attempt=2)
     checkpoints.load(first)
-    keys = [first, *(checkpoints.save(step, {}) for step in range(2, KEPT + 3))]
+    keys = [first, *(checkpoints.save(str(step), {}) for step in range(2, KEPT + 3))]
     assert [storage.exists(key) for key in keys] == [False, False, *[True] * KEPT]
 
 
@@ -61,7 +61,7 @@ def test_all_random_states_come_back(tmp_path: Path) -> None:
     seed_everything(3)
     np.random.normal()  # leaves a second number behind, which belongs to the state
     checkpoints, _ = make(tmp_path)
-    key = checkpoints.save(1, random_state())
+    key = checkpoints.save("1", random_state())
     expected = draw()
     seed_everything(4)
     restore_random_state(checkpoints.load(key))

@@ -7,7 +7,8 @@ def look_at(accuracies: list[float], chance: float = 0.1, examples: int = 1000) 
     """The weights of the network at step s are [s]."""
     selection = Selection(chance, examples)
     checks = [
-        selection.look(step, accuracy, {"w": torch.tensor([float(step)])}) for step, accuracy in enumerate(accuracies, start=1)
+        selection.look(step, accuracy, 0.0, {"w": torch.tensor([float(step)])})
+        for step, accuracy in enumerate(accuracies, start=1)
     ]
     return selection, checks
 
@@ -59,9 +60,25 @@ def test_a_collapsed_run_is_given_up_after_a_while() -> None:
 def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
     weights = {"w": torch.ones(2)}
     selection = Selection(0.5, 100)
-    selection.look(1, 0.9, weights)
+    selection.look(1, 0.9, 0.0, weights)
     weights["w"].zero_()
     other = Selection(0.5, 100)
     other.load_state_dict(selection.state_dict())
     assert other.weights["w"].tolist() == [1, 1]
     assert other.best == 0.9
+
+
+def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equals_the_newest() -> None:
+    selection = Selection(0.1, 1000)
+    for step, (accuracy, score) in enumerate([(0.9, 1.0), (0.95, 2.0), (0.94, 2.0), (0.5, 9.0), (0.95, 1.5)], start=1):
+        selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
+    assert (selection.step, selection.score) == (3, 2.0)
+    assert selection.weights["w"].tolist() == [3]
+    assert selection.checks_without_better == 3
+
+
+def test_without_a_source_the_score_alone_decides() -> None:
+    selection = Selection(0.0, 0)
+    for step, score in enumerate([1.0, 3.0, 2.0], start=1):
+        assert selection.look(step, float("nan"), score, {}).healthy
+    assert selection.step == 2

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from app.algorithms.fine_tune import FineTuneParams
 from tests.worker.toys import make_toy, toy_params
+from worker import validators
 from worker.algorithms.base import Algorithm, Batch
-from worker.reporter import BadParameters
+from worker.reporter import BadParameters, Stopped
 from worker.train import TRAINING_SHARE, Diverged, Meter, is_due, train, uses_bfloat16
 
 
@@ -41,7 +42,8 @@ def test_a_run_that_collapses_is_warned_about_and_ends_with_the_network_before(t
     assert f"step {selection.step} is kept" in toy.warnings[0]["message"]
     assert 0.3 * steps < selection.step <= 0.65 * steps
     assert toy.series("source_accuracy")[-1] < 0.6
-    assert toy.run.validate() == selection.accuracy > 0.9
+    evidence = toy.run.examiner.evidence(toy.run.algorithm, toy.run.network)
+    assert validators.load("source_accuracy")(evidence) == selection.accuracy > 0.9
     assert toy.run.step < steps  # given up
 
 
@@ -58,7 +60,7 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
     toy.run.checkpoint()
     other = make_toy(tmp_path, toy_params("fine_tune", epochs=1), digest="other parameters")
     with pytest.raises(BadParameters):
-        other.run.resume(toy.checkpoint)
+        other.resume(toy.checkpoint)
 
 
 def test_checkpoints_are_stored_as_often_as_asked_and_reported(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_resuming_a_run_that_was_stopped_after_its_last_step_gives_its_result(tm
     first.run.checkpoint_seconds = 0
     train(first.run)
     second = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
-    second.run.resume(first.checkpoint)
+    second.resume(first.checkpoint)
     train(second.run)
     weights = first.run.algorithm.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in second.run.algorithm.state_dict().items())
@@ -117,3 +119,44 @@ def test_the_meter_gives_means_since_the_last_time() -> None:
     meter.add({"loss": torch.tensor(3.0), "rate": 0.5})
     assert meter.means() == {"loss": 2.0, "rate": 0.5}
     assert meter.means() == {}
+
+
+def test_the_average_of_the_weights_is_what_is_kept_and_it_is_as_good(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", weight_average=0.99, minimum_steps=150), digits=True)
+    train(toy.run)
+    assert toy.run.network is not toy.run.algorithm.network
+    assert toy.run.selection.accuracy > 0.9
+    kept = toy.run.algorithm.network.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in toy.run.selection.weights.items())
+
+
+def test_an_average_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
+    params = toy_params("fine_tune", weight_average=0.9, epochs=2)
+    whole = make_toy(tmp_path / "whole", params)
+    train(whole.run)
+    first = make_toy(tmp_path / "parts", params, stop_at=5)
+    with pytest.raises(Stopped):
+        train(first.run)
+    second = make_toy(tmp_path / "parts", params)
+    second.resume(first.checkpoint)
+    train(second.run)
+    ended = whole.run.network.state_dict()
+    assert all(torch.equal(value, ended[name]) for name, value in second.run.network.state_dict().items())
+
+
+def test_a_run_whose_score_gets_no_better_ends_early(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("fine_tune", patience=3, epochs=40))
+    train(toy.run)  # without a target all scores are equal
+    assert toy.run.step < 0.3 * toy.run.batches.steps
+
+
+def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", warm_up=0.5, epochs=10), digits=True)
+    before = toy.run.algorithm.get_parameter("discriminator.layers.0.weight").clone()
+    batches = list(toy.run.batches.after(0))
+    assert set(toy.run.algorithm.terms(batches[0])) == {"classification"}
+    middle = toy.run.algorithm.terms(batches[len(batches) // 2])
+    assert set(middle) == {"classification", "domain"}
+    assert toy.run.algorithm.measures()["lambda"] == pytest.approx(0, abs=0.1)
+    train(toy.run)
+    assert not torch.equal(before, toy.run.algorithm.get_parameter("discriminator.layers.0.weight"))

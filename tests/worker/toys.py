@@ -20,11 +20,12 @@ from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.storage import Storage
 from worker import algorithms, networks
-from worker.adapt import chance, hold_out, make_validation
+from worker.adapt import chance, hold_out
 from worker.algorithms.base import Algorithm, Batch
 from worker.batches import Batches, Examples
 from worker.checkpoints import Checkpoints, seed_everything
 from worker.evaluate import predict
+from worker.examiner import Examiner
 from worker.networks.base import Network
 from worker.reporter import Reporter
 from worker.selection import Selection
@@ -63,7 +64,7 @@ def pictures(rows: int, classes: int, *, target: bool) -> Examples:
 
 def picture_network(classes: int) -> Network:
     preprocessing = ImagePreprocessing(size=(8, 8), channels=1, resize=(8, 8), mean=(0.5,), std=(0.5,))
-    return networks.build(CnnParams(input_size=8, augmentation=0), preprocessing, {}, classes)
+    return networks.build(CnnParams(input_size=8), preprocessing, {}, classes)
 
 
 class StoppingBatches(Batches):
@@ -105,6 +106,9 @@ class Toy:
     def warnings(self) -> list[dict[str, str]]:
         return [warning for report in self.reports for warning in report["warnings"]]
 
+    def resume(self, key: str) -> None:
+        self.run.load_state_dict(self.run.checkpoints.load(key)["run"])
+
     def target_accuracy(self) -> float:
         algorithm = self.run.algorithm.eval()
         assert self.target.labels is not None
@@ -140,15 +144,13 @@ def make_toy(
         source,
         target if params.needs_target else None,
         train=training,
-        batch_size=params.batch_size,
-        epochs=params.epochs,
-        minimum_steps=params.minimum_steps,
-        seed=params.seed,
+        params=params,
         device=CPU,
     )
     batches.reporter, batches.stop_at = reporter, stop_at
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
     selection = Selection(chance(source, held_out), len(held_out))
-    run = Run(algorithm, batches, make_validation(algorithm, source, held_out, CPU), selection, reporter, checkpoints, 1e9)
+    examiner = Examiner(source, held_out, batches.target, CPU, params.seed)
+    run = Run(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
     return Toy(run, stream, target)

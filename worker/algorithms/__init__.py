@@ -10,5 +10,6 @@ from worker.networks.base import Network
 def build(params: AlgorithmParams, network: Network, classes: int) -> Algorithm:
     """The algorithm that these parameters name; what it trains besides the network is initialised from torch's random state."""
     module = import_module(f"{__name__}.{params.algorithm}")
-    kind = next(cls for cls in Algorithm.__subclasses__() if cls.__module__ == module.__name__)
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    kind = next(cls for cls in own if issubclass(cls, Algorithm))
     return kind(network, params, classes)

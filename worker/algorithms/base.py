@@ -1,23 +1,45 @@
 """What an adaptation algorithm is: named loss terms of one batch. The loop is `worker.train`, the losses `worker.losses`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from app.algorithms.base import AlgorithmParams
+from app.algorithms.base import AdaptationParams, AlgorithmParams
+from worker.evidence import Evidence
 from worker.networks.base import Inputs, Network
+
+Terms = dict[str, Tensor]
 
 
 @dataclass(slots=True)
 class Batch:
-    """One step's examples. `target_x` is None for algorithms that need no target; `progress` is p in [0, 1) of this run."""
+    """One step's examples; of a domain that the algorithm does not need there are none. `progress` is p in [0, 1) of this run."""
 
     source_x: Inputs
     source_y: Tensor
-    target_x: Inputs | None
+    target_x: Inputs
     progress: float
+
+
+@dataclass(slots=True)
+class Outputs:
+    """Features (n, feature_width) and logits (n, classes) of a batch, in float32."""
+
+    features: Tensor
+    logits: Tensor
+
+
+class Descend(Protocol):
+    """One update of the weights: computes the terms, and follows the gradient of their sum."""
+
+    def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
+        """`only` these weights are updated; the terms are returned."""
 
 
 class Algorithm(nn.Module, ABC):
@@ -30,17 +52,35 @@ class Algorithm(nn.Module, ABC):
         self.classes = classes
 
     @abstractmethod
-    def terms(self, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, batch: Batch) -> Terms:
         """Scalar loss terms of this batch, each with its weight applied."""
+
+    def step(self, batch: Batch, descend: Descend) -> Terms:
+        """One step of the run; an override may make several updates. Returns what becomes metrics."""
+        return descend(lambda: self.terms(batch))
+
+    def look(self, evidence: Evidence) -> None:
+        """Called at every check of the run (20 times) with the network's answers to a sample of each domain."""
 
     def measures(self) -> dict[str, Tensor | float]:
         """What else is worth a curve about the last batch (domain accuracy, lambda), never summed into the loss."""
         return {}
 
-    def source_logits(self, inputs: Inputs) -> Tensor:
-        """Logits (n, classes) of source examples, for watching the training; an override may use the source's statistics."""
-        logits: Tensor = self.network(inputs)
-        return logits
+    def outputs_of(self, inputs: Inputs, network: Network | None = None) -> Outputs:
+        """Of one domain's examples, by the statistics that are served."""
+        network = network or self.network
+        features = network.features(inputs)
+        return Outputs(features.float(), network.head(features).float())
+
+    @contextmanager
+    def on_source(self, network: Network | None = None) -> Iterator[None]:
+        """Inside the block the network is as it is for the source; an override may use the source's own statistics."""
+        with nullcontext():
+            yield
+
+    def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of logits (n, classes) and class numbers (n,)."""
+        return F.cross_entropy(logits.float(), labels, label_smoothing=self.params.label_smoothing)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All weights, with the factor on the learning rate that each group takes; a pretrained encoder's is small."""
@@ -48,3 +88,44 @@ class Algorithm(nn.Module, ABC):
         known = {id(weight) for weight in slow}
         fast = [weight for weight in self.parameters() if id(weight) not in known]
         return [{"params": fast, "factor": 1.0}] + ([{"params": slow, "factor": self.params.backbone_rate}] if slow else [])
+
+
+class Adaptation(Algorithm):
+    """Classifies the source and, after the warm-up, adds the terms of `adaptation`."""
+
+    params: AdaptationParams
+
+    def terms(self, batch: Batch) -> Terms:
+        source, target = self.outputs(batch)
+        terms = {"classification": self.classification(source.logits, batch.source_y)}
+        progress = (batch.progress - self.params.warm_up) / (1 - self.params.warm_up)
+        if progress < 0:
+            return terms
+        return terms | self.adaptation(source, target, Batch(batch.source_x, batch.source_y, batch.target_x, progress))
+
+    @abstractmethod
+    def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
+        """The terms beside the classification; the batch's progress counts from the end of the warm-up."""
+
+    def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:
+        """Of source and target: forwarded apart, each normalised by its own batch, or as one batch."""
+        if self.params.batch_norm == "shared":
+            both = self.outputs_of({name: _one_batch(values, batch.target_x[name]) for name, values in batch.source_x.items()})
+            rows = len(batch.source_y)
+            return Outputs(both.features[:rows], both.logits[:rows]), Outputs(both.features[rows:], both.logits[rows:])
+        with self.on_source():
+            source = self.outputs_of(batch.source_x)
+        return source, self.outputs_of(batch.target_x)
+
+    @contextmanager
+    def on_source(self, network: Network | None = None) -> Iterator[None]:
+        with nullcontext() if self.params.batch_norm == "shared" else (network or self.network).source_statistics():
+            yield
+
+
+def _one_batch(source: Tensor, target: Tensor) -> Tensor:
+    """Source over target; where their lengths (axis 1) differ, as those of texts do, the shorter is padded with zeros."""
+    if source.ndim == 2:
+        longest = max(source.shape[1], target.shape[1])
+        source, target = (F.pad(values, (0, longest - values.shape[1])) for values in (source, target))
+    return torch.cat([source, target])

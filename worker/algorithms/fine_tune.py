@@ -1,10 +1,7 @@
 """Supervised training on the source. Gradual unfreezing: Howard and Ruder, ACL 2018, https://arxiv.org/abs/1801.06146"""
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from app.algorithms.fine_tune import FineTuneParams
-from worker.algorithms.base import Algorithm, Batch
+from worker.algorithms.base import Algorithm, Batch, Terms
 
 UNFROZEN_BY = 0.5
 
@@ -14,10 +11,10 @@ class FineTune(Algorithm):
 
     params: FineTuneParams
 
-    def terms(self, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, batch: Batch) -> Terms:
         if self.params.unfreeze != "all":
             self._freeze(batch.progress)
-        return {"classification": F.cross_entropy(self.network(batch.source_x).float(), batch.source_y)}
+        return {"classification": self.classification(self.network(batch.source_x), batch.source_y)}
 
     def _freeze(self, progress: float) -> None:
         blocks = self.network.blocks()

@@ -10,7 +10,6 @@ from torch import nn
 from app.modalities.base import TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.networks.cnn import CnnParams
-from worker.augmentation import RandomAffine
 from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
 
 FIRST, SECOND, BOTTLENECK = 32, 48, 256
@@ -24,7 +23,6 @@ def build(params: CnnParams, preprocessing: ImagePreprocessing, specs: dict[str,
     window = max(1, side // SIDE)
     backbone = nn.Sequential(
         Pixels(preprocessing.mean, preprocessing.std),
-        RandomAffine(params.augmentation),
         _stage(preprocessing.channels, FIRST, padding),
         _stage(FIRST, SECOND, padding),
         nn.AvgPool2d(window),

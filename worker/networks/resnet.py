@@ -6,7 +6,6 @@ from torch.nn import functional as F
 from app.modalities.base import TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.networks.resnet import ResnetParams
-from worker.augmentation import RandomAffine
 from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
 
 BOTTLENECK = 256
@@ -29,7 +28,6 @@ def build(params: ResnetParams, preprocessing: ImagePreprocessing, specs: dict[s
     width = params.width
     backbone = nn.Sequential(
         Pixels(preprocessing.mean, preprocessing.std),
-        RandomAffine(params.augmentation),
         nn.Sequential(*_convolution(preprocessing.channels, width, 3, 1), nn.ReLU()),
         _stage(width, width, 1),
         _stage(width, 2 * width, 2),

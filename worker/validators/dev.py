@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from worker.evidence import Evidence, Floats
 
+NEEDS_SOURCE = True
 STRENGTH = 0.01  # inverse of the ridge penalty on standardised features: a density ratio that separates all rows says nothing
 
 

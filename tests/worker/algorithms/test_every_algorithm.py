@@ -81,7 +81,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(
 
     second = make_toy(tmp_path / "parts", params, digits=digits, sizes=(500, 300))
     scramble()
-    second.run.resume(first.checkpoint)
+    second.resume(first.checkpoint)
     train(second.run)
     assert_same(second.run.algorithm.state_dict(), whole.run.algorithm.state_dict())
     assert second.run.selection.step == whole.run.selection.step

@@ -13,7 +13,7 @@ from worker.train import train
 def trained_blocks(algorithm: FineTune, progress: float) -> list[bool]:
     examples = pictures(8, 10, target=False)
     assert examples.labels is not None
-    algorithm.terms(Batch(examples.inputs, examples.labels, None, progress))
+    algorithm.terms(Batch(examples.inputs, examples.labels, {}, progress))
     return [all(weight.requires_grad for weight in block.parameters()) for block in algorithm.network.blocks()]
 
 

@@ -47,7 +47,7 @@ def text_case(**params: Any) -> Case:
 
 
 CASES = {
-    "cnn": picture_case(CnnParams(augmentation=0.3)),
+    "cnn": picture_case(CnnParams()),
     "cnn of the smallest pictures": picture_case(CnnParams(input_size=8), 1),
     "cnn of larger pictures": picture_case(CnnParams(input_size=64)),
     "resnet": picture_case(ResnetParams(width=8)),

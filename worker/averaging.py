@@ -1,0 +1,25 @@
+"""A moving average of a network's weights. Polyak and Juditsky, 1992; as Tarvainen and Valpola, 2017, https://arxiv.org/abs/1703.01780"""
+
+from copy import deepcopy
+
+import torch
+
+from worker.networks.base import Network
+
+
+class Average:
+    """The average moves by 1 - decay a step; in the first steps faster, so that the initial weights are soon forgotten."""
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self.network = deepcopy(network).requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, network: Network, step: int) -> None:
+        """Take the weights and statistics after `step` (0, 1, ...) in."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for own, live in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(live, 1 - decay)
+            else:
+                own.copy_(live)
