@@ -1,0 +1,13 @@
+"""Training on the source alone: what one has without adaptation."""
+
+from app.algorithms.source_only import SourceOnlyParams
+from worker.algorithms.base import Algorithm, Batch, Terms
+
+
+class SourceOnly(Algorithm):
+    """Cross-entropy on the source."""
+
+    params: SourceOnlyParams
+
+    def terms(self, batch: Batch) -> Terms:
+        return {"classification": self.classification(self.network(batch.source_x), batch.source_y)}
