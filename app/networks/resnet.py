@@ -1,10 +1,13 @@
 """Residual network for pictures."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.networks.base import NetworkParams
+
+MOST_VALUES = 2**20
+"""Of a map of the first stage. Training keeps about 18 times as many float32 for each picture: 75 MB."""
 
 
 class ResnetParams(NetworkParams):
@@ -15,3 +18,9 @@ class ResnetParams(NetworkParams):
     network: Literal["resnet"] = "resnet"
     input_size: int = Field(32, ge=16, le=256, description="Pictures are brought to this height and width, in pixels.")
     width: int = Field(64, ge=8, le=256, description="Channels of the first stage.")
+
+    @model_validator(mode="after")
+    def _fits_into_memory(self) -> Self:
+        if self.width * self.input_size**2 > MOST_VALUES:
+            raise ValueError(f"width * input_size * input_size may be at most {MOST_VALUES}")
+        return self

@@ -126,6 +126,8 @@ def test_an_evaluation_that_is_trained_on_is_refused(client: TestClient, source:
         ("base", {"network": "gpt"}, "/base"),
         ("base", {"network": "cnn"}, "/base"),
         ("base", {"network": "mlp", "width": "wide"}, "/base/width"),
+        ("base", {"network": "mlp", "width": 8192, "layers": 2}, "/base"),
+        ("base", {"network": "resnet", "width": 256, "input_size": 128}, "/base"),
         ("base", {"network": "mlp", "model": "digits"}, "/base/model"),
         ("base", {"model": "nothing:1"}, "/base/model"),
         ("base", {"model": "\x00"}, "/base/model"),
