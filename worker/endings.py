@@ -13,6 +13,12 @@ SAID_LAST = {  # the trainer's last line is the message for the user
 }
 
 
+LESS_MEMORY = (
+    "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
+    "or let this machine run fewer jobs at once."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a job failed."""
@@ -26,7 +32,7 @@ def failure_of(exit_code: int, lines: Sequence[str]) -> Failure:
     if exit_code in SAID_LAST:
         return Failure(SAID_LAST[ExitCode(exit_code)], lines[-1] if lines else "The trainer gave no reason.")
     if exit_code == -signal.SIGKILL:
-        return Failure("trainer_killed", "The trainer was killed; the machine may have run out of memory.")
+        return Failure("trainer_killed", f"The trainer was killed; the machine may have run out of memory. {LESS_MEMORY}")
     how = f"The trainer ended with exit code {exit_code}."
     if exit_code < 0:
         how = f"The trainer was ended by {_signal_name(-exit_code)}."

@@ -105,7 +105,7 @@ def stored_files(settings: Settings) -> list[str]:
         ("bad_parameters", "bad_parameters", "the bottleneck is wider than the features"),
         ("out_of_gpu_memory", "gpu_out_of_memory", "CUDA out of memory. Tried to allocate 2.00 GiB."),
         ("bug", "trainer_error", "KeyError: 'a bug'"),
-        ("killed", "trainer_killed", "memory"),
+        ("killed", "trainer_killed", "a smaller batch"),
         ("segmentation_fault", "trainer_error", "SIGSEGV"),
         ("no_result", "trainer_error", "without a result"),
     ],
