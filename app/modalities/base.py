@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from app.errors import InvalidInputs
+from app.errors import FieldError, InvalidInputs
 from app.networks.base import NetworkParams
 
 Encoded = dict[str, NDArray[Any]]
@@ -128,4 +128,4 @@ class Modality(ABC):
 
     def parse_files(self, files: Sequence[bytes], preprocessing: Preprocessing) -> Any:
         """Uploaded files of a prediction to raw inputs. Only pictures come as files."""
-        raise InvalidInputs(f"{self.name} inputs cannot be sent as files; send JSON.")
+        raise InvalidInputs(errors=[FieldError("/files", f"{self.name} inputs cannot be sent as files; send JSON")])
