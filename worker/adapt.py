@@ -78,7 +78,7 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     checkpoints = Checkpoints(storage, prefix, folder, digest_of_job(job))
     selection = Selection(chance(source, held_out), len(held_out))
     batches = Batches(source, target, train=training, params=task.params, device=task.device)
-    examiner = Examiner(source, held_out, target, task.device, task.params.seed)
+    examiner = Examiner(source, held_out, target, len(task.classes), task.device, task.params.seed)
     state = Run(algorithm, batches, examiner, selection, reporter, checkpoints, settings.checkpoint_seconds)
     resume(state, job.checkpoint)
     train(state)
@@ -195,7 +195,7 @@ def measure(
     """
     algorithm.eval()
     assert source.labels is not None
-    with algorithm.on_source():
+    with algorithm.network.source_statistics():
         predicted = evaluate.predict(algorithm.network, source, held_out, task.device)
     metrics = evaluate.report("source", source.labels.cpu()[held_out], predicted, task.classes)
     target = materials.evaluation

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.algorithms.base import Algorithm
 from worker.batches import Examples
 from worker.evidence import Evidence, Floats, Mixed
 from worker.networks.base import Inputs, Network
@@ -25,6 +24,7 @@ class Examiner:
     source: Examples | None
     held_out: Tensor
     target: Examples | None
+    classes: int
     device: torch.device
     seed: int
     rows: int = ROWS
@@ -36,13 +36,12 @@ class Examiner:
         self._partners = torch.randperm(len(self._target_rows), generator=generator)
 
     @torch.inference_mode()
-    def evidence(self, algorithm: Algorithm, network: Network) -> Evidence:
-        """Of a network with this algorithm's treatment of the source; leaves both in evaluation mode."""
-        algorithm.eval()
+    def evidence(self, network: Network) -> Evidence:
+        """What the network answers; it is left in evaluation mode."""
         network.eval()
-        with algorithm.on_source(network):
-            source_features, source_logits = self._answers(network, algorithm.classes, self.source, self._source_rows)
-        target_features, target_logits = self._answers(network, algorithm.classes, self.target, self._target_rows)
+        with network.source_statistics():
+            source_features, source_logits = self._answers(network, self.source, self._source_rows)
+        target_features, target_logits = self._answers(network, self.target, self._target_rows)
         return Evidence(
             source_features=source_features,
             source_logits=source_logits,
@@ -58,9 +57,9 @@ class Examiner:
         labels: NDArray[np.int64] = self.source.labels.cpu()[self._source_rows].numpy()
         return labels
 
-    def _answers(self, network: Network, classes: int, examples: Examples | None, rows: Tensor) -> tuple[Floats, Floats]:
+    def _answers(self, network: Network, examples: Examples | None, rows: Tensor) -> tuple[Floats, Floats]:
         if examples is None or not len(rows):
-            return np.empty((0, network.feature_width), np.float32), np.empty((0, classes), np.float32)
+            return np.empty((0, network.feature_width), np.float32), np.empty((0, self.classes), np.float32)
         return _answers(network, [examples.take(part, self.device)[0] for part in torch.split(rows, BATCH)])
 
     def _mixed(self, network: Network) -> Mixed | None:

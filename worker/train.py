@@ -170,7 +170,7 @@ def check_finite(run: Run, *losses: Tensor | float) -> None:
 def check(run: Run) -> None:
     """Let every validator score the network, and remember it if it is a good one."""
     network = run.network
-    evidence = run.examiner.evidence(run.algorithm, network)
+    evidence = run.examiner.evidence(network)
     scores = validators.scores(evidence)
     run.algorithm.look(evidence)
     run.algorithm.train()

@@ -42,7 +42,7 @@ def test_a_run_that_collapses_is_warned_about_and_ends_with_the_network_before(t
     assert f"step {selection.step} is kept" in toy.warnings[0]["message"]
     assert 0.3 * steps < selection.step <= 0.65 * steps
     assert toy.series("source_accuracy")[-1] < 0.6
-    evidence = toy.run.examiner.evidence(toy.run.algorithm, toy.run.network)
+    evidence = toy.run.examiner.evidence(toy.run.network)
     assert validators.load("source_accuracy")(evidence) == selection.accuracy > 0.9
     assert toy.run.step < steps  # given up
 

@@ -151,6 +151,6 @@ def make_toy(
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
     selection = Selection(chance(source, held_out), len(held_out))
-    examiner = Examiner(source, held_out, batches.target, CPU, params.seed)
+    examiner = Examiner(source, held_out, batches.target, classes, CPU, params.seed)
     run = Run(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
     return Toy(run, stream, target)

@@ -1,8 +1,7 @@
 """What an adaptation algorithm is: named loss terms of one batch. The loop is `worker.train`, the losses `worker.losses`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,17 +65,10 @@ class Algorithm(nn.Module, ABC):
         """What else is worth a curve about the last batch (domain accuracy, lambda), never summed into the loss."""
         return {}
 
-    def outputs_of(self, inputs: Inputs, network: Network | None = None) -> Outputs:
-        """Of one domain's examples, by the statistics that are served."""
-        network = network or self.network
-        features = network.features(inputs)
-        return Outputs(features.float(), network.head(features).float())
-
-    @contextmanager
-    def on_source(self, network: Network | None = None) -> Iterator[None]:
-        """Inside the block the network is as it is for the source; an override may use the source's own statistics."""
-        with nullcontext():
-            yield
+    def outputs_of(self, inputs: Inputs) -> Outputs:
+        """Of one domain's examples."""
+        features = self.network.features(inputs)
+        return Outputs(features.float(), self.network.head(features).float())
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of logits (n, classes) and class numbers (n,)."""
@@ -113,14 +105,9 @@ class Adaptation(Algorithm):
             both = self.outputs_of({name: _one_batch(values, batch.target_x[name]) for name, values in batch.source_x.items()})
             rows = len(batch.source_y)
             return Outputs(both.features[:rows], both.logits[:rows]), Outputs(both.features[rows:], both.logits[rows:])
-        with self.on_source():
+        with self.network.source_statistics():
             source = self.outputs_of(batch.source_x)
         return source, self.outputs_of(batch.target_x)
-
-    @contextmanager
-    def on_source(self, network: Network | None = None) -> Iterator[None]:
-        with nullcontext() if self.params.batch_norm == "shared" else (network or self.network).source_statistics():
-            yield
 
 
 def _one_batch(source: Tensor, target: Tensor) -> Tensor:

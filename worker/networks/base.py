@@ -45,7 +45,10 @@ class Network(nn.Module):
 
     @contextmanager
     def source_statistics(self) -> Iterator[None]:
-        """Inside the block every `DomainNorm` uses the source's own running statistics; what is served uses the others."""
+        """Inside the block every `DomainNorm` uses the source's own running statistics, if it has any.
+
+        While training it then has them. What is served uses the others.
+        """
         norms = [module for module in self.modules() if isinstance(module, DomainNorm)]
         for norm in norms:
             norm.on_source = True
@@ -54,6 +57,12 @@ class Network(nn.Module):
         finally:
             for norm in norms:
                 norm.on_source = False
+
+    def keep_source_statistics(self) -> None:
+        """Make the present running statistics the source's: before a network that knows the source learns from the target."""
+        for norm in self.modules():
+            if isinstance(norm, DomainNorm):
+                norm.keep_source_statistics()
 
 
 class DomainNorm(nn.Module):
@@ -68,6 +77,7 @@ class DomainNorm(nn.Module):
     running_var: Tensor
     source_mean: Tensor
     source_var: Tensor
+    has_source: Tensor
 
     def __init__(self, channels: int, momentum: float = 0.1) -> None:
         super().__init__()
@@ -78,9 +88,20 @@ class DomainNorm(nn.Module):
         for domain in ("running", "source"):
             self.register_buffer(f"{domain}_mean", torch.zeros(channels))
             self.register_buffer(f"{domain}_var", torch.ones(channels))
+        self.register_buffer("has_source", torch.zeros((), dtype=torch.bool))
+
+    def keep_source_statistics(self) -> None:
+        """The running statistics are the source's; others will come."""
+        self.source_mean.copy_(self.running_mean)
+        self.source_var.copy_(self.running_var)
+        self.has_source.fill_(True)
 
     def forward(self, values: Tensor) -> Tensor:
-        mean, variance = (self.source_mean, self.source_var) if self.on_source else (self.running_mean, self.running_var)
+        mean, variance = self.running_mean, self.running_var
+        if self.on_source and (self.training or self.has_source):
+            mean, variance = self.source_mean, self.source_var
+            if self.training:
+                self.has_source.fill_(True)
         return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum)
 
 

@@ -94,7 +94,7 @@ def test_the_domains_are_normalised_apart_and_the_targets_statistics_are_served(
 
     algorithm.eval()
     with torch.no_grad():
-        with algorithm.on_source():
+        with algorithm.network.source_statistics():
             apart = algorithm.network(source.inputs)
         assert not torch.allclose(apart, algorithm.network(source.inputs), atol=1e-3)
         assert F.cross_entropy(apart, source.labels).isfinite()
