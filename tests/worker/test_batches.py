@@ -133,8 +133,8 @@ def test_data_that_take_too_much_memory_are_mapped_from_files(
 
 
 def test_a_label_that_is_no_class_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnknownLabel, match="no class is called '.'"):
-        encode([chunk([[1, 2]], ["?"])], padded, VARYING, 1, ["a", "b"], tmp_path)
+    with pytest.raises(UnknownLabel, match="no class is called 'c'"):
+        encode([chunk([[1, 2]], ["c"])], padded, VARYING, 1, ["a", "b"], tmp_path)
 
 
 def test_labels_of_unlabelled_reading_are_left_out(tmp_path: Path) -> None:
