@@ -1,11 +1,11 @@
-"""Training on the source alone: what one has without adaptation."""
+"""Supervised training on the source alone."""
 
 from app.algorithms.source_only import SourceOnlyParams
 from worker.algorithms.base import Algorithm, Batch, Terms
 
 
 class SourceOnly(Algorithm):
-    """Cross-entropy on the source."""
+    """Cross-entropy on the source: E = L_y."""
 
     params: SourceOnlyParams
 
