@@ -4,6 +4,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.job_state import JobKind
 from worker.exit_codes import ExitCode
 
 SAID_LAST = {  # the trainer's last line is the message for the user
@@ -12,11 +13,14 @@ SAID_LAST = {  # the trainer's last line is the message for the user
     ExitCode.GPU_OUT_OF_MEMORY: "gpu_out_of_memory",
 }
 
+PROCESSES = {JobKind.ADAPT: "trainer", JobKind.PREDICT: "predictor"}
+"""What the process is called that ran the job."""
 
-LESS_MEMORY = (
-    "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
-    "or let this machine run fewer jobs at once."
-)
+LESS_MEMORY = {
+    JobKind.ADAPT: "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
+    "or let this machine run fewer jobs at once.",
+    JobKind.PREDICT: "Let this machine run fewer jobs at once.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +31,27 @@ class Failure:
     message: str
 
 
-def failure_of(exit_code: int, lines: Sequence[str]) -> Failure:
+def failure_of(exit_code: int, lines: Sequence[str], kind: JobKind) -> Failure:
     """The failure behind an exit code and the last lines of standard error. None of these is tried again."""
+    process = PROCESSES[kind]
     if exit_code in SAID_LAST:
-        return Failure(SAID_LAST[ExitCode(exit_code)], lines[-1] if lines else "The trainer gave no reason.")
+        return Failure(SAID_LAST[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason.")
     if exit_code == -signal.SIGKILL:
-        return Failure("trainer_killed", f"The trainer was killed; the machine may have run out of memory. {LESS_MEMORY}")
-    how = f"The trainer ended with exit code {exit_code}."
+        how = f"The {process} was killed; the machine may have run out of memory."
+        return Failure(f"{process}_killed", f"{how} {LESS_MEMORY[kind]}")
+    how = f"The {process} ended with exit code {exit_code}."
     if exit_code < 0:
-        how = f"The trainer was ended by {_signal_name(-exit_code)}."
-    return Failure("trainer_error", "\n".join([how, *lines]))
+        how = f"The {process} was ended by {_signal_name(-exit_code)}."
+    return Failure(f"{process}_error", "\n".join([how, *lines]))
 
 
 def timeout_of(seconds: float) -> Failure:
     return Failure("job_timeout", f"The attempt ran for longer than {seconds:g} seconds.")
 
 
-def no_result(reason: str) -> Failure:
-    return Failure("trainer_error", f"The trainer ended without a result that can be read: {reason}")
+def no_result(reason: str, kind: JobKind) -> Failure:
+    process = PROCESSES[kind]
+    return Failure(f"{process}_error", f"The {process} ended without a result that can be read: {reason}")
 
 
 def _signal_name(number: int) -> str:

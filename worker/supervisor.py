@@ -19,15 +19,15 @@ from pathlib import Path
 from uuid import UUID
 
 import structlog
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.errors import ServiceUnavailable
-from app.job_state import JobStatus
+from app.job_state import JobKind, JobStatus
 from app.queue import JobQueue
-from app.schemas.reports import RESULT_FILE, Report, Result
+from app.schemas.reports import RESULT_FILE, AnyResult, Output, Report
 from app.services import leases
 from app.services.leases import Lease
 from app.settings import Settings
@@ -78,21 +78,23 @@ class Supervisor:
             if self._draining():
                 self._hand_on(job_id)
                 return None
-            lease = self._claim(job_id)
-            return self._run_claimed(lease) if lease else None
+            claimed = self._claim(job_id)
+            return self._run_claimed(*claimed) if claimed else None
 
-    def _claim(self, job_id: UUID) -> Lease | None:
+    def _claim(self, job_id: UUID) -> tuple[Lease, JobKind] | None:
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         with self._sessions.begin() as session:
             claimed = leases.claim(session, job_id, owner, self._settings.lease_seconds)
         if claimed is None:
             log.info("job.not_claimed")
-        return claimed[0] if claimed else None
+            return None
+        lease, job = claimed
+        return lease, job.kind
 
-    def _run_claimed(self, lease: Lease) -> Outcome:
+    def _run_claimed(self, lease: Lease, kind: JobKind) -> Outcome:
         with structlog.contextvars.bound_contextvars(attempt=lease.attempt):
-            log.info("job.claimed", owner=lease.owner)
-            outcome = self._attempt(lease)
+            log.info("job.claimed", owner=lease.owner, kind=kind.value)
+            outcome = self._attempt(lease, kind)
             log.info(f"job.{outcome}")
             if outcome is Outcome.RELEASED:
                 self._hand_on(lease.job_id)
@@ -100,13 +102,13 @@ class Supervisor:
                 self._clean_up(lease.job_id if outcome is Outcome.LOST else None)
             return outcome
 
-    def _attempt(self, lease: Lease) -> Outcome:
+    def _attempt(self, lease: Lease, kind: JobKind) -> Outcome:
         with (
             _run_folder(self._settings.scratch_dir / "runs", lease) as folder,
             TrainerProcess(self._trainer, lease, folder, self._settings) as trainer,
         ):
             log.info("trainer.started", pid=trainer.pid)
-            attempt = Attempt(lease, trainer, folder, self._sessions, self._settings, self._draining)
+            attempt = Attempt(lease, kind, trainer, folder, self._sessions, self._settings, self._draining)
             return attempt.end() if attempt.watch() else Outcome.LOST
 
     def _clean_up(self, lost: UUID | None) -> None:
@@ -129,6 +131,7 @@ class Attempt:
     def __init__(
         self,
         lease: Lease,
+        kind: JobKind,
         trainer: TrainerProcess,
         folder: Path,
         sessions: sessionmaker[Session],
@@ -136,6 +139,7 @@ class Attempt:
         draining: Callable[[], bool],
     ) -> None:
         self._lease = lease
+        self._kind = kind
         self._trainer = trainer
         self._folder = folder
         self._sessions = sessions
@@ -217,26 +221,37 @@ class Attempt:
             self._kill_at = time.monotonic() + self._settings.cancel_grace_seconds
             self._trainer.stop()
 
-    def _result(self) -> Result | Failure:
+    def _result(self) -> AnyResult | Failure:
         try:
-            return Result.model_validate_json((self._folder / RESULT_FILE).read_bytes())
+            return TypeAdapter[AnyResult](AnyResult).validate_json((self._folder / RESULT_FILE).read_bytes())
         except (FileNotFoundError, ValidationError) as error:
-            return no_result(str(error))
+            return no_result(str(error), self._kind)
 
-    def _record(self, code: int, result: Result | Failure | None) -> Outcome:
+    def _record(self, code: int, result: AnyResult | Failure | None) -> Outcome:
         with self._sessions.begin() as session:
             status = self._heartbeat(session)
             if status is None:
                 return Outcome.LOST
-            if isinstance(result, Result):
-                return _outcome(leases.succeed(session, self._lease, result) is not None, Outcome.SUCCEEDED)
+            if isinstance(result, AnyResult):
+                return _outcome(self._succeed(session, result), Outcome.SUCCEEDED)
             if status is JobStatus.CANCELLING:
                 return _outcome(leases.acknowledge_cancel(session, self._lease), Outcome.CANCELLED)
             if not self._timed_out and self._was_stopped(code):
                 return _outcome(leases.release(session, self._lease), Outcome.RELEASED)
+            if self._is_worth_another(code) and leases.retry(session, self._lease, "killed"):
+                return Outcome.RELEASED
             failure = result or self._failure(code)
             log.warning("trainer.failed", code=failure.code, error=failure.message)
             return _outcome(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
+
+    def _succeed(self, session: Session, result: AnyResult) -> bool:
+        if isinstance(result, Output):
+            return leases.deliver(session, self._lease, result) is not None
+        return leases.succeed(session, self._lease, result) is not None
+
+    def _is_worth_another(self, code: int) -> bool:
+        """A prediction that was killed loses little: another attempt goes on after what is stored."""
+        return self._kind is JobKind.PREDICT and code == -signal.SIGKILL and not self._timed_out
 
     def _was_stopped(self, code: int) -> bool:
         """It stopped as asked, or before it could hear, or it had to be killed."""
@@ -245,7 +260,7 @@ class Attempt:
     def _failure(self, code: int) -> Failure:
         if self._timed_out:
             return timeout_of(self._settings.job_timeout_seconds)
-        return failure_of(code, self._trainer.last_lines())
+        return failure_of(code, self._trainer.last_lines(), self._kind)
 
 
 def _outcome(written: bool, outcome: Outcome) -> Outcome:

@@ -1,7 +1,8 @@
 """The entry of the trainer process: `python -m worker.trainer JOB_ID ATTEMPT`, in a run folder, all settings in the environment.
 
-It reads the database and writes only to the storage, to its run folder and, as `Report` lines, to standard output. SIGTERM asks
-for an end after a checkpoint. It never outlives its supervisor. This module imports no torch; what it runs does.
+It runs one attempt of a job of any kind: an adaptation, or a bulk prediction, which needs no torch. It reads the database and
+writes only to the storage, to its run folder and, as `Report` lines, to standard output. SIGTERM asks for an end after a
+checkpoint. It never outlives its supervisor. This module imports no torch; adaptations do.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
 from app.errors import IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
-from app.schemas.reports import RESULT_FILE, Result
+from app.job_state import JobKind
+from app.schemas.reports import RESULT_FILE, AnyResult
 from app.settings import Settings
 from app.storage import Storage
 from worker.exit_codes import ExitCode
@@ -30,10 +32,10 @@ PR_SET_PDEATHSIG = 1
 AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 """What a database or a storage raises that is not reachable at the moment."""
 
-Adapt = Callable[[JobRow, int, Settings, Storage, Path, Reporter], Result]
+Work = Callable[[JobRow, int, Settings, Storage, Path, Reporter], AnyResult]
 
 
-def main(arguments: Sequence[str] | None = None, adapt: Adapt | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, adapt: Work | None = None) -> int:
     """Run one attempt; returns the exit code. `adapt` is `worker.adapt.run` unless a test brings its own."""
     options = _options(arguments)
     if not _die_with_parent(options.supervisor):
@@ -46,15 +48,15 @@ def main(arguments: Sequence[str] | None = None, adapt: Adapt | None = None) -> 
         job = _load(settings, options.job_id)
         if job is None or job.attempt != options.attempt:
             return ExitCode.ORPHANED
-        return _run(adapt or _default_adapt(), job, settings, reporter)
+        return _run(adapt if adapt and job.kind is JobKind.ADAPT else _work(job.kind), job, settings, reporter)
     except AWAY as error:
         return _refused(ExitCode.UNAVAILABLE, error)
 
 
-def _run(adapt: Adapt, job: JobRow, settings: Settings, reporter: Reporter) -> int:
+def _run(work: Work, job: JobRow, settings: Settings, reporter: Reporter) -> int:
     folder = Path.cwd()
     try:
-        result = adapt(job, job.attempt, settings, Storage(settings.storage), folder, reporter)
+        result = work(job, job.attempt, settings, Storage(settings.storage), folder, reporter)
     except Stopped:
         return ExitCode.STOPPED
     except (BadParameters, InvalidRequest) as error:
@@ -103,11 +105,15 @@ def _load(settings: Settings, job_id: UUID) -> JobRow | None:
         engine.dispose()
 
 
-def _default_adapt() -> Adapt:
+def _work(kind: JobKind) -> Work:
     """Imported late: loading torch takes seconds, and until then the signal handler and the parent's death must be set up."""
-    from worker.adapt import run
+    if kind is JobKind.PREDICT:
+        from worker import bulk
 
-    return run
+        return bulk.run
+    from worker import adapt
+
+    return adapt.run
 
 
 def _refused(code: ExitCode, error: Exception) -> ExitCode:

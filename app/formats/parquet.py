@@ -16,7 +16,9 @@ from app.errors import FieldError, InvalidDataset
 from app.formats.blocks import Block, check_names
 from app.formats.places import pointer, printable
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 32 * 1024 * 1024
+MOST_ROWS = 65_536
+GROWTH = 8
 MAX_CELL_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 200_000_000
 
@@ -68,10 +70,10 @@ def _bounded(frame: pl.DataFrame, first_row: int) -> Iterator[tuple[int, pl.Data
 
 
 def _next_size(size: int, found_bytes: int) -> int:
-    """Rows of the next block, so that it holds about `BLOCK_BYTES`."""
+    """Rows of the next block, so that it holds about `BLOCK_BYTES`: each one unpacks its whole row group again."""
     if found_bytes > 2 * BLOCK_BYTES:
         return max(size // 2, 64)
-    return min(size * 2, 65536) if found_bytes < BLOCK_BYTES else size
+    return min(size * GROWTH, MOST_ROWS) if found_bytes < BLOCK_BYTES / 2 else size
 
 
 @contextmanager

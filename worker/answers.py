@@ -1,0 +1,105 @@
+"""What a model says, as rows of an output file (`app.schemas.bulk.BulkOptions`)."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from app.schemas.bulk import BulkOptions, Format
+from app.storage import CHUNK
+
+NO_ANSWER = "its values are too large for this model"
+ROWS_OF_A_GROUP = 65_536
+
+
+class Answers:
+    """Makes data frames with the columns that the options ask for."""
+
+    def __init__(self, classes: Sequence[str], options: BulkOptions) -> None:
+        self._classes = pl.Series(classes, dtype=pl.String)
+        self._top_k = min(options.top_k, len(classes))
+        self._probabilities = options.probabilities
+        self.schema = pl.Schema(self._schema())
+
+    def of(self, first_row: int, logits: NDArray[np.float32]) -> pl.DataFrame:
+        """Rows from `first_row` on to logits (n, classes); where these are not finite, an error."""
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(logits).all(axis=1))
+        if not finite.all():
+            logits = np.where(finite[:, None], logits, 0)
+        probabilities = softmax(logits)
+        columns = [pl.Series("row", np.arange(first_row, first_row + len(logits)))]
+        for name, order in zip(_ranked(self._top_k), _best(probabilities, self._top_k), strict=True):
+            columns.append(self._classes.gather(order).alias(f"label{name}"))
+            columns.append(pl.Series(f"confidence{name}", np.take_along_axis(probabilities, order[:, None], 1)[:, 0]))
+        if self._probabilities:
+            columns += [pl.Series(name, probabilities[:, place]) for place, name in enumerate(self._names_of_probabilities())]
+        frame = pl.DataFrame([*columns, pl.Series("error", [None], pl.String).new_from_index(0, len(logits))])
+        return frame if finite.all() else _without_answers(frame, ~finite)
+
+    def failed(self, row: int, error: str) -> pl.DataFrame:
+        """The row of an input that could not be read."""
+        return pl.DataFrame([{"row": row, "error": error}], schema=self.schema)
+
+    def _schema(self) -> Mapping[str, type[pl.DataType]]:
+        ranked = {f"{name}{rank}": kind for rank in _ranked(self._top_k) for name, kind in _RANKED.items()}
+        named = self._names_of_probabilities() if self._probabilities else []
+        return {"row": pl.Int64, **ranked, **dict.fromkeys(named, pl.Float32), "error": pl.String}
+
+    def _names_of_probabilities(self) -> list[str]:
+        return [f"probability_{name}" for name in self._classes]
+
+
+_RANKED: Mapping[str, type[pl.DataType]] = {"label": pl.String, "confidence": pl.Float32}
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) of finite logits (n, classes)."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _ranked(count: int) -> list[str]:
+    """What the names of the columns of each rank end in."""
+    return ["", *(f"_{rank}" for rank in range(2, count + 1))]
+
+
+def _best(probabilities: NDArray[np.float32], count: int) -> list[NDArray[np.intp]]:
+    """The most probable classes (n,) by rank; of equal ones the first."""
+    if count == 1:
+        return [probabilities.argmax(axis=1)]
+    return list(np.argsort(-probabilities, axis=1, kind="stable")[:, :count].T.copy())
+
+
+def _without_answers(frame: pl.DataFrame, where: NDArray[np.bool_]) -> pl.DataFrame:
+    bad = pl.Series(where)
+    nothing = [
+        pl.when(bad).then(None).otherwise(pl.col(name)).alias(name) for name in frame.columns if name not in ("row", "error")
+    ]
+    return frame.with_columns(*nothing, pl.when(bad).then(pl.lit(NO_ANSWER)).alias("error"))
+
+
+def write_part(frame: pl.DataFrame, path: Path, format: Format) -> None:
+    """Rows alone: what makes a whole file of them comes when they are joined."""
+    writers: Mapping[Format, Callable[[], object]] = {
+        "parquet": lambda: frame.write_parquet(path, compression="lz4", statistics=False),
+        "csv": lambda: frame.write_csv(path, include_header=False),
+        "jsonl": lambda: frame.write_ndjson(path),
+    }
+    writers[format]()
+
+
+def join_parts(parts: Sequence[Path], schema: pl.Schema, path: Path, format: Format) -> None:
+    """One file of all parts, in their order, in the memory of a few rows."""
+    if format == "parquet":
+        pl.scan_parquet(list(parts), glob=False).sink_parquet(path, row_group_size=ROWS_OF_A_GROUP, mkdir=False)
+        return
+    with path.open("wb") as whole:
+        if format == "csv":
+            pl.DataFrame(schema=schema).write_csv(whole)
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole, CHUNK)
