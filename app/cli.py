@@ -88,8 +88,9 @@ def check(ask_worker: bool) -> None:
     from app.storage import Storage
 
     settings = _configured("check")
-    celery = make_celery(settings)
-    errors = Parts.of(make_engine(settings.database), CeleryQueue(celery), Storage(settings.storage)).errors()
+    celery, engine = make_celery(settings), make_engine(settings.database)
+    errors = Parts.of(engine, CeleryQueue(celery), Storage(settings.storage)).errors()
+    engine.dispose()
     if ask_worker and not errors["broker"]:
         nodes = [node for answer in celery.control.ping(timeout=2) for node in answer]
         here = [node for node in nodes if node.endswith(f"@{socket.gethostname()}")]
@@ -131,8 +132,13 @@ def _migrate(settings: Settings) -> None:
 
 
 def _celery(*arguments: str) -> NoReturn:
-    """Become Celery: signals reach it without a go-between. -P: a folder `worker` where we stand is none of ours."""
+    """Become Celery: signals reach it without a go-between. -P: a folder `worker` where we stand is none of ours.
+
+    Its words on standard output are for a person at a terminal; the log is standard error, and JSON.
+    """
     os.environ.setdefault("ISTHMUS_PROCESS_NAME", arguments[0])
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "--quiet", *arguments])
 
 

@@ -18,6 +18,7 @@ import honcho.manager
 import structlog
 from honcho.printer import Message
 
+from app.filesystem_broker import forget_former_workers
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -29,6 +30,7 @@ def run(settings: Settings, host: str, port: int, workers: int) -> int:
     """Run until a signal or until a process ends; returns the exit code."""
     # longer than a trainer may take to write its checkpoint; after it the processes are killed
     honcho.manager.KILL_WAIT = settings.cancel_grace_seconds + 15
+    forget_former_workers(settings.broker_dir)
     manager = honcho.manager.Manager(_PassOn())
     manager._procmgr = _Signals()
     _add(manager, "api", ["api", "--host", host, "--port", str(port)])

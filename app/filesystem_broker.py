@@ -20,6 +20,16 @@ from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 
 
+def forget_former_workers(folder: Path) -> None:
+    """Remove what addresses workers that are gone: Kombu never does, and every broadcast would leave a message for each.
+
+    Call it before the workers start. One that runs all the same goes on with its jobs and hears no more broadcasts.
+    """
+    for pattern in ("control/*.pidbox.exchange", "messages/*.pidbox.msg"):
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
+
+
 class Channel(filesystem.Channel):
     """A message is a file `{time}_{id}.{queue}.msg`; whoever renames it first has it."""
 

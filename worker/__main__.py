@@ -2,6 +2,7 @@
 
 import sys
 
-from worker.celery_app import celery
+from worker.celery_app import celery, log_as_the_app_does
 
+log_as_the_app_does()  # Celery warns of some things before it sets up logging
 celery.start(sys.argv[1:])

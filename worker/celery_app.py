@@ -17,7 +17,7 @@ drain = Drain()  # before the pool forks
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
-def _log_as_the_app_does(**_: Any) -> None:
+def log_as_the_app_does(**_: Any) -> None:
     logs.configure(settings.log_level, settings.process_name or "worker")
     for name in ("celery.app.trace", "celery.worker.strategy"):  # a line for each task, beside our own
         logging.getLogger(name).setLevel(logging.WARNING)

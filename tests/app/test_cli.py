@@ -17,7 +17,7 @@ from app.cli import main
 from app.db.session import make_engine
 from app.db.tables import Base
 from tests.conftest import create_postgres_database
-from tests.servers import free_port
+from tests.servers import RedisServer, free_port
 
 
 def isthmus(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +57,12 @@ def test_two_that_migrate_at_once_do_it_once(postgres_server: str, tmp_path: Pat
     lines = [json.loads(process.communicate(timeout=60)[1].splitlines()[-1]) for process in pair]
     assert [process.returncode for process in pair] == [0, 0]
     assert {line["before"] for line in lines} == {None, "0001"}
+
+
+def test_check_says_what_it_asked_and_nothing_else(postgres_server: str, redis_server: RedisServer, tmp_path: Path) -> None:
+    url = create_postgres_database(postgres_server, "check")
+    well = isthmus("check", folder=tmp_path, ISTHMUS_DATABASE_URL=url, ISTHMUS_BROKER_URL=redis_server.url)
+    assert (well.stdout, well.stderr, well.returncode) == ("database: ok\nbroker: ok\nstorage: ok\n", "", 0)
 
 
 def test_check_names_the_part_that_is_away(tmp_path: Path) -> None:
@@ -122,7 +128,7 @@ def test_the_api_serves_from_any_folder_logs_json_and_stops_on_sigterm(tmp_path:
         stderr=subprocess.PIPE,
         text=True,
     )
-    client = httpx.Client(transport=httpx.HTTPTransport(retries=20))
+    client = httpx.Client(transport=httpx.HTTPTransport(retries=7))
     answer = client.get(f"http://127.0.0.1:{port}/health/ready", headers={"X-Request-ID": "probe"})
     missing = client.get(f"http://127.0.0.1:{port}/nowhere", headers={"X-Request-ID": "lost"})
     client.close()

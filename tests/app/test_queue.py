@@ -13,6 +13,7 @@ import pytest
 from celery import Celery
 
 from app.errors import ServiceUnavailable
+from app.filesystem_broker import forget_former_workers
 from app.queue import QUEUE, CeleryQueue, make_celery
 from app.settings import Settings
 from tests import servers
@@ -134,6 +135,23 @@ def test_the_filesystem_broker_gives_each_message_whole_and_to_one_process(tmp_p
         taken = [job_id for taker in takers for job_id in taker.result()]
     taken += take_all(celery_of(tmp_path))
     assert sorted(taken) == sorted(sent)
+
+
+def files_about_workers(data_dir: Path) -> list[Path]:
+    return [path for path in (data_dir / "broker").rglob("*") if path.is_file() and ".pidbox." in path.name]
+
+
+def test_workers_that_are_gone_are_forgotten_and_jobs_are_not(tmp_path: Path) -> None:
+    celery, job_id = celery_of(tmp_path), uuid4()
+    with celery.connection_for_write() as connection, connection.channel() as channel:
+        celery.control.mailbox.Node("gone@here", channel=channel).listen()
+    CeleryQueue(celery).send(job_id)
+    celery.control.broadcast("heartbeat")
+    assert len(files_about_workers(tmp_path)) == 2  # where it was to be found, and what it will never read
+    forget_former_workers(tmp_path / "broker")
+    celery.control.broadcast("heartbeat")
+    assert files_about_workers(tmp_path) == []
+    assert take_all(celery) == [str(job_id)]
 
 
 def test_a_failed_send_over_the_filesystem_is_an_error(tmp_path: Path) -> None:

@@ -34,13 +34,14 @@ class Embedded:
 
 
 @contextmanager
-def up(folder: Path, **settings: str) -> Iterator[Embedded]:
+def up(folder: Path, workers: int = 1, **settings: str) -> Iterator[Embedded]:
     """Start it, wait for the line that says where it is, and leave nothing behind."""
     port = free_port()
     log = folder / "up.log"
+    options = ["--data", str(folder / "data"), "--port", str(port), "--workers", str(workers)]
     with log.open("a") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "app.cli", "up", "--data", str(folder / "data"), "--port", str(port)],
+            [sys.executable, "-P", "-m", "app.cli", "up", *options],
             cwd=folder,
             env=os.environ | {f"ISTHMUS_{name.upper()}": value for name, value in settings.items()},
             stdout=subprocess.PIPE,

@@ -2,29 +2,65 @@
 
 import json
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import psutil
-import pytest
 from sklearn.datasets import load_digits
 
-from tests.e2e.embedded import up
+from tests.e2e.embedded import Embedded, up
+from tests.e2e.service import Client
 from tests.factories import npz_bytes, write
 
 DEADLINE_SECONDS = 60
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_is_and_a_signal_ends_all_of_it(number: signal.Signals, tmp_path: Path) -> None:
+def digits_npz() -> bytes:
+    digits = load_digits()
+    return npz_bytes(x=(digits.images * 15).astype("uint8"), y=digits.target)
+
+
+def lines_of(embedded: Embedded) -> list[dict[str, Any]]:
+    """All that was logged: every line is JSON, those of libraries too."""
+    return [json.loads(line) for line in embedded.log.read_text().splitlines()]
+
+
+def statuses(client: Client) -> list[str]:
+    return sorted(job["status"] for job in client.http.get("/jobs").json()["data"])
+
+
+def test_it_says_where_it_is_and_sigterm_ends_all_of_it(tmp_path: Path) -> None:
     with up(tmp_path) as embedded:
         assert embedded.client.http.get("/health/ready").json() == {"database": "ok", "broker": "ok", "storage": "ok"}
         assert "swagger" in embedded.client.http.get("/docs").text.lower()
         processes = embedded.descendants()
-        assert embedded.stop(number) == 0
+        assert embedded.stop(signal.SIGTERM) == 0
         _, alive = psutil.wait_procs(processes, timeout=5)
         assert alive == []
-    lines = [json.loads(line) for line in embedded.log.read_text().splitlines() if line.startswith("{")]
-    assert {"up", "api", "beat", "worker-1"} <= {line["process"] for line in lines}
+    assert {line["process"] for line in lines_of(embedded)} == {"up", "api", "beat", "worker-1"}
+
+
+def test_two_workers_run_two_jobs_at_once_and_ctrl_c_gives_both_back(tmp_path: Path) -> None:
+    source = write(tmp_path, "digits.npz", digits_npz())
+    with up(tmp_path, workers=2, train_threads="1", heartbeat_seconds="0.5") as embedded:
+        client = embedded.client
+        dataset = client.upload(source, "digits", modality="image")["id"]
+        params = {"algorithm": "fine_tune", "epochs": 200}
+        for _ in range(3):
+            client.submit(model="digits", source=dataset, base={"network": "cnn"}, params=params)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while statuses(client).count("running") < 2:
+            assert time.monotonic() < deadline, statuses(client)
+            time.sleep(0.1)
+        assert statuses(client) == ["queued", "running", "running"]
+        processes = embedded.descendants()
+        assert embedded.stop(signal.SIGINT) == 0
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        assert alive == []
+    released = [line for line in lines_of(embedded) if line["event"] == "job.released"]
+    assert {line["process"] for line in released} == {"worker-1", "worker-2"}
+    assert len({line["job_id"] for line in released}) == 2
 
 
 def test_when_one_process_dies_the_whole_ends_with_an_error(tmp_path: Path) -> None:
@@ -38,9 +74,7 @@ def test_when_one_process_dies_the_whole_ends_with_an_error(tmp_path: Path) -> N
 
 
 def test_a_job_goes_on_where_it_was_when_the_service_comes_back(tmp_path: Path) -> None:
-    digits = load_digits()
-    pictures = (digits.images * 15).astype("uint8")
-    source = write(tmp_path, "digits.npz", npz_bytes(x=pictures, y=digits.target))
+    source = write(tmp_path, "digits.npz", digits_npz())
     with up(tmp_path, train_threads="1", heartbeat_seconds="0.5") as embedded:
         client = embedded.client
         dataset = client.upload(source, "digits", modality="image")["id"]
@@ -57,5 +91,7 @@ def test_a_job_goes_on_where_it_was_when_the_service_comes_back(tmp_path: Path) 
         while after["progress"] < before["progress"]:
             after = embedded.client.http.get(f"/jobs/{job}", params={"wait": 20}).json()
         assert after["attempt"] == 2
+        table = json.loads((tmp_path / "data" / "broker" / "control" / "celery.pidbox.exchange").read_text())
+        assert len(table) == 1  # of the worker that is there, not of the one before
         embedded.client.http.post(f"/jobs/{job}/cancel").raise_for_status()
         assert embedded.client.wait(job)["status"] == "cancelled"
