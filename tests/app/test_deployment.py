@@ -1,6 +1,7 @@
 """The compose file and the Dockerfile hold what the reliability of jobs rests on."""
 
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROCESSES = ["app", "beat", "worker", "worker-cpu"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_redis_keeps_every_message() -> None:
@@ -26,7 +28,10 @@ def test_what_must_survive_is_in_named_volumes() -> None:
     mounted = {service: [entry.split(":") for entry in options.get("volumes", [])] for service, options in SERVICES.items()}
     assert {name for volumes in mounted.values() for name, _ in volumes} == set(COMPOSE["volumes"])
     assert mounted["postgres"] == [["postgres", "/var/lib/postgresql/data"]]
-    assert all(["data", "/data"] in mounted[service] for service in ("app", "worker", "worker-cpu"))
+    assert mounted["redis"] == [["redis", "/data"]]
+    assert all(mounted[service] == [["data", "/data"]] for service in [*PROCESSES, "migrate"])
+    assert DOCKERFILE.count("\nVOLUME /data\n") == 2
+    assert "ISTHMUS_DATA_DIR=/data" in DOCKERFILE
 
 
 @pytest.mark.parametrize("service", PROCESSES)
@@ -38,6 +43,33 @@ def test_a_process_starts_when_the_tables_are_there_and_ends_in_order(service: s
     }
     assert options["init"] is True
     assert options["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("service", [*PROCESSES, "migrate"])
+def test_a_process_knows_where_the_servers_are_and_may_do_nothing_special(service: str) -> None:
+    options = SERVICES[service]
+    assert "@postgres:5432/isthmus" in options["environment"]["ISTHMUS_DATABASE_URL"]
+    assert options["environment"]["ISTHMUS_BROKER_URL"] == "redis://redis:6379/0"
+    assert options["env_file"] == [{"path": ".env", "required": False}]
+    assert options["build"]["target"] == ("worker" if service.startswith("worker") else "app")
+    assert options["cap_drop"] == ["ALL"]
+    assert options["security_opt"] == ["no-new-privileges:true"]
+    assert "user" not in options  # the image's own, which is not root
+
+
+def test_only_the_app_can_be_reached_from_outside_and_only_from_this_machine_unless_told() -> None:
+    assert {service: options["ports"] for service, options in SERVICES.items() if "ports" in options} == {
+        "app": ["${APP_BIND:-127.0.0.1}:${APP_PORT:-8000}:8000"]
+    }
+
+
+def test_every_service_that_stays_is_asked_for_its_health() -> None:
+    asked = {service: options["healthcheck"].get("test") for service, options in SERVICES.items() if "healthcheck" in options}
+    assert asked.pop("migrate") is None  # it ends
+    assert asked["postgres"][1].startswith("pg_isready ")
+    assert asked["redis"] == ["CMD", "redis-cli", "-e", "ping"]
+    assert asked["beat"] == ["CMD", "isthmus", "check"]
+    assert set(asked) | {"app", "worker", "worker-cpu"} == set(SERVICES) - {"migrate"}  # by their images
 
 
 def test_migrate_runs_once_when_postgresql_is_healthy() -> None:
@@ -81,4 +113,20 @@ def test_both_images_run_as_nobody_special_and_check_their_health() -> None:
         stage = DOCKERFILE.partition(f"AS {target}\n")[2].partition("\nFROM ")[0]
         assert "\nUSER isthmus\n" in stage
         assert "\nHEALTHCHECK " in stage
+        assert stage.index("\nUSER ") > stage.rindex("\nRUN ")  # what is installed is not theirs to change
         assert ("torch" in stage) == (target == "worker")
+
+
+def test_the_images_hold_what_they_need_and_nothing_of_the_checkout_besides() -> None:
+    copied = {name for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == allowed == {"pyproject.toml", "README.md", "app", "worker", "migrations"}
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim", "base", "base"]
+
+
+def test_torch_is_installed_first_and_in_the_version_that_the_project_asks_for() -> None:
+    (torch,) = (requirement for requirement in PROJECT["optional-dependencies"]["worker"] if requirement.startswith("torch"))
+    stage = DOCKERFILE.partition("AS worker\n")[2]
+    assert f'"{torch}"' in stage
+    assert stage.index(f'"{torch}"') < stage.index('".[s3,worker]"')
+    assert "s3" in PROJECT["optional-dependencies"]
