@@ -15,7 +15,7 @@ from app.job_state import JobStatus
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ListQueue, create_postgres_database
-from tests.factories import make_dataset, make_job
+from tests.factories import make_dataset, make_job, picture_bytes
 from tests.servers import PostgresServer
 
 
@@ -46,32 +46,94 @@ def outage_client(url: str, settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-def assert_unavailable(answer: Any) -> None:
-    assert answer.status_code == 503, answer.text
+def assert_unavailable(answer: Any, what: str) -> None:
+    assert answer.status_code == 503, (what, answer.text)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == "5"
     assert answer.json()["code"] == "service_unavailable"
 
 
-def test_while_postgresql_is_away_every_route_of_jobs_answers_503_and_recovers_by_itself(
+TABLE = ("patients.csv", b"age,label\n30,no\n40,yes\n50,no\n60,yes\n", "text/csv")
+PICTURE = ("seven.png", picture_bytes(), "image/png")
+IDLE: dict[str, Any] = {}
+NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
+    "POST /datasets": {"data": {"name": "patients"}, "files": {"file": TABLE}},
+    "GET /datasets": IDLE,
+    "GET /datasets/{dataset_id}": IDLE,
+    "GET /datasets/{dataset_id}/preview": IDLE,
+    "DELETE /datasets/{dataset_id}": IDLE,
+    "POST /jobs": {"json": {"model": "m", "source": str(UUID(int=0)), "params": {"algorithm": "fine_tune"}}},
+    "GET /jobs": IDLE,
+    "GET /jobs/{job_id}": {"params": {"wait": 5}},
+    "GET /jobs/{job_id}/metrics": IDLE,
+    "GET /jobs/{job_id}/events": IDLE,
+    "POST /jobs/{job_id}/cancel": IDLE,
+    "GET /models": IDLE,
+    "GET /models/{name}": IDLE,
+    "GET /models/{name}/versions": IDLE,
+    "GET /models/{name}/versions/{number}": IDLE,
+    "GET /models/{name}/versions/{number}/artifacts/{file}": IDLE,
+    "PUT /models/{name}/aliases/{alias}": {"json": {"version": 1}},
+    "DELETE /models/{name}/aliases/{alias}": IDLE,
+    "POST /predict": {"json": {"model": "digits", "inputs": [[1.0]]}},
+    "POST /predictions": {"json": {"model": "digits", "dataset": str(UUID(int=0))}},
+    "GET /predictions": IDLE,
+    "GET /predictions/{prediction_id}": {"params": {"wait": 5}},
+    "GET /predictions/{prediction_id}/metrics": IDLE,
+    "GET /predictions/{prediction_id}/events": IDLE,
+    "GET /predictions/{prediction_id}/output": IDLE,
+    "POST /predictions/{prediction_id}/cancel": IDLE,
+}
+PLACES = {"name": "digits", "number": 1, "alias": "production", "file": "manifest.json"}
+PLACES |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "prediction")}
+WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
+
+
+def ask(client: TestClient, route: str) -> Any:
+    method, _, path = route.partition(" ")
+    return client.request(method, path.format(**PLACES), **NEEDS_THE_DATABASE.get(route, IDLE))
+
+
+def test_while_postgresql_is_away_every_route_that_needs_it_answers_503_and_recovers_by_itself(
+    outage_client: TestClient, server: PostgresServer, settings: Settings
+) -> None:
+    documented = outage_client.get("/openapi.json").json()["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in documented.items() for method in methods}
+    assert routes == set(NEEDS_THE_DATABASE) | WITHOUT_DATABASE
+    before = {route: ask(outage_client, route).status_code for route in routes - {"POST /datasets"}}
+    assert set(before.values()) <= {200, 404, 422}
+
+    server.stop()
+    for route in NEEDS_THE_DATABASE:
+        assert_unavailable(ask(outage_client, route), route)
+    pictures = outage_client.post("/predict", data={"model": "digits"}, files=[("files", PICTURE)])
+    assert_unavailable(pictures, "pictures")
+    assert {ask(outage_client, route).status_code for route in WITHOUT_DATABASE - {"GET /health/ready"}} == {200}
+    ready = outage_client.get("/health/ready")
+    assert (ready.status_code, ready.headers["content-type"]) == (503, "application/problem+json")
+    assert {part: ready.json()[part] for part in ("database", "broker", "storage")} == {
+        "database": "error",
+        "broker": "ok",
+        "storage": "ok",
+    }
+    assert [path for path in settings.data_dir.rglob("*") if path.is_file()] == []
+
+    server.start()
+    assert {route: ask(outage_client, route).status_code for route in before} == before
+    assert ask(outage_client, "POST /datasets").status_code == 201
+
+
+def test_jobs_are_as_they_were_when_postgresql_comes_back(
     outage_client: TestClient, server: PostgresServer, sessions: sessionmaker[Session]
 ) -> None:
     with sessions.begin() as session:
         job_id, source = make_job(session).id, make_dataset(session).id
     body = {"model": "digits", "source": str(source), "params": {"algorithm": "fine_tune"}}
-    assert outage_client.get("/jobs").status_code == 200
-
     server.stop()
-    for _ in range(3):
-        assert_unavailable(outage_client.get("/jobs"))
-        assert_unavailable(outage_client.post("/jobs", json=body))
-        for path in ("", "?wait=5", "/metrics", "/events"):
-            assert_unavailable(outage_client.get(f"/jobs/{job_id}{path}"))
-        assert_unavailable(outage_client.post(f"/jobs/{job_id}/cancel"))
-    assert outage_client.get("/health/live").status_code == 200
-    assert outage_client.get("/algorithms").status_code == 200
-
+    assert_unavailable(outage_client.post("/jobs", json=body), "submit")
+    assert_unavailable(outage_client.post(f"/jobs/{job_id}/cancel"), "cancel")
     server.start()
+    assert [job["id"] for job in outage_client.get("/jobs").json()["data"]] == [str(job_id)]
     assert outage_client.get(f"/jobs/{job_id}").json()["status"] == "queued"
     assert outage_client.post("/jobs", json=body).status_code == 202
     assert outage_client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
@@ -84,17 +146,17 @@ def test_those_who_wait_when_postgresql_goes_away_are_told(
         job_id = make_job(session, status=JobStatus.RUNNING).id
     answers: dict[str, Any] = {}
 
-    def ask(path: str) -> None:
+    def wait_at(path: str) -> None:
         answers[path] = outage_client.get(f"/jobs/{job_id}{path}")
 
-    threads = [threading.Thread(target=ask, args=(path,)) for path in ("?wait=60", "/events")]
+    threads = [threading.Thread(target=wait_at, args=(path,)) for path in ("?wait=60", "/events")]
     for thread in threads:
         thread.start()
     wait_for_waiters(outage_client, len(threads))
     server.stop()
     for thread in threads:
         thread.join(timeout=20)
-    assert_unavailable(answers["?wait=60"])
+    assert_unavailable(answers["?wait=60"], "wait")
     assert (answers["/events"].status_code, answers["/events"].text) == (200, "")
 
     server.start()
