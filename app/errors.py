@@ -140,3 +140,10 @@ class ServiceUnavailable(ServiceError):
     """A part that this request needs is not reachable at the moment. Try again later."""
 
     status = 503
+
+
+class Overloaded(ServiceUnavailable):
+    """More requests wait than this server can answer in time. Try again."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"Retry-After": "1"})

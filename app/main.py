@@ -7,12 +7,16 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app.api import algorithms, bulk, datasets, events, health, jobs, models, openapi, predict, problems
+from app.api.hot import HotPath, Isthmus
 from app.api.middleware import BoundedBody, RequestContext
 from app.db.session import make_engine, make_sessions
 from app.health import Parts
 from app.metrics import BUILD
 from app.queue import CeleryQueue, JobQueue, make_celery
+from app.services.predictions import Policy, Predictor
+from app.services.references import References
 from app.serving.engine import PredictionEngine
+from app.serving.loading import Loader
 from app.settings import Settings
 from app.storage import Storage
 from app.uploads import remove_stale
@@ -25,7 +29,9 @@ SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that w
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     remove_stale(app.state.settings.scratch_dir)
+    app.state.predictor.references.watch(app.state.engine)
     yield
+    await app.state.predictor.close()
     await app.state.watcher.close()
     app.state.parts.close()
     app.state.engine.dispose()
@@ -34,13 +40,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None, queue: JobQueue | None = None) -> FastAPI:
     """The HTTP server. `queue` is the Celery broker of the settings unless a test brings its own."""
     settings = settings or Settings()
-    app = FastAPI(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan)
+    app = Isthmus(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan)
     app.state.settings = settings
     app.state.engine = make_engine(settings.database)
     app.state.sessions = make_sessions(app.state.engine)
     app.state.watcher = JobWatcher(lambda: app.state.sessions)
     app.state.storage = Storage(settings.storage)
-    app.state.predictor = PredictionEngine(app.state.storage, settings.predict_threads, settings.predict_cache_models)
+    app.state.predictor = predictor = _predictor(app, settings)
+    app.hot = HotPath(app.through_fastapi, predictor, settings.max_predict_bytes, settings.max_predict_inputs)
     app.state.queue = queue or CeleryQueue(make_celery(settings))
     app.state.parts = Parts.of(app.state.engine, app.state.queue, app.state.storage)
     BUILD.info({"version": VERSION})
@@ -51,3 +58,9 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     for routes in (datasets, algorithms, jobs, events, models, predict, bulk, health):
         app.include_router(routes.router)
     return app
+
+
+def _predictor(app: FastAPI, settings: Settings) -> Predictor:
+    loader = Loader(app.state.storage, settings.predict_threads, settings.predict_device)
+    engine = PredictionEngine(loader, settings.predict_cache_bytes)
+    return Predictor(References(lambda: app.state.sessions, engine.load), engine, Policy.of(settings))

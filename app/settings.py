@@ -23,8 +23,19 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Largest dataset file.")
     max_predict_bytes: int = Field(32 * 1024**2, gt=0, description="Largest body of a prediction request.")
     max_predict_inputs: int = Field(1024, gt=0, description="Most inputs in one prediction request.")
+    predict_device: Literal["cpu", "cuda"] = Field("cpu", description="Where predictions run. cuda: needs `onnxruntime-gpu`.")
     predict_threads: int = Field(1, gt=0, description="ONNX Runtime threads of one prediction.")
-    predict_cache_models: int = Field(8, gt=0, description="Versions kept loaded for predictions.")
+    predict_concurrency: int = Field(0, ge=0, description="Runs in threads at the same time. 0: as many as there are cores for.")
+    predict_inline_us: float = Field(
+        2000, ge=0, description="Runs that should take no longer happen in the event loop, larger ones in threads."
+    )
+    predict_max_batch: int = Field(
+        0, ge=0, description="Most inputs of requests that are joined into one run. 0: decided when a version is loaded."
+    )
+    predict_queue_delay_us: float = Field(0, ge=0, description="Time that a request waits for others although a thread is free.")
+    predict_queue: int = Field(256, gt=0, description="Requests of one version that may wait; any other is answered 503.")
+    predict_deadline_ms: float = Field(5000, gt=0, description="A request that waited so long for its turn is answered 503.")
+    predict_cache_bytes: int = Field(2 * 1024**3, gt=0, description="Versions kept loaded for predictions, by estimated memory.")
 
     lease_seconds: float = Field(45, gt=0, description="A worker that is silent for this long has lost its job.")
     heartbeat_seconds: float = Field(5, gt=0, description="Time between two heartbeats of a worker.")

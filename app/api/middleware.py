@@ -17,7 +17,7 @@ HEADER = "X-Request-ID"
 MAX_BODY_BYTES = 1024 * 1024
 STREAMED = {"/datasets", "/predict"}
 """Their routes have bounds of their own."""
-_SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET = ("/health/", "/metrics")
 
 
@@ -96,7 +96,7 @@ class _Observed:
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get(HEADER, "")
-    return given if _SANE.fullmatch(given) else uuid.uuid4().hex
+    return given if SANE.fullmatch(given) else uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str:

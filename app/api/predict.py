@@ -3,21 +3,31 @@
 from collections.abc import AsyncGenerator
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
-from sqlalchemy.orm import Session, sessionmaker
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.api.deps import SessionsDep, SettingsDep, documented
-from app.errors import FieldError, InvalidInputs, InvalidRequest, ModelNotFound, UnsupportedContentType, UploadTooLarge
+from app.api.deps import SettingsDep, documented
+from app.errors import (
+    ArtifactDamaged,
+    FieldError,
+    InvalidInputs,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    UnsupportedContentType,
+    UploadTooLarge,
+)
 from app.formats.places import pointer
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
-from app.services import predictions
-from app.serving.engine import PredictionEngine
+from app.services.predictions import Logits, Predictor
+from app.serving import answers
+from app.serving.answers import Wanted
+from app.serving.loading import LoadedVersion
 
 router = APIRouter(tags=["predict"])
 
@@ -25,12 +35,12 @@ JSON, MULTIPART = "application/json", "multipart/form-data"
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def get_predictor(request: Request) -> PredictionEngine:
-    predictor: PredictionEngine = request.app.state.predictor
+def get_predictor(request: Request) -> Predictor:
+    predictor: Predictor = request.app.state.predictor
     return predictor
 
 
-PredictorDep = Annotated[PredictionEngine, Depends(get_predictor)]
+PredictorDep = Annotated[Predictor, Depends(get_predictor)]
 
 _FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}, "description": "Picture files."}
 _FORM = PredictForm.model_json_schema()
@@ -42,40 +52,51 @@ _BODIES = {
 
 @router.post(
     "/predict",
-    responses=documented(ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, UnsupportedContentType),
+    response_model=PredictOut,
+    response_model_exclude_none=True,
+    responses=documented(
+        ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, UnsupportedContentType, ArtifactDamaged, Overloaded
+    ),
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
 )
-async def predict(request: Request, sessions: SessionsDep, predictor: PredictorDep, settings: SettingsDep) -> PredictOut:
+async def predict(request: Request, predictor: PredictorDep, settings: SettingsDep) -> Response:
     """Predict: JSON for every modality, or picture files as multipart."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = _bounded(request, settings.max_predict_bytes)
     if content_type == JSON:
         data = b"".join([chunk async for chunk in body])
-        return await run_in_threadpool(_of_json, sessions, predictor, settings.max_predict_inputs, data)
+        return await _of_json(predictor, settings.max_predict_inputs, data)
     if content_type == MULTIPART:
         form = await _form(request, body, settings.max_predict_inputs)
         try:
             files, fields = await _parts(form)
         finally:
             await form.close()
-        return await run_in_threadpool(_of_form, sessions, predictor, files, fields)
+        return await _of_form(predictor, files, fields)
     raise UnsupportedContentType(f"Send {JSON} or {MULTIPART}, not {content_type[:100] or 'nothing'}.")
 
 
-def _of_json(sessions: "sessionmaker[Session]", predictor: PredictionEngine, limit: int, data: bytes) -> PredictOut:
-    body = _validated(PredictCreate, data)
+async def _of_json(predictor: Predictor, limit: int, data: bytes) -> Response:
+    body = await run_in_threadpool(_validated, PredictCreate, data)
     if len(body.inputs) > limit:
         raise InvalidInputs(f"There are {len(body.inputs)} inputs.", [FieldError("/inputs", f"more than {limit}")])
-    return predictions.of_values(sessions, predictor, body)
+    version = await predictor.find(body.model)
+    encoded = await run_in_threadpool(version.encoded, body.inputs)
+    return _answer(await predictor.run(version, encoded), version, body)
 
 
-def _of_form(
-    sessions: "sessionmaker[Session]", predictor: PredictionEngine, files: list[bytes], fields: dict[str, str]
-) -> PredictOut:
+async def _of_form(predictor: Predictor, files: list[bytes], fields: dict[str, str]) -> Response:
     form = _validated(PredictForm, fields)
     if not files:
         raise InvalidInputs("There are no files.", [FieldError("/files", "send at least one picture")])
-    return predictions.of_files(sessions, predictor, form, files)
+    version = await predictor.find(form.model)
+    encoded = await run_in_threadpool(version.encoded_files, files)
+    return _answer(await predictor.run(version, encoded), version, form)
+
+
+def _answer(logits: Logits, version: LoadedVersion, form: PredictForm) -> Response:
+    content = answers.document(logits, version, Wanted(form.top_k, form.probabilities))
+    return Response(content, media_type=JSON)
 
 
 async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

@@ -28,12 +28,17 @@ def install(app: FastAPI) -> None:
 
 def problem(request: Request, error: ServiceError, more: Mapping[str, object] | None = None) -> JSONResponse:
     """The answer for one error. `more` are extension members of the document."""
+    return answer(error, getattr(request.state, "request_id", None), more)
+
+
+def answer(error: ServiceError, request_id: str | None, more: Mapping[str, object] | None = None) -> JSONResponse:
+    """The answer for one error, to a request that did not come through FastAPI as well."""
     title = (type(error).__doc__ or "").strip()
-    return _answer(request, error.status, error.code(), title, error.message, error.errors, error.headers, more)
+    return _answer(request_id, error.status, error.code(), title, error.message, error.errors, error.headers, more)
 
 
 def _answer(
-    request: Request,
+    request_id: str | None,
     status: int,
     code: str,
     title: str,
@@ -42,7 +47,6 @@ def _answer(
     headers: dict[str, str] | None = None,
     more: Mapping[str, object] | None = None,
 ) -> JSONResponse:
-    request_id = getattr(request.state, "request_id", None)
     body = Problem(
         type=f"urn:isthmus:problem:{code}",
         title=title,
@@ -100,7 +104,8 @@ def _joined(parts: Sequence[str | int]) -> str:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed", 413: UploadTooLarge.code()}.get(error.status_code, "http_error")
-    return _answer(request, error.status_code, code, str(error.detail), str(error.detail), [], dict(error.headers or {}))
+    request_id = getattr(request.state, "request_id", None)
+    return _answer(request_id, error.status_code, code, str(error.detail), str(error.detail), [], dict(error.headers or {}))
 
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:

@@ -228,3 +228,13 @@ class AliasRow(Base):
 
     model: Mapped[ModelRow] = relationship(back_populates="aliases")
     version: Mapped[VersionRow] = relationship()
+
+
+class CatalogueRow(Base):
+    """A single row. Its number grows with every change of what model references mean: see `app.services.catalogue`."""
+
+    __tablename__ = "catalogue"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    revision: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -34,7 +34,7 @@ def headers(path: Path) -> dict[str, Header]:
 def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
     """At most `size` entries of the first axis at a time. Raises InvalidDataset when the data is damaged."""
     with open_zip(path) as archive, damage(f"array {name!r}", pointer(name)), archive.open(f"{name}.npy") as file:
-        header = _read_header(file)
+        header = read_header(file)
         entry = math.prod(header.shape[1:]) * header.dtype.itemsize
         for start in range(0, header.shape[0], size):
             count = min(size, header.shape[0] - start)
@@ -50,7 +50,7 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
     if info.compress_type not in METHODS:
         raise _bad(name, f"{name!r} is packed in another way than by deflate")
     with damage(f"array {name!r}", pointer(name)), archive.open(info) as file:
-        header = _read_header(file)
+        header = read_header(file)
         expected = file.tell() + math.prod(header.shape) * header.dtype.itemsize
     if header.dtype.hasobject:
         raise _bad(name, f"array {name!r} holds Python objects; only plain numbers and strings are accepted")
@@ -59,7 +59,8 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
     return header
 
 
-def _read_header(file: IO[bytes]) -> Header:
+def read_header(file: IO[bytes]) -> Header:
+    """The beginning of a `.npy`; leaves the file at its data. Raises ValueError."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:

@@ -138,6 +138,11 @@ class Picture(Modality):
         fitted = _preprocessing(preprocessing)
         return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels))}
 
+    def picture_shape(self, preprocessing: Preprocessing) -> tuple[int, int, int] | None:
+        """Where nothing is left to resize."""
+        fitted = _preprocessing(preprocessing)
+        return (*fitted.size, fitted.channels) if fitted.resize == fitted.size else None
+
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[Pixels]:
         """Base64 of picture files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
         return _each(values, "inputs", _parse_one)

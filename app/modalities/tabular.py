@@ -17,8 +17,20 @@ from app.formats.blocks import named
 from app.formats.delimited import Delimiter
 from app.formats.labels import Labels, add_column, as_names
 from app.formats.places import LIMIT, Places, pointer
-from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Encoder, Modality, Preprocessing, Profile, TensorSpec
+from app.modalities.base import (
+    Chunk,
+    DatasetFile,
+    DatasetOptions,
+    Encoded,
+    Encoder,
+    Modality,
+    Preprocessing,
+    Profile,
+    QuickEncoder,
+    TensorSpec,
+)
 from app.networks.base import NetworkParams
+from app.quick_rows import QuickRows
 
 MAX_LEVELS = 1000
 DEFAULT_LABEL = "label"
@@ -176,6 +188,14 @@ class Tabular(Modality):
             return encoded
 
         return encode
+
+    def quick_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
+        """Rows of plain numbers, and of levels as they stand in the manifest."""
+        fitted = _preprocessing(preprocessing)
+        columns = {column.name: column.levels if isinstance(column, CategoryColumn) else None for column in fitted.columns}
+        if any(isinstance(column, UnusedColumn) for column in fitted.columns):
+            return lambda values: None
+        return QuickRows(columns)
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)

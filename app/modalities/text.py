@@ -11,7 +11,18 @@ from app.errors import FieldError, InvalidInputs, InvalidRequest
 from app.formats.delimited import Delimiter
 from app.formats.labels import Labels
 from app.formats.places import LIMIT, Places, encodable, pointer
-from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoder, Modality, Preprocessing, Profile, TensorSpec
+from app.modalities.base import (
+    Chunk,
+    DatasetFile,
+    DatasetOptions,
+    Encoded,
+    Encoder,
+    Modality,
+    Preprocessing,
+    Profile,
+    QuickEncoder,
+    TensorSpec,
+)
 from app.networks.base import NetworkParams
 from app.terms import Frequencies, Vocabulary
 from app.texts import Columns
@@ -21,6 +32,7 @@ VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer.json"
 MAX_TERMS_A_TEXT = 1024
 SHOWN_CHARACTERS = 1000
+QUICK_CHARACTERS = 4000
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -118,6 +130,16 @@ class Text(Modality):
             return lambda raw: dict(zip(("input_ids", "attention_mask"), tokens.encode(raw), strict=True))
         vocabulary = Vocabulary(folder / VOCABULARY)
         return lambda raw: dict(zip(("terms", "weights"), vocabulary.encode(raw, fitted.max_length), strict=True))
+
+    def quick_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
+        """A few short texts."""
+
+        def quick(values: Sequence[Any]) -> Encoded | None:
+            if set(map(type, values)) != {str} or sum(map(len, values)) > QUICK_CHARACTERS:
+                return None
+            return encode(values)
+
+        return quick
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         if _preprocessing(preprocessing).kind == "tokens":

@@ -11,13 +11,17 @@ ModelReference = Annotated[
 ]
 
 
+MOST_CLASSES = 1000
+
+
 class PredictForm(BaseModel):
     """The fields beside the files of a multipart request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelReference
-    top_k: int = Field(3, ge=1, le=1000, description="How many classes `top` lists at the most.")
+    top_k: int = Field(3, ge=1, le=MOST_CLASSES, description="How many classes `top` lists at the most.")
+    probabilities: bool = Field(False, description="Whether to give the probability of every class as well.")
 
 
 class PredictCreate(PredictForm):
@@ -40,7 +44,9 @@ class Prediction(BaseModel):
 
     label: str = Field(description="The most probable class.")
     confidence: float = Field(ge=0, le=1, description="Its probability.")
+    abstained: bool = Field(description="Whether the confidence is below the version's threshold: better ask somebody.")
     top: list[ClassProbability] = Field(description="The most probable classes, in order.")
+    probabilities: dict[str, float] | None = Field(None, description="Of every class, when they were asked for.")
 
 
 class PredictOut(BaseModel):

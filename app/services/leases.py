@@ -19,7 +19,7 @@ from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, OutputRow, V
 from app.db.writes import write, write_all
 from app.job_state import LEASED, JobKind, JobStatus, sources_of
 from app.schemas.reports import MetricPoint, Output, Report, Result, Warn
-from app.services import events
+from app.services import catalogue, events
 
 MANIFEST = "manifest.json"
 LONGEST_MESSAGE = 10_000
@@ -71,6 +71,7 @@ def succeed(session: Session, lease: Lease, result: Result) -> VersionRow | None
     job.version = version
     events.record_done(session, job)
     session.flush()
+    catalogue.touch(session)
     return version
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, defer, selectinload
 from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
 from app.errors import ArtifactNotFound, ModelNotFound
-from app.services import pages
+from app.services import catalogue, pages
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What models and aliases may be called: neither `:` nor `@`, which separate the parts of a reference."""
@@ -121,7 +121,9 @@ def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
     columns = {"model_id": owner.model_id, "name": alias, "version_id": owner.id, "updated_at": db_now()}
     moved = {"version_id": owner.id, "updated_at": db_now()}
     statement = _alias_upsert(session, columns, moved).returning(AliasRow)
-    return session.scalars(statement.execution_options(populate_existing=True)).one()
+    row = session.scalars(statement.execution_options(populate_existing=True)).one()
+    catalogue.touch(session)
+    return row
 
 
 def _alias_upsert(session: Session, columns: dict[str, Any], moved: dict[str, Any]) -> Insert:
@@ -137,6 +139,7 @@ def delete_alias(session: Session, name: str, alias: str) -> None:
     statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
     if not _is_name(alias) or session.scalars(statement).one_or_none() is None:
         raise ModelNotFound(f"The model {name} has no alias {alias[:100]!r}.")
+    catalogue.touch(session)
 
 
 def _is_name(text: str) -> bool:

@@ -1,60 +1,126 @@
-"""Predictions: resolve the model at this moment, bring the inputs into its form, ask the engine."""
+"""Predictions: from a model reference and encoded inputs to logits, whatever protocol they came by."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
 from time import perf_counter
-from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session, sessionmaker
+from prometheus_client import Counter, Histogram
 
-from app.errors import FieldError, InvalidInputs
+from app.errors import Overloaded
 from app.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
-from app.schemas.predict import ClassProbability, PredictCreate, PredictForm, Prediction, PredictOut
-from app.services import models
-from app.serving.engine import LoadedVersion, PredictionEngine, StoredFile, VersionFiles
+from app.modalities.base import Encoded
+from app.services.references import References
+from app.serving.engine import PredictionEngine
+from app.serving.lanes import Lane, Limits
+from app.serving.loading import WARM_UP_ROWS, LoadedVersion
+from app.settings import Settings
 
-Parse = Callable[[LoadedVersion], Any]
+Logits = NDArray[np.float32]
 
-
-def of_values(sessions: "sessionmaker[Session]", engine: PredictionEngine, body: PredictCreate) -> PredictOut:
-    """Answers to JSON inputs. Raises ModelNotFound, InvalidInputs."""
-    return _predict(sessions, engine, body, lambda loaded: loaded.modality.parse(body.inputs, loaded.preprocessing))
-
-
-def of_files(
-    sessions: "sessionmaker[Session]", engine: PredictionEngine, form: PredictForm, files: Sequence[bytes]
-) -> PredictOut:
-    """Answers to uploaded files. Raises ModelNotFound, InvalidInputs."""
-    return _predict(sessions, engine, form, lambda loaded: loaded.modality.parse_files(files, loaded.preprocessing))
+BATCH = 64
+WORTH_JOINING = 0.7
+"""Of the time of single runs: a joined run that takes longer is not worth the wait for one another."""
 
 
-def _predict(sessions: "sessionmaker[Session]", engine: PredictionEngine, form: PredictForm, parse: Parse) -> PredictOut:
-    with sessions.begin() as session:  # ends before the slow work; a moved alias counts from the next request on
-        row = models.resolve(session, form.model)
-        name, number = row.model.name, row.number
-        files = {file.name: StoredFile(file.storage_key, file.digest) for file in row.artifacts}
-    start = perf_counter()
-    loaded = engine.load(VersionFiles(row.id, row.manifest, files))
-    probabilities = loaded.probabilities(parse(loaded))
-    PREDICTION_SECONDS.labels(row.modality).observe(perf_counter() - start)
-    PREDICTED_INPUTS.labels(row.modality).inc(len(probabilities))
-    _check_finite(probabilities)
-    return PredictOut(model=name, version=number, predictions=_answers(probabilities, loaded.classes, form.top_k))
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Where predictions run. `max_batch` 0: as the warm-up of each version advises."""
+
+    inline_seconds: float
+    max_batch: int
+    limits: Limits
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Policy":
+        on_cores = 1 if settings.predict_device == "cuda" else len(os.sched_getaffinity(0)) // settings.predict_threads
+        limits = Limits(
+            concurrency=settings.predict_concurrency or max(1, on_cores),
+            max_queue_delay_us=settings.predict_queue_delay_us,
+            queue=settings.predict_queue,
+            deadline_seconds=settings.predict_deadline_ms / 1e3,
+        )
+        return cls(settings.predict_inline_us / 1e6, settings.predict_max_batch, limits)
 
 
-def _check_finite(probabilities: NDArray[np.float64]) -> None:
-    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(bad):
-        places = [FieldError(f"/inputs/{row}", "its values are too large for this model") for row in bad]
-        raise InvalidInputs("The model has no finite answer to some of the inputs.", places)
+class Predictor:
+    """One for a process; its queues belong to one event loop.
+
+    Small runs happen in the event loop itself, which is quicker than to hand them to a thread and back: what they wait for is
+    the loop, and a request that would be answered too late in its turn is refused as one in a queue is.
+    """
+
+    def __init__(self, references: References, engine: PredictionEngine, policy: Policy) -> None:
+        self.references = references
+        self._engine, self._policy = engine, policy
+        self._threads = ThreadPoolExecutor(policy.limits.concurrency, "predict")
+        self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
+        self._turn = 0
+
+    def ready(self, reference: str) -> LoadedVersion | None:
+        """A version that is known and loaded, at once."""
+        files = self.references.known(reference)
+        return self._engine.get(files.version_id) if files else None
+
+    async def find(self, reference: str) -> LoadedVersion:
+        """Raises ModelNotFound, ArtifactDamaged."""
+        version = self.ready(reference)
+        return version if version is not None else await asyncio.to_thread(self._load, reference)
+
+    def start(self, version: LoadedVersion, encoded: Encoded) -> "Logits | asyncio.Future[Logits]":
+        """The logits, or, of a larger run, the place in the queue. Raises Overloaded."""
+        rows = len(next(iter(encoded.values())))
+        if version.speed.of(rows) <= self._policy.inline_seconds:
+            self._take_turn()
+            return version.logits(encoded)
+        lane = self._lanes.get(version)
+        if lane is None:
+            lane = self._lanes[version] = Lane(version.logits, self._threads, self._limits(version))
+        return lane.submit(encoded)
+
+    async def run(self, version: LoadedVersion, encoded: Encoded) -> Logits:
+        """Raises Overloaded."""
+        start = perf_counter()
+        started = self.start(version, encoded)
+        logits = await started if isinstance(started, asyncio.Future) else started
+        observe(version, len(logits), perf_counter() - start)
+        return logits
+
+    async def close(self) -> None:
+        await self.references.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _load(self, reference: str) -> LoadedVersion:
+        return self._engine.load(self.references.resolve(reference))
+
+    def _take_turn(self) -> None:
+        """Count the requests that one turn of the event loop found waiting."""
+        if self._turn == 0:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        elif self._turn >= self._policy.limits.queue:
+            raise Overloaded
+        self._turn += 1
+
+    def _end_turn(self) -> None:
+        self._turn = 0
+
+    def _limits(self, version: LoadedVersion) -> Limits:
+        joined = version.speed.several < WORTH_JOINING * WARM_UP_ROWS * version.speed.one
+        return replace(self._policy.limits, max_batch=self._policy.max_batch or (BATCH if joined else 1))
 
 
-def _answers(probabilities: NDArray[np.float64], classes: Sequence[str], top_k: int) -> list[Prediction]:
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-    return [_answer(row, ranks, classes) for row, ranks in zip(probabilities, order, strict=True)]
+def observe(version: LoadedVersion, rows: int, seconds: float) -> None:
+    """Count one answered request."""
+    duration, inputs = _counters(version.modality.name)
+    duration.observe(seconds)
+    inputs.inc(rows)
 
 
-def _answer(probabilities: NDArray[np.float64], ranks: NDArray[np.intp], classes: Sequence[str]) -> Prediction:
-    top = [ClassProbability(label=classes[rank], probability=float(probabilities[rank])) for rank in ranks]
-    return Prediction(label=top[0].label, confidence=top[0].probability, top=top)
+@cache  # to look a label up takes longer than to count
+def _counters(modality: str) -> tuple[Histogram, Counter]:
+    return PREDICTION_SECONDS.labels(modality), PREDICTED_INPUTS.labels(modality)

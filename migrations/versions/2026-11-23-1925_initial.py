@@ -194,6 +194,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["version_id"], ["version.id"], name=op.f("fk_artifact_version_id_version")),
         sa.PrimaryKeyConstraint("version_id", "name", name=op.f("pk_artifact")),
     )
+    catalogue = op.create_table(
+        "catalogue",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_catalogue_single")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_catalogue")),
+    )
+    op.bulk_insert(catalogue, [{"id": 1, "revision": 0}])
     if op.get_bind().dialect.name == "postgresql":  # job and version refer to each other; SQLite took this with the table
         op.create_foreign_key("fk_job_base_version_id_version", "job", "version", ["base_version_id"], ["id"])
 
@@ -201,6 +209,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.drop_constraint("fk_job_base_version_id_version", "job", type_="foreignkey")
+    op.drop_table("catalogue")
     op.drop_table("artifact")
     op.drop_table("alias")
     op.drop_table("version")

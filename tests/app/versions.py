@@ -17,6 +17,7 @@ from app.db.tables import ArtifactRow, VersionRow
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoder, Preprocessing, TensorSpec
 from app.networks import NETWORKS
+from app.services import catalogue
 from app.storage import Storage
 from tests.factories import make_version, picture
 from worker import networks
@@ -96,5 +97,7 @@ def store_version(session: Session, storage: Storage, exported: Exported, model:
     ]
     version = make_version(session, model=model, modality=exported.manifest["modality"], manifest=exported.manifest, artifacts=[])
     version.artifacts = artifacts
+    session.flush()
+    catalogue.touch(session)
     session.commit()
     return version

@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 
 from app.errors import ArtifactDamaged
-from app.serving.engine import PredictionEngine, StoredFile, VersionFiles, softmax
+from app.serving.engine import PredictionEngine
+from app.serving.loading import Loader, StoredFile, VersionFiles, softmax
 from app.storage import Storage
 from tests.app.versions import EXAMPLES, Exported, export_network
 
@@ -39,6 +40,10 @@ def store(files: Storage, exported: Exported) -> Stored:
     return stored
 
 
+def engine_of(files: Storage, capacity_bytes: int = 2**30) -> PredictionEngine:
+    return PredictionEngine(Loader(files, threads=1), capacity_bytes)
+
+
 def count_sessions(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]:
     """The options of every session that is made from now on."""
     made: list[onnxruntime.SessionOptions] = []
@@ -48,12 +53,12 @@ def count_sessions(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionO
         made.append(options)
         return real(path, options, **rest)
 
-    monkeypatch.setattr("app.serving.engine.onnxruntime.InferenceSession", session)
+    monkeypatch.setattr("app.serving.loading.onnxruntime.InferenceSession", session)
     return made
 
 
 def test_a_version_answers_as_its_network_does(files: Storage, store: Stored, exported: Exported) -> None:
-    loaded = PredictionEngine(files, threads=1, capacity=2).load(store())
+    loaded = engine_of(files).load(store())
 
     assert loaded.classes == ("bad", "good")
     answers = loaded.probabilities(EXAMPLES["text"])
@@ -63,7 +68,7 @@ def test_a_version_answers_as_its_network_does(files: Storage, store: Stored, ex
 
 def test_those_who_ask_at_once_share_one_loading(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     made = count_sessions(monkeypatch)
-    engine, version, together = PredictionEngine(files, threads=1, capacity=2), store(), Barrier(8)
+    engine, version, together = engine_of(files), store(), Barrier(8)
 
     def ask() -> object:
         together.wait()
@@ -78,7 +83,7 @@ def test_those_who_ask_at_once_share_one_loading(files: Storage, store: Stored, 
 
 def test_threads_are_set_explicitly(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     made = count_sessions(monkeypatch)
-    PredictionEngine(files, threads=3, capacity=1).load(store())
+    Loader(files, threads=3).load(store())
 
     assert [(options.intra_op_num_threads, options.inter_op_num_threads) for options in made] == [(3, 1)]
 
@@ -87,8 +92,10 @@ def test_the_version_that_was_not_used_for_longest_is_dropped(
     files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = count_sessions(monkeypatch)
-    engine = PredictionEngine(files, threads=1, capacity=2)
     first, second, third = store(), store(), store()
+    each = engine_of(files).load(first).size_bytes
+    engine = engine_of(files, 2 * each)
+    made.clear()
 
     for version in (first, second, first, third, first):
         engine.load(version)
@@ -99,7 +106,7 @@ def test_the_version_that_was_not_used_for_longest_is_dropped(
 
 @pytest.mark.parametrize("name", ["model.onnx", "vocabulary.json"])
 def test_a_changed_or_missing_file_is_refused_until_it_is_back(files: Storage, store: Stored, tmp_path: Path, name: str) -> None:
-    engine, version = PredictionEngine(files, threads=1, capacity=2), store()
+    engine, version = engine_of(files), store()
     key = version.files[name].storage_key
     with files.open(key) as file:
         content = file.read()

@@ -1,0 +1,182 @@
+"""The short way of prediction requests: past FastAPI, for those that are plain to see.
+
+Context: FastAPI's routing, validation and serialisation cost several times what a small network does. Decision: this stands
+in front of the routes, answers requests that can be read at a glance and whose version is loaded, and hands all others on,
+unchanged, to the routes of the same paths, which load versions and tell what is wrong. So the routes stay the whole truth, also
+in the OpenAPI document. Consequences: requests answered here are counted here, under the same names; their lines are written at
+level `debug`, since a line costs as much as a small network.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from random import getrandbits
+from time import perf_counter
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import problems
+from app.api.middleware import SANE
+from app.errors import ServiceError
+from app.metrics import REQUEST_SECONDS, REQUESTS
+from app.services.predictions import Logits, Predictor, observe
+from app.serving import answers, questions
+from app.serving.questions import Question
+
+log = structlog.get_logger("isthmus.access")
+_access = logging.getLogger("isthmus.access")
+
+PREDICT = "/predict"
+ARROW = b"arrow"
+
+Headers = dict[bytes, bytes]
+Read = Callable[[Scope, Headers, bytes], Question | None]
+
+
+class ClientGone(Exception):
+    """Nobody is there any more to be answered."""
+
+
+class HotPath:
+    """ASGI middleware, outside of all others."""
+
+    def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, most_inputs: int) -> None:
+        self._app, self._predictor = app, predictor
+        self._max_bytes, self._most_inputs = max_bytes, most_inputs
+        self._readers: dict[bytes | None, Read] = {
+            b"application/json": self._read_json,
+            b"application/octet-stream": self._read_octets,
+        }
+        self._seconds = REQUEST_SECONDS.labels("POST", PREDICT)
+        self._answered = REQUESTS.labels("POST", PREDICT, 200)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PREDICT or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        headers: Headers = dict(scope["headers"])
+        read = self._readers.get(headers.get(b"content-type"))
+        if read is None or ARROW in headers.get(b"accept", b""):
+            await self._app(scope, receive, send)
+            return
+        message = await receive()
+        if message.get("more_body"):
+            message = await _whole(message, receive, self._max_bytes)
+        try:
+            answer = await self._answer(read(scope, headers, message["body"]), start, receive) if _complete(message) else None
+        except ClientGone:
+            return
+        except ServiceError as error:
+            await self._refuse(error, start, scope, headers, receive, send)
+            return
+        if answer is None:
+            await self._app(scope, _replayed(message, receive), send)
+            return
+        await _send(answer, _request_id(headers), send)
+        self._answered.inc()
+        self._seconds.observe(perf_counter() - start)
+        if _access.isEnabledFor(logging.DEBUG):
+            log.debug("request", method="POST", path=PREDICT, route=PREDICT, status=200)
+
+    def _read_json(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
+        return questions.of_json(body, self._predictor.ready, self._most_inputs)
+
+    def _read_octets(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
+        return questions.of_octets(body, scope["query_string"], headers.get(b"x-model"), self._predictor.ready, self._most_inputs)
+
+    async def _answer(self, question: Question | None, start: float, receive: Receive) -> bytes | None:
+        """Raises InvalidInputs, Overloaded; ClientGone when the client left while the request waited."""
+        if question is None:
+            return None
+        started = self._predictor.start(question.version, question.encoded)
+        logits = await unless_gone(started, receive) if isinstance(started, asyncio.Future) else started
+        answer = answers.document(logits, question.version, question.wanted)
+        observe(question.version, len(logits), perf_counter() - start)
+        return answer
+
+    async def _refuse(
+        self, error: ServiceError, start: float, scope: Scope, headers: Headers, receive: Receive, send: Send
+    ) -> None:
+        request_id = _request_id(headers).decode()
+        REQUESTS.labels("POST", PREDICT, error.status).inc()
+        self._seconds.observe(perf_counter() - start)
+        write = log.debug if error.status == 503 else log.info  # a flood that is refused must not become one of lines
+        write("request", method="POST", path=PREDICT, route=PREDICT, status=error.status, request_id=request_id)
+        await problems.answer(error, request_id)(scope, receive, send)
+
+
+async def unless_gone(started: "asyncio.Future[Logits]", receive: Receive) -> Logits:
+    """The logits when they are there. Raises Overloaded; ClientGone when the client left before."""
+    gone = asyncio.create_task(_disconnect(receive))
+    waiting: set[asyncio.Future[Any]] = {started, gone}
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            raise ClientGone
+        return started.result()
+    finally:
+        started.cancel()
+        gone.cancel()
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _complete(message: Message) -> bool:
+    return message["type"] == "http.request" and not message.get("more_body")
+
+
+async def _whole(message: Message, receive: Receive, most: int) -> Message:
+    """The message with all of the body, as far as it is not larger than allowed and the client there."""
+    chunks, size = [message["body"]], len(message["body"])
+    while message.get("more_body") and size <= most:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+    return {**message, "body": b"".join(chunks)}
+
+
+def _replayed(first: Message, receive: Receive) -> Receive:
+    replayed = False
+
+    async def receive_again() -> Message:
+        nonlocal replayed
+        if replayed:
+            return await receive()
+        replayed = True
+        return first
+
+    return receive_again
+
+
+async def _send(answer: bytes, request_id: bytes, send: Send) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(answer)),
+        (b"x-request-id", request_id),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
+
+
+def _request_id(headers: Headers) -> bytes:
+    given = headers.get(b"x-request-id")
+    return given if given is not None and SANE.fullmatch(given.decode("latin-1")) else b"%032x" % getrandbits(128)
+
+
+class Isthmus(FastAPI):
+    """FastAPI, with a short way past it."""
+
+    hot: HotPath
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.hot(scope, receive, send)
+
+    async def through_fastapi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)

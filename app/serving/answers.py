@@ -1,0 +1,77 @@
+"""From logits to what a caller reads: label, confidence, the most probable classes, whether the model abstains."""
+
+from dataclasses import dataclass
+from math import exp, isnan
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.errors import FieldError, InvalidInputs
+from app.serving.loading import LoadedVersion, softmax
+
+FEW = 64
+"""Up to so many logits Python is quicker than the dozen calls of NumPy."""
+
+Rows = list[list[float]]
+Ranks = list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a prediction shall hold: how many classes in `top`, and whether the probabilities of all."""
+
+    top_k: int = 3
+    probabilities: bool = False
+
+
+def document(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:
+    """The JSON answer to one request. Raises InvalidInputs."""
+    found = predictions(logits, version, wanted)
+    return orjson.dumps({"model": version.model, "version": version.number, "predictions": found})
+
+
+def predictions(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> list[dict[str, Any]]:
+    """One for each row of logits (n, classes). Raises InvalidInputs where the model has no finite answer."""
+    rows, ranks = _few(logits, wanted.top_k) if logits.size <= FEW else _many(logits, wanted.top_k)
+    classes, threshold = version.classes, version.threshold or 0.0
+    found = []
+    for row, order in zip(rows, ranks, strict=True):
+        top = [{"label": classes[rank], "probability": row[rank]} for rank in order]
+        confidence = row[order[0]]
+        prediction = {"label": classes[order[0]], "confidence": confidence, "abstained": confidence < threshold, "top": top}
+        if wanted.probabilities:
+            prediction["probabilities"] = dict(zip(classes, row, strict=True))
+        found.append(prediction)
+    return found
+
+
+def distributions(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Class probabilities (n, classes). Raises InvalidInputs where they are not finite."""
+    with np.errstate(invalid="ignore"):
+        probabilities = softmax(logits)
+    bad = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+    if len(bad):
+        places = [FieldError(f"/inputs/{row}", "its values are too large for this model") for row in bad]
+        raise InvalidInputs("The model has no finite answer to some of the inputs.", places)
+    return probabilities
+
+
+def _few(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
+    rows, ranks = [], []
+    for row in logits.tolist():
+        largest = max(row)
+        exponentials = [exp(logit - largest) for logit in row]
+        total = sum(exponentials)
+        if isnan(total):
+            return _many(logits, top_k)
+        rows.append([exponential / total for exponential in exponentials])
+        ranks.append(sorted(range(len(row)), key=rows[-1].__getitem__, reverse=True)[:top_k])
+    return rows, ranks
+
+
+def _many(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
+    probabilities = distributions(logits)
+    ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    return probabilities.tolist(), ranks.tolist()

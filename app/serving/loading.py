@@ -1,0 +1,223 @@
+"""From the stored files of a version to something that predicts: verify, load, warm up."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any, Literal
+from uuid import UUID
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+from app.errors import ArtifactDamaged, InvalidInputs
+from app.modalities import MODALITIES
+from app.modalities.base import Encoded, Encoder, Modality, Preprocessing, TensorSpec
+from app.storage import Storage, digest_of
+
+GRAPH = "model.onnx"
+ROWS_AT_ONCE = 64  # bounds the memory of a large request's activations
+WARM_UP_ROWS = 8
+WARM_UP_LENGTH = 16
+SESSION_BYTES = 4 * 1024**2
+GRAPH_FACTOR = 2
+"""A session holds the weights of its graph, some of them a second time in the layout that its kernels like."""
+
+Device = Literal["cpu", "cuda"]
+PROVIDERS: dict[Device, list[str]] = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+
+
+class DeviceUnavailable(RuntimeError):
+    """ONNX Runtime cannot use the device of the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Where an artifact is and what it must digest to (SHA-256)."""
+
+    storage_key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFiles:
+    """What it takes to load a version. `model` and `number` are what its answers name."""
+
+    version_id: UUID
+    manifest: Mapping[str, Any]
+    files: Mapping[str, StoredFile]
+    model: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds that a run of 1 and of `WARM_UP_ROWS` rows took when the version was loaded."""
+
+    one: float
+    several: float
+
+    def of(self, rows: int) -> float:
+        """Seconds that a run of so many rows should take."""
+        return self.one + (rows - 1) * max(0.0, self.several - self.one) / (WARM_UP_ROWS - 1)
+
+
+@dataclass(slots=True, eq=False)
+class LoadedVersion:
+    """A version that is ready to predict; safe to use from several threads at once."""
+
+    model: str
+    number: int
+    modality: Modality
+    preprocessing: Preprocessing
+    encode: Encoder
+    quick: Callable[[Sequence[Any]], Encoded | None]
+    picture_shape: tuple[int, ...] | None
+    specs: Mapping[str, TensorSpec]
+    classes: tuple[str, ...]
+    threshold: float | None
+    session: onnxruntime.InferenceSession
+    size_bytes: int
+    speed: Speed = field(default=Speed(0.0, 0.0))
+    used: float = field(default_factory=monotonic)
+
+    def probabilities(self, raw: Any) -> NDArray[np.float64]:
+        """Raw inputs of the modality to class probabilities (n, classes)."""
+        return softmax(self.logits(self.encode(raw)))
+
+    def encoded(self, values: Sequence[Any]) -> Encoded:
+        """JSON inputs as the graph takes them. Raises InvalidInputs."""
+        return self.encode(self.modality.parse(values, self.preprocessing))
+
+    def encoded_files(self, files: Sequence[bytes]) -> Encoded:
+        """Uploaded files as the graph takes them. Raises InvalidInputs."""
+        return self.encode(self.modality.parse_files(files, self.preprocessing))
+
+    def logits(self, encoded: Encoded) -> NDArray[np.float32]:
+        """Encoded inputs, all with the same first axis n, to (n, classes)."""
+        rows = len(next(iter(encoded.values())))
+        if rows <= ROWS_AT_ONCE:
+            return self._run(encoded)
+        starts = range(0, rows, ROWS_AT_ONCE)
+        parts = [{name: values[start : start + ROWS_AT_ONCE] for name, values in encoded.items()} for start in starts]
+        return np.concatenate([self._run(part) for part in parts])
+
+    def _run(self, encoded: Encoded) -> NDArray[np.float32]:
+        try:
+            logits: NDArray[np.float32] = self.session.run(["logits"], encoded)[0]
+        except InvalidArgument as error:  # such as an index that no embedding has, of inputs that came encoded
+            raise InvalidInputs("The model cannot take these values.") from error
+        return logits
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities (n, classes) of logits (n, classes)."""
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+class Loader:
+    """Makes sessions on one device. Raises DeviceUnavailable when this ONNX Runtime has not got it."""
+
+    def __init__(self, storage: Storage, threads: int, device: Device = "cpu") -> None:
+        self._storage = storage
+        self._threads = threads
+        self._providers = PROVIDERS[device]
+        available = onnxruntime.get_available_providers()
+        if self._providers[0] not in available:
+            raise DeviceUnavailable(
+                f"This ONNX Runtime has no {self._providers[0]}, only {', '.join(available)}: install `onnxruntime-gpu`."
+            )
+
+    def load(self, version: VersionFiles) -> LoadedVersion:
+        """Raises ArtifactDamaged."""
+        modality = MODALITIES[version.manifest["modality"]]
+        preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
+        with self._folder(version, preprocessing.files) as folder:
+            encode = modality.encoder(preprocessing, folder)
+        with self._file(version, GRAPH) as path:
+            session = self._session(path)
+            size_bytes = GRAPH_FACTOR * path.stat().st_size + SESSION_BYTES
+        loaded = LoadedVersion(
+            model=version.model,
+            number=version.number,
+            modality=modality,
+            preprocessing=preprocessing,
+            encode=encode,
+            quick=modality.quick_encoder(preprocessing, encode),
+            picture_shape=modality.picture_shape(preprocessing),
+            specs=modality.specs(preprocessing),
+            classes=tuple(version.manifest["classes"]),
+            threshold=version.manifest.get("abstention_threshold"),
+            session=session,
+            size_bytes=size_bytes,
+        )
+        loaded.speed = _warm_up(loaded)
+        return loaded
+
+    def _session(self, path: Path) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # a thread that waits for work would otherwise spin on a core that another request needs
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(path, options, providers=self._providers)
+        if session.get_providers()[0] != self._providers[0]:
+            raise DeviceUnavailable(f"{self._providers[0]} could not be started; ONNX Runtime would have used the CPU.")
+        return session
+
+    @contextmanager
+    def _folder(self, version: VersionFiles, names: tuple[str, ...]) -> Iterator[Path]:
+        """A folder with the files that the preprocessing names, for as long as the block lasts."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            for name in names:
+                shutil.copyfile(stack.enter_context(self._file(version, name)), folder / name)
+            yield folder
+
+    @contextmanager
+    def _file(self, version: VersionFiles, name: str) -> Iterator[Path]:
+        """An artifact on this machine, digest verified. Raises ArtifactDamaged."""
+        stored = version.files.get(name)
+        if stored is None or not self._storage.exists(stored.storage_key):
+            raise ArtifactDamaged(f"The file {name} of this version is missing.")
+        with self._storage.local(stored.storage_key) as path:
+            if digest_of(path) != stored.digest:
+                raise ArtifactDamaged(f"The file {name} of this version is not the one that its job stored.")
+            yield path
+
+
+def _warm_up(loaded: LoadedVersion) -> Speed:
+    """The first runs are slow, and not a caller's business. Of the timed ones the quickest counts."""
+    one, several = (_zeros(loaded.specs, rows) for rows in (1, WARM_UP_ROWS))
+    loaded.logits(several)
+    return Speed(_seconds(loaded, one), _seconds(loaded, several))
+
+
+def _seconds(loaded: LoadedVersion, encoded: Encoded) -> float:
+    best = total = 0.0
+    for _ in range(5):
+        start = perf_counter()
+        loaded.logits(encoded)
+        seconds = perf_counter() - start
+        best, total = min(best or seconds, seconds), total + seconds
+        if total > 0.1:
+            break
+    return best
+
+
+def _zeros(specs: Mapping[str, TensorSpec], rows: int) -> Encoded:
+    return {
+        name: np.zeros((rows, *(size if size >= 0 else WARM_UP_LENGTH for size in spec.shape)), spec.dtype)
+        for name, spec in specs.items()
+    }

@@ -1,0 +1,94 @@
+"""Prediction requests whose bodies are plain to see: read within microseconds, or left to the routes, which look closely.
+
+The routes accept all that this does, with the same answers, and tell what is wrong with the rest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from app.formats import digits
+from app.modalities.base import Encoded
+from app.schemas.predict import MOST_CLASSES
+from app.serving import tensors
+from app.serving.answers import Wanted
+from app.serving.loading import LoadedVersion
+
+_FIELDS = {"model", "inputs", "top_k", "probabilities"}
+_DEFAULT = Wanted()
+
+Ready = Callable[[str], LoadedVersion | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A version that is loaded, its encoded inputs, and what to say of them."""
+
+    version: LoadedVersion
+    encoded: Encoded
+    wanted: Wanted
+
+
+def of_json(body: bytes, ready: Ready, most_inputs: int) -> Question | None:
+    """A JSON body of `POST /predict`."""
+    start, end = body.find(b"["), body.rfind(b"]") + 1
+    # all between the first and the last bracket is `inputs`, or else the rest is no such document: no bracket is left in it
+    fields = _loaded(body[:start] + b"[]" + body[end:])
+    if type(fields) is not dict or fields.get("inputs") != [] or not _FIELDS.issuperset(fields):
+        return None
+    reference, wanted = fields.get("model"), _wanted(fields)
+    version = ready(reference) if type(reference) is str else None
+    if version is None or wanted is None:
+        return None
+    encoded = _encoded(body[start:end], version, most_inputs)
+    return Question(version, encoded, wanted) if encoded is not None else None
+
+
+def of_octets(body: bytes, query: bytes, header: bytes | None, ready: Ready, most_inputs: int) -> Question | None:
+    """A raw array, with the model in the query or in a header. Raises InvalidInputs."""
+    asked = _asked(query, header)
+    version = ready(asked[0]) if asked else None
+    if asked is None or version is None:
+        return None
+    return Question(version, tensors.of_bytes(body, version, most_inputs), asked[1])
+
+
+@lru_cache(1024)
+def _asked(query: bytes, header: bytes | None) -> tuple[str, Wanted] | None:
+    """The model reference, and what to say of it; None where a parameter is not plain."""
+    fields: dict[str, Any] = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    reference = fields.get("model") if header is None else header.decode("latin-1")
+    if reference is None or not {"model", "top_k", "probabilities"}.issuperset(fields):
+        return None
+    if "top_k" in fields:
+        fields["top_k"] = int(fields["top_k"]) if fields["top_k"].isdecimal() and len(fields["top_k"]) < 10 else None
+    if "probabilities" in fields:
+        fields["probabilities"] = {"true": True, "false": False}.get(fields["probabilities"])
+    wanted = _wanted(fields)
+    return (reference, wanted) if wanted else None
+
+
+def _wanted(fields: dict[str, Any]) -> Wanted | None:
+    top_k, probabilities = fields.get("top_k", _DEFAULT.top_k), fields.get("probabilities", _DEFAULT.probabilities)
+    if type(top_k) is not int or not 0 < top_k <= MOST_CLASSES or type(probabilities) is not bool:
+        return None
+    return Wanted(top_k, probabilities)
+
+
+def _encoded(text: bytes, version: LoadedVersion, most_inputs: int) -> Encoded | None:
+    if version.picture_shape is not None:
+        pixels = digits.read(text, version.picture_shape) if text.startswith(b"[[") else None
+        return {"pixels": pixels} if pixels is not None and len(pixels) <= most_inputs else None
+    values = _loaded(text)
+    return version.quick(values) if type(values) is list and 0 < len(values) <= most_inputs else None
+
+
+def _loaded(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None

@@ -1,0 +1,90 @@
+"""Inputs that come encoded: checked against what the version's graph takes."""
+
+import io
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import FieldError, InvalidInputs
+from app.formats import arrays
+from app.modalities.base import Encoded, TensorSpec
+from app.serving.loading import LoadedVersion
+
+
+def of_bytes(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
+    """A little-endian array in C order, of the type and shape of the model's only input. Raises InvalidInputs."""
+    name, spec = _only_input(version)
+    dtype = np.dtype(spec.dtype).newbyteorder("<")
+    row_bytes = dtype.itemsize * prod(spec.shape)
+    rows, rest = divmod(len(body), row_bytes)
+    if rest or not rows:
+        raise _invalid("", f"{len(body)} bytes; one input of {_described(spec)} has {row_bytes}")
+    if rows > most_inputs:
+        raise _invalid("", f"more than {most_inputs} inputs")
+    array = np.frombuffer(body, dtype).reshape(rows, *spec.shape).astype(spec.dtype, copy=False)
+    _check_finite(name, array)
+    return {name: array}
+
+
+def of_npy(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
+    """A `.npy` file of the type and shape of the model's only input. Raises InvalidInputs."""
+    name, _ = _only_input(version)
+    file = io.BytesIO(body)
+    try:
+        header = arrays.read_header(file)
+    except ValueError as error:
+        raise _invalid("", f"not a .npy file: {error}") from error
+    if header.dtype.hasobject or prod(header.shape) * header.dtype.itemsize != len(body) - file.tell():
+        raise _invalid("", f"the .npy file says shape {header.shape}, but its data has another size")
+    array = np.frombuffer(body, header.dtype, offset=file.tell()).reshape(header.shape)
+    return checked({name: array}, version, most_inputs)
+
+
+def checked(tensors: dict[str, NDArray[Any]], version: LoadedVersion, most_inputs: int) -> Encoded:
+    """All inputs of the graph, of their types and shapes, with as many rows each. Raises InvalidInputs."""
+    if tensors.keys() != version.specs.keys():
+        raise _invalid("/inputs", f"expected the inputs {', '.join(version.specs)}")
+    rows = {len(tensor) if tensor.ndim else 0 for tensor in tensors.values()}
+    if len(rows) > 1 or 0 in rows:
+        raise _invalid("/inputs", "every input needs as many rows, one or more")
+    if max(rows) > most_inputs:
+        raise _invalid("/inputs", f"more than {most_inputs} rows")
+    return {name: _fitting(name, tensors[name], spec) for name, spec in version.specs.items()}
+
+
+def _fitting(name: str, tensor: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    dtype = np.dtype(spec.dtype)
+    if tensor.dtype.newbyteorder("=") != dtype:
+        raise _invalid(f"/inputs/{name}", f"is {tensor.dtype.name}, expected {spec.dtype}")
+    shape = tensor.shape[1:]
+    if len(shape) != len(spec.shape) or any(size not in (-1, given) for size, given in zip(spec.shape, shape, strict=True)):
+        raise _invalid(f"/inputs/{name}", f"each row is {_shape(shape)}, expected {_shape(spec.shape)}")
+    _check_finite(name, tensor)
+    return tensor.astype(dtype, copy=False)
+
+
+def _check_finite(name: str, tensor: NDArray[Any]) -> None:
+    """NaN is a number that is missing."""
+    if tensor.dtype.kind == "f" and np.isinf(tensor).any():
+        raise _invalid(f"/inputs/{name}", "not a finite 32-bit number")
+
+
+def _only_input(version: LoadedVersion) -> tuple[str, TensorSpec]:
+    names = list(version.specs)
+    if len(names) > 1 or -1 in version.specs[names[0]].shape:
+        raise _invalid("", f"this model takes {', '.join(names)}, which one plain array cannot hold: send JSON")
+    return names[0], version.specs[names[0]]
+
+
+def _invalid(place: str, detail: str) -> InvalidInputs:
+    return InvalidInputs(None, [FieldError(place, detail)])
+
+
+def _described(spec: TensorSpec) -> str:
+    return f"{_shape(spec.shape)} {spec.dtype}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
