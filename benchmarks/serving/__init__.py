@@ -1,0 +1,1 @@
+"""What a prediction costs: see README.md."""

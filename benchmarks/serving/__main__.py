@@ -1,0 +1,108 @@
+"""`python -m benchmarks.serving`: see README.md."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.serving import matrix, report, servers, store
+from benchmarks.serving.cases import CASES, Effort
+from benchmarks.serving.matrix import Plan
+from benchmarks.serving.results import ALONE, HELLO, Cell, Results
+from benchmarks.serving.servers import DidNotStart, Place, Running, Server
+from benchmarks.serving.subjects import SUBJECTS, Subject
+
+NAMES = [HELLO, ALONE, "isthmus", "plain", *(peer.name for peer in servers.PEERS)]
+MATRICES = ("matrix", "picture", "text")
+
+
+def main() -> None:
+    arguments = _arguments()
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    place = Place(Path(arguments.folder).absolute(), first, second)
+    os.sched_setaffinity(0, {second})
+    path = place.folder / "results.jsonl"
+    if not (arguments.resume or arguments.report):
+        path.unlink(missing_ok=True)
+    results = Results(path)
+    if not arguments.report:
+        _run(arguments, place, results)
+    sys.stdout.write(report.render(results))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="What a prediction costs.")
+    parser.add_argument("--cases", nargs="+", choices=[*MATRICES, *CASES], default=[*MATRICES, *CASES])
+    parser.add_argument("--servers", nargs="+", choices=NAMES, default=NAMES, help="Of the first three cases.")
+    parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 32])
+    parser.add_argument("--seconds", type=int, default=2, help="Of each measurement, whole seconds.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=1_000_000, help="Of the case `memory`.")
+    parser.add_argument("--folder", default="var/benchmarks/serving", help="Results, logs and scratch files.")
+    parser.add_argument("--resume", action="store_true", help="Go on with the results that are there.")
+    parser.add_argument("--report", action="store_true", help="Only print the results that are there.")
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace, place: Place, results: Results) -> None:
+    results.find("conditions", report.conditions(arguments.seconds, arguments.rounds))
+    asked = _cells(arguments)
+    if asked:
+        _run_matrix(arguments, asked, place, results)
+    for name in arguments.cases:
+        if name in CASES and name not in results.findings:
+            sys.stderr.write(f"{name}\n")
+            results.find(name, CASES[name](place, Effort(arguments.seconds, arguments.requests)))
+
+
+def _cells(arguments: argparse.Namespace) -> list[Cell]:
+    matrices = {
+        "matrix": matrix.cells(("lenet", "mlp"), (1, 64), ("json", "binary"), arguments.connections),
+        "picture": matrix.cells(("picture",), (1,), ("jpeg",), arguments.connections),
+        "text": matrix.cells(("text",), (1, 64), ("json",), arguments.connections),
+    }
+    return [cell for name in arguments.cases for cell in matrices.get(name, ())]
+
+
+def _run_matrix(arguments: argparse.Namespace, asked: Sequence[Cell], place: Place, results: Results) -> None:
+    names = dict.fromkeys(cell.subject for cell in asked)
+    subjects = {name: SUBJECTS[name](place.folder / "exported" / name) for name in names}
+    data = place.folder / "data"
+    store.fill(data, list(subjects.items()))
+    _lay_out(place, subjects)
+    known = (servers.HELLO, servers.isthmus(data), servers.PLAIN, *servers.PEERS)
+    plan = Plan(asked, arguments.rounds, arguments.seconds, ALONE in arguments.servers)
+    with _all_running([server for server in known if server.name in arguments.servers], place, results) as running:
+        matrix.run(plan, running, subjects, place, results)
+
+
+def _lay_out(place: Place, subjects: dict[str, Subject]) -> None:
+    """The graphs where the other servers look for them."""
+    for folder, server in ((place.graphs, servers.LITSERVE), (place.more_graphs, servers.PLAIN)):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name in set(subjects).intersection(server.subjects):
+            shutil.copyfile(subjects[name].graph, folder / f"{name}.onnx")
+
+
+@contextmanager
+def _all_running(wanted: Sequence[Server], place: Place, results: Results) -> Iterator[list[Running]]:
+    """Those that can be installed and start; of the others the results say why not."""
+    with ExitStack() as stack:
+        running, reasons = [], []
+        for server in wanted:
+            try:
+                servers.install(server, place)
+                running.append(stack.enter_context(servers.running(server, place)))
+            except DidNotStart as error:
+                reasons.append(str(error))
+        if reasons:
+            results.find("not started", {"reasons": reasons})
+        yield running
+
+
+if __name__ == "__main__":
+    main()

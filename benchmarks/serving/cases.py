@@ -1,0 +1,222 @@
+"""What the service does over time: too much load, a million requests, a moved alias, more versions than it may hold."""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.serving import store, subjects
+from benchmarks.serving.client import OpenLoop, Outcome
+from benchmarks.serving.dialects import ISTHMUS, Request, json_request
+from benchmarks.serving.load import wrk
+from benchmarks.serving.servers import Place, Running, Server, isthmus, running
+from benchmarks.serving.subjects import Subject
+
+MEGABYTE = 1024**2
+MODELS, HOT, CACHED = 100, 10, 10
+HOT_SHARE = 0.9
+MOVE_SECONDS = 2.5
+ALIAS_RATE = 100
+SHORTEST_SECONDS = 3
+ALLOWED_STALENESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to look."""
+
+    seconds: int
+    requests: int
+
+
+Finding = dict[str, Any]
+
+
+def overload(place: Place, effort: Effort) -> Finding:
+    """Half of what it can take, twice as much, half again; 64 small pictures a request, then one large one."""
+    return {
+        "lenet": _overloaded(place, effort, subjects.lenet(place.folder / "exported" / "lenet"), "json", 64),
+        "picture": _overloaded(place, effort, subjects.picture(place.folder / "exported" / "picture"), "jpeg", 1),
+    }
+
+
+def _overloaded(place: Place, effort: Effort, subject: Subject, format: str, samples: int) -> Finding:
+    data = place.folder / "overload"
+    store.fill(data, [(subject.name, subject)])
+    with running(isthmus(data), place) as server:
+        request = ISTHMUS[format].ask(subject, samples)
+        wrk(server.port, [request], 8, 1, place.client_core)
+        capacity = wrk(server.port, [request], 8, max(SHORTEST_SECONDS, effort.seconds), place.client_core).rate
+        return {"capacity": capacity, **asyncio.run(_phases(server, request, capacity, effort.seconds))}
+
+
+async def _phases(server: Running, request: Request, capacity: float, seconds: int) -> Finding:
+    loop = OpenLoop(server.port, [request.raw(server.port)])
+    try:
+        before = await loop.run(capacity / 2, 2 * seconds)
+        twice = await loop.run(2 * capacity, 4 * seconds)
+        start = time.monotonic()
+        after = await loop.run(capacity / 2, 2 * seconds)
+    finally:
+        loop.close()
+    first_second = [outcome for outcome in after if outcome.due < start + 1]
+    return {
+        "half": summary(before),
+        "twice": summary(twice),
+        "first second after": summary(first_second),
+        "half again": summary(after[len(first_second) :]),
+    }
+
+
+def summary(outcomes: Sequence[Outcome]) -> Finding:
+    """Counts by status (0: no answer), and milliseconds of those that were served and of those that were refused."""
+    served = [outcome.seconds for outcome in outcomes if outcome.status == 200]
+    refused = [outcome.seconds for outcome in outcomes if outcome.status == 503]
+    return {
+        "statuses": dict(sorted(Counter(str(outcome.status) for outcome in outcomes).items())),
+        "served": milliseconds(served),
+        "refused": milliseconds(refused),
+    }
+
+
+def milliseconds(seconds: Sequence[float]) -> Finding:
+    """Median and 99th percentile; nothing of nothing."""
+    if not seconds:
+        return {}
+    p50, p99 = np.percentile(seconds, [50, 99])
+    return {"p50_ms": round(1e3 * float(p50), 3), "p99_ms": round(1e3 * float(p99), 3)}
+
+
+def memory(place: Place, effort: Effort) -> Finding:
+    """Resident memory after every tenth of the requests: two networks, both good and bad inputs, on 32 connections."""
+    lenet = subjects.lenet(place.folder / "exported" / "lenet")
+    mlp = subjects.mlp(place.folder / "exported" / "mlp")
+    data = place.folder / "memory"
+    store.fill(data, [("lenet", lenet), ("mlp", mlp)])
+    good = [ISTHMUS["json"].ask(subject, samples) for subject in (lenet, mlp) for samples in (1, 1, 1, 4)]
+    bad = [
+        json_request("/predict", {"model": "nothing", "inputs": [1]}),
+        json_request("/predict", {"model": "lenet", "inputs": [[1]]}),
+    ]
+    with running(isthmus(data), place) as server:
+        wrk(server.port, good + bad, 32, max(SHORTEST_SECONDS, effort.seconds), place.client_core)
+        return {"megabytes": _resident(server, good + bad, effort, place)}
+
+
+def _resident(server: Running, requests: Sequence[Request], effort: Effort, place: Place) -> list[tuple[int, float]]:
+    done, seen = 0, [(0, server.resident_bytes() / MEGABYTE)]
+    while done < effort.requests:
+        done += wrk(server.port, requests, 32, effort.seconds, place.client_core).requests
+        if done >= effort.requests * len(seen) / 10:
+            seen.append((done, round(server.resident_bytes() / MEGABYTE, 1)))
+    return seen
+
+
+def alias(place: Place, effort: Effort) -> Finding:
+    """An alias moved to and fro in one of two processes on one database, while both are asked."""
+    old = subjects.lenet(place.folder / "exported" / "lenet")
+    new = subjects.lenet(place.folder / "exported" / "lenet_2", seed=1)
+    data = place.folder / "alias"
+    store.fill(data, [("lenet", old), ("lenet", new)])
+    with ExitStack() as stack:
+        servers = [stack.enter_context(running(isthmus(data), place)) for _ in range(2)]
+        url = f"{servers[0].url}/models/lenet/aliases/production"
+        httpx.put(url, json={"version": 1}).raise_for_status()
+        request = json_request("/predict", {"model": "lenet@production", "inputs": old.written[:1]})
+        moves, outcomes = asyncio.run(_moved(url, servers, request, 10 * effort.seconds))
+    names = ("moved there", "the other process")
+    return {name: {"moves": len(moves) - 1, **staleness(moves, found)} for name, found in zip(names, outcomes, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The alias points at `version`: from `asked` on perhaps, from `done` on for certain."""
+
+    asked: float
+    done: float
+    version: int
+
+
+async def _moved(
+    url: str, servers: Sequence[Running], request: Request, seconds: float
+) -> tuple[list[Move], list[list[Outcome]]]:
+    loops = [OpenLoop(server.port, [request.raw(server.port)], seed) for seed, server in enumerate(servers)]
+    moves = [Move(time.monotonic(), time.monotonic(), 1)]
+    end = time.monotonic() + seconds - MOVE_SECONDS
+    async with httpx.AsyncClient(timeout=30) as client, asyncio.TaskGroup() as group:
+        runs = [group.create_task(loop.run(ALIAS_RATE, seconds)) for loop in loops]
+        for version in cycle((2, 1)):
+            await asyncio.sleep(MOVE_SECONDS)
+            if time.monotonic() > end:
+                break
+            asked = time.monotonic()
+            try:
+                (await client.put(url, json={"version": version})).raise_for_status()
+            except httpx.HTTPError:  # nobody knows now where it points
+                break
+            moves.append(Move(asked, time.monotonic(), version))
+    for loop in loops:
+        loop.close()
+    return moves, [run.result() for run in runs]
+
+
+def staleness(moves: Sequence[Move], outcomes: Sequence[Outcome]) -> Finding:
+    """Failed requests, and how long after a move an answer still came from the version before it."""
+    served = [(outcome.answered, json.loads(outcome.body)["version"]) for outcome in outcomes if outcome.status == 200]
+    late = [lateness(moves, answered, version) for answered, version in served]
+    return {
+        "answers": len(served),
+        "failed": len(outcomes) - len(served),
+        "longest_ms": round(1e3 * max(late, default=0), 1),
+        "later_than_allowed": sum(seconds > ALLOWED_STALENESS_SECONDS for seconds in late),
+    }
+
+
+def lateness(moves: Sequence[Move], answered: float, version: int) -> float:
+    """Seconds since the last move away from this version; 0 when it is the present one or is just being moved to."""
+    last = [move for move in moves if move.done <= answered][-1]
+    moving = [move.version for move in moves if move.asked <= answered < move.done]
+    return 0.0 if version in (last.version, *moving) else answered - last.done
+
+
+def many(place: Place, effort: Effort) -> Finding:
+    """A hundred models, nine requests of ten for the same ten, with room for all of them and with room for ten."""
+    lenet = subjects.lenet(place.folder / "exported" / "lenet")
+    names = [f"lenet-{number}" for number in range(MODELS)]
+    data = place.folder / "many"
+    store.fill(data, [(name, lenet) for name in names])
+    chosen = random.Random(0)
+    asked = [names[chosen.randrange(HOT) if chosen.random() < HOT_SHARE else chosen.randrange(MODELS)] for _ in range(1000)]
+    requests = [json_request("/predict", {"model": name, "inputs": lenet.written[:1]}) for name in asked]
+    findings = {}
+    for room in (MODELS, CACHED):
+        server = isthmus(data, predict_cache_models=room)
+        findings[f"room for {room}"] = _many(place, effort, server, requests)
+    return findings
+
+
+def _many(place: Place, effort: Effort, server: Server, requests: Sequence[Request]) -> Finding:
+    with running(server, place) as started:
+        wrk(started.port, requests, 8, max(SHORTEST_SECONDS, effort.seconds), place.client_core)
+        before = started.cpu_seconds()
+        load = wrk(started.port, requests, 8, 2 * effort.seconds, place.client_core)
+        return {
+            "cpu_us": round(1e6 * (started.cpu_seconds() - before) / max(1, load.requests), 1),
+            "rate": round(load.rate, 1),
+            "p50_ms": load.p50_ms,
+            "p99_ms": load.p99_ms,
+            "failed": load.failed,
+            "resident_megabytes": round(started.resident_bytes() / MEGABYTE, 1),
+        }
+
+
+CASES: dict[str, Callable[[Place, Effort], Finding]] = {"overload": overload, "alias": alias, "many": many, "memory": memory}

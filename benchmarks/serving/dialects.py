@@ -1,0 +1,143 @@
+"""How each server wants to be asked, and how it answers."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.serving.subjects import Subject
+
+BOUNDARY = "a-boundary-of-the-benchmark"
+JSON, OCTETS = "application/json", "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST with a body, or a GET without one."""
+
+    path: str
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def raw(self, port: int) -> bytes:
+        """As it goes over the wire."""
+        headers = {"Host": f"127.0.0.1:{port}", **self.headers}
+        if self.body:
+            headers["Content-Length"] = str(len(self.body))
+        lines = [
+            f"{'POST' if self.body else 'GET'} {self.path} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`ask` makes the request for the first inputs of a subject, `read` finds probabilities by class number in the answer."""
+
+    ask: Callable[[Subject, int], Request]
+    read: Callable[[bytes, Subject], list[dict[int, float]]]
+
+
+def json_request(path: str, body: Any, **headers: str) -> Request:
+    return Request(path, json.dumps(body, separators=(",", ":")).encode(), {"Content-Type": JSON, **headers})
+
+
+def inputs_of(subject: Subject, samples: int) -> list[Any]:
+    return list(subject.written[:samples])
+
+
+def array(subject: Subject, samples: int) -> NDArray[Any]:
+    """The one input of the graph."""
+    (only,) = subject.encoded(samples).values()
+    return only
+
+
+def multipart(path: str, fields: dict[str, str], files: Sequence[bytes]) -> Request:
+    """A form with the files as `files`."""
+    parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+    parts += [b'name="files"; filename="picture.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' + file for file in files]
+    content = b"".join(f"--{BOUNDARY}\r\nContent-Disposition: form-data; ".encode() + part + b"\r\n" for part in parts)
+    return Request(path, content + f"--{BOUNDARY}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
+
+
+def rows(values: Any) -> list[dict[int, float]]:
+    """Probabilities of all classes (n, classes)."""
+    return [dict(enumerate(row)) for row in np.asarray(values, np.float64).tolist()]
+
+
+def read_probabilities(answer: bytes, subject: Subject) -> list[dict[int, float]]:
+    return rows(json.loads(answer)["probabilities"])
+
+
+def read_floats(answer: bytes, subject: Subject) -> list[dict[int, float]]:
+    return rows(np.frombuffer(answer, np.float32).reshape(-1, len(subject.classes)))
+
+
+def read_predictions(answer: bytes, subject: Subject) -> list[dict[int, float]]:
+    """Of the service: the most probable classes by name."""
+    places = {label: number for number, label in enumerate(subject.classes)}
+    predictions = json.loads(answer)["predictions"]
+    return [{places[top["label"]]: top["probability"] for top in prediction["top"]} for prediction in predictions]
+
+
+def read_tensor(answer: bytes, subject: Subject) -> list[dict[int, float]]:
+    """Of the open inference protocol."""
+    (output,) = json.loads(answer)["outputs"]
+    return rows(np.reshape(output["data"], output["shape"]))
+
+
+def tensor_request(path: str, subject: Subject, samples: int) -> Request:
+    values = array(subject, samples)
+    datatype = {"uint8": "UINT8", "float32": "FP32"}[str(values.dtype)]
+    written = np.asarray(subject.written[:samples]).ravel().tolist()
+    tensor = {"name": "input", "shape": values.shape, "datatype": datatype, "data": written}
+    return json_request(path, {"inputs": [tensor]})
+
+
+ISTHMUS = {
+    "json": Dialect(
+        lambda subject, samples: json_request("/predict", {"model": subject.name, "inputs": inputs_of(subject, samples)}),
+        read_predictions,
+    ),
+    "binary": Dialect(
+        lambda subject, samples: Request(
+            f"/predict?model={subject.name}", array(subject, samples).tobytes(), {"Content-Type": OCTETS}
+        ),
+        read_predictions,
+    ),
+    "jpeg": Dialect(
+        lambda subject, samples: multipart("/predict", {"model": subject.name}, subject.written[:samples]), read_predictions
+    ),
+}
+PLAIN = {
+    "json": Dialect(
+        lambda subject, samples: json_request(f"/json/{subject.name}", {"inputs": inputs_of(subject, samples)}),
+        read_probabilities,
+    ),
+    "binary": Dialect(
+        lambda subject, samples: Request(f"/binary/{subject.name}", array(subject, samples).tobytes(), {"Content-Type": OCTETS}),
+        read_floats,
+    ),
+    "jpeg": Dialect(
+        lambda subject, samples: multipart(f"/picture/{subject.name}", {}, subject.written[:samples]), read_probabilities
+    ),
+}
+LITSERVE = {
+    "json": Dialect(
+        lambda subject, samples: json_request(f"/{subject.name}", {"inputs": inputs_of(subject, samples)}), read_probabilities
+    )
+}
+BENTOML = {
+    "json": Dialect(
+        lambda subject, samples: json_request(f"/{subject.name}", {"inputs": inputs_of(subject, samples)}),
+        lambda answer, subject: rows(json.loads(answer)),
+    )
+}
+MLSERVER = {
+    "json": Dialect(lambda subject, samples: tensor_request(f"/v2/models/{subject.name}/infer", subject, samples), read_tensor)
+}
+HELLO = Dialect(lambda subject, samples: Request("/hello"), lambda answer, subject: [])

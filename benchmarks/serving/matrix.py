@@ -1,0 +1,143 @@
+"""Servers by networks, samples, formats and connections, in interleaved rounds."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from benchmarks.serving.dialects import Dialect, Request
+from benchmarks.serving.load import wrk
+from benchmarks.serving.results import ALONE, HELLO, Cell, Measured, Results
+from benchmarks.serving.servers import PROGRAMS, ROOT, Place, Running
+from benchmarks.serving.subjects import Subject
+
+TOLERANCE = 1e-4
+WARM_UP_REQUESTS = 30
+
+
+class WrongAnswer(Exception):
+    """A server refuses a request, or does not answer what ONNX Runtime answers on the same graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured, how often and for how long, and whether the networks by themselves are."""
+
+    cells: Sequence[Cell]
+    rounds: int
+    seconds: int
+    with_alone: bool
+
+
+def cells(subjects: Sequence[str], samples: Sequence[int], formats: Sequence[str], connections: Sequence[int]) -> list[Cell]:
+    """In the order in which they are measured: what is compared is close in time."""
+    return [
+        Cell(subject, count, format, connected)
+        for subject in subjects
+        for count in samples
+        for connected in connections
+        for format in formats
+    ]
+
+
+def run(plan: Plan, running: Sequence[Running], subjects: Mapping[str, Subject], place: Place, results: Results) -> None:
+    """Check an answer of each kind, then measure whatever was right and is not in the results yet."""
+    wrong = _wrong(plan.cells, running, subjects, results)
+    for server in running:
+        server.pause()
+    for number in range(1, plan.rounds + 1):
+        for cell in plan.cells:
+            sys.stderr.write(f"round {number}: {cell}\n")
+            for server, spoken, request in _speakers(running, cell, subjects, wrong):
+                if not results.has(server.server.name, spoken, number):
+                    results.add(_measure(server, spoken, request, number, plan.seconds, place.client_core))
+            own = Cell(cell.subject, cell.samples, "arrays", 0)
+            if plan.with_alone and not results.has(ALONE, own, number):
+                results.add(_alone(subjects[cell.subject], cell.samples, number, plan.seconds, place))
+
+
+Kind = tuple[str, str, int, str]
+"""Server, subject, samples, format."""
+
+
+def _wrong(
+    cells: Sequence[Cell], running: Sequence[Running], subjects: Mapping[str, Subject], results: Results
+) -> dict[Kind, str]:
+    """What is not measured, and why."""
+    wrong = {}
+    for subject, samples, format in dict.fromkeys((cell.subject, cell.samples, cell.format) for cell in cells):
+        for server in running:
+            if not server.server.speaks(subject, format):
+                continue
+            try:
+                check(server, server.server.dialects[format], subjects[subject], samples)
+            except WrongAnswer as error:
+                wrong[server.server.name, subject, samples, format] = str(error)
+    if wrong:
+        results.find("not measured", {"reasons": sorted(set(wrong.values()))})
+    return wrong
+
+
+def check(running: Running, dialect: Dialect, subject: Subject, samples: int) -> None:
+    """Raises WrongAnswer when a probability is off by more than 1e-4."""
+    answers = dialect.read(_ask(running, dialect.ask(subject, samples)), subject)
+    expected = subject.probabilities(samples)
+    if len(answers) != samples:
+        raise WrongAnswer(f"{running.server.name} gives {len(answers)} answers to {samples} samples of {subject.name}")
+    for row, answer in enumerate(answers):
+        off = max(abs(expected[row, number] - probability) for number, probability in answer.items())
+        if not off <= TOLERANCE:
+            raise WrongAnswer(f"{running.server.name} is off by {off:.1e} in sample {row} of {subject.name}")
+
+
+def _ask(running: Running, request: Request) -> bytes:
+    method = "POST" if request.body else "GET"
+    answer = httpx.request(method, running.url + request.path, content=request.body, headers=request.headers, timeout=60)
+    if answer.status_code >= 400:
+        raise WrongAnswer(f"{running.server.name} answers {answer.status_code} to {request.path}: {answer.text[:200]}")
+    return answer.content
+
+
+def _speakers(
+    running: Sequence[Running], cell: Cell, subjects: Mapping[str, Subject], wrong: Mapping[Kind, str]
+) -> Iterator[tuple[Running, Cell, Request]]:
+    """Who can be asked this, and the request for it; the hello world whatever is asked of the others."""
+    for server in running:
+        if server.server.name == HELLO:
+            yield server, Cell(cell.subject, cell.samples, "get", cell.connections), Request("/hello")
+            continue
+        kind = (server.server.name, cell.subject, cell.samples, cell.format)
+        if kind not in wrong and server.server.speaks(cell.subject, cell.format):
+            yield server, cell, server.server.dialects[cell.format].ask(subjects[cell.subject], cell.samples)
+
+
+def _measure(running: Running, cell: Cell, request: Request, number: int, seconds: int, core: int) -> Measured:
+    """One round of one cell: the server is woken, warmed up, loaded and paused again."""
+    running.resume()
+    for _ in range(WARM_UP_REQUESTS if cell.samples == 1 else 3):
+        _ask(running, request)
+    before = running.cpu_seconds()
+    load = wrk(running.port, [request], cell.connections, seconds, core)
+    cpu_us = 1e6 * (running.cpu_seconds() - before) / max(1, load.requests)
+    running.pause()
+    return Measured(running.server.name, cell, number, cpu_us, load.rate, load.p50_ms, load.p99_ms, load.failed)
+
+
+def _alone(subject: Subject, samples: int, number: int, seconds: int, place: Place) -> Measured:
+    """The network by itself on the servers' core."""
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "inputs.npz"
+        np.savez(arrays, **subject.encoded(samples))  # type: ignore[arg-type]
+        command = [sys.executable, "-m", f"{PROGRAMS}.alone", str(subject.graph), str(arrays), str(seconds)]
+        ended = subprocess.run(["taskset", "-c", str(place.core), *command], capture_output=True, check=True, cwd=ROOT)
+    seen = json.loads(ended.stdout)
+    runs = seen["requests"]
+    cell = Cell(subject.name, samples, "arrays", 0)
+    cpu_us, rate = 1e6 * seen["cpu_seconds"] / runs, runs / seen["seconds"]
+    return Measured(ALONE, cell, number, cpu_us, rate, seen["p50_ms"], seen["p99_ms"], 0)

@@ -1,0 +1,17 @@
+"""FastAPI's smallest answer, on uvicorn set up as the service sets it up: what everything else is compared with."""
+
+import os
+
+import uvicorn
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/hello")
+async def hello() -> dict[str, str]:
+    return {"hello": "world"}
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(os.environ["BENCHMARK_PORT"]), log_config=None, access_log=False)

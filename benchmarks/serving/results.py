@@ -1,0 +1,68 @@
+"""Measurements, one a line of a file, so that a run that was broken off goes on where it ended."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+HELLO, ALONE = "hello", "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is asked."""
+
+    subject: str
+    samples: int
+    format: str
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one round of one cell cost one server. CPU is of the whole process tree, a request."""
+
+    server: str
+    cell: Cell
+    round: int
+    cpu_us: float
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> "Measured":
+        return cls(**{**fields, "cell": Cell(**fields["cell"])})
+
+
+class Results:
+    """What was measured, and the findings of the other cases, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.measured: list[Measured] = []
+        self.findings: dict[str, dict[str, Any]] = {}
+        for line in path.read_text().splitlines() if path.exists() else ():
+            self._take(json.loads(line))
+
+    def has(self, server: str, cell: Cell, number: int) -> bool:
+        return any((one.server, one.cell, one.round) == (server, cell, number) for one in self.measured)
+
+    def add(self, measured: Measured) -> None:
+        self._write({"measured": asdict(measured)})
+
+    def find(self, name: str, finding: dict[str, Any]) -> None:
+        self._write({"finding": finding, "name": name})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self._take(record)
+
+    def _take(self, record: dict[str, Any]) -> None:
+        if "measured" in record:
+            self.measured.append(Measured.of(record["measured"]))
+        else:
+            self.findings[record["name"]] = record["finding"]

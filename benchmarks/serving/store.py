@@ -1,0 +1,25 @@
+"""A data directory of the service with versions in it, as jobs would have left them."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from app.db.migrate import upgrade
+from app.db.session import make_engine, make_sessions
+from app.settings import Settings
+from app.storage import Storage
+from benchmarks.serving.subjects import Subject
+from tests.app.versions import store_version
+
+
+def fill(data: Path, versions: Iterable[tuple[str, Subject]]) -> None:
+    """An empty data directory with these versions, by model name, in this order."""
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    settings = Settings(_env_file=None, data_dir=data)
+    upgrade(settings.database)
+    engine, storage = make_engine(settings.database), Storage(settings.storage)
+    with make_sessions(engine)() as session:
+        for model, subject in versions:
+            store_version(session, storage, subject.exported, model)
+    engine.dispose()
