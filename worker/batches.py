@@ -202,15 +202,18 @@ class Batches:
         train: Tensor,
         params: AlgorithmParams,
         device: torch.device,
-        steps_share: float = 1.0,
+        steps: int | None = None,
     ) -> None:
-        """`train` are the indices of the source's examples to train on; a domain that the run needs nothing of is None."""
+        """`train` are the indices of the source's examples to train on; a domain that the run needs nothing of is None.
+
+        `steps` overrules what the parameters say.
+        """
         self.source, self.target, self.device = source, target, device
         self._source_stream = _source_stream(source, train, params) if source else None
         self._target_stream = Stream(torch.arange(len(target)), params.batch_size, params.seed, 1) if target else None
         larger = max(len(train) if source else 0, len(target) if target else 0)
         self.steps_of_epoch = math.ceil(larger / params.batch_size)
-        self.steps = math.ceil(max(params.epochs * self.steps_of_epoch, params.minimum_steps) * steps_share)
+        self.steps = steps or planned_steps(params, larger)
 
     def after(self, step: int) -> Iterator[Batch]:
         """The batches of steps `step` + 1, `step` + 2, ... of this run."""
@@ -224,6 +227,11 @@ class Batches:
 
     def _take(self, examples: Examples | None, stream: Stream | None, number: int) -> tuple[Inputs, Tensor | None]:
         return examples.take(stream.batch(number), self.device) if examples and stream else ({}, None)
+
+
+def planned_steps(params: AlgorithmParams, rows: int) -> int:
+    """Of a run whose larger data set has so many rows."""
+    return max(params.epochs * math.ceil(rows / params.batch_size), params.minimum_steps)
 
 
 def _source_stream(source: Examples, train: Tensor, params: AlgorithmParams) -> Stream:

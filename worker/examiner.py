@@ -1,13 +1,12 @@
 """Asks a network about the same examples at every check: a sample of the held-out source and one of the target."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from worker.batches import Examples
+from worker.data import Data
 from worker.evidence import Evidence, Floats, Mixed
 from worker.networks.base import Inputs, Network
 
@@ -17,22 +16,15 @@ SHARE = 0.55
 """Of the first picture in a mixture: Hu et al., ICLR 2024 (MixVal)."""
 
 
-@dataclass
 class Examiner:
-    """`held_out` are indices of the source, `target` all target examples; what there is none of is left out."""
+    """Asks about at most `rows` examples of the held-out source and of the target each; of what is not there, about none."""
 
-    source: Examples | None
-    held_out: Tensor
-    target: Examples | None
-    classes: int
-    device: torch.device
-    seed: int
-    rows: int = ROWS
-
-    def __post_init__(self) -> None:
-        generator = torch.Generator().manual_seed(self.seed)
-        self._source_rows = _sample(self.held_out, self.rows, generator)
-        self._target_rows = _sample(torch.arange(len(self.target) if self.target else 0), self.rows, generator)
+    def __init__(self, data: Data, classes: int, device: torch.device, seed: int, rows: int = ROWS) -> None:
+        self._data, self._classes, self._device = data, classes, device
+        generator = torch.Generator().manual_seed(seed)
+        self._source_rows = _sample(data.held_out, rows, generator)
+        self._target_rows = _sample(_all(data.target), rows, generator)
+        self._evaluation_rows = _sample(_all(data.evaluation), rows, generator)
         self._partners = torch.randperm(len(self._target_rows), generator=generator)
 
     @torch.inference_mode()
@@ -40,8 +32,8 @@ class Examiner:
         """What the network answers; it is left in evaluation mode."""
         network.eval()
         with network.source_statistics():
-            source_features, source_logits = self._answers(network, self.source, self._source_rows)
-        target_features, target_logits = self._answers(network, self.target, self._target_rows)
+            source_features, source_logits = self._answers(network, self._data.source, self._source_rows)
+        target_features, target_logits = self._answers(network, self._data.target, self._target_rows)
         return Evidence(
             source_features=source_features,
             source_logits=source_logits,
@@ -51,30 +43,44 @@ class Examiner:
             mixed=self._mixed(network),
         )
 
+    @torch.inference_mode()
+    def target_accuracy(self, network: Network) -> float | None:
+        """On the evaluation data, for the curve alone: nothing is chosen by it."""
+        evaluation = self._data.evaluation
+        if evaluation is None or evaluation.labels is None:
+            return None
+        network.eval()
+        _, logits = self._answers(network, evaluation, self._evaluation_rows)
+        return float((logits.argmax(1) == evaluation.labels.cpu()[self._evaluation_rows].numpy()).mean())
+
     def _labels(self) -> NDArray[np.int64]:
-        if self.source is None or self.source.labels is None:
+        if self._data.source is None or self._data.source.labels is None:
             return np.empty(0, np.int64)
-        labels: NDArray[np.int64] = self.source.labels.cpu()[self._source_rows].numpy()
+        labels: NDArray[np.int64] = self._data.source.labels.cpu()[self._source_rows].numpy()
         return labels
 
     def _answers(self, network: Network, examples: Examples | None, rows: Tensor) -> tuple[Floats, Floats]:
         if examples is None or not len(rows):
-            return np.empty((0, network.feature_width), np.float32), np.empty((0, self.classes), np.float32)
-        return _answers(network, [examples.take(part, self.device)[0] for part in torch.split(rows, BATCH)])
+            return np.empty((0, network.feature_width), np.float32), np.empty((0, self._classes), np.float32)
+        return _answers(network, [examples.take(part, self._device)[0] for part in torch.split(rows, BATCH)])
 
     def _mixed(self, network: Network) -> Mixed | None:
         """Where inputs are numbers that can be averaged: pictures and tables without categories."""
-        if self.target is None or self.target.lengths is not None or len(self._target_rows) < 2:
+        if self._data.target is None or self._data.target.lengths is not None or len(self._target_rows) < 2:
             return None
         first, second = self._target_rows, self._target_rows[self._partners]
         batches = []
         for one, other in zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True):
-            (inputs, _), (others, _) = self.target.take(one, self.device), self.target.take(other, self.device)
+            (inputs, _), (others, _) = self._data.target.take(one, self._device), self._data.target.take(other, self._device)
             if any(values.dtype == torch.int64 for values in inputs.values()):
                 return None
             batches.append({name: SHARE * values + (1 - SHARE) * others[name] for name, values in inputs.items()})
         _, logits = _answers(network, batches)
         return Mixed(logits, np.arange(len(first)), self._partners.numpy(), SHARE)
+
+
+def _all(examples: Examples | None) -> Tensor:
+    return torch.arange(len(examples) if examples else 0)
 
 
 def _sample(indices: Tensor, rows: int, generator: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.modalities.base import TensorSpec
 from worker.networks.base import Inputs, Network
@@ -39,24 +39,40 @@ class ExportMismatch(Exception):
     """The exported graph does not give the network's answers."""
 
 
-def export(network: Network, example: Inputs, folder: Path, specs: Mapping[str, TensorSpec]) -> list[Path]:
+class Calibrated(nn.Module):
+    """A network whose logits are divided by a temperature."""
+
+    def __init__(self, network: Network, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        logits: Tensor = self.network(inputs)
+        return logits / self.temperature
+
+
+def export(
+    network: Network, example: Inputs, folder: Path, specs: Mapping[str, TensorSpec], temperature: float = 1.0
+) -> list[Path]:
     """Write `model.onnx` and `network.safetensors` (float32, evaluation mode, whatever the training ran in) and prove the former.
 
-    The graph's inputs are the keys of `example`, some encoded examples; its output is `logits` (n, classes). The first axis is
-    dynamic, and so are the axes that `specs` gives as -1. Raises ExportMismatch.
+    The graph's inputs are the keys of `example`, some encoded examples; its output is `logits` (n, classes), divided by the
+    temperature. The first axis is dynamic, and so are the axes that `specs` gives as -1. Raises ExportMismatch.
     """
     frozen = deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
     example = {name: tensor.detach().cpu() for name, tensor in example.items()}
     weights, graph = folder / WEIGHTS_FILE, folder / ONNX_FILE
     save_file({name: tensor.contiguous().clone() for name, tensor in frozen.state_dict().items()}, weights)
-    _write_graph(frozen, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
+    served = Calibrated(frozen, temperature).eval()
+    _write_graph(served, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
     batches = [example, _resized(example, TRACED_ROWS, specs, 0.75)]
     batches += [_resized(example, rows, specs, 1.0) for rows in PROVED_ROWS]
-    _prove(frozen, graph, batches)
+    _prove(served, graph, batches)
     return [graph, weights]
 
 
-def _write_graph(network: Network, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
+def _write_graph(network: nn.Module, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
     parameter_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
     if parameter_bytes > LARGEST_ONNX_BYTES:
         raise ExportMismatch(f"The network has {parameter_bytes} bytes of weights, an ONNX file holds {LARGEST_ONNX_BYTES}.")
@@ -94,7 +110,7 @@ def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fracti
     return resized
 
 
-def _prove(network: Network, path: Path, batches: list[Inputs]) -> None:
+def _prove(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
@@ -105,7 +121,7 @@ def _prove(network: Network, path: Path, batches: list[Inputs]) -> None:
 
 
 @torch.no_grad()
-def _logits(network: Network, batch: Inputs) -> NDArray[np.float32]:
+def _logits(network: nn.Module, batch: Inputs) -> NDArray[np.float32]:
     logits: NDArray[np.float32] = network(batch).numpy()
     return logits
 

@@ -19,9 +19,12 @@ from worker.reporter import BadData
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """Detached rows. `base` is the version that the job starts from, with its artifacts, if it starts from one."""
+    """Detached rows. `base` is the version that the job starts from, with its artifacts, if it starts from one.
 
-    source: DatasetRow
+    Without a source there is a base and a target.
+    """
+
+    source: DatasetRow | None
     target: DatasetRow | None
     evaluation: DatasetRow | None
     base: VersionRow | None
@@ -29,11 +32,21 @@ class Materials:
     @property
     def classes(self) -> list[str]:
         """The names of the classes, numbers in numeric order: a class's number is its place."""
-        return in_order(self.source.classes or ())
+        if self.source is not None:
+            return in_order(self.source.classes or ())
+        assert self.base is not None
+        return list(self.base.manifest["classes"])
+
+    @property
+    def modality(self) -> str:
+        """Of all of them."""
+        row = self.source or self.base
+        assert row is not None
+        return row.modality
 
 
 def load(settings: Settings, job: JobRow) -> Materials:
-    """Read the rows. Raises BadData when the source is not there or has no labels."""
+    """Read the rows. Raises BadData when the source has no labels, or there is neither a source nor a base."""
     engine = make_engine(settings.database)
     try:
         with make_sessions(engine)() as session:
@@ -43,8 +56,10 @@ def load(settings: Settings, job: JobRow) -> Materials:
             base = _base(session, job)
     finally:
         engine.dispose()
-    if source is None or not source.classes:
-        raise BadData("The source data set is not there, or it has no labels.")
+    if source is not None and not source.classes:
+        raise BadData("The source data set has no labels.")
+    if source is None and base is None:
+        raise BadData("The source data set is not there, and no version to start from.")
     return Materials(source, target, evaluation, base)
 
 

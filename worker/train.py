@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any
 
 import torch
@@ -168,16 +169,20 @@ def check_finite(run: Run, *losses: Tensor | float) -> None:
 
 
 def check(run: Run) -> None:
-    """Let every validator score the network, and remember it if it is a good one."""
+    """Let every validator score the network, and remember it if it is a good one.
+
+    Of a method that does not see the target the newest network is the one to keep, whatever the scores.
+    """
     network = run.network
-    evidence = run.examiner.evidence(network)
+    evidence, truth = run.examiner.evidence(network), run.examiner.target_accuracy(network)
+    run.algorithm.train()
     scores = validators.scores(evidence)
     run.algorithm.look(evidence)
-    run.algorithm.train()
     warned = run.selection.ever_collapsed
     accuracy = scores["source_accuracy"]
-    found = run.selection.look(run.step, accuracy, scores[run.params.validator], network.state_dict())
-    send(run, scores)
+    score = scores[run.params.validator] if run.params.needs_target else nan
+    found = run.selection.look(run.step, accuracy, score, network.state_dict())
+    send(run, scores if truth is None else {**scores, "target_accuracy": truth})
     if found.collapsed and not warned:
         run.reporter.warn(
             "collapsed",

@@ -25,6 +25,7 @@ from tests.factories import csv_bytes, jsonl_bytes, make_dataset, npz_bytes
 from tests.worker.toys import pictures
 from worker import adapt
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
+from worker.task import choose_device
 
 DANN = {"algorithm": "dann", "epochs": 3, "minimum_steps": 120, "batch_size": 32, "learning_rate": 3e-3}
 FINE_TUNE = {"algorithm": "fine_tune", "epochs": 3, "batch_size": 32, "learning_rate": 3e-3}
@@ -295,5 +296,5 @@ def test_a_table_that_the_base_version_cannot_read_is_bad_data(bench: Bench) -> 
 
 
 def test_the_device_is_the_settings_choice() -> None:
-    assert adapt.choose_device("cpu") == torch.device("cpu")
-    assert adapt.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

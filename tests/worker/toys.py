@@ -4,12 +4,16 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
@@ -20,21 +24,23 @@ from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.storage import Storage
 from worker import algorithms, networks
-from worker.adapt import chance, hold_out
 from worker.algorithms.base import Algorithm, Batch
 from worker.batches import Batches, Examples
 from worker.checkpoints import Checkpoints, seed_everything
+from worker.data import make_data
 from worker.evaluate import predict
 from worker.examiner import Examiner
 from worker.networks.base import Network
 from worker.reporter import Reporter
 from worker.selection import Selection
-from worker.train import Run
+from worker.train import Run, train
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "learning_rate": 3e-3, "minimum_steps": 0}
+EXAMINED = 200
 
 torch.set_num_threads(1)
+threadpool_limits(1)  # validators cluster: on a busy machine waiting for threads takes longer than the work
 
 
 def table(rows: int, classes: int, *, target: bool) -> Examples:
@@ -134,23 +140,37 @@ def make_toy(
     """A run as `worker.adapt` makes it, on tables or on digits. `kind` replaces the algorithm of the parameters."""
     make, build = (pictures, picture_network) if digits else (table, table_network)
     source, target = make(sizes[0], classes, target=False), make(sizes[1], classes, target=True)
-    training, held_out = hold_out(source, params)
+    data = make_data(source, target if params.needs_target else None, None, params)
+    trained = trained_weights(params.seed, classes, sizes, digits) if params.starts_trained else None
     seed_everything(params.seed)
     network = build(classes)
+    if trained:
+        network.load_state_dict(trained)
+        network.keep_source_statistics()
     algorithm = kind(network, params, classes) if kind else algorithms.build(params, network, classes)
     stream = io.StringIO()
     reporter = Reporter(stream)
     batches = StoppingBatches(
-        source,
-        target if params.needs_target else None,
-        train=training,
+        data.source if params.needs_source else None,
+        data.target,
+        train=data.training,
         params=params,
         device=CPU,
     )
     batches.reporter, batches.stop_at = reporter, stop_at
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
-    selection = Selection(chance(source, held_out), len(held_out))
-    examiner = Examiner(source, held_out, batches.target, classes, CPU, params.seed)
+    selection = Selection(data.chance, len(data.held_out))
+    examiner = Examiner(data, classes, CPU, params.seed, rows=EXAMINED)
     run = Run(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
     return Toy(run, stream, target)
+
+
+@cache
+def trained_weights(seed: int, classes: int, sizes: tuple[int, int], digits: bool) -> dict[str, Tensor]:
+    """Of a network that was trained on the source alone."""
+    params = toy_params("source_only", seed=seed, minimum_steps=250 if digits else 0)
+    with TemporaryDirectory() as folder:
+        toy = make_toy(Path(folder), params, classes=classes, sizes=sizes, digits=digits)
+        train(toy.run)
+    return toy.run.algorithm.network.state_dict()

@@ -1,0 +1,153 @@
+"""The runs of a job, one after another: the source-only reference, the method, the candidates of a search.
+
+A trial that has ended is part of every later checkpoint, so a job that is resumed goes on in the trial that was interrupted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from math import nan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.algorithms.base import AlgorithmParams
+from app.algorithms.source_only import SourceOnlyParams
+from worker import algorithms
+from worker.batches import Batches, planned_steps
+from worker.checkpoints import Checkpoints, seed_everything
+from worker.data import Data
+from worker.examiner import Examiner
+from worker.networks.base import Network
+from worker.reporter import Reporter
+from worker.selection import Selection
+from worker.train import Run, train
+
+Weights = dict[str, Tensor]
+REFERENCE = "source_only"
+REFERENCE_STEPS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A run that has ended: the chosen weights, the step they are of and how many steps there were.
+
+    `accuracy` on the held-out source and the validator's `score` are those of the chosen network.
+    """
+
+    weights: Weights
+    step: int
+    steps: int
+    accuracy: float
+    score: float
+
+    def state_dict(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass
+class Trials:
+    """Runs trials on the data of a job. `build` makes a network as every trial starts with it."""
+
+    build: Callable[[], Network]
+    data: Data
+    classes: int
+    device: torch.device
+    reporter: Reporter
+    checkpoints: Checkpoints
+    checkpoint_seconds: float
+    ended: dict[str, Trial] = field(default_factory=dict)
+    interrupted: dict[str, Any] | None = None
+
+    def resume(self, key: str) -> None:
+        """Go on from this checkpoint, or start again, with a warning, when it is gone."""
+        try:
+            state = self.checkpoints.load(key)
+        except FileNotFoundError:
+            self.reporter.warn("checkpoint_missing", "The last checkpoint is gone; the training starts again from the beginning.")
+            return
+        self.ended = {name: Trial(**trial) for name, trial in state["ended"].items()}
+        self.interrupted = {"trial": state["trial"], "run": state["run"]}
+
+    def run(
+        self,
+        name: str,
+        params: AlgorithmParams,
+        span: tuple[float, float],
+        *,
+        start: Weights | None = None,
+        steps: int | None = None,
+        prefix: str = "",
+    ) -> Trial:
+        """Train, unless that was done before. `span` is the part of the job's progress, `start` the weights it takes over.
+
+        Raises Stopped, Diverged, BadParameters.
+        """
+        if name not in self.ended:
+            self.ended[name] = self._trained(name, params, span, start, steps, prefix)
+        return self.ended[name]
+
+    def reference(self, params: AlgorithmParams, span: tuple[float, float]) -> Trial:
+        """What the source alone gives, trained as the method is; without a source, the network that the job starts from.
+
+        A method that takes over from it gets a fully trained one; to be compared with, half of the method's steps do.
+        """
+        if self.data.source is None:
+            return Trial(self.build().state_dict(), 0, 0, nan, nan)
+        common = params.model_dump(include=set(AlgorithmParams.model_fields), exclude={"algorithm"})
+        alone = SourceOnlyParams(**common)
+        rows = len(self.data.training) if params.starts_trained else max(len(self.data.training), len(self.data.target or ()))
+        steps = max(1, int(planned_steps(params, rows) * (1 if params.starts_trained else REFERENCE_STEPS)))
+        return self.run(REFERENCE, alone, span, steps=steps, prefix=f"{REFERENCE}_")
+
+    def network(self, trial: Trial) -> Network:
+        """The trial's network, in evaluation mode, on the device."""
+        network = self.build()
+        network.load_state_dict(trial.weights)
+        return self._placed(network).eval()
+
+    def _placed(self, network: Network) -> Network:
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def _trained(
+        self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str
+    ) -> Trial:
+        run = self._make(name, params, span, start, steps, prefix)
+        if self.interrupted and self.interrupted["trial"] == name:
+            run.load_state_dict(self.interrupted["run"])
+            self.interrupted = None
+        train(run)
+        chosen = run.selection
+        return Trial(chosen.weights, chosen.step, run.step, chosen.accuracy, chosen.score)
+
+    def _make(
+        self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str
+    ) -> Run:
+        data = self.data
+        seed_everything(params.seed)
+        network = self._placed(self.build())
+        if start is not None:
+            network.load_state_dict(start)
+            network.keep_source_statistics()
+        algorithm = algorithms.build(params, network, self.classes).to(self.device)
+        batches = Batches(
+            data.source if params.needs_source else None,
+            data.target if params.needs_target else None,
+            train=data.training,
+            params=params,
+            device=self.device,
+            steps=steps,
+        )
+        return Run(
+            algorithm,
+            batches,
+            Examiner(data, self.classes, self.device, params.seed),
+            Selection(data.chance, len(data.held_out)),
+            self.reporter,
+            self.checkpoints,
+            self.checkpoint_seconds,
+            begin=span[0],
+            end=span[1],
+            prefix=prefix,
+            carried={"trial": name, "ended": {key: trial.state_dict() for key, trial in self.ended.items()}},
+        )
