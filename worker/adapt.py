@@ -71,7 +71,7 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
 
 
 def load_data(task: Task, materials: Materials, storage: Storage, folder: Path, reporter: Reporter) -> Data:
-    """Encode the data sets. Labels of the target serve reports alone: the evaluation's, or those of a target that trains nothing."""
+    """Encode the data sets. Labels of the target serve reports: the evaluation's, or those of a target that trains nothing."""
 
     def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> Examples | None:
         return read(task, storage, row, folder / name, labelled=labelled) if row else None

@@ -11,6 +11,7 @@ from worker.evidence import Evidence, Floats, Mixed
 from worker.networks.base import Inputs, Network
 
 ROWS = 512
+EVALUATION_ROWS = 2048
 BATCH = 256
 SHARE = 0.55
 """Of the first picture in a mixture: Hu et al., ICLR 2024 (MixVal)."""
@@ -24,7 +25,7 @@ class Examiner:
         generator = torch.Generator().manual_seed(seed)
         self._source_rows = _sample(data.held_out, rows, generator)
         self._target_rows = _sample(_all(data.target), rows, generator)
-        self._evaluation_rows = _sample(_all(data.evaluation), rows, generator)
+        self._evaluation_rows = _sample(_all(data.evaluation), EVALUATION_ROWS, generator)
         self._partners = torch.randperm(len(self._target_rows), generator=generator)
 
     @torch.inference_mode()
