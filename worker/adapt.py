@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.db.tables import DatasetRow, JobRow
 from app.schemas.reports import Result, StoredArtifact
@@ -21,10 +22,11 @@ from worker.export import export
 from worker.materials import Materials, load
 from worker.networks.base import Inputs
 from worker.reporter import BadData, Reporter, Stopped
-from worker.statement import Statement, state
+from worker.search import search, table
+from worker.statement import Statement, Training, state
 from worker.task import Task, make_network, make_task, read
 from worker.train import TRAINING_SHARE
-from worker.trials import Trial, Trials
+from worker.trials import Trials
 
 MANIFEST_FILE = "manifest.json"
 EXPORT_EXAMPLES = 8
@@ -57,9 +59,9 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     )
     if job.checkpoint is not None:
         trials.resume(job.checkpoint)
-    reference, trial = train(trials, task.params)
+    training = train(trials, task.params)
 
-    statement = state(task, trials, reference, trial)
+    statement = state(task, trials, training)
     export(statement.network, example(data), task.folder, task.specs, statement.temperature)
     manifest = write_manifest(job, task, statement)
     return Result(
@@ -99,13 +101,18 @@ def _comparable(task: Task, evaluation: DatasetRow | None, reporter: Reporter) -
     return evaluation
 
 
-def train(trials: Trials, params: AlgorithmParams) -> tuple[Trial | None, Trial]:
-    """What the source alone gives, where the method learns from a target, and what the method gives."""
+def train(trials: Trials, params: AlgorithmParams) -> Training:
+    """What the method gives, what the source alone gives where the method learns from a target, what a search tried."""
+    if isinstance(params, AutoParams):
+        reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE))
+        chosen = best.trial if best and best.trial else reference
+        return Training(chosen, reference, table(entries, best), best.params if best else params)
     if not params.needs_target:
-        return None, trials.run(params.algorithm, params, (0.0, TRAINING_SHARE))
+        return Training(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
     reference = trials.reference(params, (0.0, REFERENCE_SHARE))
     start = reference.weights if params.starts_trained else None
-    return reference, trials.run(params.algorithm, params, (REFERENCE_SHARE, TRAINING_SHARE), start=start)
+    trial = trials.run(params.algorithm, params, (REFERENCE_SHARE, TRAINING_SHARE), start=start)
+    return Training(trial, reference, [], params)
 
 
 def example(data: Data) -> Inputs:

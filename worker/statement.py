@@ -5,11 +5,22 @@ from typing import Any
 
 import torch
 
+from app.algorithms.base import AlgorithmParams
 from worker import evaluate
 from worker.batches import Examples
 from worker.networks.base import Network
 from worker.task import Task
 from worker.trials import Trial, Trials
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the trials gave: the chosen one, that of the source alone, the table of a search, the parameters of the chosen one."""
+
+    chosen: Trial
+    reference: Trial | None
+    tried: list[dict[str, Any]]
+    params: AlgorithmParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +32,9 @@ class Statement:
     metrics: dict[str, Any]
 
 
-def state(task: Task, trials: Trials, reference: Trial | None, trial: Trial) -> Statement:
-    """Of a trial, compared with what the source alone gives if that was trained."""
+def state(task: Task, trials: Trials, training: Training) -> Statement:
+    """Of the chosen trial, compared with what the source alone gives if that was trained."""
+    trial, reference = training.chosen, training.reference
     network = trials.network(trial)
     metrics: dict[str, Any] = {"steps": trial.steps, "kept_step": trial.step}
     data = trials.data

@@ -5,7 +5,6 @@ A trial that has ended is part of every later checkpoint, so a job that is resum
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from math import nan
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from app.algorithms.base import AlgorithmParams
 from app.algorithms.source_only import SourceOnlyParams
-from worker import algorithms
+from worker import algorithms, validators
 from worker.batches import Batches, planned_steps
 from worker.checkpoints import Checkpoints, seed_everything
 from worker.data import Data
@@ -32,14 +31,13 @@ REFERENCE_STEPS = 0.5
 class Trial:
     """A run that has ended: the chosen weights, the step they are of and how many steps there were.
 
-    `accuracy` on the held-out source and the validator's `score` are those of the chosen network.
+    `scores` are what the validators say of the chosen network; nan where they say nothing.
     """
 
     weights: Weights
     step: int
     steps: int
-    accuracy: float
-    score: float
+    scores: dict[str, float]
 
     def state_dict(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -93,7 +91,7 @@ class Trials:
         A method that takes over from it gets a fully trained one; to be compared with, half of the method's steps do.
         """
         if self.data.source is None:
-            return Trial(self.build().state_dict(), 0, 0, nan, nan)
+            return Trial(self.build().state_dict(), 0, 0, {})
         common = params.model_dump(include=set(AlgorithmParams.model_fields), exclude={"algorithm"})
         alone = SourceOnlyParams(**common)
         rows = len(self.data.training) if params.starts_trained else max(len(self.data.training), len(self.data.target or ()))
@@ -117,8 +115,8 @@ class Trials:
             run.load_state_dict(self.interrupted["run"])
             self.interrupted = None
         train(run)
-        chosen = run.selection
-        return Trial(chosen.weights, chosen.step, run.step, chosen.accuracy, chosen.score)
+        scores = validators.scores(run.examiner.evidence(run.algorithm.network))
+        return Trial(run.selection.weights, run.selection.step, run.step, scores)
 
     def _make(
         self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str

@@ -1,8 +1,9 @@
 """What a caller may say to every algorithm."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.validators import ValidatorName
 
@@ -18,6 +19,8 @@ class AlgorithmParams(BaseModel):
     """A method that needs none adapts the version that a job starts from, or a network that the job trains on its source."""
     starts_trained: ClassVar[bool] = False
     """Whether the method takes over from a network that was trained on the source."""
+    searches: ClassVar[bool] = False
+    """Whether it tries other algorithms."""
 
     algorithm: str
     epochs: int = Field(20, ge=1, le=10_000, description="Passes over the larger of the two data sets.")
@@ -88,3 +91,34 @@ class AdaptationParams(AlgorithmParams):
     warm_up: float = Field(
         0.0, ge=0, lt=1, description="Part of the run that trains on the source alone; p is the fraction of the rest."
     )
+
+
+class AdversarialParams(AdaptationParams):
+    """Parameters of methods with a domain classifier behind a gradient-reversal layer."""
+
+    lambda_max: float = Field(
+        1.0, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
+    )
+    discriminator_width: int = Field(
+        256, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."
+    )
+    discriminator_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer of the domain classifier.")
+
+
+def params_of(values: dict[str, Any]) -> AlgorithmParams:
+    """The parameters of the algorithm that they name, checked. Raises ValueError."""
+    known = {cls.model_fields["algorithm"].default: cls for cls in _kinds(AlgorithmParams)}
+    name = values.get("algorithm")
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"there is no algorithm {str(name)[:100]!r}")
+    try:
+        return known[name].model_validate(values)
+    except ValidationError as error:
+        places = [f"{'.'.join(map(str, place['loc']))}: {place['msg']}" for place in error.errors(include_url=False)]
+        raise ValueError(f"`{name}`: {'; '.join(places)}") from error
+
+
+def _kinds(kind: type[AlgorithmParams]) -> Iterator[type[AlgorithmParams]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _kinds(subclass)
