@@ -57,7 +57,8 @@ _RANKED: Mapping[str, type[pl.DataType]] = {"label": pl.String, "confidence": pl
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (n, classes) of finite logits (n, classes)."""
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):  # logits further apart than a float32 reaches: the lower one's probability is 0
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities
 

@@ -156,4 +156,8 @@ ENDS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
+    if "TESTS_CHUNK_SECONDS" in os.environ:
+        from tests.worker.slow_predictions import slow_down
+
+        slow_down(float(os.environ["TESTS_CHUNK_SECONDS"]))
     sys.exit(trainer.main(adapt=adapt))
