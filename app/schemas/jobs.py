@@ -63,7 +63,11 @@ class JobCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelName
-    source: UUID = Field(description="Labelled dataset that is learned from.")
+    source: UUID | None = Field(
+        None,
+        description="Labelled dataset that is learned from. Algorithms whose `needs_source` is false can do without one when "
+        "`base` is a version of a model.",
+    )
     target: UUID | None = Field(None, description="Dataset of the domain that the model is for; its labels are not read.")
     evaluation: UUID | None = Field(None, description="Labelled target data that is only used to report the true accuracy.")
     base: AnyBase | None = Field(None, description="What the job starts from. Default: the usual network of the modality.")

@@ -7,6 +7,7 @@ loses the lineage; refusing to delete what an ended job used keeps every file fo
 """
 
 import json
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -118,11 +119,22 @@ def _differences(source: DatasetRow, other: DatasetRow) -> list[str]:
 
 
 def _evaluation_differences(source: DatasetRow, evaluation: DatasetRow) -> list[str]:
+    return _differences(source, evaluation) + _unknown_labels(evaluation, source.classes or ())
+
+
+def check_evaluation(evaluation: DatasetRow, classes: Iterable[str]) -> None:
+    """Raises IncompatibleDatasets when its labels are missing, or not among a model's classes."""
+    places = [FieldError("/evaluation", reason) for reason in _unknown_labels(evaluation, classes)]
+    if places:
+        raise IncompatibleDatasets(places[0].detail, places)
+
+
+def _unknown_labels(evaluation: DatasetRow, classes: Iterable[str]) -> list[str]:
     if evaluation.classes is None:
-        return [*_differences(source, evaluation), "an evaluation dataset needs labels"]
-    unknown = sorted(set(evaluation.classes) - set(source.classes or ()))
+        return ["an evaluation dataset needs labels"]
+    unknown = sorted(set(evaluation.classes) - set(classes))
     names = ", ".join(repr(name) for name in unknown[:5])
-    return _differences(source, evaluation) + ([f"classes that the source does not have: {names}"] if unknown else [])
+    return [f"classes that the source does not have: {names}"] if unknown else []
 
 
 def _one(session: Session, dataset_id: UUID, query: Select[DatasetRow]) -> DatasetRow:

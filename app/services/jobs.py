@@ -172,17 +172,23 @@ def _cancelled_before(job: JobRow) -> JobRow:
 def _checked(session: Session, request: JobCreate) -> JobRow:
     """The row of a job whose every reference exists and fits."""
     source, target, evaluation = _datasets(session, request)
+    name = request.params.algorithm
     if target is None and request.params.needs_target:
-        raise InvalidRequest(errors=[FieldError("/target", f"`{request.params.algorithm}` needs a target dataset")])
+        raise InvalidRequest(errors=[FieldError("/target", f"`{name}` needs a target dataset")])
+    if source is None and request.params.needs_source:
+        raise InvalidRequest(errors=[FieldError("/source", f"`{name}` needs a source dataset")])
     if target is not None and target is source:
         raise InvalidRequest(errors=[FieldError("/target", "is the source itself: there is nothing to adapt to")])
     if evaluation is not None and evaluation in (source, target):
         raise InvalidRequest(errors=[FieldError("/evaluation", "must be data that the job does not train on")])
-    datasets.check_compatible(source, target, evaluation)
-    base, base_version_id = _base(session, request, source)
+    if source is not None:
+        datasets.check_compatible(source, target, evaluation)
+        base, base_version_id = _base(session, request, source)
+    else:
+        base, base_version_id = _base_without_source(session, request, target, evaluation)
     return JobRow(
         model_name=request.model,
-        source_id=source.id,
+        source_id=request.source,
         target_id=request.target,
         evaluation_id=request.evaluation,
         base=base,
@@ -191,7 +197,7 @@ def _checked(session: Session, request: JobCreate) -> JobRow:
     )
 
 
-def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow, DatasetRow | None, DatasetRow | None]:
+def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, DatasetRow | None, DatasetRow | None]:
     """Source, target, evaluation. Raises InvalidRequest that names every one that does not exist."""
     found: dict[str, DatasetRow] = {}
     missing = []
@@ -204,7 +210,22 @@ def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow, Dataset
             missing.append(FieldError(f"/{role}", error.message))
     if missing:
         raise InvalidRequest("; ".join(place.detail for place in missing), missing)
-    return found["source"], found.get("target"), found.get("evaluation")
+    return found.get("source"), found.get("target"), found.get("evaluation")
+
+
+def _base_without_source(
+    session: Session, request: JobCreate, target: DatasetRow | None, evaluation: DatasetRow | None
+) -> tuple[dict[str, Any], UUID | None]:
+    """The version to start from, which knows the classes. Raises InvalidRequest."""
+    if not isinstance(request.base, ModelBase):
+        raise InvalidRequest(errors=[FieldError("/base", "without a source a job starts from a version: give `model`")])
+    version = named_version(session, request.base.model, "/base/model")
+    for role, data in (("target", target), ("evaluation", evaluation)):
+        if data is not None:
+            check_fits(version, data, f"/{role}", role)
+    if evaluation is not None:
+        datasets.check_evaluation(evaluation, version.manifest["classes"])
+    return {"model": f"{version.model.name}:{version.number}"}, version.id
 
 
 def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dict[str, Any], UUID | None]:

@@ -83,6 +83,21 @@ def test_an_algorithm_that_adapts_needs_a_target(client: TestClient, source: Dat
     }
 
 
+def test_without_a_source_a_job_needs_a_method_that_can_and_a_version_to_start_from(
+    client: TestClient, session: Session, source: DatasetRow
+) -> None:
+    def refused(**fields: Any) -> dict[str, str]:
+        return places(client.post("/jobs", json={"model": "patients", "target": str(source.id), **fields}))
+
+    assert refused(params={"algorithm": "dann"}) == {"/source": "`dann` needs a source dataset"}
+    adabn = {"params": {"algorithm": "adabn"}}
+    assert set(refused(**adabn)) == {"/base"}
+    assert set(refused(**adabn, base={"network": "mlp"})) == {"/base"}
+    assert set(refused(**adabn, base={"model": "nothing"})) == {"/base/model"}
+    make_version(session, model="pictures", modality="image")
+    assert "image data" in refused(**adabn, base={"model": "pictures"})["/target"]
+
+
 @pytest.mark.parametrize("algorithm", PARAMS)
 def test_a_target_that_is_the_source_is_refused(client: TestClient, source: DatasetRow, algorithm: str) -> None:
     answer = client.post("/jobs", json=job_body(source, target=str(source.id), params={"algorithm": algorithm}))
@@ -147,7 +162,7 @@ def test_a_key_that_is_no_text_is_refused(client: TestClient) -> None:
 
 
 def test_missing_fields_are_pointed_at(client: TestClient) -> None:
-    assert set(places(client.post("/jobs", json={}))) == {"/model", "/source", "/params"}
+    assert set(places(client.post("/jobs", json={}))) == {"/model", "/params"}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b""])
