@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -6,6 +7,15 @@ import torch
 
 from worker.estimates.floor import agreement_loss, disagreement_loss, floor, sampling_error
 from worker.evidence import Evidence
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for one another on a busy machine take longer than the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def evidence(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[Evidence, float]:

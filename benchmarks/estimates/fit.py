@@ -1,0 +1,131 @@
+"""python -m benchmarks.estimates.fit rows.parquet: what to put into `worker.estimates.accuracy.FITTED`, and how well it does."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pprint import pformat
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+
+from worker.estimates.accuracy import Combination, base, centre, corrections, doubt, estimate, reasons
+from worker.estimates.parts import PARTS
+
+RIDGE = 5.0
+SMALL = 0.02
+ROUNDS = 15
+LEAST = {"always": 0.005, "shifted": 0.01}
+"""Of the doubts: an interval is never empty, and always wider where the classes have shifted."""
+COVERED = 0.9
+
+Numbers = NDArray[np.float64]
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The parts of networks, their true accuracies (n,) and their tasks (n,)."""
+
+    parts: list[Row]
+    truth: Numbers
+    task: NDArray[np.str_]
+    skewed: NDArray[np.bool_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Rows":
+        parts = [row for row, wanted in zip(self.parts, chosen, strict=True) if wanted]
+        return Rows(parts, self.truth[chosen], self.task[chosen], self.skewed[chosen])
+
+
+def read(path: Path) -> Rows:
+    """Rows with all parts; a missing number is nan."""
+    table = pl.read_parquet(path).drop_nulls("target_accuracy")
+    table = table.with_columns(pl.col(PARTS).cast(pl.Float64).fill_null(float("nan")))
+    table = table.drop_nans("difference_of_confidences")
+    return Rows(
+        table.select(PARTS).to_dicts(),
+        table["target_accuracy"].to_numpy().astype(np.float64),
+        table["task"].to_numpy().astype(str),
+        table["skewed"].to_numpy().astype(bool),
+    )
+
+
+def fit(rows: Rows) -> Combination:
+    """Weights and doubts from all rows, the factors from errors on tasks that are left out in turn."""
+    weights, doubts = _regressions(rows)
+    ratios = []
+    for task in np.unique(rows.task):
+        left_out = rows.where(rows.task == task)
+        known = Combination(*_regressions(rows.where(rows.task != task)), below=1.0, above=1.0)
+        ratios.append(_errors(left_out, known) / _doubts(left_out, known))
+    every, tail = np.concatenate(ratios), (1 - COVERED) / 2
+    low, high = np.quantile(every, (tail, 1 - tail))
+    return Combination(weights, doubts, below=max(0.0, float(-low)), above=max(0.0, float(high)))
+
+
+def judge(rows: Rows) -> pl.DataFrame:
+    """Of each task, by constants fitted to the others: mean absolute error, coverage and mean half width of the interval."""
+    found = []
+    for task in np.unique(rows.task):
+        fitted, left_out = fit(rows.where(rows.task != task)), rows.where(rows.task == task)
+        for row, truth, skewed in zip(left_out.parts, left_out.truth, left_out.skewed, strict=True):
+            said = estimate(row, fitted)
+            inside = said.low <= truth <= said.high
+            error = abs(said.value - truth)
+            found.append({"task": task, "skewed": skewed, "error": error, "covered": inside, "width": (said.high - said.low) / 2})
+    return pl.DataFrame(found)
+
+
+def _regressions(rows: Rows) -> tuple[dict[str, float], dict[str, float]]:
+    moves = [corrections(row) for row in rows.parts]
+    weights = _regression(moves, rows.truth - np.array([base(row) for row in rows.parts]), rows.task, upper=1.0)
+    weighted = Combination(weights, {}, 0.0, 0.0)
+    why = [reasons(row, centre(row, weighted)) for row in rows.parts]
+    return weights, _regression(why, np.abs(_errors(rows, weighted)), rows.task, upper=np.inf, least=LEAST)
+
+
+def _regression(
+    columns: list[Row], wanted: Numbers, task: NDArray[np.str_], *, upper: float, least: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Coefficients, each from its least to `upper`, whose weighted columns have the least absolute errors to what is wanted (n,).
+
+    By re-weighted least squares; a task's rows weigh as little as they are many.
+    """
+    names = list(columns[0])
+    matrix = np.array([[row[name] for name in names] for row in columns])
+    low = np.array([(least or {}).get(name, 0.0) for name in names])
+    _, number, counts = np.unique(task, return_inverse=True, return_counts=True)
+    errors = np.ones(len(wanted))
+    for _ in range(ROUNDS):
+        share = 1 / np.sqrt(np.sqrt(counts[number]) * np.maximum(errors, SMALL))
+        left = np.vstack([matrix * share[:, None], np.sqrt(RIDGE) * np.eye(len(names))])
+        found = lsq_linear(left, np.concatenate([wanted * share, np.zeros(len(names))]), (low, upper)).x
+        errors = np.abs(wanted - matrix @ found)
+    return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
+
+
+def _errors(rows: Rows, fitted: Combination) -> Numbers:
+    """Truth less estimate (n,)."""
+    return rows.truth - np.array([centre(row, fitted) for row in rows.parts], np.float64)
+
+
+def _doubts(rows: Rows, fitted: Combination) -> Numbers:
+    return np.array([doubt(row, centre(row, fitted), fitted) for row in rows.parts], np.float64)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("rows", type=Path)
+    rows = read(arguments.parse_args().rows)
+    found = judge(rows)
+    figures = [pl.len().alias("networks"), pl.col("error").mean(), pl.col("covered").mean(), pl.col("width").mean()]
+    with pl.Config(tbl_rows=-1):
+        by_task = str(found.group_by("task", "skewed").agg(figures).sort("task", "skewed"))
+    sys.stdout.write(f"{pformat(fit(rows))}\n{by_task}\n{found.select(figures)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from benchmarks.estimates.fit import Rows, fit, judge, read
+from worker.estimates.accuracy import corrections, estimate
+from worker.estimates.parts import DOUBTS, ESTIMATES
+
+TASKS = ("one", "two", "three", "four")
+
+
+def networks(noise: float = 0.02) -> pl.DataFrame:
+    """Whose confidence is too high by half of how far their priors lie from the plain network's."""
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(160):
+        truth, distance = random.uniform(0.5, 0.8), random.uniform(0, 0.3)
+        said = truth + 0.5 * distance + noise * random.normal()
+        row = {**dict.fromkeys(ESTIMATES, said), **dict.fromkeys(DOUBTS, 0.0), "prior_distance": distance, "sampling": 0.05}
+        rows.append({**row, "agreement": None, "task": TASKS[number % 4], "skewed": number % 8 < 4, "target_accuracy": truth})
+    return pl.DataFrame(rows, schema_overrides={"agreement": pl.Float64})
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Rows:
+    networks().write_parquet(tmp_path / "rows.parquet")
+    return read(tmp_path / "rows.parquet")
+
+
+def test_what_the_truth_was_made_of_is_found_again(rows: Rows) -> None:
+    fitted = fit(rows)
+    assert fitted.weights["prior_distance"] > 0.3
+    errors = [abs(estimate(row, fitted).value - truth) for row, truth in zip(rows.parts, rows.truth, strict=True)]
+    assert np.mean(errors) < 0.04
+    assert set(fitted.weights) == set(corrections(rows.parts[0]))
+
+
+def test_nine_of_ten_intervals_cover_tasks_that_were_left_out(rows: Rows) -> None:
+    judged = judge(rows)
+    assert 0.82 <= float(np.mean(judged["covered"].to_list())) <= 0.98
+    assert judged.height == 160

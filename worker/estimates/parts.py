@@ -1,0 +1,108 @@
+"""What bears on the accuracy on the target: estimates of it, each wrong in its own way, and reasons to doubt them.
+
+`accuracy` makes one estimate of them.
+"""
+
+from math import nan, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import entropy
+
+from worker import validators
+from worker.estimates.priors import total_variation
+from worker.estimates.study import Study
+
+ESTIMATES = (
+    "average_confidence",
+    "difference_of_confidences",
+    "thresholded_confidence",
+    "thresholded_entropy",
+    "agreement",
+    "within_priors",
+    "critic",
+    "weighted_source",
+)
+DOUBTS = ("prior_distance", "shifted", "sampling")
+PARTS = ESTIMATES + DOUBTS
+
+
+def parts(network: Study, plain: Study | None = None, critic: float = nan) -> dict[str, float]:
+    """Every part by name: ESTIMATES from 0 to 1, nan where there is none, and DOUBTS, which are never nan.
+
+    `plain` is the network of the same job that was trained on the source alone, asked about the same target rows; None for
+    that network itself. `critic` is what the disagreement-discrepancy bound says without its sampling error.
+    """
+    return {
+        "average_confidence": average_confidence(network),
+        "difference_of_confidences": difference_of_confidences(network),
+        "thresholded_confidence": thresholded_confidence(network),
+        "thresholded_entropy": thresholded_entropy(network),
+        "agreement": agreement(network, plain) if plain else nan,
+        "within_priors": within_priors(network, plain) if plain else nan,
+        "critic": float(np.clip(critic, 0, 1)),
+        "weighted_source": float(np.clip(validators.load("dev")(network.evidence), 0, 1)),
+        "prior_distance": total_variation(network.priors.target, plain.priors.target) if plain else 0.0,
+        "shifted": float(network.priors.shifted or (plain is not None and plain.priors.shifted)),
+        "sampling": 1 / sqrt(min(len(network.source), len(network.target))),
+    }
+
+
+def average_confidence(network: Study) -> float:
+    """Mean of the largest probability on the target."""
+    return float(network.target.max(axis=1).mean())
+
+
+def difference_of_confidences(network: Study) -> float:
+    """DoC: source accuracy + mean confidence on the target - that on the source.
+
+    Guillory et al., ICCV 2021, https://arxiv.org/abs/2107.03315
+    """
+    found = network.right.mean() + network.target.max(axis=1).mean() - network.source.max(axis=1).mean()
+    return float(np.clip(found, 0, 1))
+
+
+def thresholded_confidence(network: Study) -> float:
+    """ATC-MC: share of the target above the confidence that as many source rows reach as are right.
+
+    Garg et al., ICLR 2022, https://arxiv.org/abs/2201.04234
+    """
+    return _above(network.source.max(axis=1), network.right, network.target.max(axis=1))
+
+
+def thresholded_entropy(network: Study) -> float:
+    """ATC-NE: the same by negative entropy."""
+    return _above(-entropy(network.source, axis=1), network.right, -entropy(network.target, axis=1))
+
+
+def agreement(network: Study, plain: Study) -> float:
+    """Share of the target rows on which both say the same: the adapted network's accuracy wherever the plain one is right.
+
+    After Jiang et al., ICLR 2022, https://arxiv.org/abs/2106.13799 (GDE). Raises ValueError for other numbers of rows.
+    """
+    if len(network.predicted) != len(plain.predicted):
+        raise ValueError(
+            f"{len(network.predicted)} rows of one network cannot be compared with {len(plain.predicted)} of another"
+        )
+    return float((network.predicted == plain.predicted).mean())
+
+
+def within_priors(network: Study, plain: Study) -> float:
+    """ATC-MC, but no more than the classes' shares leave room for.
+
+    A network that says class k of a share q_k of the rows, where p_k are of that class, errs on at least the total variation
+    of q and p. Here p are the priors by the plain network, believed as far as its own errors cannot explain that they
+    differ from the source's: adaptation that forces the source's class shares upon a skewed target is confident and wrong.
+    """
+    explained = 1 - thresholded_confidence(plain)
+    distance = plain.priors.distance
+    belief = max(0.0, 1 - explained / distance) if distance > 0 else 0.0
+    room = 1 - belief * total_variation(network.predicted_shares, plain.priors.target)
+    return min(thresholded_confidence(network), room)
+
+
+def _above(source: NDArray[np.float64], right: NDArray[np.bool_], target: NDArray[np.float64]) -> float:
+    """Share of the target's scores that are not below the threshold with as many source scores below it as are wrong."""
+    wrong = int((~right).sum())
+    threshold = np.sort(source)[wrong] if wrong < len(source) else np.inf
+    return float((target >= threshold).mean())

@@ -1,0 +1,51 @@
+"""What is derived once of a network's evidence and used by everything that is said of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.estimates import priors
+from worker.estimates.calibration import Calibration, calibrate
+from worker.estimates.priors import Priors
+from worker.evidence import Evidence, probabilities
+
+Shares = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Evidence and what follows: calibrated probabilities of source (n, classes) and target (m, classes), class priors."""
+
+    evidence: Evidence
+    calibration: Calibration
+    source: Shares
+    target: Shares
+    priors: Priors
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the network is right about each row of the held-out source (n,)."""
+        correct: NDArray[np.bool_] = self.evidence.source_logits.argmax(axis=1) == self.evidence.source_labels
+        return correct
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The class of each target row (m,)."""
+        classes: NDArray[np.int64] = self.evidence.target_logits.argmax(axis=1)
+        return classes
+
+    @property
+    def predicted_shares(self) -> Shares:
+        """How much of the target is predicted as each class (classes,)."""
+        return np.bincount(self.predicted, minlength=self.evidence.target_logits.shape[1]) / len(self.predicted)
+
+
+def study(evidence: Evidence) -> Study | None:
+    """None without held-out source examples or without target: then nothing can be said of its accuracy."""
+    if len(evidence.source_logits) < 2 or len(evidence.target_logits) < 2:
+        return None
+    calibration = calibrate(evidence.source_logits, evidence.source_labels)
+    source = probabilities(evidence.source_logits, calibration.temperature)
+    target = probabilities(evidence.target_logits, calibration.temperature)
+    return Study(evidence, calibration, source, target, priors.estimate(evidence, source, target))
