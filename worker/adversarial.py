@@ -5,6 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from app.algorithms.base import AdversarialParams
+from worker import losses
+from worker.schedules import ramp
+
 
 class _Reversal(torch.autograd.Function):
     @staticmethod
@@ -37,3 +41,22 @@ class Discriminator(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         logits: Tensor = self.layers(features).squeeze(1)
         return logits
+
+
+class Adversary(nn.Module):
+    """A domain classifier that the features work against, with lambda and its accuracy on the last batch as measures."""
+
+    def __init__(self, width: int, params: AdversarialParams) -> None:
+        super().__init__()
+        self.discriminator = Discriminator(width, params.discriminator_width, params.discriminator_dropout)
+        self.measures: dict[str, Tensor | float] = {}
+        self._lambda_max = params.lambda_max
+
+    def forward(self, source: Tensor, target: Tensor, progress: float, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The domain loss L_d of features (n, width) and (m, width), whose gradient reaches them times -lambda."""
+        strength = self._lambda_max * ramp(progress)
+        logits: Tensor = self.discriminator(reverse_gradient(torch.cat([source, target]), strength))
+        source_side, target_side = logits.tensor_split([len(source)])
+        accuracy = losses.domain_accuracy(source_side.detach(), target_side.detach())
+        self.measures = {"lambda": strength, "domain_accuracy": accuracy}
+        return losses.domain(source_side, target_side, weights)

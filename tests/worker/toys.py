@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from app.algorithms import PARAMS

@@ -125,3 +125,8 @@ class Pixels(nn.Module):
 def bottleneck(width: int, features: int, dropout: float) -> nn.Sequential:
     """From (n, width) to the features (n, features) that adaptation aligns."""
     return nn.Sequential(nn.Linear(width, features, bias=False), DomainNorm(features), nn.ReLU(), nn.Dropout(dropout))
+
+
+def batch_norms(network: Network) -> list[nn.Module]:
+    """The parts that normalise by statistics of the data seen."""
+    return [module for module in network.modules() if isinstance(module, DomainNorm | nn.modules.batchnorm._BatchNorm)]

@@ -44,7 +44,7 @@ def test_lambda_slows_the_features_alone_and_the_discriminator_trains_at_full_st
         assert source.labels is not None
         term = algorithm.terms(Batch(source.inputs, source.labels, target.inputs, 0.3))["domain"]
         features = algorithm.network.get_parameter("bottleneck.0.weight")
-        discriminator = algorithm.discriminator.get_parameter("layers.0.weight")
+        discriminator = algorithm.adversary.get_parameter("discriminator.layers.0.weight")
         return torch.autograd.grad(term, [features, discriminator])  # type: ignore[return-value]
 
     weak, strong = gradients(0.1), gradients(1.0)

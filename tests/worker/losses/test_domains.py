@@ -19,3 +19,10 @@ def test_the_domain_loss_is_finite_where_the_sigmoid_is_not() -> None:
 
 def test_the_domain_accuracy_counts_the_right_sides() -> None:
     assert float(losses.domain_accuracy(torch.tensor([1.0, -1.0, 2.0]), torch.tensor([-3.0]))) == pytest.approx(0.75)
+
+
+def test_weights_count_examples_of_the_domain_loss_more_or_less() -> None:
+    source, target = torch.tensor([0.3, -1.0]), torch.tensor([2.0])
+    weights = torch.tensor([2.0, 0.0]), torch.tensor([1.0])
+    each = np.array([np.log1p(np.exp(-0.3)), np.log1p(np.exp(1.0)), np.log1p(np.exp(2.0))])
+    assert float(losses.domain(source, target, weights)) == pytest.approx((2 * each[0] + each[2]) / 3, rel=1e-6)

@@ -1,0 +1,16 @@
+"""Deep adaptation networks."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from app.algorithms.base import AdaptationParams
+
+
+class DanParams(AdaptationParams):
+    """DAN: the features of source and target shall have the same mean in the space of several Gaussian kernels (MK-MMD)."""
+
+    paper: ClassVar[str | None] = "Long et al., ICML 2015, https://arxiv.org/abs/1502.02791"
+
+    algorithm: Literal["dan"] = "dan"
+    weight: float = Field(1.0, ge=0, le=1000, description="Factor on the squared maximum mean discrepancy.")

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax, softmax
+from torch import Tensor
+
+from worker import losses
+
+Doubles = NDArray[np.float64]
+RANDOM = np.random.default_rng(1)
+LOGITS, OTHERS = RANDOM.normal(size=(11, 5)) * 2, RANDOM.normal(size=(8, 5)) * 2
+LABELS, OTHER_LABELS = RANDOM.integers(0, 5, 11), RANDOM.integers(0, 5, 8)
+
+
+def tensor(values: Doubles) -> Tensor:
+    return torch.from_numpy(values)
+
+
+def entropies(shares: Doubles) -> Doubles:
+    return -(shares * np.log(shares)).sum(axis=1)  # type: ignore[no-any-return]
+
+
+def certainties(shares: Doubles) -> Doubles:
+    weights = 1 + np.exp(-entropies(shares))
+    return weights / weights.mean()  # type: ignore[no-any-return]
+
+
+def test_entropies_are_in_nats_and_zero_where_a_class_is_certain() -> None:
+    np.testing.assert_allclose(losses.entropies(tensor(LOGITS)).numpy(), entropies(softmax(LOGITS, axis=1)))
+    assert losses.entropies(torch.tensor([[0.0, 1e4]])).tolist() == [0.0]
+
+
+def test_certainties_have_the_mean_one_and_no_gradient() -> None:
+    logits = tensor(LOGITS).requires_grad_()
+    weights = losses.certainties(logits)
+    assert not weights.requires_grad
+    np.testing.assert_allclose(weights.numpy(), certainties(softmax(LOGITS, axis=1)))
+
+
+def test_class_confusion_is_what_lies_off_the_diagonal_of_the_class_correlations() -> None:
+    shares = softmax(LOGITS / 2.5, axis=1)
+    confusion = np.einsum("n,ni,nj->ij", certainties(shares), shares, shares)
+    confusion /= confusion.sum(axis=1, keepdims=True)
+    expected = (confusion.sum() - np.trace(confusion)) / 5
+    assert float(losses.class_confusion(tensor(LOGITS), 2.5)) == pytest.approx(expected)
+
+
+def test_the_nuclear_norm_is_the_sum_of_the_singular_values_over_the_rows() -> None:
+    expected = np.linalg.svd(softmax(LOGITS, axis=1), compute_uv=False).sum() / 11
+    assert float(losses.nuclear_norm(tensor(LOGITS))) == pytest.approx(expected)
+    certain = 100 * torch.eye(4)
+    assert float(losses.nuclear_norm(certain)) == pytest.approx(1)
+
+
+def test_information_maximisation_is_small_when_rows_are_certain_and_diverse() -> None:
+    uncertain, uneven = losses.information_maximisation(tensor(LOGITS))
+    shares = softmax(LOGITS, axis=1)
+    assert float(uncertain) == pytest.approx(entropies(shares).mean())
+    assert float(uneven) == pytest.approx(np.log(5) - entropies(shares.mean(axis=0, keepdims=True))[0])
+    certain = losses.information_maximisation(100 * torch.eye(4))
+    assert [float(part) for part in certain] == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_the_classifier_discrepancy_is_the_mean_difference_of_the_shares() -> None:
+    expected = np.abs(softmax(LOGITS, axis=1) - softmax(LOGITS[::-1], axis=1)).mean()
+    assert float(losses.classifier_discrepancy(tensor(LOGITS), tensor(LOGITS[::-1].copy()))) == pytest.approx(expected)
+
+
+def test_the_margin_disparity_asks_for_agreement_on_the_source_and_denial_on_the_target() -> None:
+    agreed = -log_softmax(LOGITS, axis=1)[range(11), LABELS].mean()
+    denied = -np.log(1 - softmax(OTHERS, axis=1)[range(8), OTHER_LABELS]).mean()
+    loss = losses.margin_disparity(tensor(LOGITS), tensor(OTHERS), torch.from_numpy(LABELS), torch.from_numpy(OTHER_LABELS), 4.0)
+    assert float(loss) == pytest.approx(4 * agreed + denied)
+
+
+def test_the_margin_disparity_and_its_gradient_are_finite_where_the_softmax_is_one() -> None:
+    logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
+    loss = losses.margin_disparity(torch.zeros(1, 3), logits, torch.tensor([0]), torch.tensor([0]), 1.0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == pytest.approx(200 - np.log(2) + np.log(3), rel=1e-5)
+    assert logits.grad is not None
+    assert logits.grad.tolist()[0] == pytest.approx([1, -0.5, -0.5])
+
+
+def test_only_sure_rows_of_the_guide_teach() -> None:
+    guide = softmax(OTHERS, axis=1)
+    sure = guide.max(axis=1) >= 0.6
+    assert 0 < sure.sum() < 8
+    each = -log_softmax(LOGITS[:8], axis=1)[range(8), guide.argmax(axis=1)]
+    loss, share = losses.confident_cross_entropy(tensor(LOGITS[:8]), tensor(OTHERS), 0.6)
+    assert float(loss) == pytest.approx((each * sure).sum() / 8)
+    assert float(share) == pytest.approx(sure.mean())
+
+
+def test_class_costs_are_the_cross_entropies_of_all_pairs() -> None:
+    costs = losses.class_costs(tensor(OTHERS), torch.from_numpy(LABELS))
+    np.testing.assert_allclose(costs.numpy(), [[-log_softmax(row)[label] for row in OTHERS] for label in LABELS])
+
+
+def test_centroids_are_weighted_means_and_examples_go_to_the_nearest() -> None:
+    features, shares = RANDOM.normal(size=(11, 3)), softmax(LOGITS, axis=1)
+    rows = features / np.linalg.norm(features, axis=1, keepdims=True)
+    means = np.stack([(rows * shares[:, [number]]).sum(axis=0) for number in range(5)])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    centroids = losses.class_centroids(tensor(features), tensor(shares))
+    np.testing.assert_allclose(centroids.numpy(), means)
+    np.testing.assert_array_equal(losses.nearest_centroid(tensor(features), centroids).numpy(), (rows @ means.T).argmax(axis=1))

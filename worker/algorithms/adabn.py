@@ -1,0 +1,37 @@
+"""Adaptive batch normalisation. Li et al., 2016, https://arxiv.org/abs/1603.04779"""
+
+from typing import Self
+
+import torch
+
+from app.algorithms.adabn import AdabnParams
+from worker import losses
+from worker.algorithms.base import Algorithm, Batch, Descend, Terms
+from worker.networks.base import Network, batch_norms
+from worker.reporter import BadParameters
+
+
+class Adabn(Algorithm):
+    """y = gamma (x - mean_t) / sqrt(var_t) + beta in every batch norm; the entropy of the predictions is only watched."""
+
+    params: AdabnParams
+
+    def __init__(self, network: Network, params: AdabnParams, classes: int) -> None:
+        super().__init__(network, params, classes)
+        if not batch_norms(network):
+            raise BadParameters("`adabn` moves the statistics of batch norm, and this network has no batch norm.")
+
+    def terms(self, batch: Batch) -> Terms:
+        return {"entropy": losses.entropies(self.outputs_of(batch.target_x).logits).mean()}
+
+    def step(self, batch: Batch, descend: Descend) -> Terms:
+        """Only forwards: nothing descends."""
+        with torch.no_grad():
+            return self.terms(batch)
+
+    def train(self, mode: bool = True) -> Self:
+        """Statistics are taken without dropout."""
+        super().train(False)
+        for norm in batch_norms(self.network):
+            norm.train(mode)
+        return self

@@ -1,0 +1,14 @@
+"""Batch nuclear-norm maximisation. Cui et al., CVPR 2020, https://arxiv.org/abs/2003.12237"""
+
+from app.algorithms.bnm import BnmParams
+from worker import losses
+from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+
+
+class Bnm(Adaptation):
+    """E = L_y - weight |G|_* / n, G the softmax (n, classes) of a batch of the target."""
+
+    params: BnmParams
+
+    def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
+        return {"nuclear_norm": -self.params.weight * losses.nuclear_norm(target.logits)}

@@ -1,0 +1,17 @@
+"""Deep adaptation networks. Long et al., ICML 2015, https://arxiv.org/abs/1502.02791"""
+
+import torch
+
+from app.algorithms.dan import DanParams
+from worker import losses
+from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+
+
+class Dan(Adaptation):
+    """E = L_y + weight (E k(s, s') + E k(t, t') - 2 E k(s, t)), k the mean of five Gaussian kernels of the features."""
+
+    params: DanParams
+
+    def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
+        kernel = losses.median_kernel(torch.cat([source.features, target.features]))
+        return {"discrepancy": self.params.weight * losses.mean_discrepancy(kernel, len(source.features))}

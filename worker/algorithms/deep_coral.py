@@ -1,0 +1,14 @@
+"""Deep correlation alignment. Sun and Saenko, 2016, https://arxiv.org/abs/1607.01719"""
+
+from app.algorithms.deep_coral import DeepCoralParams
+from worker import losses
+from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+
+
+class DeepCoral(Adaptation):
+    """E = L_y + weight |C_s - C_t|^2 / (4 d^2), C the covariances of the d features."""
+
+    params: DeepCoralParams
+
+    def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
+        return {"coral": self.params.weight * losses.coral(source.features, target.features)}

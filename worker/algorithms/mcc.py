@@ -1,0 +1,14 @@
+"""Minimum class confusion. Jin et al., ECCV 2020, https://arxiv.org/abs/1912.03699"""
+
+from app.algorithms.mcc import MccParams
+from worker import losses
+from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+
+
+class Mcc(Adaptation):
+    """E = L_y + weight (sum M - tr M) / K, M the correlation of the classes in the target's predictions at temperature T."""
+
+    params: MccParams
+
+    def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
+        return {"confusion": self.params.weight * losses.class_confusion(target.logits, self.params.temperature)}
