@@ -12,18 +12,22 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.algorithms import PARAMS
 from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
 from app.modalities import MODALITIES
+from app.modalities.image import ImagePreprocessing
 from app.networks import default_network
+from app.networks.cnn import CnnParams
 from app.schemas.reports import Result
 from app.settings import Settings
 from app.storage import Storage
 from tests.factories import csv_bytes, jsonl_bytes, make_dataset, npz_bytes
 from tests.worker.toys import pictures
-from worker import adapt
+from worker import adapt, networks
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
 from worker.task import choose_device
 
@@ -64,11 +68,15 @@ class Bench:
                 storage_key=key,
             )
 
-    def job(self, params: dict[str, Any], source: DatasetRow, *others: DatasetRow | None, **fields: Any) -> JobRow:
+    def job(self, params: dict[str, Any], source: DatasetRow | None, *others: DatasetRow | None, **fields: Any) -> JobRow:
         """`others` are the target and the evaluation."""
         target, evaluation = (*(other and other.id for other in others), None, None)[:2]
-        base = fields.pop("base", default_network(source.modality).model_dump(mode="json"))
-        job = JobRow(model_name="toy", source_id=source.id, target_id=target, evaluation_id=evaluation, base=base, params=params)
+        base = (
+            fields.pop("base") if "base" in fields or source is None else default_network(source.modality).model_dump(mode="json")
+        )
+        job = JobRow(
+            model_name="toy", source_id=source and source.id, target_id=target, evaluation_id=evaluation, base=base, params=params
+        )
         for name, value in fields.items():
             setattr(job, name, value)
         with self.sessions.begin() as session:
@@ -169,8 +177,58 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(bench: Bench) -> N
     assert result.metrics["target_accuracy"] > 0.6
     assert result.metrics["source_accuracy"] > 0.8
     assert result.metrics["steps"] == 120
+    estimate = result.metrics["target_accuracy_estimate"]
+    assert 0 <= estimate["low"] <= estimate["value"] <= estimate["high"] <= 1
+    assert 0 <= result.metrics["target_accuracy_floor"]["value"] <= result.metrics["target_accuracy"]
+    assert 0 < result.metrics["source_only_target_accuracy"] < result.metrics["target_accuracy"]
+    assert result.metrics["calibration"]["temperature"] == manifest["temperature"] > 0
     points = [point for line in stream.getvalue().splitlines() for point in json.loads(line)["metrics"]]
     assert {"classification", "domain", "domain_accuracy", "lambda", "source_accuracy"} <= {point["name"] for point in points}
+
+
+def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
+    result = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), base=CNN))
+    temperature = result.manifest["temperature"]
+    assert temperature != pytest.approx(1, abs=0.02)
+    inputs = {"pixels": pictures(20, 10, target=False).inputs["pixels"].numpy()}
+    (logits,) = onnxruntime.InferenceSession(bench.content(result, "model.onnx")).run(["logits"], inputs)
+    preprocessing = ImagePreprocessing.model_validate(result.manifest["preprocessing"])
+    network = networks.build(CnnParams(input_size=8), preprocessing, {}, 10)
+    network.load_state_dict(load(bench.content(result, "network.safetensors")))
+    with torch.no_grad():
+        plain = network.eval()({"pixels": torch.from_numpy(inputs["pixels"])}).numpy()
+    np.testing.assert_allclose(logits * temperature, plain, rtol=1e-3, atol=1e-3)
+
+
+def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it(bench: Bench) -> None:
+    job = bench.job(FINE_TUNE, digits(bench, target=False), base=CNN)
+    version = bench.publish(job, bench.run(job))
+    base = {"base": {"model": "toy:1"}, "base_version_id": version.id}
+    params = {"algorithm": "adabn", "batch_size": 32}
+    result = bench.run(bench.job(params, None, digits(bench, target=True, labelled=False), digits(bench, target=True), **base))
+    assert result.manifest["classes"] == [str(digit) for digit in range(10)]
+    assert "source_accuracy" not in result.metrics
+    assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
+
+
+def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 9}]
+    params = {
+        "algorithm": "auto",
+        "epochs": 3,
+        "minimum_steps": 120,
+        "batch_size": 32,
+        "learning_rate": 3e-3,
+        "candidates": candidates,
+    }
+    params = PARAMS["auto"].model_validate(params).model_dump(mode="json")
+    source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
+    result = bench.run(bench.job(params, source, target, digits(bench, target=True), base=CNN))
+    tried = result.metrics["search"]
+    assert [(line["params"]["algorithm"], line["round"]) for line in tried[:3]] == [("mcc", 1), ("adabn", 1), ("dann", 1)]
+    assert 1 <= sum(line["round"] == 2 for line in tried) <= 2
+    assert sum(line["chosen"] for line in tried) == 1
+    assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
 
 
 def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weights(bench: Bench) -> None:
