@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import schemathesis
@@ -14,10 +15,13 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
-from app.job_state import JobStatus
+from app.job_state import JobKind, JobStatus
 from app.main import create_app
+from app.schemas.bulk import BulkOptions
+from app.schemas.reports import Output, StoredArtifact
 from app.services import leases
 from app.settings import Settings
 from tests.conftest import ListQueue, create_postgres_database
@@ -50,7 +54,19 @@ def known(app: FastAPI) -> dict[str, Any]:
         job = make_job(session, status=JobStatus.RUNNING)
         leases.fail(session, lease_of(job), "bad_data", "Row 7 is broken.")
         make_job(session, source_id=dataset.json()["id"])  # keeps the dataset from being deleted
-    return {"name": "digits", "number": 1, "job_id": str(job.id), "dataset_id": dataset.json()["id"]}
+        prediction_id = make_prediction(session, UUID(dataset.json()["id"]))
+    ids = {"job_id": str(job.id), "dataset_id": dataset.json()["id"], "prediction_id": str(prediction_id)}
+    return {"name": "digits", "number": 1, **ids}
+
+
+def make_prediction(session: Session, dataset_id: UUID) -> UUID:
+    """A bulk prediction that has succeeded, but whose output is gone."""
+    params = BulkOptions().model_dump() | {"total": 20}
+    fields = {"kind": JobKind.PREDICT, "source_id": dataset_id, "base": {"model": "digits:1"}, "params": params}
+    job = make_job(session, status=JobStatus.RUNNING, **fields)
+    file = StoredArtifact(name="output.parquet", storage_key="jobs/j/1/output.parquet", digest="0" * 64, size_bytes=10)
+    leases.deliver(session, lease_of(job), Output(metrics={"completed": 20, "failed": 0}, rows=20, file=file))
+    return job.id
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +97,8 @@ def check_many(operation: Operation, mode: GenerationMode, known: dict[str, Any]
             case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
             if operation.label == "POST /jobs" and isinstance(case.body, dict):
                 case.body.update(source=known["dataset_id"], target=None, evaluation=None)
+            if operation.label == "POST /predictions" and isinstance(case.body, dict):
+                case.body.update(model=known["name"], dataset=known["dataset_id"])
         check(case)
 
     send()
@@ -99,7 +117,7 @@ def test_whatever_is_asked_of_things_that_exist_gets_a_documented_answer(
     operations: list[Operation], known: dict[str, Any], mode: GenerationMode
 ) -> None:
     for operation in operations:
-        if "{" in operation.path or operation.label == "POST /jobs":
+        if "{" in operation.path or operation.label in ("POST /jobs", "POST /predictions"):
             check_many(operation, mode, known)
 
 

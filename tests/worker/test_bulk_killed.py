@@ -86,6 +86,7 @@ def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
             wait_until(lambda: completed(worker_sessions, job_id) >= moment, 60, f"{moment} rows")  # noqa: B023
             kill(workers, victim, chance)
         wait_until(lambda: read_job(worker_sessions, job_id).status in ENDED, 60, "the end")
+        wait_until(lambda: len(storage.keys(f"jobs/{job_id}")) == 1, what="the parts to be removed")
     with worker_sessions() as session:
         job, output = bulk.output(session, job_id)
         starts = session.scalars(select(EventRow).where(EventRow.job_id == job_id, EventRow.kind == "started")).all()
@@ -95,7 +96,7 @@ def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
         frame = READERS["csv"](path)
     assert_answers(frame, plain_probabilities(exported, table), CLASSES)
     assert (output.attempt, output.rows, job.metrics["completed"]) == (job.attempt, ROWS, ROWS)
-    wait_until(lambda: storage.keys(f"jobs/{job_id}") == [output.storage_key], what="the parts to be removed")
+    assert storage.keys(f"jobs/{job_id}") == [output.storage_key]
 
 
 def test_a_predictor_that_is_killed_in_its_last_attempt_before_it_stored_a_row_fails_its_prediction(

@@ -1,0 +1,233 @@
+"""Bulk predictions against a plain loop over ONNX Runtime: `python -m benchmarks.serving.bulk [mlp|lenet ...] [--rows N]`.
+
+The loop has all rows encoded in memory before its clock starts, and does nothing but run the graph, in batches of the same
+size. The bulk prediction reads the stored data set, encodes it, runs the graph, ranks the classes, stores parts and checkpoints
+and joins the output: `worker.bulk.run` from its first line to its last. Rounds of the two alternate; each has one ONNX Runtime
+thread. The bulk prediction reads ahead in a thread of its own, so it takes a second core where there is one. Its answers are
+checked against the loop's. Then the same prediction runs as a worker runs it, in a process of its own, for its memory.
+"""
+
+import argparse
+import io
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import polars as pl
+import psutil
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import make_engine, make_sessions
+from app.db.tables import JobRow
+from app.job_state import JobKind, JobStatus
+from app.modalities import MODALITIES
+from app.queue import CeleryQueue, make_celery
+from app.schemas.bulk import BulkOptions, Format
+from app.schemas.reports import Output
+from app.services import models
+from app.settings import Settings
+from app.storage import Storage
+from benchmarks.serving.store import fill
+from benchmarks.serving.subjects import FEATURES, SIDE, SUBJECTS
+from tests.factories import make_dataset, make_job
+from worker import asking, bulk
+from worker.answers import softmax
+from worker.reporter import Reporter
+from worker.supervisor import Supervisor
+
+MEGABYTE = 1024**2
+READERS: dict[Format, Callable[[Path], pl.DataFrame]] = {
+    "parquet": pl.read_parquet,
+    "csv": pl.read_csv,
+    "jsonl": pl.read_ndjson,
+}
+WRITTEN_AT_ONCE = 50_000
+
+
+def table(rows: int, folder: Path) -> Path:
+    """Parquet with row groups of the usual size."""
+    random = np.random.default_rng(0)
+    names = [f"x{column}" for column in range(FEATURES)]
+    parts = []
+    for start in range(0, rows, WRITTEN_AT_ONCE):
+        parts.append(folder / f"{start}.parquet")
+        numbers = random.normal(size=(min(WRITTEN_AT_ONCE, rows - start), FEATURES)).astype(np.float32)
+        pl.DataFrame(numbers, names).write_parquet(parts[-1])
+    pl.scan_parquet(parts).sink_parquet(folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+def pictures(rows: int, folder: Path) -> Path:
+    """An npz of noise."""
+    with (folder / "pictures.npz").open("wb") as file:
+        np.savez(file, x=np.random.default_rng(0).integers(0, 256, (rows, SIDE, SIDE), np.uint8))
+    return folder / "pictures.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many rows, and who writes them."""
+
+    modality: str
+    rows: int
+    write: Callable[[int, Path], Path]
+
+
+LOADS = {"mlp": Load("tabular", 1_000_000, table), "lenet": Load("image", 100_000, pictures)}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A queued bulk prediction and all that its process would have."""
+
+    settings: Settings
+    storage: Storage
+    sessions: sessionmaker[Session]
+    job_id: UUID
+    folder: Path
+
+    def job(self) -> JobRow:
+        with self.sessions() as session:
+            return session.get_one(JobRow, self.job_id)
+
+    def predict(self, attempt: int) -> Output:
+        """What the worker's process does."""
+        run_folder = self.folder / f"run-{attempt}"
+        run_folder.mkdir()
+        return bulk.run(self.job(), attempt, self.settings, self.storage, run_folder, Reporter(io.StringIO()))
+
+    def loop(self) -> Callable[[], NDArray[np.float32]]:
+        """The plain loop, with its rows encoded."""
+        with self.sessions() as session:
+            data, version = bulk.rows_of(session, self.job())
+        loaded = self.folder / "loop"
+        loaded.mkdir()
+        asked = asking.load(version, self.settings, self.storage, loaded)
+        parts = [part for _, part in bulk.pieces(asked, self.storage, data) if not isinstance(part, str)]
+        encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return lambda: asked.logits(encoded)
+
+
+def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
+    """A service's data directory with the version, the data set and the queued prediction."""
+    fill(folder / "data", [(name, SUBJECTS[name](folder / "subject"))])
+    settings = Settings(_env_file=None, data_dir=folder / "data", train_threads=1, device="cpu")
+    storage, sessions = Storage(settings.storage), make_sessions(make_engine(settings.database))
+    path = LOADS[name].write(rows, folder)
+    modality = MODALITIES[LOADS[name].modality]
+    profile = modality.check(path, path.suffix[1:], modality.options())
+    key = f"datasets/{name}/data{path.suffix}"
+    storage.put(key, path)
+    found = {"format": profile.format, "rows": profile.rows, "classes": profile.classes, "profile": profile.details}
+    with sessions.begin() as session:
+        data = make_dataset(session, modality=modality.name, storage_key=key, labelled=False, **found)
+        params = BulkOptions(output=format).model_dump() | {"total": rows}
+        version = models.resolve(session, name)
+        base = {"model": f"{name}:1"}
+        job = make_job(
+            session,
+            kind=JobKind.PREDICT,
+            model_name=name,
+            source_id=data.id,
+            base_version_id=version.id,
+            base=base,
+            params=params,
+        )
+        job_id = job.id
+    return Bench(settings, storage, sessions, job_id, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds of the clock, and of the processors."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object]) -> Took:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Took(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def speeds(bench: Bench, rows: int, rounds: int) -> str:
+    """Alternate the loop and the bulk prediction."""
+    loop = bench.loop()
+    loops, bulks = [], []
+    for attempt in range(1, rounds + 1):
+        loops.append(timed(loop))
+        bulks.append(timed(lambda: bench.predict(attempt)))  # noqa: B023  # it is called at once
+    check(bench, loop())
+    return "\n".join([_told("loop", loops, rows), _told("bulk", bulks, rows), _ratios(loops, bulks)])
+
+
+def _told(name: str, took: Sequence[Took], rows: int) -> str:
+    wall, cpu = min(one.wall for one in took), min(one.cpu for one in took)
+    return f"  {name}: {rows / wall:,.0f} rows/s, {cpu / rows * 1e6:.2f} us of processor time a row (best of the rounds)"
+
+
+def _ratios(loops: Sequence[Took], bulks: Sequence[Took]) -> str:
+    best = min(one.wall for one in loops) / min(one.wall for one in bulks)
+    each = sorted(loop.wall / bulk.wall for loop, bulk in zip(loops, bulks, strict=True))
+    return (
+        f"  bulk / loop: {best:.2f} of the best, {each[len(each) // 2]:.2f} in the median round ({each[0]:.2f} to {each[-1]:.2f})"
+    )
+
+
+def check(bench: Bench, logits: NDArray[np.float32]) -> None:
+    """The output holds one row for each row, in order, with the loop's answers."""
+    format = bench.job().params["output"]
+    with bench.storage.local(f"jobs/{bench.job_id}/1/output.{format}") as path:
+        frame = READERS[format](path)
+    probabilities = softmax(logits)
+    assert frame["row"].equals(pl.int_range(1, len(logits) + 1, eager=True).alias("row"))
+    assert np.abs(frame["confidence"].to_numpy() - probabilities.max(axis=1)).max() < 1e-4
+
+
+def process(bench: Bench, rows: int) -> str:
+    """The same through the supervisor: a process of its own, from its start to its end."""
+    peak, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.02):
+            with suppress(psutil.NoSuchProcess):
+                peak = max([peak, *(child.memory_info().rss for child in psutil.Process().children())])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    supervisor = Supervisor(bench.settings, bench.sessions, CeleryQueue(make_celery(bench.settings)))
+    took = timed(lambda: supervisor.run_job(bench.job_id)).wall
+    done.set()
+    watcher.join()
+    assert bench.job().status is JobStatus.SUCCEEDED, bench.job().error_message
+    return f"  as a process: {rows / took:,.0f} rows/s ({took:.1f} s with its start), at most {peak / MEGABYTE:.0f} MB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.bulk")
+    parser.add_argument("subjects", nargs="*", choices=list(LOADS), default=list(LOADS))
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), default="parquet")
+    options = parser.parse_args()
+    for name in options.subjects:
+        rows = options.rows or LOADS[name].rows
+        with tempfile.TemporaryDirectory() as folder:
+            made = bench(name, rows, options.format, Path(folder))
+            sys.stdout.write(f"{name}, {rows:,} rows to {options.format}\n{speeds(made, rows, options.rounds)}\n")
+            sys.stdout.write(f"{process(made, rows)}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
