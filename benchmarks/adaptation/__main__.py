@@ -1,0 +1,132 @@
+"""Runs methods x tasks x seeds. Stopped and started again, it goes on with the runs that are not there yet."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from benchmarks.adaptation.plan import Run, methods, plan
+from benchmarks.adaptation.record import FAILURES, Record, Row, record
+from benchmarks.adaptation.store import Store
+from benchmarks.adaptation.tasks import of_folder, tasks
+from worker.trials import REFERENCE
+
+
+def main() -> None:
+    options = parse()
+    torch.set_num_threads(options.threads)
+    for method in options.methods:  # now: hours later the files may be others
+        import_module(f"worker.algorithms.{method}")
+    store, seconds = Store(options.folder), dict[str, list[float]]()
+    with threadpool_limits(options.threads):
+        runs = [run for run in planned(options) if not store.is_done(run)]
+        for number, run in enumerate(runs, start=1):
+            with store.claim(run) as mine:
+                if not mine or store.is_done(run):
+                    continue
+                row = measure(store, run, options.threads)
+            say(f"{number}/{len(runs)} {one_line(row)}")
+            if not row["error"]:
+                seconds.setdefault(run.task.name, []).append(row["seconds"])
+    store.merge()
+    say(duration(seconds, planned(options)))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptation", description=__doc__)
+    parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Tasks: source.*, target.*, evaluation.*")
+    parser.add_argument("--tasks", nargs="*", help="Names; all when neither names nor directories are given.")
+    parser.add_argument("--methods", nargs="+", default=methods(), choices=methods(), metavar="METHOD")
+    parser.add_argument("--seeds", type=int, default=5, help="How many: 0, 1, ...")
+    parser.add_argument("--steps", type=int, help="Of every run, instead of the task's own.")
+    parser.add_argument("--targets", nargs="+", choices=("plain", "skewed"), default=["plain", "skewed"])
+    parser.add_argument("--settings", type=json.loads, default={}, help="Parameters that are not defaults, as JSON.")
+    parser.add_argument("--variant", default="", help="The name of these settings.")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--folder", type=Path, default=Path("var/adaptation"), help="Of everything that is kept.")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    if bool(options.settings) != bool(options.variant):
+        parser.error("--settings and --variant go together")
+    return options
+
+
+def planned(options: argparse.Namespace) -> Iterator[Run]:
+    known = tasks(options.data, options.folder / "optdigits")
+    names = options.tasks if options.tasks is not None else [] if options.directories else list(known)
+    yield from plan(
+        [*(known[name] for name in names), *map(of_folder, options.directories)],
+        options.methods,
+        range(options.seeds),
+        skews=[target == "skewed" for target in options.targets],
+        steps=options.steps,
+        variant=options.variant,
+        settings=options.settings,
+    )
+
+
+def measure(store: Store, run: Run, threads: int) -> Row:
+    """Train and keep what came of it."""
+    try:
+        found = record(run, None if run.params.algorithm == REFERENCE and not run.variant else reference(store, run, threads))
+    except FAILURES as error:
+        failed = identity(run, threads)
+        store.keep_failure(run, failed, f"{type(error).__name__}: {error}")
+        return failed | {"error": f"{type(error).__name__}: {error}"}
+    store.keep(run, identity(run, threads), found)
+    return identity(run, threads) | found.row | {"error": None}
+
+
+def reference(store: Store, run: Run, threads: int) -> Record:
+    """What the source alone gives: trained now if it was not, waited for if another process trains it."""
+    with store.claim(run.reference, wait=True):
+        if not store.is_done(run.reference):
+            store.keep(run.reference, identity(run.reference, threads), record(run.reference, None))
+    return store.load(run.reference)
+
+
+def identity(run: Run, threads: int) -> Row:
+    """What the rows of runs and of checks begin with."""
+    return {
+        "task": run.task.name,
+        "skewed": run.skewed,
+        "method": run.params.algorithm,
+        "variant": run.variant,
+        "seed": run.params.seed,
+        "params": run.params.model_dump_json(),
+        "threads": threads,
+        "finished": datetime.now(UTC),
+        "key": run.key,
+    }
+
+
+def one_line(row: Row) -> str:
+    name = f"{row['task']}{' skewed' if row['skewed'] else ''} {row['method']} {row['variant']} seed {row['seed']}:"
+    if row["error"]:
+        return f"{name} FAILED {row['error'][:200]}"
+    accuracies = ", ".join(f"{part} {100 * row[f'{part}_accuracy']:.1f}" for part in ("source_only", "last", "chosen", "oracle"))
+    return f"{name} {accuracies}, {row['steps']} steps, {row['seconds']:.0f} s{', collapsed' if row['collapsed'] else ''}"
+
+
+def duration(seconds: dict[str, list[float]], runs: Iterator[Run]) -> str:
+    """What a run of each task took here, and what all of the plan takes at that speed."""
+    means = {task: sum(each) / len(each) for task, each in seconds.items()}
+    lines = [f"{task}: {mean:.0f} s a run" for task, mean in means.items()]
+    known = [means[run.task.name] for run in runs if run.task.name in means]
+    return "\n".join([*lines, f"{len(known)} runs of these tasks: {sum(known) / 3600:.1f} h"])
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

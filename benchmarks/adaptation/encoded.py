@@ -1,0 +1,135 @@
+"""Files to encoded examples, as a job reads and encodes them; once for all the runs of a task."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from app.formats.labels import in_order
+from app.modalities.base import Chunk, DatasetFile, Modality
+from app.networks import AnyNetwork, default_network
+from app.networks.base import NetworkParams
+from app.services.recognition import parse_form, recognise
+from app.uploads import Upload
+from benchmarks.adaptation.tasks import Task
+from worker import networks
+from worker.batches import Examples, encode
+from worker.networks.base import Network
+
+KEPT = 0.15
+"""Of the classes that a skewed target has less of."""
+
+Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The examples of a task, and what makes a network for them."""
+
+    source: Examples
+    target: Examples
+    evaluation: Examples
+    classes: list[str]
+    build: Callable[[], Network]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A data set in memory, as its modality reads it."""
+
+    modality: Modality
+    chunks: list[Chunk]
+
+    @property
+    def labels(self) -> list[str] | None:
+        """None where there are none."""
+        names = [label for chunk in self.chunks for label in chunk.labels or ()]
+        return names or None
+
+    def __len__(self) -> int:
+        return sum(chunk.rows for chunk in self.chunks)
+
+    def where(self, chosen: Rows) -> "Raw":
+        parts = np.split(chosen, np.cumsum([chunk.rows for chunk in self.chunks])[:-1])
+        return Raw(self.modality, [_rows(chunk, part) for chunk, part in zip(self.chunks, parts, strict=True) if part.any()])
+
+
+@cache
+def encoded(task: Task, skewed: bool) -> Encoded:
+    """All of a task's examples. Raises InvalidDataset, InvalidRequest, ValueError for an evaluation without labels."""
+    source, target, evaluation = (raw(path) for path in task.files)
+    if skewed:
+        target, evaluation = _skewed(task, target, evaluation)
+    network = _network(task, source.modality)
+    classes = in_order(set(source.labels or ()))
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        preprocessing = source.modality.fit(source.chunks, target.chunks, network, networks.checkpoint(network), folder)
+        specs, encoder = source.modality.specs(preprocessing), source.modality.encoder(preprocessing, folder)
+
+        def examples(data: Raw, names: list[str] | None) -> Examples:
+            return encode(data.chunks, encoder, specs, len(data), names, folder)
+
+        return Encoded(
+            examples(source, classes),
+            examples(target, None),
+            examples(evaluation, classes),
+            classes,
+            lambda: networks.build(network, preprocessing, specs, len(classes)),
+        )
+
+
+@cache
+def raw(path: Path) -> Raw:
+    """Checked and read as an upload is."""
+    upload = Upload(path, path.name, "", path.stat().st_size, {"name": path.stem})
+    found = recognise(upload, parse_form(upload.fields))
+    profile = found.modality.check(path, found.format, found.options)
+    file = DatasetFile(path, found.format, found.options, profile.classes is not None, profile.details)
+    return Raw(found.modality, list(found.modality.chunks(file)))
+
+
+def _network(task: Task, modality: Modality) -> NetworkParams:
+    if task.network is None:
+        return default_network(modality.name)
+    return TypeAdapter[NetworkParams](AnyNetwork).validate_python(task.network)
+
+
+def _skewed(task: Task, target: Raw, evaluation: Raw) -> tuple[Raw, Raw]:
+    kept = skew(_labels(evaluation))
+    if task.transductive:
+        return (evaluation.where(kept),) * 2
+    if target.labels is not None:
+        return target.where(skew(target.labels)), evaluation.where(kept)
+    half = np.random.default_rng(1).random(len(kept)) < 0.5  # another seed: who stays says nothing of which half
+    return evaluation.where(kept & half), evaluation.where(kept & ~half)
+
+
+def _labels(data: Raw) -> list[str]:
+    if data.labels is None:
+        raise ValueError("the evaluation has no labels")
+    return data.labels
+
+
+def skew(labels: Sequence[str]) -> Rows:
+    """Which examples (n,) stay: all of the first half of the classes, KEPT of the others, at random."""
+    names = in_order(set(labels))
+    rare = np.isin(np.asarray(labels), names[(len(names) + 1) // 2 :])
+    stays: Rows = ~rare | (np.random.default_rng(0).random(len(labels)) < KEPT)
+    return stays
+
+
+def _rows(chunk: Chunk, chosen: Rows) -> Chunk:
+    inputs = chunk.inputs
+    if isinstance(inputs, pl.DataFrame):
+        inputs = inputs.filter(chosen)
+    else:
+        inputs = [one for one, stays in zip(inputs, chosen, strict=True) if stays]
+    labels = chunk.labels and [label for label, stays in zip(chunk.labels, chosen, strict=True) if stays]
+    return Chunk(inputs, labels, int(chosen.sum()))

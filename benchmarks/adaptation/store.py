@@ -1,0 +1,83 @@
+"""What was measured, kept so that a kill loses one run and processes may share the folder.
+
+`parts` has a file of rows and one of checks for each run; `runs.parquet` and `checks.parquet` are all of them. A run that is
+going on is claimed by a lock on its file in `claims`, which is gone with the process that holds it.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from benchmarks.adaptation.plan import Run
+from benchmarks.adaptation.record import Record, Row
+from worker.trials import REFERENCE, Weights
+
+IDENTITY = ("task", "skewed", "method", "variant", "seed")
+
+
+class Store:
+    """The rows of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("parts", "claims", "weights"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def is_done(self, run: Run) -> bool:
+        """A run that failed is not."""
+        path = self._part(run, "run")
+        return path.exists() and pl.read_parquet(path)["error"].item() is None
+
+    @contextmanager
+    def claim(self, run: Run, *, wait: bool = False) -> Iterator[bool]:
+        """Whether the run is this process's; with `wait` it is in the end."""
+        with (self.folder / "claims" / run.key).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def keep(self, run: Run, identity: Row, record: Record) -> None:
+        """The weights, the checks, and at last the row, by which the run is done."""
+        if run.params.algorithm == REFERENCE and not run.variant:
+            torch.save(record.weights, self._weights(run))
+        self._write(self._part(run, "checks"), [identity | check for check in record.checks])
+        self._write(self._part(run, "run"), [identity | record.row | {"error": None}])
+
+    def keep_failure(self, run: Run, identity: Row, error: str) -> None:
+        self._write(self._part(run, "run"), [identity | {"error": error}])
+
+    def load(self, run: Run) -> Record:
+        """A reference."""
+        weights: Weights = torch.load(self._weights(run), weights_only=True)
+        return Record(pl.read_parquet(self._part(run, "run")).to_dicts()[0], [], weights)
+
+    def merge(self) -> None:
+        """Make one file of all parts: of runs with other parameters under the same name the newest."""
+        runs = self._all("run")
+        if runs.is_empty():
+            return
+        runs = runs.sort("finished").unique(IDENTITY, keep="last", maintain_order=True).sort(IDENTITY)
+        runs.write_parquet(self.folder / "runs.parquet")
+        checks = self._all("checks").join(runs.select("key"), on="key", how="semi")
+        checks.sort(*IDENTITY, "step").write_parquet(self.folder / "checks.parquet")
+
+    def _all(self, kind: str) -> pl.DataFrame:
+        tables = [pl.read_parquet(path) for path in sorted((self.folder / "parts").glob(f"*.{kind}.parquet"))]
+        return pl.concat(tables, how="diagonal_relaxed") if tables else pl.DataFrame()
+
+    def _write(self, path: Path, rows: list[Row]) -> None:
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet(path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").rename(path)
+
+    def _part(self, run: Run, kind: str) -> Path:
+        return self.folder / "parts" / f"{run.key}.{kind}.parquet"
+
+    def _weights(self, run: Run) -> Path:
+        return self.folder / "weights" / f"{run.key}.pt"
