@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from app.serving.loading import GRAPH_FACTOR, SESSION_BYTES
 from benchmarks.serving import store, subjects
 from benchmarks.serving.client import OpenLoop, Outcome
 from benchmarks.serving.dialects import ISTHMUS, Request, json_request
@@ -194,12 +195,13 @@ def many(place: Place, effort: Effort) -> Finding:
     names = [f"lenet-{number}" for number in range(MODELS)]
     data = place.folder / "many"
     store.fill(data, [(name, lenet) for name in names])
+    version_bytes = GRAPH_FACTOR * lenet.graph.stat().st_size + SESSION_BYTES
     chosen = random.Random(0)
     asked = [names[chosen.randrange(HOT) if chosen.random() < HOT_SHARE else chosen.randrange(MODELS)] for _ in range(1000)]
     requests = [json_request("/predict", {"model": name, "inputs": lenet.written[:1]}) for name in asked]
     findings = {}
     for room in (MODELS, CACHED):
-        server = isthmus(data, predict_cache_models=room)
+        server = isthmus(data, predict_cache_bytes=room * version_bytes)
         findings[f"room for {room}"] = _many(place, effort, server, requests)
     return findings
 
