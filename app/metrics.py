@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import REGISTRY as PROCESS
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.compiler import compiles
@@ -19,21 +19,22 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.db.tables import JobRow, OutputRow
 from app.job_state import ENDED, JobKind, JobStatus
+from app.tallies import Counts, Histograms
 
-REQUESTS = Counter("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
-REQUEST_SECONDS = Histogram(
+REQUESTS = Counts("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
+REQUEST_SECONDS = Histograms(
     "isthmus_http_request_seconds",
     "Time to the start of the answer.",
     ["method", "route"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-PREDICTION_SECONDS = Histogram(
+PREDICTION_SECONDS = Histograms(
     "isthmus_prediction_seconds",
-    "Time to encode and predict the inputs of one request, loading the version included.",
+    "Time to predict the inputs of one request, waiting for its turn included.",
     ["modality"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-PREDICTED_INPUTS = Counter("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
+PREDICTED_INPUTS = Counts("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
 BUILD = Info("isthmus_build", "Version of the service.")
 
 DURATION_BUCKETS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)

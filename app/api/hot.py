@@ -10,7 +10,8 @@ level `debug`, since a line costs as much as a small network.
 import asyncio
 import logging
 from collections.abc import Callable
-from random import getrandbits
+from itertools import count
+from secrets import token_hex
 from time import perf_counter
 from typing import Any
 
@@ -24,6 +25,7 @@ from app.errors import ServiceError
 from app.metrics import REQUEST_SECONDS, REQUESTS
 from app.services.predictions import Logits, Predictor, observe
 from app.serving import answers, questions
+from app.serving.loading import LoadedVersion
 from app.serving.questions import Question
 
 log = structlog.get_logger("isthmus.access")
@@ -31,6 +33,9 @@ _access = logging.getLogger("isthmus.access")
 
 PREDICT = "/predict"
 ARROW = b"arrow"
+
+_PROCESS, _numbers = token_hex(8).encode(), count()
+"""Of request ids: unique, and several times as quick as random ones."""
 
 Headers = dict[bytes, bytes]
 Read = Callable[[Scope, Headers, bytes], Question | None]
@@ -67,36 +72,39 @@ class HotPath:
         if message.get("more_body"):
             message = await _whole(message, receive, self._max_bytes)
         try:
-            answer = await self._answer(read(scope, headers, message["body"]), start, receive) if _complete(message) else None
+            question = read(scope, headers, message["body"]) if _complete(message) else None
+            if question is None:
+                await self._app(scope, _replayed(message, receive), send)
+                return
+            version, encoded, wanted = question
+            logits = self._predictor.start(version, encoded)
+            if isinstance(logits, asyncio.Future):
+                logits = await unless_gone(logits, receive)
+            answer = answers.document(logits, version, wanted)
         except ClientGone:
             return
         except ServiceError as error:
             await self._refuse(error, start, scope, headers, receive, send)
             return
-        if answer is None:
-            await self._app(scope, _replayed(message, receive), send)
-            return
-        await _send(answer, _request_id(headers), send)
-        self._answered.inc()
-        self._seconds.observe(perf_counter() - start)
+        except Exception:  # whatever it is, the answer is the one that FastAPI's outermost layer gives, and uvicorn logs it
+            await self._refuse(ServiceError(), start, scope, headers, receive, send)
+            raise
+        await send({"type": "http.response.start", "status": 200, "headers": _head(answer, headers)})
+        await send({"type": "http.response.body", "body": answer})
+        self._count(version, len(logits), perf_counter() - start)
+
+    def _count(self, version: LoadedVersion, rows: int, seconds: float) -> None:
+        self._answered.value += 1
+        self._seconds.observe(seconds)
+        observe(version, rows, seconds)
         if _access.isEnabledFor(logging.DEBUG):
-            log.debug("request", method="POST", path=PREDICT, route=PREDICT, status=200)
+            log.debug("request", method="POST", path=PREDICT, route=PREDICT, status=200, seconds=round(seconds, 6))
 
     def _read_json(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
         return questions.of_json(body, self._predictor.ready, self._most_inputs)
 
     def _read_octets(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
         return questions.of_octets(body, scope["query_string"], headers.get(b"x-model"), self._predictor.ready, self._most_inputs)
-
-    async def _answer(self, question: Question | None, start: float, receive: Receive) -> bytes | None:
-        """Raises InvalidInputs, Overloaded; ClientGone when the client left while the request waited."""
-        if question is None:
-            return None
-        started = self._predictor.start(question.version, question.encoded)
-        logits = await unless_gone(started, receive) if isinstance(started, asyncio.Future) else started
-        answer = answers.document(logits, question.version, question.wanted)
-        observe(question.version, len(logits), perf_counter() - start)
-        return answer
 
     async def _refuse(
         self, error: ServiceError, start: float, scope: Scope, headers: Headers, receive: Receive, send: Send
@@ -155,19 +163,17 @@ def _replayed(first: Message, receive: Receive) -> Receive:
     return receive_again
 
 
-async def _send(answer: bytes, request_id: bytes, send: Send) -> None:
-    headers = [
+def _head(answer: bytes, headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(answer)),
-        (b"x-request-id", request_id),
+        (b"x-request-id", _request_id(headers)),
     ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
 
 
 def _request_id(headers: Headers) -> bytes:
     given = headers.get(b"x-request-id")
-    return given if given is not None and SANE.fullmatch(given.decode("latin-1")) else b"%032x" % getrandbits(128)
+    return given if given is not None and SANE.fullmatch(given.decode("latin-1")) else b"%s%016x" % (_PROCESS, next(_numbers))
 
 
 class Isthmus(FastAPI):

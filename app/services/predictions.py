@@ -5,12 +5,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from time import perf_counter
+from time import monotonic, perf_counter
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import Counter, Histogram
 
 from app.errors import Overloaded
 from app.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
@@ -18,8 +17,9 @@ from app.modalities.base import Encoded
 from app.services.references import References
 from app.serving.engine import PredictionEngine
 from app.serving.lanes import Lane, Limits
-from app.serving.loading import WARM_UP_ROWS, LoadedVersion
+from app.serving.loading import WARM_UP_ROWS, LoadedVersion, rows_of
 from app.settings import Settings
+from app.tallies import Count, Durations
 
 Logits = NDArray[np.float32]
 
@@ -33,6 +33,7 @@ class Policy:
     """Where predictions run. `max_batch` 0: as the warm-up of each version advises."""
 
     inline_seconds: float
+    turn_seconds: float
     max_batch: int
     limits: Limits
 
@@ -45,7 +46,7 @@ class Policy:
             queue=settings.predict_queue,
             deadline_seconds=settings.predict_deadline_ms / 1e3,
         )
-        return cls(settings.predict_inline_us / 1e6, settings.predict_max_batch, limits)
+        return cls(settings.predict_inline_us / 1e6, settings.predict_turn_ms / 1e3, settings.predict_max_batch, limits)
 
 
 class Predictor:
@@ -57,10 +58,9 @@ class Predictor:
 
     def __init__(self, references: References, engine: PredictionEngine, policy: Policy) -> None:
         self.references = references
-        self._engine, self._policy = engine, policy
+        self._engine, self._policy, self._inline_seconds = engine, policy, policy.inline_seconds
         self._threads = ThreadPoolExecutor(policy.limits.concurrency, "predict")
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
-        self._turn = 0
 
     def ready(self, reference: str) -> LoadedVersion | None:
         """A version that is known and loaded, at once."""
@@ -74,9 +74,9 @@ class Predictor:
 
     def start(self, version: LoadedVersion, encoded: Encoded) -> "Logits | asyncio.Future[Logits]":
         """The logits, or, of a larger run, the place in the queue. Raises Overloaded."""
-        rows = len(next(iter(encoded.values())))
-        if version.speed.of(rows) <= self._policy.inline_seconds:
-            self._take_turn()
+        rows = rows_of(encoded)
+        if version.speed.of(rows) <= self._inline_seconds:
+            self._check_turn()
             return version.logits(encoded)
         lane = self._lanes.get(version)
         if lane is None:
@@ -98,16 +98,10 @@ class Predictor:
     def _load(self, reference: str) -> LoadedVersion:
         return self._engine.load(self.references.resolve(reference))
 
-    def _take_turn(self) -> None:
-        """Count the requests that one turn of the event loop found waiting."""
-        if self._turn == 0:
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        elif self._turn >= self._policy.limits.queue:
+    def _check_turn(self) -> None:
+        """uvloop's clock stands still while it works off what one look at the sockets brought: how long that takes is known."""
+        if monotonic() - asyncio.get_running_loop().time() > self._policy.turn_seconds:
             raise Overloaded
-        self._turn += 1
-
-    def _end_turn(self) -> None:
-        self._turn = 0
 
     def _limits(self, version: LoadedVersion) -> Limits:
         joined = version.speed.several < WORTH_JOINING * WARM_UP_ROWS * version.speed.one
@@ -121,6 +115,6 @@ def observe(version: LoadedVersion, rows: int, seconds: float) -> None:
     inputs.inc(rows)
 
 
-@cache  # to look a label up takes longer than to count
-def _counters(modality: str) -> tuple[Histogram, Counter]:
+@cache
+def _counters(modality: str) -> tuple[Durations, Count]:
     return PREDICTION_SECONDS.labels(modality), PREDICTED_INPUTS.labels(modality)

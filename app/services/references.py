@@ -83,7 +83,7 @@ class References:
         with self._sessions().begin() as session:
             row = models.resolve(session, reference)
             files = {file.name: StoredFile(file.storage_key, file.digest) for file in row.artifacts}
-            return VersionFiles(row.id, row.manifest, files, row.model.name, row.number)
+            return VersionFiles(str(row.id), row.manifest, files, row.model.name, row.number)
 
     def _load(self, files: VersionFiles) -> None:
         try:

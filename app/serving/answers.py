@@ -67,11 +67,11 @@ def _few(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
         if isnan(total):
             return _many(logits, top_k)
         rows.append([exponential / total for exponential in exponentials])
-        ranks.append(sorted(range(len(row)), key=rows[-1].__getitem__, reverse=True)[:top_k])
+        ranks.append(sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k])
     return rows, ranks
 
 
 def _many(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
     probabilities = distributions(logits)
-    ranks = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    ranks = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
     return probabilities.tolist(), ranks.tolist()

@@ -7,7 +7,6 @@ with every other request as well.
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
-from uuid import UUID
 
 from app.serving.loading import LoadedVersion, Loader, VersionFiles
 
@@ -26,10 +25,10 @@ class PredictionEngine:
     def __init__(self, loader: Loader, capacity_bytes: int) -> None:
         self._loader = loader
         self._capacity_bytes = capacity_bytes
-        self._slots: dict[UUID, _Slot] = {}
+        self._slots: dict[str, _Slot] = {}
         self._lock = Lock()
 
-    def get(self, version_id: UUID) -> LoadedVersion | None:
+    def get(self, version_id: str) -> LoadedVersion | None:
         """A version that is loaded, at once."""
         slot = self._slots.get(version_id)
         loaded = slot.loaded if slot else None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from app.errors import Overloaded
 from app.modalities.base import Encoded
+from app.serving.loading import rows_of
 
 Logits = NDArray[np.float32]
 
@@ -54,7 +55,7 @@ class Lane:
         if len(self._waiting) >= self._limits.queue:
             raise Overloaded
         answer = asyncio.get_running_loop().create_future()
-        rows = len(next(iter(encoded.values())))
+        rows = rows_of(encoded)
         shapes = tuple((name, values.shape[1:]) for name, values in encoded.items())
         self._waiting.append(_Waiting(encoded, rows, shapes, answer, monotonic()))
         self._start()

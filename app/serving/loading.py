@@ -5,10 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any, Literal
-from uuid import UUID
 
 import numpy as np
 import onnxruntime
@@ -28,6 +28,9 @@ SESSION_BYTES = 4 * 1024**2
 GRAPH_FACTOR = 2
 """A session holds the weights of its graph, some of them a second time in the layout that its kernels like."""
 
+OUTPUTS = ["logits"]
+
+RunGraph = Callable[[list[str], Encoded, None], list[NDArray[np.float32]]]
 Device = Literal["cpu", "cuda"]
 PROVIDERS: dict[Device, list[str]] = {
     "cpu": ["CPUExecutionProvider"],
@@ -51,7 +54,7 @@ class StoredFile:
 class VersionFiles:
     """What it takes to load a version. `model` and `number` are what its answers name."""
 
-    version_id: UUID
+    version_id: str
     manifest: Mapping[str, Any]
     files: Mapping[str, StoredFile]
     model: str = ""
@@ -70,6 +73,17 @@ class Speed:
         return self.one + (rows - 1) * max(0.0, self.several - self.one) / (WARM_UP_ROWS - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class PlainInput:
+    """The only input of a graph, of one shape for all: a plain array can hold it. `row_bytes` is the size of one row."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    row_bytes: int
+    is_float: bool
+
+
 @dataclass(slots=True, eq=False)
 class LoadedVersion:
     """A version that is ready to predict; safe to use from several threads at once."""
@@ -82,9 +96,10 @@ class LoadedVersion:
     quick: Callable[[Sequence[Any]], Encoded | None]
     picture_shape: tuple[int, ...] | None
     specs: Mapping[str, TensorSpec]
+    plain: "PlainInput | None"
     classes: tuple[str, ...]
     threshold: float | None
-    session: onnxruntime.InferenceSession
+    run_graph: RunGraph
     size_bytes: int
     speed: Speed = field(default=Speed(0.0, 0.0))
     used: float = field(default_factory=monotonic)
@@ -103,19 +118,35 @@ class LoadedVersion:
 
     def logits(self, encoded: Encoded) -> NDArray[np.float32]:
         """Encoded inputs, all with the same first axis n, to (n, classes)."""
-        rows = len(next(iter(encoded.values())))
+        rows = rows_of(encoded)
         if rows <= ROWS_AT_ONCE:
-            return self._run(encoded)
+            return self.run(encoded)
         starts = range(0, rows, ROWS_AT_ONCE)
         parts = [{name: values[start : start + ROWS_AT_ONCE] for name, values in encoded.items()} for start in starts]
-        return np.concatenate([self._run(part) for part in parts])
+        return np.concatenate([self.run(part) for part in parts])
 
-    def _run(self, encoded: Encoded) -> NDArray[np.float32]:
+    def run(self, encoded: Encoded) -> NDArray[np.float32]:
+        """All rows at once."""
         try:
-            logits: NDArray[np.float32] = self.session.run(["logits"], encoded)[0]
+            logits: NDArray[np.float32] = self.run_graph(OUTPUTS, encoded, None)[0]
         except InvalidArgument as error:  # such as an index that no embedding has, of inputs that came encoded
             raise InvalidInputs("The model cannot take these values.") from error
         return logits
+
+
+def _plain(specs: Mapping[str, TensorSpec]) -> PlainInput | None:
+    (name, spec), *more = specs.items()
+    if more or -1 in spec.shape:
+        return None
+    dtype = np.dtype(spec.dtype).newbyteorder("<")
+    return PlainInput(name, dtype, spec.shape, dtype.itemsize * prod(spec.shape), dtype.kind == "f")
+
+
+def rows_of(encoded: Encoded) -> int:
+    """How many inputs these are."""
+    for values in encoded.values():
+        return len(values)
+    return 0
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -142,6 +173,7 @@ class Loader:
         """Raises ArtifactDamaged."""
         modality = MODALITIES[version.manifest["modality"]]
         preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
+        specs = modality.specs(preprocessing)
         with self._folder(version, preprocessing.files) as folder:
             encode = modality.encoder(preprocessing, folder)
         with self._file(version, GRAPH) as path:
@@ -155,10 +187,11 @@ class Loader:
             encode=encode,
             quick=modality.quick_encoder(preprocessing, encode),
             picture_shape=modality.picture_shape(preprocessing),
-            specs=modality.specs(preprocessing),
+            specs=specs,
+            plain=_plain(specs),
             classes=tuple(version.manifest["classes"]),
             threshold=version.manifest.get("abstention_threshold"),
-            session=session,
+            run_graph=session._sess.run,  # what `session.run` calls, whose checks take as long as a small network
             size_bytes=size_bytes,
         )
         loaded.speed = _warm_up(loaded)

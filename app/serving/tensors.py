@@ -1,7 +1,7 @@
 """Inputs that come encoded: checked against what the version's graph takes."""
 
 import io
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -10,27 +10,26 @@ from numpy.typing import NDArray
 from app.errors import FieldError, InvalidInputs
 from app.formats import arrays
 from app.modalities.base import Encoded, TensorSpec
-from app.serving.loading import LoadedVersion
+from app.serving.loading import LoadedVersion, PlainInput
 
 
 def of_bytes(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
     """A little-endian array in C order, of the type and shape of the model's only input. Raises InvalidInputs."""
-    name, spec = _only_input(version)
-    dtype = np.dtype(spec.dtype).newbyteorder("<")
-    row_bytes = dtype.itemsize * prod(spec.shape)
-    rows, rest = divmod(len(body), row_bytes)
+    plain = _plain(version)
+    rows, rest = divmod(len(body), plain.row_bytes)
     if rest or not rows:
-        raise _invalid("", f"{len(body)} bytes; one input of {_described(spec)} has {row_bytes}")
+        raise _invalid("", f"{len(body)} bytes; one input, {_shape(plain.shape)} of {plain.dtype.name}, has {plain.row_bytes}")
     if rows > most_inputs:
         raise _invalid("", f"more than {most_inputs} inputs")
-    array = np.frombuffer(body, dtype).reshape(rows, *spec.shape).astype(spec.dtype, copy=False)
-    _check_finite(name, array)
-    return {name: array}
+    array = np.frombuffer(body, plain.dtype).reshape(rows, *plain.shape)
+    if plain.is_float:
+        _check_finite(plain.name, array)
+    return {plain.name: array}
 
 
 def of_npy(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
     """A `.npy` file of the type and shape of the model's only input. Raises InvalidInputs."""
-    name, _ = _only_input(version)
+    name = _plain(version).name
     file = io.BytesIO(body)
     try:
         header = arrays.read_header(file)
@@ -61,29 +60,25 @@ def _fitting(name: str, tensor: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     shape = tensor.shape[1:]
     if len(shape) != len(spec.shape) or any(size not in (-1, given) for size, given in zip(spec.shape, shape, strict=True)):
         raise _invalid(f"/inputs/{name}", f"each row is {_shape(shape)}, expected {_shape(spec.shape)}")
-    _check_finite(name, tensor)
+    if dtype.kind == "f":
+        _check_finite(name, tensor)
     return tensor.astype(dtype, copy=False)
 
 
 def _check_finite(name: str, tensor: NDArray[Any]) -> None:
     """NaN is a number that is missing."""
-    if tensor.dtype.kind == "f" and np.isinf(tensor).any():
+    if not isfinite(np.add.reduce(tensor, axis=None)) and np.isinf(tensor).any():
         raise _invalid(f"/inputs/{name}", "not a finite 32-bit number")
 
 
-def _only_input(version: LoadedVersion) -> tuple[str, TensorSpec]:
-    names = list(version.specs)
-    if len(names) > 1 or -1 in version.specs[names[0]].shape:
-        raise _invalid("", f"this model takes {', '.join(names)}, which one plain array cannot hold: send JSON")
-    return names[0], version.specs[names[0]]
+def _plain(version: LoadedVersion) -> PlainInput:
+    if version.plain is None:
+        raise _invalid("", f"this model takes {', '.join(version.specs)}, which one plain array cannot hold: send JSON")
+    return version.plain
 
 
 def _invalid(place: str, detail: str) -> InvalidInputs:
     return InvalidInputs(None, [FieldError(place, detail)])
-
-
-def _described(spec: TensorSpec) -> str:
-    return f"{_shape(spec.shape)} {spec.dtype}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -33,7 +33,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 @pytest.fixture
 def store(files: Storage, exported: Exported) -> Stored:
     def stored() -> VersionFiles:
-        version = uuid.uuid4()
+        version = str(uuid.uuid4())
         put = {file.name: files.put(f"jobs/{version}/{file.name}", file) for file in exported.folder.iterdir()}
         return VersionFiles(version, exported.manifest, {name: StoredFile(file.key, file.digest) for name, file in put.items()})
 
