@@ -107,7 +107,12 @@ def record(run: Run, reference: Record | None) -> Record:
         trial = trials.run(run.params.algorithm, run.params, (0.0, 1.0), start=start, steps=steps)
     seconds = time.monotonic() - began - recorder.seconds
     chosen = chosen_checks(recorder.checks, data, run.params)
-    sizes = {"source_rows": len(task.source), "target_rows": len(task.target), "evaluation_rows": len(task.evaluation)}
+    sizes = {
+        "training_rows": len(data.training),
+        "held_out_rows": len(data.held_out),
+        "target_rows": len(task.target),
+        "evaluation_rows": len(task.evaluation),
+    }
     alone = {"source_only_accuracy": reference.row["last_accuracy"] if reference else recorder.checks[-1]["target_accuracy"]}
     ended = {"steps": trial.steps, "seconds": seconds, "collapsed": "collapsed" in recorder.warnings}
     return Record(sizes | ended | alone | _summary(recorder.checks, chosen, run.params), recorder.checks, trial.weights)

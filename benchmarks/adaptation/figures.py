@@ -1,0 +1,152 @@
+"""What the rows say of methods, of validators and of `auto`: tables of polars, accuracies from 0 to 1.
+
+A *setting* is a task, plain or skewed, with a seed: within it networks are compared that saw the same examples. An *arm* is a
+method or a named variant of it.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from app.validators import VALIDATORS
+from worker.search import FORGOTTEN
+from worker.trials import REFERENCE
+
+TASK = ("task", "skewed")
+SETTING = (*TASK, "seed")
+ARM = (
+    pl.when(pl.col("variant") == "")
+    .then(pl.col("method"))
+    .otherwise(pl.format("{} ({})", pl.col("method"), pl.col("variant")))
+    .alias("arm")
+)
+TRUTH = "target_accuracy"
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Runs that did not fail, a row each with its arm, and their checks; and those that did fail."""
+
+    runs: pl.DataFrame
+    checks: pl.DataFrame
+    failed: pl.DataFrame
+
+    @classmethod
+    def of(cls, runs: pl.DataFrame, checks: pl.DataFrame) -> "Measured":
+        runs, checks = runs.with_columns(ARM), checks.with_columns(ARM)
+        return cls(runs.filter(pl.col("error").is_null()), checks, runs.filter(pl.col("error").is_not_null()))
+
+
+def by_method(measured: Measured) -> pl.DataFrame:
+    """Of each task and arm: means over the seeds, the worst seed, and the worst loss against the source alone."""
+    gain = pl.col("chosen_accuracy") - pl.col("source_only_accuracy")
+    return (
+        measured.runs.group_by(*TASK, "arm", maintain_order=True)
+        .agg(
+            pl.len().alias("seeds"),
+            pl.col("source_only_accuracy", "last_accuracy", "chosen_accuracy", "oracle_accuracy").mean(),
+            pl.col("chosen_accuracy").min().alias("worst_seed"),
+            gain.min().alias("worst_gain"),
+            pl.col("collapsed").sum(),
+            pl.col("source_accuracy", "seconds").mean(),
+        )
+        .sort(*TASK, "chosen_accuracy", descending=[False, False, True])
+    )
+
+
+def by_validator(measured: Measured) -> pl.DataFrame:
+    """Of each validator: Spearman correlation with the truth and accuracy lost, within runs and over all arms of a setting."""
+    adapted = measured.runs.filter(pl.col("method") != REFERENCE)
+    within = [group for _, group in measured.checks.filter(pl.col("method") != REFERENCE).group_by("key")]
+    pooled = [group for _, group in measured.checks.group_by(*SETTING)]
+    rows = []
+    for name in VALIDATORS:
+        lost = adapted["oracle_accuracy"] - adapted[f"chosen_{name}"]
+        rows.append(
+            {
+                "validator": name,
+                "spearman_within": _mean(correlation(group, name) for group in within),
+                "spearman_pooled": _mean(correlation(group, name) for group in pooled),
+                "lost_within": lost.mean(),
+                "worst_within": lost.max(),
+            }
+        )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def correlation(checks: pl.DataFrame, validator: str) -> float:
+    """Spearman's; 0 for a score that is always the same, nan where nothing can be said."""
+    score, truth = checks[validator].to_numpy(), checks[TRUTH].to_numpy()
+    known = ~np.isnan(score)
+    if known.sum() < 3 or np.ptp(truth[known]) == 0:
+        return math.nan
+    return float(spearmanr(score[known], truth[known]).statistic) if np.ptp(score[known]) > 0 else 0.0
+
+
+def automatic(measured: Measured) -> pl.DataFrame:
+    """What `auto` would give in each setting with all arms as candidates, by each validator; and by the truth (`oracle`)."""
+    sizes = measured.runs.select("key", "held_out_rows")
+    rows = []
+    for setting, group in measured.checks.join(sizes, on="key").sort("step").group_by(*SETTING, maintain_order=True):
+        reference = group.filter(pl.col("method") == REFERENCE).tail(1)
+        adapted = group.filter(pl.col("method") != REFERENCE)
+        if reference.is_empty() or adapted.is_empty():
+            continue
+        oracle = float(np.max([group[TRUTH].max()]))
+        for name in VALIDATORS:
+            found = pick(adapted, reference, name)
+            rows.append(
+                dict(zip(SETTING, setting, strict=True))
+                | {"validator": name, "arm": found["arm"], "truth": found[TRUTH]}
+                | {"lost": oracle - found[TRUTH], "gain": found[TRUTH] - reference[TRUTH].item(), "oracle": oracle}
+            )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def pick(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str) -> dict[str, Any]:
+    """The check with the best score among those that know the source almost as well as the reference: `worker.search`."""
+    known, rows = reference["source_accuracy"].item(), reference["held_out_rows"].item()
+    allowed = max(FORGOTTEN, 2 * math.sqrt(known * (1 - known) / rows))
+    able = adapted.filter(pl.col("healthy"), pl.col("source_accuracy") >= known - allowed, pl.col(validator).is_not_nan())
+    best = able.filter(pl.col(validator) == pl.col(validator).max()).tail(1)
+    if best.is_empty() or not best[validator].item() > reference[validator].item():
+        best = reference
+    return best.row(0, named=True)
+
+
+def networks(measured: Measured) -> pl.DataFrame:
+    """The checks that estimates are judged by: each run's chosen network and its last one; of the source alone the last."""
+    kept = measured.runs.select("key", "kept_step")
+    checks = measured.checks.join(kept, on="key")
+    is_last = pl.col("step") == pl.col("step").max().over("key")
+    is_chosen = (pl.col("step") == pl.col("kept_step")) & (pl.col("method") != REFERENCE)
+    return checks.filter(is_last | is_chosen).with_columns(is_last.alias("last"))
+
+
+def _mean(values: Iterator[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def summary(table: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Of `automatic`: mean and worst loss against the oracle of the pool and gain over the source alone."""
+    return (
+        table.group_by(*keys, maintain_order=True)
+        .agg(
+            pl.len().alias("settings"),
+            pl.col("truth", "oracle").mean(),
+            pl.col("lost").mean(),
+            pl.col("lost").max().alias("worst_lost"),
+            pl.col("gain").mean(),
+            pl.col("gain").min().alias("worst_gain"),
+        )
+        .sort("lost")
+    )

@@ -1,0 +1,59 @@
+"""The estimate of the target accuracy, judged: by the shipped constants, and by constants fitted to the other tasks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.estimates.fit import Row, Rows, fit, read
+from worker.estimates.accuracy import FITTED, Combination, estimate
+
+FEWEST_TASKS = 3
+"""With fewer there is nothing to fit to: of two tasks that are left, one is left out once more."""
+ALONE = ("difference_of_confidences", "thresholded_confidence", "average_confidence")
+
+
+def judged(path: Path) -> pl.DataFrame:
+    """A row for each network of the file and each way to estimate: what was said, the interval, the truth."""
+    rows = read(path)
+    ways = [pl.DataFrame(list(_said(rows, "shipped constants", FITTED)), infer_schema_length=None)]
+    ways += [pl.DataFrame(list(_alone(rows, name)), infer_schema_length=None) for name in ALONE]
+    names = np.unique(rows.task)
+    if len(names) >= FEWEST_TASKS:
+        for task in names:
+            fitted = fit(rows.where(rows.task != task))
+            ways.append(pl.DataFrame(list(_said(rows.where(rows.task == task), "fitted to the other tasks", fitted))))
+    return pl.concat(ways, how="diagonal_relaxed")
+
+
+def figures(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Mean absolute error, bias, coverage of the 90 % interval and its mean half width."""
+    error = pl.col("value") - pl.col("truth")
+    return (
+        table.group_by(keys, maintain_order=True)
+        .agg(
+            pl.len().alias("networks"),
+            error.abs().mean().alias("error"),
+            error.mean().alias("bias"),
+            pl.col("truth").is_between("low", "high").mean().alias("covered"),
+            ((pl.col("high") - pl.col("low")) / 2).mean().alias("half_width"),
+        )
+        .sort(keys)
+    )
+
+
+def _said(rows: Rows, way: str, constants: Combination) -> Iterator[dict[str, object]]:
+    for parts, known in _each(rows):
+        said = estimate(parts, constants)
+        yield known | {"way": way, "value": said.value, "low": said.low, "high": said.high}
+
+
+def _alone(rows: Rows, part: str) -> Iterator[dict[str, object]]:
+    for parts, known in _each(rows):
+        yield known | {"way": f"{part} alone", "value": parts[part], "low": None, "high": None}
+
+
+def _each(rows: Rows) -> Iterator[tuple[Row, dict[str, object]]]:
+    for parts, task, skewed, truth in zip(rows.parts, rows.task, rows.skewed, rows.truth, strict=True):
+        yield parts, {"task": str(task), "skewed": bool(skewed), "truth": float(truth)}

@@ -1,0 +1,51 @@
+"""The plots of the report."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from benchmarks.adaptation.figures import TASK, Measured, by_method
+
+mpl.use("agg")
+LARGEST_GAIN = 30
+"""Points at which the colours end."""
+
+
+def gains(measured: Measured, path: Path) -> None:
+    """Points that the chosen network of each method gains over the source alone, on each task."""
+    gain = 100 * (pl.col("chosen_accuracy") - pl.col("source_only_accuracy"))
+    name = pl.col("task") + pl.when("skewed").then(pl.lit(", skewed")).otherwise(pl.lit(""))
+    rows = by_method(measured).filter(pl.col("arm") != "source_only").select(*TASK, "arm", gain.alias("gain"), name.alias("name"))
+    if rows.is_empty():
+        return
+    wide = rows.sort(*TASK, "arm").pivot("name", index="arm", values="gain", maintain_order=True)
+    numbers = wide.drop("arm").to_numpy().astype(np.float64)
+    figure = Figure(figsize=(3 + 0.7 * numbers.shape[1], 2.5 + 0.35 * len(numbers)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(numbers, cmap="RdBu", vmin=-LARGEST_GAIN, vmax=LARGEST_GAIN, aspect="auto")
+    axes.set_xticks(range(numbers.shape[1]), wide.columns[1:], rotation=60, ha="right")
+    axes.set_yticks(range(len(numbers)), wide["arm"].to_list())
+    for (row, column), value in np.ndenumerate(numbers):
+        if not np.isnan(value):
+            axes.text(column, row, f"{value:+.0f}", ha="center", va="center", fontsize=8)
+    axes.set_title("Points gained over the source alone")
+    figure.savefig(path, dpi=120)
+
+
+def estimates(said: pl.DataFrame, path: Path) -> None:
+    """What was said, with its interval, over the truth; a colour a task."""
+    ways = [way for way in said["way"].unique(maintain_order=True) if not way.endswith("alone")]
+    figure = Figure(figsize=(6 * len(ways), 6), layout="constrained")
+    for number, way in enumerate(ways, start=1):
+        axes = figure.add_subplot(1, len(ways), number)
+        for (task,), rows in said.filter(pl.col("way") == way).group_by("task", maintain_order=True):
+            truth, value = 100 * rows["truth"].to_numpy(), 100 * rows["value"].to_numpy()
+            below, above = value - 100 * rows["low"].to_numpy(), 100 * rows["high"].to_numpy() - value
+            axes.errorbar(truth, value, np.maximum([below, above], 0), fmt="o", markersize=3, linewidth=0.5, label=str(task))
+        axes.plot([0, 100], [0, 100], color="black", linewidth=0.5)
+        axes.set(xlabel="accuracy on the target, %", ylabel="estimate, %", title=way)
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,149 @@
+"""Writes what was measured as Markdown and plots: `python -m benchmarks.adaptation.report`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmarks.adaptation import figures, plots
+from benchmarks.adaptation.figures import SETTING, TASK, Measured
+from benchmarks.adaptation.judged import figures as estimate_figures
+from benchmarks.adaptation.judged import judged
+from benchmarks.adaptation.store import Store
+
+Columns = dict[str, tuple[str, Callable[[Any], str]]]
+
+
+def percent(value: float | None) -> str:
+    """With one digit; a share of None is not known."""
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def signed(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:+.1f}"
+
+
+def number(value: float) -> str:
+    return f"{value:.2f}"
+
+
+METHODS: Columns = {
+    "arm": ("method", str),
+    "seeds": ("seeds", str),
+    "source_only_accuracy": ("source only", percent),
+    "last_accuracy": ("last", percent),
+    "chosen_accuracy": ("chosen", percent),
+    "oracle_accuracy": ("oracle", percent),
+    "worst_seed": ("worst seed", percent),
+    "worst_gain": ("worst gain", signed),
+    "source_accuracy": ("source, held out", percent),
+    "collapsed": ("collapsed", str),
+    "seconds": ("seconds", lambda value: f"{value:.0f}"),
+}
+VALIDATORS: Columns = {
+    "validator": ("validator", str),
+    "spearman_within": ("Spearman within runs", number),
+    "lost_within": ("lost within runs", percent),
+    "worst_within": ("worst", percent),
+    "spearman_pooled": ("Spearman over methods", number),
+}
+AUTOMATIC: Columns = {
+    "settings": ("settings", str),
+    "truth": ("chosen", percent),
+    "oracle": ("oracle", percent),
+    "lost": ("lost", percent),
+    "worst_lost": ("worst lost", percent),
+    "gain": ("gain over source only", signed),
+    "worst_gain": ("worst gain", signed),
+}
+PICKED: Columns = {
+    "seed": ("seed", str),
+    "arm": ("picked", str),
+    "truth": ("chosen", percent),
+    "oracle": ("oracle", percent),
+    "lost": ("lost", percent),
+    "gain": ("gain", signed),
+}
+ESTIMATES: Columns = {
+    "way": ("estimate", str),
+    "networks": ("networks", str),
+    "error": ("mean error", percent),
+    "bias": ("bias", signed),
+    "covered": ("covered", percent),
+    "half_width": ("half width", percent),
+}
+OF_TASK: Columns = {"task": ("task", str), "skewed": ("target", lambda value: "skewed" if value else "plain")}
+FAILED: Columns = {"arm": ("method", str), "seed": ("seed", str), "error": ("why", lambda value: " ".join(value.split())[:200])}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptation.report", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("var/adaptation"))
+    folder: Path = parser.parse_args().folder
+    Store(folder).merge()
+    measured = Measured.of(pl.read_parquet(folder / "runs.parquet"), pl.read_parquet(folder / "checks.parquet"))
+    networks = folder / "networks.parquet"
+    figures.networks(measured).write_parquet(networks)
+    said = judged(networks)
+    text = "\n\n".join([*methods(measured), *validators(measured), *estimates(said), *failures(measured)]) + "\n"
+    (folder / "report.md").write_text(text)
+    plots.gains(measured, folder / "methods.png")
+    plots.estimates(said, folder / "estimates.png")
+    sys.stdout.write(text)
+
+
+def methods(measured: Measured) -> list[str]:
+    """A table for each task."""
+    parts = ["# Methods, validators and estimates", "Accuracies on labelled target data, in percent.", "## Methods"]
+    for (task, skewed), group in figures.by_method(measured).group_by(*TASK, maintain_order=True):
+        parts += [f"### {task}{', skewed target' if skewed else ''}", table(group, METHODS)]
+    return parts
+
+
+def validators(measured: Measured) -> list[str]:
+    """How well validators order networks, and what `auto` would choose by them."""
+    chosen = figures.automatic(measured)
+    parts = ["## Validators", table(figures.by_validator(measured), VALIDATORS)]
+    if chosen.is_empty():
+        return parts
+    names: Columns = {"validator": ("validator", str)}
+    overall = figures.summary(chosen, ["validator"])
+    best = overall["validator"][0]
+    picked = chosen.filter(pl.col("validator") == best).sort(*SETTING)
+    return [
+        *parts,
+        "## auto, from the recorded networks of all methods",
+        table(overall, names | AUTOMATIC),
+        f"By `{best}`:",
+        table(picked, OF_TASK | PICKED),
+    ]
+
+
+def estimates(said: pl.DataFrame) -> list[str]:
+    """How far estimates are from the truth, and how often the interval holds it."""
+    fitted = said.filter(~pl.col("way").str.ends_with("alone"))
+    return [
+        "## The estimate of the target accuracy",
+        table(estimate_figures(said, ["way"]), ESTIMATES),
+        table(estimate_figures(fitted, ["way", *TASK]), OF_TASK | ESTIMATES),
+    ]
+
+
+def failures(measured: Measured) -> list[str]:
+    if measured.failed.is_empty():
+        return []
+    return ["## Failed runs", table(measured.failed, OF_TASK | FAILED)]
+
+
+def table(rows: pl.DataFrame, columns: Columns) -> str:
+    """Markdown of these columns."""
+    lines = [[head for head, _ in columns.values()], ["---"] * len(columns)]
+    lines += [[show(row[name]) for name, (_, show) in columns.items()] for row in rows.to_dicts()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
