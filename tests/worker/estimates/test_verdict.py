@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from worker.estimates.study import Study, study
+from worker.estimates.verdict import Verdict, answer, judge
+from worker.evidence import Evidence
+
+EVEN = (0.25, 0.25, 0.25, 0.25)
+CLEAR = Verdict("unsure", gain=0.1, room=0.1, in_favour=1.0, source_lost=0.0, priors_apart=0.05, classes_lost=0)
+
+
+def network(skill: float, *, said: np.ndarray | None = None, shares: tuple[float, ...] = EVEN) -> Study:
+    """Whose features point to the class with this skill on the target; `said` are its answers there if not the true classes."""
+    random = np.random.default_rng(0)
+    source, truth = random.integers(0, 4, 600), random.choice(4, 600, p=shares)
+    noise = random.normal(size=(600, 4))
+
+    def features(labels: np.ndarray, strength: float) -> np.ndarray:
+        found: np.ndarray = (strength * np.eye(4)[labels] + noise).astype(np.float32)
+        return found
+
+    source_x, target_x = features(source, 5), features(truth if said is None else said, skill)
+    found = study(Evidence(source_x, 2 * source_x, source, target_x, 2 * target_x))
+    assert found is not None
+    return found
+
+
+def test_a_network_that_is_surer_of_the_same_classes_helps() -> None:
+    found = judge(network(5), network(1.5))
+    assert found.helped == "yes"
+    assert found.gain > 0.1
+    assert found.in_favour > 0.6
+
+
+def test_the_same_network_is_no_help_and_no_harm() -> None:
+    found = judge(network(3), network(3))
+    assert (found.helped, found.gain, found.in_favour, found.classes_lost) == ("unsure", 0, 0.5, 0)
+
+
+def test_the_reverse_is_harm() -> None:
+    assert judge(network(1.5), network(5)).helped == "no"
+
+
+def test_confident_answers_in_even_shares_for_a_skewed_target_are_harm() -> None:
+    skewed = (0.7, 0.1, 0.1, 0.1)
+    even_answers = np.random.default_rng(1).integers(0, 4, 600)
+    found = judge(network(9, said=even_answers, shares=skewed), network(4, shares=skewed))
+    assert found.helped == "no"
+    assert found.room < -0.2
+    assert found.priors_apart > 0.3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"gain": 0.01}, {"in_favour": 0.5}, {"priors_apart": 0.3}],
+)
+def test_one_doubt_is_enough_to_be_unsure(change: dict[str, float]) -> None:
+    assert answer(CLEAR) == "yes"
+    assert answer(replace(CLEAR, **change)) == "unsure"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"source_lost": 0.2}, {"room": -0.2}, {"gain": -0.1, "in_favour": 0.2}, {"classes_lost": 3, "in_favour": 0.5}],
+)
+def test_each_sign_of_harm_counts_by_itself(change: dict[str, float]) -> None:
+    assert answer(replace(CLEAR, **change)) == "no"  # type: ignore[arg-type]

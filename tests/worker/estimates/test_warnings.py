@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.worker.estimates.test_verdict import CLEAR, network
+from worker.estimates.novelty import missing_classes, strangers
+from worker.estimates.study import Study, study
+from worker.estimates.warnings import warnings
+
+CLASSES = ["ant", "bee", "cat", "dog"]
+
+
+def told(network: Study, *, target_rows: int = 1000, curve: tuple[float, ...] = ()) -> dict[str, str]:
+    found = warnings(network, CLASSES, target_rows=target_rows, domain_accuracy=curve)
+    return {warn.code: warn.message for warn in found}
+
+
+def test_nothing_is_told_of_a_network_without_trouble() -> None:
+    assert warnings(network(5), CLASSES, target_rows=1000, plain=network(4), verdict=CLEAR, domain_accuracy=[0.9, 0.6, 0.6]) == []
+
+
+def test_a_target_is_small_by_its_classes() -> None:
+    assert "only 40 target examples for 4 classes" in told(network(5), target_rows=40)["little_target_data"]
+
+
+def test_a_shift_of_the_classes_is_told_with_the_shares() -> None:
+    message = told(network(5, shares=(0.7, 0.1, 0.1, 0.1)))["class_prior_shift"]
+    assert "ant 2" in message
+    assert "to 7" in message or "to 6" in message
+
+
+def test_a_class_that_is_not_there_is_named() -> None:
+    given = network(6, shares=(0.4, 0.3, 0.3, 0.0))
+    assert list(missing_classes(given.priors)) == [3]
+    assert told(given)["classes_missing"].endswith("hardly any examples of dog.")
+    assert list(missing_classes(network(6).priors)) == []
+
+
+def test_rows_that_are_like_no_class_are_counted() -> None:
+    given = network(5).evidence
+    features, logits = given.target_features.copy(), given.target_logits.copy()
+    features[:200], logits[:200] = -10, np.random.default_rng(0).normal(size=(200, 4))
+    found = study(replace(given, target_features=features, target_logits=logits))
+    assert found is not None
+    assert strangers(found).target == pytest.approx(1 / 3, abs=0.08)
+    assert strangers(network(5)).target < 0.02
+    assert "look like none of the classes" in told(found)["classes_added"]
+
+
+def test_predictions_of_one_class_are_a_collapse_and_no_missing_classes() -> None:
+    found = told(network(9, said=np.zeros(600, np.int64)))
+    assert "Only 1 of 4 classes" in found["collapsed_predictions"]
+    assert "classes_missing" not in found
+
+
+@pytest.mark.parametrize(
+    ("curve", "code"),
+    [((0.5, 0.52, 0.49, 0.5), "discriminator_dead"), ((0.6, 0.99, 1.0, 0.99), "discriminator_winning")],
+)
+def test_a_discriminator_that_learned_nothing_or_was_never_fooled(curve: tuple[float, ...], code: str) -> None:
+    assert [name for name in told(network(5), curve=curve) if name.startswith("discriminator")] == [code]
+
+
+def test_a_discriminator_that_was_fooled_after_it_had_learned_is_as_it_should_be() -> None:
+    assert told(network(5), curve=(0.5, 0.9, 0.7, 0.55, 0.5)) == {}
+
+
+def test_a_verdict_against_adaptation_is_negative_transfer_with_its_figures() -> None:
+    verdict = replace(CLEAR, helped="no", gain=-0.12, in_favour=0.5, source_lost=0.03)
+    found = warnings(network(5), CLASSES, target_rows=1000, verdict=verdict)
+    assert [warn.code for warn in found] == ["negative_transfer", "validators_disagree"]
+    assert "-12.0%" in found[0].message

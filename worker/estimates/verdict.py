@@ -1,0 +1,86 @@
+"""Whether adaptation helped: an adapted network against the source-only one of the same job, without labels of the target.
+
+`no` when the adapted network gave up more than SOURCE_LOST of its accuracy on the source, or says fewer classes than the plain
+one while most validators do not prefer it; when the class shares that the plain network finds leave it less accuracy than the
+plain one is estimated to have; or when its estimate is lower and most validators are against it.
+
+`yes` when its estimate is higher, most validators prefer it, and both networks see about the same class shares.
+
+Everything else is `unsure`: a wrong `yes` costs more than an honest doubt.
+"""
+
+from dataclasses import dataclass, replace
+from math import nan
+from typing import Literal
+
+from worker import validators
+from worker.estimates.accuracy import estimate
+from worker.estimates.parts import parts, thresholded_confidence, within_priors
+from worker.estimates.priors import total_variation
+from worker.estimates.study import Study
+
+Answer = Literal["yes", "no", "unsure"]
+
+MARGIN = 0.02
+SOURCE_LOST = 0.10
+SHORT_OF_ROOM = 0.05
+MOST = 2 / 3
+"""Of the validators that see a difference, how many must point the same way."""
+APART = 0.20
+"""Total variation of the two networks' class priors from which a gain is not believed."""
+VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure", "class_ami", "dev")
+"""Of different families; the accuracy on the source is judged by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer and what it rests on.
+
+    `gain`: estimated accuracy of the adapted network less that of the plain one, each by itself. `room`: the same with the
+    adapted one held to the plain one's class priors. `in_favour`: share of the validators. `priors_apart`: total variation.
+    """
+
+    helped: Answer
+    gain: float
+    room: float
+    in_favour: float
+    source_lost: float
+    priors_apart: float
+    classes_lost: int
+
+
+def judge(adapted: Study, plain: Study, critics: tuple[float, float] = (nan, nan)) -> Verdict:
+    """Both asked about the same rows; `critics` are the disagreement-discrepancy bounds of both without sampling error."""
+    found = Verdict(
+        "unsure",
+        gain=estimate(parts(adapted, None, critics[0])).value - estimate(parts(plain, None, critics[1])).value,
+        room=within_priors(adapted, plain) - thresholded_confidence(plain),
+        in_favour=_in_favour(adapted, plain),
+        source_lost=float(plain.right.mean() - adapted.right.mean()),
+        priors_apart=total_variation(adapted.priors.target, plain.priors.target),
+        classes_lost=said_classes(plain) - said_classes(adapted),
+    )
+    return replace(found, helped=answer(found))
+
+
+def answer(found: Verdict) -> Answer:
+    """What the evidence says, see the module."""
+    if found.source_lost > SOURCE_LOST or (found.classes_lost > 0 and found.in_favour < MOST):
+        return "no"
+    if found.room < -SHORT_OF_ROOM or (found.gain < -MARGIN and found.in_favour <= 1 - MOST):
+        return "no"
+    if found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART:
+        return "yes"
+    return "unsure"
+
+
+def said_classes(network: Study) -> int:
+    """How many classes are said of at least one target row in a hundred."""
+    return int((network.predicted_shares >= 0.01).sum())
+
+
+def _in_favour(adapted: Study, plain: Study) -> float:
+    """Share of the validators that score the adapted network higher; half where none sees a difference."""
+    differences = [validators.load(name)(adapted.evidence) - validators.load(name)(plain.evidence) for name in VALIDATORS]
+    seen = [difference > 0 for difference in differences if abs(difference) > 1e-6]
+    return sum(seen) / len(seen) if seen else 0.5

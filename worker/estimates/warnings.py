@@ -1,0 +1,119 @@
+"""What the user of a version ought to know before trusting it, each with its figures."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from app.schemas.reports import Warn
+from worker.estimates.novelty import missing_classes, strangers
+from worker.estimates.study import Study
+from worker.estimates.verdict import MOST, Verdict, said_classes
+
+FEW_ROWS = 100
+FEW_ROWS_OF_A_CLASS = 10
+DEAD, WINNING = 0.55, 0.95
+"""Mean domain accuracy: below the one the discriminator tells nothing apart, above the other it is never fooled."""
+EARLY = 0.25
+"""The part of a run in which a discriminator has not learned yet, or features not adapted."""
+
+
+def warnings(
+    network: Study,
+    classes: Sequence[str],
+    *,
+    target_rows: int,
+    plain: Study | None = None,
+    verdict: Verdict | None = None,
+    domain_accuracy: Sequence[float] = (),
+) -> list[Warn]:
+    """All that apply.
+
+    `target_rows` is how many there were to adapt to; `plain` and `verdict` compare with the source-only network;
+    `domain_accuracy` is the discriminator's curve over the run, 0 to 1, empty without a discriminator.
+    """
+    return [
+        *_of_the_target(target_rows, len(classes)),
+        *_of_the_classes(network, plain, classes),
+        *_of_the_discriminator(domain_accuracy),
+        *(_of_the_verdict(verdict) if verdict else ()),
+    ]
+
+
+def _of_the_target(rows: int, classes: int) -> Iterator[Warn]:
+    if rows < max(FEW_ROWS, FEW_ROWS_OF_A_CLASS * classes):
+        yield Warn(
+            code="little_target_data",
+            message=f"There are only {rows} target examples for {classes} classes; adaptation wants hundreds.",
+        )
+
+
+def _of_the_classes(network: Study, plain: Study | None, classes: Sequence[str]) -> Iterator[Warn]:
+    seen = plain or network
+    if seen.priors.shifted or network.priors.shifted:
+        yield Warn(
+            code="class_prior_shift",
+            message=f"The classes' shares seem to differ from the source's (total variation {_percent(seen.priors.distance)}): "
+            f"{_largest_changes(seen, classes)}. Alignment may then confuse classes, and estimates are less sure.",
+        )
+    said = said_classes(network)
+    if said <= len(classes) / 2:
+        yield Warn(
+            code="collapsed_predictions",
+            message=f"Only {said} of {len(classes)} classes are predicted for more than 1 % of the target.",
+        )
+    else:
+        missing = set(missing_classes(network.priors)) & set(missing_classes(seen.priors))
+        if missing:
+            names = ", ".join(classes[number] for number in sorted(missing))
+            yield Warn(code="classes_missing", message=f"The target seems to have hardly any examples of {names}.")
+    strange = strangers(network)
+    if strange.many:
+        yield Warn(
+            code="classes_added",
+            message=f"{_percent(strange.target)} of the target examples ({_percent(strange.source)} of the source) look like "
+            "none of the classes: the target may have classes that the source lacks, or differ more than the network can bridge.",
+        )
+
+
+def _largest_changes(network: Study, classes: Sequence[str]) -> str:
+    """The three classes whose shares change most."""
+    source, target = network.priors.source, network.priors.target
+    most = np.argsort(-np.abs(target - source))[:3]
+    return ", ".join(f"{classes[number]} {_percent(source[number])} to {_percent(target[number])}" for number in most)
+
+
+def _of_the_discriminator(curve: Sequence[float]) -> Iterator[Warn]:
+    late = np.asarray(curve)[int(len(curve) * EARLY) :]
+    if not len(late):
+        return
+    mean = float(late.mean())
+    if max(curve) < DEAD:
+        yield Warn(
+            code="discriminator_dead",
+            message=f"The discriminator never told the domains apart ({_percent(max(curve))} right at best, half is chance): "
+            "nothing was aligned.",
+        )
+    elif mean > WINNING:
+        yield Warn(
+            code="discriminator_winning",
+            message=f"The discriminator told the domains apart to the end ({_percent(mean)} right): they were not aligned.",
+        )
+
+
+def _of_the_verdict(verdict: Verdict) -> Iterator[Warn]:
+    if verdict.helped == "no":
+        yield Warn(
+            code="negative_transfer",
+            message="Adaptation seems to have made the network worse than training on the source alone: estimated accuracy "
+            f"{verdict.gain:+.1%}, {_percent(verdict.in_favour)} of the validators in favour, accuracy on the source "
+            f"{-verdict.source_lost:+.1%}.",
+        )
+    if 1 - MOST < verdict.in_favour < MOST:
+        yield Warn(
+            code="validators_disagree",
+            message=f"{_percent(verdict.in_favour)} of the validators prefer the adapted network, the others source-only.",
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
