@@ -4,11 +4,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+import polars as pl
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -19,27 +20,25 @@ from benchmarks.adaptation.tasks import of_folder, tasks
 from worker.trials import REFERENCE
 
 
-def main() -> None:
-    options = parse()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
     torch.set_num_threads(options.threads)
     for method in options.methods:  # now: hours later the files may be others
         import_module(f"worker.algorithms.{method}")
-    store, seconds = Store(options.folder), dict[str, list[float]]()
+    store = Store(options.folder)
     with threadpool_limits(options.threads):
-        runs = [run for run in planned(options) if not store.is_done(run)]
+        runs = [run for run in planned_runs(options) if not store.is_done(run)]
         for number, run in enumerate(runs, start=1):
             with store.claim(run) as mine:
                 if not mine or store.is_done(run):
                     continue
                 row = measure(store, run, options.threads)
             say(f"{number}/{len(runs)} {one_line(row)}")
-            if not row["error"]:
-                seconds.setdefault(run.task.name, []).append(row["seconds"])
     store.merge()
-    say(duration(seconds, planned(options)))
+    say(duration(store.runs(), planned_runs(options), store))
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptation", description=__doc__)
     parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Tasks: source.*, target.*, evaluation.*")
     parser.add_argument("--tasks", nargs="*", help="Names; all when neither names nor directories are given.")
@@ -52,17 +51,19 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--folder", type=Path, default=Path("var/adaptation"), help="Of everything that is kept.")
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if bool(options.settings) != bool(options.variant):
         parser.error("--settings and --variant go together")
     return options
 
 
-def planned(options: argparse.Namespace) -> Iterator[Run]:
-    known = tasks(options.data, options.folder / "optdigits")
-    names = options.tasks if options.tasks is not None else [] if options.directories else list(known)
+def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
+    found = list(map(of_folder, options.directories))
+    if options.tasks is not None or not found:
+        known = tasks(options.data, options.folder / "optdigits")
+        found += [known[name] for name in options.tasks or known]
     yield from plan(
-        [*(known[name] for name in names), *map(of_folder, options.directories)],
+        found,
         options.methods,
         range(options.seeds),
         skews=[target == "skewed" for target in options.targets],
@@ -115,12 +116,16 @@ def one_line(row: Row) -> str:
     return f"{name} {accuracies}, {row['steps']} steps, {row['seconds']:.0f} s{', collapsed' if row['collapsed'] else ''}"
 
 
-def duration(seconds: dict[str, list[float]], runs: Iterator[Run]) -> str:
-    """What a run of each task took here, and what all of the plan takes at that speed."""
-    means = {task: sum(each) / len(each) for task, each in seconds.items()}
+def duration(rows: pl.DataFrame, runs: Iterator[Run], store: Store) -> str:
+    """What a run of each task took, and what the plan and the rest of it take at that speed."""
+    if rows.is_empty():
+        return "nothing was measured"
+    took = rows.group_by("task", maintain_order=True).agg((pl.col("seconds") + pl.col("recording_seconds").fill_null(0)).mean())
+    means = dict(took.drop_nulls().iter_rows())
     lines = [f"{task}: {mean:.0f} s a run" for task, mean in means.items()]
-    known = [means[run.task.name] for run in runs if run.task.name in means]
-    return "\n".join([*lines, f"{len(known)} runs of these tasks: {sum(known) / 3600:.1f} h"])
+    planned = [(means[run.task.name] / 3600, store.is_done(run)) for run in runs if run.task.name in means]
+    whole, left = sum(hours for hours, _ in planned), sum(hours for hours, done in planned if not done)
+    return "\n".join([*lines, f"{len(planned)} runs of these tasks: {whole:.1f} h, {left:.1f} h of them to do"])
 
 
 def say(line: str) -> None:

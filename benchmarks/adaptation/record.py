@@ -114,7 +114,12 @@ def record(run: Run, reference: Record | None) -> Record:
         "evaluation_rows": len(task.evaluation),
     }
     alone = {"source_only_accuracy": reference.row["last_accuracy"] if reference else recorder.checks[-1]["target_accuracy"]}
-    ended = {"steps": trial.steps, "seconds": seconds, "collapsed": "collapsed" in recorder.warnings}
+    ended = {
+        "steps": trial.steps,
+        "seconds": seconds,
+        "recording_seconds": recorder.seconds,
+        "collapsed": "collapsed" in recorder.warnings,
+    }
     return Record(sizes | ended | alone | _summary(recorder.checks, chosen, run.params), recorder.checks, trial.weights)
 
 

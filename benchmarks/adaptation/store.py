@@ -51,12 +51,17 @@ class Store:
         self._write(self._part(run, "run"), [identity | record.row | {"error": None}])
 
     def keep_failure(self, run: Run, identity: Row, error: str) -> None:
-        self._write(self._part(run, "run"), [identity | {"error": error}])
+        self._write(self._part(run, "run"), [identity | {"error": error, "seconds": None, "recording_seconds": None}])
 
     def load(self, run: Run) -> Record:
         """A reference."""
         weights: Weights = torch.load(self._weights(run), weights_only=True)
         return Record(pl.read_parquet(self._part(run, "run")).to_dicts()[0], [], weights)
+
+    def runs(self) -> pl.DataFrame:
+        """A row for each run that was merged."""
+        path = self.folder / "runs.parquet"
+        return pl.read_parquet(path) if path.exists() else pl.DataFrame()
 
     def merge(self) -> None:
         """Make one file of all parts: of runs with other parameters under the same name the newest."""

@@ -1,0 +1,41 @@
+"""What is made of rows."""
+
+import math
+
+import polars as pl
+import pytest
+
+from benchmarks.adaptation.figures import correlation, pick
+
+
+def checks(scores: list[float], truth: list[float], **columns: object) -> pl.DataFrame:
+    table = pl.DataFrame({"entropy": scores, "target_accuracy": truth}, schema_overrides={"entropy": pl.Float64})
+    common = {"arm": "mcc", "healthy": True, "source_accuracy": 0.9, "held_out_rows": 1000} | columns
+    return table.with_columns(**{name: pl.lit(value) for name, value in common.items()})
+
+
+def test_a_score_that_orders_as_the_truth_does_correlates() -> None:
+    assert correlation(checks([1, 2, 3], [0.1, 0.5, 0.6]), "entropy") == pytest.approx(1)
+
+
+def test_a_score_that_never_changes_orders_nothing() -> None:
+    assert correlation(checks([1, 1, 1], [0.1, 0.5, 0.6]), "entropy") == 0
+
+
+def test_nothing_can_be_said_of_a_score_that_is_not_there() -> None:
+    assert math.isnan(correlation(checks([math.nan] * 3, [0.1, 0.5, 0.6]), "entropy"))
+
+
+REFERENCE = checks([0.5], [0.7], arm="source_only")
+
+
+def test_the_best_score_is_picked() -> None:
+    assert pick(checks([0.6, 0.9], [0.9, 0.8]), REFERENCE, "entropy")["target_accuracy"] == 0.8
+
+
+def test_a_network_that_forgot_the_source_is_not_picked() -> None:
+    assert pick(checks([0.9], [0.9], source_accuracy=0.8), REFERENCE, "entropy")["arm"] == "source_only"
+
+
+def test_where_no_score_is_better_the_source_alone_is_picked() -> None:
+    assert pick(checks([0.5, math.nan], [0.9, 0.9]), REFERENCE, "entropy")["arm"] == "source_only"
