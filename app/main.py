@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from app.api import algorithms, bulk, datasets, events, health, jobs, models, openapi, predict, problems
+from app.api import algorithms, bulk, datasets, events, health, inference, invocations, jobs, models, openapi, predict, problems
 from app.api.hot import HotPath, Isthmus
 from app.api.middleware import BoundedBody, RequestContext
 from app.db.session import make_engine, make_sessions
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     app.add_middleware(RequestContext)  # the outermost
     problems.install(app)
     openapi.install(app)
-    for routes in (datasets, algorithms, jobs, events, models, predict, bulk, health):
+    for routes in (datasets, algorithms, jobs, events, models, predict, bulk, inference, invocations, health):
         app.include_router(routes.router)
     return app
 

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
+from app.api.bodies import ClientGone, unless_gone
 from app.api.middleware import SANE
 from app.errors import ServiceError
 from app.metrics import REQUEST_SECONDS, REQUESTS
-from app.services.predictions import Logits, Predictor, observe
+from app.services.predictions import Predictor, observe
 from app.serving import answers, questions
 from app.serving.loading import LoadedVersion
 from app.serving.questions import Question
@@ -39,10 +39,6 @@ _PROCESS, _numbers = token_hex(8).encode(), count()
 
 Headers = dict[bytes, bytes]
 Read = Callable[[Scope, Headers, bytes], Question | None]
-
-
-class ClientGone(Exception):
-    """Nobody is there any more to be answered."""
 
 
 class HotPath:
@@ -115,25 +111,6 @@ class HotPath:
         write = log.debug if error.status == 503 else log.info  # a flood that is refused must not become one of lines
         write("request", method="POST", path=PREDICT, route=PREDICT, status=error.status, request_id=request_id)
         await problems.answer(error, request_id)(scope, receive, send)
-
-
-async def unless_gone(started: "asyncio.Future[Logits]", receive: Receive) -> Logits:
-    """The logits when they are there. Raises Overloaded; ClientGone when the client left before."""
-    gone = asyncio.create_task(_disconnect(receive))
-    waiting: set[asyncio.Future[Any]] = {started, gone}
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if not started.done():
-            raise ClientGone
-        return started.result()
-    finally:
-        started.cancel()
-        gone.cancel()
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _complete(message: Message) -> bool:

@@ -15,7 +15,7 @@ log = structlog.get_logger("isthmus.access")
 
 HEADER = "X-Request-ID"
 MAX_BODY_BYTES = 1024 * 1024
-STREAMED = {"/datasets", "/predict"}
+STREAMED = re.compile(r"/datasets|/predict|/invocations|/v2/models/.*/infer")
 """Their routes have bounds of their own."""
 SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET = ("/health/", "/metrics")
@@ -28,7 +28,7 @@ class BoundedBody:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        bounded = scope["type"] == "http" and scope["path"] not in STREAMED
+        bounded = scope["type"] == "http" and not STREAMED.fullmatch(scope["path"])
         await self.app(scope, _bounded(receive) if bounded else receive, send)
 
 

@@ -24,6 +24,7 @@ TAGS = [
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "predictions", "description": "Bulk predictions: a model version over a whole dataset, run by the workers."},
+    {"name": "inference", "description": "Predictions by the Open Inference Protocol, version 2."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
 ]
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

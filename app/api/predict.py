@@ -1,16 +1,14 @@
 """Routes of predict."""
 
-from collections.abc import AsyncGenerator
-from typing import Annotated, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.api.bodies import ModelDep, PredictorDep, bounded, named, run, validated, whole
 from app.api.deps import SettingsDep, documented
 from app.errors import (
     ArtifactDamaged,
@@ -23,90 +21,101 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.formats.places import pointer
+from app.modalities.base import Encoded
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
-from app.services.predictions import Logits, Predictor
-from app.serving import answers
-from app.serving.answers import Wanted
+from app.services.predictions import Logits
+from app.serving import answers, tensors
+from app.serving.answers import MOST_CLASSES, TOP_K, Wanted
 from app.serving.loading import LoadedVersion
 
 router = APIRouter(tags=["predict"])
 
-JSON, MULTIPART = "application/json", "multipart/form-data"
-Body = TypeVar("Body", bound=BaseModel)
+JSON, MULTIPART, OCTETS, NPY = "application/json", "multipart/form-data", "application/octet-stream", "application/x-npy"
+ARROW = "application/vnd.apache.arrow.stream"
+ERRORS = (ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, UnsupportedContentType, ArtifactDamaged, Overloaded)
 
-
-def get_predictor(request: Request) -> Predictor:
-    predictor: Predictor = request.app.state.predictor
-    return predictor
-
-
-PredictorDep = Annotated[Predictor, Depends(get_predictor)]
-
+ReadArray = Callable[[bytes, LoadedVersion, int], Encoded]
+_ARRAYS: dict[str, ReadArray] = {OCTETS: tensors.of_bytes, NPY: tensors.of_npy}
 _FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}, "description": "Picture files."}
 _FORM = PredictForm.model_json_schema()
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODIES = {
     JSON: {"schema": PredictCreate.model_json_schema()},
     MULTIPART: {"schema": _FORM | {"properties": _FORM["properties"] | {"files": _FILES}, "required": ["model", "files"]}},
+    OCTETS: _BINARY,
+    NPY: _BINARY,
 }
+
+TopK = Annotated[int, Query(ge=1, le=MOST_CLASSES, description="As in a JSON body, for bodies that are an array.")]
+Probabilities = Annotated[bool, Query(description="Likewise.")]
 
 
 @router.post(
     "/predict",
     response_model=PredictOut,
-    response_model_exclude_none=True,
-    responses=documented(
-        ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, UnsupportedContentType, ArtifactDamaged, Overloaded
-    ),
+    responses={200: {"content": {ARROW: _BINARY}}, **documented(*ERRORS)},
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
 )
-async def predict(request: Request, predictor: PredictorDep, settings: SettingsDep) -> Response:
-    """Predict: JSON for every modality, or picture files as multipart."""
+async def predict(
+    request: Request,
+    predictor: PredictorDep,
+    settings: SettingsDep,
+    model: ModelDep,
+    top_k: TopK = TOP_K,
+    probabilities: Probabilities = False,
+) -> Response:
+    """Predict: JSON for every modality, picture files as multipart, or the encoded input itself.
+
+    The latter as a little-endian array in C order (`application/octet-stream`), of the type and shape that
+    `GET /v2/models/{model}` tells, or as a `.npy` file (`application/x-npy`), of a model that takes a single input.
+    With `Accept: application/vnd.apache.arrow.stream` the answer is a table, a row an input.
+    """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = _bounded(request, settings.max_predict_bytes)
-    if content_type == JSON:
-        data = b"".join([chunk async for chunk in body])
-        return await _of_json(predictor, settings.max_predict_inputs, data)
-    if content_type == MULTIPART:
-        form = await _form(request, body, settings.max_predict_inputs)
-        try:
-            files, fields = await _parts(form)
-        finally:
-            await form.close()
-        return await _of_form(predictor, files, fields)
-    raise UnsupportedContentType(f"Send {JSON} or {MULTIPART}, not {content_type[:100] or 'nothing'}.")
+    if content_type in _ARRAYS:
+        reference, wanted = named(model), Wanted(top_k, probabilities)
+        body, version = await whole(request, settings.max_predict_bytes), await predictor.find(reference)
+        encoded = _ARRAYS[content_type](body, version, settings.max_predict_inputs)
+    elif content_type == JSON:
+        asked = await run_in_threadpool(_of_json, await whole(request, settings.max_predict_bytes), settings.max_predict_inputs)
+        version, wanted = await predictor.find(asked.model), _wanted(asked)
+        encoded = await run_in_threadpool(version.encoded, asked.inputs)
+    elif content_type == MULTIPART:
+        form, files = await _of_form(request, settings.max_predict_bytes, settings.max_predict_inputs)
+        version, wanted = await predictor.find(form.model), _wanted(form)
+        encoded = await run_in_threadpool(version.encoded_files, files)
+    else:
+        raise UnsupportedContentType(f"Send {', '.join(_BODIES)}, not {content_type[:100] or 'nothing'}.")
+    return answer(request, await run(request, predictor, version, encoded), version, wanted)
 
 
-async def _of_json(predictor: Predictor, limit: int, data: bytes) -> Response:
-    body = await run_in_threadpool(_validated, PredictCreate, data)
+def answer(request: Request, logits: Logits, version: LoadedVersion, wanted: Wanted) -> Response:
+    """As JSON, or as an Arrow stream where the caller prefers that."""
+    if ARROW not in request.headers.get("accept", ""):
+        return Response(answers.document(logits, version, wanted), media_type=JSON)
+    headers = {"X-Model": version.model, "X-Model-Version": str(version.number)}
+    return Response(answers.table(logits, version, wanted), media_type=ARROW, headers=headers)
+
+
+def _wanted(form: PredictForm) -> Wanted:
+    return Wanted(form.top_k, form.probabilities)
+
+
+def _of_json(data: bytes, limit: int) -> PredictCreate:
+    body = validated(PredictCreate, data)
     if len(body.inputs) > limit:
         raise InvalidInputs(f"There are {len(body.inputs)} inputs.", [FieldError("/inputs", f"more than {limit}")])
-    version = await predictor.find(body.model)
-    encoded = await run_in_threadpool(version.encoded, body.inputs)
-    return _answer(await predictor.run(version, encoded), version, body)
+    return body
 
 
-async def _of_form(predictor: Predictor, files: list[bytes], fields: dict[str, str]) -> Response:
-    form = _validated(PredictForm, fields)
+async def _of_form(request: Request, most_bytes: int, most_files: int) -> tuple[PredictForm, list[bytes]]:
+    form = await _form(request, bounded(request, most_bytes), most_files)
+    try:
+        files, fields = await _parts(form)
+    finally:
+        await form.close()
     if not files:
         raise InvalidInputs("There are no files.", [FieldError("/files", "send at least one picture")])
-    version = await predictor.find(form.model)
-    encoded = await run_in_threadpool(version.encoded_files, files)
-    return _answer(await predictor.run(version, encoded), version, form)
-
-
-def _answer(logits: Logits, version: LoadedVersion, form: PredictForm) -> Response:
-    content = answers.document(logits, version, Wanted(form.top_k, form.probabilities))
-    return Response(content, media_type=JSON)
-
-
-async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body as it comes. Raises UploadTooLarge before it holds more than `limit` bytes."""
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limit:
-            raise UploadTooLarge(f"A prediction request may have {limit} bytes.")
-        yield chunk
+    return validated(PredictForm, fields), files
 
 
 async def _form(request: Request, body: AsyncGenerator[bytes, None], most_files: int) -> FormData:
@@ -128,13 +137,3 @@ async def _parts(form: FormData) -> tuple[list[bytes], dict[str, str]]:
         else:
             raise InvalidRequest(errors=[FieldError(pointer(name), "send the pictures in fields named `files`")])
     return files, fields
-
-
-def _validated(schema: type[Body], data: bytes | dict[str, str]) -> Body:
-    """Raises what FastAPI raises for a bad body."""
-    try:
-        return schema.model_validate_json(data) if isinstance(data, bytes) else schema.model_validate(data)
-    except ValidationError as error:
-        places = error.errors(include_url=False, include_context=False)
-        body = data if isinstance(data, dict) or places[0]["type"] == "json_invalid" else from_json(data)
-        raise RequestValidationError([{**place, "loc": ("body", *place["loc"])} for place in places], body=body) from error

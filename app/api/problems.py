@@ -28,7 +28,12 @@ def install(app: FastAPI) -> None:
 
 def problem(request: Request, error: ServiceError, more: Mapping[str, object] | None = None) -> JSONResponse:
     """The answer for one error. `more` are extension members of the document."""
-    return answer(error, getattr(request.state, "request_id", None), more)
+    return answer(error, getattr(request.state, "request_id", None), {**_protocol(request, error.message), **(more or {})})
+
+
+def _protocol(request: Request, detail: str) -> dict[str, str]:
+    """The member that clients of the Open Inference Protocol look for."""
+    return {"error": detail} if request.url.path.startswith("/v2") else {}
 
 
 def answer(error: ServiceError, request_id: str | None, more: Mapping[str, object] | None = None) -> JSONResponse:
@@ -105,7 +110,8 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed", 413: UploadTooLarge.code()}.get(error.status_code, "http_error")
     request_id = getattr(request.state, "request_id", None)
-    return _answer(request_id, error.status_code, code, str(error.detail), str(error.detail), [], dict(error.headers or {}))
+    more, detail = _protocol(request, str(error.detail)), str(error.detail)
+    return _answer(request_id, error.status_code, code, detail, detail, [], dict(error.headers or {}), more)
 
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:

@@ -5,13 +5,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.models import VersionNumber
+from app.serving.answers import MOST_CLASSES, TOP_K
 
 ModelReference = Annotated[
     str, Field(min_length=1, max_length=250, description="`digits` (the newest version), `digits:3` or `digits@production`.")
 ]
-
-
-MOST_CLASSES = 1000
 
 
 class PredictForm(BaseModel):
@@ -20,7 +18,7 @@ class PredictForm(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelReference
-    top_k: int = Field(3, ge=1, le=MOST_CLASSES, description="How many classes `top` lists at the most.")
+    top_k: int = Field(TOP_K, ge=1, le=MOST_CLASSES, description="How many classes `top` lists at the most.")
     probabilities: bool = Field(False, description="Whether to give the probability of every class as well.")
 
 

@@ -97,6 +97,13 @@ def versions(session: Session, name: str, limit: int, after: str | None) -> tupl
     return rows[:limit], pages.encode(rows[limit - 1].number)
 
 
+def index(session: Session) -> list[tuple[str, int]]:
+    """Name and number of every version, the newest model and its newest version first."""
+    newest_first = (ModelRow.created_at.desc(), ModelRow.id, VersionRow.number.desc())
+    query = select(ModelRow.name, VersionRow.number).join(VersionRow.model).order_by(*newest_first)
+    return [(name, number) for name, number in session.execute(query)]
+
+
 def version(session: Session, name: str, number: int) -> VersionRow:
     """Raises ModelNotFound."""
     return resolve(session, f"{name}:{number}")

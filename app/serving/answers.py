@@ -1,11 +1,13 @@
 """From logits to what a caller reads: label, confidence, the most probable classes, whether the model abstains."""
 
+import io
 from dataclasses import dataclass
 from math import exp, isnan
 from typing import Any
 
 import numpy as np
 import orjson
+import polars as pl
 from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidInputs
@@ -18,11 +20,14 @@ Rows = list[list[float]]
 Ranks = list[list[int]]
 
 
+TOP_K, MOST_CLASSES = 3, 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a prediction shall hold: how many classes in `top`, and whether the probabilities of all."""
 
-    top_k: int = 3
+    top_k: int = TOP_K
     probabilities: bool = False
 
 
@@ -30,6 +35,17 @@ def document(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted
     """The JSON answer to one request. Raises InvalidInputs."""
     found = predictions(logits, version, wanted)
     return orjson.dumps({"model": version.model, "version": version.number, "predictions": found})
+
+
+def table(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:
+    """The answer to one request as an Arrow stream, a row an input. Raises InvalidInputs."""
+    found = predictions(logits, version, wanted)
+    columns = {name: [prediction[name] for prediction in found] for name in ("label", "confidence", "abstained", "top")}
+    if wanted.probabilities:
+        columns["probabilities"] = [list(prediction["probabilities"].values()) for prediction in found]
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
+    return buffer.getvalue()
 
 
 def predictions(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> list[dict[str, Any]]:

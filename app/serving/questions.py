@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from app.formats import digits
 from app.modalities.base import Encoded
-from app.schemas.predict import MOST_CLASSES
 from app.serving import tensors
-from app.serving.answers import Wanted
+from app.serving.answers import MOST_CLASSES, Wanted
 from app.serving.loading import LoadedVersion
 
 _FIELDS = {"model", "inputs", "top_k", "probabilities"}
