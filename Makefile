@@ -1,4 +1,5 @@
-# `make demo` and `make test` are all one needs; both make .venv first. PYTHON=python3.12 chooses another Python.
+# `make demo` and `make test` are all one needs; both make .venv first. PYTHON=python3.12 chooses another Python,
+# DEMO="--port 8001" and UP="--port 8001" are options of `isthmus demo` and `isthmus up`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in about four min
 	@$(BIN)/isthmus demo $(DEMO)
 
 up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000
-	@$(BIN)/isthmus up
+	@$(BIN)/isthmus up $(UP)
 
 test: $(VENV)/.dev lint  ## every check and every test
 	$(BIN)/python -m pytest

@@ -149,13 +149,15 @@ def _need_torch() -> None:
 
 def _need_port(host: str, port: int) -> None:
     """A taken port should be the first thing one hears, not the last."""
+    command = click.get_current_context().info_name or ""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise click.ClickException(
-                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port."
+                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port. "
+                f'With make: make {command} {command.upper()}="--port {port % 65535 + 1}"'
             ) from error
 
 

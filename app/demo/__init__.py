@@ -1,5 +1,6 @@
 """`isthmus demo`: the whole way from two uploads to predictions, over HTTP only, on data that scikit-learn ships."""
 
+import shutil
 import signal
 import sys
 import time
@@ -13,15 +14,15 @@ from app.demo import pictures
 from app.demo.client import Client
 from app.demo.service import running
 
-# the same for both jobs; adversarial training of so few pictures gains from a rate that is high and stays so
-PARAMS: dict[str, Any] = {"epochs": 40, "learning_rate": 0.003, "schedule": "constant"}
+# the same for both jobs: small steps, many of them, at a rate that stays high, which averaged weights make up for
+PARAMS: dict[str, Any] = {"epochs": 12, "batch_size": 32, "learning_rate": 0.003, "schedule": "constant", "weight_average": 0.99}
 JOBS = {"fine_tune": "trained on the source alone", "dann": "adapted to the target"}
 SHOWN = 8
 
 
 def run(folder: Path, port: int, seed: int) -> None:
     """Show it. Whatever happens, the service is stopped at the end."""
-    signal.signal(signal.SIGTERM, _exit)
+    _exit_on(signal.SIGTERM, signal.SIGHUP)
     start = time.monotonic()
     click.echo(f"Starting the service in {folder} ...")
     with running(folder, port) as client:
@@ -30,8 +31,9 @@ def run(folder: Path, port: int, seed: int) -> None:
         versions = _adapt(client, data, seed)
         _print_table(versions)
         _print_predictions(client, data)
-        click.echo(f"\nThat took {time.monotonic() - start:.0f} s. To explore the API yourself:")
-        click.echo(f"  {Path(sys.argv[0]).name} up --data {folder} --port {port}    and open http://127.0.0.1:{port}/docs")
+    click.echo(f"That took {time.monotonic() - start:.0f} s. To explore what it made, start the service there again\n")
+    click.echo(f"  {_command()} up --data {folder} --port {port}\n")
+    click.echo(f"and open http://127.0.0.1:{port}/docs")
 
 
 def _adapt(client: Client, data: pictures.Data, seed: int) -> dict[str, dict[str, Any]]:
@@ -60,10 +62,23 @@ def _print_table(versions: dict[str, dict[str, Any]]) -> None:
 
 def _print_predictions(client: Client, data: pictures.Data) -> None:
     images, labels = data.evaluation[0][:SHOWN], data.evaluation[1][:SHOWN]
-    click.echo(f"\n  {'really':<18} {'  '.join(f'{label:>5}' for label in labels)}")
+    click.echo("\n  /predict about some of these pictures, each answer with its confidence:\n")
+    click.echo(f"  {'really':<18} {'  '.join(f'{label:>5}' for label in labels)}")
     for algorithm in JOBS:
         answers = client.predict(_model(algorithm), images)
         click.echo(f"  {_model(algorithm):<18} " + "  ".join(f"{a['label']} {a['confidence']:.0%}".rjust(5) for a in answers))
+
+
+def _command() -> str:
+    """How this program was called, as it can be called again."""
+    name = Path(sys.argv[0]).name
+    return name if shutil.which(name) == sys.argv[0] else sys.argv[0]
+
+
+def _exit_on(*signals: signal.Signals) -> None:
+    for number in signals:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _exit)
 
 
 def _exit(signum: int, frame: FrameType | None) -> NoReturn:

@@ -16,7 +16,8 @@ class Client:
     """Talks to one running service. Raises ClickException with the service's own words when it answers with a problem."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60)
+        # the service is on this machine: a proxy that the environment names cannot reach it
+        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
     def close(self) -> None:
         self._http.close()

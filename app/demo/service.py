@@ -38,8 +38,12 @@ def running(folder: Path, port: int) -> Iterator[Client]:
 
 
 def _environment() -> dict[str, str]:
-    """The demo is the embedded service, whatever servers the environment names."""
-    return os.environ | {"ISTHMUS_DATABASE_URL": "", "ISTHMUS_BROKER_URL": "", "ISTHMUS_STORAGE_URL": ""}
+    """The demo is the embedded service, whatever servers the environment names.
+
+    Its networks are so small that a second thread gains little, and loses much when other programs want the core.
+    """
+    urls = {"ISTHMUS_DATABASE_URL": "", "ISTHMUS_BROKER_URL": "", "ISTHMUS_STORAGE_URL": ""}
+    return {"ISTHMUS_TRAIN_THREADS": "1"} | os.environ | urls
 
 
 def _empty(folder: Path) -> None:
@@ -52,7 +56,8 @@ def _empty(folder: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)  # first: where the terminal is gone, saying so fails
+    click.echo("\nStopping the service ...")
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

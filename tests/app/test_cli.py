@@ -90,6 +90,7 @@ def test_a_taken_port_is_said_at_once_and_nothing_is_touched(command: str, tmp_p
         refused = isthmus(command, "--port", port, "--data", "here", folder=tmp_path)
     assert refused.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Choose another with --port." in refused.stderr
+    assert f'make {command} {command.upper()}="--port ' in refused.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,10 +17,10 @@ def data() -> pictures.Data:
 
 def test_sizes_and_kinds_are_those_of_a_data_set_of_pictures(data: pictures.Data) -> None:
     images, labels = data.source
-    assert images.shape == (3200, 28, 28, 3)
+    assert images.shape == (9600, 28, 28, 3)
     assert images.dtype == np.uint8
     assert set(labels) == set(range(10))
-    assert data.target.shape == (2800, 28, 28, 3)
+    assert data.target.shape == (8400, 28, 28, 3)
     assert data.evaluation[0].shape == (297, 28, 28, 3)
 
 

@@ -1,27 +1,35 @@
 """`isthmus demo`, shortened, and what it leaves behind when it cannot go on."""
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from app import demo
 from app.cli import main
+from app.demo import pictures
 from tests.servers import free_port
 
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "PARAMS", {"epochs": 1, "minimum_steps": 10})
+    monkeypatch.setattr(pictures, "make", partial(pictures.make, copies=1))
     port = free_port()
     shown = CliRunner().invoke(main, ["demo", "--data", str(tmp_path / "demo"), "--port", str(port), "--seed", "3"])
     assert shown.exit_code == 0, shown.output
@@ -34,6 +42,27 @@ def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: P
     assert f"http://127.0.0.1:{port}/docs" in shown.output
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_in_the_middle_of_a_job_ends_all_of_it(number: signal.Signals, tmp_path: Path) -> None:
+    port = str(free_port())
+    demo = subprocess.Popen(
+        [sys.executable, "-u", "-P", "-m", "app.cli", "demo", "--data", str(tmp_path / "demo"), "--port", port],
+        env=os.environ | {"ISTHMUS_CANCEL_GRACE_SECONDS": "5"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with demo:
+        assert demo.stdout is not None
+        assert any(" s left" in line for line in demo.stdout)
+        processes = psutil.Process(demo.pid).children(recursive=True)
+        assert any("worker.trainer" in process.cmdline() for process in processes)
+        demo.send_signal(number)
+        assert demo.wait(timeout=60) != 0
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert alive == []
 
 
 def test_a_service_that_does_not_start_is_explained_by_its_own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
