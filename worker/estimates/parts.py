@@ -92,11 +92,12 @@ def within_priors(network: Study, plain: Study) -> float:
 
     A network that says class k of a share q_k of the rows, where p_k are of that class, errs on at least the total variation
     of q and p. Here p are the priors by the plain network, believed as far as its own errors cannot explain that they
-    differ from the source's: adaptation that forces the source's class shares upon a skewed target is confident and wrong.
+    differ from the source's, and not at all if it has collapsed: adaptation that forces the source's class shares upon a skewed
+    target is confident and wrong.
     """
     explained = 1 - thresholded_confidence(plain)
     distance = plain.priors.distance
-    belief = max(0.0, 1 - explained / distance) if distance > 0 else 0.0
+    belief = 0.0 if plain.has_collapsed or distance == 0 else max(0.0, 1 - explained / distance)
     room = 1 - belief * total_variation(network.predicted_shares, plain.priors.target)
     return min(thresholded_confidence(network), room)
 

@@ -40,6 +40,15 @@ class Study:
         """How much of the target is predicted as each class (classes,)."""
         return np.bincount(self.predicted, minlength=self.evidence.target_logits.shape[1]) / len(self.predicted)
 
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether at most half of the classes are said of more than one target row in a hundred."""
+        return self.said_classes <= len(self.predicted_shares) / 2
+
+    @property
+    def said_classes(self) -> int:
+        return int((self.predicted_shares >= 0.01).sum())
+
 
 def study(evidence: Evidence) -> Study | None:
     """None without held-out source examples or without target: then nothing can be said of its accuracy."""

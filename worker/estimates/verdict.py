@@ -37,7 +37,7 @@ class Verdict:
     """The answer and what it rests on.
 
     `gain`: estimated accuracy of the adapted network less that of the plain one, each by itself. `room`: the same with the
-    adapted one held to the plain one's class priors. `in_favour`: share of the validators. `priors_apart`: total variation.
+    adapted one held to the plain one's class priors, 0 if that has collapsed. `in_favour`: share of the validators. `priors_apart`: total variation.
     """
 
     helped: Answer
@@ -54,11 +54,11 @@ def judge(adapted: Study, plain: Study, critics: tuple[float, float] = (nan, nan
     found = Verdict(
         "unsure",
         gain=estimate(parts(adapted, None, critics[0])).value - estimate(parts(plain, None, critics[1])).value,
-        room=within_priors(adapted, plain) - thresholded_confidence(plain),
+        room=0.0 if plain.has_collapsed else within_priors(adapted, plain) - thresholded_confidence(plain),
         in_favour=_in_favour(adapted, plain),
         source_lost=float(plain.right.mean() - adapted.right.mean()),
         priors_apart=total_variation(adapted.priors.target, plain.priors.target),
-        classes_lost=said_classes(plain) - said_classes(adapted),
+        classes_lost=plain.said_classes - adapted.said_classes,
     )
     return replace(found, helped=answer(found))
 
@@ -72,11 +72,6 @@ def answer(found: Verdict) -> Answer:
     if found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART:
         return "yes"
     return "unsure"
-
-
-def said_classes(network: Study) -> int:
-    """How many classes are said of at least one target row in a hundred."""
-    return int((network.predicted_shares >= 0.01).sum())
 
 
 def _in_favour(adapted: Study, plain: Study) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from app.schemas.reports import Warn
 from worker.estimates.novelty import missing_classes, strangers
 from worker.estimates.study import Study
-from worker.estimates.verdict import MOST, Verdict, said_classes
+from worker.estimates.verdict import MOST, Verdict
 
 FEW_ROWS = 100
 FEW_ROWS_OF_A_CLASS = 10
@@ -55,11 +55,10 @@ def _of_the_classes(network: Study, plain: Study | None, classes: Sequence[str])
             message=f"The classes' shares seem to differ from the source's (total variation {_percent(seen.priors.distance)}): "
             f"{_largest_changes(seen, classes)}. Alignment may then confuse classes, and estimates are less sure.",
         )
-    said = said_classes(network)
-    if said <= len(classes) / 2:
+    if network.has_collapsed:
         yield Warn(
             code="collapsed_predictions",
-            message=f"Only {said} of {len(classes)} classes are predicted for more than 1 % of the target.",
+            message=f"Only {network.said_classes} of {len(classes)} classes are predicted for more than 1 % of the target.",
         )
     else:
         missing = set(missing_classes(network.priors)) & set(missing_classes(seen.priors))

@@ -52,6 +52,12 @@ def test_confident_answers_in_even_shares_for_a_skewed_target_are_harm() -> None
     assert found.priors_apart > 0.3
 
 
+def test_a_plain_network_that_has_collapsed_says_nothing_of_the_class_shares() -> None:
+    found = judge(network(5), network(9, said=np.zeros(600, np.int64)))
+    assert found.priors_apart > 0.5
+    assert found.helped == "unsure"
+
+
 @pytest.mark.parametrize(
     "change",
     [{"gain": 0.01}, {"in_favour": 0.5}, {"priors_apart": 0.3}],
