@@ -37,7 +37,8 @@ class Verdict:
     """The answer and what it rests on.
 
     `gain`: estimated accuracy of the adapted network less that of the plain one, each by itself. `room`: the same with the
-    adapted one held to the plain one's class priors, 0 if that has collapsed. `in_favour`: share of the validators. `priors_apart`: total variation.
+    adapted one held to the plain one's class priors, 0 if that has collapsed. `in_favour`: share of the validators.
+    `priors_apart`: total variation.
     """
 
     helped: Answer
