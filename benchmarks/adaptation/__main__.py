@@ -61,6 +61,8 @@ def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
     found = list(map(of_folder, options.directories))
     if options.tasks is not None or not found:
         known = tasks(options.data, options.folder / "optdigits")
+        if unknown := set(options.tasks or ()) - set(known):
+            raise SystemExit(f"no task {', '.join(sorted(unknown))}, only {', '.join(known)}")
         found += [known[name] for name in options.tasks or known]
     yield from plan(
         found,

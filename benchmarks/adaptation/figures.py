@@ -62,6 +62,24 @@ def by_method(measured: Measured) -> pl.DataFrame:
     )
 
 
+def overall(measured: Measured) -> pl.DataFrame:
+    """Of each arm over all runs: gain over the source alone, what it would be with the oracle, how often it is a loss."""
+    gain = pl.col("chosen_accuracy") - pl.col("source_only_accuracy")
+    return (
+        measured.runs.filter(pl.col("method") != REFERENCE)
+        .group_by("arm", maintain_order=True)
+        .agg(
+            pl.len().alias("runs"),
+            gain.mean().alias("gain"),
+            (pl.col("oracle_accuracy") - pl.col("source_only_accuracy")).mean().alias("oracle_gain"),
+            gain.min().alias("worst_gain"),
+            (gain < -0.01).mean().alias("harmed"),
+            pl.col("collapsed").sum(),
+        )
+        .sort("gain", descending=True)
+    )
+
+
 def by_validator(measured: Measured) -> pl.DataFrame:
     """Of each validator: Spearman correlation with the truth and accuracy lost, within runs and over all arms of a setting."""
     adapted = measured.runs.filter(pl.col("method") != REFERENCE)

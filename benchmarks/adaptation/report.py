@@ -43,6 +43,15 @@ METHODS: Columns = {
     "collapsed": ("collapsed", str),
     "seconds": ("seconds", lambda value: f"{value:.0f}"),
 }
+OVERALL: Columns = {
+    "arm": ("method", str),
+    "runs": ("runs", str),
+    "gain": ("gain over source only", signed),
+    "oracle_gain": ("by the oracle", signed),
+    "worst_gain": ("worst gain", signed),
+    "harmed": ("more than a point worse, % of runs", percent),
+    "collapsed": ("collapsed", str),
+}
 VALIDATORS: Columns = {
     "validator": ("validator", str),
     "spearman_within": ("Spearman within runs", number),
@@ -100,7 +109,7 @@ def methods(measured: Measured) -> list[str]:
     parts = ["# Methods, validators and estimates", "Accuracies on labelled target data, in percent.", "## Methods"]
     for (task, skewed), group in figures.by_method(measured).group_by(*TASK, maintain_order=True):
         parts += [f"### {task}{', skewed target' if skewed else ''}", table(group, METHODS)]
-    return parts
+    return [*parts, "### All tasks", table(figures.overall(measured), OVERALL)]
 
 
 def validators(measured: Measured) -> list[str]:
