@@ -68,15 +68,7 @@ class HotPath:
         if message.get("more_body"):
             message = await _whole(message, receive, self._max_bytes)
         try:
-            question = read(scope, headers, message["body"]) if _complete(message) else None
-            if question is None:
-                await self._app(scope, _replayed(message, receive), send)
-                return
-            version, encoded, wanted = question
-            logits = self._predictor.start(version, encoded)
-            if isinstance(logits, asyncio.Future):
-                logits = await unless_gone(logits, receive)
-            answer = answers.document(logits, version, wanted)
+            answered = await self._answer(read, scope, headers, message, receive)
         except ClientGone:
             return
         except ServiceError as error:
@@ -85,9 +77,26 @@ class HotPath:
         except Exception:  # whatever it is, the answer is the one that FastAPI's outermost layer gives, and uvicorn logs it
             await self._refuse(ServiceError(), start, scope, headers, receive, send)
             raise
+        if answered is None:
+            await self._app(scope, _replayed(message, receive), send)
+            return
+        answer, version, rows = answered
         await send({"type": "http.response.start", "status": 200, "headers": _head(answer, headers)})
         await send({"type": "http.response.body", "body": answer})
-        self._count(version, len(logits), perf_counter() - start)
+        self._count(version, rows, perf_counter() - start)
+
+    async def _answer(
+        self, read: Read, scope: Scope, headers: Headers, message: Message, receive: Receive
+    ) -> tuple[bytes, LoadedVersion, int] | None:
+        """None for what the routes shall answer. Raises InvalidInputs, Overloaded; ClientGone when nobody waits any more."""
+        question = read(scope, headers, message["body"]) if _complete(message) else None
+        if question is None:
+            return None
+        version, encoded, wanted = question
+        logits = self._predictor.start(version, encoded)
+        if isinstance(logits, asyncio.Future):
+            logits = await unless_gone(logits, receive)
+        return answers.document(logits, version, wanted), version, len(logits)
 
     def _count(self, version: LoadedVersion, rows: int, seconds: float) -> None:
         self._answered.value += 1

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from app.api import files
+from app.api.bodies import PredictorDep
 from app.api.deps import JsonOnly, SessionDep, SessionsDep, StorageDep, documented
 from app.api.files import ConditionsDep, Download
 from app.errors import (
@@ -61,8 +62,9 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     dependencies=[JsonOnly],
     responses=documented(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
-def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep) -> AliasOut:
+def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep, predictor: PredictorDep) -> AliasOut:
     """Point an alias at a version; the next prediction sees it."""
+    predictor.prepare(f"{name}@{alias}", f"{name}:{body.version}")
     return AliasOut.of(models.set_alias(session, name, alias, body.version))
 
 

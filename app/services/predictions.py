@@ -72,6 +72,11 @@ class Predictor:
         version = self.ready(reference)
         return version if version is not None else await asyncio.to_thread(self._load, reference)
 
+    def prepare(self, reference: str, version: str) -> None:
+        """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
+        if self.references.known(reference) is not None:
+            self.references.warm(version)
+
     def start(self, version: LoadedVersion, encoded: Encoded) -> "Logits | asyncio.Future[Logits]":
         """The logits, or, of a larger run, the place in the queue. Raises Overloaded."""
         rows = rows_of(encoded)

@@ -42,13 +42,20 @@ class References:
 
     def resolve(self, reference: str) -> VersionFiles:
         """From the database. Raises ModelNotFound."""
-        known = self._present()  # before the query: what is forgotten meanwhile must not come back
-        files = self._query(reference)
+        known: dict[str, VersionFiles] | None = None
+        while known is not self._present():  # what changed during the query may not be in its answer
+            known = self._present()
+            files = self._query(reference)
         if len(known) < MOST:
             known[reference] = files
         else:
             self._known = {reference: files}
         return files
+
+    def warm(self, reference: str) -> None:
+        """Load a version, if it is there and can be loaded."""
+        with suppress(ModelNotFound):
+            self._load(self.resolve(reference))
 
     def refresh(self) -> None:
         """Look up again what is known; a reference changes its meaning when the new version is loaded."""

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import numpy as np
@@ -39,6 +39,7 @@ class _Waiting:
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     answer: "asyncio.Future[Logits]"
     since: float
+    alone: bool = False
 
 
 class Lane:
@@ -95,7 +96,7 @@ class Lane:
                 self._waiting.popleft()
             elif first.since < oldest:
                 self._waiting.popleft().answer.set_exception(Overloaded("The request waited too long for its turn."))
-            elif not batch or (rows + first.rows <= self._limits.max_batch and first.shapes == batch[0].shapes):
+            elif not batch or (rows + first.rows <= self._limits.max_batch and _fit(batch[0], first)):
                 batch.append(self._waiting.popleft())
                 rows += first.rows
             else:
@@ -105,6 +106,10 @@ class Lane:
     def _finish(self, batch: list[_Waiting], ended: "asyncio.Future[Logits]") -> None:
         self._running -= 1
         error = ended.exception()
+        if error is not None and len(batch) > 1:  # whose fault it was shows when each runs by itself
+            self._waiting.extendleft(replace(waiting, alone=True) for waiting in reversed(batch))
+            self._start()
+            return
         start = 0
         for waiting in batch:
             if waiting.answer.done():
@@ -115,6 +120,10 @@ class Lane:
                 waiting.answer.set_result(ended.result()[start : start + waiting.rows])
             start += waiting.rows
         self._start()
+
+
+def _fit(first: _Waiting, other: _Waiting) -> bool:
+    return first.shapes == other.shapes and not first.alone and not other.alone
 
 
 def _joined(batch: list[_Waiting]) -> Encoded:
