@@ -9,14 +9,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.serving import matrix, report, servers, store
-from benchmarks.serving.cases import CASES, Effort
-from benchmarks.serving.matrix import Plan
+from benchmarks.serving.cases import CASES, Case, Effort, Finding
+from benchmarks.serving.load import NoLoad
+from benchmarks.serving.matrix import Plan, WrongAnswer
 from benchmarks.serving.results import ALONE, HELLO, Cell, Results
 from benchmarks.serving.servers import DidNotStart, Place, Running, Server
 from benchmarks.serving.subjects import SUBJECTS, Subject
 
 NAMES = [HELLO, ALONE, "isthmus", "plain", *(peer.name for peer in servers.PEERS)]
-MATRICES = ("matrix", "picture", "text")
+MATRICES = ("matrix", "v2", "picture", "text")
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="What a prediction costs.")
     parser.add_argument("--cases", nargs="+", choices=[*MATRICES, *CASES], default=[*MATRICES, *CASES])
-    parser.add_argument("--servers", nargs="+", choices=NAMES, default=NAMES, help="Of the first three cases.")
+    parser.add_argument("--servers", nargs="+", choices=NAMES, default=NAMES, help="Of the cases before `overload`.")
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--seconds", type=int, default=2, help="Of each measurement, whole seconds.")
     parser.add_argument("--rounds", type=int, default=3)
@@ -55,12 +56,21 @@ def _run(arguments: argparse.Namespace, place: Place, results: Results) -> None:
     for name in arguments.cases:
         if name in CASES and name not in results.findings:
             sys.stderr.write(f"{name}\n")
-            results.find(name, CASES[name](place, Effort(arguments.seconds, arguments.requests)))
+            results.find(name, _found(CASES[name], place, Effort(arguments.seconds, arguments.requests)))
+
+
+def _found(case: Case, place: Place, effort: Effort) -> Finding:
+    """What a case found, or why it found nothing: the others shall go on."""
+    try:
+        return case(place, effort)
+    except (DidNotStart, WrongAnswer, NoLoad) as error:
+        return {"not measured": str(error)}
 
 
 def _cells(arguments: argparse.Namespace) -> list[Cell]:
     matrices = {
         "matrix": matrix.cells(("lenet", "mlp"), (1, 64), ("json", "binary"), arguments.connections),
+        "v2": matrix.cells(("lenet", "mlp"), (1, 64), ("v2", "v2 binary"), arguments.connections),
         "picture": matrix.cells(("picture",), (1,), ("jpeg",), arguments.connections),
         "text": matrix.cells(("text",), (1, 64), ("json",), arguments.connections),
     }

@@ -19,6 +19,7 @@ from benchmarks.serving import store, subjects
 from benchmarks.serving.client import OpenLoop, Outcome
 from benchmarks.serving.dialects import ISTHMUS, Request, json_request
 from benchmarks.serving.load import wrk
+from benchmarks.serving.matrix import check
 from benchmarks.serving.servers import Place, Running, Server, isthmus, running
 from benchmarks.serving.subjects import Subject
 
@@ -28,6 +29,7 @@ HOT_SHARE = 0.9
 MOVE_SECONDS = 2.5
 ALIAS_RATE = 100
 SHORTEST_SECONDS = 3
+MEMORY_SECONDS = 1200
 ALLOWED_STALENESS_SECONDS = 1.0
 
 
@@ -54,6 +56,7 @@ def _overloaded(place: Place, effort: Effort, subject: Subject, format: str, sam
     data = place.folder / "overload"
     store.fill(data, [(subject.name, subject)])
     with running(isthmus(data), place) as server:
+        check(server, ISTHMUS[format], subject, samples)
         request = ISTHMUS[format].ask(subject, samples)
         wrk(server.port, [request], 8, 1, place.client_core)
         capacity = wrk(server.port, [request], 8, max(SHORTEST_SECONDS, effort.seconds), place.client_core).rate
@@ -98,7 +101,10 @@ def milliseconds(seconds: Sequence[float]) -> Finding:
 
 
 def memory(place: Place, effort: Effort) -> Finding:
-    """Resident memory after every tenth of the requests: two networks, both good and bad inputs, on 32 connections."""
+    """Resident memory after every tenth of the requests: two networks, both good and bad inputs, on 32 connections.
+
+    It ends before the requests are made when they take too long.
+    """
     lenet = subjects.lenet(place.folder / "exported" / "lenet")
     mlp = subjects.mlp(place.folder / "exported" / "mlp")
     data = place.folder / "memory"
@@ -114,8 +120,9 @@ def memory(place: Place, effort: Effort) -> Finding:
 
 
 def _resident(server: Running, requests: Sequence[Request], effort: Effort, place: Place) -> list[tuple[int, float]]:
-    done, seen = 0, [(0, server.resident_bytes() / MEGABYTE)]
-    while done < effort.requests:
+    done, seen = 0, [(0, round(server.resident_bytes() / MEGABYTE, 1))]
+    deadline = time.monotonic() + MEMORY_SECONDS
+    while done < effort.requests and time.monotonic() < deadline:
         done += wrk(server.port, requests, 32, effort.seconds, place.client_core).requests
         if done >= effort.requests * len(seen) / 10:
             seen.append((done, round(server.resident_bytes() / MEGABYTE, 1)))
@@ -221,4 +228,5 @@ def _many(place: Place, effort: Effort, server: Server, requests: Sequence[Reque
         }
 
 
-CASES: dict[str, Callable[[Place, Effort], Finding]] = {"overload": overload, "alias": alias, "many": many, "memory": memory}
+Case = Callable[[Place, Effort], Finding]
+CASES: dict[str, Case] = {"overload": overload, "alias": alias, "many": many, "memory": memory}

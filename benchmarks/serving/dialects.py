@@ -84,18 +84,40 @@ def read_predictions(answer: bytes, subject: Subject) -> list[dict[int, float]]:
     return [{places[top["label"]]: top["probability"] for top in prediction["top"]} for prediction in predictions]
 
 
-def read_tensor(answer: bytes, subject: Subject) -> list[dict[int, float]]:
-    """Of the open inference protocol."""
-    (output,) = json.loads(answer)["outputs"]
-    return rows(np.reshape(output["data"], output["shape"]))
-
-
 def tensor_request(path: str, subject: Subject, samples: int) -> Request:
-    values = array(subject, samples)
-    datatype = {"uint8": "UINT8", "float32": "FP32"}[str(values.dtype)]
-    written = np.asarray(subject.written[:samples]).ravel().tolist()
-    tensor = {"name": "input", "shape": values.shape, "datatype": datatype, "data": written}
-    return json_request(path, {"inputs": [tensor]})
+    """The open inference protocol, version 2, in JSON."""
+    values = np.asarray(subject.written[:samples]).ravel().tolist()
+    return json_request(path, {"inputs": [_tensor(subject, samples) | {"data": values}], "outputs": [PROBABILITIES]})
+
+
+def binary_tensor_request(path: str, subject: Subject, samples: int) -> Request:
+    """The same with the tensors behind the JSON, there and back."""
+    values = array(subject, samples).tobytes()
+    tensor = _tensor(subject, samples) | {"parameters": {"binary_data_size": len(values)}}
+    output = PROBABILITIES | {"parameters": {"binary_data": True}}
+    head = json_request(path, {"inputs": [tensor], "outputs": [output]}).body
+    headers = {"Content-Type": OCTETS, "Inference-Header-Content-Length": str(len(head))}
+    return Request(path, head + values, headers)
+
+
+PROBABILITIES: dict[str, Any] = {"name": "probabilities"}
+
+
+def _tensor(subject: Subject, samples: int) -> dict[str, Any]:
+    ((name, values),) = subject.encoded(samples).items()
+    return {"name": name, "shape": values.shape, "datatype": {"uint8": "UINT8", "float32": "FP32"}[str(values.dtype)]}
+
+
+def read_tensor(answer: bytes, subject: Subject) -> list[dict[int, float]]:
+    """Of the open inference protocol; bytes behind the JSON are the output's."""
+    document, end = json.JSONDecoder().raw_decode(answer.decode("latin-1"))
+    (output,) = document["outputs"]
+    values = output["data"] if "data" in output else np.frombuffer(answer[end:], np.float32)
+    return rows(np.reshape(values, output["shape"]))
+
+
+def _infer(subject: Subject) -> str:
+    return f"/v2/models/{subject.name}/infer"
 
 
 ISTHMUS = {
@@ -109,6 +131,8 @@ ISTHMUS = {
         ),
         read_predictions,
     ),
+    "v2": Dialect(lambda subject, samples: tensor_request(_infer(subject), subject, samples), read_tensor),
+    "v2 binary": Dialect(lambda subject, samples: binary_tensor_request(_infer(subject), subject, samples), read_tensor),
     "jpeg": Dialect(
         lambda subject, samples: multipart("/predict", {"model": subject.name}, subject.written[:samples]), read_predictions
     ),
@@ -137,7 +161,5 @@ BENTOML = {
         lambda answer, subject: rows(json.loads(answer)),
     )
 }
-MLSERVER = {
-    "json": Dialect(lambda subject, samples: tensor_request(f"/v2/models/{subject.name}/infer", subject, samples), read_tensor)
-}
+MLSERVER = {"json": ISTHMUS["v2"]}
 HELLO = Dialect(lambda subject, samples: Request("/hello"), lambda answer, subject: [])
