@@ -84,7 +84,7 @@ class PlainInput:
     is_float: bool
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class LoadedVersion:
     """A version that is ready to predict; safe to use from several threads at once."""
 
