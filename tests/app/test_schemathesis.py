@@ -33,6 +33,11 @@ UNDOCUMENTED = {400, 405}
 """A body that cannot be read at all, and a method that a route does not have."""
 
 
+@schemathesis.serializer("application/x-npy", "application/vnd.apache.arrow.stream")
+def as_it_is(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    return bytes(value.data) if hasattr(value, "data") else str(value).encode()
+
+
 @pytest.fixture(scope="module")
 def app(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     """The app on PostgreSQL, which refuses more than SQLite does."""
