@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,6 +29,8 @@ def main() -> None:
     path = place.folder / "results.jsonl"
     if not (arguments.resume or arguments.report):
         path.unlink(missing_ok=True)
+    # the servers end with the blocks that started them
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     results = Results(path)
     if not arguments.report:
         _run(arguments, place, results)

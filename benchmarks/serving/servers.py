@@ -203,8 +203,8 @@ def _end(started: Running, process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    left = {stat.pid for stat in processes.stats() if stat.session == process.pid} & {member.pid for member in members}
-    for pid in left:
+    left = {(stat.pid, stat.session) for stat in processes.stats()} & {(member.pid, member.session) for member in members}
+    for pid, _ in left:
         os.kill(pid, signal.SIGKILL)
 
 
