@@ -57,10 +57,15 @@ def api(host: str, port: int) -> None:
     import uvicorn
 
     from app.main import create_app
+    from app.serving.loading import DeviceUnavailable
 
     settings = _configured("api")
+    try:
+        app = create_app(settings)
+    except DeviceUnavailable as error:
+        raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
     # a stream of events never ends by itself: its client resumes elsewhere
-    uvicorn.run(create_app(settings), host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5, server_header=False)
 
 
 @main.command()

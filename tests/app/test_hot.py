@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -232,6 +233,17 @@ class TestWithAQueueOfOne:
         assert {each.json()["code"] for each in refused} == {"overloaded"}
         assert sorted(each.status_code for each in answers) == [200, 200, 503, 503, 503, 503]
         assert loaded.post("/predict", json=body).status_code == 200
+
+
+def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"model": "text", "inputs": ["fine"]}
+    monkeypatch.setattr("app.services.predictions.monotonic", lambda: time.monotonic() + 1)
+    answer = alone.post("/predict", json=body)
+    assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "1", "overloaded")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+    monkeypatch.undo()
+    assert alone.post("/predict", json=body).status_code == 200
 
 
 def wait_for(asked: list[Any], count: int) -> list[Any]:

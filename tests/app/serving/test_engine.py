@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import ArtifactDamaged
 from app.serving.engine import PredictionEngine
-from app.serving.loading import Loader, StoredFile, VersionFiles, softmax
+from app.serving.loading import GRAPH_FACTOR, SESSION_BYTES, DeviceUnavailable, Loader, StoredFile, VersionFiles, softmax
 from app.storage import Storage
 from tests.app.versions import EXAMPLES, Exported, export_network
 
@@ -102,6 +102,35 @@ def test_the_version_that_was_not_used_for_longest_is_dropped(
     assert len(made) == 3
     engine.load(second)
     assert len(made) == 4
+
+
+def test_a_version_larger_than_the_cache_is_served_all_the_same(files: Storage, store: Stored) -> None:
+    engine, version = engine_of(files, 1), store()
+    loaded = engine.load(version)
+
+    assert engine.get(version.version_id) is loaded
+    engine.load(store())
+    assert engine.get(version.version_id) is None
+
+
+def test_what_a_version_takes_is_estimated_from_its_graph(files: Storage, store: Stored, exported: Exported) -> None:
+    loaded = engine_of(files).load(store())
+    assert loaded.size_bytes == GRAPH_FACTOR * (exported.folder / "model.onnx").stat().st_size + SESSION_BYTES
+
+
+def test_the_warm_up_tells_how_long_runs_take(files: Storage, store: Stored) -> None:
+    speed = engine_of(files).load(store()).speed
+
+    assert 0 < speed.of(1) == speed.one
+    assert speed.of(8) == pytest.approx(max(speed.one, speed.several))
+    assert speed.of(64) >= speed.of(8)
+
+
+def test_a_device_that_this_onnx_runtime_has_not_got_stops_the_start(files: Storage) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime can use CUDA")
+    with pytest.raises(DeviceUnavailable, match=r"no CUDAExecutionProvider, only .*CPUExecutionProvider.*onnxruntime-gpu"):
+        Loader(files, threads=1, device="cuda")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "vocabulary.json"])
