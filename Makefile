@@ -11,7 +11,7 @@ TORCH := torch>=2.13,<2.14
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
-demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in about four minutes
+demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in two or three minutes
 	@$(BIN)/isthmus demo $(DEMO)
 
 up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000

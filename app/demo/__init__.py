@@ -15,7 +15,7 @@ from app.demo.client import Client
 from app.demo.service import running
 
 # the same for both jobs: small steps, many of them, at a rate that stays high, which averaged weights make up for
-PARAMS: dict[str, Any] = {"epochs": 12, "batch_size": 32, "learning_rate": 0.003, "schedule": "constant", "weight_average": 0.99}
+PARAMS: dict[str, Any] = {"epochs": 9, "batch_size": 32, "learning_rate": 0.003, "schedule": "constant", "weight_average": 0.99}
 JOBS = {"fine_tune": "trained on the source alone", "dann": "adapted to the target"}
 SHOWN = 8
 
@@ -63,10 +63,12 @@ def _print_table(versions: dict[str, dict[str, Any]]) -> None:
 def _print_predictions(client: Client, data: pictures.Data) -> None:
     images, labels = data.evaluation[0][:SHOWN], data.evaluation[1][:SHOWN]
     click.echo("\n  /predict about some of these pictures, each answer with its confidence:\n")
-    click.echo(f"  {'really':<18} {'  '.join(f'{label:>5}' for label in labels)}")
+    click.echo(f"  {'really':<18} {'  '.join(f'{label:<6}' for label in labels)}")
     for algorithm in JOBS:
         answers = client.predict(_model(algorithm), images)
-        click.echo(f"  {_model(algorithm):<18} " + "  ".join(f"{a['label']} {a['confidence']:.0%}".rjust(5) for a in answers))
+        right = sum(answer["label"] == str(label) for answer, label in zip(answers, labels, strict=True))
+        cells = "  ".join(f"{answer['label']} {answer['confidence']:4.0%}" for answer in answers)
+        click.echo(f"  {_model(algorithm):<18} {cells}   {right} right")
 
 
 def _command() -> str:

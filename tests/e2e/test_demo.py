@@ -37,7 +37,7 @@ def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: P
     for name in ("digits-fine-tune", "digits-dann"):
         accuracy, predictions = [line for line in lines if line.startswith(f"  {name}")]
         assert 0 < float(accuracy.split()[-1].rstrip("%")) <= 100
-        assert len(predictions.split()) == 1 + 2 * demo.SHOWN
+        assert len(predictions.split()) == 1 + 2 * demo.SHOWN + 2
     assert sum("succeeded" in line for line in lines) == 2
     assert f"http://127.0.0.1:{port}/docs" in shown.output
     with socket.create_server(("127.0.0.1", port)):
