@@ -93,16 +93,21 @@ class AdaptationParams(AlgorithmParams):
     )
 
 
-class AdversarialParams(AdaptationParams):
+class DomainClassifierParams(BaseModel):
+    """What a domain classifier is."""
+
+    discriminator_width: int = Field(
+        256, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."
+    )
+    discriminator_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer of the domain classifier.")
+
+
+class AdversarialParams(DomainClassifierParams, AdaptationParams):
     """Parameters of methods with a domain classifier behind a gradient-reversal layer."""
 
     lambda_max: float = Field(
         1.0, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
     )
-    discriminator_width: int = Field(
-        256, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."
-    )
-    discriminator_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer of the domain classifier.")
 
 
 def params_of(values: dict[str, Any]) -> AlgorithmParams:

@@ -55,6 +55,7 @@ def assert_unavailable(answer: Any, what: str) -> None:
 
 TABLE = ("patients.csv", b"age,label\n30,no\n40,yes\n50,no\n60,yes\n", "text/csv")
 PICTURE = ("seven.png", picture_bytes(), "image/png")
+TENSOR = {"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
 IDLE: dict[str, Any] = {}
 NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "POST /datasets": {"data": {"name": "patients"}, "files": {"file": TABLE}},
@@ -76,6 +77,15 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "PUT /models/{name}/aliases/{alias}": {"json": {"version": 1}},
     "DELETE /models/{name}/aliases/{alias}": IDLE,
     "POST /predict": {"json": {"model": "digits", "inputs": [[1.0]]}},
+    "POST /invocations": {"params": {"model": "digits"}, "json": {"instances": [[1.0]]}},
+    "POST /v2/repository/index": IDLE,
+    "GET /v2/health/ready": IDLE,
+    "GET /v2/models/{model}": IDLE,
+    "GET /v2/models/{model}/ready": IDLE,
+    "GET /v2/models/{model}/versions/{version}": IDLE,
+    "GET /v2/models/{model}/versions/{version}/ready": IDLE,
+    "POST /v2/models/{model}/infer": {"json": TENSOR},
+    "POST /v2/models/{model}/versions/{version}/infer": {"json": TENSOR},
     "POST /predictions": {"json": {"model": "digits", "dataset": str(UUID(int=0))}},
     "GET /predictions": IDLE,
     "GET /predictions/{prediction_id}": {"params": {"wait": 5}},
@@ -84,9 +94,10 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /predictions/{prediction_id}/output": IDLE,
     "POST /predictions/{prediction_id}/cancel": IDLE,
 }
-PLACES = {"name": "digits", "number": 1, "alias": "production", "file": "manifest.json"}
+PLACES = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
 PLACES |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "prediction")}
 WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
+WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live"}
 
 
 def ask(client: TestClient, route: str) -> Any:

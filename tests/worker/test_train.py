@@ -152,11 +152,11 @@ def test_a_run_whose_score_gets_no_better_ends_early(tmp_path: Path) -> None:
 
 def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", warm_up=0.5, epochs=10), digits=True)
-    before = toy.run.algorithm.get_parameter("discriminator.layers.0.weight").clone()
+    before = toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight").clone()
     batches = list(toy.run.batches.after(0))
     assert set(toy.run.algorithm.terms(batches[0])) == {"classification"}
     middle = toy.run.algorithm.terms(batches[len(batches) // 2])
     assert set(middle) == {"classification", "domain"}
     assert toy.run.algorithm.measures()["lambda"] == pytest.approx(0, abs=0.1)
     train(toy.run)
-    assert not torch.equal(before, toy.run.algorithm.get_parameter("discriminator.layers.0.weight"))
+    assert not torch.equal(before, toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight"))

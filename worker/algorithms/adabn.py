@@ -1,17 +1,15 @@
 """Adaptive batch normalisation. Li et al., 2016, https://arxiv.org/abs/1603.04779"""
 
-from typing import Self
-
 import torch
 
 from app.algorithms.adabn import AdabnParams
 from worker import losses
-from worker.algorithms.base import Algorithm, Batch, Descend, Terms
+from worker.algorithms.base import Batch, Descend, SourceFree, Terms
 from worker.networks.base import Network, batch_norms
 from worker.reporter import BadParameters
 
 
-class Adabn(Algorithm):
+class Adabn(SourceFree):
     """y = gamma (x - mean_t) / sqrt(var_t) + beta in every batch norm; the entropy of the predictions is only watched."""
 
     params: AdabnParams
@@ -28,10 +26,3 @@ class Adabn(Algorithm):
         """Only forwards: nothing descends."""
         with torch.no_grad():
             return self.terms(batch)
-
-    def train(self, mode: bool = True) -> Self:
-        """Statistics are taken without dropout."""
-        super().train(False)
-        for norm in batch_norms(self.network):
-            norm.train(mode)
-        return self

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from app.algorithms.base import AdaptationParams, AlgorithmParams
 from worker.evidence import Evidence
-from worker.networks.base import Inputs, Network
+from worker.networks.base import Inputs, Network, batch_norms
 
 Terms = dict[str, Tensor]
 
@@ -75,10 +75,11 @@ class Algorithm(nn.Module, ABC):
         return F.cross_entropy(logits.float(), labels, label_smoothing=self.params.label_smoothing)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """All weights, with the factor on the learning rate that each group takes; a pretrained encoder's is small."""
+        """The weights that are not frozen, with the factor on each group's learning rate; a pretrained encoder's is small."""
         slow = list(self.network.backbone.parameters()) if self.network.pretrained else []
         known = {id(weight) for weight in slow}
-        fast = [weight for weight in self.parameters() if id(weight) not in known]
+        slow = [weight for weight in slow if weight.requires_grad]
+        fast = [weight for weight in self.parameters() if weight.requires_grad and id(weight) not in known]
         return [{"params": fast, "factor": 1.0}] + ([{"params": slow, "factor": self.params.backbone_rate}] if slow else [])
 
 
@@ -108,6 +109,16 @@ class Adaptation(Algorithm):
         with self.network.source_statistics():
             source = self.outputs_of(batch.source_x)
         return source, self.outputs_of(batch.target_x)
+
+
+class SourceFree(Algorithm):
+    """Goes on from a trained network with the target alone. Its norms' statistics follow the target; dropout is off."""
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(False)
+        for norm in batch_norms(self.network):
+            norm.train(mode)
+        return self
 
 
 def _one_batch(source: Tensor, target: Tensor) -> Tensor:

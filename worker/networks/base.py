@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Inputs = dict[str, Tensor]
 
@@ -127,6 +128,20 @@ def bottleneck(width: int, features: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, features, bias=False), DomainNorm(features), nn.ReLU(), nn.Dropout(dropout))
 
 
-def batch_norms(network: Network) -> list[nn.Module]:
+def batch_norms(network: Network) -> list[DomainNorm | _BatchNorm]:
     """The parts that normalise by statistics of the data seen."""
-    return [module for module in network.modules() if isinstance(module, DomainNorm | nn.modules.batchnorm._BatchNorm)]
+    return [module for module in network.modules() if isinstance(module, DomainNorm | _BatchNorm)]
+
+
+@contextmanager
+def unseen(network: Network) -> Iterator[None]:
+    """Inside the block batches leave no trace in the running statistics."""
+    norms = batch_norms(network)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

@@ -62,11 +62,11 @@ def opened(settings: Settings) -> Iterator[Sessions]:
         engine.dispose()
 
 
-def submit(settings: Settings, sessions: Sessions, seeds: range) -> None:
-    """Jobs that train for about four seconds, each with a seed of its own."""
+def submit(settings: Settings, sessions: Sessions, seeds: range, steps: int = 200) -> None:
+    """Jobs that train for about 20 ms a step, each with a seed of its own."""
     queue = CeleryQueue(make_celery(settings))
     for seed in seeds:
-        params = {"algorithm": "fine_tune", "steps": 200, "step_seconds": 0.02, "checkpoint_every": 10, "seed": seed}
+        params = {"algorithm": "fine_tune", "steps": steps, "step_seconds": 0.02, "checkpoint_every": 10, "seed": seed}
         with sessions.begin() as session:
             job_id: UUID = make_job(session, params=params, max_attempts=10).id
         queue.send(job_id)
@@ -86,7 +86,7 @@ def chaos(settings: Settings, folder: Path, *, workers: int, jobs: int, seconds:
     """One stall for certain, then `seconds` of random acts; then all jobs must end. Returns the violated invariants."""
     with opened(settings) as sessions, fleet(settings, folder, workers, unfenced) as started:
         monkey = Monkey(started, sessions, settings, seed=20160525)
-        submit(settings, sessions, range(1))
+        submit(settings, sessions, range(1), steps=500)  # so long that both attempts still train when the stalled one awakes
         monkey.stall_until_claimed_again()
         submit(settings, sessions, range(1, jobs))
         monkey.rage(seconds, pause_seconds=0.8, acts=ACTS)

@@ -1,0 +1,19 @@
+"""Self-training on confident pseudo-labels."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from app.algorithms.base import AdaptationParams
+
+
+class SelfTrainingParams(AdaptationParams):
+    """Self-training: confident predictions label the target; for pictures strongly changed ones learn them (FixMatch)."""
+
+    paper: ClassVar[str | None] = "Sohn et al., NeurIPS 2020, https://arxiv.org/abs/2001.07685"
+
+    algorithm: Literal["self_training"] = "self_training"
+    threshold: float = Field(0.95, gt=0, le=1, description="tau, the least confidence of a prediction that teaches.")
+    weight: float = Field(
+        1.0, ge=0, le=1000, description="Factor on the target's loss, times 2 / (1 + exp(-10 p)) - 1, p the fraction of the run."
+    )

@@ -1,0 +1,23 @@
+"""Source hypothesis transfer."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from app.algorithms.base import AlgorithmParams
+
+
+class ShotParams(AlgorithmParams):
+    """SHOT: a trained network's encoder learns to give its frozen head confident and diverse predictions. Needs no source."""
+
+    paper: ClassVar[str | None] = "Liang et al., ICML 2020, https://arxiv.org/abs/2002.08546"
+    needs_source: ClassVar[bool] = False
+    starts_trained: ClassVar[bool] = True
+
+    algorithm: Literal["shot"] = "shot"
+    minimum_steps: int = Field(
+        500, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: small data need them."
+    )
+    pseudo_label_weight: float = Field(
+        0.3, ge=0, le=1000, description="beta, factor on the cross-entropy with the class whose centroid is nearest."
+    )

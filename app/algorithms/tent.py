@@ -1,0 +1,21 @@
+"""Entropy minimisation by the normalisation layers."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from app.algorithms.base import AlgorithmParams
+
+
+class TentParams(AlgorithmParams):
+    """TENT: scales and shifts of a trained network's norms make its predictions confident. Needs no source, but norms."""
+
+    paper: ClassVar[str | None] = "Wang et al., ICLR 2021, https://arxiv.org/abs/2006.10726"
+    needs_source: ClassVar[bool] = False
+    starts_trained: ClassVar[bool] = True
+
+    algorithm: Literal["tent"] = "tent"
+    epochs: int = Field(5, ge=1, le=10_000, description="Passes over the target.")
+    minimum_steps: int = Field(
+        100, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: the statistics settle."
+    )

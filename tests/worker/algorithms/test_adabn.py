@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.worker.toys import make_toy, picture_network, pictures, table_network, toy_params
+from worker import algorithms
+from worker.networks.base import DomainNorm
+from worker.reporter import BadParameters
+from worker.train import train
+
+
+def test_only_statistics_change_and_the_source_keeps_its_own(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("adabn", minimum_steps=60), digits=True, classes=10)
+    before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
+    train(toy.run)
+    after = toy.run.algorithm.network.state_dict()
+    changed = {name.rpartition(".")[2] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"running_mean", "running_var"}
+
+
+def test_the_statistics_become_those_of_the_target_without_dropout(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("adabn", minimum_steps=60), digits=True, classes=10)
+    train(toy.run)
+    network = toy.run.algorithm.eval().network
+    norm = network.get_submodule("bottleneck.1")
+    assert isinstance(norm, DomainNorm)
+    with torch.no_grad():
+        units = network.get_submodule("bottleneck.0")(network.backbone(toy.target.inputs))
+    assert F.cosine_similarity(norm.running_mean, units.mean(0), dim=0) > 0.99
+    assert (norm.running_var / units.var(0)).log().abs().mean() < 0.2
+
+
+@pytest.mark.parametrize("algorithm", ["adabn", "tent"])
+def test_a_network_without_norms_is_refused(algorithm: str) -> None:
+    with pytest.raises(BadParameters, match="this network has no"):
+        algorithms.build(toy_params(algorithm), table_network(3), 3)
+
+
+def test_dropout_is_off_while_it_runs() -> None:
+    algorithm = algorithms.build(toy_params("adabn"), picture_network(10), 10).train()
+    inputs = pictures(8, 10, target=True).inputs
+    assert torch.equal(algorithm.outputs_of(inputs).features, algorithm.outputs_of(inputs).features)

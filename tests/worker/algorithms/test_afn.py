@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from tests.worker.toys import make_toy, toy_params
+from worker.train import train
+
+
+def test_the_features_grow_longer(tmp_path: Path) -> None:
+    def last_norm(weight: float) -> float:
+        toy = make_toy(tmp_path / str(weight), toy_params("afn", weight=weight, epochs=3))
+        train(toy.run)
+        return toy.series("target_norm")[-1]
+
+    assert last_norm(0.05) > 1.1 * last_norm(0.0)

@@ -1,0 +1,36 @@
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tests.worker.toys import make_toy, toy_params
+from worker.algorithms.base import Terms
+from worker.train import Descent
+
+
+def test_heads_learn_to_differ_and_then_the_features_to_make_them_agree(tmp_path: Path) -> None:
+    run = make_toy(tmp_path, toy_params("mcd", feature_updates=2)).run
+    descent, weights, batch = Descent(run), dict(run.algorithm.eval().named_parameters()), next(iter(run.batches.after(0)))
+    learned: list[set[str]] = []
+    discrepancies: list[float] = []
+
+    def descend(terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
+        before = {name: weight.clone() for name, weight in weights.items()}
+        found = descent(terms, only)
+        changed = [name for name, weight in weights.items() if not torch.equal(before[name], weight)]
+        learned.append({"heads" if "head" in name else "encoder" for name in changed})
+        discrepancies.append(run.algorithm.terms(batch)["discrepancy"].item())
+        return found
+
+    terms = run.algorithm.step(batch, descend)
+    assert terms.keys() == {"classification", "second_classification", "discrepancy"}
+    assert learned == [{"heads", "encoder"}, {"heads"}, {"encoder"}, {"encoder"}]
+    assert discrepancies[0] < discrepancies[1] > discrepancies[2] > discrepancies[3]
+
+
+def test_before_the_adaptation_there_is_one_update(tmp_path: Path) -> None:
+    run = make_toy(tmp_path, toy_params("mcd", warm_up=0.5)).run
+    first, later = (next(iter(run.batches.after(step))) for step in (0, run.batches.steps * 3 // 4))
+    assert run.algorithm.step(first, Descent(run)).keys() == {"classification"}
+    assert "discrepancy" in run.algorithm.step(later, Descent(run))

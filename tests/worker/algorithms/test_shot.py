@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from app.algorithms.shot import ShotParams
+from tests.worker.toys import make_toy, picture_network, toy_params
+from worker.algorithms.base import Batch
+from worker.algorithms.shot import Shot
+from worker.evidence import Evidence
+from worker.train import train
+
+
+def test_the_head_stays_and_the_encoder_learns(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("shot", minimum_steps=40), digits=True, classes=10)
+    before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
+    train(toy.run)
+    after = toy.run.algorithm.network.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"backbone", "bottleneck"}
+
+
+def evidence(features: list[list[float]], logits: list[list[float]]) -> Evidence:
+    empty = np.empty((0, 2), np.float32)
+    width = len(features[0])
+    return Evidence(
+        source_features=np.empty((0, width), np.float32),
+        source_logits=empty,
+        source_labels=np.empty(0, np.int64),
+        target_features=np.array(features, np.float32),
+        target_logits=np.array(logits, np.float32),
+    )
+
+
+def test_centroids_outvote_a_prediction_and_a_class_that_nobody_is_near_keeps_its_first() -> None:
+    algorithm = Shot(picture_network(3), ShotParams(), 3)
+    algorithm.centroids = torch.zeros(3, 2)
+    rows = [[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]
+    shares = [[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.3, 0.65, 0.05], [0.05, 0.9, 0.05]]
+    algorithm.look(evidence(rows, np.log(shares).tolist()))
+    expected = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # the third row is of the first class, whatever was predicted
+    torch.testing.assert_close(algorithm.centroids[:2], expected)
+    torch.testing.assert_close(algorithm.centroids.norm(dim=1), torch.ones(3))
+
+
+def test_before_the_first_look_the_predictions_are_the_labels(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("shot"), digits=True, classes=10)
+    algorithm = toy.run.algorithm.eval()
+    batch = Batch({}, torch.empty(0), {"pixels": toy.target.inputs["pixels"][:32]}, 0.0)
+    with torch.no_grad():
+        logits = algorithm.outputs_of(batch.target_x).logits
+        own = 0.3 * torch.nn.functional.cross_entropy(logits, logits.argmax(1))
+        torch.testing.assert_close(algorithm.terms(batch)["pseudo_labels"], own)
+        algorithm.look(toy.run.examiner.evidence(algorithm.network))
+        assert algorithm.terms(batch)["pseudo_labels"] > own

@@ -1,0 +1,36 @@
+"""Margin disparity discrepancy. Zhang et al., ICML 2019, https://arxiv.org/abs/1904.05801"""
+
+import torch
+from torch import Tensor, nn
+
+from app.algorithms.mdd import MddParams
+from worker import losses
+from worker.adversarial import reverse_gradient
+from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.networks.base import Network
+from worker.schedules import ramp
+
+
+class Mdd(Adaptation):
+    """E = L_y - lambda D for the features; the second classifier q minimises D = -gamma E_s log q_y - E_t log(1 - q_y).
+
+    y is what the first classifier predicts.
+    """
+
+    params: MddParams
+
+    def __init__(self, network: Network, params: MddParams, classes: int) -> None:
+        super().__init__(network, params, classes)
+        width = params.auxiliary_width
+        self.auxiliary = nn.Sequential(nn.Linear(network.feature_width, width), nn.ReLU(), nn.Linear(width, classes))
+        self._strength = 0.0
+
+    def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
+        self._strength = self.params.lambda_max * ramp(batch.progress)
+        seen = reverse_gradient(torch.cat([source.features, target.features]), self._strength)
+        source_logits, target_logits = self.auxiliary(seen).float().tensor_split([len(source.features)])
+        labels = source.logits.argmax(1), target.logits.argmax(1)
+        return {"disparity": losses.margin_disparity(source_logits, target_logits, *labels, self.params.margin)}
+
+    def measures(self) -> dict[str, Tensor | float]:
+        return {"lambda": self._strength}

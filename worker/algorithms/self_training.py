@@ -1,0 +1,40 @@
+"""Self-training on confident pseudo-labels; for pictures as FixMatch. Sohn et al., NeurIPS 2020, https://arxiv.org/abs/2001.07685"""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from app.algorithms.self_training import SelfTrainingParams
+from worker import losses
+from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.augmentation import changed
+from worker.networks.base import Network, unseen
+from worker.schedules import ramp
+
+
+class SelfTraining(Adaptation):
+    """E = L_y + weight ramp(p) E [max q >= tau] CE(p(strong), argmax q), q the prediction for the weakly changed picture.
+
+    Inputs that are no pictures stay as they are.
+    """
+
+    params: SelfTrainingParams
+
+    def __init__(self, network: Network, params: SelfTrainingParams, classes: int) -> None:
+        super().__init__(network, params, classes)
+        self._measures: dict[str, Tensor | float] = {}
+
+    def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
+        taught = target
+        if "pixels" in batch.target_x:
+            with unseen(self.network):
+                taught = self.outputs_of(changed(batch.target_x, "strong"))
+        loss, share = losses.confident_cross_entropy(taught.logits, target.logits, self.params.threshold)
+        self._measures = {"confident_share": share}
+        return {"pseudo_labels": self.params.weight * ramp(batch.progress) * loss}
+
+    def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:
+        return super().outputs(replace(batch, target_x=changed(batch.target_x, "affine")))
+
+    def measures(self) -> dict[str, Tensor | float]:
+        return self._measures

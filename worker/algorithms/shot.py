@@ -1,0 +1,42 @@
+"""Source hypothesis transfer. Liang et al., ICML 2020, https://arxiv.org/abs/2002.08546"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from app.algorithms.shot import ShotParams
+from worker import losses
+from worker.algorithms.base import Batch, SourceFree, Terms
+from worker.evidence import Evidence
+from worker.networks.base import Network
+
+
+class Shot(SourceFree):
+    """E = E H(p) + log K - H(E p) + beta CE(p, y), y the class of the nearest centroid of the target's features.
+
+    The head is frozen. Centroids are computed at every check, of a sample of the target; before the first y is argmax p.
+    """
+
+    params: ShotParams
+    centroids: Tensor
+
+    def __init__(self, network: Network, params: ShotParams, classes: int) -> None:
+        super().__init__(network, params, classes)
+        network.head.requires_grad_(False)
+        self.register_buffer("centroids", torch.zeros(classes, network.feature_width))
+
+    def terms(self, batch: Batch) -> Terms:
+        target = self.outputs_of(batch.target_x)
+        uncertain, uneven = losses.information_maximisation(target.logits)
+        nearest = losses.nearest_centroid(target.features.detach(), self.centroids)
+        labels = torch.where(self.centroids.any(), nearest, target.logits.argmax(1))
+        pseudo_labels = self.params.pseudo_label_weight * F.cross_entropy(target.logits, labels)
+        return {"entropy": uncertain, "diversity": uneven, "pseudo_labels": pseudo_labels}
+
+    def look(self, evidence: Evidence) -> None:
+        """Centroids weighted by the predictions, then those of the examples nearest to each."""
+        features = torch.from_numpy(evidence.target_features)
+        first = losses.class_centroids(features, torch.from_numpy(evidence.target_logits).softmax(1))
+        labels = F.one_hot(losses.nearest_centroid(features, first), self.classes).float()
+        second = losses.class_centroids(features, labels)
+        self.centroids.copy_(torch.where(labels.any(0).unsqueeze(1), second, first))

@@ -1,0 +1,36 @@
+"""Entropy minimisation by the normalisation layers. Wang et al., ICLR 2021, https://arxiv.org/abs/2006.10726"""
+
+from typing import Any
+
+from torch import nn
+
+from app.algorithms.tent import TentParams
+from worker import losses
+from worker.algorithms.base import Batch, SourceFree, Terms
+from worker.networks.base import DomainNorm, Network
+from worker.reporter import BadParameters
+
+NORMS = (DomainNorm, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+class Tent(SourceFree):
+    """E = E H(p) over the target, minimised by the norms' scale and shift alone; batch norm has the target's statistics."""
+
+    params: TentParams
+
+    def __init__(self, network: Network, params: TentParams, classes: int) -> None:
+        super().__init__(network, params, classes)
+        norms = [module for module in network.modules() if isinstance(module, NORMS)]
+        self._affine = [weight for norm in norms for weight in norm.parameters()]
+        if not self._affine:
+            raise BadParameters("`tent` learns scales and shifts of normalisation layers, and this network has none.")
+        network.requires_grad_(False)
+        for weight in self._affine:
+            weight.requires_grad_(True)
+
+    def terms(self, batch: Batch) -> Terms:
+        return {"entropy": losses.entropies(self.outputs_of(batch.target_x).logits).mean()}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """At the full rate, in a pretrained encoder too."""
+        return [{"params": self._affine, "factor": 1.0}]
