@@ -1,9 +1,10 @@
 # `make demo` and `make test` are all one needs; both make .venv first. PYTHON=python3.12 chooses another Python,
-# DEMO="--port 8001" and UP="--port 8001" are options of `isthmus demo` and `isthmus up`.
+# PROCESSES=4 how many run the tests; DEMO="--port 8001" and UP="--port 8001" are options of `isthmus demo` and `isthmus up`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+PROCESSES ?= 2
 TORCH := torch>=2.13,<2.14
 
 .PHONY: help demo up test lint format clean
@@ -18,7 +19,7 @@ up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000
 	@$(BIN)/isthmus up $(UP)
 
 test: $(VENV)/.dev lint  ## every check and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## style, types and the directions of imports
 	$(BIN)/ruff check .

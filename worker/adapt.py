@@ -62,6 +62,8 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     training = train(trials, task.params)
 
     statement = state(task, trials, training)
+    for warning in statement.warnings:
+        reporter.warn(warning.code, warning.message)
     export(statement.network, example(data), task.folder, task.specs, statement.temperature)
     manifest = write_manifest(job, task, statement)
     return Result(
@@ -135,6 +137,7 @@ def write_manifest(job: JobRow, task: Task, statement: Statement) -> dict[str, A
         "algorithm": task.params.algorithm,
         "params": task.params.model_dump(mode="json"),
         "temperature": statement.temperature,
+        "abstention_threshold": statement.abstention_threshold,
         "inputs": {name: {"dtype": spec.dtype, "shape": list(spec.shape)} for name, spec in task.specs.items()},
         "digests": {file.name: digest_of(file) for file in sorted(task.folder.iterdir())},
         "libraries": {name: version(name) for name in LIBRARIES},

@@ -63,7 +63,7 @@ class Examiner:
     def _answers(self, network: Network, examples: Examples | None, rows: Tensor) -> tuple[Floats, Floats]:
         if examples is None or not len(rows):
             return np.empty((0, network.feature_width), np.float32), np.empty((0, self._classes), np.float32)
-        return _answers(network, [examples.take(part, self._device)[0] for part in torch.split(rows, BATCH)])
+        return answers(network, examples, rows, self._device)
 
     def _mixed(self, network: Network) -> Mixed | None:
         """Where inputs are numbers that can be averaged: pictures and tables without categories."""
@@ -87,6 +87,12 @@ def _all(examples: Examples | None) -> Tensor:
 def _sample(indices: Tensor, rows: int, generator: torch.Generator) -> Tensor:
     """At most so many of the indices, in their order."""
     return indices[torch.randperm(len(indices), generator=generator)[:rows].sort().values]
+
+
+@torch.inference_mode()
+def answers(network: Network, examples: Examples, rows: Tensor, device: torch.device) -> tuple[Floats, Floats]:
+    """Features (n, d) and logits (n, classes) of at least one of the examples, in this order."""
+    return _answers(network, [examples.take(part, device)[0] for part in torch.split(rows, BATCH)])
 
 
 def _answers(network: Network, batches: list[Inputs]) -> tuple[Floats, Floats]:

@@ -4,29 +4,35 @@ Everything is put into the version's metrics as JSON; `app.schemas.models` docum
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from app.algorithms.base import AlgorithmParams
-from worker import evaluate
+from app.schemas.reports import Warn
 from worker.batches import Examples
 from worker.estimates import accuracy
-from worker.estimates.calibration import Calibration, calibrate
-from worker.estimates.floor import Floor, floor
+from worker.estimates.embedding import proxy_a_distance, write_embedding
 from worker.estimates.parts import parts
-from worker.estimates.study import Study, study
-from worker.evidence import Evidence
-from worker.examiner import Examiner
+from worker.estimates.priors import Priors
+from worker.estimates.report import report
+from worker.estimates.warnings import warnings
+from worker.evidence import probabilities
+from worker.examiner import Examiner, answers
+from worker.finding import Comparison, Finding, compare, find
 from worker.networks.base import Network
 from worker.task import Task
 from worker.trials import Trial, Trials
 
 CONFIDENCE = 0.9
-"""Of the interval around the estimate."""
+"""Of the intervals around the estimate and the class shares."""
 ROWS = 2000
 """Of each domain, that the statement is computed from."""
+EMBEDDING_FILE = "embedding.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,96 +47,123 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The network that becomes the version, its temperature, and its metrics as JSON."""
+    """The network that becomes the version, its temperature and threshold, its metrics as JSON, and what to beware of."""
 
     network: Network
     temperature: float
+    abstention_threshold: float
     metrics: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A network and what is known of it without labels of the target; no study where there is too little to study."""
-
-    trial: Trial
-    network: Network
-    evidence: Evidence
-    study: Study | None
-
-    @property
-    def calibration(self) -> Calibration:
-        return self.study.calibration if self.study else calibrate(self.evidence.source_logits, self.evidence.source_labels)
+    warnings: list[Warn]
 
 
 def state(task: Task, trials: Trials, training: Training) -> Statement:
-    """Of the chosen trial, compared with what the source alone gives if that was trained."""
+    """Of the chosen trial, or of what the source alone gives where adaptation seems to have hurt."""
     examiner = Examiner(trials.data, len(task.classes), task.device, task.params.seed, ROWS)
-    found = find(trials, examiner, training.chosen)
     plain = find(trials, examiner, training.reference) if training.reference else None
-    metrics: dict[str, Any] = {"steps": found.trial.steps, "kept_step": found.trial.step}
-    metrics |= measured(task, trials, found, plain)
-    metrics["calibration"] = asdict(found.calibration)
-    if found.study:
-        metrics |= estimated(found, plain)
+    adapted = plain if plain and training.chosen is training.reference else find(trials, examiner, training.chosen)
+    comparison = compare(adapted, plain, fallback=task.params.fallback)
+    kept = comparison.kept
+
+    warned = beware(task, trials, training, comparison)
+    metrics: dict[str, Any] = {"steps": kept.trial.steps, "kept_step": kept.trial.step}
+    metrics |= measured(task, trials, comparison) | estimated(task, comparison)
+    metrics["calibration"] = asdict(kept.calibration)
+    metrics["warnings"] = [warning.model_dump() for warning in warned]
+    if plain is not None:
+        metrics |= compared(task, comparison, plain)
     if training.tried:
         metrics["search"] = training.tried
-    return Statement(found.network, found.calibration.temperature, metrics)
+    if "target_accuracy" in metrics and "target_accuracy_estimate" in metrics:
+        metrics["target_accuracy_estimate"]["error"] = metrics["target_accuracy_estimate"]["value"] - metrics["target_accuracy"]
+    return Statement(kept.network, kept.calibration.temperature, kept.abstention_threshold, metrics, warned)
 
 
-def find(trials: Trials, examiner: Examiner, trial: Trial) -> Finding:
-    """Ask the network of a trial."""
-    network = trials.network(trial)
-    evidence = examiner.evidence(network)
-    return Finding(trial, network, evidence, study(evidence))
+def beware(task: Task, trials: Trials, training: Training, comparison: Comparison) -> list[Warn]:
+    """What the user ought to know before trusting the version."""
+    adapted, plain = comparison.adapted, comparison.plain
+    if adapted.study is None:
+        return []
+    return warnings(
+        adapted.study,
+        task.classes,
+        target_rows=len(trials.data.target or ()),
+        plain=plain.study if plain else None,
+        verdict=comparison.verdict,
+        domain_accuracy=training.chosen.domain_accuracy,
+    )
 
 
-def measured(task: Task, trials: Trials, found: Finding, plain: Finding | None) -> dict[str, Any]:
+def measured(task: Task, trials: Trials, comparison: Comparison) -> dict[str, Any]:
     """Accuracies on labelled examples: the held-out source, and the evaluation if there is one."""
     metrics: dict[str, Any] = {}
-    data = trials.data
+    data, kept, plain = trials.data, comparison.kept, comparison.plain
     if data.source is not None:
-        with found.network.source_statistics():
-            metrics |= report("source", task, found.network, data.source, data.held_out)
+        with kept.network.source_statistics():
+            metrics |= labelled("source", task, kept, data.source, data.held_out)
     if data.evaluation is not None:
         every = torch.arange(len(data.evaluation))
-        metrics |= report("target", task, found.network, data.evaluation, every)
+        metrics |= labelled("target", task, kept, data.evaluation, every)
         if plain is not None:
-            alone = report("target", task, plain.network, data.evaluation, every)
-            metrics["source_only_target_accuracy"] = alone["target_accuracy"]
+            alone = labelled("source_only_target", task, plain, data.evaluation, every)
+            metrics["source_only_target_accuracy"] = alone["source_only_target_accuracy"]
     return metrics
 
 
-def report(prefix: str, task: Task, network: Network, examples: Examples, rows: torch.Tensor) -> dict[str, Any]:
-    """Accuracy and counts by class on labelled examples."""
+def labelled(prefix: str, task: Task, found: Finding, examples: Examples, rows: Tensor) -> dict[str, Any]:
+    """What labelled examples say of a network."""
     assert examples.labels is not None
-    predicted = evaluate.predict(network, examples, rows, task.device)
-    return evaluate.report(prefix, examples.labels.cpu()[rows], predicted, task.classes)
+    _, logits = answers(found.network, examples, rows, task.device)
+    shares = probabilities(logits, found.calibration.temperature)
+    return report(prefix, examples.labels.cpu()[rows].numpy(), shares, task.classes)
 
 
-def estimated(found: Finding, plain: Finding | None) -> dict[str, Any]:
+def estimated(task: Task, comparison: Comparison) -> dict[str, Any]:
     """What is said of the target without its labels."""
-    assert found.study is not None
-    bound = floor(found.evidence)
-    critic = math.nan if bound is None else 1 - bound.source_error - bound.discrepancy
-    reasons = parts(found.study, plain.study if plain else None, critic)
+    found, plain = comparison.kept, comparison.plain
+    if found.study is None:
+        return {}
+    other = plain.study if plain and plain is not found else None
+    reasons = parts(found.study, other, found.critic)
     estimate = accuracy.estimate(reasons)
     metrics: dict[str, Any] = {
         "target_accuracy_estimate": {**asdict(estimate), "confidence": CONFIDENCE, "parts": without_nan(reasons)},
-        "validators": compared(found.trial, plain.trial if plain else None),
+        "class_shares": class_shares(found.study.priors, task.classes),
     }
-    if bound is not None:
-        metrics["target_accuracy_floor"] = as_json(bound)
+    if found.floor is not None:
+        metrics["target_accuracy_floor"] = {"value": found.floor.accuracy, "confidence": found.floor.confidence}
     return metrics
 
 
-def as_json(bound: Floor) -> dict[str, float]:
-    return {"value": bound.accuracy, "confidence": bound.confidence}
+def class_shares(priors: Priors, classes: Sequence[str]) -> dict[str, Any]:
+    """Of the held-out source and, estimated with an interval, of the target; whether they seem to differ."""
+    target = priors.target
+    low, high = np.minimum(priors.low, target), np.maximum(priors.high, target)
+    by_class = {
+        name: {"source": float(source), "target": float(share), "low": float(least), "high": float(most)}
+        for name, source, share, least, most in zip(classes, priors.source, target, low, high, strict=True)
+    }
+    return {"shifted": priors.shifted, "distance": priors.distance, "confidence": CONFIDENCE, "classes": by_class}
 
 
-def compared(trial: Trial, reference: Trial | None) -> dict[str, dict[str, float | None]]:
-    """The validators' scores of both networks."""
-    ours, plain = without_nan(trial.scores), without_nan(reference.scores) if reference else {}
-    return {name: {"version": score, "source_only": plain.get(name)} for name, score in ours.items()}
+def compared(task: Task, comparison: Comparison, plain: Finding) -> dict[str, Any]:
+    """The adapted network and that of the source alone; their features are written as a picture beside the version's files."""
+    adapted, verdict = comparison.adapted, comparison.verdict
+    ours, alone = without_nan(adapted.trial.scores), without_nan(plain.trial.scores)
+    write_embedding(task.folder / EMBEDDING_FILE, plain.evidence, adapted.evidence, task.classes)
+    found: dict[str, Any] = {
+        "registered": "source_only" if comparison.kept is plain else "adapted",
+        "validators": {name: {"adapted": score, "source_only": alone.get(name)} for name, score in ours.items()},
+    }
+    if verdict is not None:
+        evidence = asdict(verdict)
+        del evidence["helped"]
+        found |= {"helped": comparison.helped, "helped_evidence": evidence}
+        found["proxy_a_distance"] = {"adapted": distance(adapted), "source_only": distance(plain)}
+    return found
+
+
+def distance(found: Finding) -> float:
+    return proxy_a_distance(found.evidence.source_features, found.evidence.target_features)
 
 
 def without_nan(values: dict[str, float]) -> dict[str, float | None]:

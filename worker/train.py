@@ -53,6 +53,7 @@ class Run:
     prefix: str = ""
     carried: dict[str, Any] = field(default_factory=dict)
     step: int = 0
+    domain_accuracy: list[float] = field(default_factory=list)
     optimizer: Optimizer = field(init=False)
     average: Average | None = field(init=False)
 
@@ -76,6 +77,7 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "domain_accuracy": self.domain_accuracy,
             "algorithm": self.algorithm.state_dict(),
             "average": self.average.network.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
@@ -85,7 +87,7 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the state was taken."""
-        self.step = state["step"]
+        self.step, self.domain_accuracy = state["step"], state["domain_accuracy"]
         self.algorithm.load_state_dict(state["algorithm"])
         if self.average:
             self.average.network.load_state_dict(state["average"])
@@ -155,6 +157,8 @@ class Descent:
 def report(run: Run, means: dict[str, float]) -> None:
     """Send a point of each curve. Raises Diverged."""
     check_finite(run, *means.values())
+    if "domain_accuracy" in means:
+        run.domain_accuracy.append(means["domain_accuracy"])
     send(run, means)
 
 

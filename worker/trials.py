@@ -31,13 +31,15 @@ REFERENCE_STEPS = 0.5
 class Trial:
     """A run that has ended: the chosen weights, the step they are of and how many steps there were.
 
-    `scores` are what the validators say of the chosen network; nan where they say nothing.
+    `scores` are what the validators say of the chosen network; nan where they say nothing. `domain_accuracy` is the curve of a
+    discriminator's, empty without one.
     """
 
     weights: Weights
     step: int
     steps: int
     scores: dict[str, float]
+    domain_accuracy: list[float] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -116,7 +118,7 @@ class Trials:
             self.interrupted = None
         train(run)
         scores = validators.scores(run.examiner.evidence(run.algorithm.network))
-        return Trial(run.selection.weights, run.selection.step, run.step, scores)
+        return Trial(run.selection.weights, run.selection.step, run.step, scores, run.domain_accuracy)
 
     def _make(
         self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str

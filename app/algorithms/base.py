@@ -56,6 +56,10 @@ class AlgorithmParams(BaseModel):
         "information_maximisation",
         description="The score that chooses among a run's networks, where there is a target; the newest of equals.",
     )
+    fallback: bool = Field(
+        True,
+        description="Whether the source-only network becomes the version where adaptation seems to have hurt (`helped`: no).",
+    )
     patience: int = Field(
         0, ge=0, le=1000, description="Checks in a row (there are 20 in a run) without a better score that end it; 0: never."
     )

@@ -1,13 +1,14 @@
 """Models, their versions, aliases and artifacts."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from app.db.tables import AliasRow, ArtifactRow, VersionRow
 from app.schemas.jobs import VersionReference
+from app.schemas.statement import VersionMetrics
 from app.services.models import LARGEST_NUMBER, Overview
 
 VersionNumber = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
@@ -38,7 +39,7 @@ class VersionSummary(BaseModel):
 
     number: int
     modality: str
-    metrics: dict[str, Any]
+    metrics: SkipValidation[VersionMetrics]
     digest: str = Field(description="SHA-256 of manifest.json, which holds the digests of the other artifacts.")
     size_bytes: int = Field(description="Of all artifacts.")
     created_at: datetime

@@ -47,7 +47,7 @@ def test_mnist_to_usps(service: Client, shared_data: Path, tmp_path: Path) -> No
         target=target["id"],
         evaluation=evaluation["id"],
         base={"network": "cnn"},
-        params={"algorithm": "dann", "epochs": 8},
+        params={"algorithm": "dann", "epochs": 4, "minimum_steps": 250},
     )
 
     version = service.version(job)
@@ -57,6 +57,7 @@ def test_mnist_to_usps(service: Client, shared_data: Path, tmp_path: Path) -> No
         version["metrics"]["target_accuracy"], abs=0.08
     )
     assert len(predictions[0]["top"]) == 3
+    assert {"target_accuracy_estimate", "target_accuracy_floor", "helped", "warnings"} <= set(version["metrics"])
     names = {point["name"] for point in service.http.get(f"/jobs/{job['id']}/metrics").json()["data"]}
     assert {"classification", "domain", "domain_accuracy", "lambda", "learning_rate", "source_accuracy"} <= names
 
@@ -72,7 +73,7 @@ def test_amazon_to_webcam(service: Client, shared_data: Path) -> None:
         target=target["id"],
         evaluation=evaluation["id"],
         base={"network": "cnn", "input_size": 32},
-        params={"algorithm": "dann", "epochs": 10},
+        params={"algorithm": "dann", "epochs": 8, "minimum_steps": 150},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.2
@@ -97,7 +98,7 @@ def test_books_to_dvd(service: Client, shared_data: Path) -> None:
         source=source["id"],
         target=target["id"],
         evaluation=evaluation["id"],
-        params={"algorithm": "dann", "epochs": 10},
+        params={"algorithm": "dann", "epochs": 5, "minimum_steps": 150},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.72

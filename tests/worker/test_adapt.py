@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load
@@ -23,6 +24,7 @@ from app.modalities.image import ImagePreprocessing
 from app.networks import default_network
 from app.networks.cnn import CnnParams
 from app.schemas.reports import Result
+from app.schemas.statement import VersionMetrics
 from app.settings import Settings
 from app.storage import Storage
 from tests.factories import csv_bytes, jsonl_bytes, make_dataset, npz_bytes
@@ -34,6 +36,7 @@ from worker.task import choose_device
 DANN = {"algorithm": "dann", "epochs": 3, "minimum_steps": 120, "batch_size": 32, "learning_rate": 3e-3}
 FINE_TUNE = {"algorithm": "fine_tune", "epochs": 3, "batch_size": 32, "learning_rate": 3e-3}
 CNN = {"network": "cnn", "input_size": 8}
+FILES = {"manifest.json", "model.onnx", "network.safetensors"}
 
 
 @dataclass
@@ -155,7 +158,8 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(bench: Bench) -> N
     result = bench.run(job, reporter=reporter)
     reporter.flush()  # the trainer's entry does so: a fast machine is done within one interval
 
-    assert {file.name for file in result.artifacts} == {"manifest.json", "model.onnx", "network.safetensors"}
+    assert set(result.metrics) <= set(VersionMetrics.__annotations__)
+    assert {file.name for file in result.artifacts} == FILES | {"embedding.parquet"}
     for file in result.artifacts:
         content = bench.content(result, file.name)
         assert file.storage_key == f"jobs/{job.id}/1/artifacts/{file.name}"
@@ -179,7 +183,18 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(bench: Bench) -> N
     assert result.metrics["steps"] == 120
     estimate = result.metrics["target_accuracy_estimate"]
     assert 0 <= estimate["low"] <= estimate["value"] <= estimate["high"] <= 1
+    assert estimate["error"] == pytest.approx(estimate["value"] - result.metrics["target_accuracy"])
     assert 0 <= result.metrics["target_accuracy_floor"]["value"] <= result.metrics["target_accuracy"]
+    low, high = result.metrics["target_intervals"]["accuracy"]
+    assert low < result.metrics["target_accuracy"] < high
+    assert sum(map(sum, result.metrics["target_confusion"])) == 500
+    assert (result.metrics["helped"] != "no", result.metrics["registered"]) == (True, "adapted")
+    assert 0.5 < result.metrics["helped_evidence"]["in_favour"] <= 1
+    assert sum(share["target"] for share in result.metrics["class_shares"]["classes"].values()) == pytest.approx(1)
+    assert 0 <= result.metrics["proxy_a_distance"]["adapted"] <= 2
+    assert 0 < manifest["abstention_threshold"] < 1
+    picture = pl.read_parquet(io.BytesIO(bench.content(result, "embedding.parquet")))
+    assert picture["domain"].value_counts(sort=True)["domain"].to_list() == ["target", "source"]
     assert 0 < result.metrics["source_only_target_accuracy"] < result.metrics["target_accuracy"]
     assert result.metrics["calibration"]["temperature"] == manifest["temperature"] > 0
     points = [point for line in stream.getvalue().splitlines() for point in json.loads(line)["metrics"]]
@@ -209,6 +224,19 @@ def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it
     assert result.manifest["classes"] == [str(digit) for digit in range(10)]
     assert "source_accuracy" not in result.metrics
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
+
+
+def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(bench: Bench) -> None:
+    """Next to so heavy a term the labels of the source do not count: the network forgets them."""
+    source, target = digits(bench, target=False), digits(bench, target=False, labelled=False)
+    evaluation = digits(bench, target=False, rows=400)
+    params = {**DANN, "algorithm": "bnm", "weight": 1000}
+    result = bench.run(bench.job(params, source, target, evaluation, base=CNN))
+    assert (result.metrics["helped"], result.metrics["registered"]) == ("no", "source_only")
+    assert "negative_transfer" in {warning["code"] for warning in result.metrics["warnings"]}
+    kept = bench.run(bench.job({**params, "fallback": False}, source, target, evaluation, base=CNN))
+    assert (kept.metrics["helped"], kept.metrics["registered"]) == ("no", "adapted")
+    assert kept.metrics["target_accuracy"] < result.metrics["target_accuracy"] == result.metrics["source_only_target_accuracy"]
 
 
 def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
@@ -335,7 +363,8 @@ def test_tables_and_texts_are_learned_too(
     result = bench.run(bench.job({**params, "epochs": 12}, source, target, source))
     assert result.metrics["target_accuracy"] > 0.85
     files = {"vocabulary.json"} if modality == "text" else set()
-    assert {file.name for file in result.artifacts} == {"manifest.json", "model.onnx", "network.safetensors"} | files
+    files |= {"embedding.parquet"} if params is DANN else set()
+    assert {file.name for file in result.artifacts} == FILES | files
 
 
 def test_one_example_of_each_class_is_too_few(bench: Bench) -> None:

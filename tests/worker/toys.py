@@ -28,8 +28,7 @@ from worker.algorithms.base import Algorithm, Batch
 from worker.batches import Batches, Examples
 from worker.checkpoints import Checkpoints, seed_everything
 from worker.data import make_data
-from worker.evaluate import predict
-from worker.examiner import Examiner
+from worker.examiner import Examiner, answers
 from worker.networks.base import Network
 from worker.reporter import Reporter
 from worker.selection import Selection
@@ -120,8 +119,8 @@ class Toy:
     def target_accuracy(self) -> float:
         algorithm = self.run.algorithm.eval()
         assert self.target.labels is not None
-        predicted = predict(algorithm.network, self.target, torch.arange(len(self.target)), CPU)
-        return float((predicted == self.target.labels).double().mean())
+        _, logits = answers(algorithm.network, self.target, torch.arange(len(self.target)), CPU)
+        return float((logits.argmax(1) == self.target.labels.numpy()).mean())
 
 
 def toy_params(algorithm: str, **params: Any) -> AlgorithmParams:

@@ -57,3 +57,12 @@ def expected_calibration_error(shares: NDArray[np.float64], labels: NDArray[np.i
     confidence, right = shares.max(axis=1), shares.argmax(axis=1) == labels
     number = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     return float(np.abs(np.bincount(number, right - confidence, minlength=bins)).sum() / len(labels))
+
+
+def confidence_threshold(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The confidence that as many source rows (n,) stay below as are wrong; infinite where all are.
+
+    Garg et al., ICLR 2022, https://arxiv.org/abs/2201.04234 (ATC)
+    """
+    wrong = int((~right).sum())
+    return float(np.sort(confidence)[wrong]) if wrong < len(confidence) else np.inf

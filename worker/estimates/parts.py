@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import entropy
 
 from worker import validators
+from worker.estimates.calibration import confidence_threshold
 from worker.estimates.priors import total_variation
 from worker.estimates.study import Study
 
@@ -104,6 +105,4 @@ def within_priors(network: Study, plain: Study) -> float:
 
 def _above(source: NDArray[np.float64], right: NDArray[np.bool_], target: NDArray[np.float64]) -> float:
     """Share of the target's scores that are not below the threshold with as many source scores below it as are wrong."""
-    wrong = int((~right).sum())
-    threshold = np.sort(source)[wrong] if wrong < len(source) else np.inf
-    return float((target >= threshold).mean())
+    return float((target >= confidence_threshold(source, right)).mean())

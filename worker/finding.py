@@ -1,0 +1,78 @@
+"""A network and what is known of it without labels of the target."""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
+from worker.estimates.floor import Floor, floor
+from worker.estimates.study import Study, study
+from worker.estimates.verdict import Answer, Verdict, judge
+from worker.evidence import Evidence, probabilities
+from worker.examiner import Examiner
+from worker.networks.base import Network
+from worker.trials import Trial, Trials
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The network of a trial; no study and no floor where there is too little to study."""
+
+    trial: Trial
+    network: Network
+    evidence: Evidence
+    calibration: Calibration
+    study: Study | None
+    floor: Floor | None
+
+    @property
+    def critic(self) -> float:
+        """The disagreement-discrepancy bound without its sampling error; nan without a floor."""
+        return nan if self.floor is None else 1 - self.floor.source_error - self.floor.discrepancy
+
+    @property
+    def abstention_threshold(self) -> float:
+        """The confidence below which predictions are rather not to be trusted: 0 to 1, 0 without held-out source."""
+        labels = self.evidence.source_labels
+        if not len(labels):
+            return 0.0
+        shares: NDArray[np.float64] = probabilities(self.evidence.source_logits, self.calibration.temperature)
+        return min(1.0, confidence_threshold(shares.max(axis=1), shares.argmax(axis=1) == labels))
+
+
+def find(trials: Trials, examiner: Examiner, trial: Trial) -> Finding:
+    """Ask the network of a trial."""
+    network = trials.network(trial)
+    evidence = examiner.evidence(network)
+    known = study(evidence)
+    calibration = known.calibration if known else calibrate(evidence.source_logits, evidence.source_labels)
+    return Finding(trial, network, evidence, calibration, known, floor(evidence) if known else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What adaptation made of what the source alone gives, and which of both becomes the version.
+
+    No verdict where there is nothing to compare with. A search that found nothing better has its reference as `adapted`.
+    """
+
+    adapted: Finding
+    plain: Finding | None
+    verdict: Verdict | None
+    kept: Finding
+
+    @property
+    def helped(self) -> Answer | None:
+        if self.verdict is None:
+            return None
+        return "no" if self.adapted is self.plain else self.verdict.helped
+
+
+def compare(adapted: Finding, plain: Finding | None, *, fallback: bool) -> Comparison:
+    """With `fallback` the plain network is kept where adaptation seems to have hurt."""
+    if plain is None or plain.study is None or adapted.study is None:
+        return Comparison(adapted, plain, None, adapted)
+    verdict = judge(adapted.study, plain.study, (adapted.critic, plain.critic))
+    return Comparison(adapted, plain, verdict, plain if fallback and verdict.helped == "no" else adapted)
