@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 TAIL_LINES = 30
 LONGEST_LINE = 4096
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+"""Keeps glibc from giving large activations back to the kernel and asking for them again, page by page, in every step."""
 
 
 class TrainerProcess:
@@ -33,7 +35,10 @@ class TrainerProcess:
         self._process = subprocess.Popen(
             [*command, str(lease.job_id), str(lease.attempt), "--supervisor", str(os.getpid())],
             cwd=folder,
-            env=os.environ | environment(settings) | {"TMPDIR": str(folder)},  # what it leaves there goes with the folder
+            env=ALLOCATOR
+            | os.environ
+            | environment(settings)
+            | {"TMPDIR": str(folder)},  # what is left there goes with the folder
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -25,7 +25,7 @@ def build(params: CnnParams, preprocessing: ImagePreprocessing, specs: dict[str,
         Pixels(preprocessing.mean, preprocessing.std),
         _stage(preprocessing.channels, FIRST, padding),
         _stage(FIRST, SECOND, padding),
-        nn.AvgPool2d(window),
+        *([nn.AvgPool2d(window)] if window > 1 else []),  # of one pixel it changes nothing, but takes its time
         nn.Flatten(),
     )
     width = SECOND * (side // window) ** 2

@@ -1,0 +1,83 @@
+"""DANN as a job runs it: `worker.trials` on encoded pictures, with its reports, checks and checkpoints."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.algorithms.dann import DannParams
+from app.modalities.image import ImagePreprocessing
+from app.networks.cnn import CnnParams
+from app.settings import Settings
+from app.storage import Storage
+from benchmarks.training.speed import problem
+from benchmarks.training.speed.problem import Problem
+from benchmarks.training.speed.turns import Turns
+from worker import networks
+from worker.batches import Examples
+from worker.checkpoints import Checkpoints
+from worker.data import Data
+from worker.networks.base import Network
+from worker.reporter import Reporter
+from worker.trials import Trials
+
+
+class TimedReporter(Reporter):
+    """The loop tells it of every step."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(sys.stderr)
+        self._turns = turns
+
+    def moved(self, progress: float) -> None:
+        super().moved(progress)
+        self._turns.step()
+
+
+def make_data(given: Problem) -> Data:
+    """The test pictures of the source serve as what is held out."""
+    pictures = _pixels(np.concatenate([given.source_x, given.source_test_x]))
+    labels = torch.from_numpy(np.concatenate([given.source_y, given.source_test_y]))
+    training, held_out = torch.arange(len(labels)).tensor_split([len(given.source_x)])
+    target = Examples({"pixels": _pixels(given.target_x)}, None)
+    return Data(Examples({"pixels": pictures}, labels), training, held_out, target, None)
+
+
+def build() -> Network:
+    preprocessing = ImagePreprocessing(size=(28, 28), channels=1, resize=(28, 28), mean=(0.5,), std=(0.5,))
+    return networks.build(CnnParams(), preprocessing, {}, 10)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    given, turn = problem.asked()
+    turns = Turns(turn)
+    reporter = TimedReporter(turns)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "speed")
+        seconds = Settings(_env_file=None).checkpoint_seconds
+        trials = Trials(build, make_data(given), 10, torch.device("cpu"), reporter, checkpoints, seconds)
+        trial = trials.run("dann", DannParams(), (0.0, 1.0), steps=given.steps)
+    network = trials.network(trial)
+    turns.end(*_accuracies(given, network))
+
+
+@torch.inference_mode()
+def _accuracies(given: Problem, network: Network) -> tuple[float, float]:
+    with network.source_statistics():
+        source = network({"pixels": _pixels(given.source_test_x)}).numpy()
+    target = network({"pixels": _pixels(given.target_test_x)}).numpy()
+    return problem.accuracy(source, given.source_test_y), problem.accuracy(target, given.target_test_y)
+
+
+def _pixels(pictures: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(pictures[..., None])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The systems that are compared, each a process of its own that takes turns with the others."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import IO, Self
+
+from worker.process import ALLOCATOR
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`environment` is the folder with the system's own virtual environment; empty: this one."""
+
+    name: str
+    module: str
+    environment: str = ""
+    peer: bool = False
+
+    def python(self, folder: Path) -> str:
+        return str((folder / self.environment / "bin/python").absolute()) if self.environment else sys.executable
+
+
+OURS, LEAN, SKADA, PYTORCH_ADAPT, ADAPT = KINDS = (
+    Kind("ours", "ours"),
+    Kind("lean loop", "lean"),
+    Kind("skada", "with_skada", "torch", peer=True),
+    Kind("pytorch-adapt", "with_pytorch_adapt", "torch", peer=True),
+    Kind("adapt (TensorFlow)", "with_adapt", "tensorflow", peer=True),
+)
+
+
+class SystemFailed(Exception):
+    """A system ended before its time; the message is the end of its standard error."""
+
+
+@dataclass
+class System:
+    """A running one. `wall` and `cpu` are milliseconds of the steps of each turn, but for its first, whose caches are cold."""
+
+    kind: Kind
+    process: subprocess.Popen[str]
+    errors: Path
+    wall: list[list[float]] = field(default_factory=list)
+    cpu: list[list[float]] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, kind: Kind, folder: Path, arguments: Sequence[str], *, allocator: bool) -> Self:
+        """`folder` has the environments. With `allocator` it gets the settings that a trainer gets."""
+        command = [kind.python(folder), "-m", f"benchmarks.training.speed.{kind.module}", *arguments]
+        errors = folder / f"{kind.module}.log"
+        environment = os.environ | ONE_THREAD | (ALLOCATOR if allocator else {})
+        with errors.open("w") as file:
+            pipe = subprocess.PIPE
+            return cls(kind, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=file, text=True, env=environment), errors)
+
+    def ready(self) -> None:
+        """Wait until it has done its first step."""
+        self._answer()
+
+    def turn(self) -> None:
+        _opened(self.process.stdin).write("\n")
+        _opened(self.process.stdin).flush()
+        answer = self._answer()
+        self.wall.append(answer["wall"][1:])
+        self.cpu.append(answer["cpu"][1:])
+
+    def end(self) -> None:
+        """Let it go on after its last turn, and hear what it learnt."""
+        _opened(self.process.stdin).write("\n")
+        _opened(self.process.stdin).close()
+        self.accuracies = self._answer()["accuracies"]
+        self.process.wait()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def best(self) -> float:
+        """Milliseconds of a step, the median of the fastest turn."""
+        return min(median(turn) for turn in self.wall)
+
+    @property
+    def median(self) -> float:
+        """Milliseconds of a step, of all turns."""
+        return median(value for turn in self.wall for value in turn)
+
+    @property
+    def processor(self) -> float:
+        """Milliseconds that the process computed for a step, in all threads, in the fastest turn."""
+        return min(median(turn) for turn in self.cpu)
+
+    @property
+    def outliers(self) -> float:
+        """Milliseconds that a step takes longer on average than the median step: reports, checks, and others' work."""
+        values = [value for turn in self.wall for value in turn]
+        return sum(values) / len(values) - median(values)
+
+    def _answer(self) -> dict[str, list[float]]:
+        line = _opened(self.process.stdout).readline()
+        if not line:
+            raise SystemFailed(f"{self.kind.name}: {self.errors.read_text()[-2000:]}")
+        answer: dict[str, list[float]] = json.loads(line)
+        return answer
+
+
+def _opened(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe

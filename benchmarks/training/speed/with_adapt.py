@@ -1,0 +1,70 @@
+"""DANN by adapt, on TensorFlow and Keras. The same layers; three Adams, as its DANN has three optimisers."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf  # type: ignore[import-untyped]
+from adapt.feature_based import DANN  # type: ignore[import-not-found]
+
+from benchmarks.training.speed import problem
+from benchmarks.training.speed.problem import BATCH, RATE
+from benchmarks.training.speed.turns import Turns
+
+keras: Any = tf.keras
+layers = keras.layers
+
+
+class Steps(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self, turns: Turns) -> None:
+        super().__init__()
+        self._turns = turns
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._turns.step()
+
+
+def encoder() -> Any:
+    return keras.Sequential(
+        [
+            layers.Input((28, 28, 1)),
+            *(layers.Conv2D(32, 5, use_bias=False), layers.MaxPool2D(), _norm(), layers.ReLU()),
+            *(layers.Conv2D(48, 5, use_bias=False), layers.MaxPool2D(), _norm(), layers.ReLU(), layers.Flatten()),
+            *(layers.Dense(256, use_bias=False), _norm(), layers.ReLU(), layers.Dropout(0.5)),
+        ]
+    )
+
+
+def discriminator() -> Any:
+    hidden = [layers.Dense(256, activation="relu") for _ in range(2)]
+    return keras.Sequential([layers.Input((256,)), *hidden, layers.Dense(1, activation="sigmoid")])
+
+
+def main() -> None:
+    data, turn = problem.asked()
+    turns = Turns(turn)
+    dann = DANN(
+        encoder(),
+        keras.Sequential([layers.Input((256,)), layers.Dense(10, activation="softmax")]),
+        discriminator(),
+        Xt=problem.normalised(data.target_x)[..., None],
+        lambda_=problem.STRENGTH,
+        loss="categorical_crossentropy",
+        optimizer=keras.optimizers.Adam(RATE),
+        copy=False,
+        random_state=0,
+    )
+    labels = np.eye(10, dtype=np.float32)[data.source_y]
+    pictures = problem.normalised(data.source_x)[..., None]
+    dann.fit(pictures, labels, epochs=1, batch_size=BATCH, verbose=0, callbacks=[Steps(turns)])
+    source, target = (dann.predict(problem.normalised(values)[..., None]) for values in (data.source_test_x, data.target_test_x))
+    accuracies = problem.accuracy(source, data.source_test_y), problem.accuracy(target, data.target_test_y)
+    turns.end(*accuracies)
+
+
+def _norm() -> Any:
+    """With torch's momentum: Keras' own forgets ten times as slowly."""
+    return layers.BatchNormalization(momentum=0.9)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""DANN by skada. Its default discriminator has a softmax over one unit, so it learns nothing: it gets a working one."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from skada.deep import DANN  # type: ignore[import-not-found]
+from skada.deep.modules import GradientReversalLayer  # type: ignore[import-not-found]
+from skorch.callbacks import Callback  # type: ignore[import-not-found]
+from torch import Tensor, nn
+
+from benchmarks.training.speed import network, problem
+from benchmarks.training.speed.problem import BATCH, RATE
+from benchmarks.training.speed.turns import Turns
+
+
+class Base(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = network.features(), network.head()
+
+    def forward(self, values: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.head(self.features(values))
+        return logits
+
+
+class DomainClassifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = network.discriminator()
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.layers(GradientReversalLayer.apply(features, problem.STRENGTH))
+        return logits.squeeze(1).sigmoid()
+
+
+class Steps(Callback):  # type: ignore[misc]
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    def on_batch_end(self, net: Any, **event: Any) -> None:
+        if event["training"]:
+            self._turns.step()
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    data, turn = problem.asked()
+    turns = Turns(turn)
+    net = DANN(
+        Base(),
+        "features",
+        domain_classifier=DomainClassifier(),
+        optimizer=torch.optim.AdamW,
+        optimizer__fused=True,
+        optimizer__weight_decay=1e-3,
+        lr=RATE,
+        batch_size=BATCH,
+        max_epochs=1,
+        train_split=None,
+        callbacks=[Steps(turns)],
+        verbose=0,
+    )
+    rows = len(data.source_x)
+    values = torch.cat([network.pictures(data.source_x), network.pictures(data.target_x)]).numpy()
+    labels = np.concatenate([data.source_y, np.full(rows, -1)])
+    net.fit(values, labels, sample_domain=np.repeat([1, -2], rows))
+    turns.end(*network.accuracies(data, net.module_.base_module_.eval()))
+
+
+if __name__ == "__main__":
+    main()
