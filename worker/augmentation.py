@@ -16,7 +16,7 @@ from worker.algorithms.base import Batch
 from worker.networks.base import Inputs
 
 AFFINE = 0.3
-SHIFT = 0.1
+SHIFT = 0.05
 INVERTED = 0.3
 COVERED = 0.25
 
@@ -40,7 +40,7 @@ def changed(inputs: Inputs, kind: str) -> Inputs:
 def affine(pixels: Tensor, strength: float) -> Tensor:
     """Rotates, scales, stretches, shears and shifts each picture; the border's pixels go on outside.
 
-    With strength s: by up to 45 s degrees, factors of exp(s) and (stretch) exp(s / 2), shear s, and a tenth of the side.
+    With strength s: by up to 45 s degrees, factors of exp(s) and (stretch) exp(s / 2), shear s, and a twentieth of the side.
     """
     pictures = pixels.permute(0, 3, 1, 2)
     grid = F.affine_grid(_maps(len(pixels), strength, pixels.device), list(pictures.shape), align_corners=False)

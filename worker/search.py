@@ -14,6 +14,7 @@ from typing import Any
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from worker.batches import planned_steps
+from worker.data import Data
 from worker.reporter import BadParameters
 from worker.trials import Trial, Trials, Weights
 
@@ -34,8 +35,8 @@ class Entry:
 
 def search(trials: Trials, params: AutoParams, span: tuple[float, float]) -> tuple[Trial, Entry | None, list[Entry]]:
     """What the source alone gives, the best entry if one is better, and all of them."""
-    plan = _plan(params)
-    shares = iter(_spans(span, len(plan.first) + plan.second + 1))
+    rounds = plan(params, trials.data)
+    shares = iter(_spans(span, len(rounds.first) + rounds.second + 1))
     steps = max(method.minimum_steps for method in params.methods)
     reference = trials.reference(params.model_copy(update={"minimum_steps": steps}), next(shares))
     began, entries = time.monotonic(), list[Entry]()
@@ -49,9 +50,9 @@ def search(trials: Trials, params: AutoParams, span: tuple[float, float]) -> tup
                 entries.append(found[-1])
         return found
 
-    first = attempt(plan.first, 1)
+    first = attempt(rounds.first, 1)
     better = sorted((entry for entry in first if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
-    attempt([entry.params for entry in better[: plan.second]], 2)
+    attempt([entry.params for entry in better[: rounds.second]], 2)
     return reference, _best(entries, reference, params.validator, len(trials.data.held_out)), entries
 
 
@@ -63,10 +64,20 @@ class Plan:
     second: int
 
 
-def _plan(params: AutoParams) -> Plan:
+def plan(params: AutoParams, data: Data) -> Plan:
+    """What the budget allows; of equal candidates one."""
+    methods = _distinct(params.methods, data)
     most = params.budget.trials if params.budget and params.budget.trials else math.inf
-    count = int(min(len(params.methods), max(1, math.ceil(most * 2 / 3)))) if most < math.inf else len(params.methods)
-    return Plan(params.methods[:count], int(min(math.ceil(count / 2), most - count)) if most < math.inf else math.ceil(count / 2))
+    count = int(min(len(methods), max(1, math.ceil(most * 2 / 3)))) if most < math.inf else len(methods)
+    return Plan(methods[:count], int(min(math.ceil(count / 2), most - count)) if most < math.inf else math.ceil(count / 2))
+
+
+def _distinct(methods: list[AlgorithmParams], data: Data) -> list[AlgorithmParams]:
+    """Without repetitions, which those are that differ only in changes of pictures where there are none."""
+    is_picture = any("pixels" in examples.inputs for examples in (data.source, data.target) if examples)
+    same = {} if is_picture else {"augmentation": "none", "augmented": "source"}
+    seen = {method.model_copy(update=same).model_dump_json(): method for method in reversed(methods)}
+    return list(reversed(seen.values()))
 
 
 def _spans(span: tuple[float, float], parts: int) -> Iterator[tuple[float, float]]:

@@ -44,7 +44,7 @@ class AlgorithmParams(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each source label that is spread over all classes.")
     balanced: bool = Field(False, description="Whether every class of the source is drawn equally often.")
     augmentation: Literal["none", "affine", "strong"] = Field(
-        "none",
+        "affine",
         description="Random changes of the training pictures. affine: rotation, scale, shear and shift, for domains that differ "
         "in these; strong: brightness, contrast, colours, inversion, noise and covered patches as well.",
     )

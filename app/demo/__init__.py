@@ -15,7 +15,14 @@ from app.demo.client import Client
 from app.demo.service import running
 
 # the same for both jobs: small steps, many of them, at a rate that stays high, which averaged weights make up for
-PARAMS: dict[str, Any] = {"epochs": 9, "batch_size": 32, "learning_rate": 0.003, "schedule": "constant", "weight_average": 0.99}
+PARAMS: dict[str, Any] = {
+    "epochs": 9,
+    "batch_size": 32,
+    "learning_rate": 0.003,
+    "schedule": "constant",
+    "weight_average": 0.99,
+    "augmentation": "none",
+}
 JOBS = {"fine_tune": "trained on the source alone", "dann": "adapted to the target"}
 SHOWN = 8
 

@@ -33,8 +33,9 @@ from worker import adapt, networks
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
 from worker.task import choose_device
 
-DANN = {"algorithm": "dann", "epochs": 3, "minimum_steps": 120, "batch_size": 32, "learning_rate": 3e-3}
-FINE_TUNE = {"algorithm": "fine_tune", "epochs": 3, "batch_size": 32, "learning_rate": 3e-3}
+SMALL = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "augmentation": "none"}
+DANN = {"algorithm": "dann", "minimum_steps": 120, **SMALL}
+FINE_TUNE = {"algorithm": "fine_tune", **SMALL}
 CNN = {"network": "cnn", "input_size": 8}
 FILES = {"manifest.json", "model.onnx", "network.safetensors"}
 
@@ -219,7 +220,7 @@ def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it
     job = bench.job(FINE_TUNE, digits(bench, target=False), base=CNN)
     version = bench.publish(job, bench.run(job))
     base = {"base": {"model": "toy:1"}, "base_version_id": version.id}
-    params = {"algorithm": "adabn", "batch_size": 32}
+    params = {"algorithm": "adabn", "batch_size": 32, "augmentation": "none"}
     result = bench.run(bench.job(params, None, digits(bench, target=True, labelled=False), digits(bench, target=True), **base))
     assert result.manifest["classes"] == [str(digit) for digit in range(10)]
     assert "source_accuracy" not in result.metrics
@@ -243,10 +244,8 @@ def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 9}]
     params = {
         "algorithm": "auto",
-        "epochs": 3,
         "minimum_steps": 120,
-        "batch_size": 32,
-        "learning_rate": 3e-3,
+        **SMALL,
         "candidates": candidates,
     }
     params = PARAMS["auto"].model_validate(params).model_dump(mode="json")

@@ -35,7 +35,7 @@ from worker.selection import Selection
 from worker.train import Run, train
 
 CPU = torch.device("cpu")
-SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "minimum_steps": 0}
+SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "minimum_steps": 0, "augmentation": "none"}
 FASTER = 3
 """Than the defaults that suit larger problems."""
 EXAMINED = 200

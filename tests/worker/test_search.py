@@ -1,0 +1,46 @@
+"""What a search tries; whole searches are run in `test_adapt`."""
+
+from typing import Any
+
+import pytest
+
+from app.algorithms.auto import AutoParams
+from app.algorithms.base import AlgorithmParams
+from tests.worker.toys import pictures, table
+from worker.batches import Examples
+from worker.data import make_data
+from worker.search import Plan, plan
+
+CANDIDATES = [
+    {"algorithm": "mcc"},
+    {"algorithm": "mcc", "augmentation": "strong"},
+    {"algorithm": "dann"},
+    {"algorithm": "adabn"},
+]
+
+
+def planned(examples: Examples, **values: Any) -> Plan:
+    params = AutoParams.model_validate({"candidates": CANDIDATES, **values})
+    return plan(params, make_data(examples, examples, None, params))
+
+
+def names(methods: list[AlgorithmParams]) -> list[str]:
+    return [method.algorithm for method in methods]
+
+
+def test_every_candidate_is_tried_shortly_and_the_better_half_to_the_end() -> None:
+    found = planned(pictures(60, 2, target=False))
+    assert (names(found.first), found.second) == (["mcc", "mcc", "dann", "adabn"], 2)
+
+
+def test_candidates_that_differ_only_in_changes_of_pictures_are_one_where_there_are_none() -> None:
+    found = planned(table(60, 2, target=False))
+    assert (names(found.first), found.second) == (["mcc", "dann", "adabn"], 2)
+    assert found.first[0].augmentation == "affine"
+
+
+@pytest.mark.parametrize(("trials", "first", "second"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (4, 3, 1), (6, 4, 2), (100, 4, 2)])
+def test_a_budget_of_trials_is_kept(trials: int, first: int, second: int) -> None:
+    found = planned(pictures(60, 2, target=False), budget={"trials": trials})
+    assert (len(found.first), found.second) == (first, second)
+    assert len(found.first) + found.second <= trials
