@@ -29,8 +29,8 @@ class Settings(BaseSettings):
     predict_inline_us: float = Field(
         2000, ge=0, description="Runs that should take no longer happen in the event loop, larger ones in threads."
     )
-    predict_turn_ms: float = Field(
-        100, gt=0, description="A request for a run in the event loop that waited longer for its turn is answered 503."
+    predict_patience_ms: float = Field(
+        500, gt=0, description="A request that would wait longer for its turn is answered 503; under lasting overload, a tenth."
     )
     predict_max_batch: int = Field(
         0, ge=0, description="Most inputs of requests that are joined into one run. 0: decided when a version is loaded."

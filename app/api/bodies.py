@@ -8,6 +8,7 @@ from fastapi import Depends, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from app.errors import FieldError, InvalidRequest, UploadTooLarge
@@ -54,11 +55,14 @@ def named(model: str | None) -> str:
 async def bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     """The body as it comes. Raises UploadTooLarge before it holds more than `limit` bytes."""
     received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limit:
-            raise UploadTooLarge(f"A prediction request may have {limit} bytes.")
-        yield chunk
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > limit:
+                raise UploadTooLarge(f"A prediction request may have {limit} bytes.")
+            yield chunk
+    except ClientDisconnect as error:
+        raise HTTPException(CLIENT_GONE, "The client left.") from error
 
 
 async def whole(request: Request, limit: int) -> bytes:

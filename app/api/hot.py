@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problems
 from app.api.bodies import ClientGone, unless_gone
 from app.api.middleware import SANE
-from app.errors import ServiceError
+from app.errors import Overloaded, ServiceError
 from app.metrics import REQUEST_SECONDS, REQUESTS
 from app.services.predictions import Predictor, observe
 from app.serving import answers, questions
@@ -45,7 +45,7 @@ class HotPath:
     """ASGI middleware, outside of all others."""
 
     def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, most_inputs: int) -> None:
-        self._app, self._predictor = app, predictor
+        self._app, self._predictor, self._turns = app, predictor, predictor.turns
         self._max_bytes, self._most_inputs = max_bytes, most_inputs
         self._readers: dict[bytes | None, Read] = {
             b"application/json": self._read_json,
@@ -62,12 +62,21 @@ class HotPath:
         headers: Headers = dict(scope["headers"])
         read = self._readers.get(headers.get(b"content-type"))
         if read is None or ARROW in headers.get(b"accept", b""):
+            try:
+                self._predictor.check_threads()
+            except Overloaded as error:
+                await self._refuse(error, start, scope, headers, receive, send)
+                return
             await self._app(scope, receive, send)
             return
         message = await receive()
         if message.get("more_body"):
             message = await _whole(message, receive, self._max_bytes)
+        if message["type"] == "http.disconnect":
+            return
         try:
+            if not self._turns.is_free():
+                await self._turns.take()
             answered = await self._answer(read, scope, headers, message, receive)
         except ClientGone:
             return
@@ -89,7 +98,7 @@ class HotPath:
         self, read: Read, scope: Scope, headers: Headers, message: Message, receive: Receive
     ) -> tuple[bytes, LoadedVersion, int] | None:
         """None for what the routes shall answer. Raises InvalidInputs, Overloaded; ClientGone when nobody waits any more."""
-        question = read(scope, headers, message["body"]) if _complete(message) else None
+        question = None if message.get("more_body") else read(scope, headers, message["body"])
         if question is None:
             return None
         version, encoded, wanted = question
@@ -106,10 +115,10 @@ class HotPath:
             log.debug("request", method="POST", path=PREDICT, route=PREDICT, status=200, seconds=round(seconds, 6))
 
     def _read_json(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
-        return questions.of_json(body, self._predictor.ready, self._most_inputs)
+        return questions.of_json(body, self._predictor.admit, self._most_inputs)
 
     def _read_octets(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
-        return questions.of_octets(body, scope["query_string"], headers.get(b"x-model"), self._predictor.ready, self._most_inputs)
+        return questions.of_octets(body, scope["query_string"], headers.get(b"x-model"), self._predictor.admit, self._most_inputs)
 
     async def _refuse(
         self, error: ServiceError, start: float, scope: Scope, headers: Headers, receive: Receive, send: Send
@@ -117,13 +126,9 @@ class HotPath:
         request_id = _request_id(headers).decode()
         REQUESTS.labels("POST", PREDICT, error.status).inc()
         self._seconds.observe(perf_counter() - start)
-        write = log.debug if error.status == 503 else log.info  # a flood that is refused must not become one of lines
-        write("request", method="POST", path=PREDICT, route=PREDICT, status=error.status, request_id=request_id)
+        if not isinstance(error, Overloaded):  # a flood that is refused must not become one of lines
+            log.info("request", method="POST", path=PREDICT, route=PREDICT, status=error.status, request_id=request_id)
         await problems.answer(error, request_id)(scope, receive, send)
-
-
-def _complete(message: Message) -> bool:
-    return message["type"] == "http.request" and not message.get("more_body")
 
 
 async def _whole(message: Message, receive: Receive, most: int) -> Message:

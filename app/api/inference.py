@@ -4,6 +4,7 @@
 member `error`.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
@@ -139,7 +140,8 @@ async def _infer(
     body = await whole(request, settings.max_predict_bytes)
     asked, behind = await run_in_threadpool(_asked, body, header_length)
     version = await predictor.find(reference)
-    encoded = await run_in_threadpool(inference.encoded, asked, behind, version, settings.max_predict_inputs)
+    encode = partial(inference.encoded, behind=behind, version=version, most_inputs=settings.max_predict_inputs)
+    encoded = await predictor.encoded(version, encode, asked)
     logits = await run(request, predictor, version, encoded)
     content, document_bytes = inference.response(asked, logits, version)
     if document_bytes is None:

@@ -1,5 +1,6 @@
 """The route that clients of MLflow's model servers call."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -32,7 +33,8 @@ async def invoke(request: Request, predictor: PredictorDep, settings: SettingsDe
     reference = named(model)
     asked = await run_in_threadpool(validated, Invocation, await whole(request, settings.max_predict_bytes))
     version = await predictor.find(reference)
-    encoded = await run_in_threadpool(_encoded, asked, version, settings.max_predict_inputs)
+    encode = partial(_encoded, version=version, most_inputs=settings.max_predict_inputs)
+    encoded = await predictor.encoded(version, encode, asked)
     logits = await run(request, predictor, version, encoded)
     return answer(request, logits, version, Wanted(asked.params.top_k, asked.params.probabilities))
 

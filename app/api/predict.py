@@ -78,11 +78,11 @@ async def predict(
     elif content_type == JSON:
         asked = await run_in_threadpool(_of_json, await whole(request, settings.max_predict_bytes), settings.max_predict_inputs)
         version, wanted = await predictor.find(asked.model), _wanted(asked)
-        encoded = await run_in_threadpool(version.encoded, asked.inputs)
+        encoded = await predictor.encoded(version, version.encoded, asked.inputs)
     elif content_type == MULTIPART:
         form, files = await _of_form(request, settings.max_predict_bytes, settings.max_predict_inputs)
         version, wanted = await predictor.find(form.model), _wanted(form)
-        encoded = await run_in_threadpool(version.encoded_files, files)
+        encoded = await predictor.encoded(version, version.encoded_files, files)
     else:
         raise UnsupportedContentType(f"Send {', '.join(_BODIES)}, not {content_type[:100] or 'nothing'}.")
     return answer(request, await run(request, predictor, version, encoded), version, wanted)

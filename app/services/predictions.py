@@ -2,26 +2,30 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from time import monotonic, perf_counter
+from time import perf_counter
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import Overloaded
 from app.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
 from app.modalities.base import Encoded
 from app.services.references import References
 from app.serving.engine import PredictionEngine
 from app.serving.lanes import Lane, Limits
 from app.serving.loading import WARM_UP_ROWS, LoadedVersion, rows_of
+from app.serving.patience import Patience
+from app.serving.turns import Turns
 from app.settings import Settings
 from app.tallies import Count, Durations
 
 Logits = NDArray[np.float32]
+Raw = TypeVar("Raw")
 
 BATCH = 64
 WORTH_JOINING = 0.7
@@ -33,7 +37,6 @@ class Policy:
     """Where predictions run. `max_batch` 0: as the warm-up of each version advises."""
 
     inline_seconds: float
-    turn_seconds: float
     max_batch: int
     limits: Limits
 
@@ -45,27 +48,39 @@ class Policy:
             max_queue_delay_us=settings.predict_queue_delay_us,
             queue=settings.predict_queue,
             deadline_seconds=settings.predict_deadline_ms / 1e3,
+            patience_seconds=settings.predict_patience_ms / 1e3,
         )
-        return cls(settings.predict_inline_us / 1e6, settings.predict_turn_ms / 1e3, settings.predict_max_batch, limits)
+        return cls(settings.predict_inline_us / 1e6, settings.predict_max_batch, limits)
 
 
 class Predictor:
     """One for a process; its queues belong to one event loop.
 
     Small runs happen in the event loop itself, which is quicker than to hand them to a thread and back: what they wait for is
-    the loop, and a request that would be answered too late in its turn is refused as one in a queue is.
+    the loop. What cannot be answered in time is refused before anything is done for it: a server that reads all that it refuses
+    has no time for the rest.
     """
 
     def __init__(self, references: References, engine: PredictionEngine, policy: Policy) -> None:
         self.references = references
         self._engine, self._policy, self._inline_seconds = engine, policy, policy.inline_seconds
         self._threads = ThreadPoolExecutor(policy.limits.concurrency, "predict")
+        self.turns = Turns(Patience(policy.limits.patience_seconds))
+        self._encoders = asyncio.Semaphore(policy.limits.concurrency)
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
 
     def ready(self, reference: str) -> LoadedVersion | None:
         """A version that is known and loaded, at once."""
         files = self.references.known(reference)
         return self._engine.get(files.version_id) if files else None
+
+    def admit(self, reference: str) -> LoadedVersion | None:
+        """The same, to be asked at once. Raises Overloaded where too much waits for it already."""
+        version = self.ready(reference)
+        lane = self._lanes.get(version) if version is not None else None
+        if lane is not None:
+            lane.check()
+        return version
 
     async def find(self, reference: str) -> LoadedVersion:
         """Raises ModelNotFound, ArtifactDamaged."""
@@ -77,11 +92,23 @@ class Predictor:
         if self.references.known(reference) is not None:
             self.references.warm(version)
 
+    def check_threads(self) -> None:
+        """Raises Overloaded where requests already wait too long for the threads, whichever version they are for."""
+        for lane in list(self._lanes.values()):
+            lane.check()
+
+    async def encoded(self, version: LoadedVersion, encode: Callable[[Raw], Encoded], raw: Raw) -> Encoded:
+        """What a thread makes of the inputs. Raises InvalidInputs; Overloaded, before, where they would wait too long then."""
+        async with self._encoders:
+            lane = self._lanes.get(version)
+            if lane is not None:
+                lane.check()
+            return await asyncio.to_thread(encode, raw)
+
     def start(self, version: LoadedVersion, encoded: Encoded) -> "Logits | asyncio.Future[Logits]":
-        """The logits, or, of a larger run, the place in the queue. Raises Overloaded."""
+        """The logits, or, of a larger run, the place in the queue. Raises InvalidInputs, Overloaded."""
         rows = rows_of(encoded)
         if version.speed.of(rows) <= self._inline_seconds:
-            self._check_turn()
             return version.logits(encoded)
         lane = self._lanes.get(version)
         if lane is None:
@@ -102,11 +129,6 @@ class Predictor:
 
     def _load(self, reference: str) -> LoadedVersion:
         return self._engine.load(self.references.resolve(reference))
-
-    def _check_turn(self) -> None:
-        """uvloop's clock stands still while it works off what one look at the sockets brought: how long that takes is known."""
-        if monotonic() - asyncio.get_running_loop().time() > self._policy.turn_seconds:
-            raise Overloaded
 
     def _limits(self, version: LoadedVersion) -> Limits:
         joined = version.speed.several < WORTH_JOINING * WARM_UP_ROWS * version.speed.one

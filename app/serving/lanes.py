@@ -1,4 +1,4 @@
-"""The queue in front of one version: bounded, with a deadline, joining requests that wait into one run where that pays.
+"""The queue in front of one version: bounded in requests and in time, joining those that wait into one run where that pays.
 
 Nobody waits while a thread is free (unless `max_queue_delay_us` says so): what arrives while all of them are busy goes
 together into the next run.
@@ -6,9 +6,10 @@ together into the next run.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from app.errors import Overloaded
 from app.modalities.base import Encoded
 from app.serving.loading import rows_of
+from app.serving.patience import Patience
 
 Logits = NDArray[np.float32]
 
@@ -30,6 +32,11 @@ class Limits:
     max_queue_delay_us: float = 0
     queue: int = 256
     deadline_seconds: float = 5.0
+    patience_seconds: float = 0.5
+
+
+NEWEST_SHARE = 0.2
+"""Of the last run in what a row is taken to cost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,19 +55,28 @@ class Lane:
     def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, limits: Limits) -> None:
         self._run, self._threads, self._limits = run, threads, limits
         self._waiting: deque[_Waiting] = deque()
-        self._running = 0
+        self._running = self._running_rows = 0
+        self._row_seconds = 0.0
+        self._patience = Patience(limits.patience_seconds)
         self._timer: asyncio.TimerHandle | None = None
 
     def submit(self, encoded: Encoded) -> "asyncio.Future[Logits]":
         """Cancel the future to leave the queue. Raises Overloaded."""
-        if len(self._waiting) >= self._limits.queue:
-            raise Overloaded
+        self.check()
         answer = asyncio.get_running_loop().create_future()
         rows = rows_of(encoded)
         shapes = tuple((name, values.shape[1:]) for name, values in encoded.items())
         self._waiting.append(_Waiting(encoded, rows, shapes, answer, monotonic()))
         self._start()
         return answer
+
+    def check(self) -> None:
+        """Raises Overloaded where another request would wait too long. One may always wait, however long the runs take."""
+        if len(self._waiting) >= self._limits.queue:
+            raise Overloaded
+        if self._waiting:
+            rows = self._running_rows + _rows(self._waiting)
+            self._patience.check(rows * self._row_seconds / self._limits.concurrency)
 
     def _start(self) -> None:
         while self._waiting and self._running < self._limits.concurrency:
@@ -69,14 +85,15 @@ class Lane:
             batch = self._next()
             if batch:
                 self._running += 1
+                self._running_rows += _rows(batch)
                 done = asyncio.get_running_loop().run_in_executor(self._threads, self._run, _joined(batch))
-                done.add_done_callback(lambda ended, batch=batch: self._finish(batch, ended))  # type: ignore[misc]
+                done.add_done_callback(partial(self._finish, batch, monotonic()))
 
     def _waits_for_more(self) -> bool:
         """Whether the batch is not full and its first request may wait a little longer."""
         due = self._waiting[0].since + self._limits.max_queue_delay_us / 1e6
         left = due - monotonic()
-        if left <= 0 or sum(waiting.rows for waiting in self._waiting) >= self._limits.max_batch:
+        if left <= 0 or _rows(self._waiting) >= self._limits.max_batch:
             return False
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(left, self._delay_over)
@@ -103,8 +120,10 @@ class Lane:
                 break
         return batch
 
-    def _finish(self, batch: list[_Waiting], ended: "asyncio.Future[Logits]") -> None:
+    def _finish(self, batch: list[_Waiting], started_at: float, ended: "asyncio.Future[Logits]") -> None:
         self._running -= 1
+        self._running_rows -= _rows(batch)
+        self._row_seconds += NEWEST_SHARE * ((monotonic() - started_at) / _rows(batch) - self._row_seconds)
         error = ended.exception()
         if error is not None and len(batch) > 1:  # whose fault it was shows when each runs by itself
             self._waiting.extendleft(replace(waiting, alone=True) for waiting in reversed(batch))
@@ -124,6 +143,10 @@ class Lane:
 
 def _fit(first: _Waiting, other: _Waiting) -> bool:
     return first.shapes == other.shapes and not first.alone and not other.alone
+
+
+def _rows(requests: Iterable[_Waiting]) -> int:
+    return sum(request.rows for request in requests)
 
 
 def _joined(batch: list[_Waiting]) -> Encoded:

@@ -69,16 +69,18 @@ async def _phases(server: Running, request: Request, capacity: float, seconds: i
     try:
         before = await loop.run(capacity / 2, 2 * seconds)
         twice = await loop.run(2 * capacity, 4 * seconds)
-        start = time.monotonic()
         after = await loop.run(capacity / 2, 2 * seconds)
     finally:
         loop.close()
-    first_second = [outcome for outcome in after if outcome.due < start + 1]
+    return {"half": summary(before), **_begun("twice", twice), **_begun("half again", after)}
+
+
+def _begun(name: str, outcomes: Sequence[Outcome]) -> Finding:
+    """What changed in the first second, and what was then."""
+    start = min((outcome.due for outcome in outcomes), default=0.0)
     return {
-        "half": summary(before),
-        "twice": summary(twice),
-        "first second after": summary(first_second),
-        "half again": summary(after[len(first_second) :]),
+        f"{name}, first second": summary([outcome for outcome in outcomes if outcome.due < start + 1]),
+        f"{name}, then": summary([outcome for outcome in outcomes if outcome.due >= start + 1]),
     }
 
 

@@ -1,8 +1,8 @@
 """The short way past FastAPI: the same answers, the same counts, and nothing that it does not fully understand."""
 
+import asyncio
 import json
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.hot import Isthmus
+from app.errors import Overloaded
 from app.modalities.base import Encoded
 from app.serving.loading import LoadedVersion
+from app.serving.patience import Patience
+from app.serving.turns import Turns
 from app.settings import Settings
 from app.storage import Storage
 from tests.app.test_metrics import key, scrape
@@ -237,13 +240,42 @@ class TestWithAQueueOfOne:
 
 def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     body = {"model": "text", "inputs": ["fine"]}
-    monkeypatch.setattr("app.services.predictions.monotonic", lambda: time.monotonic() + 1)
+    monkeypatch.setattr(Turns, "is_free", lambda turns: False)
+    monkeypatch.setattr(Patience, "check", refuse)
     answer = alone.post("/predict", json=body)
     assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "1", "overloaded")
     assert answer.headers["content-type"] == "application/problem+json"
 
     monkeypatch.undo()
     assert alone.post("/predict", json=body).status_code == 200
+
+
+def refuse(patience: Patience, wait: float) -> None:
+    raise Overloaded
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-npy", "multipart/form-data; boundary=x"])
+def test_who_leaves_before_the_body_is_there_leaves_no_error(loaded: TestClient, content_type: str) -> None:
+    sent: list[Message] = []
+    messages = iter([{"type": "http.request", "body": b"--x", "more_body": True}])
+
+    async def receive() -> Message:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/predict",
+        "raw_path": b"/predict",
+    }
+    headers = [(b"content-type", content_type.encode()), (b"x-model", b"text")]
+    asyncio.run(loaded.app(scope | {"query_string": b"", "headers": headers}, receive, send))  # type: ignore[arg-type]
+    assert [message["status"] for message in sent if message["type"] == "http.response.start"] in ([], [499])
 
 
 def wait_for(asked: list[Any], count: int) -> list[Any]:

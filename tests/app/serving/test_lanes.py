@@ -140,6 +140,28 @@ def test_who_waited_too_long_is_refused(network: Network, threads: ThreadPoolExe
     together(test)
 
 
+def test_who_would_wait_too_long_is_refused_at_once(
+    network: Network, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("app.serving.lanes.monotonic", lambda: now)
+
+    async def test() -> None:
+        nonlocal now
+        lane = Lane(network, threads, Limits(patience_seconds=1))
+        first = lane.submit(rows(1))
+        now += 10  # as long as a row takes here
+        network.let(1)
+        await first
+        accepted = [lane.submit(rows(number)) for number in range(2)]  # one runs, and one may always wait
+        with pytest.raises(Overloaded):
+            lane.submit(rows(2))
+        network.let(2)
+        await asyncio.gather(*accepted)
+
+    together(test)
+
+
 def test_who_leaves_the_queue_is_not_computed(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         lane = Lane(network, threads, Limits(max_batch=8))

@@ -1,0 +1,93 @@
+"""The queue in front of the event loop: in order, with looks at the sockets between, and nobody for too long."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from app.errors import Overloaded
+from app.serving.patience import CALM_SECONDS, Patience
+from app.serving.turns import SLICE_SECONDS, Turns
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        for module in ("turns", "patience"):
+            monkeypatch.setattr(f"app.serving.{module}.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def refuses(patience: Patience, wait: float) -> bool:
+    try:
+        patience.check(wait)
+    except Overloaded:
+        return True
+    return False
+
+
+def test_a_burst_may_wait_longer_than_what_comes_after_a_refusal(clock: Clock) -> None:
+    patience = Patience(1.0)
+    assert not refuses(patience, 0.9)
+    assert refuses(patience, 1.1)
+    assert [refuses(patience, wait) for wait in (0.09, 0.11, 0.9)] == [False, True, True]
+
+    clock.now += CALM_SECONDS
+    assert not refuses(patience, 0.9)
+
+
+def together(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
+def test_the_turn_is_free_for_one_slice_after_the_last_look(clock: Clock) -> None:
+    async def test() -> None:
+        turns = Turns(Patience(1.0))
+        assert not turns.is_free()
+        await turns.take()
+        assert turns.is_free()
+        clock.now += SLICE_SECONDS
+        assert not turns.is_free()
+
+    together(test)
+
+
+def test_turns_are_taken_in_order_and_news_from_the_sockets_come_between(clock: Clock) -> None:
+    async def test() -> None:
+        turns, seen = Turns(Patience(1.0)), []
+
+        async def work(number: int) -> None:
+            await turns.take()
+            seen.append(number)
+            clock.now += SLICE_SECONDS * 2
+            if number == 0:
+                asyncio.get_running_loop().call_soon(seen.append, -1)  # as a callback of a socket would be
+
+        await asyncio.gather(*[work(number) for number in range(4)])
+        assert sorted(seen) == [-1, 0, 1, 2, 3]
+        assert [number for number in seen if number >= 0] == [0, 1, 2, 3]
+        assert seen.index(-1) < seen.index(1)
+
+    together(test)
+
+
+def test_who_waited_too_long_for_a_turn_is_refused_and_so_is_who_comes_then(clock: Clock) -> None:
+    async def test() -> None:
+        turns = Turns(Patience(1.0))
+        first, second = (asyncio.ensure_future(turns.take()) for _ in range(2))
+        await asyncio.sleep(0)  # both wait
+        clock.now += 1.1
+        with pytest.raises(Overloaded):
+            await turns.take()
+        for refused in (first, second):
+            with pytest.raises(Overloaded):
+                await refused
+        clock.now += CALM_SECONDS
+        await turns.take()
+
+    together(test)
