@@ -115,7 +115,7 @@ class Supervisor:
         try:
             remove_leftovers(self._sessions, Storage(self._settings.storage), lost)
         except DATABASE_AWAY as error:
-            log.warning("database.away", error=str(error))
+            _bear(error)
 
     def _hand_on(self, job_id: UUID) -> None:
         """Tell another worker of a job that this one cannot take; if the broker is away, the sweep will."""
@@ -178,7 +178,7 @@ class Attempt:
             try:
                 return self._record(code, result)
             except DATABASE_AWAY as error:
-                log.warning("database.away", error=str(error))
+                _bear(error)
             if time.monotonic() > self._lease_ends_at:
                 return Outcome.LOST
             time.sleep(NEWS_SECONDS)
@@ -196,7 +196,7 @@ class Attempt:
             with self._sessions.begin() as session:
                 status = self._heartbeat(session)
         except DATABASE_AWAY as error:
-            log.warning("database.away", error=str(error))
+            _bear(error)
             return time.monotonic() < self._lease_ends_at
         self._unsent = None
         self._lease_ends_at = self._tried_at + self._settings.lease_seconds
@@ -261,6 +261,16 @@ class Attempt:
         if self._timed_out:
             return timeout_of(self._settings.job_timeout_seconds)
         return failure_of(code, self._trainer.last_lines(), self._kind)
+
+
+def _bear(error: Exception) -> None:
+    """The database will come back. Raises the error where it is there and does not know a table or a column, which will not.
+
+    SQLite's driver has one class for both; that of PostgreSQL has classes of their own for what is not known.
+    """
+    if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
+        raise error
+    log.warning("database.away", error=str(error))
 
 
 def _outcome(written: bool, outcome: Outcome) -> Outcome:

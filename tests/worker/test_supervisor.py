@@ -9,6 +9,7 @@ import psutil
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import db_now, make_engine, make_sessions
@@ -276,6 +277,17 @@ def test_a_long_absence_of_the_database_ends_the_trainer(postgres_server: str, p
     set_database_reachable(postgres_server, name, True)
     assert read_job(sessions, job_id).status is JobStatus.RUNNING  # until the reaper comes
     engine.dispose()
+
+
+def test_a_database_without_the_column_of_a_write_is_not_taken_for_one_that_is_away(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions)
+    with worker_sessions.begin() as session:
+        session.execute(text("ALTER TABLE metric RENAME COLUMN value TO number"))
+    with pytest.raises(OperationalError, match="no column named value"):
+        supervisor(worker_settings, worker_sessions).run_job(job_id)
+    assert not trainers()
 
 
 def test_run_folders_of_killed_supervisors_are_removed_by_the_next_attempt(
