@@ -19,6 +19,7 @@ from app.services import datasets, jobs
 from app.settings import Settings
 from app.storage import Storage, digest_of
 from app.uploads import Upload
+from worker.process import ALLOCATOR
 
 
 class NoQueue:
@@ -77,8 +78,12 @@ class Service:
 
     def _environment(self) -> dict[str, str]:
         threads = self.settings.train_threads
-        return os.environ | {
-            "ISTHMUS_DATA_DIR": str(self.settings.data_dir),
-            "ISTHMUS_TRAIN_THREADS": str(threads),
-            **({"OMP_NUM_THREADS": str(threads)} if threads else {}),
-        }
+        return (
+            ALLOCATOR
+            | os.environ
+            | {
+                "ISTHMUS_DATA_DIR": str(self.settings.data_dir),
+                "ISTHMUS_TRAIN_THREADS": str(threads),
+                **({"OMP_NUM_THREADS": str(threads)} if threads else {}),
+            }
+        )

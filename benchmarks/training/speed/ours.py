@@ -55,6 +55,7 @@ def build() -> Network:
 def main() -> None:
     torch.set_num_threads(1)
     given, turn = problem.asked()
+    params = DannParams.model_validate({"augmentation": sys.argv[4]})
     turns = Turns(turn)
     reporter = TimedReporter(turns)
     with TemporaryDirectory() as name:
@@ -62,7 +63,7 @@ def main() -> None:
         checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "speed")
         seconds = Settings(_env_file=None).checkpoint_seconds
         trials = Trials(build, make_data(given), 10, torch.device("cpu"), reporter, checkpoints, seconds)
-        trial = trials.run("dann", DannParams(), (0.0, 1.0), steps=given.steps)
+        trial = trials.run("dann", params, (0.0, 1.0), steps=given.steps)
     network = trials.network(trial)
     turns.end(*_accuracies(given, network))
 

@@ -49,7 +49,7 @@ def load(folder: Path, steps: int) -> Problem:
 
 def asked() -> tuple[Problem, int]:
     """What the command line of a system says: folder of the digits, steps of the run, steps of a turn."""
-    folder, steps, turn = sys.argv[1:]
+    folder, steps, turn = sys.argv[1:4]
     return load(Path(folder), int(steps)), int(turn)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import IO, Self
 
 from worker.process import ALLOCATOR
@@ -22,19 +22,24 @@ ONE_THREAD = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`environment` is the folder with the system's own virtual environment; empty: this one."""
+    """`environment` is the folder with the system's own virtual environment; empty: this one.
+
+    `argument` is what it is told beside the problem.
+    """
 
     name: str
     module: str
     environment: str = ""
     peer: bool = False
+    argument: str = ""
 
     def python(self, folder: Path) -> str:
         return str((folder / self.environment / "bin/python").absolute()) if self.environment else sys.executable
 
 
-OURS, LEAN, SKADA, PYTORCH_ADAPT, ADAPT = KINDS = (
-    Kind("ours", "ours"),
+OURS, BY_DEFAULT, LEAN, SKADA, PYTORCH_ADAPT, ADAPT = KINDS = (
+    Kind("ours", "ours", argument="none"),
+    Kind("ours by default: pictures are moved", "ours", argument="affine"),
     Kind("lean loop", "lean"),
     Kind("skada", "with_skada", "torch", peer=True),
     Kind("pytorch-adapt", "with_pytorch_adapt", "torch", peer=True),
@@ -60,8 +65,8 @@ class System:
     @classmethod
     def start(cls, kind: Kind, folder: Path, arguments: Sequence[str], *, allocator: bool) -> Self:
         """`folder` has the environments. With `allocator` it gets the settings that a trainer gets."""
-        command = [kind.python(folder), "-m", f"benchmarks.training.speed.{kind.module}", *arguments]
-        errors = folder / f"{kind.module}.log"
+        command = [kind.python(folder), "-m", f"benchmarks.training.speed.{kind.module}", *arguments, kind.argument]
+        errors = folder / f"{kind.module}{kind.argument}.log"
         environment = os.environ | ONE_THREAD | (ALLOCATOR if allocator else {})
         with errors.open("w") as file:
             pipe = subprocess.PIPE
@@ -105,10 +110,10 @@ class System:
         return min(median(turn) for turn in self.cpu)
 
     @property
-    def outliers(self) -> float:
-        """Milliseconds that a step takes longer on average than the median step: reports, checks, and others' work."""
-        values = [value for turn in self.wall for value in turn]
-        return sum(values) / len(values) - median(values)
+    def beside(self) -> float:
+        """Milliseconds that the process computed for a step on average, beyond the median step: reports and checks."""
+        values = [value for turn in self.cpu for value in turn]
+        return mean(values) - median(values)
 
     def _answer(self) -> dict[str, list[float]]:
         line = _opened(self.process.stdout).readline()
