@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from time import perf_counter
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, HTTPException, Query, Request
@@ -14,11 +15,13 @@ from starlette.types import Receive
 from app.errors import FieldError, InvalidRequest, UploadTooLarge
 from app.modalities.base import Encoded
 from app.schemas.predict import ModelReference
-from app.services.predictions import Logits, Predictor
+from app.services.predictions import Logits, Predictor, observe
 from app.serving.loading import LoadedVersion
 
 MODEL_HEADER = "X-Model"
 CLIENT_GONE = 499
+SMALL_BYTES = 8192
+"""Up to so many, a body is parsed before a thread would have begun to."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -27,7 +30,7 @@ class ClientGone(Exception):
     """Nobody is there any more to be answered."""
 
 
-def get_predictor(request: Request) -> Predictor:
+async def get_predictor(request: Request) -> Predictor:
     predictor: Predictor = request.app.state.predictor
     return predictor
 
@@ -38,7 +41,7 @@ PredictorDep = Annotated[Predictor, Depends(get_predictor)]
 ModelQuery = Annotated[ModelReference | None, Query(description=f"Of a body that names none; or the header `{MODEL_HEADER}`.")]
 
 
-def get_model(request: Request, model: ModelQuery = None) -> str | None:
+async def get_model(request: Request, model: ModelQuery = None) -> str | None:
     return request.headers.get(MODEL_HEADER, model)
 
 
@@ -82,10 +85,15 @@ def validated(schema: type[Body], data: bytes | dict[str, Any]) -> Body:
 
 async def run(request: Request, predictor: Predictor, version: LoadedVersion, encoded: Encoded) -> Logits:
     """The logits. Raises InvalidInputs, Overloaded; a client that leaves gives its place in the queue away."""
-    try:
-        return await unless_gone(asyncio.ensure_future(predictor.run(version, encoded)), request.receive)
-    except ClientGone as error:
-        raise HTTPException(CLIENT_GONE, "The client left.") from error
+    start = perf_counter()
+    logits = predictor.start(version, encoded)
+    if isinstance(logits, asyncio.Future):
+        try:
+            logits = await unless_gone(logits, request.receive)
+        except ClientGone as error:
+            raise HTTPException(CLIENT_GONE, "The client left.") from error
+    observe(version, len(logits), perf_counter() - start)
+    return logits
 
 
 async def unless_gone(started: "asyncio.Future[Logits]", receive: Receive) -> Logits:

@@ -41,7 +41,7 @@ def get_watcher(request: Request) -> JobWatcher:
     return watcher
 
 
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:  # for a plain function FastAPI would go to a thread and back
     settings: Settings = request.app.state.settings
     return settings
 

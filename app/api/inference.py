@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.api.bodies import PredictorDep, run, validated, whole
+from app.api.bodies import SMALL_BYTES, PredictorDep, run, validated, whole
 from app.api.deps import SessionDep, SettingsDep, documented
 from app.api.health import PartsDep
 from app.errors import (
@@ -138,10 +138,12 @@ async def _infer(
     request: Request, reference: str, predictor: Predictor, settings: Settings, header_length: str | None
 ) -> Response:
     body = await whole(request, settings.max_predict_bytes)
-    asked, behind = await run_in_threadpool(_asked, body, header_length)
+    is_small = len(body) <= SMALL_BYTES
+    asked, behind = _asked(body, header_length) if is_small else await run_in_threadpool(_asked, body, header_length)
     version = await predictor.find(reference)
     encode = partial(inference.encoded, behind=behind, version=version, most_inputs=settings.max_predict_inputs)
-    encoded = await predictor.encoded(version, encode, asked)
+    is_plain = all(tensor.datatype != "BYTES" for tensor in asked.inputs)  # a small picture file may be a large picture
+    encoded = encode(asked) if is_small and is_plain else await predictor.encoded(version, encode, asked)
     logits = await run(request, predictor, version, encoded)
     content, document_bytes = inference.response(asked, logits, version)
     if document_bytes is None:

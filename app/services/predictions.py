@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from time import perf_counter
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -114,14 +113,6 @@ class Predictor:
         if lane is None:
             lane = self._lanes[version] = Lane(version.logits, self._threads, self._limits(version))
         return lane.submit(encoded)
-
-    async def run(self, version: LoadedVersion, encoded: Encoded) -> Logits:
-        """Raises Overloaded."""
-        start = perf_counter()
-        started = self.start(version, encoded)
-        logits = await started if isinstance(started, asyncio.Future) else started
-        observe(version, len(logits), perf_counter() - start)
-        return logits
 
     async def close(self) -> None:
         await self.references.close()
