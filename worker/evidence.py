@@ -34,6 +34,12 @@ class Evidence:
     mixed: Mixed | None = None
 
     @property
+    def sums(self) -> list[float]:
+        """Of features and logits: finite where all of them are."""
+        parts = self.source_features, self.source_logits, self.target_features, self.target_logits
+        return [float(values.sum(dtype=np.float64)) for values in parts]
+
+    @property
     def source_probabilities(self) -> NDArray[np.float64]:
         """(n, classes)"""
         return probabilities(self.source_logits)

@@ -173,12 +173,13 @@ def check_finite(run: Run, *losses: Tensor | float) -> None:
 
 
 def check(run: Run) -> None:
-    """Let every validator score the network, and remember it if it is a good one.
+    """Let every validator score the network, and remember it if it is a good one. Raises Diverged.
 
     Of a method that does not see the target the newest network is the one to keep, whatever the scores.
     """
     network = run.network
     evidence, truth = run.examiner.evidence(network), run.examiner.target_accuracy(network)
+    check_finite(run, *evidence.sums)
     run.algorithm.train()
     scores = validators.scores(evidence)
     run.algorithm.look(evidence)

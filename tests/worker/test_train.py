@@ -11,7 +11,7 @@ from tests.worker.toys import make_toy, toy_params
 from worker import validators
 from worker.algorithms.base import Algorithm, Batch
 from worker.reporter import BadParameters, Stopped
-from worker.train import TRAINING_SHARE, Diverged, Meter, is_due, train, uses_bfloat16
+from worker.train import TRAINING_SHARE, Diverged, Meter, check, is_due, train, uses_bfloat16
 
 
 class Collapsing(Algorithm):
@@ -160,3 +160,20 @@ def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
     assert toy.run.algorithm.measures()["lambda"] == pytest.approx(0, abs=0.1)
     train(toy.run)
     assert not torch.equal(before, toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight"))
+
+
+@pytest.mark.parametrize("algorithm", ["bnm", "bsp", "deep_jdot", "mcc"])
+def test_a_method_that_diverges_says_so(algorithm: str, tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params(algorithm, epochs=1, minimum_steps=500))
+    for weight in toy.run.network.head.parameters():
+        weight.data.fill_(math.nan)
+    with pytest.raises(Diverged):
+        train(toy.run)
+
+
+def test_a_network_without_numbers_for_answers_is_found_at_a_check(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("mcc"))
+    for weight in toy.run.network.head.parameters():
+        weight.data.fill_(math.nan)
+    with pytest.raises(Diverged):
+        check(toy.run)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.losses.features import singular_values
 from worker.losses.precision import in_float32
 
 
@@ -40,8 +41,7 @@ def nuclear_norm(logits: Tensor) -> Tensor:
 
     Cui et al., 2020.
     """
-    values: Tensor = torch.linalg.svdvals(logits.softmax(1))
-    return values.sum() / len(logits)
+    return singular_values(logits.softmax(1)).sum() / len(logits)
 
 
 def information_maximisation(logits: Tensor) -> tuple[Tensor, Tensor]:

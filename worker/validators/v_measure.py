@@ -1,5 +1,6 @@
 """Agreement of the predictions with clusters of the features. Rosenberg and Hirschberg, EMNLP 2007."""
 
+import numpy as np
 from sklearn.metrics import v_measure_score
 
 from worker.clustering import clusters
@@ -7,6 +8,12 @@ from worker.evidence import Evidence
 
 
 def score(evidence: Evidence) -> float:
-    """V-measure of the target's predicted classes (m,) and as many k-means clusters of its features (m, d), 0 to 1."""
+    """V-measure of the target's predicted classes (m,) and as many k-means clusters of its features (m, d), 0 to 1.
+
+    0 for a network that predicts one class only, also where its features are all the same.
+    """
+    predicted = evidence.target_logits.argmax(axis=1)
+    if len(np.unique(predicted)) < 2:
+        return 0.0
     found = clusters(evidence.target_features, evidence.target_logits.shape[1])
-    return float(v_measure_score(evidence.target_logits.argmax(axis=1), found))
+    return float(v_measure_score(predicted, found))

@@ -67,6 +67,11 @@ def test_a_network_that_says_one_class_of_everything_scores_lower(name: str) -> 
     assert score(collapsed(GIVEN)) < score(GIVEN) - 0.1
 
 
+def test_a_network_whose_features_are_all_the_same_agrees_with_nothing() -> None:
+    dead = replace(collapsed(GIVEN), target_features=np.zeros_like(GIVEN.target_features))
+    assert [validators.load(name)(dead) for name in ("v_measure", "ami", "class_ami")] == [0, 0, 0]
+
+
 def test_soft_neighbourhood_density() -> None:
     rows = np.array(softmaxed(GIVEN.target_logits[:12]))
     entropies = []
