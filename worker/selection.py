@@ -6,7 +6,8 @@ class would reach there; the best accuracy so far lies some way above it.
 *Healthy* is a check whose accuracy has lost at most 15 % of that way, or two standard errors of the best if that is more.
 The result is the network of the healthy check with the best score of the job's validator, the newest of equals; where there
 is no target, and so no score, simply the newest. Not the one with the best accuracy: an adversarial run pays for its
-alignment with a little accuracy on the source, and the best on the source is usually the one that is not adapted yet.
+alignment with a little accuracy on the source, and the best on the source is usually the one that is not adapted yet. A
+network that a later best leaves too far behind is healthy no more, and dropped.
 Where there is no source, every check is healthy.
 
 *Collapsed* is a check that has lost 75 % of the way, in a run whose best was clearly above chance (four standard errors).
@@ -48,11 +49,16 @@ class Selection:
         self.checks_without_better = 0
 
     def look(self, step: int, accuracy: float, score: float, weights: dict[str, Tensor]) -> Check:
-        """Judge the network after `step`; its weights are copied when it is the best. A score that is nan counts as 0."""
-        self.best = max(self.best, accuracy)
+        """Judge the network after `step`; its weights are copied when it is the best.
+
+        A score that is nan counts as 0; whether the run still gets better is then told by the accuracy, if there is one.
+        """
+        learns, self.best = not accuracy <= self.best, max(self.best, accuracy)
         check = Check(accuracy, self._is_healthy(accuracy), self._is_collapsed(accuracy))
+        if not self._is_healthy(self.accuracy):
+            self.score = -math.inf
+        better = learns if math.isnan(score) else check.healthy and score > self.score
         score = 0.0 if math.isnan(score) else score
-        better = check.healthy and score > self.score
         if check.healthy and score >= self.score:
             self.step, self.accuracy, self.score = step, accuracy, score
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}

@@ -82,3 +82,28 @@ def test_without_a_source_the_score_alone_decides() -> None:
     for step, score in enumerate([1.0, 3.0, 2.0], start=1):
         assert selection.look(step, float("nan"), score, {}).healthy
     assert selection.step == 2
+
+
+def test_a_network_of_before_the_run_learned_is_left_behind_whatever_its_score() -> None:
+    selection = Selection(0.1, 1000)
+    for step, (accuracy, score) in enumerate([(0.2, 9.0), (0.95, 1.0), (0.94, 0.5)], start=1):
+        selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
+    assert (selection.step, selection.score) == (2, 1.0)
+    assert selection.weights["w"].tolist() == [2]
+
+
+def test_without_scores_the_accuracy_tells_whether_a_run_still_gets_better() -> None:
+    selection = Selection(0.1, 1000)
+    counts = []
+    for step, accuracy in enumerate([0.5, 0.8, 0.9, 0.9, 0.89, 0.91], start=1):
+        selection.look(step, accuracy, float("nan"), {})
+        counts.append(selection.checks_without_better)
+    assert counts == [0, 0, 0, 1, 2, 0]
+    assert selection.step == 6
+
+
+def test_where_nothing_is_known_a_run_goes_on() -> None:
+    selection = Selection(0.0, 0)
+    for step in range(1, 5):
+        selection.look(step, float("nan"), float("nan"), {})
+    assert (selection.step, selection.checks_without_better) == (4, 0)
