@@ -32,6 +32,11 @@ class Data:
         """Share of the commonest class among the examples that are held out."""
         return float(self.labels.bincount().max()) / len(self.held_out) if len(self.held_out) else 0.0
 
+    def rows(self, params: AlgorithmParams) -> int:
+        """Of the larger of the data sets that the method learns from: what an epoch is a pass over."""
+        source = len(self.training) if params.needs_source else 0
+        return max(source, len(self.target) if self.target and params.needs_target else 0)
+
 
 def make_data(source: Examples | None, target: Examples | None, evaluation: Examples | None, params: AlgorithmParams) -> Data:
     """Hold a part of the source out. Raises BadData when every class has one example."""

@@ -14,7 +14,7 @@ ROWS = 512
 EVALUATION_ROWS = 2048
 BATCH = 256
 SHARE = 0.55
-"""Of the first picture in a mixture: Hu et al., ICLR 2024 (MixVal)."""
+"""Of the first picture in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
 
 
 class Examiner:

@@ -76,8 +76,10 @@ def _distinct(methods: list[AlgorithmParams], data: Data) -> list[AlgorithmParam
     """Without repetitions, which those are that differ only in changes of pictures where there are none."""
     is_picture = any("pixels" in examples.inputs for examples in (data.source, data.target) if examples)
     same = {} if is_picture else {"augmentation": "none", "augmented": "source"}
-    seen = {method.model_copy(update=same).model_dump_json(): method for method in reversed(methods)}
-    return list(reversed(seen.values()))
+    seen: dict[str, AlgorithmParams] = {}
+    for method in methods:
+        seen.setdefault(method.model_copy(update=same).model_dump_json(), method)
+    return list(seen.values())
 
 
 def _spans(span: tuple[float, float], parts: int) -> Iterator[tuple[float, float]]:
@@ -99,8 +101,7 @@ def _attempt(
     trials: Trials, params: AlgorithmParams, number: int, name: str, span: tuple[float, float], reference: Trial
 ) -> Entry:
     start: Weights | None = reference.weights if params.starts_trained else None
-    rows = max(len(trials.data.training), len(trials.data.target or ()))
-    steps = max(1, int(SHORT * planned_steps(params, rows))) if number == 1 else None
+    steps = max(1, int(SHORT * planned_steps(params, trials.data.rows(params)))) if number == 1 else None
     try:
         return Entry(params, number, trials.run(name, params, span, start=start, steps=steps, prefix=f"{name}_"))
     except BadParameters as error:  # a method may not fit the network, or diverge: the others go on

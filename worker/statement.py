@@ -1,6 +1,6 @@
 """What a version says of itself: how well it does on the source, and on the target as far as that can be known.
 
-Everything is put into the version's metrics as JSON; `app.schemas.models` documents the keys.
+Everything is put into the version's metrics as JSON; `app.schemas.statement` documents the keys.
 """
 
 import math
@@ -88,7 +88,7 @@ def beware(task: Task, trials: Trials, training: Training, comparison: Compariso
         task.classes,
         target_rows=len(trials.data.target or ()),
         plain=plain.study if plain else None,
-        verdict=comparison.verdict,
+        verdict=None if adapted is plain else comparison.verdict,
         domain_accuracy=training.chosen.domain_accuracy,
     )
 

@@ -45,6 +45,18 @@ class Trial:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+def source_params(params: AlgorithmParams) -> SourceOnlyParams:
+    """How the source alone is trained: as the method is.
+
+    Of a method that takes over from a trained network, what stands at its default (a pass over the target, a careful learning
+    rate) says nothing of how that network is trained.
+    """
+    said = params.model_dump(include=set(AlgorithmParams.model_fields), exclude={"algorithm"})
+    if params.starts_trained:
+        said = {name: value for name, value in said.items() if value != type(params).model_fields[name].default}
+    return SourceOnlyParams(**said)
+
+
 @dataclass
 class Trials:
     """Runs trials on the data of a job. `build` makes a network as every trial starts with it."""
@@ -94,10 +106,11 @@ class Trials:
         """
         if self.data.source is None:
             return Trial(self.build().state_dict(), 0, 0, {})
-        common = params.model_dump(include=set(AlgorithmParams.model_fields), exclude={"algorithm"})
-        alone = SourceOnlyParams(**common)
-        rows = len(self.data.training) if params.starts_trained else max(len(self.data.training), len(self.data.target or ()))
-        steps = max(1, int(planned_steps(params, rows) * (1 if params.starts_trained else REFERENCE_STEPS)))
+        alone = source_params(params)
+        if params.starts_trained:
+            steps = max(planned_steps(alone, len(self.data.training)), params.minimum_steps)
+        else:
+            steps = max(1, int(planned_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
         return self.run(REFERENCE, alone, span, steps=steps, prefix=f"{REFERENCE}_")
 
     def network(self, trial: Trial) -> Network:

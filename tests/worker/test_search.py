@@ -44,3 +44,15 @@ def test_a_budget_of_trials_is_kept(trials: int, first: int, second: int) -> Non
     found = planned(pictures(60, 2, target=False), budget={"trials": trials})
     assert (len(found.first), found.second) == (first, second)
     assert len(found.first) + found.second <= trials
+
+
+def test_candidates_keep_their_order_where_some_are_equal() -> None:
+    table_of_two = table(60, 2, target=False)
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}, {"algorithm": "mcc", "augmentation": "strong"}]
+    assert names(planned(table_of_two, candidates=candidates).first) == ["mcc", "dann"]
+
+
+def test_an_epoch_is_a_pass_over_the_larger_data_set_that_a_method_learns_from() -> None:
+    methods = AutoParams.model_validate({"candidates": CANDIDATES}).methods
+    data = make_data(table(200, 2, target=False), table(60, 2, target=True), None, methods[0])
+    assert {method.algorithm: data.rows(method) for method in methods} == {"mcc": 180, "dann": 180, "adabn": 60}
