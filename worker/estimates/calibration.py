@@ -41,8 +41,14 @@ def calibrate(logits: Floats, labels: NDArray[np.int64]) -> Calibration:
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
-    """The temperature with the smallest cross-entropy on (n, classes) logits and (n,) labels."""
+    """The temperature with the smallest cross-entropy on (n, classes) logits and (n,) labels.
+
+    A share of 1 / (n + 1) of each label is spread over all classes, as if one row more had been anybody's guess: a network that
+    is right about every row of a few is not to be certain of everything. After Platt, 1999, "Probabilistic outputs for SVMs".
+    """
+    guess = 1 / (len(labels) + 1)
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0].astype(np.float64)
+    own = (1 - guess) * own + guess * logits.mean(axis=1, dtype=np.float64)
 
     def loss(power: float) -> float:
         scale = np.exp(-power)

@@ -47,3 +47,11 @@ def test_the_expected_calibration_error_is_the_textbook_sum_over_bins() -> None:
         if inside.any():
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert expected_calibration_error(shares, labels, bins=10) == pytest.approx(total)
+
+
+@pytest.mark.parametrize("rows", [12, 120, 1200])
+def test_being_right_about_all_of_a_few_rows_is_no_certainty(rows: int) -> None:
+    labels = np.arange(rows) % 4
+    logits = (6 * np.eye(4)[labels]).astype(np.float32)
+    share = softmax(logits / fit_temperature(logits, labels), axis=1)[0, 0]
+    assert 1 - share == pytest.approx(3 / 4 / (rows + 1), rel=0.05)
