@@ -95,4 +95,5 @@ def make_network(task: Task, materials: Materials, storage: Storage) -> Network:
             own = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
             weights = {name: value for name, value in weights.items() if not name.startswith("head.")} | own
         network.load_state_dict(weights)
+        network.forget_source_statistics()
     return network

@@ -258,6 +258,32 @@ def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
 
 
+def test_a_search_whose_candidates_all_fail_ends_with_the_source_alone(bench: Bench) -> None:
+    params = {"algorithm": "auto", **SMALL, "candidates": [{"algorithm": "tent"}, {"algorithm": "adabn"}]}
+    source = bench.dataset("tabular", "source.csv", table(True))
+    target = bench.dataset("tabular", "target.csv", table(False))
+    job = bench.job(PARAMS["auto"].model_validate(params).model_dump(mode="json"), source, target, source)
+    metrics = bench.run(job).metrics
+    assert ["no" in line["error"] for line in metrics["search"]] == [True, True]
+    assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")
+    assert metrics["target_accuracy"] == metrics["source_only_target_accuracy"] > 0.7
+    assert not {"validators_disagree", "negative_transfer"} & {warning["code"] for warning in metrics["warnings"]}
+
+
+def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(bench: Bench) -> None:
+    source = digits(bench, target=False)
+    job = bench.job(DANN, source, digits(bench, target=True, labelled=False), base=CNN)
+    adapted = bench.run(job)
+    version = bench.publish(job, adapted)
+    tuned = bench.run(bench.job(FINE_TUNE, source, base={"model": "toy:1"}, base_version_id=version.id))
+
+    def knows_a_source(result: Result) -> bool:
+        weights = load(bench.content(result, "network.safetensors"))
+        return any(bool(value) for name, value in weights.items() if name.endswith("has_source"))
+
+    assert (knows_a_source(adapted), knows_a_source(tuned)) == (True, False)
+
+
 def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weights(bench: Bench) -> None:
     source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
     whole = bench.run(bench.job(DANN, source, target, base=CNN))

@@ -65,6 +65,12 @@ class Network(nn.Module):
             if isinstance(norm, DomainNorm):
                 norm.keep_source_statistics()
 
+    def forget_source_statistics(self) -> None:
+        """What is known of a source is of another job's: until there are others, the running statistics are everybody's."""
+        for norm in self.modules():
+            if isinstance(norm, DomainNorm):
+                norm.has_source.fill_(False)
+
 
 class DomainNorm(nn.Module):
     """Batch norm over axis 1 with one affine map and, when asked for, running statistics of its own for the source.

@@ -38,3 +38,15 @@ def test_the_source_has_statistics_of_its_own_inside_the_block_alone() -> None:
 def test_both_statistics_are_saved() -> None:
     names = network().state_dict()
     assert {"backbone.1.source_mean", "backbone.1.running_mean"} <= names.keys()
+
+
+def test_statistics_of_another_source_can_be_forgotten() -> None:
+    norm = DomainNorm(3)
+    both = Network(nn.Identity(), norm, nn.Identity(), 3).eval()
+    norm.running_mean.fill_(1)
+    both.keep_source_statistics()
+    norm.running_mean.fill_(2)
+    with both.source_statistics():
+        assert torch.allclose(norm(torch.ones(4, 3)), torch.zeros(4, 3))
+        both.forget_source_statistics()
+        assert torch.allclose(norm(torch.ones(4, 3)), -torch.ones(4, 3), atol=1e-4)
