@@ -26,6 +26,8 @@ SOURCE_LOST = 0.10
 SHORT_OF_ROOM = 0.05
 MOST = 2 / 3
 """Of the validators that see a difference, how many must point the same way."""
+KNOWN = 0.5
+"""V-measure of the plain network's predictions and the clusters of its features from which its class priors are believed."""
 APART = 0.20
 """Total variation of the two networks' class priors from which a gain is not believed."""
 VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure", "class_ami", "dev")
@@ -37,7 +39,7 @@ class Verdict:
     """The answer and what it rests on.
 
     `gain`: estimated accuracy of the adapted network less that of the plain one, each by itself. `room`: the same with the
-    adapted one held to the plain one's class priors, 0 if that has collapsed. `in_favour`: share of the validators.
+    adapted one held to the plain one's class priors, 0 if those are not to be believed. `in_favour`: share of the validators.
     `priors_apart`: total variation.
     """
 
@@ -55,7 +57,7 @@ def judge(adapted: Study, plain: Study, critics: tuple[float, float] = (nan, nan
     found = Verdict(
         "unsure",
         gain=estimate(parts(adapted, None, critics[0])).value - estimate(parts(plain, None, critics[1])).value,
-        room=0.0 if plain.has_collapsed else within_priors(adapted, plain) - thresholded_confidence(plain),
+        room=within_priors(adapted, plain) - thresholded_confidence(plain) if _knows_the_target(plain) else 0.0,
         in_favour=_in_favour(adapted, plain),
         source_lost=float(plain.right.mean() - adapted.right.mean()),
         priors_apart=total_variation(adapted.priors.target, plain.priors.target),
@@ -73,6 +75,11 @@ def answer(found: Verdict) -> Answer:
     if found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART:
         return "yes"
     return "unsure"
+
+
+def _knows_the_target(plain: Study) -> bool:
+    """Not one that has collapsed, or whose predictions its own features contradict: confident and wrong, it finds any priors."""
+    return not plain.has_collapsed and validators.load("v_measure")(plain.evidence) >= KNOWN
 
 
 def _in_favour(adapted: Study, plain: Study) -> float:

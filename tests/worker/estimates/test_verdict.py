@@ -58,6 +58,20 @@ def test_a_plain_network_that_has_collapsed_says_nothing_of_the_class_shares() -
     assert found.helped == "unsure"
 
 
+def test_a_plain_network_that_its_own_features_contradict_says_nothing_of_the_class_shares() -> None:
+    """Confident, and wrong about most of the target, in shares far from the source's."""
+    random = np.random.default_rng(2)
+    plain, adapted = network(5), network(5)
+    said = (4 * np.eye(4)[random.choice(4, 600, p=(0.6, 0.2, 0.1, 0.1))] * 3).astype(np.float32)
+    evidence = replace(plain.evidence, target_logits=said)
+    confident = study(evidence)
+    assert confident is not None
+    assert not confident.has_collapsed
+    found = judge(adapted, confident)
+    assert found.room == 0
+    assert found.helped != "no"
+
+
 @pytest.mark.parametrize(
     "change",
     [{"gain": 0.01}, {"in_favour": 0.5}, {"priors_apart": 0.3}],
