@@ -6,7 +6,6 @@ validator's score decides, among those that still know the source.
 """
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +38,12 @@ def search(trials: Trials, params: AutoParams, span: tuple[float, float]) -> tup
     shares = iter(_spans(span, len(rounds.first) + rounds.second + 1))
     steps = max(method.minimum_steps for method in params.methods)
     reference = trials.reference(params.model_copy(update={"minimum_steps": steps}), next(shares))
-    began, entries = time.monotonic(), list[Entry]()
+    entries: list[Entry] = []
 
     def attempt(candidates: list[AlgorithmParams], number: int) -> list[Entry]:
         found = []
         for place, candidate in enumerate(candidates):
-            if not _is_spent(params, len(entries), began):
+            if not _is_spent(params, entries):
                 name = f"{number}-{place}-{candidate.algorithm}"
                 found.append(_attempt(trials, candidate, number, name, next(shares), reference))
                 entries.append(found[-1])
@@ -88,13 +87,13 @@ def _spans(span: tuple[float, float], parts: int) -> Iterator[tuple[float, float
         yield span[0] + part * width, span[0] + (part + 1) * width
 
 
-def _is_spent(params: AutoParams, tried: int, began: float) -> bool:
-    """A budget of minutes is spent at the earliest after one trial."""
+def _is_spent(params: AutoParams, entries: list[Entry]) -> bool:
+    """A budget of minutes is spent at the earliest after one trial; those of earlier attempts of the job count."""
     if params.budget is None:
         return False
     if params.budget.trials is not None:
-        return tried >= params.budget.trials
-    return tried > 0 and time.monotonic() - began >= 60 * (params.budget.minutes or 0)
+        return len(entries) >= params.budget.trials
+    return sum(entry.trial.seconds for entry in entries if entry.trial) >= 60 * (params.budget.minutes or 0)
 
 
 def _attempt(

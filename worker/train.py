@@ -38,7 +38,7 @@ class Diverged(BadParameters):
 class Run:
     """One algorithm's training. Its progress in the job goes from `begin` to `end`; `prefix` sets its curves apart.
 
-    `carried` is stored in its checkpoints beside its own state.
+    `carried` is stored in its checkpoints beside its own state. `seconds` is what earlier attempts took.
     """
 
     algorithm: Algorithm
@@ -54,6 +54,8 @@ class Run:
     carried: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     domain_accuracy: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    began: float = field(default_factory=time.monotonic)
     optimizer: Optimizer = field(init=False)
     average: Average | None = field(init=False)
 
@@ -64,6 +66,11 @@ class Run:
     @property
     def progress(self) -> float:
         return self.begin + (self.end - self.begin) * self.step / self.batches.steps
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds, those of earlier attempts included."""
+        return self.seconds + time.monotonic() - self.began
 
     @property
     def params(self) -> AlgorithmParams:
@@ -77,6 +84,7 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "seconds": self.elapsed,
             "domain_accuracy": self.domain_accuracy,
             "algorithm": self.algorithm.state_dict(),
             "average": self.average.network.state_dict() if self.average else None,
@@ -87,7 +95,7 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the state was taken."""
-        self.step, self.domain_accuracy = state["step"], state["domain_accuracy"]
+        self.step, self.seconds, self.domain_accuracy = state["step"], state["seconds"], state["domain_accuracy"]
         self.algorithm.load_state_dict(state["algorithm"])
         if self.average:
             self.average.network.load_state_dict(state["average"])

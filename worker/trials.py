@@ -1,6 +1,7 @@
 """The runs of a job, one after another: the source-only reference, the method, the candidates of a search.
 
-A trial that has ended is part of every later checkpoint, so a job that is resumed goes on in the trial that was interrupted.
+A trial that has ended, or failed, is part of every later checkpoint, so a job that is resumed goes on in the trial that was
+interrupted.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from worker.checkpoints import Checkpoints, seed_everything
 from worker.data import Data
 from worker.examiner import Examiner
 from worker.networks.base import Network
-from worker.reporter import Reporter
+from worker.reporter import BadParameters, Reporter
 from worker.selection import Selection
 from worker.train import Run, train
 
@@ -32,7 +33,7 @@ class Trial:
     """A run that has ended: the chosen weights, the step they are of and how many steps there were.
 
     `scores` are what the validators say of the chosen network; nan where they say nothing. `domain_accuracy` is the curve of a
-    discriminator's, empty without one.
+    discriminator's, empty without one. `seconds` is how long the run took, in all attempts.
     """
 
     weights: Weights
@@ -40,6 +41,7 @@ class Trial:
     steps: int
     scores: dict[str, float]
     domain_accuracy: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -69,6 +71,7 @@ class Trials:
     checkpoints: Checkpoints
     checkpoint_seconds: float
     ended: dict[str, Trial] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, Any] | None = None
 
     def resume(self, key: str) -> None:
@@ -79,6 +82,7 @@ class Trials:
             self.reporter.warn("checkpoint_missing", "The last checkpoint is gone; the training starts again from the beginning.")
             return
         self.ended = {name: Trial(**trial) for name, trial in state["ended"].items()}
+        self.failed = state["failed"]
         self.interrupted = {"trial": state["trial"], "run": state["run"]}
 
     def run(
@@ -95,8 +99,14 @@ class Trials:
 
         Raises Stopped, Diverged, BadParameters.
         """
+        if name in self.failed:
+            raise BadParameters(self.failed[name])
         if name not in self.ended:
-            self.ended[name] = self._trained(name, params, span, start, steps, prefix)
+            try:
+                self.ended[name] = self._trained(name, params, span, start, steps, prefix)
+            except BadParameters as error:
+                self.failed[name] = str(error)
+                raise
         return self.ended[name]
 
     def reference(self, params: AlgorithmParams, span: tuple[float, float]) -> Trial:
@@ -131,7 +141,7 @@ class Trials:
             self.interrupted = None
         train(run)
         scores = validators.scores(run.examiner.evidence(run.algorithm.network))
-        return Trial(run.selection.weights, run.selection.step, run.step, scores, run.domain_accuracy)
+        return Trial(run.selection.weights, run.selection.step, run.step, scores, run.domain_accuracy, run.elapsed)
 
     def _make(
         self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str
@@ -162,5 +172,9 @@ class Trials:
             begin=span[0],
             end=span[1],
             prefix=prefix,
-            carried={"trial": name, "ended": {key: trial.state_dict() for key, trial in self.ended.items()}},
+            carried={
+                "trial": name,
+                "ended": {key: trial.state_dict() for key, trial in self.ended.items()},
+                "failed": dict(self.failed),
+            },
         )

@@ -21,7 +21,7 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    minutes: float | None = Field(None, gt=0, le=100_000, description="Of training, source-only not counted.")
+    minutes: float | None = Field(None, gt=0, le=100_000, description="Of training, source-only and what fails not counted.")
     trials: int | None = Field(None, ge=1, le=1000, description="Trials beside source-only.")
 
     @model_validator(mode="after")

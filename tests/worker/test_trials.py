@@ -2,17 +2,22 @@
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.algorithms import PARAMS
+from app.algorithms.auto import AutoParams
+from app.algorithms.base import AlgorithmParams
 from app.storage import Storage
-from tests.worker.toys import CPU, table, table_network
+from tests.worker.toys import CPU, table, table_network, toy_params
 from worker.checkpoints import Checkpoints
 from worker.data import make_data
-from worker.reporter import Reporter
+from worker.networks.base import Network
+from worker.reporter import BadParameters, Reporter, Stopped
+from worker.search import search
 from worker.trials import Trials, source_params
 
 
@@ -33,12 +38,52 @@ def test_the_source_is_trained_as_the_method_but_for_how_it_takes_over(
     assert expected.items() <= found.model_dump().items()
 
 
+def make_trials(folder: Path, params: AlgorithmParams) -> Trials:
+    data = make_data(table(200, 2, target=False), table(400, 2, target=True), None, params)
+    checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "digest")
+    return Trials(lambda: table_network(2), data, 2, CPU, Reporter(io.StringIO()), checkpoints, math.inf)
+
+
 @pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
 def test_a_method_takes_over_from_a_network_that_is_fully_trained(algorithm: str, steps: int, tmp_path: Path) -> None:
     params = PARAMS[algorithm].model_validate({"algorithm": algorithm, "batch_size": 32})
-    data = make_data(table(200, 2, target=False), table(400, 2, target=True), None, params)
-    checkpoints = Checkpoints(Storage(f"file://{tmp_path}/storage"), "jobs/a/1", tmp_path, "digest")
-    trials = Trials(lambda: table_network(2), data, 2, CPU, Reporter(io.StringIO()), checkpoints, math.inf)
-    reference = trials.reference(params, (0, 1))
+    reference = make_trials(tmp_path, params).reference(params, (0, 1))
     assert reference.steps == steps
     assert reference.scores["source_accuracy"] > 0.9
+
+
+def test_a_resumed_job_remembers_what_failed_and_how_long_it_took(tmp_path: Path) -> None:
+    params = toy_params("dann")
+    first = make_trials(tmp_path, params)
+    done = first.run("done", params, (0, 1), steps=3)
+    with pytest.raises(BadParameters, match="batch norm"):
+        first.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
+    first.reporter.request_stop()
+    with pytest.raises(Stopped):
+        first.run("stopped", params, (0, 1), steps=3)
+
+    second = make_trials(tmp_path, params)
+    second.resume("jobs/a/1/checkpoint-1.pt")
+    second.build = unwanted
+    assert second.run("done", params, (0, 1)).seconds == done.seconds > 0
+    with pytest.raises(BadParameters, match="batch norm"):
+        second.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
+
+    second.build = first.build
+    assert second.interrupted is not None
+    second.interrupted["run"]["seconds"] = 100.0
+    assert 100 < second.run("stopped", params, (0, 1), steps=3).seconds < 200
+
+
+def unwanted() -> Network:
+    raise AssertionError("what has ended, or failed, needs no network")
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(500.0, 2), (700.0, 1)])
+def test_a_budget_of_minutes_counts_what_earlier_attempts_took(seconds: float, tried: int, tmp_path: Path) -> None:
+    values = {"candidates": [{"algorithm": "mcc"}, {"algorithm": "dann"}], "budget": {"minutes": 10}}
+    trials, params = make_trials(tmp_path, toy_params("dann")), AutoParams.model_validate(values)
+    done = replace(trials.run("source_only", toy_params("source_only"), (0, 1), steps=3), seconds=seconds)
+    trials.ended |= {"1-0-mcc": done, "1-1-dann": done}
+    entries = search(trials, params, (0, 1))[2]
+    assert [entry.params.algorithm for entry in entries] == ["mcc", "dann"][:tried]
