@@ -86,9 +86,9 @@ class DomainNorm(nn.Module):
     source_var: Tensor
     has_source: Tensor
 
-    def __init__(self, channels: int, momentum: float = 0.1) -> None:
+    def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.momentum = momentum
+        self.momentum, self.epsilon = momentum, epsilon
         self.on_source = False
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -109,7 +109,21 @@ class DomainNorm(nn.Module):
             mean, variance = self.source_mean, self.source_var
             if self.training:
                 self.has_source.fill_(True)
-        return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum)
+        return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum, self.epsilon)
+
+
+def with_domain_norms(module: nn.Module) -> nn.Module:
+    """The module, every batch norm in it a `DomainNorm` with its weights and statistics.
+
+    Plain batch norm that sees source and target in turns would serve statistics that are half of the one, half of the other.
+    """
+    for name, child in module.named_children():
+        setattr(module, name, with_domain_norms(child))
+    if not isinstance(module, _BatchNorm) or not module.affine or not module.track_running_stats:
+        return module
+    norm = DomainNorm(module.num_features, 0.1 if module.momentum is None else module.momentum, module.eps)
+    norm.load_state_dict(module.state_dict(), strict=False)
+    return norm
 
 
 class Pixels(nn.Module):

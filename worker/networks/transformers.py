@@ -24,7 +24,7 @@ from app.modalities.base import Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.modalities.text import TextPreprocessing
 from app.networks.transformers import TransformersParams
-from worker.networks.base import Inputs, Network, Pixels
+from worker.networks.base import Inputs, Network, Pixels, with_domain_norms
 from worker.reporter import BadParameters
 
 WEIGHTS = "model*.safetensors"
@@ -123,6 +123,7 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
         raise BadParameters(f"{params.pretrained} cannot be loaded: {error}") from error
     tower = getattr(whole, "text_model" if modality == "text" else "vision_model", whole)
     encoder: PreTrainedModel = tower.get_encoder() if tower.config.is_encoder_decoder else tower
+    with_domain_norms(encoder)
     return encoder
 
 

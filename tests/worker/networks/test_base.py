@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from worker.networks.base import DomainNorm, Network
+from worker.networks.base import DomainNorm, Network, with_domain_norms
 
 
 def network() -> Network:
@@ -50,3 +50,17 @@ def test_statistics_of_another_source_can_be_forgotten() -> None:
         assert torch.allclose(norm(torch.ones(4, 3)), torch.zeros(4, 3))
         both.forget_source_statistics()
         assert torch.allclose(norm(torch.ones(4, 3)), -torch.ones(4, 3), atol=1e-4)
+
+
+def test_batch_norms_of_others_become_domain_norms_that_answer_the_same() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=0.1, momentum=0.3), nn.ReLU()))
+    for parameter in plain.parameters():
+        nn.init.normal_(parameter)
+    pictures = torch.randn(8, 3, 6, 6)
+    plain(pictures)
+    before = plain.eval()(pictures)
+    ours = with_domain_norms(plain)
+    assert isinstance(ours.get_submodule("1.0"), DomainNorm)
+    torch.testing.assert_close(ours.eval()(pictures), before)
+    assert isinstance(with_domain_norms(nn.BatchNorm1d(2)), DomainNorm)
+    assert isinstance(with_domain_norms(nn.BatchNorm1d(2, affine=False)), nn.BatchNorm1d)

@@ -16,6 +16,7 @@ from transformers import (
     CLIPConfig,
     ConvNextConfig,
     PreTrainedConfig,
+    ResNetConfig,
     RobertaConfig,
     T5Config,
     ViTConfig,
@@ -30,7 +31,7 @@ from app.networks.transformers import TransformersParams
 from worker import networks
 from worker.export import export
 from worker.networks import transformers
-from worker.networks.base import Inputs, Network
+from worker.networks.base import DomainNorm, Inputs, Network, batch_norms
 from worker.reporter import BadParameters
 
 SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -40,6 +41,7 @@ ENCODERS = {
     "text-t5": T5Config(vocab_size=99, d_model=32, d_ff=64, num_layers=2, num_heads=2, d_kv=16),
     "image-vit": ViTConfig(image_size=32, patch_size=8, **SMALL),
     "image-convnext": ConvNextConfig(hidden_sizes=[8, 16, 16, 32], depths=[1, 1, 1, 1]),
+    "image-resnet": ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], layer_type="basic"),
     "image-clip": TOWERS,
 }
 TEXTS = TextPreprocessing(kind="tokens", vocabulary_size=99, max_length=40)
@@ -226,3 +228,12 @@ def test_pictures_for_a_text_encoder_are_refused() -> None:
 def test_texts_that_are_longer_than_the_encoder_reads_are_refused() -> None:
     with pytest.raises(BadParameters, match="input_ids"):
         build(RobertaConfig(vocab_size=99, max_position_embeddings=20, **SMALL), TEXTS)
+
+
+def test_a_convolutional_encoder_keeps_the_domains_statistics_apart() -> None:
+    network = build(ENCODERS["image-resnet"], PICTURES)
+    norms = batch_norms(network)
+    assert norms
+    with network.source_statistics():
+        network(pixels())
+    assert all(isinstance(norm, DomainNorm) and norm.source_mean.any() and not norm.running_mean.any() for norm in norms)
