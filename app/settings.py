@@ -30,7 +30,9 @@ class Settings(BaseSettings):
         2000, ge=0, description="Runs that should take no longer happen in the event loop, larger ones in threads."
     )
     predict_patience_ms: float = Field(
-        500, gt=0, description="A request that would wait longer for its turn is answered 503; under lasting overload, a tenth."
+        500,
+        gt=0,
+        description="Where requests wait longer for their turn, more get 503; under lasting overload, 0.3 of that.",
     )
     predict_max_batch: int = Field(
         0, ge=0, description="Most inputs of requests that are joined into one run. 0: decided when a version is loaded."

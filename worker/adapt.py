@@ -15,7 +15,7 @@ from app.schemas.reports import Result, StoredArtifact
 from app.settings import Settings
 from app.storage import Storage, digest_of
 from worker import networks
-from worker.batches import Examples
+from worker.batches import Examples, planned_steps
 from worker.checkpoints import Checkpoints
 from worker.data import Data, make_data
 from worker.export import export
@@ -31,8 +31,8 @@ from worker.trials import Trials
 MANIFEST_FILE = "manifest.json"
 EXPORT_EXAMPLES = 8
 LIBRARIES = ("isthmus", "numpy", "onnx", "onnxruntime", "polars", "torch", "transformers")
-REFERENCE_SHARE = 0.2
-"""Of the job's progress."""
+SOURCE_STEP = 0.5
+"""What a step on the source alone takes of the time of one on both domains, for the job's progress."""
 
 
 def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result:
@@ -111,9 +111,11 @@ def train(trials: Trials, params: AlgorithmParams) -> Training:
         return Training(chosen, reference, table(entries, best), best.params if best else params)
     if not params.needs_target:
         return Training(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
-    reference = trials.reference(params, (0.0, REFERENCE_SHARE))
+    before = SOURCE_STEP * trials.reference_steps(params)
+    turn = TRAINING_SHARE * before / (before + planned_steps(params, trials.data.rows(params)))
+    reference = trials.reference(params, (0.0, turn))
     start = reference.weights if params.starts_trained else None
-    trial = trials.run(params.algorithm, params, (REFERENCE_SHARE, TRAINING_SHARE), start=start)
+    trial = trials.run(params.algorithm, params, (turn, TRAINING_SHARE), start=start)
     return Training(trial, reference, [], params)
 
 

@@ -18,6 +18,8 @@ from worker.reporter import BadParameters
 from worker.trials import Trial, Trials, Weights
 
 SHORT = 1 / 3
+HALVED = 3
+"""The fewest trials of which some are worth being short."""
 FORGOTTEN = 0.05
 """How much accuracy on the source a network may have lost to be chosen, or two standard errors if that is more."""
 
@@ -40,24 +42,24 @@ def search(trials: Trials, params: AutoParams, span: tuple[float, float]) -> tup
     reference = trials.reference(params.model_copy(update={"minimum_steps": steps}), next(shares))
     entries: list[Entry] = []
 
-    def attempt(candidates: list[AlgorithmParams], number: int) -> list[Entry]:
+    def attempt(candidates: list[AlgorithmParams], number: int, *, short: bool) -> list[Entry]:
         found = []
         for place, candidate in enumerate(candidates):
             if not _is_spent(params, entries):
                 name = f"{number}-{place}-{candidate.algorithm}"
-                found.append(_attempt(trials, candidate, number, name, next(shares), reference))
+                found.append(_attempt(trials, candidate, number, name, next(shares), reference, short=short))
                 entries.append(found[-1])
         return found
 
-    first = attempt(rounds.first, 1)
+    first = attempt(rounds.first, 1, short=rounds.second > 0)
     better = sorted((entry for entry in first if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
-    attempt([entry.params for entry in better[: rounds.second]], 2)
+    attempt([entry.params for entry in better[: rounds.second]], 2, short=False)
     return reference, _best(entries, reference, params.validator, len(trials.data.held_out)), entries
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The candidates of the first round, and how many of them come into the second."""
+    """The candidates of the first round, and how many of them come into the second; where none do, the first is no short one."""
 
     first: list[AlgorithmParams]
     second: int
@@ -66,9 +68,11 @@ class Plan:
 def plan(params: AutoParams, data: Data) -> Plan:
     """What the budget allows; of equal candidates one."""
     methods = _distinct(params.methods, data)
-    most = params.budget.trials if params.budget and params.budget.trials else math.inf
-    count = int(min(len(methods), max(1, math.ceil(most * 2 / 3)))) if most < math.inf else len(methods)
-    return Plan(methods[:count], int(min(math.ceil(count / 2), most - count)) if most < math.inf else math.ceil(count / 2))
+    most = (params.budget and params.budget.trials) or 2 * len(methods)
+    if len(methods) == 1 or most < HALVED:
+        return Plan(methods[:most], 0)
+    count = min(len(methods), math.ceil(most * 2 / 3))
+    return Plan(methods[:count], min(math.ceil(count / 2), most - count))
 
 
 def _distinct(methods: list[AlgorithmParams], data: Data) -> list[AlgorithmParams]:
@@ -97,10 +101,17 @@ def _is_spent(params: AutoParams, entries: list[Entry]) -> bool:
 
 
 def _attempt(
-    trials: Trials, params: AlgorithmParams, number: int, name: str, span: tuple[float, float], reference: Trial
+    trials: Trials,
+    params: AlgorithmParams,
+    number: int,
+    name: str,
+    span: tuple[float, float],
+    reference: Trial,
+    *,
+    short: bool,
 ) -> Entry:
     start: Weights | None = reference.weights if params.starts_trained else None
-    steps = max(1, int(SHORT * planned_steps(params, trials.data.rows(params)))) if number == 1 else None
+    steps = max(1, int(SHORT * planned_steps(params, trials.data.rows(params)))) if short else None
     try:
         return Entry(params, number, trials.run(name, params, span, start=start, steps=steps, prefix=f"{name}_"))
     except BadParameters as error:  # a method may not fit the network, or diverge: the others go on

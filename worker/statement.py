@@ -157,6 +157,7 @@ def compared(task: Task, comparison: Comparison, plain: Finding) -> dict[str, An
     if verdict is not None:
         evidence = asdict(verdict)
         del evidence["helped"]
+        evidence |= {"steps": adapted.trial.steps, "source_only_steps": plain.trial.steps}
         found |= {"helped": comparison.helped, "helped_evidence": evidence}
         found["proxy_a_distance"] = {"adapted": distance(adapted), "source_only": distance(plain)}
     return found

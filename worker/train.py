@@ -26,6 +26,7 @@ from worker.schedules import annealed
 from worker.selection import Selection
 
 TRAINING_SHARE = 0.95  # of a job's progress: measuring, exporting and storing come after it
+SILENT = "The validator `{}` has nothing to say of these data: a run keeps its newest network, a search the source-only one."
 POINTS = 200
 CHECKS = 20
 
@@ -194,6 +195,8 @@ def check(run: Run) -> None:
     warned = run.selection.ever_collapsed
     accuracy = scores["source_accuracy"]
     score = scores[run.params.validator] if run.params.needs_target else nan
+    if run.params.needs_target and math.isnan(score):
+        run.reporter.warn("validator_silent", SILENT.format(run.params.validator))
     found = run.selection.look(run.step, accuracy, score, network.state_dict())
     send(run, scores if truth is None else {**scores, "target_accuracy": truth})
     if found.collapsed and not warned:

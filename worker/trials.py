@@ -116,12 +116,15 @@ class Trials:
         """
         if self.data.source is None:
             return Trial(self.build().state_dict(), 0, 0, {})
-        alone = source_params(params)
+        return self.run(REFERENCE, source_params(params), span, steps=self.reference_steps(params), prefix=f"{REFERENCE}_")
+
+    def reference_steps(self, params: AlgorithmParams) -> int:
+        """How many the reference of a method is trained for."""
+        if self.data.source is None:
+            return 0
         if params.starts_trained:
-            steps = max(planned_steps(alone, len(self.data.training)), params.minimum_steps)
-        else:
-            steps = max(1, int(planned_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
-        return self.run(REFERENCE, alone, span, steps=steps, prefix=f"{REFERENCE}_")
+            return max(planned_steps(source_params(params), len(self.data.training)), params.minimum_steps)
+        return max(1, int(planned_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
 
     def network(self, trial: Trial) -> Network:
         """The trial's network, in evaluation mode, on the device."""

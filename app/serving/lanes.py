@@ -35,10 +35,6 @@ class Limits:
     patience_seconds: float = 0.5
 
 
-NEWEST_SHARE = 0.2
-"""Of the last run in what a row is taken to cost."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     encoded: Encoded
@@ -55,8 +51,7 @@ class Lane:
     def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, limits: Limits) -> None:
         self._run, self._threads, self._limits = run, threads, limits
         self._waiting: deque[_Waiting] = deque()
-        self._running = self._running_rows = 0
-        self._row_seconds = 0.0
+        self._running = 0
         self._patience = Patience(limits.patience_seconds)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -71,12 +66,11 @@ class Lane:
         return answer
 
     def check(self) -> None:
-        """Raises Overloaded where another request would wait too long. One may always wait, however long the runs take."""
+        """Raises Overloaded where the queue is full, or its first request waits for too long already."""
         if len(self._waiting) >= self._limits.queue:
             raise Overloaded
         if self._waiting:
-            rows = self._running_rows + _rows(self._waiting)
-            self._patience.check(rows * self._row_seconds / self._limits.concurrency)
+            self._patience.check(monotonic() - self._waiting[0].since)
 
     def _start(self) -> None:
         while self._waiting and self._running < self._limits.concurrency:
@@ -85,9 +79,8 @@ class Lane:
             batch = self._next()
             if batch:
                 self._running += 1
-                self._running_rows += _rows(batch)
                 done = asyncio.get_running_loop().run_in_executor(self._threads, self._run, _joined(batch))
-                done.add_done_callback(partial(self._finish, batch, monotonic()))
+                done.add_done_callback(partial(self._finish, batch))
 
     def _waits_for_more(self) -> bool:
         """Whether the batch is not full and its first request may wait a little longer."""
@@ -120,10 +113,8 @@ class Lane:
                 break
         return batch
 
-    def _finish(self, batch: list[_Waiting], started_at: float, ended: "asyncio.Future[Logits]") -> None:
+    def _finish(self, batch: list[_Waiting], ended: "asyncio.Future[Logits]") -> None:
         self._running -= 1
-        self._running_rows -= _rows(batch)
-        self._row_seconds += NEWEST_SHARE * ((monotonic() - started_at) / _rows(batch) - self._row_seconds)
         error = ended.exception()
         if error is not None and len(batch) > 1:  # whose fault it was shows when each runs by itself
             self._waiting.extendleft(replace(waiting, alone=True) for waiting in reversed(batch))

@@ -4,12 +4,12 @@ from time import monotonic
 
 from app.errors import Overloaded
 
-LASTING_SHARE = 0.1
+LASTING_SHARE = 0.3
 CALM_SECONDS = 1.0
 
 
 class Patience:
-    """A burst may wait `seconds`; after a refusal, a tenth of that, until nothing had to be refused for a second.
+    """A burst may wait `seconds`; after a refusal, three tenths of that, until nothing had to be refused for a second.
 
     More answers do not come from a queue that never empties, only later ones.
     Nichols and Jacobson, Controlling queue delay, 2012, https://doi.org/10.1145/2209249.2209264

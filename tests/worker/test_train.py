@@ -150,6 +150,14 @@ def test_a_run_whose_score_gets_no_better_ends_early(tmp_path: Path) -> None:
     assert toy.run.step < 0.3 * toy.run.batches.steps
 
 
+def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.examiner.Examiner._mixed", lambda *_: None)  # as of texts, which cannot be mixed
+    toy = make_toy(tmp_path, toy_params("mcc", validator="mixval", epochs=2))
+    train(toy.run)
+    assert {warning["code"] for warning in toy.warnings} == {"validator_silent"}
+    assert toy.run.selection.step == toy.run.step
+
+
 def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", warm_up=0.5, epochs=10), digits=True)
     before = toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight").clone()

@@ -140,22 +140,25 @@ def test_who_waited_too_long_is_refused(network: Network, threads: ThreadPoolExe
     together(test)
 
 
-def test_who_would_wait_too_long_is_refused_at_once(
+def test_where_the_first_waits_too_long_more_are_refused_at_once(
     network: Network, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
     monkeypatch.setattr("app.serving.lanes.monotonic", lambda: now)
+    monkeypatch.setattr("app.serving.patience.monotonic", lambda: now)
 
     async def test() -> None:
         nonlocal now
         lane = Lane(network, threads, Limits(patience_seconds=1))
-        first = lane.submit(rows(1))
-        now += 10  # as long as a row takes here
-        network.let(1)
-        await first
-        accepted = [lane.submit(rows(number)) for number in range(2)]  # one runs, and one may always wait
+        accepted = [lane.submit(rows(number)) for number in range(2)]  # one runs, one waits
+        now += 0.9
+        accepted.append(lane.submit(rows(2)))
+        now += 0.2
         with pytest.raises(Overloaded):
-            lane.submit(rows(2))
+            lane.submit(rows(3))
+        network.let(3)
+        await asyncio.gather(*accepted)
+        accepted = [lane.submit(rows(number)) for number in range(2)]
         network.let(2)
         await asyncio.gather(*accepted)
 
