@@ -47,7 +47,7 @@ TASKS = {
         USPS,
         "digits/usps_test.npz",
         wanted=95,
-        steps=1500,
+        steps=2500,
         dann={"augmented": "both", "batch_norm": "shared"},
     ),
     "usps-mnist": Task(USPS, MNIST, "digits/mnist_test.npz", wanted=87),

@@ -24,7 +24,7 @@ ESTIMATES = (
     "critic",
     "weighted_source",
 )
-DOUBTS = ("prior_distance", "shifted", "sampling")
+DOUBTS = ("prior_distance", "shifted", "sampling", "clusters")
 PARTS = ESTIMATES + DOUBTS
 
 
@@ -46,6 +46,7 @@ def parts(network: Study, plain: Study | None = None, critic: float = nan) -> di
         "prior_distance": total_variation(network.priors.target, plain.priors.target) if plain else 0.0,
         "shifted": float(network.priors.shifted or (plain is not None and plain.priors.shifted)),
         "sampling": 1 / sqrt(min(len(network.source), len(network.target))),
+        "clusters": validators.load("v_measure")(network.evidence),
     }
 
 

@@ -5,7 +5,7 @@ import pytest
 from worker.estimates.accuracy import FITTED, Combination, estimate
 from worker.estimates.parts import DOUBTS, ESTIMATES, PARTS
 
-ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0)}
+ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0), "clusters": 0.8}
 
 
 def test_estimates_that_agree_are_believed() -> None:
@@ -29,7 +29,8 @@ def test_a_detected_shift_of_the_classes_widens_the_interval() -> None:
 
 def test_what_a_network_cannot_surpass_only_lowers() -> None:
     assert estimate({**ALL_SAY, "agreement": 0.5, "critic": 0.5}).value < 0.8
-    assert estimate({**ALL_SAY, "agreement": 1.0, "critic": 1.0}).value == pytest.approx(0.8)
+    assert estimate({**ALL_SAY, "clusters": 0.3}).value < 0.7
+    assert estimate({**ALL_SAY, "agreement": 1.0, "critic": 1.0, "clusters": 1.0}).value == pytest.approx(0.8)
     assert estimate({**ALL_SAY, "prior_distance": 0.3}).value < 0.8
 
 
