@@ -11,8 +11,8 @@ CANDIDATES: list[dict[str, Any]] = [
     {"algorithm": "cdan", "weight_average": 0.99},
     {"algorithm": "self_training", "weight_average": 0.99},
 ]
-"""Of different families. MCC comes with strongly changed pictures only: it is confident in any case, which the validator takes for
-knowledge, and a network that has to bear changes is wrong less often (on MNIST to MNIST-M 92.6 % instead of 86.8 %)."""
+"""Of different families. MCC comes with strongly changed pictures only: it is confident in any case, which the validator takes
+for knowledge, and a network that has to bear changes is wrong less often (on MNIST to MNIST-M 92.6 % instead of 86.8 %)."""
 
 
 class Budget(BaseModel):

@@ -7,8 +7,8 @@ The weights (0 to 1) are a regression, the doubts a non-negative one of its abso
 networks on tasks that were left out of both, 5 % lie lower and 5 % higher.
 `benchmarks.estimates.fit` fits all to the rows of the benchmark and prints what stands in FITTED.
 
-FITTED is of 206 small networks (two convolutions or an MLP; source-only, MCC, DANN, CDAN, self-training, CORAL, AdaBN, entropy) on
-digits, book reviews and heart data, a third of the targets skewed. On tasks left out of the fit they err by 11 points in the
+FITTED is of 206 small networks (two convolutions or an MLP; source-only, MCC, DANN, CDAN, self-training, CORAL, AdaBN, entropy)
+on digits, book reviews and heart data, a third of the targets skewed. On tasks left out of the fit they err by 11 points in the
 mean, and 92 % of the intervals hold the truth. What helps most is whether the predictions agree with the clusters of the
 features, the critic, and how far apart two networks' class priors lie: a network that is confident and wrong shows in these.
 """

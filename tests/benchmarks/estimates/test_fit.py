@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.estimates.fit import Rows, fit, judge, read
 from worker.estimates.accuracy import corrections, estimate
-from worker.estimates.parts import DOUBTS, ESTIMATES
+from worker.estimates.parts import ESTIMATES
 
 TASKS = ("one", "two", "three", "four")
 
