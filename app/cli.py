@@ -56,6 +56,7 @@ def api(host: str, port: int) -> None:
     """Run the HTTP server. For more throughput run more of them behind a proxy."""
     import uvicorn
 
+    from app.api.quick_protocol import QuickProtocol
     from app.main import create_app
     from app.serving.loading import DeviceUnavailable
 
@@ -65,7 +66,16 @@ def api(host: str, port: int) -> None:
     except DeviceUnavailable as error:
         raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
     # a stream of events never ends by itself: its client resumes elsewhere
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5, server_header=False)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+        http=QuickProtocol,
+    )
 
 
 @main.command()

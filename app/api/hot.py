@@ -9,7 +9,6 @@ level `debug`, since a line costs as much as a small network.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
@@ -21,24 +20,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problems
 from app.api.bodies import ClientGone, unless_gone
 from app.api.middleware import SANE
+from app.api.short import LENGTH, Asked, Counted, Headers, Short
 from app.errors import Overloaded, ServiceError
-from app.metrics import REQUEST_SECONDS, REQUESTS
+from app.metrics import REQUESTS
 from app.services.predictions import Predictor, observe
-from app.serving import answers, questions
+from app.serving.answers import Answer
 from app.serving.loading import LoadedVersion
-from app.serving.questions import Question
 
 log = structlog.get_logger("isthmus.access")
 _access = logging.getLogger("isthmus.access")
 
-PREDICT = "/predict"
-ARROW = b"arrow"
-
 _PROCESS, _numbers = token_hex(8).encode(), count()
 """Of request ids: unique, and several times as quick as random ones."""
 
-Headers = dict[bytes, bytes]
-Read = Callable[[Scope, Headers, bytes], Question | None]
+Head = list[tuple[bytes, bytes]]
 
 
 class HotPath:
@@ -46,89 +41,93 @@ class HotPath:
 
     def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, most_inputs: int) -> None:
         self._app, self._predictor, self._turns = app, predictor, predictor.turns
-        self._max_bytes, self._most_inputs = max_bytes, most_inputs
-        self._readers: dict[bytes | None, Read] = {
-            b"application/json": self._read_json,
-            b"application/octet-stream": self._read_octets,
-        }
-        self._seconds = REQUEST_SECONDS.labels("POST", PREDICT)
-        self._answered = REQUESTS.labels("POST", PREDICT, 200)
+        self._max_bytes, self._short = max_bytes, Short(predictor.admit, most_inputs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PREDICT or scope["method"] != "POST":
+        headers: Headers = {}
+        asked = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            headers = dict(scope["headers"])
+            asked = self._short.way(scope["path"], scope["query_string"], headers)
+        if asked is None:
             await self._app(scope, receive, send)
             return
         start = perf_counter()
-        headers: Headers = dict(scope["headers"])
-        read = self._readers.get(headers.get(b"content-type"))
-        if read is None or ARROW in headers.get(b"accept", b""):
-            try:
-                self._predictor.check_threads()
-            except Overloaded as error:
-                await self._refuse(error, start, scope, headers, receive, send)
-                return
+        try:
+            answered, receive = await self._answered(asked, receive)
+        except ClientGone:
+            return
+        except ServiceError as error:
+            await self._refuse(error, asked.counted, start, scope, headers, receive, send)
+            return
+        except Exception:  # whatever it is, the answer is the one that FastAPI's outermost layer gives, and uvicorn logs it
+            await self._refuse(ServiceError(), asked.counted, start, scope, headers, receive, send)
+            raise
+        if answered is None:
             await self._app(scope, receive, send)
             return
+        answer, version, rows = answered
+        await send({"type": "http.response.start", "status": 200, "headers": _head(answer, headers)})
+        await send({"type": "http.response.body", "body": answer.content})
+        self._count(asked.counted, version, rows, perf_counter() - start)
+
+    def at_once(self, target: bytes, headers: Headers, body: bytes) -> tuple[Head, bytes] | None:
+        """Headers and body of the 200 to a POST, counted; None where it takes more than a short run, or is another answer."""
+        path, _, query = target.partition(b"?")
+        asked = self._short.way(path.decode("latin-1"), query, headers) if b"%" not in path else None
+        if asked is None or asked.read is None or len(body) > self._max_bytes or not self._turns.is_free():
+            return None
+        start = perf_counter()
+        try:
+            question = asked.read(body)
+            logits = self._predictor.run_at_once(question.version, question.encoded) if question is not None else None
+            if question is None or logits is None:
+                return None
+            answer = question.answer(logits)
+        except Exception:  # whatever it is, who answers in the ordinary way comes upon it again, and tells
+            return None
+        self._count(asked.counted, question.version, len(logits), perf_counter() - start)
+        return _head(answer, headers), answer.content
+
+    async def _answered(self, asked: Asked, receive: Receive) -> tuple[tuple[Answer, LoadedVersion, int] | None, Receive]:
+        """None for what the routes shall answer, and from where they have the body.
+
+        Raises InvalidInputs, Overloaded; ClientGone when nobody waits any more.
+        """
+        if asked.read is None:
+            self._predictor.check_threads()
+            return None, receive
         message = await receive()
         if message.get("more_body"):
             message = await _whole(message, receive, self._max_bytes)
         if message["type"] == "http.disconnect":
-            return
-        try:
-            if not self._turns.is_free():
-                await self._turns.take()
-            answered = await self._answer(read, scope, headers, message, receive)
-        except ClientGone:
-            return
-        except ServiceError as error:
-            await self._refuse(error, start, scope, headers, receive, send)
-            return
-        except Exception:  # whatever it is, the answer is the one that FastAPI's outermost layer gives, and uvicorn logs it
-            await self._refuse(ServiceError(), start, scope, headers, receive, send)
-            raise
-        if answered is None:
-            await self._app(scope, _replayed(message, receive), send)
-            return
-        answer, version, rows = answered
-        await send({"type": "http.response.start", "status": 200, "headers": _head(answer, headers)})
-        await send({"type": "http.response.body", "body": answer})
-        self._count(version, rows, perf_counter() - start)
-
-    async def _answer(
-        self, read: Read, scope: Scope, headers: Headers, message: Message, receive: Receive
-    ) -> tuple[bytes, LoadedVersion, int] | None:
-        """None for what the routes shall answer. Raises InvalidInputs, Overloaded; ClientGone when nobody waits any more."""
-        question = None if message.get("more_body") else read(scope, headers, message["body"])
+            raise ClientGone
+        if not self._turns.is_free():
+            await self._turns.take()
+        question = None if message.get("more_body") else asked.read(message["body"])
         if question is None:
-            return None
-        version, encoded, wanted = question
-        logits = self._predictor.start(version, encoded)
+            return None, _replayed(message, receive)
+        logits = self._predictor.start(question.version, question.encoded)
         if isinstance(logits, asyncio.Future):
             logits = await unless_gone(logits, receive)
-        return answers.document(logits, version, wanted), version, len(logits)
+        return (question.answer(logits), question.version, len(logits)), receive
 
-    def _count(self, version: LoadedVersion, rows: int, seconds: float) -> None:
-        self._answered.value += 1
-        self._seconds.observe(seconds)
+    def _count(self, counted: Counted, version: LoadedVersion, rows: int, seconds: float) -> None:
+        counted.answered.value += 1
+        counted.seconds.observe(seconds)
         observe(version, rows, seconds)
         if _access.isEnabledFor(logging.DEBUG):
-            log.debug("request", method="POST", path=PREDICT, route=PREDICT, status=200, seconds=round(seconds, 6))
-
-    def _read_json(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
-        return questions.of_json(body, self._predictor.admit, self._most_inputs)
-
-    def _read_octets(self, scope: Scope, headers: Headers, body: bytes) -> Question | None:
-        return questions.of_octets(body, scope["query_string"], headers.get(b"x-model"), self._predictor.admit, self._most_inputs)
+            log.debug("request", method="POST", route=counted.route, status=200, seconds=round(seconds, 6))
 
     async def _refuse(
-        self, error: ServiceError, start: float, scope: Scope, headers: Headers, receive: Receive, send: Send
+        self, error: ServiceError, counted: Counted, start: float, scope: Scope, headers: Headers, receive: Receive, send: Send
     ) -> None:
-        request_id = _request_id(headers).decode()
-        REQUESTS.labels("POST", PREDICT, error.status).inc()
-        self._seconds.observe(perf_counter() - start)
+        request_id, path = _request_id(headers).decode(), scope["path"]
+        REQUESTS.labels("POST", counted.route, error.status).inc()
+        counted.seconds.observe(perf_counter() - start)
         if not isinstance(error, Overloaded):  # a flood that is refused must not become one of lines
-            log.info("request", method="POST", path=PREDICT, route=PREDICT, status=error.status, request_id=request_id)
-        await problems.answer(error, request_id)(scope, receive, send)
+            log.info("request", method="POST", path=path, route=counted.route, status=error.status, request_id=request_id)
+        await problems.answer(error, request_id, problems.protocol(path, error.message))(scope, receive, send)
 
 
 async def _whole(message: Message, receive: Receive, most: int) -> Message:
@@ -154,12 +153,17 @@ def _replayed(first: Message, receive: Receive) -> Receive:
     return receive_again
 
 
-def _head(answer: bytes, headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [
+def _head(answer: Answer, headers: Headers) -> Head:
+    """The headers of the answer to a request with these."""
+    head = [
         (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(answer)),
+        (b"content-length", b"%d" % len(answer.content)),
         (b"x-request-id", _request_id(headers)),
     ]
+    if answer.json_bytes is not None:
+        head[0] = (b"content-type", b"application/octet-stream")
+        head.append((LENGTH, b"%d" % answer.json_bytes))
+    return head
 
 
 def _request_id(headers: Headers) -> bytes:

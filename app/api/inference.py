@@ -145,7 +145,7 @@ async def _infer(
     is_plain = all(tensor.datatype != "BYTES" for tensor in asked.inputs)  # a small picture file may be a large picture
     encoded = encode(asked) if is_small and is_plain else await predictor.encoded(version, encode, asked)
     logits = await run(request, predictor, version, encoded)
-    content, document_bytes = inference.response(asked, logits, version)
+    content, document_bytes = inference.response(asked, version, logits)
     if document_bytes is None:
         return Response(content, media_type="application/json")
     return Response(content, media_type="application/octet-stream", headers={HEADER: str(document_bytes)})

@@ -114,6 +114,10 @@ class Predictor:
             lane = self._lanes[version] = Lane(version.logits, self._threads, self._limits(version))
         return lane.submit(encoded)
 
+    def run_at_once(self, version: LoadedVersion, encoded: Encoded) -> Logits | None:
+        """The logits, unless the run is one for a thread. Raises InvalidInputs."""
+        return version.logits(encoded) if version.speed.of(rows_of(encoded)) <= self._inline_seconds else None
+
     async def close(self) -> None:
         await self.references.close()
         self._threads.shutdown(wait=False, cancel_futures=True)

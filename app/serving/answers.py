@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from math import exp, isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -29,6 +29,18 @@ class Wanted:
 
     top_k: int = TOP_K
     probabilities: bool = False
+
+
+class Answer(NamedTuple):
+    """A body, and of how many bytes its JSON is when tensors follow it."""
+
+    content: bytes
+    json_bytes: int | None = None
+
+
+def answer(version: LoadedVersion, wanted: Wanted, logits: NDArray[np.float32]) -> Answer:
+    """The JSON answer to one request. Raises InvalidInputs."""
+    return Answer(document(logits, version, wanted))
 
 
 def document(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:

@@ -14,7 +14,7 @@ from app.formats.places import pointer
 from app.modalities.base import Encoded
 from app.schemas.inference import InferInput, InferOutput, InferRequest, TensorMetadata
 from app.serving import tensors
-from app.serving.answers import distributions
+from app.serving.answers import Answer, distributions
 from app.serving.loading import LoadedVersion
 
 Array = NDArray[Any]
@@ -138,8 +138,8 @@ def _invalid(place: int, member: str, detail: str) -> InvalidInputs:
     return InvalidInputs(None, [FieldError(pointer("inputs", place) + f"/{member}", detail)])
 
 
-def response(asked: InferRequest, logits: NDArray[np.float32], version: LoadedVersion) -> tuple[bytes, int | None]:
-    """The body, and of how many bytes its JSON is when tensors follow it. Raises InvalidInputs."""
+def response(asked: InferRequest, version: LoadedVersion, logits: NDArray[np.float32]) -> Answer:
+    """Raises InvalidInputs."""
     found = _outputs(logits, version)
     outputs, behind = [], []
     for wanted in asked.outputs or [InferOutput(name=name) for name in found]:
@@ -153,7 +153,7 @@ def response(asked: InferRequest, logits: NDArray[np.float32], version: LoadedVe
             outputs.append(head | {"data": tensor.ravel().tolist()})
     named = {"model_name": version.model, "model_version": str(version.number)} | ({"id": asked.id} if asked.id else {})
     document = orjson.dumps(named | {"outputs": outputs})
-    return b"".join([document, *behind]), len(document) if behind else None
+    return Answer(b"".join([document, *behind]), len(document) if behind else None)
 
 
 def _outputs(logits: NDArray[np.float32], version: LoadedVersion) -> dict[str, Array]:

@@ -4,18 +4,20 @@ The routes accept all that this does, with the same answers, and tell what is wr
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from app.formats import digits
 from app.modalities.base import Encoded
-from app.serving import tensors
-from app.serving.answers import MOST_CLASSES, Wanted
+from app.schemas.inference import InferRequest
+from app.serving import answers, inference, tensors
+from app.serving.answers import MOST_CLASSES, Answer, Wanted
 from app.serving.loading import LoadedVersion
 
 _FIELDS = {"model", "inputs", "top_k", "probabilities"}
@@ -29,14 +31,14 @@ Ready = Callable[[str], LoadedVersion | None]
 
 
 class Question(NamedTuple):
-    """A version that is loaded, its encoded inputs, and what to say of them."""
+    """A version that is loaded, its encoded inputs, and what to make of its logits (n, classes). It raises InvalidInputs."""
 
     version: LoadedVersion
     encoded: Encoded
-    wanted: Wanted
+    answer: Callable[[NDArray[np.float32]], Answer]
 
 
-def of_json(body: bytes, ready: Ready, most_inputs: int) -> Question | None:
+def of_json(ready: Ready, most_inputs: int, body: bytes) -> Question | None:
     """A JSON body of `POST /predict`."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
     # all between the first and the last bracket is `inputs`, or else the rest is no such document: no bracket is left in it
@@ -48,16 +50,32 @@ def of_json(body: bytes, ready: Ready, most_inputs: int) -> Question | None:
     if version is None or wanted is None:
         return None
     encoded = _encoded(body[start:end], version, most_inputs)
-    return Question(version, encoded, wanted) if encoded is not None else None
+    return Question(version, encoded, partial(answers.answer, version, wanted)) if encoded is not None else None
 
 
-def of_octets(body: bytes, query: bytes, header: bytes | None, ready: Ready, most_inputs: int) -> Question | None:
+def of_octets(query: bytes, header: bytes | None, ready: Ready, most_inputs: int, body: bytes) -> Question | None:
     """A raw array, with the model in the query or in a header. Raises InvalidInputs."""
     asked = _asked(query, header)
     version = ready(asked[0]) if asked else None
     if asked is None or version is None:
         return None
-    return Question(version, tensors.of_bytes(body, version, most_inputs), asked[1])
+    return Question(version, tensors.of_bytes(body, version, most_inputs), partial(answers.answer, version, asked[1]))
+
+
+def of_tensors(reference: str, length: bytes | None, ready: Ready, most_inputs: int, body: bytes) -> Question | None:
+    """Of the Open Inference Protocol; `length` says how much of the body is JSON. Raises InvalidInputs."""
+    version = ready(reference)
+    size = len(body) if length is None else int(length) if length.isdigit() and len(length) < 12 else 0
+    if version is None or not 0 < size <= min(len(body), FEW_BYTES):
+        return None
+    try:
+        asked = InferRequest.model_validate_json(body[:size])
+    except ValidationError:
+        return None
+    if any(tensor.datatype == "BYTES" for tensor in asked.inputs):  # a small picture file may be a large picture
+        return None
+    encoded = inference.encoded(asked, body[size:], version, most_inputs)
+    return Question(version, encoded, partial(inference.response, asked, version))
 
 
 @lru_cache(1024)

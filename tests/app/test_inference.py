@@ -1,21 +1,19 @@
 """The Open Inference Protocol: its public client works as it is, and every mistake is told."""
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
-import uvicorn
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from tritonclient.utils import InferenceServerException
 
 from app.settings import Settings
 from app.storage import Storage
+from tests.app.live import address, live
 from tests.app.versions import EXAMPLES, Exported, export_network, store_version
 from tests.factories import picture, picture_bytes
 
@@ -41,17 +39,8 @@ def models(session: Session, storage: Storage, networks: dict[str, Exported]) ->
 @pytest.fixture
 def server(client: TestClient, models: dict[str, Exported]) -> Iterator[str]:
     """The app behind a real socket."""
-    server = uvicorn.Server(uvicorn.Config(client.app, port=0, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()
-    yield f"{host}:{port}"
-    server.should_exit = True
-    thread.join()
+    with live(client) as server:
+        yield "{}:{}".format(*address(server))
 
 
 @pytest.fixture
