@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, gt=0, description="Attempts before a job is failed as `worker_lost`.")
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where jobs train. auto: a GPU if there is one.")
-    train_threads: int = Field(0, ge=0, description="CPU threads of a trainer. 0: as many as torch chooses.")
+    train_processes: int = Field(
+        1, ge=1, description="Processes that train one job together, on CUDA each on a GPU of its own: no more than there are."
+    )
+    train_threads: int = Field(0, ge=0, description="CPU threads of a training process. 0: as many as torch chooses.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     process_name: str = Field("", description="`process` in the log lines. Empty: the command's name.")
 

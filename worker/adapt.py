@@ -14,7 +14,7 @@ from app.db.tables import DatasetRow, JobRow
 from app.schemas.reports import Result, StoredArtifact
 from app.settings import Settings
 from app.storage import Storage, digest_of
-from worker import networks
+from worker import networks, together
 from worker.batches import Examples, planned_steps
 from worker.checkpoints import Checkpoints
 from worker.data import Data, make_data
@@ -24,7 +24,7 @@ from worker.networks.base import Inputs
 from worker.reporter import BadData, Reporter, Stopped
 from worker.search import search, table
 from worker.statement import Statement, Training, state
-from worker.task import Task, make_network, make_task, read
+from worker.task import Task, choose_device, make_network, make_task, read
 from worker.train import TRAINING_SHARE
 from worker.trials import Trials
 
@@ -35,31 +35,34 @@ SOURCE_STEP = 0.5
 """What a step on the source alone takes of the time of one on both domains, for the job's progress."""
 
 
-def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result:
+def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result | None:
     """Run one attempt of a job, from its last checkpoint if it has one; `folder` is scratch.
 
-    Raises Stopped, BadData, BadParameters (worker.reporter), InvalidDataset.
+    None in a process that only helps another to train. Raises Stopped, BadData, BadParameters (worker.reporter), InvalidDataset.
     """
     if settings.train_threads:
         torch.set_num_threads(settings.train_threads)
     prefix = f"jobs/{job.id}/{attempt}"
-    materials = load(settings, job)
-    task = make_task(job, materials, settings, storage, folder / "artifacts")
-    data = load_data(task, materials, storage, folder, reporter)
-    if reporter.should_stop:
-        raise Stopped
-    trials = Trials(
-        build=lambda: make_network(task, materials, storage),
-        data=data,
-        classes=len(task.classes),
-        device=task.device,
-        reporter=reporter,
-        checkpoints=Checkpoints(storage, prefix, folder, digest_of_job(job)),
-        checkpoint_seconds=settings.checkpoint_seconds,
-    )
-    if job.checkpoint is not None:
-        trials.resume(job.checkpoint)
-    training = train(trials, task.params)
+    with together.joined(choose_device(settings.device)):
+        materials = load(settings, job)
+        task = make_task(job, materials, settings, storage, folder / "artifacts")
+        data = load_data(task, materials, storage, folder, reporter)
+        if any(together.leaders(reporter.should_stop)):
+            raise Stopped
+        trials = Trials(
+            build=lambda: make_network(task, materials, storage),
+            data=data,
+            classes=len(task.classes),
+            device=task.device,
+            reporter=reporter,
+            checkpoints=Checkpoints(storage, prefix, folder, digest_of_job(job)),
+            checkpoint_seconds=settings.checkpoint_seconds,
+        )
+        if job.checkpoint is not None:
+            trials.resume(job.checkpoint)
+        training = train(trials, task.params)
+    if not together.leads():
+        return None
 
     statement = state(task, trials, training)
     for warning in statement.warnings:

@@ -40,6 +40,8 @@ from worker.process import TrainerProcess, merged
 log = structlog.get_logger()
 
 TRAINER: Sequence[str] = (sys.executable, "-P", "-m", "worker.trainer")
+RANKS: Sequence[str] = (sys.executable, "-P", "-m", "worker.ranks")
+"""Starts the trainer whose command follows several times."""
 TICK_SECONDS = 0.25
 NEWS_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that progress moves
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
@@ -105,11 +107,15 @@ class Supervisor:
     def _attempt(self, lease: Lease, kind: JobKind) -> Outcome:
         with (
             _run_folder(self._settings.scratch_dir / "runs", lease) as folder,
-            TrainerProcess(self._trainer, lease, folder, self._settings) as trainer,
+            TrainerProcess(self._command(kind), lease, folder, self._settings) as trainer,
         ):
             log.info("trainer.started", pid=trainer.pid)
             attempt = Attempt(lease, kind, trainer, folder, self._sessions, self._settings, self._draining)
             return attempt.end() if attempt.watch() else Outcome.LOST
+
+    def _command(self, kind: JobKind) -> Sequence[str]:
+        several = kind is JobKind.ADAPT and self._settings.train_processes > 1
+        return [*RANKS, *self._trainer] if several else self._trainer
 
     def _clean_up(self, lost: UUID | None) -> None:
         try:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from app.algorithms.base import AlgorithmParams
-from worker import validators
+from worker import together, validators
 from worker.algorithms.base import Algorithm, Terms
 from worker.augmentation import augmented
 from worker.averaging import Average
@@ -105,6 +105,8 @@ class Run:
         restore_random_state(state["random"])
 
     def checkpoint(self) -> None:
+        if not together.leads():
+            return
         key = self.checkpoints.save(f"{self.prefix}{self.step}", self.carried | {"run": self.state_dict()})
         self.reporter.checkpoint(key)
 
@@ -118,9 +120,11 @@ def train(run: Run) -> None:
     descend = Descent(run)
     meter, saved_at = Meter(), time.monotonic()
     algorithm.train()
+    together.align(algorithm)
     for batch in run.batches.after(run.step):
         rate = set_rate(run.optimizer, params, batch.progress)
-        terms = algorithm.step(augmented(batch, params), descend)
+        with together.sharing():
+            terms = algorithm.step(augmented(batch, params), descend)
         if run.average:
             run.average.update(algorithm.network, run.step)
         run.step += 1
@@ -131,13 +135,16 @@ def train(run: Run) -> None:
             report(run, meter.means())
         if is_due(run.step, steps, CHECKS):
             check(run)
-        if run.selection.is_hopeless or 0 < params.patience <= run.selection.checks_without_better:
+        given_up = run.selection.is_hopeless or 0 < params.patience <= run.selection.checks_without_better
+        is_late = time.monotonic() - saved_at >= run.checkpoint_seconds
+        given_up, should_stop, is_late = map(bool, together.leaders(given_up, run.reporter.should_stop, is_late))
+        if given_up:
             break
-        if run.reporter.should_stop or time.monotonic() - saved_at >= run.checkpoint_seconds:
+        if should_stop or is_late:
             check_finite(run, *(term.detach() for term in terms.values()))
             run.checkpoint()
             saved_at = time.monotonic()
-            if run.reporter.should_stop:
+            if should_stop:
                 raise Stopped
     algorithm.network.load_state_dict(run.selection.weights)
 
@@ -158,6 +165,7 @@ class Descent:
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([value.float() for value in values.values()]).sum()
         total.backward(inputs=None if only is None else list(only))  # type: ignore[no-untyped-call]
+        together.average_gradients(self._weights)
         torch.nn.utils.clip_grad_norm_(self._weights, self._clip)
         self._optimizer.step()
         return values

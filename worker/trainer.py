@@ -3,11 +3,15 @@
 It runs one attempt of a job of any kind: an adaptation, or a bulk prediction, which needs no torch. It reads the database and
 writes only to the storage, to its run folder and, as `Report` lines, to standard output. SIGTERM asks for an end after a
 checkpoint. It never outlives its supervisor. This module imports no torch; adaptations do.
+
+Where several processes train one job, `worker.ranks` is their supervisor. The first does all of the above; the others help it to
+train, say nothing and have folders of their own.
 """
 
 import argparse
 import ctypes
 import faulthandler
+import json
 import os
 import signal
 import sys
@@ -29,32 +33,36 @@ from worker.exit_codes import ExitCode
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
 
 PR_SET_PDEATHSIG = 1
+ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+"""Where a process that `torchrun` started says why it failed."""
 AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 """What a database or a storage raises that is not reachable at the moment."""
 
-Work = Callable[[JobRow, int, Settings, Storage, Path, Reporter], AnyResult]
+Work = Callable[[JobRow, int, Settings, Storage, Path, Reporter], AnyResult | None]
 
 
 def main(arguments: Sequence[str] | None = None, adapt: Work | None = None) -> int:
     """Run one attempt; returns the exit code. `adapt` is `worker.adapt.run` unless a test brings its own."""
     options = _options(arguments)
-    if not _die_with_parent(options.supervisor):
+    if not die_with_parent(options.supervisor):
         return ExitCode.ORPHANED
     faulthandler.enable()
-    reporter = Reporter(_private_stdout())
+    rank = own_rank()
+    reporter = Reporter(_private_stdout(rank == 0))
     signal.signal(signal.SIGTERM, lambda *_: reporter.request_stop())
     settings = Settings(_env_file=None)
     try:
         job = _load(settings, options.job_id)
         if job is None or job.attempt != options.attempt:
             return ExitCode.ORPHANED
-        return _run(adapt if adapt and job.kind is JobKind.ADAPT else _work(job.kind), job, settings, reporter)
+        folder = Path.cwd() / (f"rank-{rank}" if rank else "")
+        folder.mkdir(exist_ok=True)
+        return _run(adapt if adapt and job.kind is JobKind.ADAPT else _work(job.kind), job, settings, folder, reporter)
     except AWAY as error:
         return _refused(ExitCode.UNAVAILABLE, error)
 
 
-def _run(work: Work, job: JobRow, settings: Settings, reporter: Reporter) -> int:
-    folder = Path.cwd()
+def _run(work: Work, job: JobRow, settings: Settings, folder: Path, reporter: Reporter) -> int:
     try:
         result = work(job, job.attempt, settings, Storage(settings.storage), folder, reporter)
     except Stopped:
@@ -68,7 +76,8 @@ def _run(work: Work, job: JobRow, settings: Settings, reporter: Reporter) -> int
             raise
         return _refused(ExitCode.GPU_OUT_OF_MEMORY, error)
     reporter.flush()
-    (folder / RESULT_FILE).write_text(result.model_dump_json())
+    if result is not None:
+        (folder / RESULT_FILE).write_text(result.model_dump_json())
     return ExitCode.DONE
 
 
@@ -80,7 +89,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _die_with_parent(supervisor: int | None) -> bool:
+def own_rank() -> int:
+    """Of this process among those that `torchrun`, which says so in the environment, started for the job; 0: the first or only one."""
+    return int(os.environ["RANK"]) if ERROR_FILE in os.environ else 0
+
+
+def die_with_parent(supervisor: int | None) -> bool:
     """Have the kernel kill this process when its parent ends; False when the parent was gone before."""
     if supervisor is None:
         return True
@@ -88,11 +102,11 @@ def _die_with_parent(supervisor: int | None) -> bool:
     return os.getppid() == supervisor
 
 
-def _private_stdout() -> TextIO:
-    """Standard output for reports alone: whatever else is printed goes to standard error."""
-    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+def _private_stdout(speaks: bool) -> TextIO:
+    """Standard output for reports alone, or nowhere: whatever else is printed goes to standard error."""
+    reports = os.dup(sys.stdout.fileno()) if speaks else os.open(os.devnull, os.O_WRONLY)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return stream
+    return os.fdopen(reports, "w", encoding="utf-8")
 
 
 def _load(settings: Settings, job_id: UUID) -> JobRow | None:
@@ -121,6 +135,8 @@ def _refused(code: ExitCode, error: Exception) -> ExitCode:
     details = [f"{field.pointer}: {field.detail}" for field in error.errors] if isinstance(error, ServiceError) else []
     text = " ".join(" ".join([str(error), *details]).split())
     sys.stderr.write(f"{text}\n")
+    if ERROR_FILE in os.environ:
+        Path(os.environ[ERROR_FILE]).write_text(json.dumps({"message": text}))
     return code
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.algorithms.base import AlgorithmParams
 from app.algorithms.source_only import SourceOnlyParams
-from worker import algorithms, validators
+from worker import algorithms, together, validators
 from worker.batches import Batches, planned_steps
 from worker.checkpoints import Checkpoints, seed_everything
 from worker.data import Data
@@ -144,7 +144,9 @@ class Trials:
             self.interrupted = None
         train(run)
         scores = validators.scores(run.examiner.evidence(run.algorithm.network))
-        return Trial(run.selection.weights, run.selection.step, run.step, scores, run.domain_accuracy, run.elapsed)
+        seconds, *values = together.leaders(run.elapsed, *scores.values())
+        scores = dict(zip(scores, values, strict=True))
+        return Trial(run.selection.weights, run.selection.step, run.step, scores, run.domain_accuracy, seconds)
 
     def _make(
         self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str

@@ -90,7 +90,9 @@ class Bench:
     def run(self, job: JobRow, attempt: int = 1, reporter: Reporter | None = None) -> Result:
         folder = self.folder / f"{job.id}-{attempt}"
         folder.mkdir()
-        return adapt.run(job, attempt, self.settings, self.storage, folder, reporter or Reporter(io.StringIO()))
+        result = adapt.run(job, attempt, self.settings, self.storage, folder, reporter or Reporter(io.StringIO()))
+        assert result is not None
+        return result
 
     def publish(self, job: JobRow, result: Result) -> VersionRow:
         """The version of a job, as the supervisor makes it."""

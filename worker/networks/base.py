@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from worker import together
+
 Inputs = dict[str, Tensor]
 
 
@@ -31,6 +33,9 @@ class Network(nn.Module):
 
     def features(self, inputs: Inputs) -> Tensor:
         """(n, feature_width), what adaptation aligns."""
+        return together.by_rows(self._features, inputs)
+
+    def _features(self, inputs: Inputs) -> Tensor:
         features: Tensor = self.bottleneck(self.backbone(inputs))
         return features
 
@@ -109,7 +114,23 @@ class DomainNorm(nn.Module):
             mean, variance = self.source_mean, self.source_var
             if self.training:
                 self.has_source.fill_(True)
+        if self.training and together.has_part():
+            return self._normalised_together(values, mean, variance)
         return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum, self.epsilon)
+
+    def _normalised_together(self, values: Tensor, running_mean: Tensor, running_variance: Tensor) -> Tensor:
+        """By the moments of the whole batch, of which these are a part."""
+        axes, shape = [0, *range(2, values.ndim)], [1, -1, *[1] * (values.ndim - 2)]
+        precise = values.to(torch.promote_types(values.dtype, torch.float32))
+        part_variance, part_mean = torch.var_mean(precise, axes, correction=0)
+        mean, variance = together.joint_moments(part_mean, part_variance)
+        with torch.no_grad():
+            count = together.parts() * values.numel() / len(mean)
+            running_mean.lerp_(mean, self.momentum)
+            running_variance.lerp_(variance * (count / (count - 1)), self.momentum)
+        scale = self.weight * (variance + self.epsilon).rsqrt()
+        normal = (precise - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)
+        return normal.to(values.dtype)
 
 
 def with_domain_norms(module: nn.Module) -> nn.Module:

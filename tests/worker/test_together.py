@@ -1,0 +1,39 @@
+"""Two processes that train together, against one that has the whole batch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import ROOT
+from tests.worker.trained_together import CASES, make, trained
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two processes have trained."""
+    folder = tmp_path_factory.mktemp("together")
+    command = [*TORCHRUN, "-m", "tests.worker.trained_together", str(folder)]
+    subprocess.run(command, cwd=ROOT, timeout=240, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_the_network_that_one_trains_with_the_whole_batch(case: str, by_two: Path, tmp_path: Path) -> None:
+    toy = make(case, tmp_path)
+    before = {name: value.clone() for name, value in toy.run.algorithm.state_dict().items()}
+    expected = trained(toy)
+    first, second = (torch.load(by_two / f"{case}-{rank}.pt") for rank in (0, 1))
+    for name, value in expected.items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], value, rtol=1e-3, atol=1e-5, msg=lambda told, name=name: f"{name}: {told}")
+    assert distance(expected, before) > 100 * distance(expected, first)
+
+
+def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    return float(torch.stack([(value.double() - other[name].double()).norm() for name, value in one.items()]).norm())
