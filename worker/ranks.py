@@ -1,8 +1,8 @@
 """Starts several trainers for one attempt of a job, as `torchrun` does: `python -m worker.ranks COMMAND... --supervisor PID`.
 
-COMMAND is that of one trainer. The trainers find one another by `torchrun`'s variables of the environment; `worker.together` is what
-they do. For the supervisor this process is the trainer: SIGTERM makes them all stop after a checkpoint, the exit code is that of
-the first that failed, and where one is killed all end. None outlives this process, nor this one its supervisor.
+COMMAND is that of one trainer. The trainers find one another by `torchrun`'s variables of the environment; what they then do is
+in `worker.together`. For the supervisor this process is the trainer: SIGTERM makes them all stop after a checkpoint, the exit
+code is that of the first that failed, and where one is killed all end. None outlives this process, nor this one its supervisor.
 """
 
 import logging
@@ -40,7 +40,7 @@ def _launch(command: Sequence[str], settings: Settings) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").addHandler(logging.NullHandler())  # the last line is the trainers'
+    logging.disable()  # the last lines are the trainers'
     processes = settings.train_processes
     if settings.device != "cpu" and torch.cuda.is_available():
         processes = min(processes, torch.cuda.device_count())

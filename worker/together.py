@@ -1,12 +1,12 @@
 """Several processes train one network, each on a GPU of its own: what they share and what they agree on.
 
 Methods here call the network several times a step, alternate their updates, and have losses of a whole batch (distances of
-domains, spectra, entropies of the mean prediction): wrapped in `DistributedDataParallel` and with losses of a part of the batch,
+domains, spectra, the entropy of the mean prediction): wrapped in `DistributedDataParallel`, with losses of a part of the batch,
 they would be other methods. So every process has the same batch and the same random numbers, and only the features, which are
-nearly all of the work, are divided: each process computes those of its part of the rows, all are gathered with their gradients, and
-heads, opponents and losses see the whole batch in every process. Batch norm has the statistics of the whole batch too. The sum over
-the processes that gathering does to the gradients, and the mean that `average_gradients` takes of them, as
-`DistributedDataParallel` does, make up for each other: a step is that of one process with the whole batch.
+nearly all of the work, are divided: each process computes those of its part of the rows, all are gathered with their gradients,
+and heads, opponents and losses see the whole batch in every process. Batch norm has the whole batch's statistics too. The sum
+of the processes' gradients in gathering and their mean in `average_gradients`, as `DistributedDataParallel` takes it, make up for
+each other: a step is that of one process with the whole batch.
 
 Clocks, signals and choices are those of the first process, the leader, which alone reports and stores.
 """
@@ -128,7 +128,7 @@ def average_gradients(weights: Iterable[nn.Parameter]) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     dist.all_reduce(flat)
     flat /= _ranks.size
-    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+    for gradient, mean in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 
 
@@ -138,7 +138,7 @@ def leaders(*numbers: float) -> list[float]:
         return list(numbers)
     said = torch.tensor(numbers, dtype=torch.float64)
     dist.broadcast(said, 0, group=_ranks.talk)
-    return said.tolist()  # type: ignore[no-any-return]
+    return said.tolist()
 
 
 def align(module: nn.Module) -> None:

@@ -90,7 +90,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def own_rank() -> int:
-    """Of this process among those that `torchrun`, which says so in the environment, started for the job; 0: the first or only one."""
+    """Of this process among those that `torchrun` started for the job, and told so; 0: the first, or the only one."""
     return int(os.environ["RANK"]) if ERROR_FILE in os.environ else 0
 
 

@@ -126,11 +126,6 @@ def _killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _helper_killed() -> None:
-    if trainer.own_rank():
-        _killed()
-
-
 def _helper_out_of_gpu_memory() -> None:
     if trainer.own_rank():
         _out_of_gpu_memory()
@@ -159,7 +154,6 @@ ENDS: dict[str, Callable[[], None]] = {
     "out_of_gpu_memory": _out_of_gpu_memory,
     "bug": _bug,
     "killed": _killed,
-    "helper_killed": _helper_killed,
     "helper_out_of_gpu_memory": _helper_out_of_gpu_memory,
     "segmentation_fault": _segmentation_fault,
     "no_result": _no_result,
