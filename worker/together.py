@@ -98,7 +98,8 @@ def by_rows(function: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, T
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed + _ranks.rank)
-            return _gathered(function(part)).flatten(0, 1)
+            gathered: Tensor = _Gathered.apply(function(part))  # type: ignore[no-untyped-call]
+            return gathered.flatten(0, 1)
     finally:
         _ranks.in_part = False
 
@@ -108,16 +109,23 @@ def has_part() -> bool:
     return _ranks.in_part
 
 
-def joint_moments(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance (c,) of the whole batch from those of this process's part."""
-    means, variances = _gathered(torch.stack([mean, variance])).unbind(1)
-    mean = means.mean(0)
-    return mean, (variances + (means - mean).square()).mean(0)
-
-
 def parts() -> int:
     """Into how many a batch is divided."""
     return _ranks.size
+
+
+def every(values: Tensor) -> Tensor:
+    """(processes, ...): the values of each process. It has no gradient."""
+    received = [torch.empty_like(values) for _ in range(_ranks.size)]
+    dist.all_gather(received, values)
+    return torch.stack(received)
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum of all processes' values. It has no gradient."""
+    total = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
 
 
 def average_gradients(weights: Iterable[nn.Parameter]) -> None:
@@ -152,20 +160,12 @@ def align(module: nn.Module) -> None:
 
 
 class _Gathered(torch.autograd.Function):
+    """`every`; the gradient of a process's own values is the sum of all processes' gradients of them."""
+
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
-        every = [torch.empty_like(values) for _ in range(_ranks.size)]
-        dist.all_gather(every, values)
-        return torch.stack(every)
+        return every(values.contiguous())
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total[_ranks.rank]
-
-
-def _gathered(values: Tensor) -> Tensor:
-    """(processes, ...): each process's values. The gradient of a process's own is the sum of all processes' gradients of it."""
-    gathered: Tensor = _Gathered.apply(values.contiguous())  # type: ignore[no-untyped-call]
-    return gathered
+        return summed(gradients[0])[_ranks.rank]

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from worker import together
+from worker.joint_norm import joint_norm
 
 Inputs = dict[str, Tensor]
 
@@ -120,17 +121,10 @@ class DomainNorm(nn.Module):
 
     def _normalised_together(self, values: Tensor, running_mean: Tensor, running_variance: Tensor) -> Tensor:
         """By the moments of the whole batch, of which these are a part."""
-        axes, shape = [0, *range(2, values.ndim)], [1, -1, *[1] * (values.ndim - 2)]
-        precise = values.to(torch.promote_types(values.dtype, torch.float32))
-        part_variance, part_mean = torch.var_mean(precise, axes, correction=0)
-        mean, variance = together.joint_moments(part_mean, part_variance)
-        with torch.no_grad():
-            count = together.parts() * values.numel() / len(mean)
-            running_mean.lerp_(mean, self.momentum)
-            running_variance.lerp_(variance * (count / (count - 1)), self.momentum)
-        scale = self.weight * (variance + self.epsilon).rsqrt()
-        normal = (precise - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)
-        return normal.to(values.dtype)
+        normal, mean, variance = joint_norm(values, self.weight, self.bias, self.epsilon)
+        running_mean.lerp_(mean, self.momentum)
+        running_variance.lerp_(variance, self.momentum)
+        return normal
 
 
 def with_domain_norms(module: nn.Module) -> nn.Module:

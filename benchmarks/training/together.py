@@ -1,0 +1,103 @@
+"""What a step costs one process, and several: `torchrun --standalone --nproc-per-node 2 -m benchmarks.training.together`.
+
+DANN on random pictures. The first process measures alone while the others wait for it; then all measure together.
+"""
+
+import argparse
+import io
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from app.algorithms.dann import DannParams
+from app.modalities.image import ImagePreprocessing
+from app.networks.cnn import CnnParams
+from app.networks.resnet import ResnetParams
+from app.storage import Storage
+from worker import algorithms, networks, together
+from worker.batches import Batches, Examples
+from worker.checkpoints import Checkpoints, seed_everything
+from worker.data import make_data
+from worker.examiner import Examiner
+from worker.reporter import Reporter
+from worker.selection import Selection
+from worker.task import choose_device
+from worker.train import Descent, Run
+
+CLASSES, ROWS, WARM_UP = 10, 1024, 5
+NETWORKS: dict[str, CnnParams | ResnetParams] = {"cnn": CnnParams(input_size=28), "resnet": ResnetParams(input_size=32)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=NETWORKS, default="resnet")
+    parser.add_argument("--batch", type=int, default=64, help="Rows of each domain in a step.")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = choose_device("auto")
+    alone = milliseconds(device, options) if os.environ["RANK"] == "0" else (0.0, 0.0)
+    with together.joined(device):
+        shared = milliseconds(device, options)
+    if together.leads():
+        what = f"{options.network}, {options.batch} + {options.batch} rows, {device.type}"
+        for name, one, several in zip(
+            ("milliseconds of the median step", "of the leader's processor"), alone, shared, strict=True
+        ):
+            times = f"one process {one:.1f}, {os.environ['WORLD_SIZE']} together {several:.1f}, ratio {several / one:.2f}"
+            sys.stdout.write(f"{what}, {name}: {times}\n")
+
+
+def milliseconds(device: torch.device, options: argparse.Namespace) -> tuple[float, float]:
+    """Of the median step: by the clock, and of this process's processor time."""
+    run = make_run(device, options)
+    descend, times, work = Descent(run), [], []
+    run.algorithm.train()
+    together.align(run.algorithm)
+    for batch in run.batches.after(0):
+        began, worked = time.perf_counter(), time.process_time()
+        with together.sharing():
+            run.algorithm.step(batch, descend)
+        together.leaders(0.0)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(1000 * (time.perf_counter() - began))
+        work.append(1000 * (time.process_time() - worked))
+    return median(times[WARM_UP:]), median(work[WARM_UP:])
+
+
+def make_run(device: torch.device, options: argparse.Namespace) -> Run:
+    """Of DANN, on pictures that are noise."""
+    params = DannParams(batch_size=options.batch, epochs=1)
+    seed_everything(0)
+    chosen = NETWORKS[options.network]
+    size = (chosen.input_size, chosen.input_size)
+    preprocessing = ImagePreprocessing(size=size, channels=3, resize=size, mean=(0.5,) * 3, std=(0.5,) * 3)
+    network = networks.build(chosen, preprocessing, {}, CLASSES).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    data = make_data(noise(size, device), noise(size, device), None, params)
+    steps = WARM_UP + options.steps
+    batches = Batches(data.source, data.target, train=data.training, params=params, device=device, steps=steps)
+    return Run(
+        algorithms.build(params, network, CLASSES).to(device),
+        batches,
+        Examiner(data, CLASSES, device, 0),
+        Selection(data.chance, len(data.held_out)),
+        Reporter(io.StringIO()),
+        Checkpoints(Storage("memory://"), "", Path(), ""),
+        math.inf,
+    )
+
+
+def noise(size: tuple[int, int], device: torch.device) -> Examples:
+    pixels = torch.randint(256, (ROWS, *size, 3), dtype=torch.uint8)
+    return Examples({"pixels": pixels}, torch.arange(ROWS) % CLASSES).to(device)
+
+
+if __name__ == "__main__":
+    main()
