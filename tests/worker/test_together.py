@@ -38,3 +38,10 @@ def test_two_processes_train_the_network_that_one_trains_with_the_whole_batch(ca
 
 def distance(one: dict[str, Tensor], other: dict[str, Tensor], names: Set[str]) -> float:
     return float(torch.stack([(one[name].double() - other[name].double()).norm() for name in names]).norm())
+
+
+def test_what_is_drawn_for_parts_of_a_batch_differs_and_then_all_draw_the_same_again(by_two: Path) -> None:
+    (shared, after), (others_shared, others_after) = (torch.load(by_two / f"draws-{rank}.pt") for rank in (0, 1))
+    assert torch.equal(shared, others_shared)
+    assert len(shared.unique()) == shared.numel() == 40
+    assert torch.equal(after, others_after)

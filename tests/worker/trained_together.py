@@ -1,6 +1,7 @@
 """Trains toys in each of the processes that `torchrun` starts: `python -m tests.worker.trained_together FOLDER`.
 
-In the process of rank R all weights and statistics that a case ends with go into `FOLDER/CASE-R.pt`.
+In the process of rank R all weights and statistics that a case ends with go into `FOLDER/CASE-R.pt`, and what was drawn at
+random for shared rows, and after them, into `FOLDER/draws-R.pt`.
 """
 
 import sys
@@ -44,9 +45,17 @@ def trained(toy: Toy) -> dict[str, Tensor]:
     return toy.run.algorithm.state_dict()
 
 
+def draws() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    with together.sharing():
+        shared = together.by_rows(lambda rows: torch.rand_like(rows["rows"]), {"rows": torch.zeros(4, 10)})
+    return shared, torch.rand(10)
+
+
 def main(folder: Path) -> None:
     toys = {case: make(case, folder) for case in CASES}
     with together.joined(CPU):
+        torch.save(draws(), folder / f"draws-{dist.get_rank()}.pt")
         for case, toy in toys.items():
             torch.save(trained(toy), folder / f"{case}-{dist.get_rank()}.pt")
 
