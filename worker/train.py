@@ -27,6 +27,8 @@ from worker.selection import Selection
 
 TRAINING_SHARE = 0.95  # of a job's progress: measuring, exporting and storing come after it
 SILENT = "The validator `{}` has nothing to say of these data: a run keeps its newest network, a search the source-only one."
+BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
+"""What processors call their instructions for it."""
 POINTS = 200
 CHECKS = 20
 
@@ -155,7 +157,7 @@ class Descent:
     def __init__(self, run: Run) -> None:
         self._optimizer, self._clip = run.optimizer, run.params.gradient_clip
         self._device = run.batches.device.type
-        self._bfloat16 = uses_bfloat16(run.params, run.batches.device)
+        self._bfloat16 = uses_bfloat16(run.params, run.batches.device, run.algorithm.network)
         self._weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
@@ -259,8 +261,8 @@ def set_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> 
     return rate
 
 
-def uses_bfloat16(params: AlgorithmParams, device: torch.device) -> bool:
-    """auto: on GPUs and on CPUs with matrix units; elsewhere it gains nothing."""
+def uses_bfloat16(params: AlgorithmParams, device: torch.device, network: Network) -> bool:
+    """auto: on GPUs, and on CPUs with instructions for it where the network is worth it; elsewhere it takes longer."""
     if params.precision != "auto":
         return params.precision == "bfloat16"
-    return device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+    return device.type == "cuda" or (network.is_dense and any(map(torch.cpu.get_capabilities().get, BFLOAT16)))

@@ -122,7 +122,7 @@ def duration(rows: pl.DataFrame, runs: Iterator[Run], store: Store) -> str:
     """What a run of each task took, and what the plan and the rest of it take at that speed."""
     if rows.is_empty():
         return "nothing was measured"
-    took = rows.group_by("task", maintain_order=True).agg((pl.col("seconds") + pl.col("recording_seconds").fill_null(0)).mean())
+    took = rows.group_by("task", maintain_order=True).agg(pl.col("seconds").mean())
     means = dict(took.drop_nulls().iter_rows())
     lines = [f"{task}: {mean:.0f} s a run" for task, mean in means.items()]
     planned = [(means[run.task.name] / 3600, store.is_done(run)) for run in runs if run.task.name in means]

@@ -1,10 +1,10 @@
-"""One run, and all that its checks saw."""
+"""One run, what its checks saw, and what its network says."""
 
 import io
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,15 +19,11 @@ from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.plan import Run
 from worker.checkpoints import Checkpoints
 from worker.data import Data, make_data
-from worker.estimates.floor import floor
-from worker.estimates.parts import parts
-from worker.estimates.study import Study, study
 from worker.evidence import Evidence
 from worker.examiner import Examiner
-from worker.networks.base import Network
 from worker.reporter import BadData, BadParameters, Reporter
 from worker.selection import Selection
-from worker.train import Run as TrainingRun
+from worker.statement import ROWS
 from worker.trials import Trials, Weights
 
 CPU = torch.device("cpu")
@@ -39,73 +35,45 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`row` says what came of the run, `checks` what was seen on the way; `weights` are those that a job would keep."""
+    """`row` says what came of the run, `checks` what was seen on the way.
+
+    `weights` are those that a job would keep, `evidence` is what its statement would be made of.
+    """
 
     row: Row
     checks: list[Row]
     weights: Weights
-
-
-class Witness(Examiner):
-    """Remembers the newest evidence."""
-
-    newest: Evidence
-
-    def evidence(self, network: Network) -> Evidence:
-        """As an examiner gives it."""
-        self.newest = super().evidence(network)
-        return self.newest
+    evidence: Evidence | None = None
 
 
 class Recorder(Reporter):
-    """Takes what a run reports at its checks, and adds the parts of the estimate."""
+    """Takes what a run reports at its checks."""
 
-    def __init__(self, plain: Study | None) -> None:
-        """`plain`: of the network that the run is compared with."""
+    def __init__(self) -> None:
         super().__init__(io.StringIO())
-        self.plain = plain
-        self.witness: Witness | None = None
         self.checks: list[Row] = []
         self.warnings: set[str] = set()
-        self.seconds = 0.0
 
     def report(self, step: int, epoch: float, progress: float, metrics: Mapping[str, SupportsFloat]) -> None:
         """Keep a check; what else is reported is of no interest."""
-        if "target_accuracy" not in metrics or self.witness is None:
-            return
-        began = time.monotonic()
-        seen = {name: float(value) for name, value in metrics.items()}
-        self.checks.append({"step": step, **seen, **estimates(self.witness.newest, self.plain)})
-        self.seconds += time.monotonic() - began
+        if "target_accuracy" in metrics:
+            self.checks.append({"step": step} | {name: float(value) for name, value in metrics.items()})
 
     def warn(self, code: str, message: str) -> None:
         self.warnings.add(code)
 
 
-@dataclass
-class RecordedTrials(Trials):
-    """Trials whose checks go to a recorder."""
-
-    recorder: Recorder = field(kw_only=True)
-
-    def _make(self, *arguments: Any) -> TrainingRun:
-        run = super()._make(*arguments)
-        run.examiner = self.recorder.witness = Witness(self.data, self.classes, self.device, run.params.seed)
-        return run
-
-
 def record(run: Run, reference: Record | None) -> Record:
     """Train. `reference` is None for the reference itself. Raises FAILURES."""
-    task = encoded(run.task, run.skewed)
+    task, recorder = encoded(run.task, run.skewed), Recorder()
     data = make_data(task.source, task.target, task.evaluation, run.params)
-    recorder = Recorder(plain_study(task, data, run, reference.weights) if reference else None)
     steps = run.steps_for(max(len(data.training), len(task.target)))
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         trials = _trials(task, data, recorder, Path(folder))
         start = reference.weights if reference and run.params.starts_trained else None
         trial = trials.run(run.params.algorithm, run.params, (0.0, 1.0), start=start, steps=steps)
-    seconds = time.monotonic() - began - recorder.seconds
+    seconds = time.monotonic() - began
     chosen = chosen_checks(recorder.checks, data, run.params)
     sizes = {
         "training_rows": len(data.training),
@@ -114,17 +82,14 @@ def record(run: Run, reference: Record | None) -> Record:
         "evaluation_rows": len(task.evaluation),
     }
     alone = {"source_only_accuracy": reference.row["last_accuracy"] if reference else recorder.checks[-1]["target_accuracy"]}
-    ended = {
-        "steps": trial.steps,
-        "seconds": seconds,
-        "recording_seconds": recorder.seconds,
-        "collapsed": "collapsed" in recorder.warnings,
-    }
-    return Record(sizes | ended | alone | _summary(recorder.checks, chosen, run.params), recorder.checks, trial.weights)
+    ended = {"steps": trial.steps, "seconds": seconds, "collapsed": "collapsed" in recorder.warnings}
+    evidence = Examiner(data, len(task.classes), CPU, run.params.seed, ROWS).evidence(trials.network(trial))
+    row = sizes | ended | alone | _summary(recorder.checks, chosen, run.params)
+    return Record(row, recorder.checks, trial.weights, evidence)
 
 
-def _trials(task: Encoded, data: Data, recorder: Recorder, folder: Path) -> RecordedTrials:
-    return RecordedTrials(
+def _trials(task: Encoded, data: Data, recorder: Recorder, folder: Path) -> Trials:
+    return Trials(
         build=task.build,
         data=data,
         classes=len(task.classes),
@@ -132,25 +97,7 @@ def _trials(task: Encoded, data: Data, recorder: Recorder, folder: Path) -> Reco
         reporter=recorder,
         checkpoints=Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, ""),
         checkpoint_seconds=math.inf,
-        recorder=recorder,
     )
-
-
-def plain_study(task: Encoded, data: Data, run: Run, weights: Weights) -> Study | None:
-    """Of the network that the source alone gives, asked about the rows that the run's are asked about."""
-    network = task.build()
-    network.load_state_dict(weights)
-    return study(Examiner(data, len(task.classes), CPU, run.params.seed).evidence(network))
-
-
-def estimates(evidence: Evidence, plain: Study | None) -> Row:
-    """The parts of the estimate, and the floor; empty where nothing can be said."""
-    network, below = study(evidence), floor(evidence)
-    if network is None:
-        return {}
-    critic = 1 - below.source_error - below.discrepancy if below else nan
-    known = parts(network, plain, critic)
-    return known | {"floor": below.accuracy if below else nan, "temperature": network.calibration.temperature}
 
 
 def chosen_checks(checks: list[Row], data: Data, params: AlgorithmParams) -> dict[str, int]:

@@ -8,15 +8,20 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.adaptation.plan import Run
 from benchmarks.adaptation.record import Record, Row
-from worker.trials import REFERENCE, Weights
+from worker.evidence import Evidence
+from worker.trials import Weights
 
 IDENTITY = ("task", "skewed", "method", "variant", "seed")
+EVIDENCE = ("source_features", "source_logits", "source_labels", "target_features", "target_logits")
 
 
 class Store:
@@ -24,7 +29,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("parts", "claims", "weights"):
+        for name in ("parts", "claims", "weights", "evidence"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def is_done(self, run: Run) -> bool:
@@ -44,14 +49,15 @@ class Store:
             yield True
 
     def keep(self, run: Run, identity: Row, record: Record) -> None:
-        """The weights, the checks, and at last the row, by which the run is done."""
-        if run.params.algorithm == REFERENCE and not run.variant:
-            torch.save(record.weights, self._weights(run))
+        """The weights, the evidence, the checks, and at last the row, by which the run is done."""
+        torch.save(record.weights, self._weights(run))
+        if record.evidence is not None:
+            np.savez(self._evidence(run.key), **_arrays(record.evidence))
         self._write(self._part(run, "checks"), [identity | check for check in record.checks])
         self._write(self._part(run, "run"), [identity | record.row | {"error": None}])
 
     def keep_failure(self, run: Run, identity: Row, error: str) -> None:
-        self._write(self._part(run, "run"), [identity | {"error": error, "seconds": None, "recording_seconds": None}])
+        self._write(self._part(run, "run"), [identity | {"error": error, "seconds": None}])
 
     def load(self, run: Run) -> Record:
         """A reference."""
@@ -84,5 +90,23 @@ class Store:
     def _part(self, run: Run, kind: str) -> Path:
         return self.folder / "parts" / f"{run.key}.{kind}.parquet"
 
+    def evidence(self, key: str) -> Evidence:
+        """What the network of a run said."""
+        with np.load(self._evidence(key)) as file:
+            return Evidence(**{name: _wide(file[name]) for name in file.files})
+
+    def _evidence(self, key: str) -> Path:
+        return self.folder / "evidence" / f"{key}.npz"
+
     def _weights(self, run: Run) -> Path:
         return self.folder / "weights" / f"{run.key}.pt"
+
+
+def _arrays(evidence: Evidence) -> dict[str, NDArray[Any]]:
+    """Features, which are many, with half of the digits."""
+    arrays = {name: getattr(evidence, name) for name in EVIDENCE}
+    return {name: values.astype(np.float16) if name.endswith("features") else values for name, values in arrays.items()}
+
+
+def _wide(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.float32) if values.dtype == np.float16 else values

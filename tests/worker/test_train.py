@@ -104,8 +104,19 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     train(toy.run)
     assert toy.run.selection.accuracy > 0.8
     assert all(value.dtype == torch.float32 for value in toy.run.algorithm.parameters())
-    assert not uses_bfloat16(FineTuneParams(precision="float32"), torch.device("cuda"))
-    assert uses_bfloat16(FineTuneParams(), torch.device("cuda"))
+
+
+def test_bfloat16_is_chosen_where_it_is_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = make_toy(tmp_path, toy_params("dann"), digits=True)
+    convolutions, tables = toy.run.algorithm.network, make_toy(tmp_path, toy_params("dann")).run.algorithm.network
+    cpu, params = torch.device("cpu"), FineTuneParams()
+    assert uses_bfloat16(params, torch.device("cuda"), tables)
+    assert not uses_bfloat16(FineTuneParams(precision="float32"), torch.device("cuda"), tables)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": False})
+    assert uses_bfloat16(params, cpu, convolutions)
+    assert not uses_bfloat16(params, cpu, tables)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": False})
+    assert not uses_bfloat16(params, cpu, convolutions)
 
 
 def test_things_are_due_about_as_often_as_asked_and_at_the_end() -> None:

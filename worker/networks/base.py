@@ -45,6 +45,11 @@ class Network(nn.Module):
         logits: Tensor = self.head(self.features(inputs))
         return logits
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether most of the work is large matrix products: convolutions or a pretrained encoder."""
+        return self.pretrained or any(isinstance(module, nn.Conv2d) for module in self.modules())
+
     def blocks(self) -> list[nn.Module]:
         """Parts that have weights, from the input to the output, for unfreezing; the head is the last."""
         parts = [*self.backbone.children(), self.bottleneck, self.head]
