@@ -1,4 +1,7 @@
-"""Self-training on confident pseudo-labels; for pictures as FixMatch. Sohn et al., NeurIPS 2020, https://arxiv.org/abs/2001.07685"""
+"""Self-training on confident pseudo-labels; for pictures as FixMatch. Sohn et al., NeurIPS 2020, https://arxiv.org/abs/2001.07685
+
+With the minimum class confusion of Jin et al., ECCV 2020, https://arxiv.org/abs/1912.03699
+"""
 
 from dataclasses import replace
 
@@ -13,9 +16,10 @@ from worker.schedules import ramp
 
 
 class SelfTraining(Adaptation):
-    """E = L_y + weight ramp(p) E [max q >= tau] CE(p(strong), argmax q), q the prediction for the weakly changed picture.
+    """E = L_y + weight ramp(p) E [max q >= tau] CE(p(strong), argmax q) + confusion (sum M - tr M) / K.
 
-    Inputs that are no pictures stay as they are.
+    q is the prediction for the weakly changed picture, M the correlation of the classes in q at temperature T. Inputs that are
+    no pictures stay as they are.
     """
 
     params: SelfTrainingParams
@@ -31,7 +35,10 @@ class SelfTraining(Adaptation):
                 taught = self.outputs_of(changed(batch.target_x, "strong"))
         loss, share = losses.confident_cross_entropy(taught.logits, target.logits, self.params.threshold)
         self._measures = {"confident_share": share}
-        return {"pseudo_labels": self.params.weight * ramp(batch.progress) * loss}
+        return {
+            "pseudo_labels": self.params.weight * ramp(batch.progress) * loss,
+            "confusion": self.params.confusion * losses.class_confusion(target.logits, self.params.temperature),
+        }
 
     def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:
         return super().outputs(replace(batch, target_x=changed(batch.target_x, "affine")))
