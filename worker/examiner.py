@@ -21,7 +21,7 @@ class Examiner:
     """Asks about at most `rows` examples of the held-out source and of the target each; of what is not there, about none."""
 
     def __init__(self, data: Data, classes: int, device: torch.device, seed: int, rows: int = ROWS) -> None:
-        self._data, self._classes, self._device = data, classes, device
+        self._data, self._classes, self.device = data, classes, device
         generator = torch.Generator().manual_seed(seed)
         self._source_rows = _sample(data.held_out, rows, generator)
         self._target_rows = _sample(_all(data.target), rows, generator)
@@ -54,6 +54,16 @@ class Examiner:
         _, logits = self._answers(network, evaluation, self._evaluation_rows)
         return float((logits.argmax(1) == evaluation.labels.cpu()[self._evaluation_rows].numpy()).mean())
 
+    def source_inputs(self, places: Tensor) -> Inputs:
+        """Of the held-out source rows that are asked about those at these places (k,), on the device."""
+        assert self._data.source is not None
+        return self._data.source.take(self._source_rows[places], self.device)[0]
+
+    def target_inputs(self, places: Tensor) -> Inputs:
+        """Of the target rows that are asked about."""
+        assert self._data.target is not None
+        return self._data.target.take(self._target_rows[places], self.device)[0]
+
     def _labels(self) -> NDArray[np.int64]:
         if self._data.source is None or self._data.source.labels is None:
             return np.empty(0, np.int64)
@@ -63,7 +73,7 @@ class Examiner:
     def _answers(self, network: Network, examples: Examples | None, rows: Tensor) -> tuple[Floats, Floats]:
         if examples is None or not len(rows):
             return np.empty((0, network.feature_width), np.float32), np.empty((0, self._classes), np.float32)
-        return answers(network, examples, rows, self._device)
+        return answers(network, examples, rows, self.device)
 
     def _mixed(self, network: Network) -> Mixed | None:
         """Where inputs are numbers that can be averaged: pictures and tables without categories."""
@@ -72,7 +82,7 @@ class Examiner:
         first, second = self._target_rows, self._target_rows[self._partners]
         batches = []
         for one, other in zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True):
-            (inputs, _), (others, _) = self._data.target.take(one, self._device), self._data.target.take(other, self._device)
+            (inputs, _), (others, _) = self._data.target.take(one, self.device), self._data.target.take(other, self.device)
             if any(values.dtype == torch.int64 for values in inputs.values()):
                 return None
             batches.append({name: SHARE * values + (1 - SHARE) * others[name] for name, values in inputs.items()})

@@ -13,6 +13,7 @@ from worker.estimates.verdict import Answer, Verdict, judge
 from worker.evidence import Evidence, probabilities
 from worker.examiner import Examiner
 from worker.networks.base import Network
+from worker.reverse import reverse
 from worker.trials import Trial, Trials
 
 
@@ -28,11 +29,6 @@ class Finding:
     floor: Floor | None
 
     @property
-    def critic(self) -> float:
-        """The disagreement-discrepancy bound without its sampling error; nan without a floor."""
-        return nan if self.floor is None else 1 - self.floor.source_error - self.floor.discrepancy
-
-    @property
     def abstention_threshold(self) -> float:
         """The confidence below which predictions are rather not to be trusted: 0 to 1, 0 without held-out source."""
         labels = self.evidence.source_labels
@@ -46,9 +42,11 @@ def find(trials: Trials, examiner: Examiner, trial: Trial) -> Finding:
     """Ask the network of a trial."""
     network = trials.network(trial)
     evidence = examiner.evidence(network)
-    known = study(evidence)
+    below = floor(evidence)
+    critic = nan if below is None else 1 - below.source_error - below.discrepancy
+    known = study(evidence, critic, reverse(trials.build, examiner, evidence))
     calibration = known.calibration if known else calibrate(evidence.source_logits, evidence.source_labels)
-    return Finding(trial, network, evidence, calibration, known, floor(evidence) if known else None)
+    return Finding(trial, network, evidence, calibration, known, below if known else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,11 @@ class Comparison:
     kept: Finding
 
     @property
+    def rejected(self) -> Finding | None:
+        """The other of the two networks, where there are two."""
+        return next((found for found in (self.adapted, self.plain) if found and found is not self.kept), None)
+
+    @property
     def helped(self) -> Answer | None:
         if self.verdict is None:
             return None
@@ -74,5 +77,5 @@ def compare(adapted: Finding, plain: Finding | None, *, fallback: bool) -> Compa
     """With `fallback` the plain network is kept where adaptation seems to have hurt."""
     if plain is None or plain.study is None or adapted.study is None:
         return Comparison(adapted, plain, None, adapted)
-    verdict = judge(adapted.study, plain.study, (adapted.critic, plain.critic))
+    verdict = judge(adapted.study, plain.study)
     return Comparison(adapted, plain, verdict, plain if fallback and verdict.helped == "no" else adapted)

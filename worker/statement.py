@@ -119,11 +119,10 @@ def labelled(prefix: str, task: Task, found: Finding, examples: Examples, rows: 
 
 def estimated(task: Task, comparison: Comparison) -> dict[str, Any]:
     """What is said of the target without its labels."""
-    found, plain = comparison.kept, comparison.plain
+    found = comparison.kept
     if found.study is None:
         return {}
-    other = plain.study if plain and plain is not found else None
-    reasons = parts(found.study, other, found.critic)
+    reasons = parts(found.study, comparison.rejected.study if comparison.rejected else None)
     estimate = accuracy.estimate(reasons)
     metrics: dict[str, Any] = {
         "target_accuracy_estimate": {**asdict(estimate), "confidence": CONFIDENCE, "parts": without_nan(reasons)},

@@ -262,7 +262,10 @@ def set_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> 
 
 
 def uses_bfloat16(params: AlgorithmParams, device: torch.device, network: Network) -> bool:
-    """auto: on GPUs, and on CPUs with instructions for it where the network is worth it; elsewhere it takes longer."""
-    if params.precision != "auto":
-        return params.precision == "bfloat16"
+    """auto: where it is faster."""
+    return has_bfloat16(device, network) if params.precision == "auto" else params.precision == "bfloat16"
+
+
+def has_bfloat16(device: torch.device, network: Network) -> bool:
+    """On GPUs, and on CPUs with instructions for it where the network is worth it; elsewhere it takes longer."""
     return device.type == "cuda" or (network.is_dense and any(map(torch.cpu.get_capabilities().get, BFLOAT16)))

@@ -117,8 +117,8 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     }
     row["oracle"] = max(row["source_only"], *(entry["accuracy"] for entry in row["tried"]))
     if comparison.kept.study:
-        other = plain.study if comparison.kept is not plain else None
-        estimate = accuracy.estimate(parts(comparison.kept.study, other, comparison.kept.critic))
+        other = comparison.rejected.study if comparison.rejected else None
+        estimate = accuracy.estimate(parts(comparison.kept.study, other))
         row |= {"estimate": estimate.value, "low": estimate.low, "high": estimate.high}
     return row
 

@@ -140,15 +140,6 @@ def pick(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str) -> dict
     return best.row(0, named=True)
 
 
-def networks(measured: Measured) -> pl.DataFrame:
-    """The checks that estimates are judged by: each run's chosen network and its last one; of the source alone the last."""
-    kept = measured.runs.select("key", "kept_step")
-    checks = measured.checks.join(kept, on="key")
-    is_last = pl.col("step") == pl.col("step").max().over("key")
-    is_chosen = (pl.col("step") == pl.col("kept_step")) & (pl.col("method") != REFERENCE)
-    return checks.filter(is_last | is_chosen).with_columns(is_last.alias("last"))
-
-
 def _mean(values: Iterator[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan

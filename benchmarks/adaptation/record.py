@@ -1,4 +1,4 @@
-"""One run, what its checks saw, and what its network says."""
+"""One run, and all that its checks saw."""
 
 import io
 import math
@@ -19,11 +19,8 @@ from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.plan import Run
 from worker.checkpoints import Checkpoints
 from worker.data import Data, make_data
-from worker.evidence import Evidence
-from worker.examiner import Examiner
 from worker.reporter import BadData, BadParameters, Reporter
 from worker.selection import Selection
-from worker.statement import ROWS
 from worker.trials import Trials, Weights
 
 CPU = torch.device("cpu")
@@ -35,15 +32,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`row` says what came of the run, `checks` what was seen on the way.
-
-    `weights` are those that a job would keep, `evidence` is what its statement would be made of.
-    """
+    """`row` says what came of the run, `checks` what was seen on the way; `weights` are those that a job would keep."""
 
     row: Row
     checks: list[Row]
     weights: Weights
-    evidence: Evidence | None = None
 
 
 class Recorder(Reporter):
@@ -70,7 +63,7 @@ def record(run: Run, reference: Record | None) -> Record:
     steps = run.steps_for(max(len(data.training), len(task.target)))
     began = time.monotonic()
     with TemporaryDirectory() as folder:
-        trials = _trials(task, data, recorder, Path(folder))
+        trials = trials_of(task, data, recorder, Path(folder))
         start = reference.weights if reference and run.params.starts_trained else None
         trial = trials.run(run.params.algorithm, run.params, (0.0, 1.0), start=start, steps=steps)
     seconds = time.monotonic() - began
@@ -83,18 +76,18 @@ def record(run: Run, reference: Record | None) -> Record:
     }
     alone = {"source_only_accuracy": reference.row["last_accuracy"] if reference else recorder.checks[-1]["target_accuracy"]}
     ended = {"steps": trial.steps, "seconds": seconds, "collapsed": "collapsed" in recorder.warnings}
-    evidence = Examiner(data, len(task.classes), CPU, run.params.seed, ROWS).evidence(trials.network(trial))
     row = sizes | ended | alone | _summary(recorder.checks, chosen, run.params)
-    return Record(row, recorder.checks, trial.weights, evidence)
+    return Record(row, recorder.checks, trial.weights)
 
 
-def _trials(task: Encoded, data: Data, recorder: Recorder, folder: Path) -> Trials:
+def trials_of(task: Encoded, data: Data, reporter: Reporter, folder: Path) -> Trials:
+    """Of a task, as a job makes them."""
     return Trials(
         build=task.build,
         data=data,
         classes=len(task.classes),
         device=CPU,
-        reporter=recorder,
+        reporter=reporter,
         checkpoints=Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, ""),
         checkpoint_seconds=math.inf,
     )

@@ -1,4 +1,7 @@
-"""Writes what was measured as Markdown and plots: `python -m benchmarks.adaptation.report`."""
+"""Writes what was measured as Markdown and plots: `python -m benchmarks.adaptation.report`.
+
+What is said of the estimates needs `python -m benchmarks.adaptation.networks` before it.
+"""
 
 import argparse
 import sys
@@ -12,6 +15,7 @@ from benchmarks.adaptation import figures, plots
 from benchmarks.adaptation.figures import SETTING, TASK, Measured
 from benchmarks.adaptation.judged import figures as estimate_figures
 from benchmarks.adaptation.judged import judged
+from benchmarks.adaptation.networks import NETWORKS
 from benchmarks.adaptation.store import Store
 
 Columns = dict[str, tuple[str, Callable[[Any], str]]]
@@ -94,13 +98,14 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     Store(folder).merge()
     measured = Measured.of(pl.read_parquet(folder / "runs.parquet"), pl.read_parquet(folder / "checks.parquet"))
-    networks = folder / "networks.parquet"
-    figures.networks(measured).write_parquet(networks)
-    said = judged(networks)
-    text = "\n\n".join([*methods(measured), *validators(measured), *estimates(said), *failures(measured)]) + "\n"
+    parts = [*methods(measured), *validators(measured)]
+    if (folder / NETWORKS).exists():
+        said = judged(folder / NETWORKS)
+        parts += estimates(said)
+        plots.estimates(said, folder / "estimates.png")
+    text = "\n\n".join([*parts, *failures(measured)]) + "\n"
     (folder / "report.md").write_text(text)
     plots.gains(measured, folder / "methods.png")
-    plots.estimates(said, folder / "estimates.png")
     sys.stdout.write(text)
 
 

@@ -8,20 +8,15 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.adaptation.plan import Run
 from benchmarks.adaptation.record import Record, Row
-from worker.evidence import Evidence
 from worker.trials import Weights
 
 IDENTITY = ("task", "skewed", "method", "variant", "seed")
-EVIDENCE = ("source_features", "source_logits", "source_labels", "target_features", "target_logits")
 
 
 class Store:
@@ -29,12 +24,12 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("parts", "claims", "weights", "evidence"):
+        for name in ("parts", "claims", "weights"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def is_done(self, run: Run) -> bool:
         """A run that failed is not."""
-        path = self._part(run, "run")
+        path = self._part(run.key, "run")
         return path.exists() and pl.read_parquet(path)["error"].item() is None
 
     @contextmanager
@@ -49,20 +44,30 @@ class Store:
             yield True
 
     def keep(self, run: Run, identity: Row, record: Record) -> None:
-        """The weights, the evidence, the checks, and at last the row, by which the run is done."""
-        torch.save(record.weights, self._weights(run))
-        if record.evidence is not None:
-            np.savez(self._evidence(run.key), **_arrays(record.evidence))
-        self._write(self._part(run, "checks"), [identity | check for check in record.checks])
-        self._write(self._part(run, "run"), [identity | record.row | {"error": None}])
+        """The weights, the checks, and at last the row, by which the run is done."""
+        torch.save(record.weights, self._weights(run.key))
+        self._write(self._part(run.key, "checks"), [identity | check for check in record.checks])
+        self._write(self._part(run.key, "run"), [identity | record.row | {"error": None}])
 
     def keep_failure(self, run: Run, identity: Row, error: str) -> None:
-        self._write(self._part(run, "run"), [identity | {"error": error, "seconds": None}])
+        self._write(self._part(run.key, "run"), [identity | {"error": error, "seconds": None}])
 
     def load(self, run: Run) -> Record:
         """A reference."""
-        weights: Weights = torch.load(self._weights(run), weights_only=True)
-        return Record(pl.read_parquet(self._part(run, "run")).to_dicts()[0], [], weights)
+        return Record(pl.read_parquet(self._part(run.key, "run")).to_dicts()[0], [], self.weights(run.key))
+
+    def weights(self, key: str) -> Weights:
+        """Of the network that a run kept."""
+        weights: Weights = torch.load(self._weights(key), weights_only=True)
+        return weights
+
+    def rows(self, key: str, kind: str) -> pl.DataFrame | None:
+        """What else was kept of a run."""
+        path = self._part(key, kind)
+        return pl.read_parquet(path) if path.exists() else None
+
+    def keep_rows(self, key: str, kind: str, rows: list[Row]) -> None:
+        self._write(self._part(key, kind), rows)
 
     def runs(self) -> pl.DataFrame:
         """A row for each run that was merged."""
@@ -87,26 +92,8 @@ class Store:
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(path.with_suffix(".tmp"))
         path.with_suffix(".tmp").rename(path)
 
-    def _part(self, run: Run, kind: str) -> Path:
-        return self.folder / "parts" / f"{run.key}.{kind}.parquet"
+    def _part(self, key: str, kind: str) -> Path:
+        return self.folder / "parts" / f"{key}.{kind}.parquet"
 
-    def evidence(self, key: str) -> Evidence:
-        """What the network of a run said."""
-        with np.load(self._evidence(key)) as file:
-            return Evidence(**{name: _wide(file[name]) for name in file.files})
-
-    def _evidence(self, key: str) -> Path:
-        return self.folder / "evidence" / f"{key}.npz"
-
-    def _weights(self, run: Run) -> Path:
-        return self.folder / "weights" / f"{run.key}.pt"
-
-
-def _arrays(evidence: Evidence) -> dict[str, NDArray[Any]]:
-    """Features, which are many, with half of the digits."""
-    arrays = {name: getattr(evidence, name) for name in EVIDENCE}
-    return {name: values.astype(np.float16) if name.endswith("features") else values for name, values in arrays.items()}
-
-
-def _wide(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(np.float32) if values.dtype == np.float16 else values
+    def _weights(self, key: str) -> Path:
+        return self.folder / "weights" / f"{key}.pt"

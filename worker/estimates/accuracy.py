@@ -1,6 +1,6 @@
 """The estimate of the accuracy on the target, with a 90 % interval, from the parts.
 
-    value = difference_of_confidences + sum_k weight_k correction_k
+    value = least claim + sum_k weight_k correction_k
     doubt = sum_k doubt_k reason_k,    interval = value - below doubt ... value + above doubt
 
 The weights (0 to 1) are a regression, the doubts a non-negative one of its absolute errors, `below` and `above` conformal: of
@@ -20,6 +20,14 @@ from math import isnan
 import numpy as np
 
 from worker.estimates.parts import ESTIMATES
+
+CLAIMS = (
+    "difference_of_confidences",
+    "thresholded_confidence",
+    "thresholded_entropy",
+    "reverse_accuracy",
+    "reverse_confidence",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +50,7 @@ class Estimate:
 
 
 FITTED = Combination(
-    weights={
-        "prior_distance": 0.109,
-        "weighted_source": 0.009,
-        "agreement": 0.004,
-        "critic": 0.26,
-        "thresholds": 0.048,
-        "clusters": 0.322,
-    },
+    weights={"prior_distance": 0.0, "agreement": 0.5, "critic": 0.0, "clusters": 0.0, "shifted": 0.0, "middle": 0.0},
     doubts={
         "always": 0.005,
         "spread": 0.069,
@@ -83,19 +84,24 @@ def doubt(parts: Mapping[str, float], value: float, fitted: Combination) -> floa
 
 
 def base(parts: Mapping[str, float]) -> float:
-    return parts["difference_of_confidences"]
+    """The least of what claims to be the accuracy: each is blind to errors that another sees."""
+    return min(parts[name] for name in CLAIMS if not isnan(parts[name]))
 
 
 def corrections(parts: Mapping[str, float]) -> dict[str, float]:
-    """How far each part would move the base; those that a network cannot surpass only ever lower it."""
+    """How far each part would move the base; those that a network cannot surpass only ever lower it.
+
+    What the other network says counts as far as its pupil knows the source.
+    """
     start = base(parts)
+    claims = [parts[name] for name in CLAIMS if not isnan(parts[name])]
     return {
         "prior_distance": -parts["prior_distance"],
-        "weighted_source": _lower(parts["weighted_source"], start),
-        "agreement": _lower(parts["agreement"], start),
+        "agreement": parts["other_reverse_accuracy"] * _lower(parts["agreement"], start),
         "critic": _lower(parts["critic"], start),
-        "thresholds": (parts["thresholded_confidence"] + parts["thresholded_entropy"]) / 2 - start,
         "clusters": _lower(parts["clusters"], start),
+        "shifted": -parts["shifted"],
+        "middle": float(np.median(claims)) - start,
     }
 
 

@@ -23,30 +23,35 @@ ESTIMATES = (
     "within_priors",
     "critic",
     "weighted_source",
+    "reverse_accuracy",
+    "reverse_confidence",
 )
-DOUBTS = ("prior_distance", "shifted", "sampling", "clusters")
+DOUBTS = ("prior_distance", "shifted", "sampling", "clusters", "other_reverse_accuracy")
 PARTS = ESTIMATES + DOUBTS
 
 
-def parts(network: Study, plain: Study | None = None, critic: float = nan) -> dict[str, float]:
+def parts(network: Study, other: Study | None = None) -> dict[str, float]:
     """Every part by name: ESTIMATES from 0 to 1, nan where there is none, and DOUBTS, which are never nan.
 
-    `plain` is the network of the same job that was trained on the source alone, asked about the same target rows; None for
-    that network itself. `critic` is what the disagreement-discrepancy bound says without its sampling error.
+    `other` is the second network of the same job, asked about the same target rows: of an adapted network the one that was
+    trained on the source alone, and the reverse.
     """
     return {
         "average_confidence": average_confidence(network),
         "difference_of_confidences": difference_of_confidences(network),
         "thresholded_confidence": thresholded_confidence(network),
         "thresholded_entropy": thresholded_entropy(network),
-        "agreement": agreement(network, plain) if plain else nan,
-        "within_priors": within_priors(network, plain) if plain else nan,
-        "critic": float(np.clip(critic, 0, 1)),
+        "agreement": agreement(network, other) if other else nan,
+        "within_priors": within_priors(network, other) if other else nan,
+        "critic": float(np.clip(network.critic, 0, 1)),
         "weighted_source": float(np.clip(validators.load("dev")(network.evidence), 0, 1)),
-        "prior_distance": total_variation(network.priors.target, plain.priors.target) if plain else 0.0,
-        "shifted": float(network.priors.shifted or (plain is not None and plain.priors.shifted)),
+        "reverse_accuracy": network.reverse.accuracy if network.reverse else nan,
+        "reverse_confidence": network.reverse.confidence if network.reverse else nan,
+        "prior_distance": total_variation(network.priors.target, other.priors.target) if other else 0.0,
+        "shifted": float(network.priors.shifted or (other is not None and other.priors.shifted)),
         "sampling": 1 / sqrt(min(len(network.source), len(network.target))),
         "clusters": validators.load("v_measure")(network.evidence),
+        "other_reverse_accuracy": other.reverse.accuracy if other and other.reverse else 0.0,
     }
 
 

@@ -1,6 +1,7 @@
 """What is derived once of a network's evidence and used by everything that is said of it."""
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,32 @@ Shares = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class Reverse:
+    """What a pupil says, a new network that learned the target from the studied one's labels (`worker.reverse`); 0 to 1.
+
+    `accuracy` is its own on the held-out source, `confidence` the mean probability that it gives to the labels of target rows
+    that it did not learn from.
+    """
+
+    accuracy: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
-    """Evidence and what follows: calibrated probabilities of source (n, classes) and target (m, classes), class priors."""
+    """Evidence and what follows: calibrated probabilities of source (n, classes) and target (m, classes), class priors.
+
+    `critic` is what the disagreement-discrepancy bound says without its sampling error, nan where it says nothing; `reverse`
+    None where there is no pupil.
+    """
 
     evidence: Evidence
     calibration: Calibration
     source: Shares
     target: Shares
     priors: Priors
+    critic: float = nan
+    reverse: Reverse | None = None
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -50,11 +69,11 @@ class Study:
         return int((self.predicted_shares >= 0.01).sum())
 
 
-def study(evidence: Evidence) -> Study | None:
+def study(evidence: Evidence, critic: float = nan, reverse: Reverse | None = None) -> Study | None:
     """None without held-out source examples or without target: then nothing can be said of its accuracy."""
     if len(evidence.source_logits) < 2 or len(evidence.target_logits) < 2:
         return None
     calibration = calibrate(evidence.source_logits, evidence.source_labels)
     source = probabilities(evidence.source_logits, calibration.temperature)
     target = probabilities(evidence.target_logits, calibration.temperature)
-    return Study(evidence, calibration, source, target, priors.estimate(evidence, source, target))
+    return Study(evidence, calibration, source, target, priors.estimate(evidence, source, target), critic, reverse)

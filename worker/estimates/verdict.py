@@ -10,7 +10,6 @@ Everything else is `unsure`: a wrong `yes` costs more than an honest doubt.
 """
 
 from dataclasses import dataclass, replace
-from math import nan
 from typing import Literal
 
 from worker import validators
@@ -38,7 +37,7 @@ VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure"
 class Verdict:
     """The answer and what it rests on.
 
-    `gain`: estimated accuracy of the adapted network less that of the plain one, each by itself. `room`: the same with the
+    `gain`: estimated accuracy of the adapted network less that of the plain one. `room`: the same with the
     adapted one held to the plain one's class priors, 0 if those are not to be believed. `in_favour`: share of the validators.
     `priors_apart`: total variation.
     """
@@ -52,11 +51,11 @@ class Verdict:
     classes_lost: int
 
 
-def judge(adapted: Study, plain: Study, critics: tuple[float, float] = (nan, nan)) -> Verdict:
-    """Both asked about the same rows; `critics` are the disagreement-discrepancy bounds of both without sampling error."""
+def judge(adapted: Study, plain: Study) -> Verdict:
+    """Both asked about the same rows."""
     found = Verdict(
         "unsure",
-        gain=estimate(parts(adapted, None, critics[0])).value - estimate(parts(plain, None, critics[1])).value,
+        gain=estimate(parts(adapted, plain)).value - estimate(parts(plain, adapted)).value,
         room=within_priors(adapted, plain) - thresholded_confidence(plain) if _knows_the_target(plain) else 0.0,
         in_favour=_in_favour(adapted, plain),
         source_lost=float(plain.right.mean() - adapted.right.mean()),

@@ -2,10 +2,10 @@ from math import nan
 
 import pytest
 
-from worker.estimates.accuracy import FITTED, Combination, estimate
+from worker.estimates.accuracy import CLAIMS, FITTED, Combination, estimate
 from worker.estimates.parts import DOUBTS, ESTIMATES, PARTS
 
-ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0), "clusters": 0.8}
+ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0), "clusters": 0.8, "other_reverse_accuracy": 0.8}
 
 
 def test_estimates_that_agree_are_believed() -> None:
@@ -28,14 +28,22 @@ def test_a_detected_shift_of_the_classes_widens_the_interval() -> None:
 
 
 def test_what_a_network_cannot_surpass_only_lowers() -> None:
-    assert estimate({**ALL_SAY, "agreement": 0.5, "critic": 0.5}).value < 0.8
-    assert estimate({**ALL_SAY, "clusters": 0.3}).value < 0.7
+    assert estimate({**ALL_SAY, "agreement": 0.5}).value < 0.8
     assert estimate({**ALL_SAY, "agreement": 1.0, "critic": 1.0, "clusters": 1.0}).value == pytest.approx(0.8)
-    assert estimate({**ALL_SAY, "prior_distance": 0.3}).value < 0.8
+
+
+def test_the_least_claim_counts() -> None:
+    for claim in CLAIMS:
+        assert estimate({**ALL_SAY, claim: 0.3}).value < 0.7
+
+
+def test_another_network_counts_as_far_as_its_pupil_knows_the_source() -> None:
+    said = {**ALL_SAY, "agreement": 0.2}
+    assert estimate(said).value < estimate({**said, "other_reverse_accuracy": 0.1}).value - 0.1
 
 
 def test_parts_that_are_missing_say_nothing() -> None:
-    missing = dict.fromkeys(("agreement", "within_priors", "critic"), nan)
+    missing = dict.fromkeys(("agreement", "within_priors", "critic", "reverse_accuracy", "reverse_confidence"), nan)
     assert estimate({**ALL_SAY, **missing}) == estimate(ALL_SAY)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.worker.validators.test_every_validator import evidence
 from worker.estimates import parts
-from worker.estimates.study import Study, study
+from worker.estimates.study import Reverse, Study, study
 from worker.evidence import Evidence
 
 
@@ -81,11 +81,13 @@ def test_a_network_that_forces_even_classes_on_a_skewed_target_is_held_to_the_pr
 
 
 def test_every_part_has_its_range() -> None:
-    found = parts.parts(NETWORK, studied(evidence(1, rows=400, seed=3)), critic=1.2)
+    other = replace(studied(evidence(1, rows=400, seed=3)), reverse=Reverse(0.6, 0.5))
+    found = parts.parts(replace(NETWORK, critic=1.2, reverse=Reverse(0.8, 0.7)), other)
     assert tuple(found) == parts.PARTS
     assert all(0 <= value <= 1 for value in found.values())
     alone = parts.parts(NETWORK)
-    assert {name for name, value in alone.items() if math.isnan(value)} == {"agreement", "within_priors", "critic"}
+    unknown = {"agreement", "within_priors", "critic", "reverse_accuracy", "reverse_confidence"}
+    assert {name for name, value in alone.items() if math.isnan(value)} == unknown
 
 
 def test_nothing_is_studied_without_source_or_target() -> None:

@@ -1,0 +1,115 @@
+"""What a job would say of the network that each run kept: `python -m benchmarks.adaptation.networks`, after the runs.
+
+Every adapted network is stated beside the one of the source alone of the same task and seed, and that one beside it. What was
+stated is not stated again; `networks.parquet` is all of it, what `benchmarks.estimates.fit` is fitted to.
+"""
+
+import argparse
+import io
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from app.algorithms.base import params_of
+from benchmarks.adaptation.encoded import encoded
+from benchmarks.adaptation.record import CPU, Row, trials_of
+from benchmarks.adaptation.store import Store
+from benchmarks.adaptation.tasks import Task, of_folder, tasks
+from worker.data import make_data
+from worker.estimates.parts import parts
+from worker.estimates.verdict import judge
+from worker.examiner import Examiner
+from worker.finding import Finding, find
+from worker.reporter import Reporter
+from worker.statement import ROWS
+from worker.trials import REFERENCE, Trial
+
+SETTING = ("task", "skewed", "seed")
+KIND = "networks"
+NETWORKS = "networks.parquet"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptation.networks", description=__doc__)
+    parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Those of the runs.")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--folder", type=Path, default=Path("var/adaptation"))
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    store = Store(options.folder)
+    store.merge()
+    known = tasks(options.data, options.folder / "optdigits") | {task.name: task for task in map(of_folder, options.directories)}
+    with threadpool_limits(1):
+        state(store, known)
+    gather(store).write_parquet(options.folder / NETWORKS)
+
+
+def state(store: Store, known: dict[str, Task]) -> None:
+    """Keep two rows for each run of a method, of its network and of the one beside it."""
+    runs = store.runs().filter(pl.col("error").is_null())
+    alone = runs.filter(method=REFERENCE, variant="")
+    ask = lru_cache(2 * len(known))(partial(_finding, store, known))
+    for row in runs.filter(pl.col("method") != REFERENCE).sort(*SETTING).iter_rows(named=True):
+        beside = alone.filter(**{name: row[name] for name in SETTING})
+        if beside.is_empty() or store.rows(row["key"], KIND) is not None:
+            continue
+        began = time.monotonic()
+        plain = beside.row(0, named=True)
+        rows = _stated(row, _finding(store, known, *_identity(row)), plain, ask(*_identity(plain)))
+        store.keep_rows(row["key"], KIND, rows)
+        sys.stdout.write(f"{row['key']}: {time.monotonic() - began:.0f} s\n")
+        sys.stdout.flush()
+
+
+def gather(store: Store) -> pl.DataFrame:
+    """All rows of the runs that count."""
+    keys = store.runs().filter(pl.col("error").is_null())["key"]
+    found = [rows for key in keys if (rows := store.rows(key, KIND)) is not None]
+    return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+
+
+def _identity(row: Row) -> tuple[str, str, bool, str]:
+    return row["key"], row["task"], row["skewed"], row["params"]
+
+
+def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str) -> Finding:
+    """As a job's statement has it."""
+    examples, params = encoded(known[task], skewed), params_of(_loaded(said))
+    data = make_data(examples.source, examples.target, examples.evaluation, params)
+    with TemporaryDirectory() as folder:
+        trials = trials_of(examples, data, Reporter(io.StringIO()), Path(folder))
+        return find(trials, Examiner(data, len(examples.classes), CPU, params.seed, ROWS), Trial(store.weights(key), 0, 0, {}))
+
+
+def _stated(row: Row, adapted: Finding, alone: Row, plain: Finding) -> list[Row]:
+    """Nothing where there is too little to study."""
+    ours, other = adapted.study, plain.study
+    if ours is None or other is None:
+        return []
+    common = {name: row[name] for name in (*SETTING, "method", "variant", "key")} | asdict(judge(ours, other))
+    return [
+        common | {"adapted": True, "target_accuracy": row["chosen_accuracy"]} | _floor(adapted) | parts(ours, other),
+        common | {"adapted": False, "target_accuracy": alone["last_accuracy"]} | _floor(plain) | parts(other, ours),
+    ]
+
+
+def _floor(found: Finding) -> Row:
+    return {"floor": found.floor.accuracy if found.floor else None}
+
+
+def _loaded(params: str) -> Row:
+    values: Row = json.loads(params)
+    return values
+
+
+if __name__ == "__main__":
+    main()
