@@ -61,7 +61,7 @@ def state(task: Task, trials: Trials, training: Training) -> Statement:
     examiner = Examiner(trials.data, len(task.classes), task.device, task.params.seed, ROWS)
     plain = find(trials, examiner, training.reference) if training.reference else None
     adapted = plain if plain and training.chosen is training.reference else find(trials, examiner, training.chosen)
-    comparison = compare(adapted, plain, fallback=task.params.fallback)
+    comparison = compare(adapted, plain, fallback=task.params.fallback, searched=task.params.searches)
     kept = comparison.kept
 
     warned = beware(task, trials, training, comparison)

@@ -101,7 +101,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     chosen = best.trial if best and best.trial else reference
     examiner = Examiner(data, len(examples.classes), CPU, seed, ROWS)
     plain = find(trials, examiner, reference)
-    comparison = compare(plain if chosen is reference else find(trials, examiner, chosen), plain, fallback=True)
+    comparison = compare(plain if chosen is reference else find(trials, examiner, chosen), plain, fallback=True, searched=True)
     row: Row = {
         "source_only": truth(trials, examples, reference),
         "chosen": truth(trials, examples, comparison.kept.trial),

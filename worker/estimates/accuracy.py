@@ -50,18 +50,25 @@ class Estimate:
 
 
 FITTED = Combination(
-    weights={"prior_distance": 0.0, "agreement": 0.5, "critic": 0.0, "clusters": 0.0, "shifted": 0.0, "middle": 0.0},
-    doubts={
-        "always": 0.005,
-        "spread": 0.069,
-        "prior_distance": 0.0,
-        "shifted": 0.033,
-        "sampling": 0.0,
-        "error": 0.162,
-        "clusters": 0.095,
+    weights={
+        "agreement": 0.11,
+        "clusters": 0.07,
+        "critic": 0.0,
+        "middle": 0.036,
+        "prior_distance": 0.107,
+        "shifted": 0.0,
     },
-    below=3.90,
-    above=1.66,
+    doubts={
+        "always": 0.014,
+        "clusters": 0.006,
+        "error": 0.0,
+        "prior_distance": 0.037,
+        "sampling": 0.037,
+        "shifted": 0.044,
+        "spread": 0.031,
+    },
+    below=3.77,
+    above=2.24,
 )
 
 

@@ -2,9 +2,11 @@
 
 `no` when the adapted network gave up more than SOURCE_LOST of its accuracy on the source, or says fewer classes than the plain
 one while most validators do not prefer it; when the class shares that the plain network finds leave it less accuracy than the
-plain one is estimated to have; or when its estimate is lower and most validators are against it.
+plain one is estimated to have; when the plain network sees other class shares than the source's, and the adapted one carries
+them back to the source's; or when its estimate is lower and most validators are against it.
 
-`yes` when its estimate is higher, most validators prefer it, and both networks see about the same class shares.
+`yes` when its estimate is higher, most validators prefer it, both networks see about the same class shares, and they differ on
+so many rows that it can be told.
 
 Everything else is `unsure`: a wrong `yes` costs more than an honest doubt.
 """
@@ -25,8 +27,14 @@ SOURCE_LOST = 0.10
 SHORT_OF_ROOM = 0.05
 MOST = 2 / 3
 """Of the validators that see a difference, how many must point the same way."""
-KNOWN = 0.5
-"""V-measure of the plain network's predictions and the clusters of its features from which its class priors are believed."""
+KNOWN = 0.7
+"""Estimated accuracy of the plain network from which its class priors are believed."""
+CLUSTERED = 0.5
+"""And V-measure of its predictions and the clusters of its features: what its features contradict is not believed."""
+CARRIED_BACK = 0.05
+"""How much nearer to the source's, in total variation, the adapted network's class priors are than the plain one's."""
+DISPUTED = 30
+"""Target rows on which the networks must differ: of fewer, chance alone gives one of them two thirds, one time in twenty."""
 APART = 0.20
 """Total variation of the two networks' class priors from which a gain is not believed."""
 VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure", "class_ami", "dev")
@@ -39,7 +47,8 @@ class Verdict:
 
     `gain`: estimated accuracy of the adapted network less that of the plain one. `room`: the same with the
     adapted one held to the plain one's class priors, 0 if those are not to be believed. `in_favour`: share of the validators.
-    `priors_apart`: total variation.
+    `priors_apart`: total variation. `carried_back`: how much nearer to the source's class priors the adapted network's are than
+    the plain one's, 0 unless those are believed and differ from the source's. `disputed`: target rows on which both differ.
     """
 
     helped: Answer
@@ -49,18 +58,24 @@ class Verdict:
     source_lost: float
     priors_apart: float
     classes_lost: int
+    carried_back: float = 0.0
+    disputed: int = DISPUTED
 
 
 def judge(adapted: Study, plain: Study) -> Verdict:
     """Both asked about the same rows."""
+    before = estimate(parts(plain, adapted)).value
+    knows = before >= KNOWN and not plain.has_collapsed and validators.load("v_measure")(plain.evidence) >= CLUSTERED
     found = Verdict(
         "unsure",
-        gain=estimate(parts(adapted, plain)).value - estimate(parts(plain, adapted)).value,
-        room=within_priors(adapted, plain) - thresholded_confidence(plain) if _knows_the_target(plain) else 0.0,
+        gain=estimate(parts(adapted, plain)).value - before,
+        room=within_priors(adapted, plain) - thresholded_confidence(plain) if knows else 0.0,
         in_favour=_in_favour(adapted, plain),
         source_lost=float(plain.right.mean() - adapted.right.mean()),
         priors_apart=total_variation(adapted.priors.target, plain.priors.target),
         classes_lost=plain.said_classes - adapted.said_classes,
+        carried_back=plain.priors.distance - adapted.priors.distance if knows and plain.priors.shifted else 0.0,
+        disputed=int((adapted.predicted != plain.predicted).sum()),
     )
     return replace(found, helped=answer(found))
 
@@ -69,16 +84,14 @@ def answer(found: Verdict) -> Answer:
     """What the evidence says, see the module."""
     if found.source_lost > SOURCE_LOST or (found.classes_lost > 0 and found.in_favour < MOST):
         return "no"
-    if found.room < -SHORT_OF_ROOM or (found.gain < -MARGIN and found.in_favour <= 1 - MOST):
+    if found.room < -SHORT_OF_ROOM or found.carried_back > CARRIED_BACK:
         return "no"
-    if found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART:
+    if found.gain < -MARGIN and found.in_favour <= 1 - MOST:
+        return "no"
+    clear = found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART
+    if clear and found.disputed >= DISPUTED:
         return "yes"
     return "unsure"
-
-
-def _knows_the_target(plain: Study) -> bool:
-    """Not one that has collapsed, or whose predictions its own features contradict: confident and wrong, it finds any priors."""
-    return not plain.has_collapsed and validators.load("v_measure")(plain.evidence) >= KNOWN
 
 
 def _in_favour(adapted: Study, plain: Study) -> float:

@@ -39,7 +39,7 @@ def test_the_least_claim_counts() -> None:
 
 def test_another_network_counts_as_far_as_its_pupil_knows_the_source() -> None:
     said = {**ALL_SAY, "agreement": 0.2}
-    assert estimate(said).value < estimate({**said, "other_reverse_accuracy": 0.1}).value - 0.1
+    assert estimate(said).value < estimate({**said, "other_reverse_accuracy": 0.1}).value - 0.03
 
 
 def test_parts_that_are_missing_say_nothing() -> None:
