@@ -63,7 +63,7 @@ def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
         known = tasks(options.data, options.folder / "optdigits")
         if unknown := set(options.tasks or ()) - set(known):
             raise SystemExit(f"no task {', '.join(sorted(unknown))}, only {', '.join(known)}")
-        found += [known[name] for name in options.tasks or known]
+        found += [known[name] for name in options.tasks or known if options.tasks or not known[name].named]
     yield from plan(
         found,
         options.methods,
