@@ -1,7 +1,8 @@
 """Trials of a search as jobs of their own, for other workers to run.
 
 Decision: the trainer of a search stays the one that trains it. It offers its trials as jobs, its children, takes them back one
-by one to run them itself, and leaves to other workers those that they have begun. Context: a search must end on one worker as
+by one to run them itself, and leaves to other workers those that they have begun; when it has no other, it recalls those whose
+workers are still getting ready, so that trials of seconds are not waited for. Context: a search must end on one worker as
 on many, to the same result, and be resumed like any job. Consequences: nobody waits for a job that is queued, so a worker alone
 is never stuck and idle ones are never needed; a child has the states, leases, attempts and checkpoints of every job; a search
 that is resumed finds by their names the trials that it offered before. Alternatives: a search that only waits for children
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.db.session import db_now
@@ -55,13 +56,13 @@ def offer(session: Session, search: Search, orders: Sequence[TrialOrder]) -> lis
 
 def withdraw(session: Session, search: Search, name: str) -> JobRow | None:
     """Take back a trial that waits for a worker: none will begin it. None when there is none that waits."""
-    held = _Parent.id == search.job_id, _Parent.attempt == search.attempt, _Parent.status == JobStatus.RUNNING
-    waits = JobRow.trial == name, JobRow.status == JobStatus.QUEUED, JobRow.parent_id.in_(select(_Parent.id).where(*held))
-    child = write(session, update(JobRow).where(*waits).values(status=JobStatus.CANCELLED, finished_at=db_now()))
-    if child is not None:
-        events.record_done(session, child)
-        session.flush()
-    return child
+    return next(iter(stop(session, *_of(search, name), JobRow.status == JobStatus.QUEUED)), None)
+
+
+def recall(session: Session, search: Search, name: str) -> JobRow | None:
+    """Take back a trial from a worker that is still getting ready: it has nothing to lose. None when it trains already."""
+    is_starting = JobRow.status == JobStatus.RUNNING, JobRow.first_progress.is_(None)
+    return next(iter(stop(session, *_of(search, name), *is_starting)), None)
 
 
 def get(session: Session, search: Search, name: str) -> JobRow | None:
@@ -92,6 +93,11 @@ def stop_orphans(session: Session) -> list[UUID]:
     left = JobRow.kind == JobKind.TRIAL, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
     free = select(JobRow.id).where(*left, JobRow.parent_id.not_in(going_on)).with_for_update(skip_locked=True)
     return [child.id for child in stop(session, JobRow.id.in_(free))]
+
+
+def _of(search: Search, name: str) -> tuple[ColumnElement[bool], ...]:
+    held = _Parent.id == search.job_id, _Parent.attempt == search.attempt, _Parent.status == JobStatus.RUNNING
+    return JobRow.trial == name, JobRow.parent_id.in_(select(_Parent.id).where(*held))
 
 
 def _child(parent: JobRow, order: TrialOrder) -> JobRow:

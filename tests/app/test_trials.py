@@ -57,7 +57,9 @@ def test_who_has_lost_its_search_offers_nothing_and_takes_nothing_back(session: 
     child = make_trial(session, search)
     assert trials.offer(session, search, orders(NAMES[1])) == []
     assert trials.withdraw(session, search, "1-0-mcc") is None
-    assert child.status is JobStatus.QUEUED
+    starting = make_trial(session, search, JobStatus.RUNNING, name=NAMES[2])
+    assert trials.recall(session, search, NAMES[2]) is None
+    assert (child.status, starting.status) == (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @pytest.mark.parametrize("status", JobStatus)
@@ -70,6 +72,19 @@ def test_only_a_trial_that_waits_is_taken_back(session: Session, search: Search,
     if taken:
         assert events_of(session, child) == ["done"]
         assert leases.claim(session, child.id, "worker-2", 60) is None
+
+
+@pytest.mark.parametrize("status", JobStatus)
+@pytest.mark.parametrize("first_progress", [None, 0.0])
+def test_only_a_trial_that_no_worker_trains_yet_is_recalled(
+    session: Session, search: Search, status: JobStatus, first_progress: float | None
+) -> None:
+    child = make_trial(session, search, status)
+    child.first_progress = first_progress
+    session.flush()
+    is_starting = status is JobStatus.RUNNING and first_progress is None
+    assert (trials.recall(session, search, "1-0-mcc") is child) == is_starting
+    assert child.status is (JobStatus.CANCELLING if is_starting else status)
 
 
 def test_with_a_search_its_trials_are_cancelled(session: Session, search: Search) -> None:
