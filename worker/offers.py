@@ -19,7 +19,7 @@ from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
-from app.queue import CeleryQueue, make_celery
+from app.queue import CeleryQueue, JobQueue, make_celery
 from app.schemas.reports import Warn
 from app.schemas.trials import TrialOrder
 from app.services import trials as service
@@ -108,7 +108,7 @@ class OnQueue:
     """Offers as jobs on the queue."""
 
     def __init__(
-        self, search: Search, trials: Trials, sessions: sessionmaker[Session], make_queue: Callable[[], CeleryQueue]
+        self, search: Search, trials: Trials, sessions: sessionmaker[Session], make_queue: Callable[[], JobQueue]
     ) -> None:
         self._search, self._trials, self._sessions, self._make_queue = search, trials, sessions, make_queue
         self._start: str | None = None

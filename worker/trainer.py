@@ -16,7 +16,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 from uuid import UUID
@@ -43,8 +43,8 @@ AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 Work = Callable[[JobRow, int, Settings, Storage, Path, Reporter], AnyResult | None]
 
 
-def main(arguments: Sequence[str] | None = None, adapt: Work | None = None) -> int:
-    """Run one attempt; returns the exit code. `adapt` is `worker.adapt.run` unless a test brings its own."""
+def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] | None = None) -> int:
+    """Run one attempt; returns the exit code. `works` are what tests bring for some kinds of job."""
     options = _options(arguments)
     if not die_with_parent(options.supervisor):
         return ExitCode.ORPHANED
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None, adapt: Work | None = None) -> i
             return ExitCode.ORPHANED
         folder = Path.cwd() / (f"rank-{rank}" if rank else "")
         folder.mkdir(exist_ok=True)
-        return _run(adapt if adapt and job.kind is JobKind.ADAPT else _work(job.kind), job, settings, folder, reporter)
+        work = (works or {}).get(job.kind) or _work(job.kind)
+        return _run(work, job, settings, folder, reporter)
     except AWAY as error:
         return _refused(ExitCode.UNAVAILABLE, error)
 

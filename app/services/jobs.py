@@ -1,6 +1,7 @@
 """The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`.
 
-A bulk prediction (`app.services.bulk`) is a job of another kind: it is queued, looked at and cancelled here.
+A bulk prediction (`app.services.bulk`) is a job of another kind: it is queued, looked at and cancelled here. So is a trial of a
+search (`app.services.trials`), which callers see in its search alone.
 """
 
 from collections.abc import Callable, Sequence

@@ -129,8 +129,8 @@ def test_a_storage_that_refuses_is_asked_again(
 def test_what_a_trial_stored_stays_until_its_search_has_ended(sessions: Sessions, storage: Storage, file: Path) -> None:
     with sessions.begin() as session:
         search = make_job(session, status=JobStatus.RUNNING)
-        ended = {"kind": JobKind.TRIAL, "status": JobStatus.SUCCEEDED, "attempt": 1}
-        child_id = make_job(session, parent_id=search.id, trial="1-0-mcc", **ended).id
+        child = {"kind": JobKind.TRIAL, "parent_id": search.id, "trial": "1-0-mcc", "attempt": 1}
+        child_id = make_job(session, status=JobStatus.SUCCEEDED, **child).id
     put(storage, file, child_id, "1/trial.pt")
     remove_leftovers(sessions, storage, lost=child_id)
     assert stored(storage) == [f"jobs/{child_id}/1/trial.pt"]
