@@ -12,7 +12,7 @@ from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.db.tables import DatasetRow, JobRow
 from app.schemas.reports import Result, StoredArtifact
-from app.services.trials import Search
+from app.services.trials import SearchAttempt
 from app.settings import Settings
 from app.storage import Storage, digest_of
 from worker import networks, together
@@ -47,7 +47,7 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
         task, trials = prepare(job, prefix, settings, storage, folder, reporter)
         if job.checkpoint is not None:
             trials.resume(job.checkpoint)
-        with offers_of(Search(job.id, attempt), trials, settings) as offers:
+        with offers_of(SearchAttempt(job.id, attempt), trials, settings) as offers:
             training = train(trials, task.params, offers)
     if not together.leads():
         return None

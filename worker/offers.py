@@ -23,7 +23,7 @@ from app.queue import CeleryQueue, JobQueue, make_celery
 from app.schemas.reports import Warn
 from app.schemas.trials import TrialOrder
 from app.services import trials as service
-from app.services.trials import Search
+from app.services.trials import SearchAttempt
 from app.settings import Settings
 from worker import together
 from worker.absence import DATABASE_AWAY, bear
@@ -95,7 +95,7 @@ class Nobody:
 
 
 @contextmanager
-def offers_of(search: Search, trials: Trials, settings: Settings) -> Iterator[Offers]:
+def offers_of(search: SearchAttempt, trials: Trials, settings: Settings) -> Iterator[Offers]:
     """Through the database and the broker, while the block runs."""
     engine = make_engine(settings.database)
     try:
@@ -108,7 +108,7 @@ class OnQueue:
     """Offers as jobs on the queue."""
 
     def __init__(
-        self, search: Search, trials: Trials, sessions: sessionmaker[Session], make_queue: Callable[[], JobQueue]
+        self, search: SearchAttempt, trials: Trials, sessions: sessionmaker[Session], make_queue: Callable[[], JobQueue]
     ) -> None:
         self._search, self._trials, self._sessions, self._make_queue = search, trials, sessions, make_queue
         self._start: str | None = None

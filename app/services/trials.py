@@ -31,14 +31,14 @@ _Parent = aliased(JobRow)
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchAttempt:
     """One attempt of a search."""
 
     job_id: UUID
     attempt: int
 
 
-def offer(session: Session, search: Search, orders: Sequence[TrialOrder]) -> list[UUID]:
+def offer(session: Session, search: SearchAttempt, orders: Sequence[TrialOrder]) -> list[UUID]:
     """Queue those that were never offered; returns their ids, none when the search has lost its job or is being cancelled."""
     held = JobRow.id == search.job_id, JobRow.attempt == search.attempt, JobRow.status == JobStatus.RUNNING
     parent = write(session, update(JobRow).where(*held).values(updated_at=db_now()))
@@ -54,23 +54,23 @@ def offer(session: Session, search: Search, orders: Sequence[TrialOrder]) -> lis
     return [child.id for child in children]
 
 
-def withdraw(session: Session, search: Search, name: str) -> JobRow | None:
+def withdraw(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
     """Take back a trial that waits for a worker: none will begin it. None when there is none that waits."""
     return next(iter(stop(session, *_of(search, name), JobRow.status == JobStatus.QUEUED)), None)
 
 
-def recall(session: Session, search: Search, name: str) -> JobRow | None:
+def recall(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
     """Take back a trial from a worker that is still getting ready: it has nothing to lose. None when it trains already."""
     is_starting = JobRow.status == JobStatus.RUNNING, JobRow.first_progress.is_(None)
     return next(iter(stop(session, *_of(search, name), *is_starting)), None)
 
 
-def get(session: Session, search: Search, name: str) -> JobRow | None:
+def get(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
     """The trial of this name, if it was offered."""
     return session.scalars(select(JobRow).where(JobRow.parent_id == search.job_id, JobRow.trial == name)).one_or_none()
 
 
-def progress(session: Session, search: Search) -> float:
+def progress(session: Session, search: SearchAttempt) -> float:
     """Of the trials that other workers run at the moment: the sum, 1 for each that is nearly done."""
     running = JobRow.parent_id == search.job_id, JobRow.status == JobStatus.RUNNING
     return sum(session.scalars(select(JobRow.progress).where(*running)))
@@ -95,7 +95,7 @@ def stop_orphans(session: Session) -> list[UUID]:
     return [child.id for child in stop(session, JobRow.id.in_(free))]
 
 
-def _of(search: Search, name: str) -> tuple[ColumnElement[bool], ...]:
+def _of(search: SearchAttempt, name: str) -> tuple[ColumnElement[bool], ...]:
     held = _Parent.id == search.job_id, _Parent.attempt == search.attempt, _Parent.status == JobStatus.RUNNING
     return JobRow.trial == name, JobRow.parent_id.in_(select(_Parent.id).where(*held))
 

@@ -12,7 +12,7 @@ from app.job_state import ACTIVE, JobKind, JobStatus
 from app.schemas.reports import Tried
 from app.schemas.trials import TrialOrder
 from app.services import jobs, leases, trials
-from app.services.trials import Search
+from app.services.trials import SearchAttempt
 from tests.conftest import ListQueue
 from tests.factories import lease_of, make_job
 from worker.sweep import sweep
@@ -25,12 +25,12 @@ def orders(*names: str) -> list[TrialOrder]:
 
 
 @pytest.fixture
-def search(session: Session) -> Search:
+def search(session: Session) -> SearchAttempt:
     parent = make_job(session, status=JobStatus.RUNNING, params={"algorithm": "auto"}, attempt=2, max_attempts=4)
-    return Search(parent.id, 2)
+    return SearchAttempt(parent.id, 2)
 
 
-def make_trial(session: Session, search: Search, status: JobStatus = JobStatus.QUEUED, name: str = "1-0-mcc") -> JobRow:
+def make_trial(session: Session, search: SearchAttempt, status: JobStatus = JobStatus.QUEUED, name: str = "1-0-mcc") -> JobRow:
     return make_job(session, kind=JobKind.TRIAL, parent_id=search.job_id, trial=name, status=status, params={"name": name})
 
 
@@ -38,7 +38,7 @@ def events_of(session: Session, job: JobRow) -> list[str]:
     return list(session.scalars(select(EventRow.kind).where(EventRow.job_id == job.id).order_by(EventRow.id)))
 
 
-def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Session, search: Search) -> None:
+def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Session, search: SearchAttempt) -> None:
     first = trials.offer(session, search, orders(*NAMES[:2]))
     second = trials.offer(session, search, orders(*NAMES))
     rows = [session.get_one(JobRow, job_id) for job_id in [*first, *second]]
@@ -53,7 +53,7 @@ def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Sess
     ("status", "attempt"), [(status, 1) for status in JobStatus if status != JobStatus.RUNNING] + [(JobStatus.RUNNING, 2)]
 )
 def test_who_has_lost_its_search_offers_nothing_and_takes_nothing_back(session: Session, status: JobStatus, attempt: int) -> None:
-    search = Search(make_job(session, status=status, attempt=attempt).id, 1)
+    search = SearchAttempt(make_job(session, status=status, attempt=attempt).id, 1)
     child = make_trial(session, search)
     assert trials.offer(session, search, orders(NAMES[1])) == []
     assert trials.withdraw(session, search, "1-0-mcc") is None
@@ -63,7 +63,7 @@ def test_who_has_lost_its_search_offers_nothing_and_takes_nothing_back(session: 
 
 
 @pytest.mark.parametrize("status", JobStatus)
-def test_only_a_trial_that_waits_is_taken_back(session: Session, search: Search, status: JobStatus) -> None:
+def test_only_a_trial_that_waits_is_taken_back(session: Session, search: SearchAttempt, status: JobStatus) -> None:
     child = make_trial(session, search, status)
     taken = trials.withdraw(session, search, "1-0-mcc")
     assert (taken is child) == (status is JobStatus.QUEUED)
@@ -77,7 +77,7 @@ def test_only_a_trial_that_waits_is_taken_back(session: Session, search: Search,
 @pytest.mark.parametrize("status", JobStatus)
 @pytest.mark.parametrize("first_progress", [None, 0.0])
 def test_only_a_trial_that_no_worker_trains_yet_is_recalled(
-    session: Session, search: Search, status: JobStatus, first_progress: float | None
+    session: Session, search: SearchAttempt, status: JobStatus, first_progress: float | None
 ) -> None:
     child = make_trial(session, search, status)
     child.first_progress = first_progress
@@ -87,9 +87,9 @@ def test_only_a_trial_that_no_worker_trains_yet_is_recalled(
     assert child.status is (JobStatus.CANCELLING if is_starting else status)
 
 
-def test_with_a_search_its_trials_are_cancelled(session: Session, search: Search) -> None:
+def test_with_a_search_its_trials_are_cancelled(session: Session, search: SearchAttempt) -> None:
     rows = [make_trial(session, search, status, name=status) for status in JobStatus]
-    other = make_trial(session, Search(make_job(session, status=JobStatus.RUNNING).id, 1))
+    other = make_trial(session, SearchAttempt(make_job(session, status=JobStatus.RUNNING).id, 1))
     jobs.cancel(session, search.job_id)
     changed = {JobStatus.QUEUED: JobStatus.CANCELLED, JobStatus.RUNNING: JobStatus.CANCELLING}
     assert [row.status for row in rows] == [changed.get(status, status) for status in JobStatus]
@@ -100,7 +100,7 @@ def test_with_a_search_its_trials_are_cancelled(session: Session, search: Search
 @pytest.mark.parametrize("status", JobStatus)
 def test_the_sweep_stops_what_a_search_has_left_behind(sessions: sessionmaker[Session], status: JobStatus) -> None:
     with sessions.begin() as session:
-        search = Search(make_job(session, status=status).id, 1)
+        search = SearchAttempt(make_job(session, status=status).id, 1)
         ids = [make_trial(session, search, of, name=of).id for of in (JobStatus.QUEUED, JobStatus.RUNNING)]
     sweep(sessions, ListQueue(), resend_seconds=60)
     with sessions() as session:
@@ -109,7 +109,7 @@ def test_the_sweep_stops_what_a_search_has_left_behind(sessions: sessionmaker[Se
     assert found == ([JobStatus.QUEUED, JobStatus.RUNNING] if goes_on else [JobStatus.CANCELLED, JobStatus.CANCELLING])
 
 
-def test_a_trial_that_has_ended_keeps_its_metrics(session: Session, search: Search) -> None:
+def test_a_trial_that_has_ended_keeps_its_metrics(session: Session, search: SearchAttempt) -> None:
     child = make_trial(session, search, JobStatus.RUNNING)
     child.metrics = {"mcc": 0.5}
     lease = lease_of(child)
@@ -119,7 +119,7 @@ def test_a_trial_that_has_ended_keeps_its_metrics(session: Session, search: Sear
     assert not leases.conclude(session, lease, Tried(metrics={}))
 
 
-def test_callers_see_trials_in_their_search_alone(client: TestClient, session: Session, search: Search) -> None:
+def test_callers_see_trials_in_their_search_alone(client: TestClient, session: Session, search: SearchAttempt) -> None:
     shown = [
         (make_trial(session, search, status, name).id, name, status)
         for name, status in zip(NAMES, (JobStatus.SUCCEEDED, JobStatus.RUNNING, JobStatus.CANCELLED), strict=True)

@@ -22,7 +22,7 @@ from app.job_state import JobStatus
 from app.schemas.reports import Report
 from app.services import leases
 from app.services.leases import Lease
-from app.services.trials import Search
+from app.services.trials import SearchAttempt
 from app.settings import Settings
 from tests.conftest import ListQueue
 from tests.worker.test_adapt import CNN, SMALL, Bench, digits
@@ -74,7 +74,7 @@ class Scene:
         return prepare(self.job, prefix, self.bench.settings, self.bench.storage, folder, reporter or Reporter(io.StringIO()))[1]
 
     def offers(self, trials: Trials) -> OnQueue:
-        return OnQueue(Search(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
+        return OnQueue(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
 
     def claim(self, job_id: UUID) -> Lease:
         return claim(self.bench, job_id)
