@@ -11,10 +11,11 @@ from enum import StrEnum
 
 
 class JobKind(StrEnum):
-    """What a job does: make a version, or predict a whole data set with one."""
+    """What a job does: make a version, predict a whole data set with one, or train one trial of another job's search."""
 
     ADAPT = "adapt"
     PREDICT = "predict"
+    TRIAL = "trial"
 
 
 class JobStatus(StrEnum):

@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import REGISTRY as PROCESS
 from prometheus_client import CollectorRegistry, Gauge, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -84,10 +84,11 @@ def queue_depth(depth: int) -> Metric:
 
 
 def job_metrics(session: Session) -> list[Metric]:
-    """Adaptations and bulk predictions by state, how long the last attempts of those that ended took, and predicted rows."""
+    """Adaptations, bulk predictions, trials by state, how long the last attempts of those that ended took, and predicted rows."""
     names = {
         JobKind.ADAPT: ("isthmus_jobs", "Jobs by state."),
         JobKind.PREDICT: ("isthmus_predictions", "Bulk predictions by state."),
+        JobKind.TRIAL: ("isthmus_trials", "Trials that searches offered to other workers, by state."),
     }
     families = {kind: GaugeMetricFamily(*name, labels=["status"]) for kind, name in names.items()}
     found = session.execute(select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status))
@@ -106,7 +107,7 @@ def _bulk_rows(session: Session) -> Metric:
 def _durations(session: Session) -> Metric:
     durations = HistogramMetricFamily(
         "isthmus_job_duration_seconds",
-        "Run time of the last attempt of jobs that ended; of bulk predictions under the algorithm `predict`.",
+        "Run time of the last attempt of jobs that ended; of bulk predictions under the algorithm `predict`, of trials `trial`.",
         labels=["algorithm", "status"],
     )
     for algorithm, status, total, *counts in session.execute(_duration_query()):
@@ -117,7 +118,7 @@ def _durations(session: Session) -> Metric:
 
 def _duration_query() -> Select[Any]:
     seconds: ColumnElement[float] = Seconds(JobRow.started_at, JobRow.finished_at)
-    algorithm = func.coalesce(JobRow.params["algorithm"].as_string(), JobKind.PREDICT.value)
+    algorithm = func.coalesce(JobRow.params["algorithm"].as_string(), type_coerce(JobRow.kind, String))
     below = [func.count().filter(seconds <= bound) for bound in DURATION_BUCKETS]
     return (
         select(algorithm, JobRow.status, func.sum(seconds), *below, func.count())

@@ -12,6 +12,7 @@ from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.db.tables import DatasetRow, JobRow
 from app.schemas.reports import Result, StoredArtifact
+from app.services.trials import SearchAttempt
 from app.settings import Settings
 from app.storage import Storage, digest_of
 from worker import networks, together
@@ -21,6 +22,7 @@ from worker.data import Data, make_data
 from worker.export import export
 from worker.materials import Materials, load
 from worker.networks.base import Inputs
+from worker.offers import Offers, offers_of
 from worker.reporter import BadData, Reporter, Stopped
 from worker.search import search, table
 from worker.statement import Statement, Training, state
@@ -40,41 +42,50 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
 
     None in a process that only helps another to train. Raises Stopped, BadData, BadParameters (worker.reporter), InvalidDataset.
     """
-    if settings.train_threads:
-        torch.set_num_threads(settings.train_threads)
     prefix = f"jobs/{job.id}/{attempt}"
     with together.joined(choose_device(settings.device)):
-        materials = load(settings, job)
-        task = make_task(job, materials, settings, storage, folder / "artifacts")
-        data = load_data(task, materials, storage, folder, reporter)
-        if any(together.leaders(reporter.should_stop)):
-            raise Stopped
-        trials = Trials(
-            build=lambda: make_network(task, materials, storage),
-            data=data,
-            classes=len(task.classes),
-            device=task.device,
-            reporter=reporter,
-            checkpoints=Checkpoints(storage, prefix, folder, digest_of_job(job)),
-            checkpoint_seconds=settings.checkpoint_seconds,
-        )
+        task, trials = prepare(job, prefix, settings, storage, folder, reporter)
         if job.checkpoint is not None:
             trials.resume(job.checkpoint)
-        training = train(trials, task.params)
+        with offers_of(SearchAttempt(job.id, attempt), trials, settings) as offers:
+            training = train(trials, task.params, offers)
     if not together.leads():
         return None
 
     statement = state(task, trials, training)
     for warning in statement.warnings:
         reporter.warn(warning.code, warning.message)
-    export(statement.network, example(data), task.folder, task.specs, statement.temperature)
+    export(statement.network, example(trials.data), task.folder, task.specs, statement.temperature)
     manifest = write_manifest(job, task, statement)
     return Result(
-        modality=materials.modality,
+        modality=task.preprocessing.modality,
         metrics=statement.metrics,
         manifest=manifest,
         artifacts=[store(storage, prefix, file) for file in sorted(task.folder.iterdir())],
     )
+
+
+def prepare(
+    job: JobRow, prefix: str, settings: Settings, storage: Storage, folder: Path, reporter: Reporter
+) -> tuple[Task, Trials]:
+    """All that is fixed before the training of a job, whose checkpoints go under `prefix`. Raises Stopped, BadData."""
+    if settings.train_threads:
+        torch.set_num_threads(settings.train_threads)
+    materials = load(settings, job)
+    task = make_task(job, materials, settings, storage, folder / "artifacts")
+    data = load_data(task, materials, storage, folder, reporter)
+    if any(together.leaders(reporter.should_stop)):
+        raise Stopped
+    trials = Trials(
+        build=lambda: make_network(task, materials, storage),
+        data=data,
+        classes=len(task.classes),
+        device=task.device,
+        reporter=reporter,
+        checkpoints=Checkpoints(storage, prefix, folder, digest_of_job(job)),
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
+    return task, trials
 
 
 def load_data(task: Task, materials: Materials, storage: Storage, folder: Path, reporter: Reporter) -> Data:
@@ -106,10 +117,10 @@ def _comparable(task: Task, evaluation: DatasetRow | None, reporter: Reporter) -
     return evaluation
 
 
-def train(trials: Trials, params: AlgorithmParams) -> Training:
+def train(trials: Trials, params: AlgorithmParams, offers: Offers) -> Training:
     """What the method gives, what the source alone gives where the method learns from a target, what a search tried."""
     if isinstance(params, AutoParams):
-        reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE))
+        reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE), offers)
         chosen = best.trial if best and best.trial else reference
         return Training(chosen, reference, table(entries, best), best.params if best else params)
     if not params.needs_target:

@@ -26,23 +26,32 @@ class Checkpoints:
 
     def save(self, name: str, state: dict[str, Any]) -> str:
         """Store the state; returns its key. Older ones go, but for the last few: the database may still name them."""
-        path = self._folder / "checkpoint.pt"
-        torch.save({"digest": self._digest, "state": state}, path)
-        key = f"{self._prefix}/checkpoint-{name}.pt"
-        self._storage.put(key, path)
-        path.unlink()
+        key = self.put(f"checkpoint-{name}", state)
         self._keys = [kept for kept in self._keys if kept != key] + [key]
         while len(self._keys) > KEPT:
             self._storage.delete(self._keys.pop(0))
         return key
 
+    def put(self, name: str, state: dict[str, Any]) -> str:
+        """Store what stays as long as the job; returns its key."""
+        path, key = self._folder / "checkpoint.pt", f"{self._prefix}/{name}.pt"
+        torch.save({"digest": self._digest, "state": state}, path)
+        self._storage.put(key, path)
+        path.unlink()
+        return key
+
     def load(self, key: str) -> dict[str, Any]:
-        """The state that was stored. Raises FileNotFoundError, BadParameters for a checkpoint of other parameters."""
+        """The state of a checkpoint, which goes in its turn. Raises as `read` does."""
+        state = self.read(key)
+        self._keys.append(key)
+        return state
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The state that was stored. Raises FileNotFoundError, BadParameters for one that was made with other parameters."""
         with self._storage.open(key) as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
         if content["digest"] != self._digest:
             raise BadParameters("The checkpoint was made with other parameters; it cannot be resumed.")
-        self._keys.append(key)
         state: dict[str, Any] = content["state"]
         return state
 

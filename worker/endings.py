@@ -13,13 +13,17 @@ SAID_LAST = {  # the trainer's last line is the message for the user
     ExitCode.GPU_OUT_OF_MEMORY: "gpu_out_of_memory",
 }
 
-PROCESSES = {JobKind.ADAPT: "trainer", JobKind.PREDICT: "predictor"}
+PROCESSES = {JobKind.ADAPT: "trainer", JobKind.PREDICT: "predictor", JobKind.TRIAL: "trainer"}
 """What the process is called that ran the job."""
 
+_OF_TRAINING = (
+    "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
+    "or let this machine run fewer jobs at once."
+)
 LESS_MEMORY = {
-    JobKind.ADAPT: "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
-    "or let this machine run fewer jobs at once.",
+    JobKind.ADAPT: _OF_TRAINING,
     JobKind.PREDICT: "Let this machine run fewer jobs at once.",
+    JobKind.TRIAL: _OF_TRAINING,
 }
 
 

@@ -1,5 +1,7 @@
 """What ended jobs left in the storage: checkpoints, and whatever attempts had stored that became no version and no output.
 
+What a trial stored stays until its search has ended.
+
 `cleaned_at` is null while nobody has looked after an ended job. Workers look after each job they ran, whoever ended it: only
 they are sure to have the storage.
 """
@@ -9,16 +11,17 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, aliased, sessionmaker
 
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, OutputRow, VersionRow
-from app.job_state import ENDED
+from app.job_state import ACTIVE, ENDED
 from app.storage import Storage
 
 log = structlog.get_logger()
 
 JOBS_AT_ONCE = 20
+_Parent = aliased(JobRow)
 
 
 def remove_leftovers(sessions: sessionmaker[Session], storage: Storage, lost: UUID | None = None) -> None:
@@ -41,7 +44,9 @@ def remove_leftovers(sessions: sessionmaker[Session], storage: Storage, lost: UU
 
 def _due(sessions: sessionmaker[Session], lost: UUID | None) -> dict[UUID, set[str]]:
     """Jobs to look after, with the storage keys that stay."""
-    due = JobRow.status.in_(ENDED), or_(JobRow.cleaned_at.is_(None), JobRow.id == lost)
+    searches = select(_Parent.id).where(_Parent.status.in_(ACTIVE))
+    needed = JobRow.parent_id.is_not(None) & JobRow.parent_id.in_(searches)
+    due = JobRow.status.in_(ENDED), ~needed, or_(JobRow.cleaned_at.is_(None), JobRow.id == lost)
     order = (JobRow.id == lost).desc(), JobRow.finished_at.desc()
     with sessions() as session:
         job_ids = session.scalars(select(JobRow.id).where(*due).order_by(*order).limit(JOBS_AT_ONCE))

@@ -6,7 +6,9 @@ the trainer process maps them to exit codes.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import SupportsFloat, TextIO
 
 from app.schemas.reports import MetricPoint, Report, Warn
@@ -43,6 +45,7 @@ class Reporter:
         self._warnings: list[Warn] = []
         self._checkpoint: str | None = None
         self._stop = False
+        self._told: SimpleQueue[None] = SimpleQueue()
 
     @property
     def should_stop(self) -> bool:
@@ -50,8 +53,15 @@ class Reporter:
         return self._stop
 
     def request_stop(self) -> None:
-        """Safe to call in a signal handler."""
+        """Safe to call in a signal handler, as setting an `Event` that is waited for is not."""
         self._stop = True
+        self._told.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Until a stop is asked for, or for so long."""
+        if not self._stop:
+            with suppress(Empty):
+                self._told.get(timeout=seconds)
 
     def report(self, step: int, epoch: float, progress: float, metrics: Mapping[str, SupportsFloat]) -> None:
         """Note the metrics of a step; `progress` is the fraction (0..1) of the whole job that is done."""
@@ -66,6 +76,12 @@ class Reporter:
         self._progress = progress
         if self._clock() - self._sent_at >= QUIET_SECONDS:
             self.flush()
+
+    def pass_on(self, points: Iterable[MetricPoint], warnings: Iterable[Warn]) -> None:
+        """What another trainer reported belongs to this run too; sent at once."""
+        self._points += [(point.step, point.epoch, {point.name: point.value}) for point in points]
+        self._warnings += warnings
+        self.flush()
 
     def warn(self, code: str, message: str) -> None:
         """Tell the user about something in the run that did not end it; sent at once."""

@@ -3,19 +3,23 @@
 Every candidate is trained for a third of its steps, the better half of them again and to the end: a schedule over the
 fraction of a run cannot be prolonged. All chosen networks of both rounds are in the pool, and what the source alone gives; the
 validator's score decides, among those that still know the source.
+
+Other workers may take trials (`worker.offers`). Who runs a trial, and when, changes nothing of what is found, unless the budget
+is one of minutes.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from worker.batches import planned_steps
 from worker.data import Data
+from worker.offers import Nobody, Offers, Order, Standing
 from worker.reporter import BadParameters
-from worker.trials import Trial, Trials, Weights
+from worker.trials import Trial, Trials
 
 SHORT = 1 / 3
 HALVED = 3
@@ -26,35 +30,102 @@ FORGOTTEN = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the search's table: what was tried, in which round, and what came of it, or why nothing did."""
+    """A line of the search's table: what was tried, and what came of it, or why nothing did."""
 
-    params: AlgorithmParams
-    round: int
+    order: Order
     trial: Trial | None
     error: str | None = None
 
+    @property
+    def params(self) -> AlgorithmParams:
+        return self.order.params
 
-def search(trials: Trials, params: AutoParams, span: tuple[float, float]) -> tuple[Trial, Entry | None, list[Entry]]:
-    """What the source alone gives, the best entry if one is better, and all of them."""
+    @property
+    def round(self) -> int:
+        return self.order.round
+
+
+def search(
+    trials: Trials, params: AutoParams, span: tuple[float, float], offers: Offers | None = None
+) -> tuple[Trial, Entry | None, list[Entry]]:
+    """What the source alone gives, the best entry if one is better, and all of them, by round and place.
+
+    Raises Stopped, and BadParameters where the source alone cannot be trained.
+    """
     rounds = plan(params, trials.data)
-    shares = iter(_spans(span, len(rounds.first) + rounds.second + 1))
-    steps = max(method.minimum_steps for method in params.methods)
-    reference = trials.reference(params.model_copy(update={"minimum_steps": steps}), next(shares))
-    entries: list[Entry] = []
+    found = Search(trials, params, offers or Nobody(), _spans(span, len(rounds.first) + rounds.second + 1))
+    first = [found.order(1, place, method, short=rounds.second > 0) for place, method in enumerate(rounds.first)]
+    reference = found.refer(first)
+    found.attempt(first, reference)
+    better = sorted((entry for entry in found.entries if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
+    found.attempt([found.order(2, place, entry.params) for place, entry in enumerate(better[: rounds.second])], reference)
+    return reference, _best(found.entries, reference, params.validator, len(trials.data.held_out)), found.entries
 
-    def attempt(candidates: list[AlgorithmParams], number: int, *, short: bool) -> list[Entry]:
-        found = []
-        for place, candidate in enumerate(candidates):
-            if not _is_spent(params, entries):
-                name = f"{number}-{place}-{candidate.algorithm}"
-                found.append(_attempt(trials, candidate, number, name, next(shares), reference, short=short))
-                entries.append(found[-1])
-        return found
 
-    first = attempt(rounds.first, 1, short=rounds.second > 0)
-    better = sorted((entry for entry in first if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
-    attempt([entry.params for entry in better[: rounds.second]], 2, short=False)
-    return reference, _best(entries, reference, params.validator, len(trials.data.held_out)), entries
+@dataclass
+class Search:
+    """One search while it goes on. `spans` are the parts of the job's progress for the trials that are left, in order."""
+
+    trials: Trials
+    params: AutoParams
+    offers: Offers
+    spans: list[tuple[float, float]]
+    entries: list[Entry] = field(default_factory=list)
+
+    def order(self, number: int, place: int, params: AlgorithmParams, *, short: bool = False) -> Order:
+        steps = max(1, int(SHORT * planned_steps(params, self.trials.data.rows(params)))) if short else None
+        return Order(number, place, params, steps)
+
+    def refer(self, first: list[Order]) -> Trial:
+        """What the source alone gives. Other workers may begin meanwhile what does not start from it."""
+        self.offers.offer([order for order in first if not order.params.starts_trained], None)
+        steps = max(method.minimum_steps for method in self.params.methods)
+        return self.trials.reference(self.params.model_copy(update={"minimum_steps": steps}), self.spans.pop(0))
+
+    def attempt(self, orders: list[Order], reference: Trial) -> None:
+        """Try these, unless the budget is spent before one begins. The one that this job was interrupted in goes first."""
+        self.offers.offer(orders, reference.weights)
+        left = sorted(orders, key=lambda order: not self.trials.is_interrupted(order.name))
+        while left:
+            order, standing = self._next(left)
+            left.remove(order)
+            if standing is Standing.ENDED or not self._is_spent():
+                self.entries.append(self._tried(order, reference))
+        self.entries.sort(key=lambda entry: (entry.round, entry.order.place))
+
+    def _next(self, left: list[Order]) -> tuple[Order, Standing]:
+        """The first that no other worker runs. When others train them all, what has ended is made safe, and they are waited for.
+
+        Before that, trials are recalled whose workers do not train yet.
+        """
+        is_safe = False
+        while True:
+            for recall, order in product((False, True), left):
+                standing = self.offers.take(order.name, recall=recall)
+                if standing is not Standing.THEIRS:
+                    return order, standing
+            if not is_safe:
+                self.trials.save()
+                is_safe = True
+            begin, end = self.spans[0]
+            self.offers.wait(begin, end - begin)
+
+    def _tried(self, order: Order, reference: Trial) -> Entry:
+        start = reference.weights if order.params.starts_trained else None
+        span, prefix = self.spans.pop(0), f"{order.name}_"
+        try:
+            return Entry(order, self.trials.run(order.name, order.params, span, start=start, steps=order.steps, prefix=prefix))
+        except BadParameters as error:  # a method may not fit the network, or diverge: the others go on
+            return Entry(order, None, str(error))
+
+    def _is_spent(self) -> bool:
+        """A budget of minutes is spent at the earliest after one trial; those of earlier attempts of the job count."""
+        budget = self.params.budget
+        if budget is None:
+            return False
+        if budget.trials is not None:
+            return len(self.entries) >= budget.trials
+        return sum(entry.trial.seconds for entry in self.entries if entry.trial) >= 60 * (budget.minutes or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +156,9 @@ def _distinct(methods: list[AlgorithmParams], data: Data) -> list[AlgorithmParam
     return list(seen.values())
 
 
-def _spans(span: tuple[float, float], parts: int) -> Iterator[tuple[float, float]]:
+def _spans(span: tuple[float, float], parts: int) -> list[tuple[float, float]]:
     width = (span[1] - span[0]) / parts
-    for part in range(parts):
-        yield span[0] + part * width, span[0] + (part + 1) * width
-
-
-def _is_spent(params: AutoParams, entries: list[Entry]) -> bool:
-    """A budget of minutes is spent at the earliest after one trial; those of earlier attempts of the job count."""
-    if params.budget is None:
-        return False
-    if params.budget.trials is not None:
-        return len(entries) >= params.budget.trials
-    return sum(entry.trial.seconds for entry in entries if entry.trial) >= 60 * (params.budget.minutes or 0)
-
-
-def _attempt(
-    trials: Trials,
-    params: AlgorithmParams,
-    number: int,
-    name: str,
-    span: tuple[float, float],
-    reference: Trial,
-    *,
-    short: bool,
-) -> Entry:
-    start: Weights | None = reference.weights if params.starts_trained else None
-    steps = max(1, int(SHORT * planned_steps(params, trials.data.rows(params)))) if short else None
-    try:
-        return Entry(params, number, trials.run(name, params, span, start=start, steps=steps, prefix=f"{name}_"))
-    except BadParameters as error:  # a method may not fit the network, or diverge: the others go on
-        return Entry(params, number, None, str(error))
+    return [(span[0] + part * width, span[0] + (part + 1) * width) for part in range(parts)]
 
 
 def _score(trial: Trial | None, validator: str) -> float:

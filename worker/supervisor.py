@@ -20,18 +20,17 @@ from uuid import UUID
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.errors import ServiceUnavailable
 from app.job_state import JobKind, JobStatus
 from app.queue import JobQueue
-from app.schemas.reports import RESULT_FILE, AnyResult, Output, Report
+from app.schemas.reports import RESULT_FILE, AnyResult, Output, Report, Result, Tried
 from app.services import leases
 from app.services.leases import Lease
 from app.settings import Settings
 from app.storage import Storage
+from worker.absence import DATABASE_AWAY, bear
 from worker.endings import Failure, failure_of, no_result, timeout_of
 from worker.exit_codes import ExitCode
 from worker.leftovers import remove_leftovers
@@ -44,7 +43,6 @@ RANKS: Sequence[str] = (sys.executable, "-P", "-m", "worker.ranks")
 """Starts the trainer whose command follows several times."""
 TICK_SECONDS = 0.25
 NEWS_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that progress moves
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 
 class Outcome(StrEnum):
@@ -114,14 +112,14 @@ class Supervisor:
             return attempt.end() if attempt.watch() else Outcome.LOST
 
     def _command(self, kind: JobKind) -> Sequence[str]:
-        several = kind is JobKind.ADAPT and self._settings.train_processes > 1
+        several = kind is not JobKind.PREDICT and self._settings.train_processes > 1
         return [*RANKS, *self._trainer] if several else self._trainer
 
     def _clean_up(self, lost: UUID | None) -> None:
         try:
             remove_leftovers(self._sessions, Storage(self._settings.storage), lost)
         except DATABASE_AWAY as error:
-            _bear(error)
+            bear(error)
 
     def _hand_on(self, job_id: UUID) -> None:
         """Tell another worker of a job that this one cannot take; if the broker is away, the sweep will."""
@@ -184,7 +182,7 @@ class Attempt:
             try:
                 return self._record(code, result)
             except DATABASE_AWAY as error:
-                _bear(error)
+                bear(error)
             if time.monotonic() > self._lease_ends_at:
                 return Outcome.LOST
             time.sleep(NEWS_SECONDS)
@@ -202,7 +200,7 @@ class Attempt:
             with self._sessions.begin() as session:
                 status = self._heartbeat(session)
         except DATABASE_AWAY as error:
-            _bear(error)
+            bear(error)
             return time.monotonic() < self._lease_ends_at
         self._unsent = None
         self._lease_ends_at = self._tried_at + self._settings.lease_seconds
@@ -251,9 +249,13 @@ class Attempt:
             return _outcome(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
 
     def _succeed(self, session: Session, result: AnyResult) -> bool:
-        if isinstance(result, Output):
-            return leases.deliver(session, self._lease, result) is not None
-        return leases.succeed(session, self._lease, result) is not None
+        match result:
+            case Output():
+                return leases.deliver(session, self._lease, result) is not None
+            case Tried():
+                return leases.conclude(session, self._lease, result)
+            case Result():
+                return leases.succeed(session, self._lease, result) is not None
 
     def _is_worth_another(self, code: int) -> bool:
         """A prediction that was killed loses little: another attempt goes on after what is stored."""
@@ -267,16 +269,6 @@ class Attempt:
         if self._timed_out:
             return timeout_of(self._settings.job_timeout_seconds)
         return failure_of(code, self._trainer.last_lines(), self._kind)
-
-
-def _bear(error: Exception) -> None:
-    """The database will come back. Raises the error where it is there and does not know a table or a column, which will not.
-
-    SQLite's driver has one class for both; that of PostgreSQL has classes of their own for what is not known.
-    """
-    if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
-        raise error
-    log.warning("database.away", error=str(error))
 
 
 def _outcome(written: bool, outcome: Outcome) -> Outcome:

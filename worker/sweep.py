@@ -1,4 +1,4 @@
-"""The sweep: expired leases are taken back, and workers are told again of jobs whose message was lost."""
+"""The sweep: expired leases are taken back, trials whose search has ended stop, and lost messages are sent again."""
 
 import structlog
 from sqlalchemy import func, select
@@ -9,7 +9,7 @@ from app.db.tables import JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
 from app.queue import JobQueue
-from app.services import leases
+from app.services import leases, trials
 
 log = structlog.get_logger()
 
@@ -20,6 +20,10 @@ def sweep(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: floa
         reaped = leases.reap(session)
     for job_id in reaped:
         log.warning("job.reaped", job_id=str(job_id))
+    with sessions.begin() as session:
+        orphans = trials.stop_orphans(session)
+    for job_id in orphans:
+        log.info("job.orphan_stopped", job_id=str(job_id))
     try:
         _resend(sessions, queue, resend_seconds)
     except ServiceUnavailable as error:

@@ -1,8 +1,9 @@
 """The entry of the trainer process: `python -m worker.trainer JOB_ID ATTEMPT`, in a run folder, all settings in the environment.
 
-It runs one attempt of a job of any kind: an adaptation, or a bulk prediction, which needs no torch. It reads the database and
-writes only to the storage, to its run folder and, as `Report` lines, to standard output. SIGTERM asks for an end after a
-checkpoint. It never outlives its supervisor. This module imports no torch; adaptations do.
+It runs one attempt of a job of any kind: an adaptation, a trial of one, or a bulk prediction, which needs no torch. It reads the
+database and writes only to the storage, to its run folder and, as `Report` lines, to standard output; but a search writes of its
+trials (`app.services.trials`). SIGTERM asks for an end after a checkpoint. It never outlives its supervisor. This module imports
+no torch; adaptations do.
 
 Where several processes train one job, `worker.ranks` is their supervisor. The first does all of the above; the others help it to
 train, say nothing and have folders of their own.
@@ -15,12 +16,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 from uuid import UUID
 
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import joinedload
 
 from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
@@ -41,8 +43,8 @@ AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 Work = Callable[[JobRow, int, Settings, Storage, Path, Reporter], AnyResult | None]
 
 
-def main(arguments: Sequence[str] | None = None, adapt: Work | None = None) -> int:
-    """Run one attempt; returns the exit code. `adapt` is `worker.adapt.run` unless a test brings its own."""
+def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] | None = None) -> int:
+    """Run one attempt; returns the exit code. `works` are what tests bring for some kinds of job."""
     options = _options(arguments)
     if not die_with_parent(options.supervisor):
         return ExitCode.ORPHANED
@@ -57,7 +59,8 @@ def main(arguments: Sequence[str] | None = None, adapt: Work | None = None) -> i
             return ExitCode.ORPHANED
         folder = Path.cwd() / (f"rank-{rank}" if rank else "")
         folder.mkdir(exist_ok=True)
-        return _run(adapt if adapt and job.kind is JobKind.ADAPT else _work(job.kind), job, settings, folder, reporter)
+        work = (works or {}).get(job.kind) or _work(job.kind)
+        return _run(work, job, settings, folder, reporter)
     except AWAY as error:
         return _refused(ExitCode.UNAVAILABLE, error)
 
@@ -110,24 +113,30 @@ def _private_stdout(speaks: bool) -> TextIO:
 
 
 def _load(settings: Settings, job_id: UUID) -> JobRow | None:
-    """The job, detached, all columns loaded."""
+    """The job with its parent, detached, all columns loaded."""
     engine = make_engine(settings.database)
     try:
         with make_sessions(engine)() as session:
-            return session.get(JobRow, job_id)
+            return session.get(JobRow, job_id, options=[joinedload(JobRow.parent)])
     finally:
         engine.dispose()
 
 
 def _work(kind: JobKind) -> Work:
     """Imported late: loading torch takes seconds, and until then the signal handler and the parent's death must be set up."""
-    if kind is JobKind.PREDICT:
-        from worker import bulk
+    match kind:
+        case JobKind.PREDICT:
+            from worker import bulk
 
-        return bulk.run
-    from worker import adapt
+            return bulk.run
+        case JobKind.TRIAL:
+            from worker import child
 
-    return adapt.run
+            return child.run
+        case JobKind.ADAPT:
+            from worker import adapt
+
+            return adapt.run
 
 
 def _refused(code: ExitCode, error: Exception) -> ExitCode:

@@ -74,6 +74,14 @@ class Trials:
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, Any] | None = None
 
+    def knows(self, name: str) -> bool:
+        """Whether the trial has ended or failed."""
+        return name in self.ended or name in self.failed
+
+    def is_interrupted(self, name: str) -> bool:
+        """Whether the trial goes on where it was interrupted."""
+        return self.interrupted is not None and self.interrupted["trial"] == name
+
     def resume(self, key: str) -> None:
         """Go on from this checkpoint, or start again, with a warning, when it is gone."""
         try:
@@ -84,6 +92,19 @@ class Trials:
         self.ended = {name: Trial(**trial) for name, trial in state["ended"].items()}
         self.failed = state["failed"]
         self.interrupted = {"trial": state["trial"], "run": state["run"]}
+
+    def adopt(self, key: str) -> None:
+        """Go on with the trial that another job was interrupted in, from its checkpoint, unless that is gone."""
+        try:
+            state = self.checkpoints.read(key)
+        except FileNotFoundError:
+            return
+        self.interrupted = {"trial": state["trial"], "run": state["run"]}
+
+    def save(self) -> None:
+        """Store what has ended, in a checkpoint that is of no run."""
+        if together.leads():
+            self.reporter.checkpoint(self.checkpoints.save(f"after-{len(self.ended)}", self._carried(None) | {"run": None}))
 
     def run(
         self,
@@ -139,7 +160,7 @@ class Trials:
         self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str
     ) -> Trial:
         run = self._make(name, params, span, start, steps, prefix)
-        if self.interrupted and self.interrupted["trial"] == name:
+        if self.interrupted and self.is_interrupted(name):
             run.load_state_dict(self.interrupted["run"])
             self.interrupted = None
         train(run)
@@ -177,9 +198,10 @@ class Trials:
             begin=span[0],
             end=span[1],
             prefix=prefix,
-            carried={
-                "trial": name,
-                "ended": {key: trial.state_dict() for key, trial in self.ended.items()},
-                "failed": dict(self.failed),
-            },
+            carried=self._carried(name),
         )
+
+    def _carried(self, name: str | None) -> dict[str, Any]:
+        """What checkpoints hold beside the state of the run, which is of this trial."""
+        ended = {key: trial.state_dict() for key, trial in self.ended.items()}
+        return {"trial": name, "ended": ended, "failed": dict(self.failed)}

@@ -18,11 +18,13 @@ Self-training, whose strongly changed pictures of the target have to bear the sa
 
 
 class Budget(BaseModel):
-    """When the search ends: no trial is begun after it."""
+    """When the search ends: no trial is begun after it. What other workers train by then, they train to the end."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    minutes: float | None = Field(None, gt=0, le=100_000, description="Of training, source-only and what fails not counted.")
+    minutes: float | None = Field(
+        None, gt=0, le=100_000, description="Of training on all workers, source-only and what fails not counted."
+    )
     trials: int | None = Field(None, ge=1, le=1000, description="Trials beside source-only.")
 
     @model_validator(mode="after")

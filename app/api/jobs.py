@@ -62,7 +62,7 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: After = None,
 ) -> Page[JobOut]:
-    """All jobs, newest first."""
+    """All jobs, newest first; the trials of a search are not listed beside it but in it."""
     rows, following = jobs.page(session, status, model, limit, after)
     return Page(data=[JobOut.of(row) for row in rows], next=following)
 

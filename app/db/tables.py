@@ -65,7 +65,8 @@ class JobRow(Base):
     """One run of one algorithm, or of one version over a data set. Lease columns and `finished_at` are tied to the status.
 
     An adaptation learns from `source`, starts from `base` and makes a version. A prediction reads `source`, its `base` is the
-    version that it asks, and it makes an output. All else is the same: states, leases, attempts, checkpoints, events.
+    version that it asks, and it makes an output. A trial belongs to a search, its `parent`, learns from the parent's data sets,
+    and what it gives is for the parent alone. All else is the same: states, leases, attempts, checkpoints, events.
     """
 
     __tablename__ = "job"
@@ -74,6 +75,8 @@ class JobRow(Base):
         CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease"),
         CheckConstraint("(status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="finished"),
         CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
+        CheckConstraint("(kind = 'trial') = (parent_id IS NOT NULL AND trial IS NOT NULL)", name="trial"),
+        Index("ix_job_trial", "parent_id", "trial", unique=True),
         Index("ix_job_page", "kind", "created_at", "id"),
         Index("ix_job_status", "status", "run_after"),
     )
@@ -89,6 +92,8 @@ class JobRow(Base):
         ForeignKey("version.id", use_alter=True, name="fk_job_base_version_id_version")
     )
     params: Mapped[dict[str, Any]]
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id"), doc="The search that a trial belongs to.")
+    trial: Mapped[str | None] = mapped_column(String(64), doc="What the search calls it.")
 
     status: Mapped[JobStatus] = mapped_column(StatusType, default=JobStatus.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
@@ -120,6 +125,8 @@ class JobRow(Base):
 
     version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
     output: Mapped["OutputRow | None"] = relationship()
+    parent: Mapped["JobRow | None"] = relationship(remote_side=[id], viewonly=True)
+    trials: Mapped[list["JobRow"]] = relationship(order_by="JobRow.created_at, JobRow.trial", viewonly=True)
 
 
 class EventRow(Base):

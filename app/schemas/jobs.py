@@ -88,6 +88,14 @@ class VersionReference(BaseModel):
     number: int
 
 
+class TrialReference(BaseModel):
+    """A trial of a search that was offered to other workers. Its id is in their logs, as `job_id`."""
+
+    id: UUID
+    name: str = Field(description="Round, place and algorithm; the trial's metrics begin with it.", examples=["1-0-mcc"])
+    status: JobStatus = Field(description="`cancelled` also where the search took the trial back, to run it on its own worker.")
+
+
 class JobOut(BaseModel):
     """One job."""
 
@@ -107,6 +115,7 @@ class JobOut(BaseModel):
     warnings: list[Warn]
     error: JobError | None
     version: VersionReference | None
+    trials: list[TrialReference] = Field(description="Of a search, those that were offered to other workers.")
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None = Field(description="Start of the present attempt.")
@@ -125,6 +134,7 @@ class JobOut(BaseModel):
             eta_seconds=eta_seconds(row),
             error=JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
             version=VersionReference(model=row.model_name, number=row.version.number) if row.version else None,
+            trials=[TrialReference(id=child.id, name=child.trial or "", status=child.status) for child in row.trials],
         )
 
 

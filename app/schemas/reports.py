@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 RESULT_FILE = "result.json"
 
@@ -58,4 +58,12 @@ class Output(BaseModel):
     file: StoredArtifact
 
 
-AnyResult = Result | Output
+class Tried(BaseModel):
+    """What a trial says of its end instead; its network is in the storage (`worker.offers`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metrics: dict[str, Any]
+
+
+AnyResult = Result | Output | Tried

@@ -1,6 +1,7 @@
 """The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`.
 
-A bulk prediction (`app.services.bulk`) is a job of another kind: it is queued, looked at and cancelled here.
+A bulk prediction (`app.services.bulk`) is a job of another kind: it is queued, looked at and cancelled here. So is a trial of a
+search (`app.services.trials`), which callers see in its search alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,13 +11,11 @@ from uuid import UUID
 
 import structlog
 from pydantic import BaseModel
-from sqlalchemy import case, event, literal, null, select, tuple_, update
+from sqlalchemy import event, select, tuple_
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
-from app.db.session import db_now
-from app.db.tables import DatasetRow, JobRow, MetricRow, StatusType, VersionRow
-from app.db.writes import write
+from app.db.tables import DatasetRow, JobRow, MetricRow, VersionRow
 from app.errors import (
     DatasetNotFound,
     FieldError,
@@ -34,7 +33,8 @@ from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
 from app.queue import JobQueue
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import datasets, events, models, pages
+from app.services import datasets, events, models, pages, trials
+from app.services.stops import stop
 
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
@@ -109,7 +109,7 @@ def page(
     kind: JobKind = JobKind.ADAPT,
 ) -> tuple[list[JobRow], str | None]:
     """One page of the jobs of one kind, newest first, and the cursor of the next one."""
-    query = select(JobRow).where(JobRow.kind == kind).options(_NUMBER_OF_VERSION)
+    query = select(JobRow).where(JobRow.kind == kind).options(_NUMBER_OF_VERSION, selectinload(JobRow.trials))
     if statuses:
         query = query.where(JobRow.status.in_(statuses))
     if model is not None:
@@ -120,22 +120,13 @@ def page(
 def cancel(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> JobRow:
     """A queued job is cancelled at once, a running one when its worker has heard of it; again: nothing more happens.
 
-    Raises JobNotFound, and IllegalTransition when the job has ended in another way.
+    The trials of a search go with it. Raises JobNotFound, and IllegalTransition when the job has ended in another way.
     """
-    waits = JobRow.status == JobStatus.QUEUED
-    cancelled, cancelling = (literal(status, StatusType) for status in (JobStatus.CANCELLED, JobStatus.CANCELLING))
-    may_stop = JobRow.kind == kind, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
-    statement = update(JobRow).where(JobRow.id == job_id, *may_stop)
-    finished_at = case((waits, db_now()), else_=null())
-    job = write(session, statement.values(status=case((waits, cancelled), else_=cancelling), finished_at=finished_at))
-    if job is None:
+    stopped = stop(session, JobRow.id == job_id, JobRow.kind == kind)
+    if not stopped:
         return _cancelled_before(get(session, job_id, kind))
-    if job.status == JobStatus.CANCELLED:
-        events.record_done(session, job)
-    else:
-        events.record(session, job, "cancelling")
-    session.flush()
-    return job
+    trials.stop_trials(session, job_id)
+    return stopped[0]
 
 
 def metrics(

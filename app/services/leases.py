@@ -18,7 +18,7 @@ from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, OutputRow, VersionRow
 from app.db.writes import write, write_all
 from app.job_state import LEASED, JobKind, JobStatus, sources_of
-from app.schemas.reports import MetricPoint, Output, Report, Result, Warn
+from app.schemas.reports import MetricPoint, Output, Report, Result, Tried, Warn
 from app.services import catalogue, events
 
 MANIFEST = "manifest.json"
@@ -85,6 +85,17 @@ def deliver(session: Session, lease: Lease, output: Output) -> OutputRow | None:
     events.record_done(session, job)
     session.flush()
     return job.output
+
+
+def conclude(session: Session, lease: Lease, tried: Tried) -> bool:
+    """What `succeed` is to an adaptation: a trial's metrics and its final status."""
+    job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
+    if job is None:
+        return False
+    job.metrics = job.metrics | tried.metrics
+    events.record_done(session, job)
+    session.flush()
+    return True
 
 
 def fail(session: Session, lease: Lease, code: str, message: str) -> bool:

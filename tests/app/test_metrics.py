@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.orm import Session
 
 from app.db.tables import JobRow
-from app.job_state import JobStatus
+from app.job_state import JobKind, JobStatus
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -64,6 +64,20 @@ def test_durations_of_jobs_that_ran_are_a_histogram(client: TestClient) -> None:
     assert samples[key("isthmus_job_duration_seconds_sum", **labels)] == pytest.approx(420.5, abs=0.01)
     assert samples[key("isthmus_job_duration_seconds_count", algorithm="fine_tune", status="failed")] == 1
     assert key("isthmus_job_duration_seconds_count", algorithm="dann", status="cancelled") not in samples
+
+
+def test_trials_are_counted_apart(client: TestClient, session: Session) -> None:
+    search = JobRow(model_name="digits", base={}, params={"algorithm": "auto"})
+    session.add(search)
+    session.flush()
+    trial = ended("mcc", JobStatus.SUCCEEDED, 20)
+    trial.kind, trial.parent_id, trial.trial, trial.params = JobKind.TRIAL, search.id, "1-0-mcc", {"params": trial.params}
+    session.add(trial)
+    session.commit()
+    samples = scrape(client)
+    assert samples[key("isthmus_trials", status="succeeded")] == 1
+    assert samples[key("isthmus_jobs", status="succeeded")] == 0
+    assert samples[key("isthmus_job_duration_seconds_count", algorithm="trial", status="succeeded")] == 1
 
 
 def test_the_queue_and_the_build_are_there(client: TestClient) -> None:

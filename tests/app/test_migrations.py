@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from app.db.session import make_engine
 from tests.conftest import ROOT, create_postgres_database
@@ -46,3 +47,48 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_works_again(connection: Conne
     assert inspect(connection).get_table_names() == ["alembic_version"]
     command.upgrade(config(connection), "head")
     command.check(config(connection))
+
+
+def test_a_database_of_before_trials_keeps_its_jobs_and_takes_trials(connection: Connection) -> None:
+    """And gives the trials up again, and nothing else."""
+    command.downgrade(config(connection), "0001")
+    insert_job(connection, "0", kind="adapt")
+    insert(connection, "event", job_id="0" * 32, attempt=0, kind="queued", data="{}", created_at=NEW_YEAR)
+    command.upgrade(config(connection), "head")
+    parent = {"parent_id": "0" * 32}
+    insert_job(connection, "1", kind="trial", trial="1-0-mcc", **parent)
+    assert is_refused(connection, kind="trial", trial="1-1-mcc")
+    assert is_refused(connection, kind="adapt", trial="1-1-mcc", **parent)
+    assert is_refused(connection, kind="trial", trial="1-0-mcc", **parent)
+    assert is_refused(connection, kind="trial", trial="1-1-mcc", parent_id="3" * 32)
+    assert is_refused(connection, kind="nonsense")
+
+    command.downgrade(config(connection), "0001")
+    assert connection.scalars(text("SELECT kind FROM job")).all() == ["adapt"]
+    assert connection.scalars(text("SELECT kind FROM event")).all() == ["queued"]
+    assert is_refused(connection, kind="trial")
+    assert not is_refused(connection, kind="predict")
+
+
+NEW_YEAR = "2026-01-01 00:00:00"
+
+
+def is_refused(connection: Connection, **values: object) -> bool:
+    try:
+        with connection.begin_nested():
+            insert_job(connection, "2", **values)
+    except IntegrityError:
+        return True
+    return False
+
+
+def insert_job(connection: Connection, digit: str, **values: object) -> None:
+    numbers = {"attempt": 0, "max_attempts": 3, "progress": 0}
+    texts = {"model_name": "m", "base": "{}", "params": "{}", "metrics": "{}", "warnings": "[]", "status": "queued"}
+    times = dict.fromkeys(("run_after", "created_at", "updated_at"), NEW_YEAR)
+    insert(connection, "job", id=digit * 32, **numbers, **texts, **times, **values)
+
+
+def insert(connection: Connection, table: str, **values: object) -> None:
+    literals = ", ".join(f"'{value}'" for value in values.values())
+    connection.execute(text(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({literals})"))

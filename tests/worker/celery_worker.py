@@ -1,6 +1,7 @@
 """`python -m tests.worker.celery_worker worker ...`: the real Celery worker, except that its trainers are light.
 
-With TESTS_UNFENCED set, the lease is dropped from every WHERE clause: the negative control of the chaos tests.
+With TESTS_REAL_TRAINER set, they are real. With TESTS_UNFENCED set, the lease is dropped from every WHERE clause: the negative
+control of the chaos tests.
 """
 
 import os
@@ -11,10 +12,11 @@ from app.services import leases
 from tests.worker.light_trainer import LIGHT_TRAINER
 from worker import supervisor
 
-supervisor.TRAINER = LIGHT_TRAINER
+if not os.environ.get("TESTS_REAL_TRAINER"):
+    supervisor.TRAINER = LIGHT_TRAINER
 if os.environ.get("TESTS_UNFENCED"):
     leases._held_by = lambda lease: (JobRow.id == lease.job_id,)
 
-from worker.celery_app import celery  # noqa: E402  # the tasks read TRAINER when they are imported
+from worker.celery_app import celery  # the tasks read TRAINER when they are imported
 
 celery.start(sys.argv[1:])

@@ -19,7 +19,8 @@ import numpy as np
 
 from app.db.tables import JobRow
 from app.errors import FieldError, InvalidDataset
-from app.schemas.reports import Result, StoredArtifact
+from app.job_state import JobKind
+from app.schemas.reports import Result, StoredArtifact, Tried
 from app.settings import Settings
 from app.storage import Storage
 from worker import trainer
@@ -34,13 +35,21 @@ def learned(steps: int, seed: int = 0) -> float:
 
 
 def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result:
+    return trained(job, attempt, storage, folder, reporter).result()
+
+
+def trial(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Tried:
+    return Tried(metrics={"total": trained(job, attempt, storage, folder, reporter).total})
+
+
+def trained(job: JobRow, attempt: int, storage: Storage, folder: Path, reporter: Reporter) -> "_Run":
     end = job.params.get("ends")
     if end in ENDS:
         ENDS[end]()
     run = _Run(job, attempt, storage, folder, reporter)
     run.resume()
     run.train(deaf=end == "deaf")
-    return run.result()
+    return run
 
 
 @dataclass
@@ -166,4 +175,4 @@ if __name__ == "__main__":
         from tests.worker.slow_predictions import slow_down
 
         slow_down(float(os.environ["TESTS_CHUNK_SECONDS"]))
-    sys.exit(trainer.main(adapt=adapt))
+    sys.exit(trainer.main(works={JobKind.ADAPT: adapt, JobKind.TRIAL: trial}))

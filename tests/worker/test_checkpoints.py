@@ -41,6 +41,17 @@ def test_older_ones_go_after_the_new_one_is_stored_and_so_does_the_one_resumed_f
     assert [storage.exists(key) for key in keys] == [False, False, *[True] * KEPT]
 
 
+def test_what_is_put_stays_and_can_be_read_by_other_jobs_of_the_same_parameters(tmp_path: Path) -> None:
+    checkpoints, storage = make(tmp_path)
+    key = checkpoints.put("start", {"w": torch.ones(2)})
+    other = make(tmp_path, attempt=2)[0]
+    assert torch.equal(other.read(key)["w"], torch.ones(2))
+    for each in (checkpoints, other):
+        for step in range(2 * KEPT):
+            each.save(str(step), {})
+    assert storage.exists(key)
+
+
 def test_a_missing_checkpoint_is_told_from_a_bad_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         make(tmp_path)[0].load("jobs/j/1/checkpoint-1.pt")

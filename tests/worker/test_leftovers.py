@@ -124,3 +124,19 @@ def test_a_storage_that_refuses_is_asked_again(
     assert not_cleaned(sessions) == {job_id}
     remove_leftovers(sessions, storage)
     assert stored(storage) == []
+
+
+def test_what_a_trial_stored_stays_until_its_search_has_ended(sessions: Sessions, storage: Storage, file: Path) -> None:
+    with sessions.begin() as session:
+        search = make_job(session, status=JobStatus.RUNNING)
+        child = {"kind": JobKind.TRIAL, "parent_id": search.id, "trial": "1-0-mcc", "attempt": 1}
+        child_id = make_job(session, status=JobStatus.SUCCEEDED, **child).id
+    put(storage, file, child_id, "1/trial.pt")
+    remove_leftovers(sessions, storage, lost=child_id)
+    assert stored(storage) == [f"jobs/{child_id}/1/trial.pt"]
+    with sessions.begin() as session:
+        values = {"status": JobStatus.FAILED, "finished_at": db_now(), "lease_owner": None, "lease_expires_at": None}
+        session.execute(update(JobRow).where(JobRow.id == search.id).values(values))
+    remove_leftovers(sessions, storage)
+    assert stored(storage) == []
+    assert not_cleaned(sessions) == set()

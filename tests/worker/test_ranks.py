@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.tables import MetricRow, VersionRow
+from app.algorithms import PARAMS
+from app.db.tables import JobRow, MetricRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
 from tests.conftest import ListQueue
-from tests.worker.test_adapt import CNN, FINE_TUNE, Bench, digits
+from tests.worker.test_adapt import CNN, FINE_TUNE, SMALL, Bench, digits
 from tests.worker.test_supervisor import InThread, add_job, is_training, read_job, request_cancel
 from tests.worker.test_supervisor import supervisor as light_supervisor
 from tests.worker.waiting import wait_until
@@ -100,3 +101,20 @@ def test_two_processes_stop_together_and_go_on_together_to_a_version(
         assert (version.attempt, version.metrics["steps"]) == (2, STEPS)
         names = session.scalars(select(MetricRow.step).where(MetricRow.name == "classification")).all()
     assert len(names) == len(set(names)) == STEPS  # one process reports, and each step once
+
+
+def test_the_processes_of_a_search_agree_on_who_trains_what(
+    settings: Settings, worker_sessions: Sessions, tmp_path: Path
+) -> None:
+    bench = Bench(settings, worker_sessions, tmp_path)
+    values = {**SMALL, "epochs": 1, "minimum_steps": 30, "candidates": [{"algorithm": "mcc"}, {"algorithm": "adabn"}]}
+    params = PARAMS["auto"].model_validate(values).model_dump(mode="json")
+    source, target = digits(bench, target=False, rows=200), digits(bench, target=True, labelled=False, rows=200)
+    job_id = bench.job(params, source, target, base=CNN).id
+    assert Supervisor(settings, worker_sessions, ListQueue()).run_job(job_id) is Outcome.SUCCEEDED
+    with worker_sessions() as session:
+        tried = session.scalars(select(VersionRow)).one().metrics["search"]
+        trials = {child.trial: child.status for child in session.get_one(JobRow, job_id).trials}
+    assert [line["error"] for line in tried] == [None] * 3
+    assert set(trials) >= {"1-0-mcc", "1-1-adabn"}
+    assert set(trials.values()) == {JobStatus.CANCELLED}  # no other worker was there

@@ -2,10 +2,12 @@
 
 import io
 import math
+import signal
+import time
 
 import pytest
 
-from app.schemas.reports import Report
+from app.schemas.reports import MetricPoint, Report, Warn
 from worker.process import merged
 from worker.reporter import Reporter
 
@@ -78,3 +80,22 @@ def test_reports_that_wait_become_one(reporter: Reporter, stream: io.StringIO) -
     whole = merged(merged(merged(None, first), second), third)
     assert whole is not None
     assert (len(whole.metrics), len(whole.warnings), whole.checkpoint) == (1, 1, "a")
+
+
+def test_a_signal_ends_a_wait_at_once(reporter: Reporter) -> None:
+    previous = signal.signal(signal.SIGALRM, lambda *_: reporter.request_stop())
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    began = time.monotonic()
+    reporter.wait(60)
+    reporter.wait(60)
+    assert time.monotonic() - began < 30
+    assert reporter.should_stop
+    signal.signal(signal.SIGALRM, previous)
+
+
+def test_what_another_trainer_reported_is_passed_on(reporter: Reporter, stream: io.StringIO) -> None:
+    points = [MetricPoint(step=step, epoch=0.5, name="loss", value=step / 2) for step in (1, 2)]
+    warning = Warn(code="collapsed", message="At step 3.")
+    reporter.report(7, 1, 0.4, {})
+    reporter.pass_on(points, [warning])
+    assert reports(stream)[-1] == Report(progress=0.4, metrics=points, warnings=[warning])

@@ -16,6 +16,7 @@ from tests.worker.toys import CPU, table, table_network, toy_params
 from worker.checkpoints import Checkpoints
 from worker.data import make_data
 from worker.networks.base import Network
+from worker.offers import Nobody, Standing
 from worker.reporter import BadParameters, Reporter, Stopped
 from worker.search import search
 from worker.trials import Trials, source_params
@@ -87,3 +88,20 @@ def test_a_budget_of_minutes_counts_what_earlier_attempts_took(seconds: float, t
     trials.ended |= {"1-0-mcc": done, "1-1-dann": done}
     entries = search(trials, params, (0, 1))[2]
     assert [entry.params.algorithm for entry in entries] == ["mcc", "dann"][:tried]
+
+
+class Elsewhere(Nobody):
+    """Another worker has run DANN."""
+
+    def take(self, name: str, *, recall: bool = False) -> Standing:
+        return Standing.ENDED if name == "1-1-dann" else Standing.OURS
+
+
+def test_what_another_worker_has_trained_counts_although_the_minutes_are_spent(tmp_path: Path) -> None:
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}, {"algorithm": "bnm"}]
+    params = AutoParams.model_validate({"candidates": candidates, "budget": {"minutes": 10}})
+    trials = make_trials(tmp_path, toy_params("dann"))
+    done = replace(trials.run("source_only", toy_params("source_only"), (0, 1), steps=3), seconds=700)
+    trials.ended |= {"1-0-mcc": done, "1-1-dann": done}
+    entries = search(trials, params, (0, 1), Elsewhere())[2]
+    assert [entry.order.name for entry in entries] == ["1-0-mcc", "1-1-dann"]

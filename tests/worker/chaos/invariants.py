@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import EventRow, JobRow, MetricRow
-from app.job_state import ENDED, JobStatus
+from app.job_state import ENDED, JobKind, JobStatus
 from tests.worker.light_trainer import learned
 
 
@@ -31,15 +31,17 @@ def _breaches(session: Session, job: JobRow) -> Iterator[str]:
 
 
 def _breaches_of_version(job: JobRow) -> Iterator[str]:
-    version = job.version
-    if (version is not None) != (job.status is JobStatus.SUCCEEDED):
+    version, has_succeeded = job.version, job.status is JobStatus.SUCCEEDED
+    if (version is not None) != (has_succeeded and job.kind is JobKind.ADAPT):
         yield f"it is {job.status} and has version {version}"
+    if has_succeeded and job.metrics["total"] != pytest.approx(learned(job.params["steps"], job.params["seed"])):
+        yield f"what was learned is wrong: {job.metrics}"
     if version is None:
         return
     if not version.attempt == job.attempt == version.manifest["attempt"]:
         yield f"attempt {version.manifest['attempt']} wrote the version, {job.attempt} was the last"
-    if version.manifest["total"] != pytest.approx(learned(job.params["steps"], job.params["seed"])):
-        yield f"what was learned is wrong: {version.manifest}"
+    if version.manifest["total"] != job.metrics["total"]:
+        yield f"the version is not what was learned: {version.manifest}"
     if any(not artifact.storage_key.startswith(f"jobs/{job.id}/{job.attempt}/") for artifact in version.artifacts):
         yield "an artifact is not of the last attempt"
 

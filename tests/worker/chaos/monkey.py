@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import JobRow
 from app.errors import IllegalTransition
-from app.job_state import ACTIVE
+from app.job_state import ACTIVE, JobKind
 from app.services import jobs
 from app.settings import Settings
 from tests.worker.fleet import Worker
@@ -107,7 +107,9 @@ class Monkey:
 
     def _cancel(self) -> bool:
         with suppress(IllegalTransition), self.sessions.begin() as session:
-            job_ids = session.scalars(select(JobRow.id).where(JobRow.status.in_(ACTIVE)).order_by(JobRow.created_at)).all()
+            job_ids = session.scalars(
+                select(JobRow.id).where(JobRow.kind == JobKind.ADAPT, JobRow.status.in_(ACTIVE)).order_by(JobRow.created_at)
+            ).all()
             if job_ids:
                 jobs.cancel(session, self._random.choice(job_ids))
             return bool(job_ids)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
-from app.job_state import ACTIVE, JobStatus
+from app.job_state import ACTIVE, JobKind, JobStatus
 from app.queue import CeleryQueue, make_celery
 from app.settings import Settings
 from tests import servers
@@ -62,14 +63,18 @@ def opened(settings: Settings) -> Iterator[Sessions]:
         engine.dispose()
 
 
-def submit(settings: Settings, sessions: Sessions, seeds: range, steps: int = 200) -> None:
-    """Jobs that train for about 20 ms a step, each with a seed of its own."""
+def submit(settings: Settings, sessions: Sessions, seeds: range, steps: int = 200, trials: int = 0) -> None:
+    """Jobs that train for about 20 ms a step, each with a seed of its own; the first of them have a trial that trains as long."""
     queue = CeleryQueue(make_celery(settings))
     for seed in seeds:
         params = {"algorithm": "fine_tune", "steps": steps, "step_seconds": 0.02, "checkpoint_every": 10, "seed": seed}
         with sessions.begin() as session:
-            job_id: UUID = make_job(session, params=params, max_attempts=10).id
-        queue.send(job_id)
+            job_ids: list[UUID] = [make_job(session, params=params, max_attempts=10).id]
+            if seed - seeds.start < trials:
+                child: dict[str, Any] = {"kind": JobKind.TRIAL, "parent_id": job_ids[0], "trial": "1-0-mcc"}
+                job_ids.append(make_job(session, params=params, max_attempts=10, **child).id)
+        for job_id in job_ids:
+            queue.send(job_id)
 
 
 def all_ended(sessions: Sessions) -> bool:
@@ -88,7 +93,7 @@ def chaos(settings: Settings, folder: Path, *, workers: int, jobs: int, seconds:
         monkey = Monkey(started, sessions, settings, seed=20160525)
         submit(settings, sessions, range(1), steps=500)  # so long that both attempts still train when the stalled one awakes
         monkey.stall_until_claimed_again()
-        submit(settings, sessions, range(1, jobs))
+        submit(settings, sessions, range(1, jobs), trials=jobs // 4)
         monkey.rage(seconds, pause_seconds=0.8, acts=ACTS)
         monkey.calm_down()
         wait_until(lambda: all_ended(sessions), 100, "the end of all jobs")
