@@ -13,13 +13,15 @@ from app.storage import CHUNK
 
 NO_ANSWER = "its values are too large for this model"
 ROWS_OF_A_GROUP = 65_536
+ABSTAINED_PLACE = 3
+"""Behind `row`, `label` and `confidence`."""
 
 
 class Answers:
-    """Makes data frames with the columns that the options ask for."""
+    """Makes data frames with the columns that the options ask for; the model abstains below the confidence `threshold`."""
 
-    def __init__(self, classes: Sequence[str], options: BulkOptions) -> None:
-        self._classes = pl.Series(classes, dtype=pl.String)
+    def __init__(self, classes: Sequence[str], threshold: float, options: BulkOptions) -> None:
+        self._classes, self._threshold = pl.Series(classes, dtype=pl.String), threshold
         self._top_k = min(options.top_k, len(classes))
         self._probabilities = options.probabilities
         self.schema = pl.Schema(self._schema())
@@ -34,6 +36,7 @@ class Answers:
         for name, order in zip(_ranked(self._top_k), _best(probabilities, self._top_k), strict=True):
             columns.append(self._classes.gather(order).alias(f"label{name}"))
             columns.append(pl.Series(f"confidence{name}", np.take_along_axis(probabilities, order[:, None], 1)[:, 0]))
+        columns.insert(ABSTAINED_PLACE, (columns[ABSTAINED_PLACE - 1] < self._threshold).alias("abstained"))
         if self._probabilities:
             columns += [pl.Series(name, probabilities[:, place]) for place, name in enumerate(self._names_of_probabilities())]
         frame = pl.DataFrame([*columns, pl.Series("error", [None], pl.String).new_from_index(0, len(logits))])
@@ -44,9 +47,16 @@ class Answers:
         return pl.DataFrame([{"row": row, "error": error}], schema=self.schema)
 
     def _schema(self) -> Mapping[str, type[pl.DataType]]:
-        ranked = {f"{name}{rank}": kind for rank in _ranked(self._top_k) for name, kind in _RANKED.items()}
+        lower = {f"{name}{rank}": kind for rank in _ranked(self._top_k)[1:] for name, kind in _RANKED.items()}
         named = self._names_of_probabilities() if self._probabilities else []
-        return {"row": pl.Int64, **ranked, **dict.fromkeys(named, pl.Float32), "error": pl.String}
+        return {
+            "row": pl.Int64,
+            **_RANKED,
+            "abstained": pl.Boolean,
+            **lower,
+            **dict.fromkeys(named, pl.Float32),
+            "error": pl.String,
+        }
 
     def _names_of_probabilities(self) -> list[str]:
         return [f"probability_{name}" for name in self._classes]

@@ -39,11 +39,15 @@ Answered = tuple[int, NDArray[np.float32] | str]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A version that is ready to answer: it is given `chunk_rows` at once, and runs on `batch_rows` of them at a time."""
+    """A version that is ready to answer: it is given `chunk_rows` at once, and runs on `batch_rows` of them at a time.
+
+    It abstains where its confidence is below `threshold`.
+    """
 
     encode: Encoder
     session: onnxruntime.InferenceSession
     classes: tuple[str, ...]
+    threshold: float
     chunk_rows: int
     batch_rows: int
 
@@ -91,6 +95,7 @@ def load(version: VersionRow, settings: Settings, storage: Storage, folder: Path
         modality.encoder(preprocessing, folder),
         session,
         tuple(version.manifest["classes"]),
+        version.manifest.get("abstention_threshold", 0.0),
         chunk_rows=_rows(specs, CHUNK_BYTES, CHUNK_ROWS),
         batch_rows=_rows(specs, BATCH_BYTES[session.get_providers()[0]], BATCH_ROWS),
     )

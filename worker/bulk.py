@@ -45,7 +45,7 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     asked = asking.load(version, settings, storage, folder)
     options = BulkOptions.model_validate({name: job.params[name] for name in BulkOptions.model_fields})
     parts = Parts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job))
-    run = Run(Answers(asked.classes, options), parts, data.rows, reporter, settings.checkpoint_seconds)
+    run = Run(Answers(asked.classes, asked.threshold, options), parts, data.rows, reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < data.rows:

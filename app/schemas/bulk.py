@@ -19,8 +19,9 @@ Format = Literal["parquet", "csv", "jsonl"]
 class BulkOptions(BaseModel):
     """What the output holds: a row for each row of the data set, in its order.
 
-    Columns: `row` from 1, `label`, `confidence`; `label_2`, `confidence_2` and so on with `top_k`; `probability_<class>` for each
-    class with `probabilities`; and `error`, which says why a row has no answer.
+    Columns: `row` from 1, `label`, `confidence`, `abstained` (whether the confidence is below the version's threshold);
+    `label_2`, `confidence_2` and so on with `top_k`; `probability_<class>` for each class with `probabilities`; and `error`,
+    which says why a row has no answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
