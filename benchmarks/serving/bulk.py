@@ -110,7 +110,7 @@ class Bench:
             data, version = bulk.rows_of(session, self.job())
         loaded = self.folder / "loop"
         loaded.mkdir()
-        asked = asking.load(version, self.settings, self.storage, loaded)
+        asked = asking.load(version, "float32", self.settings, self.storage, loaded)
         parts = [part for _, part in bulk.pieces(asked, self.storage, data) if not isinstance(part, str)]
         encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return lambda: asked.logits(encoded)

@@ -17,7 +17,7 @@ from app.errors import InvalidInputs
 from app.schemas.reports import Output
 from app.settings import Settings
 from app.storage import Storage
-from tests.app.versions import Exported, export_network
+from tests.app.versions import Exported, add_int8, export_network
 from tests.factories import csv_bytes, jsonl_bytes, npz_bytes, picture, write
 from tests.worker.predictions import READERS, assert_answers, plain_probabilities, queue_prediction
 from worker import asking, bulk
@@ -132,6 +132,18 @@ def test_the_model_abstains_below_its_own_threshold(bench: Bench, exports: dict[
     far = np.abs(confidence - threshold) > 1e-4
     assert (abstained == (confidence < threshold))[far].all()
     assert 0 < abstained.sum() < ROWS
+
+
+def test_the_compact_copy_answers_where_it_is_asked_for(bench: Bench, tmp_path: Path) -> None:
+    path = patients(tmp_path)
+    (tmp_path / "version").mkdir()
+    exported = export_network("tabular", CLASSES, tmp_path / "version")
+    add_int8(exported)
+    bench.queue(exported, path, precision="int8")
+    confidence = bench.read(bench.run())["confidence"].to_numpy()
+    compact = plain_probabilities(exported, path, "model.int8.onnx").max(axis=1)
+    assert np.abs(confidence - compact).max() < 1e-5
+    assert np.abs(confidence - plain_probabilities(exported, path).max(axis=1)).max() > 1e-4
 
 
 @pytest.mark.parametrize("format", READERS)
