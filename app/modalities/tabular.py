@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import records
@@ -34,7 +33,6 @@ from app.networks.base import NetworkParams
 from app.quick_rows import QuickRows
 
 MAX_LEVELS = 1000
-CACHED_ROWS = 2048
 DEFAULT_LABEL = "label"
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -182,7 +180,8 @@ class Tabular(Modality):
         def encode(frame: pl.DataFrame) -> Encoded:
             encoded: Encoded = {}
             if fitted.numbers:
-                encoded["numbers"] = _rows([_floats(frame[column.name]).to_numpy() for column in fitted.numbers])
+                numbers = pl.DataFrame([_floats(frame[column.name]).cast(pl.Float32) for column in fitted.numbers])
+                encoded["numbers"] = numbers.to_numpy(order="c", writable=True)
             if fitted.categories:
                 known = [_indices(frame[column.name], places[column.name]) for column in fitted.categories]
                 encoded["categories"] = np.stack(known, axis=1)
@@ -279,16 +278,6 @@ def _raw(values: pl.Series, kind: str) -> pl.Series:
 def _floats(values: pl.Series) -> pl.Series:
     """Float32 as it stands, all others as Float64; null where there is no number."""
     return values if values.dtype == pl.Float32 else as_numbers(values)
-
-
-def _rows(columns: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
-    """(n, a) of a columns (n,). Some rows at a time: they stay in the processor's cache while columns are laid across them."""
-    rows = np.empty((len(columns[0]), len(columns)), np.float32)
-    for start in range(0, len(rows), CACHED_ROWS):
-        stop = start + CACHED_ROWS
-        for place, column in enumerate(columns):
-            rows[start:stop, place] = column[start:stop]
-    return rows
 
 
 def _indices(values: pl.Series, places: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -66,7 +66,7 @@ def test_float32_is_encoded_as_it_stands_and_fitted_as_precisely_as_float64(tmp_
     means = [column.mean for column in fitted.numbers]
     np.testing.assert_allclose(means, np.nanmean(numbers, axis=0, dtype=np.float64), rtol=1e-12)
     encode = TABULAR.encoder(fitted, tmp_path)
-    (chunk,) = TABULAR.chunks(file, 6000)  # more rows than are laid out at once
+    (chunk,) = TABULAR.chunks(file, 6000)
     encoded = encode(chunk.inputs)["numbers"]
     assert encoded.dtype == np.float32
     assert encoded.flags.c_contiguous
