@@ -120,6 +120,10 @@ class ModelNotFound(ServiceError):
     status = 404
 
 
+class PrecisionNotFound(ModelNotFound):
+    """The version has no graph of this precision."""
+
+
 class ArtifactNotFound(ServiceError):
     """There is no such stored file."""
 

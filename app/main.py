@@ -63,4 +63,4 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
 def _predictor(app: FastAPI, settings: Settings) -> Predictor:
     loader = Loader(app.state.storage, settings.predict_threads, settings.predict_device)
     engine = PredictionEngine(loader, settings.predict_cache_bytes)
-    return Predictor(References(lambda: app.state.sessions, engine.load), engine, Policy.of(settings))
+    return Predictor(References(lambda: app.state.sessions, engine.load, settings.predict_precision), engine, Policy.of(settings))

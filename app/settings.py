@@ -7,6 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.precision import Precision
+
 
 class Settings(BaseSettings):
     """All settings. Names end in their unit; the defaults are the embedded service under `data_dir`."""
@@ -24,6 +26,9 @@ class Settings(BaseSettings):
     max_predict_bytes: int = Field(32 * 1024**2, gt=0, description="Largest body of a prediction request.")
     max_predict_inputs: int = Field(1024, gt=0, description="Most inputs in one prediction request.")
     predict_device: Literal["cpu", "cuda"] = Field("cpu", description="Where predictions run. cuda: needs `onnxruntime-gpu`.")
+    predict_precision: Precision = Field(
+        "float32", description="Graph that predictions run where a request names none and the version has it; else float32."
+    )
     predict_threads: int = Field(1, gt=0, description="ONNX Runtime threads of one prediction.")
     predict_concurrency: int = Field(0, ge=0, description="Runs in threads at the same time. 0: as many as there are cores for.")
     predict_inline_us: float = Field(

@@ -18,6 +18,7 @@ from app.storage import Storage, digest_of
 from worker import networks, together
 from worker.batches import Examples, planned_steps
 from worker.checkpoints import Checkpoints
+from worker.compact import compact
 from worker.data import Data, make_data
 from worker.export import export
 from worker.materials import Materials, load
@@ -55,7 +56,7 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     statement = state(task, trials, training)
     for warning in statement.warnings:
         reporter.warn(warning.code, warning.message)
-    export(statement.network, example(trials.data), task.folder, task.specs, statement.temperature)
+    write_graphs(task, statement, trials.data, reporter)
     manifest = write_manifest(job, task, statement)
     return Result(
         modality=task.preprocessing.modality,
@@ -139,6 +140,18 @@ def example(data: Data) -> Inputs:
     assert examples is not None
     inputs, _ = examples.take(torch.arange(min(EXPORT_EXAMPLES, len(examples))), torch.device("cpu"))
     return inputs
+
+
+def write_graphs(task: Task, statement: Statement, data: Data, reporter: Reporter) -> None:
+    """The network's files, and the compact copy that the job may ask for: what is measured of that comes into the metrics."""
+    graph, _ = export(statement.network, example(data), task.folder, task.specs, statement.temperature)
+    copy = compact(task.params, graph, data)
+    if copy is None:
+        return
+    statement.metrics["compact"] = copy
+    if not copy["kept"]:
+        lost = f"it loses {copy['lost']:.2%}, more than `compact_tolerance` allows ({copy['tolerance']:.2%})"
+        reporter.warn("compact_not_kept", f"The version has no {copy['precision']} copy: {lost}.")
 
 
 def write_manifest(job: JobRow, task: Task, statement: Statement) -> dict[str, Any]:

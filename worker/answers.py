@@ -13,13 +13,15 @@ from app.storage import CHUNK
 
 NO_ANSWER = "its values are too large for this model"
 ROWS_OF_A_GROUP = 65_536
+ABSTAINED_PLACE = 3
+"""Behind `row`, `label` and `confidence`."""
 
 
 class Answers:
-    """Makes data frames with the columns that the options ask for."""
+    """Makes data frames with the columns that the options ask for; the model abstains below the confidence `threshold`."""
 
-    def __init__(self, classes: Sequence[str], options: BulkOptions) -> None:
-        self._classes = pl.Series(classes, dtype=pl.String)
+    def __init__(self, classes: Sequence[str], threshold: float, options: BulkOptions) -> None:
+        self._classes, self._threshold = pl.Series(classes, dtype=pl.String), threshold
         self._top_k = min(options.top_k, len(classes))
         self._probabilities = options.probabilities
         self.schema = pl.Schema(self._schema())
@@ -29,13 +31,14 @@ class Answers:
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(logits).all(axis=1))
         if not finite.all():
             logits = np.where(finite[:, None], logits, 0)
-        probabilities = softmax(logits)
+        by_class = _softmax(np.ascontiguousarray(logits.T))
         columns = [pl.Series("row", np.arange(first_row, first_row + len(logits)))]
-        for name, order in zip(_ranked(self._top_k), _best(probabilities, self._top_k), strict=True):
+        for name, order in zip(_ranked(self._top_k), _best(by_class, self._top_k), strict=True):
             columns.append(self._classes.gather(order).alias(f"label{name}"))
-            columns.append(pl.Series(f"confidence{name}", np.take_along_axis(probabilities, order[:, None], 1)[:, 0]))
+            columns.append(pl.Series(f"confidence{name}", by_class[order, np.arange(len(order))]))
+        columns.insert(ABSTAINED_PLACE, (columns[ABSTAINED_PLACE - 1] < self._threshold).alias("abstained"))
         if self._probabilities:
-            columns += [pl.Series(name, probabilities[:, place]) for place, name in enumerate(self._names_of_probabilities())]
+            columns += [pl.Series(name, by_class[place]) for place, name in enumerate(self._names_of_probabilities())]
         frame = pl.DataFrame([*columns, pl.Series("error", [None], pl.String).new_from_index(0, len(logits))])
         return frame if finite.all() else _without_answers(frame, ~finite)
 
@@ -44,9 +47,16 @@ class Answers:
         return pl.DataFrame([{"row": row, "error": error}], schema=self.schema)
 
     def _schema(self) -> Mapping[str, type[pl.DataType]]:
-        ranked = {f"{name}{rank}": kind for rank in _ranked(self._top_k) for name, kind in _RANKED.items()}
+        lower = {f"{name}{rank}": kind for rank in _ranked(self._top_k)[1:] for name, kind in _RANKED.items()}
         named = self._names_of_probabilities() if self._probabilities else []
-        return {"row": pl.Int64, **ranked, **dict.fromkeys(named, pl.Float32), "error": pl.String}
+        return {
+            "row": pl.Int64,
+            **_RANKED,
+            "abstained": pl.Boolean,
+            **lower,
+            **dict.fromkeys(named, pl.Float32),
+            "error": pl.String,
+        }
 
     def _names_of_probabilities(self) -> list[str]:
         return [f"probability_{name}" for name in self._classes]
@@ -57,9 +67,14 @@ _RANKED: Mapping[str, type[pl.DataType]] = {"label": pl.String, "confidence": pl
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (n, classes) of finite logits (n, classes)."""
+    return _softmax(logits.T).T
+
+
+def _softmax(by_class: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same, (classes, n) of (classes, n): over the many rows NumPy is quicker than over a few classes at a time."""
     with np.errstate(over="ignore"):  # logits further apart than a float32 reaches: the lower one's probability is 0
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
+        exponentials = np.exp(by_class - by_class.max(axis=0))
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=0)
     return probabilities
 
 
@@ -68,11 +83,11 @@ def _ranked(count: int) -> list[str]:
     return ["", *(f"_{rank}" for rank in range(2, count + 1))]
 
 
-def _best(probabilities: NDArray[np.float32], count: int) -> list[NDArray[np.intp]]:
-    """The most probable classes (n,) by rank; of equal ones the first."""
+def _best(by_class: NDArray[np.float32], count: int) -> list[NDArray[np.intp]]:
+    """The most probable classes (n,) by rank, of probabilities (classes, n); of equal ones the first."""
     if count == 1:
-        return [probabilities.argmax(axis=1)]
-    return list(np.argsort(-probabilities, axis=1, kind="stable")[:, :count].T.copy())
+        return [by_class.argmax(axis=0)]
+    return list(np.argsort(-by_class, axis=0, kind="stable")[:count])
 
 
 def _without_answers(frame: pl.DataFrame, where: NDArray[np.bool_]) -> pl.DataFrame:
@@ -96,7 +111,9 @@ def write_part(frame: pl.DataFrame, path: Path, format: Format) -> None:
 def join_parts(parts: Sequence[Path], schema: pl.Schema, path: Path, format: Format) -> None:
     """One file of all parts, in their order, in the memory of a few rows."""
     if format == "parquet":
-        pl.scan_parquet(list(parts), glob=False).sink_parquet(path, row_group_size=ROWS_OF_A_GROUP, mkdir=False)
+        pl.scan_parquet(list(parts), glob=False).sink_parquet(
+            path, compression="lz4", row_group_size=ROWS_OF_A_GROUP, mkdir=False
+        )
         return
     with path.open("wb") as whole:
         if format == "csv":

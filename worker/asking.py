@@ -16,12 +16,12 @@ from app.errors import InvalidInputs
 from app.formats.pictures import BadPicture
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, Encoder, TensorSpec
+from app.precision import GRAPHS, Precision
 from app.settings import Settings
 from app.storage import Storage, digest_of
 from worker.materials import fetch_artifacts
 from worker.reporter import BadParameters
 
-GRAPH = "model.onnx"
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CHUNK_BYTES, CHUNK_ROWS = 2**23, range(256, 16_384)
 """Of encoded inputs, as the numbers of 32 bits that they become; within what is read and encoded at once."""
@@ -39,11 +39,15 @@ Answered = tuple[int, NDArray[np.float32] | str]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A version that is ready to answer: it is given `chunk_rows` at once, and runs on `batch_rows` of them at a time."""
+    """A version that is ready to answer: it is given `chunk_rows` at once, and runs on `batch_rows` of them at a time.
+
+    It abstains where its confidence is below `threshold`.
+    """
 
     encode: Encoder
     session: onnxruntime.InferenceSession
     classes: tuple[str, ...]
+    threshold: float
     chunk_rows: int
     batch_rows: int
 
@@ -77,20 +81,22 @@ class Asked:
         yield from self.pieces(inputs[half:], rows - half)
 
 
-def load(version: VersionRow, settings: Settings, storage: Storage, folder: Path) -> Asked:
+def load(version: VersionRow, precision: Precision, settings: Settings, storage: Storage, folder: Path) -> Asked:
     """On the GPU if the settings want it, there is one and the runtime can use it. Raises BadParameters for damaged files."""
+    graph = GRAPHS[precision]
     modality = MODALITIES[version.modality]
     preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
-    fetch_artifacts(storage, version, (GRAPH, *preprocessing.files), folder)
+    fetch_artifacts(storage, version, (graph, *preprocessing.files), folder)
     for artifact in version.artifacts:
         if (folder / artifact.name).exists() and digest_of(folder / artifact.name) != artifact.digest:
             raise BadParameters(f"The file {artifact.name} of the version is not the one that its job stored.")
-    session = _session(folder / GRAPH, settings)
+    session = _session(folder / graph, settings)
     specs = modality.specs(preprocessing)
     return Asked(
         modality.encoder(preprocessing, folder),
         session,
         tuple(version.manifest["classes"]),
+        version.manifest.get("abstention_threshold", 0.0),
         chunk_rows=_rows(specs, CHUNK_BYTES, CHUNK_ROWS),
         batch_rows=_rows(specs, BATCH_BYTES[session.get_providers()[0]], BATCH_ROWS),
     )

@@ -42,10 +42,10 @@ ANSWERING_SHARE = 0.95
 def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Output:
     """Run one attempt, from the last checkpoint if there is one. Raises Stopped, BadData, BadParameters, InvalidDataset."""
     data, version = _materials(settings, job)
-    asked = asking.load(version, settings, storage, folder)
-    options = BulkOptions.model_validate({name: job.params[name] for name in BulkOptions.model_fields})
+    options = BulkOptions.of_job(job.params)
+    asked = asking.load(version, options.precision, settings, storage, folder)
     parts = Parts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job))
-    run = Run(Answers(asked.classes, options), parts, data.rows, reporter, settings.checkpoint_seconds)
+    run = Run(Answers(asked.classes, asked.threshold, options), parts, data.rows, reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < data.rows:

@@ -20,10 +20,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from app.modalities.base import TensorSpec
+from app.precision import GRAPHS
 from worker.networks.base import Inputs, Network
 
 OPSET = 18
-ONNX_FILE = "model.onnx"
+ONNX_FILE = GRAPHS["float32"]
 WEIGHTS_FILE = "network.safetensors"
 LARGEST_ONNX_BYTES = 2**31 - 1
 RELATIVE_TOLERANCE = 1e-3
@@ -110,11 +111,16 @@ def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fracti
     return resized
 
 
-def _prove(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
+def runtime(path: Path) -> onnxruntime.InferenceSession:
+    """The engine that serves, on as many threads as torch uses."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _prove(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
+    session = runtime(path)
     for batch in batches:
         (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})
         _compare(_logits(network, batch), answer, batch)

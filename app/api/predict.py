@@ -17,11 +17,13 @@ from app.errors import (
     InvalidRequest,
     ModelNotFound,
     Overloaded,
+    PrecisionNotFound,
     UnsupportedContentType,
     UploadTooLarge,
 )
 from app.formats.places import pointer
 from app.modalities.base import Encoded
+from app.precision import Precision
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
 from app.services.predictions import Logits
 from app.serving import answers, tensors
@@ -48,12 +50,13 @@ _BODIES = {
 
 TopK = Annotated[int, Query(ge=1, le=MOST_CLASSES, description="As in a JSON body, for bodies that are an array.")]
 Probabilities = Annotated[bool, Query(description="Likewise.")]
+InPrecision = Annotated[Precision | None, Query(description="Likewise.")]
 
 
 @router.post(
     "/predict",
     response_model=PredictOut,
-    responses={200: {"content": {ARROW: _BINARY}}, **documented(*ERRORS)},
+    responses={200: {"content": {ARROW: _BINARY}}, **documented(*ERRORS, PrecisionNotFound)},
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
 )
 async def predict(
@@ -63,6 +66,7 @@ async def predict(
     model: ModelDep,
     top_k: TopK = TOP_K,
     probabilities: Probabilities = False,
+    precision: InPrecision = None,
 ) -> Response:
     """Predict: JSON for every modality, picture files as multipart, or the encoded input itself.
 
@@ -73,15 +77,15 @@ async def predict(
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type in _ARRAYS:
         reference, wanted = named(model), Wanted(top_k, probabilities)
-        body, version = await whole(request, settings.max_predict_bytes), await predictor.find(reference)
+        body, version = await whole(request, settings.max_predict_bytes), await predictor.find(reference, precision)
         encoded = _ARRAYS[content_type](body, version, settings.max_predict_inputs)
     elif content_type == JSON:
         asked = await run_in_threadpool(_of_json, await whole(request, settings.max_predict_bytes), settings.max_predict_inputs)
-        version, wanted = await predictor.find(asked.model), _wanted(asked)
+        version, wanted = await predictor.find(asked.model, asked.precision), _wanted(asked)
         encoded = await predictor.encoded(version, version.encoded, asked.inputs)
     elif content_type == MULTIPART:
         form, files = await _of_form(request, settings.max_predict_bytes, settings.max_predict_inputs)
-        version, wanted = await predictor.find(form.model), _wanted(form)
+        version, wanted = await predictor.find(form.model, form.precision), _wanted(form)
         encoded = await predictor.encoded(version, version.encoded_files, files)
     else:
         raise UnsupportedContentType(f"Send {', '.join(_BODIES)}, not {content_type[:100] or 'nothing'}.")

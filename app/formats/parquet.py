@@ -1,7 +1,9 @@
 """Parquet in blocks. Slices are read one by one: Polars' own batches keep whole row groups in memory.
 
-A dictionary lets a file of a kilobyte hold thousands of rows of a megabyte each, which cost nothing before somebody copies
-them: blocks are bounded by the bytes that their text would take.
+Each slice unpacks the row groups again that it begins or ends in. Of numbers, whose size is known before they are read, slices
+are therefore large, and each comes in batches. Text is read in small ones: a dictionary lets a file of a kilobyte hold thousands
+of rows of a megabyte each, which cost nothing before somebody copies them, so that blocks are bounded by the bytes that their
+text would take.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,7 @@ from app.formats.blocks import Block, check_names
 from app.formats.places import pointer, printable
 
 BLOCK_BYTES = 32 * 1024 * 1024
+SLICE_BYTES = 128 * 1024 * 1024
 MOST_ROWS = 65_536
 GROWTH = 8
 MAX_CELL_BYTES = 8 * 1024 * 1024
@@ -36,12 +39,31 @@ def schema(path: Path) -> pl.Schema:
 
 def blocks(path: Path, wanted: Sequence[str]) -> Iterator[Block]:
     """All rows of the wanted columns."""
-    start, size = 0, 1024
     with _damage():
         scan = pl.scan_parquet(path, glob=False).select(wanted)
         total = int(scan.select(pl.len()).collect().item())
     if total > MAX_ROWS:
         raise InvalidDataset(f"More than {MAX_ROWS} rows.", [FieldError("/file", f"more than {MAX_ROWS} rows")])
+    types = scan.collect_schema()
+    if all(dtype.is_numeric() for dtype in types.values()):
+        yield from _blocks_of_numbers(scan, types, total)
+    else:
+        yield from _blocks_of_any(scan, total)
+
+
+def _blocks_of_numbers(scan: pl.LazyFrame, types: pl.Schema, total: int) -> Iterator[Block]:
+    row_bytes = max(1, int(pl.DataFrame(schema=types).clear(MOST_ROWS).estimated_size()) // MOST_ROWS)
+    size, batch = max(1, SLICE_BYTES // row_bytes), max(1, min(MOST_ROWS, BLOCK_BYTES // row_bytes))
+    for start in range(0, total, size):
+        row = start + 1
+        with _damage():
+            for frame in scan.slice(start, size).collect_batches(chunk_size=batch):
+                yield Block(range(row, row + frame.height), frame)
+                row += frame.height
+
+
+def _blocks_of_any(scan: pl.LazyFrame, total: int) -> Iterator[Block]:
+    start, size = 0, 1024
     while start < total:
         with _damage():
             frame = scan.slice(start, size).collect()

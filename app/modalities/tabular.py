@@ -165,7 +165,7 @@ class Tabular(Modality):
                 if chunk.inputs[name].dtype == pl.String:
                     levels.setdefault(name, Counter()).update(chunk.inputs[name].drop_nulls().to_list())
                 else:
-                    numbers.setdefault(name, Moments()).add(chunk.inputs[name].drop_nulls().to_numpy())
+                    numbers.setdefault(name, Moments()).add(chunk.inputs[name].drop_nulls().cast(pl.Float64).to_numpy())
         used = {name for name, counts in levels.items() if counts}
         for chunk in target:
             for name in used & set(chunk.inputs.columns):
@@ -180,8 +180,8 @@ class Tabular(Modality):
         def encode(frame: pl.DataFrame) -> Encoded:
             encoded: Encoded = {}
             if fitted.numbers:
-                columns = [as_numbers(frame[column.name]).to_numpy() for column in fitted.numbers]
-                encoded["numbers"] = np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
+                numbers = pl.DataFrame([_floats(frame[column.name]).cast(pl.Float32) for column in fitted.numbers])
+                encoded["numbers"] = numbers.to_numpy(order="c", writable=True)
             if fitted.categories:
                 known = [_indices(frame[column.name], places[column.name]) for column in fitted.categories]
                 encoded["categories"] = np.stack(known, axis=1)
@@ -272,7 +272,12 @@ def _check_content(columns: Sequence[Column], count: int) -> None:
 
 
 def _raw(values: pl.Series, kind: str) -> pl.Series:
-    return as_numbers(values) if kind == "number" else as_names(values)
+    return _floats(values) if kind == "number" else as_names(values)
+
+
+def _floats(values: pl.Series) -> pl.Series:
+    """Float32 as it stands, all others as Float64; null where there is no number."""
+    return values if values.dtype == pl.Float32 else as_numbers(values)
 
 
 def _indices(values: pl.Series, places: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -1,5 +1,6 @@
 """What a caller says to queue a bulk prediction, and what a bulk prediction says of itself."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.db.tables import JobRow
 from app.job_state import JobStatus
+from app.precision import Precision
 from app.schemas.jobs import JobError, eta_seconds
 from app.schemas.models import VersionNumber
 from app.schemas.predict import ModelReference
@@ -19,8 +21,9 @@ Format = Literal["parquet", "csv", "jsonl"]
 class BulkOptions(BaseModel):
     """What the output holds: a row for each row of the data set, in its order.
 
-    Columns: `row` from 1, `label`, `confidence`; `label_2`, `confidence_2` and so on with `top_k`; `probability_<class>` for each
-    class with `probabilities`; and `error`, which says why a row has no answer.
+    Columns: `row` from 1, `label`, `confidence`, `abstained` (whether the confidence is below the version's threshold);
+    `label_2`, `confidence_2` and so on with `top_k`; `probability_<class>` for each class with `probabilities`; and `error`,
+    which says why a row has no answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +31,12 @@ class BulkOptions(BaseModel):
     output: Format = Field("parquet", description="Format of the output file.")
     top_k: int = Field(1, ge=1, le=1000, description="How many of the most probable classes each row names.")
     probabilities: bool = Field(False, description="Whether each row has the probability of every class.")
+    precision: Precision = Field("float32", description="Which of the version's graphs to run.")
+
+    @classmethod
+    def of_job(cls, params: Mapping[str, Any]) -> "BulkOptions":
+        """What the parameters of a job say, of which an older one has not all."""
+        return BulkOptions.model_validate({name: params[name] for name in BulkOptions.model_fields if name in params})
 
 
 class BulkCreate(BulkOptions):
@@ -81,7 +90,7 @@ class BulkOut(BulkOptions):
     @classmethod
     def of(cls, row: JobRow) -> "BulkOut":
         """The prediction as callers see it."""
-        options = {name: row.params[name] for name in BulkOptions.model_fields}
+        options = BulkOptions.of_job(row.params).model_dump()
         own = cls.model_fields.keys() - options.keys()
         same: dict[str, Any] = {name: getattr(row, name) for name in own if name in row.__mapper__.column_attrs}
         return cls(

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.precision import Precision
 from app.schemas.models import VersionNumber
 from app.serving.answers import MOST_CLASSES, TOP_K
 
@@ -20,6 +21,10 @@ class PredictForm(BaseModel):
     model: ModelReference
     top_k: int = Field(TOP_K, ge=1, le=MOST_CLASSES, description="How many classes `top` lists at the most.")
     probabilities: bool = Field(False, description="Whether to give the probability of every class as well.")
+    precision: Precision | None = Field(
+        None,
+        description="Which of the version's graphs to run; 404 if it has none such. By default the server's setting decides.",
+    )
 
 
 class PredictCreate(PredictForm):

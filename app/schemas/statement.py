@@ -92,6 +92,25 @@ class Evidence(TypedDict):
     source_only_steps: int
 
 
+class Compact(TypedDict, total=False):
+    """What was measured of the smaller copy that the job asked for (`compact`), in the engine that serves it.
+
+    `accuracy_`: on the held-out source, of the graph itself and of the copy; `agreement`: share of the target that both answer
+    alike; `lost`: accuracy, or agreement where there is no source; it is `kept`, as a file of the version, if that is not more
+    than `tolerance`. What cannot be measured is left out.
+    """
+
+    precision: Literal["float16", "int8"]
+    kept: bool
+    lost: Share
+    tolerance: Share
+    accuracy_before: Share
+    accuracy_after: Share
+    agreement: Share
+    bytes_before: int
+    bytes_after: int
+
+
 class Beware(TypedDict):
     """What to know before trusting the version."""
 
@@ -126,6 +145,7 @@ class VersionMetrics(TypedDict, total=False):
     ]
     class_shares: ClassShares
     calibration: Calibration
+    compact: Compact
     helped: Annotated[Literal["yes", "no", "unsure"], Field(description="Whether adaptation did, judged without target labels.")]
     helped_evidence: Evidence
     registered: Annotated[Literal["adapted", "source_only"], Field(description="Which network the version is.")]

@@ -14,9 +14,10 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.db.tables import DatasetRow, JobRow, OutputRow
+from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
 from app.errors import DatasetNotFound, FieldError, InvalidRequest, PredictionNotReady
 from app.job_state import JobKind, JobStatus
+from app.precision import GRAPHS, Precision
 from app.queue import JobQueue
 from app.schemas.bulk import BulkCreate
 from app.services import datasets, jobs
@@ -54,6 +55,7 @@ def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
 
 def _checked(session: Session, request: BulkCreate) -> JobRow:
     version = jobs.named_version(session, request.model, "/model")
+    _check_precision(version, request.precision)
     data = _dataset(session, request.dataset)
     jobs.check_fits(version, data, "/dataset", "dataset")
     return JobRow(
@@ -64,6 +66,11 @@ def _checked(session: Session, request: BulkCreate) -> JobRow:
         base_version_id=version.id,
         params=request.options().model_dump(mode="json") | {"total": data.rows},
     )
+
+
+def _check_precision(version: VersionRow, precision: Precision) -> None:
+    if precision != "float32" and GRAPHS[precision] not in {artifact.name for artifact in version.artifacts}:
+        raise InvalidRequest(errors=[FieldError("/precision", f"the version has no {precision} graph")])
 
 
 def _dataset(session: Session, dataset_id: UUID) -> DatasetRow:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
 from app.modalities.base import Encoded
+from app.precision import Precision
 from app.services.references import References
 from app.serving.engine import PredictionEngine
 from app.serving.lanes import Lane, Limits
@@ -68,10 +69,10 @@ class Predictor:
         self._encoders = asyncio.Semaphore(policy.limits.concurrency)
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
 
-    def ready(self, reference: str) -> LoadedVersion | None:
-        """A version that is known and loaded, at once."""
+    def ready(self, reference: str, precision: Precision | None = None) -> LoadedVersion | None:
+        """A version that is known and loaded, at once. Raises PrecisionNotFound."""
         files = self.references.known(reference)
-        return self._engine.get(files.version_id) if files else None
+        return self._engine.get(files.at(precision).key) if files else None
 
     def admit(self, reference: str) -> LoadedVersion | None:
         """The same, to be asked at once. Raises Overloaded where too much waits for it already."""
@@ -81,10 +82,10 @@ class Predictor:
             lane.check()
         return version
 
-    async def find(self, reference: str) -> LoadedVersion:
-        """Raises ModelNotFound, ArtifactDamaged."""
-        version = self.ready(reference)
-        return version if version is not None else await asyncio.to_thread(self._load, reference)
+    async def find(self, reference: str, precision: Precision | None = None) -> LoadedVersion:
+        """Raises ModelNotFound, PrecisionNotFound, ArtifactDamaged."""
+        version = self.ready(reference, precision)
+        return version if version is not None else await asyncio.to_thread(self._load, reference, precision)
 
     def prepare(self, reference: str, version: str) -> None:
         """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
@@ -122,8 +123,8 @@ class Predictor:
         await self.references.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _load(self, reference: str) -> LoadedVersion:
-        return self._engine.load(self.references.resolve(reference))
+    def _load(self, reference: str, precision: Precision | None) -> LoadedVersion:
+        return self._engine.load(self.references.resolve(reference).at(precision))
 
     def _limits(self, version: LoadedVersion) -> Limits:
         joined = version.speed.several < WORTH_JOINING * WARM_UP_ROWS * version.speed.one

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.errors import ArtifactDamaged, ModelNotFound
+from app.precision import Precision
 from app.services import catalogue, models
 from app.services.catalogue import COMMITS
 from app.serving.loading import StoredFile, VersionFiles
@@ -27,10 +28,15 @@ MOST = 10_000
 
 
 class References:
-    """One for a process. `sessions` is asked for at each query, `warm` loads a version."""
+    """One for a process. `sessions` is asked for at each query, `warm` loads a version.
 
-    def __init__(self, sessions: Callable[[], "sessionmaker[Session]"], warm: Callable[[VersionFiles], object]) -> None:
-        self._sessions, self._warm = sessions, warm
+    References mean versions in `precision`, and in float32 where a version has no such graph.
+    """
+
+    def __init__(
+        self, sessions: Callable[[], "sessionmaker[Session]"], warm: Callable[[VersionFiles], object], precision: Precision
+    ) -> None:
+        self._sessions, self._warm, self._precision = sessions, warm, precision
         self._known: dict[str, VersionFiles] = {}
         self._commits = COMMITS.count
         self._closed = asyncio.Event()
@@ -90,7 +96,8 @@ class References:
         with self._sessions().begin() as session:
             row = models.resolve(session, reference)
             files = {file.name: StoredFile(file.storage_key, file.digest) for file in row.artifacts}
-            return VersionFiles(str(row.id), row.manifest, files, row.model.name, row.number)
+            found = VersionFiles(str(row.id), row.manifest, files, row.model.name, row.number)
+            return found.at(self._precision) if found.has(self._precision) else found
 
     def _load(self, files: VersionFiles) -> None:
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
 
+from app.precision import Precision
 from app.serving.loading import LoadedVersion, Loader, VersionFiles
 
 
@@ -25,12 +26,12 @@ class PredictionEngine:
     def __init__(self, loader: Loader, capacity_bytes: int) -> None:
         self._loader = loader
         self._capacity_bytes = capacity_bytes
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[tuple[str, Precision], _Slot] = {}
         self._lock = Lock()
 
-    def get(self, version_id: str) -> LoadedVersion | None:
-        """A version that is loaded, at once."""
-        slot = self._slots.get(version_id)
+    def get(self, key: tuple[str, Precision]) -> LoadedVersion | None:
+        """A version that is loaded (`VersionFiles.key`), at once."""
+        slot = self._slots.get(key)
         loaded = slot.loaded if slot else None
         if loaded is not None:
             loaded.used = monotonic()
@@ -39,7 +40,7 @@ class PredictionEngine:
     def load(self, version: VersionFiles) -> LoadedVersion:
         """From the cache or from the storage. Raises ArtifactDamaged."""
         with self._lock:
-            slot = self._slots.setdefault(version.version_id, _Slot())
+            slot = self._slots.setdefault(version.key, _Slot())
         with slot.lock:  # those who come while it is being loaded wait here; after a failure the next one tries again
             if slot.loaded is None:
                 slot.loaded = self._loader.load(version)

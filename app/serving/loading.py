@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -15,12 +15,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from app.errors import ArtifactDamaged, InvalidInputs
+from app.errors import ArtifactDamaged, InvalidInputs, PrecisionNotFound
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, Encoder, Modality, Preprocessing, TensorSpec
+from app.precision import GRAPHS, Precision
 from app.storage import Storage, digest_of
 
-GRAPH = "model.onnx"
 ROWS_AT_ONCE = 64  # bounds the memory of a large request's activations
 WARM_UP_ROWS = 8
 WARM_UP_LENGTH = 16
@@ -52,13 +52,31 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class VersionFiles:
-    """What it takes to load a version. `model` and `number` are what its answers name."""
+    """What it takes to load a version in one precision. `model` and `number` are what its answers name."""
 
     version_id: str
     manifest: Mapping[str, Any]
     files: Mapping[str, StoredFile]
     model: str = ""
     number: int = 0
+    precision: Precision = "float32"
+
+    @property
+    def key(self) -> tuple[str, Precision]:
+        """Of what is loaded."""
+        return self.version_id, self.precision
+
+    def has(self, precision: Precision) -> bool:
+        """Whether there is such a graph; one in float32 always is, or the version is damaged."""
+        return precision == "float32" or GRAPHS[precision] in self.files
+
+    def at(self, precision: Precision | None) -> "VersionFiles":
+        """The same version in this precision; None: in that which it has here. Raises PrecisionNotFound."""
+        if precision is None:
+            return self
+        if not self.has(precision):
+            raise PrecisionNotFound(f"Version {self.number} of {self.model} has no {precision} graph.")
+        return replace(self, precision=precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +194,7 @@ class Loader:
         specs = modality.specs(preprocessing)
         with self._folder(version, preprocessing.files) as folder:
             encode = modality.encoder(preprocessing, folder)
-        with self._file(version, GRAPH) as path:
+        with self._file(version, GRAPHS[version.precision]) as path:
             session = self._session(path)
             size_bytes = GRAPH_FACTOR * path.stat().st_size + SESSION_BYTES
         loaded = LoadedVersion(

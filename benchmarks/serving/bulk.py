@@ -1,10 +1,12 @@
-"""Bulk predictions against a plain loop over ONNX Runtime: `python -m benchmarks.serving.bulk [mlp|lenet ...] [--rows N]`.
+"""Bulk predictions against two plain programs over ONNX Runtime: `python -m benchmarks.serving.bulk [mlp|lenet ...] [--rows N]`.
 
 The loop has all rows encoded in memory before its clock starts, and does nothing but run the graph, in batches of the same
-size. The bulk prediction reads the stored data set, encodes it, runs the graph, ranks the classes, stores parts and checkpoints
-and joins the output: `worker.bulk.run` from its first line to its last. Rounds of the two alternate; each has one ONNX Runtime
-thread. The bulk prediction reads ahead in a thread of its own, so it takes a second core where there is one. Its answers are
-checked against the loop's. Then the same prediction runs as a worker runs it, in a process of its own, for its memory.
+size. The script does what somebody would write who needs the answers once: it reads the whole file into memory, runs the graph
+in such batches, and writes labels and confidences to one file. The bulk prediction reads the stored data set, encodes it, runs
+the graph, ranks the classes, stores parts and checkpoints and joins the output: `worker.bulk.run` from its first line to its
+last. Rounds of the three alternate; each has one ONNX Runtime thread. The bulk prediction reads ahead in a thread of its own, so
+it takes a second core where there is one. Its answers are checked against the loop's. Then the same prediction runs as a worker
+runs it, in a process of its own, for its memory.
 """
 
 import argparse
@@ -26,9 +28,10 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import make_engine, make_sessions
-from app.db.tables import JobRow
+from app.db.tables import DatasetRow, JobRow
 from app.job_state import JobKind, JobStatus
 from app.modalities import MODALITIES
+from app.modalities.base import Encoded
 from app.queue import CeleryQueue, make_celery
 from app.schemas.bulk import BulkOptions, Format
 from app.schemas.reports import Output
@@ -40,6 +43,7 @@ from benchmarks.serving.subjects import FEATURES, SIDE, SUBJECTS
 from tests.factories import make_dataset, make_job
 from worker import asking, bulk
 from worker.answers import softmax
+from worker.asking import Asked
 from worker.reporter import Reporter
 from worker.supervisor import Supervisor
 
@@ -48,6 +52,11 @@ READERS: dict[Format, Callable[[Path], pl.DataFrame]] = {
     "parquet": pl.read_parquet,
     "csv": pl.read_csv,
     "jsonl": pl.read_ndjson,
+}
+WRITERS: dict[Format, Callable[[pl.DataFrame, Path], object]] = {
+    "parquet": pl.DataFrame.write_parquet,
+    "csv": pl.DataFrame.write_csv,
+    "jsonl": pl.DataFrame.write_ndjson,
 }
 WRITTEN_AT_ONCE = 50_000
 
@@ -74,14 +83,28 @@ def pictures(rows: int, folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many rows, and who writes them."""
+    """How many rows, who writes them, and who reads them all at once."""
 
     modality: str
     rows: int
     write: Callable[[int, Path], Path]
+    read: Callable[[Path], Encoded]
 
 
-LOADS = {"mlp": Load("tabular", 1_000_000, table), "lenet": Load("image", 100_000, pictures)}
+def read_table(path: Path) -> Encoded:
+    """As a script would."""
+    return {"numbers": pl.read_parquet(path).to_numpy(order="c")}
+
+
+def read_pictures(path: Path) -> Encoded:
+    """As a script would."""
+    return {"pixels": np.load(path)["x"][..., None]}
+
+
+LOADS = {
+    "mlp": Load("tabular", 1_000_000, table, read_table),
+    "lenet": Load("image", 100_000, pictures, read_pictures),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +127,34 @@ class Bench:
         run_folder.mkdir()
         return bulk.run(self.job(), attempt, self.settings, self.storage, run_folder, Reporter(io.StringIO()))
 
-    def loop(self) -> Callable[[], NDArray[np.float32]]:
-        """The plain loop, with its rows encoded."""
+    def loaded(self) -> tuple[DatasetRow, Asked]:
+        """The data set, and the version for the plain programs."""
         with self.sessions() as session:
             data, version = bulk.rows_of(session, self.job())
-        loaded = self.folder / "loop"
-        loaded.mkdir()
-        asked = asking.load(version, self.settings, self.storage, loaded)
+        folder = self.folder / "loaded"
+        folder.mkdir(exist_ok=True)
+        return data, asking.load(version, "float32", self.settings, self.storage, folder)
+
+    def loop(self) -> Callable[[], NDArray[np.float32]]:
+        """The plain loop, with its rows encoded."""
+        data, asked = self.loaded()
         parts = [part for _, part in bulk.pieces(asked, self.storage, data) if not isinstance(part, str)]
         encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return lambda: asked.logits(encoded)
+
+    def script(self, read: Callable[[Path], Encoded]) -> Callable[[], None]:
+        """From the file to a file, all at once."""
+        data, asked = self.loaded()
+        output, format = self.folder / "script", self.job().params["output"]
+
+        def run() -> None:
+            with self.storage.local(data.storage_key) as path:
+                probabilities = softmax(asked.logits(read(path)))
+            labels = np.array(asked.classes)[probabilities.argmax(axis=1)]
+            frame = pl.DataFrame({"label": labels, "confidence": probabilities.max(axis=1)})
+            WRITERS[format](frame, output)
+
+        return run
 
 
 def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
@@ -159,15 +200,17 @@ def timed(work: Callable[[], object]) -> Took:
     return Took(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def speeds(bench: Bench, rows: int, rounds: int) -> str:
-    """Alternate the loop and the bulk prediction."""
-    loop = bench.loop()
-    loops, bulks = [], []
+def speeds(bench: Bench, load: Load, rows: int, rounds: int) -> str:
+    """Alternate the loop, the script and the bulk prediction."""
+    loop, script = bench.loop(), bench.script(load.read)
+    loops, scripts, bulks = [], [], []
     for attempt in range(1, rounds + 1):
         loops.append(timed(loop))
+        scripts.append(timed(script))
         bulks.append(timed(lambda: bench.predict(attempt)))  # noqa: B023  # it is called at once
     check(bench, loop())
-    return "\n".join([_told("loop", loops, rows), _told("bulk", bulks, rows), _ratios(loops, bulks)])
+    told = [_told(name, took, rows) for name, took in (("loop", loops), ("script", scripts), ("bulk", bulks))]
+    return "\n".join([*told, _ratios("loop", loops, bulks), _ratios("script", scripts, bulks)])
 
 
 def _told(name: str, took: Sequence[Took], rows: int) -> str:
@@ -175,12 +218,11 @@ def _told(name: str, took: Sequence[Took], rows: int) -> str:
     return f"  {name}: {rows / wall:,.0f} rows/s, {cpu / rows * 1e6:.2f} us of processor time a row (best of the rounds)"
 
 
-def _ratios(loops: Sequence[Took], bulks: Sequence[Took]) -> str:
-    best = min(one.wall for one in loops) / min(one.wall for one in bulks)
-    each = sorted(loop.wall / bulk.wall for loop, bulk in zip(loops, bulks, strict=True))
-    return (
-        f"  bulk / loop: {best:.2f} of the best, {each[len(each) // 2]:.2f} in the median round ({each[0]:.2f} to {each[-1]:.2f})"
-    )
+def _ratios(name: str, others: Sequence[Took], bulks: Sequence[Took]) -> str:
+    best = min(one.wall for one in others) / min(one.wall for one in bulks)
+    each = sorted(other.wall / bulk.wall for other, bulk in zip(others, bulks, strict=True))
+    median = f"{each[len(each) // 2]:.2f} in the median round ({each[0]:.2f} to {each[-1]:.2f})"
+    return f"  bulk / {name}: {best:.2f} of the best, {median}"
 
 
 def check(bench: Bench, logits: NDArray[np.float32]) -> None:
@@ -220,16 +262,16 @@ def process(bench: Bench, rows: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.bulk")
-    parser.add_argument("subjects", nargs="*", choices=list(LOADS), default=list(LOADS))
+    parser.add_argument("subjects", nargs="*", choices=[[], *LOADS], metavar="SUBJECT")
     parser.add_argument("--rows", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), default="parquet")
     options = parser.parse_args()
-    for name in options.subjects:
+    for name in options.subjects or LOADS:
         rows = options.rows or LOADS[name].rows
         with tempfile.TemporaryDirectory() as folder:
             made = bench(name, rows, options.format, Path(folder))
-            sys.stdout.write(f"{name}, {rows:,} rows to {options.format}\n{speeds(made, rows, options.rounds)}\n")
+            sys.stdout.write(f"{name}, {rows:,} rows to {options.format}\n{speeds(made, LOADS[name], rows, options.rounds)}\n")
             sys.stdout.write(f"{process(made, rows)}\n")
             sys.stdout.flush()
 

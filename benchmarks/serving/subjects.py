@@ -20,6 +20,7 @@ from app.modalities.base import Chunk, Encoded, Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.modalities.tabular import NumberColumn, TabularPreprocessing
 from app.networks.base import NetworkParams
+from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
 from tests.app.versions import Exported
@@ -64,10 +65,19 @@ class Subject:
 
 def lenet(folder: Path, seed: int = 0) -> Subject:
     """LeNet-5 (LeCun et al., 1998) with max-pools and ReLU on 28 x 28 grey pictures of noise."""
+    return _digits("lenet", folder, _lenet, seed)
+
+
+def cnn(folder: Path, seed: int = 0) -> Subject:
+    """The service's network for small pictures, on the same."""
+    return _digits("cnn", folder, _built(CnnParams()), seed)
+
+
+def _digits(name: str, folder: Path, build: Build, seed: int) -> Subject:
     pictures = np.random.default_rng(0).integers(0, 256, (MOST_SAMPLES, SIDE, SIDE, 1), dtype=np.uint8)
     preprocessing = ImagePreprocessing(size=(SIDE, SIDE), channels=1, resize=(SIDE, SIDE), mean=(0.5,), std=(0.3,))
     written = pictures[..., 0].tolist()
-    return _subject("lenet", folder, preprocessing, _lenet, [str(digit) for digit in range(10)], list(pictures), written, seed)
+    return _subject(name, folder, preprocessing, build, [str(digit) for digit in range(10)], list(pictures), written, seed)
 
 
 def _lenet(preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:

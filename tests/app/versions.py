@@ -17,10 +17,12 @@ from app.db.tables import ArtifactRow, VersionRow
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoder, Preprocessing, TensorSpec
 from app.networks import NETWORKS
+from app.precision import GRAPHS
 from app.services import catalogue
 from app.storage import Storage
 from tests.factories import make_version, picture
 from worker import networks
+from worker.compact import quantize
 from worker.export import export
 from worker.networks.base import Network
 
@@ -69,6 +71,13 @@ def export_network(modality: str, classes: Sequence[str], folder: Path, seed: in
     manifest = _manifest(modality, preprocessing, classes, specs)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return Exported(network, encode, manifest, folder)
+
+
+def add_int8(exported: Exported) -> Path:
+    """The compact copy that a job may have made."""
+    path = exported.folder / GRAPHS["int8"]
+    quantize(exported.folder / GRAPHS["float32"], path, [exported.encode(EXAMPLES[exported.manifest["modality"]])])
+    return path
 
 
 def _chunks(raw: Any) -> Iterable[Chunk]:

@@ -62,11 +62,11 @@ def queue_prediction(
         return job.id
 
 
-def plain_probabilities(exported: Exported, path: Path) -> NDArray[np.float32]:
+def plain_probabilities(exported: Exported, path: Path, graph: str = "model.onnx") -> NDArray[np.float32]:
     """What ONNX Runtime answers when it is given everything at once: (rows, classes)."""
     modality = MODALITIES[exported.manifest["modality"]]
     file = DatasetFile(path, path.suffix[1:], modality.options(), False)
-    session = onnxruntime.InferenceSession(exported.folder / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(exported.folder / graph, providers=["CPUExecutionProvider"])
     chunks = [session.run(["logits"], exported.encode(chunk.inputs))[0] for chunk in modality.chunks(file)]
     return softmax(np.concatenate(chunks))
 

@@ -13,6 +13,7 @@ import onnxruntime
 import polars as pl
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
@@ -29,7 +30,8 @@ from app.settings import Settings
 from app.storage import Storage
 from tests.factories import csv_bytes, jsonl_bytes, make_dataset, npz_bytes
 from tests.worker.toys import pictures
-from worker import adapt, networks
+from worker import adapt, compact, networks
+from worker.data import Data
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
 from worker.task import choose_device
 
@@ -147,8 +149,8 @@ def digits(bench: Bench, *, target: bool, labelled: bool = True, classes: int = 
     return bench.dataset("image", f"digits-{target}-{labelled}-{classes}-{rows}.npz", npz_bytes(**arrays))
 
 
-def answers(bench: Bench, result: Result, inputs: dict[str, Any]) -> list[str]:
-    session = onnxruntime.InferenceSession(bench.content(result, "model.onnx"))
+def answers(bench: Bench, result: Result, inputs: dict[str, Any], graph: str = "model.onnx") -> list[str]:
+    session = onnxruntime.InferenceSession(bench.content(result, graph))
     (logits,) = session.run(["logits"], inputs)
     return [result.manifest["classes"][number] for number in logits.argmax(1)]
 
@@ -216,6 +218,38 @@ def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
     with torch.no_grad():
         plain = network.eval()({"pixels": torch.from_numpy(inputs["pixels"])}).numpy()
     np.testing.assert_allclose(logits * temperature, plain, rtol=1e-3, atol=1e-3)
+
+
+def test_a_compact_copy_is_a_file_of_the_version(bench: Bench) -> None:
+    params = {**DANN, "compact": "int8", "compact_tolerance": 0.05}
+    result = bench.run(bench.job(params, digits(bench, target=False), digits(bench, target=True, labelled=False), base=CNN))
+    TypeAdapter(VersionMetrics).validate_python(result.metrics)
+    found = result.metrics["compact"]
+    assert (found["precision"], found["kept"]) == ("int8", True)
+    assert result.manifest["metrics"]["compact"] == found
+    copy = next(file for file in result.artifacts if file.name == "model.int8.onnx")
+    assert (copy.size_bytes, copy.digest) == (found["bytes_after"], result.manifest["digests"]["model.int8.onnx"])
+    pixels = pictures(500, 10, target=True).inputs["pixels"].numpy()
+    both = [answers(bench, result, {"pixels": pixels}, name) for name in ("model.onnx", "model.int8.onnx")]
+    assert np.mean([one == other for one, other in zip(*both, strict=True)]) == pytest.approx(found["agreement"])
+
+
+def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(graph: Path, copy: Path, data: Data) -> dict[str, Any]:
+        return compared(graph, copy, data) | {"lost": 0.02}
+
+    compared = compact.compared
+    monkeypatch.setattr(compact, "compared", lost)
+    stream = io.StringIO()
+    reporter = Reporter(stream)
+    params = {**FINE_TUNE, "epochs": 1, "compact": "float16"}
+    result = bench.run(bench.job(params, digits(bench, target=False), base=CNN), reporter=reporter)
+    reporter.flush()
+    assert not result.metrics["compact"]["kept"]
+    assert {file.name for file in result.artifacts} == FILES
+    warned = [warning for line in stream.getvalue().splitlines() for warning in json.loads(line)["warnings"]]
+    assert [warning["code"] for warning in warned] == ["compact_not_kept"]
+    assert "2.00%" in warned[0]["message"]
 
 
 def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it(bench: Bench) -> None:

@@ -14,13 +14,13 @@ CLASSES = ["a,b", 'say "c"', "Ünder\nline"]
 LOGITS = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0], [-2.0, -1.0, 4.0]], np.float32)
 
 
-def answers(**options: object) -> Answers:
-    return Answers(CLASSES, BulkOptions.model_validate(options))
+def answers(threshold: float = 0.0, **options: object) -> Answers:
+    return Answers(CLASSES, threshold, BulkOptions.model_validate(options))
 
 
 def test_without_options_a_row_has_its_number_its_label_and_its_confidence() -> None:
     frame = answers().of(11, LOGITS)
-    assert frame.columns == ["row", "label", "confidence", "error"]
+    assert frame.columns == ["row", "label", "confidence", "abstained", "error"]
     assert frame["row"].to_list() == [11, 12, 13]
     assert frame["label"].to_list() == ['say "c"', "a,b", "Ünder\nline"]
     expected = np.exp(LOGITS.astype(np.float64))
@@ -30,11 +30,20 @@ def test_without_options_a_row_has_its_number_its_label_and_its_confidence() -> 
 
 def test_top_k_ranks_the_classes_and_stops_at_as_many_as_there_are() -> None:
     frame = answers(top_k=9).of(1, LOGITS)
-    assert frame.columns == ["row", "label", "confidence", "label_2", "confidence_2", "label_3", "confidence_3", "error"]
-    assert frame.row(0)[1::2][:3] == ('say "c"', "Ünder\nline", "a,b")
+    ranked = ["label_2", "confidence_2", "label_3", "confidence_3"]
+    assert frame.columns == ["row", "label", "confidence", "abstained", *ranked, "error"]
+    assert frame.select("^label.*$").row(0) == ('say "c"', "Ünder\nline", "a,b")
     confidences = frame.select("^confidence.*$").to_numpy()
     assert (np.diff(confidences, axis=1) <= 0).all()
     assert np.allclose(confidences.sum(axis=1), 1)
+
+
+def test_the_model_abstains_where_its_confidence_is_below_the_threshold() -> None:
+    frame = answers().of(1, LOGITS)
+    least = float(frame["confidence"].min())  # type: ignore[arg-type]
+    assert frame["abstained"].to_list() == [False, False, False]
+    assert answers(least).of(1, LOGITS)["abstained"].to_list() == [False, False, False]
+    assert answers(least + 1e-6).of(1, LOGITS)["abstained"].to_list() == [False, True, False]
 
 
 def test_the_schema_is_that_of_the_frames() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from app.errors import InvalidInputs
 from app.schemas.reports import Output
 from app.settings import Settings
 from app.storage import Storage
-from tests.app.versions import Exported, export_network
+from tests.app.versions import Exported, add_int8, export_network
 from tests.factories import csv_bytes, jsonl_bytes, npz_bytes, picture, write
 from tests.worker.predictions import READERS, assert_answers, plain_probabilities, queue_prediction
 from worker import asking, bulk
@@ -121,6 +122,30 @@ def test_every_modality_gets_the_answers_of_the_plain_runtime(
     assert output.metrics["rows_per_second"] > 0
 
 
+def test_the_model_abstains_below_its_own_threshold(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
+    path = patients(tmp_path)
+    confidence = plain_probabilities(exports["tabular"], path).max(axis=1)
+    threshold = float(np.median(confidence))
+    manifest = exports["tabular"].manifest | {"abstention_threshold": threshold}
+    bench.queue(replace(exports["tabular"], manifest=manifest), path)
+    abstained = bench.read(bench.run())["abstained"].to_numpy()
+    far = np.abs(confidence - threshold) > 1e-4
+    assert (abstained == (confidence < threshold))[far].all()
+    assert 0 < abstained.sum() < ROWS
+
+
+def test_the_compact_copy_answers_where_it_is_asked_for(bench: Bench, tmp_path: Path) -> None:
+    path = patients(tmp_path)
+    (tmp_path / "version").mkdir()
+    exported = export_network("tabular", CLASSES, tmp_path / "version")
+    add_int8(exported)
+    bench.queue(exported, path, precision="int8")
+    confidence = bench.read(bench.run())["confidence"].to_numpy()
+    compact = plain_probabilities(exported, path, "model.int8.onnx").max(axis=1)
+    assert np.abs(confidence - compact).max() < 1e-5
+    assert np.abs(confidence - plain_probabilities(exported, path).max(axis=1)).max() > 1e-4
+
+
 @pytest.mark.parametrize("format", READERS)
 @pytest.mark.parametrize("seconds", [0, 60])
 def test_every_format_holds_the_same_rows_however_many_parts_there_were(
@@ -132,6 +157,7 @@ def test_every_format_holds_the_same_rows_however_many_parts_there_were(
     probabilities = plain_probabilities(exports["tabular"], path)
     assert_answers(frame.cast({"label": pl.String, "error": pl.String}), probabilities, CLASSES)
     ranked = [name for rank in ("", "_2", "_3") for name in (f"label{rank}", f"confidence{rank}")]
+    ranked.insert(2, "abstained")
     assert frame.columns == ["row", *ranked, *(f"probability_{name}" for name in CLASSES), "error"]
     assert np.abs(frame.select("^probability_.*$").to_numpy() - probabilities).max() < 1e-4
     assert np.abs(frame["confidence_3"].to_numpy() - probabilities.min(axis=1)).max() < 1e-4
@@ -225,7 +251,7 @@ def test_a_row_that_cannot_be_encoded_stands_alone_with_its_reason() -> None:
             raise InvalidInputs("below nothing")
         return {"x": np.array(numbers)}
 
-    asked = Asked(encode, None, ("a", "b"), 10, 10)
+    asked = Asked(encode, None, ("a", "b"), 0.0, 10, 10)
     found = list(asked.pieces([1.0, 2.0, -3.0, 4.0, 5.0, -6.0, 7.0], 7))
     assert sum(rows for rows, _ in found) == 7
     flat = [value for rows, piece in found for value in ([piece] if isinstance(piece, str) else piece["x"].tolist())]

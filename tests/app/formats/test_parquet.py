@@ -26,3 +26,25 @@ def test_a_cell_that_is_too_long_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset, match="row 1031, column 'text': more than") as caught:
         list(parquet.blocks(path, ["text"]))
     assert caught.value.errors[0].pointer == "/rows/1031/text"
+
+
+@pytest.mark.parametrize("kinds", [[pl.Float32, pl.Int64], [pl.Float32, pl.Boolean]])
+def test_every_row_comes_once_and_in_order_whatever_row_groups_and_slices_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: list[type[pl.DataType]]
+) -> None:
+    monkeypatch.setattr(parquet, "SLICE_BYTES", 9_000)
+    monkeypatch.setattr(parquet, "BLOCK_BYTES", 2_500)
+    path = tmp_path / "a.parquet"
+    frame = pl.DataFrame({"a": range(5000), "b": [None, 1] * 2500}).select(pl.col("a").cast(kinds[0]), pl.col("b").cast(kinds[1]))
+    frame.write_parquet(path, row_group_size=333)
+    blocks = list(parquet.blocks(path, ["a", "b"]))
+    assert len(blocks) > 4
+    assert [row for block in blocks for row in block.rows] == list(range(1, 5001))
+    assert pl.concat([block.frame for block in blocks]).equals(frame)
+
+
+def test_who_has_seen_enough_may_leave(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"a": range(300_000)}).write_parquet(path, row_group_size=10_000)
+    first = next(iter(parquet.blocks(path, ["a"])))
+    assert first.frame["a"].to_list() == list(range(len(first.rows)))

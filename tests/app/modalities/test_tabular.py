@@ -56,6 +56,25 @@ def test_a_constant_that_no_float_holds_exactly_has_deviation_one_too(tmp_path: 
     assert column.std == 1
 
 
+def test_float32_is_encoded_as_it_stands_and_fitted_as_precisely_as_float64(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).normal(1000, 1, (5001, 3)).astype(np.float32)
+    rows = pl.DataFrame(numbers, ["a", "b", "c"]).with_columns(b=pl.when(pl.int_range(5001) != 2500).then("b"))
+    numbers[2500, 1] = np.nan
+    file = dataset(tmp_path, "rows.parquet", parquet_bytes(rows), "tabular")
+    fitted = TABULAR.fit(TABULAR.chunks(file), [], MlpParams(), None, tmp_path)
+    assert isinstance(fitted, TabularPreprocessing)
+    means = [column.mean for column in fitted.numbers]
+    np.testing.assert_allclose(means, np.nanmean(numbers, axis=0, dtype=np.float64), rtol=1e-12)
+    encode = TABULAR.encoder(fitted, tmp_path)
+    (chunk,) = TABULAR.chunks(file, 6000)
+    encoded = encode(chunk.inputs)["numbers"]
+    assert encoded.dtype == np.float32
+    assert encoded.flags.c_contiguous
+    np.testing.assert_array_equal(encoded, numbers)
+    same = encode(chunk.inputs.cast(pl.Float64))["numbers"]
+    np.testing.assert_array_equal(same, numbers)
+
+
 def test_columns_are_found_by_name_and_the_missing_is_marked(tmp_path: Path) -> None:
     fitted = fit(tmp_path)
     target = dataset(tmp_path, "target.csv", TARGET, "tabular")

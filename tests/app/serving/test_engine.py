@@ -108,9 +108,9 @@ def test_a_version_larger_than_the_cache_is_served_all_the_same(files: Storage, 
     engine, version = engine_of(files, 1), store()
     loaded = engine.load(version)
 
-    assert engine.get(version.version_id) is loaded
+    assert engine.get(version.key) is loaded
     engine.load(store())
-    assert engine.get(version.version_id) is None
+    assert engine.get(version.key) is None
 
 
 def test_what_a_version_takes_is_estimated_from_its_graph(files: Storage, store: Stored, exported: Exported) -> None:
