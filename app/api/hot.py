@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problems
 from app.api.bodies import ClientGone, unless_gone
 from app.api.middleware import SANE
-from app.api.short import LENGTH, Asked, Counted, Headers, Short
+from app.api.short import LENGTH, Asked, Counted, Headers, Known, Short
 from app.errors import Overloaded, ServiceError
 from app.metrics import REQUESTS
 from app.services.predictions import Predictor, observe
@@ -33,14 +33,13 @@ _access = logging.getLogger("isthmus.access")
 _PROCESS, _numbers = token_hex(8).encode(), count()
 """Of request ids: unique, and several times as quick as random ones."""
 
-Head = list[tuple[bytes, bytes]]
-
 
 class HotPath:
     """ASGI middleware, outside of all others."""
 
     def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, most_inputs: int) -> None:
-        self._app, self._predictor, self._turns = app, predictor, predictor.turns
+        self._app, self._predictor, self.turns = app, predictor, predictor.turns
+        self.heads: dict[bytes, Known] = {}
         self._max_bytes, self._short = max_bytes, Short(predictor.admit, most_inputs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,11 +70,15 @@ class HotPath:
         await send({"type": "http.response.body", "body": answer.content})
         self._count(asked.counted, version, rows, perf_counter() - start)
 
-    def at_once(self, target: bytes, headers: Headers, body: bytes) -> tuple[Head, bytes] | None:
-        """Headers and body of the 200 to a POST, counted; None where it takes more than a short run, or is another answer."""
+    def asked(self, target: bytes, headers: Headers) -> Asked | None:
+        """What the head of a POST asks for, where its body can be read here; `target` is the path with its query."""
         path, _, query = target.partition(b"?")
         asked = self._short.way(path.decode("latin-1"), query, headers) if b"%" not in path else None
-        if asked is None or asked.read is None or len(body) > self._max_bytes or not self._turns.is_free():
+        return asked if asked is not None and asked.read is not None else None
+
+    def at_once(self, asked: Asked, body: bytes) -> Answer | None:
+        """The answer, counted, of status 200; None where it takes more than a short run, or is another."""
+        if asked.read is None or len(body) > self._max_bytes or not self.turns.is_free():
             return None
         start = perf_counter()
         try:
@@ -87,7 +90,7 @@ class HotPath:
         except Exception:  # whatever it is, who answers in the ordinary way comes upon it again, and tells
             return None
         self._count(asked.counted, question.version, len(logits), perf_counter() - start)
-        return _head(answer, headers), answer.content
+        return answer
 
     async def _answered(self, asked: Asked, receive: Receive) -> tuple[tuple[Answer, LoadedVersion, int] | None, Receive]:
         """None for what the routes shall answer, and from where they have the body.
@@ -102,8 +105,8 @@ class HotPath:
             message = await _whole(message, receive, self._max_bytes)
         if message["type"] == "http.disconnect":
             raise ClientGone
-        if not self._turns.is_free():
-            await self._turns.take()
+        if not self.turns.is_free():
+            await self.turns.take()
         question = None if message.get("more_body") else asked.read(message["body"])
         if question is None:
             return None, _replayed(message, receive)
@@ -122,12 +125,12 @@ class HotPath:
     async def _refuse(
         self, error: ServiceError, counted: Counted, start: float, scope: Scope, headers: Headers, receive: Receive, send: Send
     ) -> None:
-        request_id, path = _request_id(headers).decode(), scope["path"]
+        answered, path = request_id(headers.get(b"x-request-id")).decode(), scope["path"]
         REQUESTS.labels("POST", counted.route, error.status).inc()
         counted.seconds.observe(perf_counter() - start)
         if not isinstance(error, Overloaded):  # a flood that is refused must not become one of lines
-            log.info("request", method="POST", path=path, route=counted.route, status=error.status, request_id=request_id)
-        await problems.answer(error, request_id, problems.protocol(path, error.message))(scope, receive, send)
+            log.info("request", method="POST", path=path, route=counted.route, status=error.status, request_id=answered)
+        await problems.answer(error, answered, problems.protocol(path, error.message))(scope, receive, send)
 
 
 async def _whole(message: Message, receive: Receive, most: int) -> Message:
@@ -153,21 +156,24 @@ def _replayed(first: Message, receive: Receive) -> Receive:
     return receive_again
 
 
-def _head(answer: Answer, headers: Headers) -> Head:
+def _head(answer: Answer, headers: Headers) -> list[tuple[bytes, bytes]]:
     """The headers of the answer to a request with these."""
     head = [
-        (b"content-type", b"application/json"),
+        (b"content-type", content_type(answer)),
         (b"content-length", b"%d" % len(answer.content)),
-        (b"x-request-id", _request_id(headers)),
+        (b"x-request-id", request_id(headers.get(b"x-request-id"))),
     ]
     if answer.json_bytes is not None:
-        head[0] = (b"content-type", b"application/octet-stream")
         head.append((LENGTH, b"%d" % answer.json_bytes))
     return head
 
 
-def _request_id(headers: Headers) -> bytes:
-    given = headers.get(b"x-request-id")
+def content_type(answer: Answer) -> bytes:
+    return b"application/json" if answer.json_bytes is None else b"application/octet-stream"
+
+
+def request_id(given: bytes | None) -> bytes:
+    """What the client gave, where that is sane."""
     return given if given is not None and SANE.fullmatch(given.decode("latin-1")) else b"%s%016x" % (_PROCESS, next(_numbers))
 
 

@@ -1,23 +1,29 @@
 """uvicorn's protocol, with answers at once for the prediction requests that allow it.
 
 Context: a task, a cycle of messages and their checks take uvicorn longer than a small network runs. Decision: a small body is
-held back until it is whole and shown to `HotPath.at_once`; what that answers is written there and then. Consequences: anything
-else - other paths, large or chunked bodies, pipelined requests behind one that is not answered yet, connections that are to be
-closed - goes uvicorn's own way from its headers on, as if it had only just come.
+held back until it is whole and shown to `HotPath.at_once`; what that answers is written there and then. The next request whose
+head is the same, byte for byte, means the same: it is not parsed again. Consequences: anything else - other paths, large or
+chunked bodies, pipelined requests behind one that is not answered yet, connections that are to be closed - goes uvicorn's own
+way from its headers on, as if it had only just come.
 """
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.api.hot import Head, Isthmus
-from app.api.short import PREFIXES
+from app.api.hot import Isthmus, content_type, request_id
+from app.api.short import LENGTH, PREFIXES, Asked, Known
+from app.serving.answers import Answer
 
 MOST_BYTES = 8192
 """Of a body that is held back: to read it a second time, where it must be, costs next to nothing."""
+MOST_HEADS, LONGEST_HEAD = 1024, 1024
+"""Beyond so many, all are parsed again; a head of more bytes is always parsed."""
+_END = b"\r\n\r\n"
 
 
 class QuickProtocol(HttpToolsProtocol):
@@ -32,38 +38,74 @@ class QuickProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config.app, Isthmus)
-        self._hot = config.app.hot
-        self._held: bytes | None = None
-        self._common: Head | None = None
+        self._hot, self._heads = config.app.hot, config.app.hot.heads
+        self._between, self._may_be_held = True, True
+        self._data = b""
+        self._asked: Asked | None = None
+        self._held = b""
+        self._answered_at = 0.0
+        self._common: list[tuple[bytes, bytes]] | None = None
         self._start = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._hot.turns.connect()
+
+    def data_received(self, data: bytes) -> None:
+        end = data.find(_END) + len(_END)
+        known = self._heads.get(data[:end])
+        self._may_be_held = True
+        if known is not None and len(data) == end + known.size and self._between and self._is_idle():
+            answer = self._hot.at_once(known.asked, data[end:])
+            if answer is not None:
+                self._write(answer, None)
+                return
+            self._may_be_held = False  # it has been tried
+        self._data = data if self._between else b""
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._between = False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         if self.url.startswith(PREFIXES) and self._can_be_held():
-            self._held = b""
-        else:
+            self._asked, self._held = self._hot.asked(self.url, dict(self.headers)), b""
+        if self._asked is None:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self._held is None:
+        if self._asked is None:
             super().on_body(body)
         else:
             self._held += body
 
     def on_message_complete(self) -> None:
-        if self._held is not None:
-            answer = self._hot.at_once(self.url, dict(self.headers), self._held)
+        self._between = True
+        if self._asked is not None:
+            answer = self._hot.at_once(self._asked, self._held)
             if answer is not None:
-                self._held = None
-                self._write(*answer)
-                self.on_response_complete()
+                given = dict(self.headers).get(b"x-request-id")
+                if given is None:
+                    self._learn(self._asked, len(self._held))
+                self._asked = None
+                self._write(answer, given)
                 return
-            self._let_go(self._held)
+            self._let_go()
         super().on_message_complete()
 
     def shutdown(self) -> None:
-        if self._held is not None:
-            self._let_go(self._held)
+        if self._asked is not None:
+            self._let_go()
         super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The timer is not set anew for every answer at once: the last one counts when it goes off."""
+        left = self._answered_at + self.timeout_keep_alive - monotonic()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _can_be_held(self) -> bool:
         """A POST of a small body on a connection that lasts and where nothing else is under way."""
@@ -71,26 +113,43 @@ class QuickProtocol(HttpToolsProtocol):
         return (
             size is not None
             and int(size) <= MOST_BYTES
-            and (self.cycle is None or self.cycle.response_complete)
-            and not (self.expect_100_continue or self.flow.write_paused or parser.should_upgrade())
+            and self._may_be_held
+            and self._is_idle()
+            and not (self.expect_100_continue or parser.should_upgrade())
             and parser.get_method() == b"POST"
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
         )
 
-    def _let_go(self, held: bytes) -> None:
-        """The same request uvicorn's way."""
-        self._held = None
-        super().on_headers_complete()
-        if held:
-            super().on_body(held)
+    def _is_idle(self) -> bool:
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
-    def _write(self, headers: Head, body: bytes) -> None:
+    def _learn(self, asked: Asked, size: int) -> None:
+        """The head, where the data held this one request and nothing else."""
+        end = self._data.find(_END) + len(_END)
+        if len(self._data) == end + size and end <= LONGEST_HEAD:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            self._heads[self._data[:end]] = Known(asked, size)
+
+    def _let_go(self) -> None:
+        """The same request uvicorn's way."""
+        self._asked = None
+        super().on_headers_complete()
+        if self._held:
+            super().on_body(self._held)
+
+    def _write(self, answer: Answer, given_id: bytes | None) -> None:
         common = self.server_state.default_headers
         if common is not self._common:  # a new list comes with each new second
-            self._common, self._start = common, b"HTTP/1.1 200 OK\r\n" + _lines(common)
-        self.transport.write(b"%s%s\r\n%s" % (self._start, _lines(headers), body))
-
-
-def _lines(headers: Head) -> bytes:
-    return b"".join([b"%s: %s\r\n" % header for header in headers])
+            lines = b"".join([b"%s: %s\r\n" % header for header in common])
+            self._common, self._start = common, b"HTTP/1.1 200 OK\r\n" + lines
+        length = b"" if answer.json_bytes is None else b"%s: %d\r\n" % (LENGTH, answer.json_bytes)
+        self.transport.write(
+            b"%scontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s\r\n%s"
+            % (self._start, content_type(answer), len(answer.content), request_id(given_id), length, answer.content)
+        )
+        self._answered_at = monotonic()
+        self.server_state.total_requests += 1
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)

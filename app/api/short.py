@@ -37,6 +37,13 @@ class Asked(NamedTuple):
     read: Read | None
 
 
+class Known(NamedTuple):
+    """What a head means that was parsed before: what it asks for, with a body of so many bytes."""
+
+    asked: Asked
+    size: int
+
+
 class Short:
     """`ready` gives a version that is loaded. Raises Overloaded."""
 

@@ -29,8 +29,10 @@ GRAPH_FACTOR = 2
 """A session holds the weights of its graph, some of them a second time in the layout that its kernels like."""
 
 OUTPUTS = ["logits"]
+RUN_OPTIONS = onnxruntime.RunOptions()
+"""The default ones: without, each run makes its own."""
 
-RunGraph = Callable[[list[str], Encoded, None], list[NDArray[np.float32]]]
+RunGraph = Callable[[list[str], Encoded, onnxruntime.RunOptions], list[NDArray[np.float32]]]
 Device = Literal["cpu", "cuda"]
 PROVIDERS: dict[Device, list[str]] = {
     "cpu": ["CPUExecutionProvider"],
@@ -112,7 +114,7 @@ class LoadedVersion:
     preprocessing: Preprocessing
     encode: Encoder
     quick: Callable[[Sequence[Any]], Encoded | None]
-    picture_shape: tuple[int, ...] | None
+    picture_shape: tuple[int, int, int] | None
     specs: Mapping[str, TensorSpec]
     plain: "PlainInput | None"
     classes: tuple[str, ...]
@@ -146,7 +148,7 @@ class LoadedVersion:
     def run(self, encoded: Encoded) -> NDArray[np.float32]:
         """All rows at once."""
         try:
-            logits: NDArray[np.float32] = self.run_graph(OUTPUTS, encoded, None)[0]
+            logits: NDArray[np.float32] = self.run_graph(OUTPUTS, encoded, RUN_OPTIONS)[0]
         except InvalidArgument as error:  # such as an index that no embedding has, of inputs that came encoded
             raise InvalidInputs("The model cannot take these values.") from error
         return logits

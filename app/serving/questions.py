@@ -25,7 +25,7 @@ _DEFAULT = Wanted()
 FEW_BYTES = 8192
 """Up to so many, lists of a few thousand numbers are quicker than operations on their text."""
 _NOT_WHOLE = (b".", b"e", b"E", b'"')
-"""What fractions, true, false and strings have, which NumPy would make into numbers."""
+"""What fractions, true, false and strings have: `bytes` would make some of them into numbers."""
 
 Ready = Callable[[str], LoadedVersion | None]
 
@@ -108,17 +108,20 @@ def _encoded(text: bytes, version: LoadedVersion, most_inputs: int) -> Encoded |
     return version.quick(values) if type(values) is list and 0 < len(values) <= most_inputs else None
 
 
-def _pixels(text: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    if len(text) > FEW_BYTES or text.startswith(b"[[[["):
+def _pixels(text: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
+    height, width, channels = shape
+    if channels > 1 or len(text) > FEW_BYTES or text.startswith(b"[[[["):
         return digits.read(text, shape)
     if any(sign in text for sign in _NOT_WHOLE):
         return None
     try:
-        pixels = np.array(orjson.loads(text), np.uint8)
+        pictures = orjson.loads(text)
+        rows = [row for picture in pictures for row in picture]
+        if set(map(len, pictures)) != {height} or set(map(len, rows)) != {width}:
+            return None
+        return np.frombuffer(b"".join(map(bytes, rows)), np.uint8).reshape(-1, *shape)
     except (ValueError, TypeError, OverflowError):
         return None
-    whole = shape if pixels.ndim > len(shape) or shape[-1] > 1 else shape[:-1]
-    return pixels.reshape(-1, *shape) if pixels.shape[1:] == whole else None
 
 
 def _loaded(text: bytes) -> Any:

@@ -2,8 +2,9 @@
 
 Context: what comes while the loop is busy waits in the kernel, where nobody sees it, and libuv accepts one connection each
 time that it looks at its sockets: under overload most requests would wait there for seconds. Decision: after each slice of work
-requests wait here, in order, while the loop looks at its sockets until nothing new comes. Consequences: how long requests have
-waited is known, so that what comes too late is refused before it is read; a lone request waits for a few looks, some 50 us.
+requests wait here, in order, while the loop looks at its sockets until nothing new comes. A loop that comes round a few times
+within the slice, without a new connection, has looked as well: then nobody waits. Consequences: how long requests have waited is
+known, so that what comes too late is refused before it is read; the first request after a pause waits for some looks, some 50 us.
 """
 
 import asyncio
@@ -24,13 +25,22 @@ class Turns:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
-        self._arrived = 0
+        self._arrived = self._connected = 0
+        self._glancing = False
         self._at_once = 1
         self._looked_at = 0.0
 
     def is_free(self) -> bool:
-        """Whether nobody waits and the loop has looked at its sockets lately."""
-        return not self._waiting and monotonic() - self._looked_at < SLICE_SECONDS
+        """Whether nobody waits and the loop has looked at its sockets lately; begins the next look in time for the next slice."""
+        since_look = monotonic() - self._looked_at
+        if SLICE_SECONDS / 2 < since_look < SLICE_SECONDS and not self._glancing:
+            self._glancing = True
+            asyncio.get_running_loop().call_soon(self._glance, self._connected, 0)
+        return not self._waiting and since_look < SLICE_SECONDS
+
+    def connect(self) -> None:
+        """A connection was accepted: others may wait behind it."""
+        self._connected += 1
 
     async def take(self) -> None:
         """Wait for those that came before. Raises Overloaded when that takes, or took, too long."""
@@ -44,6 +54,17 @@ class Turns:
         self._waiting.append((turn, since))
         await turn
         self._patience.check(monotonic() - since)
+
+    def _glance(self, known: int, quiet: int) -> None:
+        """Whether the loop, at its work, comes round a few times within the slice, and no connection is new."""
+        now = monotonic()
+        quiet = quiet + 1 if known == self._connected else 0
+        if quiet < QUIET_LOOKS and now - self._looked_at < SLICE_SECONDS:
+            asyncio.get_running_loop().call_soon(self._glance, self._connected, quiet)
+            return
+        self._glancing = False
+        if now - self._looked_at < SLICE_SECONDS:
+            self._looked_at = now
 
     def _look(self, begun: float, known: int, quiet: int) -> None:
         """Once more, until nothing new has come for some looks; then let those that wait longest go on."""

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from app.api.hot import HotPath
+from app.api.short import Asked, Headers
 from app.metrics import REQUESTS
 from app.storage import Storage
 from tests.app.live import address, live
@@ -38,7 +40,13 @@ def server(client: TestClient, session: Session, storage: Storage, exported: Exp
 
 
 @pytest.fixture
-def only_at_once(server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to wait for the event loop."""
+    monkeypatch.setattr("app.serving.turns.SLICE_SECONDS", float("inf"))
+
+
+@pytest.fixture
+def only_at_once(server: uvicorn.Server, free: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes uvicorn's way is not answered."""
 
     async def teapot(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +54,6 @@ def only_at_once(server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch) -> Non
         await send({"type": "http.response.body"})
 
     monkeypatch.setattr(HotPath, "__call__", teapot)
-    monkeypatch.setattr("app.serving.turns.SLICE_SECONDS", float("inf"))
 
 
 class Connection:
@@ -107,7 +114,7 @@ def test_requests_of_one_connection_are_answered_one_by_one(only_at_once: None, 
 def test_an_answer_at_once_is_uvicorns_but_for_the_time(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.send(asked(more=b"X-Request-ID: r\r\n"))
     at_once = connection.read()
-    monkeypatch.setattr(HotPath, "at_once", lambda hot, target, headers, body: None)
+    monkeypatch.setattr(HotPath, "at_once", lambda hot, asked, body: None)
     connection.send(asked(more=b"X-Request-ID: r\r\n"))
     ordinary = connection.read()
     for _, headers, _ in (at_once, ordinary):
@@ -212,3 +219,80 @@ def test_answers_at_once_are_counted_as_everywhere(only_at_once: None, connectio
     connection.send(asked(), asked())
     assert [connection.read()[0] for _ in range(2)] == [200, 200]
     assert counted.value - before == 2
+
+
+@pytest.fixture
+def parsed(server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The targets of the heads that are parsed."""
+    seen, ask = list[bytes](), HotPath.asked
+
+    def watched(hot: HotPath, target: bytes, headers: Headers) -> Asked | None:
+        seen.append(target)
+        return ask(hot, target, headers)
+
+    monkeypatch.setattr(HotPath, "asked", watched)
+    return seen
+
+
+def test_a_head_is_parsed_once_for_all_connections(
+    only_at_once: None, parsed: list[bytes], connect: Callable[[], Connection]
+) -> None:
+    answers = []
+    for connection in (connect(), connect()):
+        for _ in range(2):
+            connection.send(asked())
+            status, headers, document = connection.read()
+            answers.append((status, headers["content-type"], headers["content-length"], document))
+    assert answers == [answers[0]] * 4
+    assert (answers[0][0], parsed) == (200, [b"/predict"])
+
+
+def test_a_head_with_an_id_of_the_clients_is_not_kept(free: None, parsed: list[bytes], connection: Connection) -> None:
+    for _ in range(2):
+        connection.send(asked(more=b"X-Request-ID: r\r\n"))
+        assert connection.read()[1]["x-request-id"] == "r"
+    assert len(parsed) == 2
+
+
+def test_no_more_heads_are_kept_than_allowed(
+    client: TestClient, free: None, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.quick_protocol.MOST_HEADS", 2)
+    monkeypatch.setattr("app.api.quick_protocol.LONGEST_HEAD", 200)
+    kept = []
+    for length in (1, 2, 3, 200):
+        connection.send(asked(more=b"X: %s\r\n" % (b"x" * length)))
+        assert connection.read()[0] == 200
+        kept.append(len(client.app.hot.heads))  # type: ignore[attr-defined]
+    assert kept == [1, 2, 1, 1]
+
+
+def test_after_a_known_head_anything_may_come(free: None, connection: Connection) -> None:
+    connection.send(asked())
+    connection.read()
+    wrong = b" " * len(BODY)
+    connection.send(asked(wrong), asked(), GET, asked()[:-3])
+    answers = [connection.read() for _ in range(3)]
+    connection.send(asked()[-3:])
+    assert [status for status, _, _ in [*answers, connection.read()]] == [422, 200, 200, 200]
+
+    connection.send(asked(wrong))
+    assert connection.read()[2]["code"] == "invalid_request"
+    connection.send(asked() + GET[:10])
+    assert connection.read()[0] == 200
+    connection.send(GET[10:])
+    assert connection.read()[0] == 200
+
+
+def test_a_connection_is_closed_some_time_after_its_last_answer(
+    server: uvicorn.Server, free: None, connection: Connection, connect: Callable[[], Connection]
+) -> None:
+    connection.send(asked())
+    connection.read()
+    server.config.timeout_keep_alive = 1
+    other = connect()
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        other.send(asked())
+        assert other.read()[0] == 200
+    assert other.ended()

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import Overloaded
 from app.serving.patience import CALM_SECONDS, Patience
-from app.serving.turns import SLICE_SECONDS, Turns
+from app.serving.turns import QUIET_LOOKS, SLICE_SECONDS, Turns
 
 
 class Clock:
@@ -53,6 +53,54 @@ def test_the_turn_is_free_for_one_slice_after_the_last_look(clock: Clock) -> Non
         assert turns.is_free()
         clock.now += SLICE_SECONDS
         assert not turns.is_free()
+
+    together(test)
+
+
+async def rounds() -> None:
+    """The loop comes round as often as it takes to see that nothing is new."""
+    for _ in range(QUIET_LOOKS):
+        await asyncio.sleep(0)
+
+
+def test_the_turn_stays_free_while_the_loop_comes_round_in_time(clock: Clock) -> None:
+    async def test() -> None:
+        turns = Turns(Patience(1.0))
+        await turns.take()
+        for _ in range(5):
+            clock.now += SLICE_SECONDS * 0.7
+            assert turns.is_free()
+            await rounds()
+
+    together(test)
+
+
+def test_the_turn_is_over_where_the_loop_comes_round_too_late(clock: Clock) -> None:
+    async def test() -> None:
+        turns = Turns(Patience(1.0))
+        await turns.take()
+        clock.now += SLICE_SECONDS * 0.7
+        assert turns.is_free()
+        clock.now += SLICE_SECONDS * 0.7
+        await rounds()
+        assert not turns.is_free()
+
+    together(test)
+
+
+def test_the_turn_is_over_where_connections_keep_coming(clock: Clock) -> None:
+    async def test() -> None:
+        turns = Turns(Patience(1.0))
+        await turns.take()
+        for _ in range(2):
+            clock.now += SLICE_SECONDS * 0.6
+            free = turns.is_free()
+            for _ in range(QUIET_LOOKS * 2):
+                turns.connect()
+                await asyncio.sleep(0)
+        assert not free
+        await turns.take()
+        assert turns.is_free()
 
     together(test)
 
