@@ -9,12 +9,11 @@ from app.algorithms.base import AlgorithmParams, params_of
 CANDIDATES: list[dict[str, Any]] = [
     {"algorithm": "self_training", "weight_average": 0.99, "augmentation": "strong"},
     {"algorithm": "self_training", "weight_average": 0.99},
-    {"algorithm": "mcc", "weight_average": 0.99, "augmentation": "strong"},
     {"algorithm": "cdan", "weight_average": 0.99},
 ]
-"""Of different families. MCC comes with strongly changed pictures only: it is confident in any case, which the validator takes
-for knowledge, and a network that has to bear changes is wrong less often (on MNIST to MNIST-M 92.6 % instead of 86.8 %).
-Self-training, whose strongly changed pictures of the target have to bear the same labels, is less confident where it is wrong."""
+"""Of different families. MCC is a term of self-training, and not by itself among them: it is confident in any case, which the
+validator takes for knowledge. Where strongly changed pictures have to bear the same labels, a network is less confident where it
+is wrong (on MNIST to MNIST-M the validator prefers strong changes, 94.6 %, to affine ones, 83.0, as it should)."""
 
 
 class Budget(BaseModel):

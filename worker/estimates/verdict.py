@@ -31,8 +31,11 @@ KNOWN = 0.7
 """Estimated accuracy of the plain network from which its class priors are believed."""
 CLUSTERED = 0.5
 """And V-measure of its predictions and the clusters of its features: what its features contradict is not believed."""
-CARRIED_BACK = 0.05
-"""How much nearer to the source's, in total variation, the adapted network's class priors are than the plain one's."""
+CARRIED_BACK, SUSPICIOUS = 0.05, 0.10
+"""How much nearer to the source's, in total variation, the adapted network's class priors are than the plain one's: for a `no`
+where these are believed, and for no `yes` in any case."""
+BEYOND = 0.10
+"""By how much the plain network's class priors lie further from the source's than its errors could explain, to be believed."""
 DISPUTED = 30
 """Target rows on which the networks must differ: of fewer, chance alone gives one of them two thirds, one time in twenty."""
 APART = 0.20
@@ -48,7 +51,8 @@ class Verdict:
     `gain`: estimated accuracy of the adapted network less that of the plain one. `room`: the same with the
     adapted one held to the plain one's class priors, 0 if those are not to be believed. `in_favour`: share of the validators.
     `priors_apart`: total variation. `carried_back`: how much nearer to the source's class priors the adapted network's are than
-    the plain one's, 0 unless those are believed and differ from the source's. `disputed`: target rows on which both differ.
+    the plain one's, 0 unless those differ from the source's; `shift_known`: whether they are believed to. `disputed`: target
+    rows on which both differ.
     """
 
     helped: Answer
@@ -59,6 +63,7 @@ class Verdict:
     priors_apart: float
     classes_lost: int
     carried_back: float = 0.0
+    shift_known: bool = False
     disputed: int = DISPUTED
 
 
@@ -74,7 +79,8 @@ def judge(adapted: Study, plain: Study) -> Verdict:
         source_lost=float(plain.right.mean() - adapted.right.mean()),
         priors_apart=total_variation(adapted.priors.target, plain.priors.target),
         classes_lost=plain.said_classes - adapted.said_classes,
-        carried_back=plain.priors.distance - adapted.priors.distance if knows and plain.priors.shifted else 0.0,
+        carried_back=max(0.0, plain.priors.distance - adapted.priors.distance) if plain.priors.shifted else 0.0,
+        shift_known=knows and plain.priors.distance >= 1 - before + BEYOND,
         disputed=int((adapted.predicted != plain.predicted).sum()),
     )
     return replace(found, helped=answer(found))
@@ -84,12 +90,12 @@ def answer(found: Verdict) -> Answer:
     """What the evidence says, see the module."""
     if found.source_lost > SOURCE_LOST or (found.classes_lost > 0 and found.in_favour < MOST):
         return "no"
-    if found.room < -SHORT_OF_ROOM or found.carried_back > CARRIED_BACK:
+    if found.room < -SHORT_OF_ROOM or (found.shift_known and found.carried_back > CARRIED_BACK):
         return "no"
     if found.gain < -MARGIN and found.in_favour <= 1 - MOST:
         return "no"
     clear = found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART
-    if clear and found.disputed >= DISPUTED:
+    if clear and found.disputed >= DISPUTED and found.carried_back < SUSPICIOUS:
         return "yes"
     return "unsure"
 
