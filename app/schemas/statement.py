@@ -77,7 +77,8 @@ class Evidence(TypedDict):
     finds; `in_favour`: share of the validators that prefer the adapted network; `source_lost`: accuracy lost on the source;
     `priors_apart`: total variation of both networks' class shares; `classes_lost`: classes no longer predicted; `carried_back`:
     how much nearer to the source's the adapted network's class shares are, where the source-only network sees others;
-    `shift_known`: whether it is believed in that; `disputed`: target rows on which the networks differ; `steps` and `source_only_steps`: for how long both were trained.
+    `shift_known`: whether it is believed in that; `disputed`: target rows on which the networks differ; `steps` and
+    `source_only_steps`: for how long both were trained.
     """
 
     gain: float
