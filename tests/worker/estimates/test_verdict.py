@@ -74,7 +74,7 @@ def test_a_plain_network_that_its_own_features_contradict_says_nothing_of_the_cl
 
 @pytest.mark.parametrize(
     "change",
-    [{"gain": 0.01}, {"in_favour": 0.5}, {"priors_apart": 0.3}],
+    [{"gain": 0.01}, {"in_favour": 0.5}, {"priors_apart": 0.3}, {"disputed": 12}, {"carried_back": 0.2}],
 )
 def test_one_doubt_is_enough_to_be_unsure(change: dict[str, float]) -> None:
     assert answer(CLEAR) == "yes"
@@ -83,7 +83,26 @@ def test_one_doubt_is_enough_to_be_unsure(change: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"source_lost": 0.2}, {"room": -0.2}, {"gain": -0.1, "in_favour": 0.2}, {"classes_lost": 3, "in_favour": 0.5}],
+    [
+        {"source_lost": 0.2},
+        {"room": -0.2},
+        {"gain": -0.1, "in_favour": 0.2},
+        {"classes_lost": 3, "in_favour": 0.5},
+        {"carried_back": 0.07, "shift_known": True},
+    ],
 )
 def test_each_sign_of_harm_counts_by_itself(change: dict[str, float]) -> None:
     assert answer(replace(CLEAR, **change)) == "no"  # type: ignore[arg-type]
+
+
+def test_a_shift_of_the_classes_that_adaptation_takes_back_is_harm_where_it_is_known() -> None:
+    skewed, even = (0.7, 0.1, 0.1, 0.1), np.random.default_rng(1).integers(0, 4, 600)
+    found = judge(network(9, said=even, shares=skewed), network(4, shares=skewed))
+    assert found.shift_known
+    assert found.carried_back > 0.3
+    assert not judge(network(5), network(3)).shift_known
+
+
+def test_what_the_plain_networks_errors_explain_is_no_known_shift() -> None:
+    errs = np.random.default_rng(1).choice(4, 600, p=(0.55, 0.15, 0.15, 0.15))
+    assert not judge(network(5), network(1.2, said=errs)).shift_known
