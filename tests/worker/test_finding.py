@@ -1,0 +1,41 @@
+"""Which of two networks becomes the version."""
+
+from math import nan
+
+from tests.worker.estimates.test_verdict import network
+from tests.worker.toys import table_network
+from worker.estimates.study import Study
+from worker.finding import Finding, compare
+from worker.trials import Trial
+
+
+def found(study: Study) -> Finding:
+    return Finding(Trial({}, 1, 1, {"entropy": nan}), table_network(4), study.evidence, study.calibration, study, None)
+
+
+WEAK, STRONG = found(network(1.5)), found(network(5))
+ALMOST = found(network(4.9))
+"""Differs from the strong one on a few rows."""
+
+
+def test_a_network_that_hurts_is_rejected_unless_it_is_wanted_anyhow() -> None:
+    hurt = compare(WEAK, STRONG, fallback=True)
+    assert hurt.kept is STRONG
+    assert hurt.rejected is WEAK
+    wanted = compare(WEAK, STRONG, fallback=False)
+    assert wanted.kept is WEAK
+    assert wanted.rejected is STRONG
+
+
+def test_a_search_does_not_leave_the_source_alone_for_a_few_rows() -> None:
+    asked = compare(STRONG, ALMOST, fallback=True)
+    assert asked.verdict is not None
+    assert asked.verdict.disputed < 30
+    assert asked.kept is STRONG
+    assert compare(STRONG, ALMOST, fallback=True, searched=True).kept is ALMOST
+    assert compare(STRONG, WEAK, fallback=True, searched=True).kept is STRONG
+
+
+def test_where_there_is_nothing_to_compare_with_the_network_is_kept() -> None:
+    alone = compare(WEAK, None, fallback=True)
+    assert (alone.kept, alone.helped, alone.rejected) == (WEAK, None, None)
