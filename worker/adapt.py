@@ -50,6 +50,7 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
             trials.resume(job.checkpoint)
         with offers_of(SearchAttempt(job.id, attempt), trials, settings) as offers:
             training = train(trials, task.params, offers)
+        trials.save()
     if not together.leads():
         return None
 
@@ -79,6 +80,7 @@ def prepare(
         raise Stopped
     trials = Trials(
         build=lambda: make_network(task, materials, storage),
+        fresh=lambda: networks.build(task.network, task.preprocessing, task.specs, len(task.classes)),
         data=data,
         classes=len(task.classes),
         device=task.device,

@@ -39,12 +39,16 @@ class Finding:
 
 
 def find(trials: Trials, examiner: Examiner, trial: Trial) -> Finding:
-    """Ask the network of a trial."""
+    """Ask the network of a trial. Raises Stopped.
+
+    A pretrained encoder has no pupil: to train one more costs too much, and what it knows it has not from the labels.
+    """
     network = trials.network(trial)
     evidence = examiner.evidence(network)
     below = floor(evidence)
     critic = nan if below is None else 1 - below.source_error - below.discrepancy
-    known = study(evidence, critic, reverse(trials.build, examiner, evidence))
+    pupil = None if network.pretrained else reverse(trials.new, examiner, evidence, lambda: trials.reporter.should_stop)
+    known = study(evidence, critic, pupil)
     calibration = known.calibration if known else calibrate(evidence.source_logits, evidence.source_labels)
     return Finding(trial, network, evidence, calibration, known, below if known else None)
 

@@ -7,6 +7,7 @@ one or the other: trained on MNIST alone it is certain of all of MNIST-M and rig
 of MNIST.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,7 +18,8 @@ from worker.augmentation import changed
 from worker.estimates.study import Reverse
 from worker.evidence import Evidence
 from worker.examiner import Examiner
-from worker.networks.base import Network, batch_norms
+from worker.networks.base import Network, batch_norms, unseen
+from worker.reporter import Stopped
 from worker.train import has_bfloat16
 
 STEPS = 250
@@ -26,36 +28,37 @@ LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-3
 TAUGHT = 0.75
 """Of the target rows; the rest measure."""
 FEWEST = 8
-TOGETHER = 512
-"""Source rows that are normalised by statistics of their own."""
+TOGETHER = 256
+"""Rows that are asked about at once: of the source, these are normalised by statistics of their own."""
 
 
-def reverse(build: Callable[[], Network], examiner: Examiner, evidence: Evidence, seed: int = 0) -> Reverse | None:
-    """Of the network whose answers to the examiner's rows the evidence holds.
+def reverse(
+    build: Callable[[], Network], examiner: Examiner, evidence: Evidence, should_stop: Callable[[], bool] = bool, seed: int = 0
+) -> Reverse | None:
+    """Of the network whose answers to the examiner's rows the evidence holds; `build` makes a pupil that knows nothing.
 
-    None with few rows or one class predicted, and for pretrained encoders: to train one more costs too much, and what it knows
-    it has not from the labels.
+    None with few rows. Raises Stopped.
     """
-    labels = torch.from_numpy(evidence.target_logits.argmax(axis=1))
-    if min(len(labels), len(evidence.source_labels)) < FEWEST or bool((labels == labels[0]).all()):
+    labels, known = torch.from_numpy(evidence.target_logits.argmax(axis=1)), torch.from_numpy(evidence.source_labels)
+    if min(len(labels), len(known)) < FEWEST:
         return None
+    if (labels == labels[0]).all():  # what it would learn is known
+        return Reverse(float((known == labels[0]).float().mean()), 1.0)
     with torch.random.fork_rng(devices=[examiner.device] if examiner.device.type == "cuda" else []):
         torch.manual_seed(seed)
         pupil = build().to(examiner.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if pupil.pretrained:
-            return None
         taught, kept = torch.randperm(len(labels)).tensor_split([int(TAUGHT * len(labels))])
-        teach(pupil, examiner, taught, labels)
-    return Reverse(
-        source_accuracy(pupil, examiner, torch.from_numpy(evidence.source_labels)), confidence(pupil, examiner, kept, labels)
-    )
+        teach(pupil, examiner, taught, labels, should_stop)
+    return Reverse(confidence=confidence(pupil, examiner, kept, labels), accuracy=source_accuracy(pupil, examiner, known))
 
 
-def teach(pupil: Network, examiner: Examiner, places: Tensor, labels: Tensor) -> None:
-    """STEPS steps on the target rows at these places, whose classes are `labels` (m,)."""
+def teach(pupil: Network, examiner: Examiner, places: Tensor, labels: Tensor, should_stop: Callable[[], bool]) -> None:
+    """STEPS steps on the target rows at these places, whose classes are `labels` (m,). Raises Stopped."""
     pupil.train()
     optimizer = torch.optim.AdamW(pupil.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     for _ in range(STEPS):
+        if should_stop():
+            raise Stopped
         chosen = places[torch.randint(len(places), (BATCH,))]
         inputs = changed(examiner.target_inputs(chosen), "affine")
         with torch.autocast(examiner.device.type, torch.bfloat16, enabled=has_bfloat16(examiner.device, pupil)):
@@ -75,10 +78,11 @@ def confidence(pupil: Network, examiner: Examiner, places: Tensor, labels: Tenso
 
 @torch.no_grad()
 def source_accuracy(pupil: Network, examiner: Examiner, labels: Tensor) -> float:
-    """On the held-out source (n,), normalised by its own statistics."""
+    """On the held-out source (n,), normalised by its own statistics, which leave no trace."""
     pupil.eval()
     for norm in batch_norms(pupil):
         norm.train()
-    parts = torch.arange(len(labels)).tensor_split(max(1, len(labels) // TOGETHER))
-    said = torch.cat([pupil(examiner.source_inputs(part)).argmax(1).cpu() for part in parts])
+    with unseen(pupil):
+        parts = torch.arange(len(labels)).tensor_split(math.ceil(len(labels) / TOGETHER))
+        said = torch.cat([pupil(examiner.source_inputs(part)).argmax(1).cpu() for part in parts])
     return float((said == labels).float().mean())

@@ -61,7 +61,10 @@ def source_params(params: AlgorithmParams) -> SourceOnlyParams:
 
 @dataclass
 class Trials:
-    """Runs trials on the data of a job. `build` makes a network as every trial starts with it."""
+    """Runs trials on the data of a job. `build` makes a network as every trial starts with it, `fresh` one that knows nothing.
+
+    Without `fresh` both are the same.
+    """
 
     build: Callable[[], Network]
     data: Data
@@ -70,9 +73,14 @@ class Trials:
     reporter: Reporter
     checkpoints: Checkpoints
     checkpoint_seconds: float
+    fresh: Callable[[], Network] | None = None
     ended: dict[str, Trial] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, Any] | None = None
+
+    def new(self) -> Network:
+        """A network that has learned nothing."""
+        return (self.fresh or self.build)()
 
     def knows(self, name: str) -> bool:
         """Whether the trial has ended or failed."""

@@ -35,6 +35,8 @@ from worker.trials import REFERENCE, Trial
 
 SETTING = ("task", "skewed", "seed")
 KIND = "networks"
+FIRST = "mcc"
+"""Beside its networks those of the source alone are stated that count, if they are there."""
 NETWORKS = "networks.parquet"
 
 
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     store = Store(options.folder)
     store.merge()
+    if store.runs().is_empty():
+        raise SystemExit(f"there are no runs in {options.folder}")
     known = tasks(options.data, options.folder / "optdigits") | {task.name: task for task in map(of_folder, options.directories)}
     with threadpool_limits(1):
         state(store, known)
@@ -71,10 +75,14 @@ def state(store: Store, known: dict[str, Task]) -> None:
 
 
 def gather(store: Store) -> pl.DataFrame:
-    """All rows of the runs that count."""
-    keys = store.runs().filter(pl.col("error").is_null())["key"]
+    """All rows of the runs that count; of each network of the source alone the first."""
+    keys = store.runs().filter(pl.col("error").is_null()).sort(pl.col("method") != FIRST)["key"]
     found = [rows for key in keys if (rows := store.rows(key, KIND)) is not None]
-    return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+    if not found:
+        return pl.DataFrame()
+    rows = pl.concat(found, how="diagonal_relaxed")
+    alone = rows.filter(~pl.col("adapted")).unique(SETTING, keep="first", maintain_order=True)
+    return pl.concat([rows.filter("adapted"), alone])
 
 
 def _identity(row: Row) -> tuple[str, str, bool, str]:

@@ -9,7 +9,8 @@ import torch
 
 from tests.worker.toys import Toy, make_toy, table_network, toy_params
 from worker.evidence import Evidence
-from worker.reverse import reverse
+from worker.reporter import Stopped
+from worker.reverse import reverse, source_accuracy
 
 
 @pytest.fixture
@@ -51,17 +52,24 @@ def test_exchanged_labels_are_learned_and_contradicted_by_the_source(toy: Toy) -
     assert found.accuracy < 0.2
 
 
-def test_one_class_teaches_nothing(toy: Toy) -> None:
-    assert reverse(lambda: table_network(2), toy.run.examiner, answered(toy, 0 * true_classes(toy))) is None
+def test_what_one_class_teaches_is_known(toy: Toy) -> None:
+    found = reverse(lambda: table_network(2), toy.run.examiner, answered(toy, 0 * true_classes(toy)))
+    assert found is not None
+    assert found.confidence == 1
+    assert found.accuracy == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_pretrained_encoder_has_no_pupil(toy: Toy) -> None:
-    def pretrained() -> torch.nn.Module:
-        network = table_network(2)
-        network.pretrained = True
-        return network
+def test_the_source_leaves_no_trace_in_the_statistics_of_the_target(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("mcc"), digits=True)
+    pupil, examiner = toy.run.algorithm.network, toy.run.examiner
+    before = {name: value.clone() for name, value in pupil.state_dict().items()}
+    source_accuracy(pupil, examiner, torch.zeros(len(examiner._source_rows), dtype=torch.int64))
+    assert all(torch.equal(value, before[name]) for name, value in pupil.state_dict().items())
 
-    assert reverse(pretrained, toy.run.examiner, answered(toy, true_classes(toy))) is None  # type: ignore[arg-type]
+
+def test_who_is_asked_to_stop_stops(toy: Toy) -> None:
+    with pytest.raises(Stopped):
+        reverse(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)), lambda: True)
 
 
 def test_the_randomness_of_others_is_left_alone(toy: Toy) -> None:

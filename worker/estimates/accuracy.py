@@ -21,13 +21,8 @@ import numpy as np
 
 from worker.estimates.parts import ESTIMATES
 
-CLAIMS = (
-    "difference_of_confidences",
-    "thresholded_confidence",
-    "thresholded_entropy",
-    "reverse_accuracy",
-    "reverse_confidence",
-)
+ALLOWANCE = 0.08
+"""What the shift alone may cost a pupil's accuracy on the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +49,7 @@ FITTED = Combination(
         "agreement": 0.11,
         "clusters": 0.07,
         "critic": 0.0,
-        "middle": 0.036,
         "prior_distance": 0.107,
-        "shifted": 0.0,
     },
     doubts={
         "always": 0.014,
@@ -92,7 +85,19 @@ def doubt(parts: Mapping[str, float], value: float, fitted: Combination) -> floa
 
 def base(parts: Mapping[str, float]) -> float:
     """The least of what claims to be the accuracy: each is blind to errors that another sees."""
-    return min(parts[name] for name in CLAIMS if not isnan(parts[name]))
+    return min(1.0, *claims(parts))
+
+
+def claims(parts: Mapping[str, float]) -> list[float]:
+    """Those that are known."""
+    found = (
+        parts["difference_of_confidences"],
+        parts["thresholded_confidence"],
+        parts["thresholded_entropy"],
+        parts["reverse_confidence"],
+        parts["reverse_accuracy"] + ALLOWANCE,
+    )
+    return [claim for claim in found if not isnan(claim)]
 
 
 def corrections(parts: Mapping[str, float]) -> dict[str, float]:
@@ -101,14 +106,11 @@ def corrections(parts: Mapping[str, float]) -> dict[str, float]:
     What the other network says counts as far as its pupil knows the source.
     """
     start = base(parts)
-    claims = [parts[name] for name in CLAIMS if not isnan(parts[name])]
     return {
         "prior_distance": -parts["prior_distance"],
         "agreement": parts["other_reverse_accuracy"] * _lower(parts["agreement"], start),
         "critic": _lower(parts["critic"], start),
         "clusters": _lower(parts["clusters"], start),
-        "shifted": -parts["shifted"],
-        "middle": float(np.median(claims)) - start,
     }
 
 

@@ -2,7 +2,7 @@ from math import nan
 
 import pytest
 
-from worker.estimates.accuracy import CLAIMS, FITTED, Combination, estimate
+from worker.estimates.accuracy import FITTED, Combination, estimate
 from worker.estimates.parts import DOUBTS, ESTIMATES, PARTS
 
 ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0), "clusters": 0.8, "other_reverse_accuracy": 0.8}
@@ -33,7 +33,7 @@ def test_what_a_network_cannot_surpass_only_lowers() -> None:
 
 
 def test_the_least_claim_counts() -> None:
-    for claim in CLAIMS:
+    for claim in ("difference_of_confidences", "thresholded_confidence", "reverse_accuracy", "reverse_confidence"):
         assert estimate({**ALL_SAY, claim: 0.3}).value < 0.7
 
 
