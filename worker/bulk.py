@@ -44,8 +44,9 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
     data, version = _materials(settings, job)
     options = BulkOptions.of_job(job.params)
     asked = asking.load(version, options.precision, settings, storage, folder)
-    parts = Parts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job))
-    run = Run(Answers(asked.classes, asked.threshold, options), parts, data.rows, reporter, settings.checkpoint_seconds)
+    answers = Answers(asked.classes, asked.threshold, options)
+    parts = Parts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job), answers.schema.names())
+    run = Run(answers, parts, data.rows, reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < data.rows:
@@ -73,11 +74,13 @@ class Run:
     point_at: int = 0
 
     def resume(self, checkpoint: str) -> None:
-        """Go on after the rows that are stored, or start again when the checkpoint is gone."""
+        """Go on after the rows that are stored, or start again when the checkpoint is gone or of another release."""
         try:
             self.parts.resume(checkpoint)
         except FileNotFoundError:
-            self.reporter.warn("checkpoint_missing", "The last checkpoint is gone; the prediction starts again.")
+            self.reporter.warn(
+                "checkpoint_missing", "The last checkpoint is gone, or of another release; the prediction starts again."
+            )
         self.done, self.failed = self.parts.state.rows, self.parts.state.failed
         self.began, self.point_at = (time.monotonic(), self.done), self.done
 

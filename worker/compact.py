@@ -1,4 +1,4 @@
-"""A compact copy of a version's graph: 16-bit floats, or 8-bit integers. Kept only if it answers as well as the graph itself.
+"""A compact copy of a version's graph: 16-bit floats, or 8-bit integers. Kept only if it knows the held-out source as well.
 
 Two parts stay in float32. What only prepares the inputs does, where the copy is one of 16-bit floats: raw numbers of a table may
 be larger than these hold. In 8 bits the last layer does, so that the logits, and with them the confidences, are not rounded to

@@ -24,6 +24,7 @@ class State(BaseModel):
     """What a checkpoint holds: how many rows are done, how many of them without an answer, and the parts in order."""
 
     digest: str
+    columns: list[str] = []
     rows: int = 0
     failed: int = 0
     parts: list[str] = []
@@ -32,18 +33,25 @@ class State(BaseModel):
 class Parts:
     """What one attempt has and stores, under `prefix` in the storage."""
 
-    def __init__(self, storage: Storage, prefix: str, folder: Path, format: Format, digest: str) -> None:
-        """`digest` identifies the prediction: a checkpoint of another one is refused."""
+    def __init__(
+        self, storage: Storage, prefix: str, folder: Path, format: Format, digest: str, columns: Sequence[str] = ()
+    ) -> None:
+        """`digest` identifies the prediction: a checkpoint of another one is refused. `columns` of the output in order."""
         self._storage, self._prefix, self._folder, self._format = storage, prefix, folder, format
         self._checkpoints: list[str] = []
-        self.state = State(digest=digest)
+        self.state = State(digest=digest, columns=list(columns))
 
     def resume(self, checkpoint: str) -> None:
-        """Go on where the checkpoint was made. Raises FileNotFoundError, BadParameters."""
+        """Go on where the checkpoint was made. Raises BadParameters, FileNotFoundError where none of these columns is there.
+
+        Another release may have begun the prediction, whose rows have others.
+        """
         with self._storage.open(checkpoint) as file:
             state = State.model_validate_json(file.read())
         if state.digest != self.state.digest:
             raise BadParameters("The checkpoint is of another prediction; it cannot be resumed.")
+        if state.columns != self.state.columns:
+            raise FileNotFoundError(f"{checkpoint}: its rows have other columns")
         self.state = state
         self._checkpoints.append(checkpoint)
 
@@ -55,7 +63,7 @@ class Parts:
         key = f"{self._prefix}/{path.name}"
         self._put(key, path)
         parts = [*self.state.parts, key]
-        self.state = State(digest=self.state.digest, rows=rows, failed=self.state.failed + failed, parts=parts)
+        self.state = self.state.model_copy(update={"rows": rows, "failed": self.state.failed + failed, "parts": parts})
         return self._checkpoint()
 
     def join(self, schema: pl.Schema) -> StoredArtifact:

@@ -87,23 +87,26 @@ class Search:
         self.offers.offer(orders, reference.weights)
         left = sorted(orders, key=lambda order: not self.trials.is_interrupted(order.name))
         while left:
-            order, standing = self._next(left)
+            order = self._next(left)
             left.remove(order)
-            if standing is Standing.ENDED or not self._is_spent():
+            if self.trials.knows(order.name) or not self._is_spent():
                 self.entries.append(self._tried(order, reference))
         self.entries.sort(key=lambda entry: (entry.round, entry.order.place))
 
-    def _next(self, left: list[Order]) -> tuple[Order, Standing]:
-        """The first that no other worker runs. When others train them all, what has ended is made safe, and they are waited for.
+    def _next(self, left: list[Order]) -> Order:
+        """The first that is known already, or that no other worker runs.
 
-        Before that, trials are recalled whose workers do not train yet.
+        When others train them all, trials are recalled whose workers are still getting ready; then what has ended is made safe,
+        and the others are waited for.
         """
+        known = next((order for order in left if self.trials.knows(order.name)), None)
+        if known is not None:
+            return known
         is_safe = False
         while True:
             for recall, order in product((False, True), left):
-                standing = self.offers.take(order.name, recall=recall)
-                if standing is not Standing.THEIRS:
-                    return order, standing
+                if self.offers.take(order.name, recall=recall) is not Standing.THEIRS:
+                    return order
             if not is_safe:
                 self.trials.save()
                 is_safe = True

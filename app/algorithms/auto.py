@@ -17,7 +17,7 @@ is wrong (on MNIST to MNIST-M the validator prefers strong changes, 94.6 %, to a
 
 
 class Budget(BaseModel):
-    """When the search ends: no trial is begun after it. What other workers train by then, they train to the end."""
+    """When the search ends: it begins no trial after it. What other workers have begun by then, they train to the end."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

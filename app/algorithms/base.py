@@ -60,7 +60,8 @@ class AlgorithmParams(BaseModel):
     )
     fallback: bool = Field(
         True,
-        description="Whether the source-only network becomes the version where adaptation seems to have hurt (`helped`: no).",
+        description="Whether the source-only network becomes the version where adaptation seems to have hurt (`helped`: no), and "
+        "after a search where too few rows are in dispute to tell.",
     )
     patience: int = Field(
         0, ge=0, le=1000, description="Checks in a row (there are 20 in a run) without a better score that end it; 0: never."

@@ -102,8 +102,8 @@ class QuickProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """The timer is not set anew for every answer at once: the last one counts when it goes off."""
         left = self._answered_at + self.timeout_keep_alive - monotonic()
-        if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        if left > 0 or not self._is_idle():
+            self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
 

@@ -38,6 +38,7 @@ from app.services.stops import stop
 
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
+_TRIALS = selectinload(JobRow.trials).load_only(JobRow.parent_id, JobRow.trial, JobRow.status)
 _NOT_FOUND = {JobKind.ADAPT: JobNotFound, JobKind.PREDICT: PredictionNotFound}
 
 
@@ -109,7 +110,7 @@ def page(
     kind: JobKind = JobKind.ADAPT,
 ) -> tuple[list[JobRow], str | None]:
     """One page of the jobs of one kind, newest first, and the cursor of the next one."""
-    query = select(JobRow).where(JobRow.kind == kind).options(_NUMBER_OF_VERSION, selectinload(JobRow.trials))
+    query = select(JobRow).where(JobRow.kind == kind).options(_NUMBER_OF_VERSION, _TRIALS)
     if statuses:
         query = query.where(JobRow.status.in_(statuses))
     if model is not None:

@@ -198,6 +198,21 @@ def test_a_lost_checkpoint_means_to_start_again(bench: Bench, exports: dict[str,
     assert [warning["code"] for report in bench.reports() for warning in report["warnings"]] == ["checkpoint_missing"]
 
 
+def test_rows_of_a_release_with_other_columns_are_answered_again(
+    bench: Bench, exports: dict[str, Exported], tmp_path: Path
+) -> None:
+    path = patients(tmp_path)
+    bench.queue(exports["tabular"], path)
+    with pytest.raises(Stopped):
+        bench.run(stop=True)
+    key = bench.checkpoint() or ""
+    older = tmp_path / "older.json"
+    older.write_text(json.dumps(json.loads(bench.storage.open(key).read()) | {"columns": []}))
+    bench.storage.put(key, older)
+    assert_answers(bench.read(bench.run()), plain_probabilities(exports["tabular"], path), CLASSES)
+    assert [warning["code"] for report in bench.reports() for warning in report["warnings"]] == ["checkpoint_missing"]
+
+
 def test_a_checkpoint_of_another_prediction_is_refused(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     bench.queue(exports["tabular"], patients(tmp_path))
     with pytest.raises(Stopped):
