@@ -143,7 +143,8 @@ class VersionMetrics(TypedDict, total=False):
     source_only_target_accuracy: Annotated[float, Field(description="Of the network trained on the source alone.")]
     target_accuracy_estimate: Estimate
     target_accuracy_floor: Annotated[
-        Bound, Field(description="Disagreement-discrepancy bound, Rosenfeld and Garg, NeurIPS 2023: at least so much.")
+        Bound,
+        Field(description="Disagreement-discrepancy bound, Rosenfeld and Garg, NeurIPS 2023: a floor if its assumption holds."),
     ]
     class_shares: ClassShares
     calibration: Calibration
