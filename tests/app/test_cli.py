@@ -19,6 +19,9 @@ from app.db.tables import Base
 from tests.conftest import create_postgres_database
 from tests.servers import RedisServer, free_port
 
+NEWEST = "0002"
+"""The last migration."""
+
 
 def isthmus(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end in `folder`."""
@@ -34,11 +37,11 @@ def isthmus(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
 
 
 def test_migrate_builds_every_table_once_and_again_does_nothing(tmp_path: Path) -> None:
-    for before in (None, "0001"):
+    for before in (None, NEWEST):
         done = isthmus("migrate", folder=tmp_path)
         assert done.returncode == 0, done.stderr
         line = json.loads(done.stderr.splitlines()[-1])
-        assert (line["event"], line["before"], line["after"]) == ("database.migrated", before, "0001")
+        assert (line["event"], line["before"], line["after"]) == ("database.migrated", before, NEWEST)
     engine = make_engine(f"sqlite:///{tmp_path}/data/isthmus.db")
     assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
     engine.dispose()
@@ -56,7 +59,7 @@ def test_two_that_migrate_at_once_do_it_once(postgres_server: str, tmp_path: Pat
     pair = [subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     lines = [json.loads(process.communicate(timeout=60)[1].splitlines()[-1]) for process in pair]
     assert [process.returncode for process in pair] == [0, 0]
-    assert {line["before"] for line in lines} == {None, "0001"}
+    assert {line["before"] for line in lines} == {None, NEWEST}
 
 
 def test_check_says_what_it_asked_and_nothing_else(postgres_server: str, redis_server: RedisServer, tmp_path: Path) -> None:
