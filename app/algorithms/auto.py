@@ -11,7 +11,7 @@ CANDIDATES: list[dict[str, Any]] = [
     {"algorithm": "self_training", "weight_average": 0.99},
     {"algorithm": "cdan", "weight_average": 0.99},
 ]
-"""Of different families. MCC is a term of self-training, and not by itself among them: it is confident in any case, which the
+"""Self-training twice, and an opponent. MCC is a term of self-training, and not by itself among them: it is confident in any case, which the
 validator takes for knowledge. Where strongly changed pictures have to bear the same labels, a network is less confident where it
 is wrong (on MNIST to MNIST-M the validator prefers strong changes, 94.6 %, to affine ones, 83.0, as it should)."""
 

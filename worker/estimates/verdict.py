@@ -2,8 +2,8 @@
 
 `no` when the adapted network gave up more than SOURCE_LOST of its accuracy on the source, or says fewer classes than the plain
 one while most validators do not prefer it; when the class shares that the plain network finds leave it less accuracy than the
-plain one is estimated to have; when the plain network sees other class shares than the source's, and the adapted one carries
-them back to the source's; or when its estimate is lower and most validators are against it.
+plain one is estimated to have; when the plain network sees other class shares than the source's, further than its own errors
+explain, and the adapted one carries them back; or when its estimate is lower and most validators are against it.
 
 `yes` when its estimate is higher, most validators prefer it, both networks see about the same class shares, and they differ on
 so many rows that it can be told.
