@@ -11,9 +11,10 @@ CANDIDATES: list[dict[str, Any]] = [
     {"algorithm": "self_training", "weight_average": 0.99},
     {"algorithm": "cdan", "weight_average": 0.99},
 ]
-"""Self-training twice, and an opponent. MCC is a term of self-training, and not by itself among them: it is confident in any case, which the
-validator takes for knowledge. Where strongly changed pictures have to bear the same labels, a network is less confident where it
-is wrong (on MNIST to MNIST-M the validator prefers strong changes, 94.6 %, to affine ones, 83.0, as it should)."""
+"""Self-training twice, and an opponent. MCC is a term of self-training, and not by itself among them: it is confident in any
+case, which the validator takes for knowledge. Where strongly changed pictures have to bear the same labels, a network is less
+confident where it is wrong (on MNIST to MNIST-M the validator prefers strong changes, 94.6 %, to affine ones, 83.0, as it
+should)."""
 
 
 class Budget(BaseModel):
