@@ -98,8 +98,9 @@ class Compact(TypedDict, total=False):
     """What was measured of the smaller copy that the job asked for (`compact`), in the engine that serves it.
 
     `accuracy_`: on the held-out source, of the graph itself and of the copy; `agreement`: share of the target that both answer
-    alike; `lost`: accuracy, or where there is no source the share that is answered otherwise; the copy is `kept`, as a file of
-    the version, if that is not more than `tolerance`. What cannot be measured is left out.
+    alike; `lost`: the larger of the accuracy lost and of the share by which both differ more often on the target than on the
+    source; the copy is `kept`, as a file of the version, if that is not more than `tolerance`. What cannot be measured is left
+    out.
     """
 
     precision: Literal["float16", "int8"]
