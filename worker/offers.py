@@ -148,6 +148,8 @@ class OnQueue:
 
     def _send(self, job_ids: Sequence[UUID]) -> None:
         """While the broker is away the sweep sends them, and the search runs what nobody has heard of."""
+        if not job_ids:
+            return
         try:
             queue = self._make_queue()
             for job_id in job_ids:
@@ -173,10 +175,10 @@ class OnQueue:
         """What another worker has done of a trial: all of it, or what its last checkpoint holds."""
         name = str(child.trial)
         if standing is Standing.OURS:
-            if child.checkpoint is not None and not self._trials.is_interrupted(name):
-                self._trials.adopt(child.checkpoint)
-            return
-        if child.status is JobStatus.SUCCEEDED:
+            if child.checkpoint is None or self._trials.is_interrupted(name):
+                return
+            self._trials.adopt(child.checkpoint)
+        elif child.status is JobStatus.SUCCEEDED:
             stored = self._trials.checkpoints.read(f"jobs/{child.id}/{child.attempt}/{TRIAL_FILE}.pt")
             self._trials.ended[name] = Trial(**stored)
         else:

@@ -191,7 +191,8 @@ def test_a_trial_that_no_worker_has_begun_is_taken_back(scene: Scene) -> None:
 
 
 def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: Scene) -> None:
-    trials = scene.trials()
+    reporter, alone = Reporter(io.StringIO()), Reporter(io.StringIO())
+    trials = scene.trials(reporter)
     offers = scene.offers(trials)
     offers.offer(scene.orders[:1], None)
     with pytest.raises(Stopped):
@@ -200,8 +201,12 @@ def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: 
     assert trials.interrupted is not None
     assert trials.interrupted["run"]["step"] == 6
     order = scene.orders[0]
-    resumed = trials.run(MCC, order.params, (0, 1), steps=order.steps)
-    assert_same(resumed, scene.trials().run(MCC, order.params, (0, 1), steps=order.steps))
+    resumed = trials.run(MCC, order.params, (0, 1), steps=order.steps, prefix=f"{MCC}_")
+    expected = scene.trials(alone).run(MCC, order.params, (0, 1), steps=order.steps, prefix=f"{MCC}_")
+    assert_same(resumed, expected)
+    reporter.flush()
+    alone.flush()
+    assert points(reporter, f"{MCC}_information_maximisation").keys() == points(alone, f"{MCC}_information_maximisation").keys()
 
 
 def test_a_checkpoint_that_is_gone_is_done_without(scene: Scene) -> None:
