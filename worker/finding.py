@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
 from worker.estimates.floor import Floor, floor
 from worker.estimates.study import Study, study
-from worker.estimates.verdict import DISPUTED, Answer, Verdict, judge
+from worker.estimates.verdict import Answer, Verdict, judge
 from worker.evidence import Evidence, probabilities
 from worker.examiner import Examiner
 from worker.networks.base import Network
@@ -80,11 +80,11 @@ class Comparison:
 def compare(adapted: Finding, plain: Finding | None, *, fallback: bool, searched: bool = False) -> Comparison:
     """With `fallback` the plain network is kept where adaptation seems to have hurt.
 
-    Of a search it is also kept where both differ on too few rows to tell: whoever asks for one method wants to have it, whoever
-    asks for the best wants no risk without a prospect.
+    Of a search it is also kept where both differ on too few rows to tell, or what the adapted network says of the target does not
+    hold on the source: whoever asks for one method wants to have it, whoever asks for the best wants no risk without a prospect.
     """
     if plain is None or plain.study is None or adapted.study is None:
         return Comparison(adapted, plain, None, adapted)
     verdict = judge(adapted.study, plain.study)
-    doubtful = verdict.helped == "no" or (searched and verdict.disputed < DISPUTED)
-    return Comparison(adapted, plain, verdict, plain if fallback and doubtful else adapted)
+    is_kept = verdict.is_promising if searched else verdict.helped != "no"
+    return Comparison(adapted, plain, verdict, adapted if is_kept or not fallback else plain)

@@ -77,8 +77,9 @@ class Evidence(TypedDict):
     finds; `in_favour`: share of the validators that prefer the adapted network; `source_lost`: accuracy lost on the source;
     `priors_apart`: total variation of both networks' class shares; `classes_lost`: classes no longer predicted; `carried_back`:
     how much nearer to the source's the adapted network's class shares are, where the source-only network sees others;
-    `shift_known`: whether it is believed in that; `disputed`: target rows on which the networks differ; `steps` and
-    `source_only_steps`: for how long both were trained.
+    `shift_known`: whether it is believed in that; `disputed`: target rows on which the networks differ; `taught`: accuracy on
+    the source of a new network that learned the target from the adapted one's answers, as a share of the adapted one's own, 1
+    where none was trained; `steps` and `source_only_steps`: for how long both were trained.
     """
 
     gain: float
@@ -90,6 +91,7 @@ class Evidence(TypedDict):
     carried_back: float
     shift_known: bool
     disputed: int
+    taught: float
     steps: int
     source_only_steps: int
 

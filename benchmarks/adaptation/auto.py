@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -105,8 +106,10 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     row: Row = {
         "source_only": truth(trials, examples, reference),
         "chosen": truth(trials, examples, comparison.kept.trial),
+        "best": truth(trials, examples, chosen),
         "method": label(best.params.model_dump()) if best else "source_only",
         "helped": comparison.helped,
+        "verdict": comparison.verdict and asdict(comparison.verdict),
         "tried": [
             {"params": label(entry.params.model_dump()), "round": entry.round, "accuracy": truth(trials, examples, entry.trial)}
             | {"scores": {name: score for name, score in entry.trial.scores.items() if not math.isnan(score)}}
@@ -143,7 +146,7 @@ def table(rows: list[Row]) -> str:
     ]
     lines.append("|---" * 8 + "|")
     for (task, skewed, steps), part in pl.DataFrame(
-        [{key: value for key, value in row.items() if key not in ("tried", "settings")} for row in rows]
+        [{key: value for key, value in row.items() if key not in ("tried", "settings", "verdict")} for row in rows]
     ).group_by("task", "skewed", "steps", maintain_order=True):
         covered = ((part["low"] <= part["chosen"]) & (part["chosen"] <= part["high"])).mean()
         error = (part["estimate"] - part["chosen"]).abs().mean()

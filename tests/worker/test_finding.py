@@ -1,10 +1,11 @@
 """Which of two networks becomes the version."""
 
+from dataclasses import replace
 from math import nan
 
 from tests.worker.estimates.test_verdict import network
 from tests.worker.toys import table_network
-from worker.estimates.study import Study
+from worker.estimates.study import Reverse, Study
 from worker.finding import Finding, compare
 from worker.trials import Trial
 
@@ -34,6 +35,15 @@ def test_a_search_does_not_leave_the_source_alone_for_a_few_rows() -> None:
     assert asked.kept is STRONG
     assert compare(STRONG, ALMOST, fallback=True, searched=True).kept is ALMOST
     assert compare(STRONG, WEAK, fallback=True, searched=True).kept is STRONG
+
+
+def test_a_search_does_not_leave_the_source_alone_for_labels_that_do_not_hold_there() -> None:
+    def taught(accuracy: float) -> Finding:
+        return found(replace(network(5), reverse=Reverse(accuracy, 0.9)))
+
+    assert compare(taught(0.9), WEAK, fallback=True, searched=True).kept is not WEAK
+    assert compare(taught(0.6), WEAK, fallback=True, searched=True).kept is WEAK
+    assert compare(taught(0.6), WEAK, fallback=True).kept is not WEAK
 
 
 def test_where_there_is_nothing_to_compare_with_the_network_is_kept() -> None:

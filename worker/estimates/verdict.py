@@ -38,6 +38,9 @@ BEYOND = 0.10
 """By how much the plain network's class priors lie further from the source's than its errors could explain, to be believed."""
 DISPUTED = 30
 """Target rows on which the networks must differ: of fewer, chance alone gives one of them two thirds, one time in twenty."""
+TAUGHT = 0.8
+"""What of its knowledge of the source a network passes on to its pupil by labels that mean what they mean there. From 0.89 up
+where networks had learned most of the target, at most 0.70 from Amazon to webcam, where none knew a fourth of it."""
 APART = 0.20
 """Total variation of the two networks' class priors from which a gain is not believed."""
 VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure", "class_ami", "dev")
@@ -52,7 +55,8 @@ class Verdict:
     adapted one held to the plain one's class priors, 0 if those are not to be believed. `in_favour`: share of the validators.
     `priors_apart`: total variation. `carried_back`: how much nearer to the source's class priors the adapted network's are than
     the plain one's, 0 unless those differ from the source's; `shift_known`: whether they are believed to. `disputed`: target
-    rows on which both differ.
+    rows on which both differ. `taught`: accuracy on the source of the adapted network's pupil (`worker.reverse`), as a share of
+    its own; 1 without a pupil.
     """
 
     helped: Answer
@@ -65,6 +69,12 @@ class Verdict:
     carried_back: float = 0.0
     shift_known: bool = False
     disputed: int = DISPUTED
+    taught: float = 1.0
+
+    @property
+    def is_promising(self) -> bool:
+        """Whether there is reason to prefer the adapted network for those who ask for the best, whichever it is."""
+        return self.helped != "no" and self.disputed >= DISPUTED and self.taught >= TAUGHT
 
 
 def judge(adapted: Study, plain: Study) -> Verdict:
@@ -82,6 +92,7 @@ def judge(adapted: Study, plain: Study) -> Verdict:
         carried_back=max(0.0, plain.priors.distance - adapted.priors.distance) if plain.priors.shifted else 0.0,
         shift_known=knows and plain.priors.distance >= 1 - before + BEYOND,
         disputed=int((adapted.predicted != plain.predicted).sum()),
+        taught=adapted.reverse.accuracy / (float(adapted.right.mean()) or 1.0) if adapted.reverse else 1.0,
     )
     return replace(found, helped=answer(found))
 
