@@ -147,7 +147,10 @@ class VersionMetrics(TypedDict, total=False):
     target_accuracy_estimate: Estimate
     target_accuracy_floor: Annotated[
         Bound,
-        Field(description="Disagreement-discrepancy bound, Rosenfeld and Garg, NeurIPS 2023: a floor if its assumption holds."),
+        Field(
+            description="The lower of the disagreement-discrepancy bound (Rosenfeld and Garg, NeurIPS 2023), which rests on an "
+            "assumption, and of the low end of the estimate's interval, which rests on a benchmark."
+        ),
     ]
     class_shares: ClassShares
     calibration: Calibration
