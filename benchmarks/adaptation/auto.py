@@ -1,7 +1,8 @@
 """What `auto` chooses without a label of the target, against the truth: `python -m benchmarks.adaptation.auto`.
 
 A run is the search of a job with `{"algorithm": "auto"}`: its default candidates unless `--settings` says otherwise, each at full
-length for `--steps`. Every line is kept in `auto.jsonl`; stopped and started again, it goes on with what is not there.
+length for `--steps`. Every line is kept in `auto.jsonl`; stopped and started again, it goes on with what is not there. All
+networks that were tried are in `auto.parquet` too, with what is known of them and the truth.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,10 +30,10 @@ from worker.data import make_data
 from worker.estimates import accuracy
 from worker.estimates.parts import parts
 from worker.examiner import Examiner, answers
-from worker.finding import compare, find
+from worker.finding import Finding, compare, find
 from worker.reporter import Reporter
 from worker.search import search
-from worker.statement import ROWS
+from worker.statement import ROWS, without_nan
 from worker.trials import Trial, Trials
 
 CPU = torch.device("cpu")
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append(identity | measure(known[identity["task"]], identity["skewed"], identity["seed"], options))
             with path.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
-            say(str({key: value for key, value in rows[-1].items() if key != "tried"}))
+            say(str({key: value for key, value in rows[-1].items() if key != "networks"}))
+    networks(rows).write_parquet(options.folder / "auto.parquet")
     say(table(rows))
 
 
@@ -86,6 +88,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     common = {"epochs": 1, "minimum_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
     data = make_data(examples.source, examples.target, None, params)
+    examiner = Examiner(data, len(examples.classes), CPU, seed, ROWS)
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         trials = Trials(
@@ -99,31 +102,60 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
         )
         reference, best, entries = search(trials, params, (0.0, 1.0))
     searched = time.monotonic() - began
-    chosen = best.trial if best and best.trial else reference
-    examiner = Examiner(data, len(examples.classes), CPU, seed, ROWS)
-    plain = find(trials, examiner, reference)
-    comparison = compare(plain if chosen is reference else find(trials, examiner, chosen), plain, fallback=True, searched=True)
-    row: Row = {
-        "source_only": truth(trials, examples, reference),
-        "chosen": truth(trials, examples, comparison.kept.trial),
-        "best": truth(trials, examples, chosen),
+
+    def known(trial: Trial) -> Network:
+        return Network(find(trials, examiner, trial), truth(trials, examples, trial))
+
+    plain = known(reference)
+    tried = [(entry, known(entry.trial)) for entry in entries if entry.trial]
+    chosen = next((network for entry, network in tried if entry is best), plain)
+    comparison = compare(chosen.finding, plain.finding, fallback=True, searched=True)
+    kept, rejected = (plain, chosen) if comparison.kept is plain.finding else (chosen, plain)
+    alone = {"method": "source_only", "round": 0, **plain.stated(chosen if chosen is not plain else None)}
+    return {
+        "source_only": plain.accuracy,
+        "chosen": kept.accuracy,
+        "best": chosen.accuracy,
+        "oracle": max(network.accuracy for network in (plain, *(network for _, network in tried))),
         "method": label(best.params.model_dump()) if best else "source_only",
         "helped": comparison.helped,
         "verdict": comparison.verdict and asdict(comparison.verdict),
-        "tried": [
-            {"params": label(entry.params.model_dump()), "round": entry.round, "accuracy": truth(trials, examples, entry.trial)}
-            | {"scores": {name: score for name, score in entry.trial.scores.items() if not math.isnan(score)}}
-            for entry in entries
-            if entry.trial
-        ],
         "seconds": searched,
+        **kept.estimate(rejected if rejected is not kept else None),
+        "networks": [
+            alone,
+            *(
+                {"method": label(entry.params.model_dump()), "round": entry.round} | network.stated(plain)
+                for entry, network in tried
+            ),
+        ],
     }
-    row["oracle"] = max(row["source_only"], *(entry["accuracy"] for entry in row["tried"]))
-    if comparison.kept.study:
-        other = comparison.rejected.study if comparison.rejected else None
-        estimate = accuracy.estimate(parts(comparison.kept.study, other))
-        row |= {"estimate": estimate.value, "low": estimate.low, "high": estimate.high}
-    return row
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What a job would know of a network, and its accuracy on the evaluation."""
+
+    finding: Finding
+    accuracy: float
+
+    def parts(self, other: "Network | None") -> dict[str, float]:
+        """With another of the same job beside it; empty where there is too little to study."""
+        study = self.finding.study
+        return parts(study, other.finding.study if other else None) if study else {}
+
+    def estimate(self, other: "Network | None") -> Row:
+        found = self.parts(other)
+        if not found:
+            return {}
+        said = accuracy.estimate(found)
+        return {"estimate": said.value, "low": said.low, "high": said.high}
+
+    def stated(self, other: "Network | None") -> Row:
+        """A row; what is not known is None."""
+        known = without_nan(self.parts(other))
+        floor = self.finding.floor and self.finding.floor.accuracy
+        return {"target_accuracy": self.accuracy, "scores": without_nan(self.finding.trial.scores), "floor": floor, **known}
 
 
 def truth(trials: Trials, examples: Encoded, trial: Trial) -> float:
@@ -139,6 +171,19 @@ def label(params: Row) -> str:
     return " ".join([params["algorithm"], params["augmentation"], *(["of both"] if params["augmented"] == "both" else [])])
 
 
+def networks(rows: list[Row]) -> pl.DataFrame:
+    """A row a network, as `benchmarks.estimates.fit` wants them."""
+    identity = ("task", "skewed", "seed")
+    return pl.DataFrame(
+        [
+            {name: row[name] for name in identity} | {name: value for name, value in network.items() if name != "scores"}
+            for row in rows
+            for network in row["networks"]
+        ],
+        infer_schema_length=None,
+    )
+
+
 def table(rows: list[Row]) -> str:
     """A line a task: means over the seeds, and the worst of them."""
     lines = [
@@ -146,7 +191,7 @@ def table(rows: list[Row]) -> str:
     ]
     lines.append("|---" * 8 + "|")
     for (task, skewed, steps), part in pl.DataFrame(
-        [{key: value for key, value in row.items() if key not in ("tried", "settings", "verdict")} for row in rows]
+        [{key: value for key, value in row.items() if not isinstance(value, (dict, list))} for row in rows]
     ).group_by("task", "skewed", "steps", maintain_order=True):
         covered = ((part["low"] <= part["chosen"]) & (part["chosen"] <= part["high"])).mean()
         error = (part["estimate"] - part["chosen"]).abs().mean()
