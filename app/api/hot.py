@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problems
 from app.api.bodies import ClientGone, unless_gone
 from app.api.middleware import SANE
+from app.api.outbox import Outbox
 from app.api.short import LENGTH, Asked, Counted, Headers, Known, Short
 from app.errors import Overloaded, ServiceError
 from app.metrics import REQUESTS
@@ -40,6 +41,7 @@ class HotPath:
     def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, most_inputs: int) -> None:
         self._app, self._predictor, self.turns = app, predictor, predictor.turns
         self.heads: dict[bytes, Known] = {}
+        self.outbox = Outbox()
         self._max_bytes, self._short = max_bytes, Short(predictor.admit, most_inputs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
 """uvicorn's protocol, with answers at once for the prediction requests that allow it.
 
 Context: a task, a cycle of messages and their checks take uvicorn longer than a small network runs. Decision: a small body is
-held back until it is whole and shown to `HotPath.at_once`; what that answers is written there and then. The next request whose
+held back until it is whole and shown to `HotPath.at_once`; what that answers is written with the others of its round of the loop. The next request whose
 head is the same, byte for byte, means the same: it is not parsed again. Consequences: anything else - other paths, large or
 chunked bodies, pipelined requests behind one that is not answered yet, connections that are to be closed - goes uvicorn's own
 way from its headers on, as if it had only just come.
@@ -38,7 +38,7 @@ class QuickProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config.app, Isthmus)
-        self._hot, self._heads = config.app.hot, config.app.hot.heads
+        self._hot, self._heads, self._outbox = config.app.hot, config.app.hot.heads, config.app.hot.outbox
         self._between, self._may_be_held = True, True
         self._data = b""
         self._asked: Asked | None = None
@@ -52,15 +52,14 @@ class QuickProtocol(HttpToolsProtocol):
         self._hot.turns.connect()
 
     def data_received(self, data: bytes) -> None:
-        end = data.find(_END) + len(_END)
-        known = self._heads.get(data[:end])
         self._may_be_held = True
-        if known is not None and len(data) == end + known.size and self._between and self._is_idle():
-            answer = self._hot.at_once(known.asked, data[end:])
-            if answer is not None:
-                self._write(answer, None)
-                return
-            self._may_be_held = False  # it has been tried
+        if self._between and self._is_idle():
+            end = data.find(_END, 0, LONGEST_HEAD) + len(_END)
+            known = self._heads.get(data[:end])
+            if known is not None and len(data) == end + known.size:
+                if self._answer(known.asked, data[end:], None):
+                    return
+                self._may_be_held = False  # it has been tried
         self._data = data if self._between else b""
         super().data_received(data)
 
@@ -72,6 +71,7 @@ class QuickProtocol(HttpToolsProtocol):
         if self.url.startswith(PREFIXES) and self._can_be_held():
             self._asked, self._held = self._hot.asked(self.url, dict(self.headers)), b""
         if self._asked is None:
+            self._outbox.flush()
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -83,20 +83,23 @@ class QuickProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._between = True
         if self._asked is not None:
-            answer = self._hot.at_once(self._asked, self._held)
-            if answer is not None:
-                given = dict(self.headers).get(b"x-request-id")
+            given = dict(self.headers).get(b"x-request-id")
+            if self._answer(self._asked, self._held, given):
                 if given is None:
                     self._learn(self._asked, len(self._held))
                 self._asked = None
-                self._write(answer, given)
                 return
             self._let_go()
         super().on_message_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        self._outbox.flush()
+        super().send_400_response(msg)
+
     def shutdown(self) -> None:
         if self._asked is not None:
             self._let_go()
+        self._outbox.flush()
         super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -135,21 +138,35 @@ class QuickProtocol(HttpToolsProtocol):
     def _let_go(self) -> None:
         """The same request uvicorn's way."""
         self._asked = None
+        self._outbox.flush()
         super().on_headers_complete()
         if self._held:
             super().on_body(self._held)
 
-    def _write(self, answer: Answer, given_id: bytes | None) -> None:
+    def _answer(self, asked: Asked, body: bytes, given_id: bytes | None) -> bool:
+        """Whether it could be answered at once, and was."""
+        begun = monotonic()
+        answer = self._hot.at_once(asked, body)
+        if answer is None:
+            return False
+        self._outbox.put(self.transport, self._written(answer, given_id), begun)
+        self._answered_at = begun
+        self.server_state.total_requests += 1
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        return True
+
+    def _written(self, answer: Answer, given_id: bytes | None) -> bytes:
         common = self.server_state.default_headers
         if common is not self._common:  # a new list comes with each new second
             lines = b"".join([b"%s: %s\r\n" % header for header in common])
             self._common, self._start = common, b"HTTP/1.1 200 OK\r\n" + lines
         length = b"" if answer.json_bytes is None else b"%s: %d\r\n" % (LENGTH, answer.json_bytes)
-        self.transport.write(
-            b"%scontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s\r\n%s"
-            % (self._start, content_type(answer), len(answer.content), request_id(given_id), length, answer.content)
+        return b"%scontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s\r\n%s" % (
+            self._start,
+            content_type(answer),
+            len(answer.content),
+            request_id(given_id),
+            length,
+            answer.content,
         )
-        self._answered_at = monotonic()
-        self.server_state.total_requests += 1
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)

@@ -78,6 +78,10 @@ class Connection:
         """Waits for the end."""
         return self._file.read(1) == b""
 
+    def ended_with(self, start: bytes) -> bool:
+        """Waits for the end of something that begins like this."""
+        return self._file.read().startswith(start)
+
     def close(self) -> None:
         self._file.close()
         self.socket.close()
@@ -133,6 +137,16 @@ def test_requests_behind_one_another_are_answered_in_order(connection: Connectio
     assert [status for status, _, _ in answers] == [200] * 6
     assert [headers["x-request-id"].encode() for _, headers, _ in answers] == ids
     assert ["predictions" in answer for _, _, answer in answers] == [True, False, True] * 2
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_an_answer_leaves_before_what_ends_its_connection(free: None, connection: Connection, known: bool) -> None:
+    if known:
+        connection.send(asked())
+        connection.read()
+    connection.send(asked(), b"nonsense\r\n\r\n")
+    assert connection.read()[0] == 200
+    assert connection.ended_with(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_a_body_may_come_in_pieces(only_at_once: None, connection: Connection) -> None:
