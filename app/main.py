@@ -63,4 +63,5 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
 def _predictor(app: FastAPI, settings: Settings) -> Predictor:
     loader = Loader(app.state.storage, settings.predict_threads, settings.predict_device)
     engine = PredictionEngine(loader, settings.predict_cache_bytes)
-    return Predictor(References(lambda: app.state.sessions, engine.load, settings.predict_precision), engine, Policy.of(settings))
+    references = References(lambda: app.state.sessions, engine.replace, settings.predict_precision)
+    return Predictor(references, engine, Policy.of(settings))

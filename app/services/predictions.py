@@ -74,9 +74,9 @@ class Predictor:
         files = self.references.known(reference)
         return self._engine.get(files.at(precision).key) if files else None
 
-    def admit(self, reference: str) -> LoadedVersion | None:
-        """The same, to be asked at once. Raises Overloaded where too much waits for it already."""
-        version = self.ready(reference)
+    def admit(self, reference: str, precision: Precision | None) -> LoadedVersion | None:
+        """The same, to be asked at once. Raises PrecisionNotFound; Overloaded where too much waits for it already."""
+        version = self.ready(reference, precision)
         lane = self._lanes.get(version) if version is not None else None
         if lane is not None:
             lane.check()
@@ -86,11 +86,6 @@ class Predictor:
         """Raises ModelNotFound, PrecisionNotFound, ArtifactDamaged."""
         version = self.ready(reference, precision)
         return version if version is not None else await asyncio.to_thread(self._load, reference, precision)
-
-    def prepare(self, reference: str, version: str) -> None:
-        """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
-        if self.references.known(reference) is not None:
-            self.references.warm(version)
 
     def check_threads(self) -> None:
         """Raises Overloaded where requests already wait too long for the threads, whichever version they are for."""

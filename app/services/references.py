@@ -28,15 +28,18 @@ MOST = 10_000
 
 
 class References:
-    """One for a process. `sessions` is asked for at each query, `warm` loads a version.
+    """One for a process. `sessions` is asked for at each query, `replace` loads what takes the place of an old version.
 
     References mean versions in `precision`, and in float32 where a version has no such graph.
     """
 
     def __init__(
-        self, sessions: Callable[[], "sessionmaker[Session]"], warm: Callable[[VersionFiles], object], precision: Precision
+        self,
+        sessions: Callable[[], "sessionmaker[Session]"],
+        replace: Callable[[VersionFiles, VersionFiles], None],
+        precision: Precision,
     ) -> None:
-        self._sessions, self._warm, self._precision = sessions, warm, precision
+        self._sessions, self._replace, self._precision = sessions, replace, precision
         self._known: dict[str, VersionFiles] = {}
         self._commits = COMMITS.count
         self._closed = asyncio.Event()
@@ -58,10 +61,12 @@ class References:
             self._known = {reference: files}
         return files
 
-    def warm(self, reference: str) -> None:
-        """Load a version, if it is there and can be loaded."""
-        with suppress(ModelNotFound):
-            self._load(self.resolve(reference))
+    def prepare(self, reference: str, version: str) -> None:
+        """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
+        old = self.known(reference)
+        if old is not None:
+            with suppress(ModelNotFound):
+                self._load(old, self.resolve(version))
 
     def refresh(self) -> None:
         """Look up again what is known; a reference changes its meaning when the new version is loaded."""
@@ -73,7 +78,7 @@ class References:
                 known.pop(reference, None)
                 continue
             if files.version_id != old.version_id:
-                self._load(files)
+                self._load(old, files)
                 known[reference] = files
 
     def watch(self, engine: Engine) -> None:
@@ -99,9 +104,9 @@ class References:
             found = VersionFiles(str(row.id), row.manifest, files, row.model.name, row.number)
             return found.at(self._precision) if found.has(self._precision) else found
 
-    def _load(self, files: VersionFiles) -> None:
+    def _load(self, old: VersionFiles, files: VersionFiles) -> None:
         try:
-            self._warm(files)
+            self._replace(old, files)
         except ArtifactDamaged as error:  # the next prediction tells its caller
             log.error("serving.damaged", model=files.model, version=files.number, error=error.message)
 

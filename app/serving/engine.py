@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
 
-from app.precision import Precision
+from app.precision import GRAPHS, Precision
 from app.serving.loading import LoadedVersion, Loader, VersionFiles
 
 
@@ -48,6 +48,12 @@ class PredictionEngine:
             loaded = slot.loaded
         self._evict(loaded)
         return loaded
+
+    def replace(self, old: VersionFiles, new: VersionFiles) -> None:
+        """Load a version in its precision, and in whatever others of it the version before is here. Raises ArtifactDamaged."""
+        for precision in GRAPHS:
+            if precision == new.precision or (new.has(precision) and (old.version_id, precision) in self._slots):
+                self.load(new.at(precision))
 
     def _evict(self, newest: LoadedVersion) -> None:
         """Drop what was not used for longest; predictions that run keep theirs until they end."""

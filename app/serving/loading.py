@@ -74,7 +74,7 @@ class VersionFiles:
 
     def at(self, precision: Precision | None) -> "VersionFiles":
         """The same version in this precision; None: in that which it has here. Raises PrecisionNotFound."""
-        if precision is None:
+        if precision is None or precision == self.precision:
             return self
         if not self.has(precision):
             raise PrecisionNotFound(f"Version {self.number} of {self.model} has no {precision} graph.")

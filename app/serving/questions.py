@@ -15,19 +15,21 @@ from pydantic import ValidationError
 
 from app.formats import digits
 from app.modalities.base import Encoded
+from app.precision import GRAPHS, Precision
 from app.schemas.inference import InferRequest
 from app.serving import answers, inference, tensors
 from app.serving.answers import MOST_CLASSES, Answer, Wanted
 from app.serving.loading import LoadedVersion
 
-_FIELDS = {"model", "inputs", "top_k", "probabilities"}
+_PARAMETERS = {"model", "top_k", "probabilities", "precision"}
+_FIELDS = _PARAMETERS | {"inputs"}
 _DEFAULT = Wanted()
 FEW_BYTES = 8192
 """Up to so many, lists of a few thousand numbers are quicker than operations on their text."""
 _NOT_WHOLE = (b".", b"e", b"E", b'"')
 """What fractions, true, false and strings have: `bytes` would make some of them into numbers."""
 
-Ready = Callable[[str], LoadedVersion | None]
+Ready = Callable[[str, Precision | None], LoadedVersion | None]
 
 
 class Question(NamedTuple):
@@ -39,32 +41,34 @@ class Question(NamedTuple):
 
 
 def of_json(ready: Ready, most_inputs: int, body: bytes) -> Question | None:
-    """A JSON body of `POST /predict`."""
+    """A JSON body of `POST /predict`. Raises PrecisionNotFound."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
     # all between the first and the last bracket is `inputs`, or else the rest is no such document: no bracket is left in it
     fields = _loaded(body[:start] + b"[]" + body[end:])
     if type(fields) is not dict or fields.get("inputs") != [] or not _FIELDS.issuperset(fields):
         return None
     reference, wanted = fields.get("model"), _wanted(fields)
-    version = ready(reference) if type(reference) is str else None
-    if version is None or wanted is None:
+    if type(reference) is not str or wanted is None or not _names_graph(fields):
+        return None
+    version = ready(reference, fields.get("precision"))
+    if version is None:
         return None
     encoded = _encoded(body[start:end], version, most_inputs)
     return Question(version, encoded, partial(answers.answer, version, wanted)) if encoded is not None else None
 
 
 def of_octets(query: bytes, header: bytes | None, ready: Ready, most_inputs: int, body: bytes) -> Question | None:
-    """A raw array, with the model in the query or in a header. Raises InvalidInputs."""
+    """A raw array, with the model in the query or in a header. Raises InvalidInputs, PrecisionNotFound."""
     asked = _asked(query, header)
-    version = ready(asked[0]) if asked else None
+    version = ready(asked.reference, asked.precision) if asked else None
     if asked is None or version is None:
         return None
-    return Question(version, tensors.of_bytes(body, version, most_inputs), partial(answers.answer, version, asked[1]))
+    return Question(version, tensors.of_bytes(body, version, most_inputs), partial(answers.answer, version, asked.wanted))
 
 
 def of_tensors(reference: str, length: bytes | None, ready: Ready, most_inputs: int, body: bytes) -> Question | None:
     """Of the Open Inference Protocol; `length` says how much of the body is JSON. Raises InvalidInputs."""
-    version = ready(reference)
+    version = ready(reference, None)
     size = len(body) if length is None else int(length) if length.isdigit() and len(length) < 12 else 0
     if version is None or not 0 < size <= min(len(body), FEW_BYTES):
         return None
@@ -78,19 +82,31 @@ def of_tensors(reference: str, length: bytes | None, ready: Ready, most_inputs: 
     return Question(version, encoded, partial(inference.response, asked, version))
 
 
+class _Asked(NamedTuple):
+    reference: str
+    precision: Precision | None
+    wanted: Wanted
+
+
 @lru_cache(1024)
-def _asked(query: bytes, header: bytes | None) -> tuple[str, Wanted] | None:
-    """The model reference, and what to say of it; None where a parameter is not plain."""
+def _asked(query: bytes, header: bytes | None) -> _Asked | None:
+    """What stands beside the body; None where a parameter is not plain."""
     fields: dict[str, Any] = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     reference = fields.get("model") if header is None else header.decode("latin-1")
-    if reference is None or not {"model", "top_k", "probabilities"}.issuperset(fields):
+    if reference is None or not _PARAMETERS.issuperset(fields) or not _names_graph(fields):
         return None
     if "top_k" in fields:
         fields["top_k"] = int(fields["top_k"]) if fields["top_k"].isdecimal() and len(fields["top_k"]) < 10 else None
     if "probabilities" in fields:
         fields["probabilities"] = {"true": True, "false": False}.get(fields["probabilities"])
     wanted = _wanted(fields)
-    return (reference, wanted) if wanted else None
+    return _Asked(reference, fields.get("precision"), wanted) if wanted else None
+
+
+def _names_graph(fields: dict[str, Any]) -> bool:
+    """Whether the precision, where one is named, is one that there is."""
+    precision = fields.get("precision")
+    return precision is None or (type(precision) is str and precision in GRAPHS)
 
 
 def _wanted(fields: dict[str, Any]) -> Wanted | None:

@@ -9,7 +9,9 @@ import onnxruntime
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
+from starlette.types import Receive, Scope, Send
 
+from app.api.hot import Isthmus
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
@@ -68,15 +70,58 @@ def test_a_request_names_the_graph(client: TestClient, stored: dict[str, Exporte
         assert close(predict(client, precision="float32"), whole)
 
 
+@pytest.fixture
+def only_short(client: TestClient, stored: dict[str, Exported]) -> TestClient:
+    """With both graphs of `tabular` and of `image` loaded; what the short way does not answer is not answered at all."""
+    for precision in ("float32", "int8"):
+        predict(client, precision=precision)
+        assert as_bytes(client, stored["image"], precision).status_code == 200
+
+    async def teapot(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 418, "headers": []})
+        await send({"type": "http.response.body"})
+
+    app = client.app
+    assert isinstance(app, Isthmus)
+    app.hot._app = teapot
+    return client
+
+
+def as_bytes(client: TestClient, exported: Exported, precision: str) -> Any:
+    content = exported.encode(EXAMPLES["image"])["pixels"].tobytes()
+    query, headers = {"model": "image", "precision": precision}, {"content-type": "application/octet-stream"}
+    return client.post("/predict", params=query, content=content, headers=headers)
+
+
+@pytest.mark.parametrize(("precision", "graph"), [("float32", "model.onnx"), ("int8", "model.int8.onnx"), (None, "model.onnx")])
+def test_the_short_way_runs_the_graph_that_is_named(
+    only_short: TestClient, stored: dict[str, Exported], precision: str | None, graph: str
+) -> None:
+    assert close(predict(only_short, precision=precision), confidences(stored["tabular"], graph))
+    if precision is not None:
+        found = as_bytes(only_short, stored["image"], precision).json()["predictions"]
+        assert close([prediction["confidence"] for prediction in found], confidences(stored["image"], graph, "image"))
+
+
+def test_the_short_way_tells_of_a_graph_that_is_not_there_and_leaves_odd_names_to_the_routes(
+    only_short: TestClient, stored: dict[str, Exported]
+) -> None:
+    body = {"model": "tabular", "inputs": ROWS}
+    missing = only_short.post("/predict", json={**body, "precision": "float16"})
+    assert (missing.status_code, missing.json()["code"]) == (404, "precision_not_found")
+    assert as_bytes(only_short, stored["image"], "float16").json()["code"] == "precision_not_found"
+    odds: tuple[object, ...] = ("int4", 8, ["int8"], {})
+    for odd in odds:
+        assert only_short.post("/predict", json={**body, "precision": odd}).status_code == 418
+    assert as_bytes(only_short, stored["image"], "").status_code == 418
+
+
 def test_pictures_as_files_and_as_bytes_name_it_too(client: TestClient, stored: dict[str, Exported]) -> None:
     expected = confidences(stored["image"], "model.int8.onnx", "image")
     assert not close(expected, confidences(stored["image"], "model.onnx", "image"))
     files = [("files", io.BytesIO(picture_bytes(pixels))) for pixels in EXAMPLES["image"]]
     as_files = client.post("/predict", data={"model": "image", "precision": "int8"}, files=files)
-    content = stored["image"].encode(EXAMPLES["image"])["pixels"].tobytes()
-    query = {"model": "image", "precision": "int8"}
-    as_bytes = client.post("/predict", params=query, content=content, headers={"content-type": "application/octet-stream"})
-    for answer in (as_files, as_bytes):
+    for answer in (as_files, as_bytes(client, stored["image"], "int8")):
         assert answer.status_code == 200, answer.text
         assert close([prediction["confidence"] for prediction in answer.json()["predictions"]], expected)
 

@@ -16,7 +16,7 @@ from app.main import create_app
 from app.serving.loading import LoadedVersion, Loader
 from app.settings import Settings
 from app.storage import Storage
-from tests.app.versions import Exported, export_network, store_version
+from tests.app.versions import Exported, add_int8, export_network, store_version
 from tests.conftest import ListQueue, create_postgres_database
 from tests.servers import PostgresServer
 
@@ -29,6 +29,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return export_network("text", ["bad", "good"], tmp_path_factory.mktemp("text"))
 
 
+@pytest.fixture(scope="module")
+def with_copy(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    exported = export_network("text", ["bad", "good"], tmp_path_factory.mktemp("with_copy"))
+    add_int8(exported)
+    return exported
+
+
 @pytest.fixture
 def served(live_database: str, settings: Settings) -> Iterator[TestClient]:
     app = create_app(settings.model_copy(update={"database_url": live_database}), ListQueue())
@@ -36,8 +43,8 @@ def served(live_database: str, settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-def version_of(client: TestClient, reference: str) -> int:
-    answer = client.post("/predict", json={"model": reference, "inputs": ["fine"]})
+def version_of(client: TestClient, reference: str, **more: str) -> int:
+    answer = client.post("/predict", json={"model": reference, "inputs": ["fine"], **more})
     assert answer.status_code == 200, answer.text
     number: int = answer.json()["version"]
     return number
@@ -116,11 +123,38 @@ def test_an_alias_moved_here_has_its_version_loaded_before_it_counts(
     assert version_of(served, "prepared@production") == 1
     served.put("/models/prepared/aliases/production", json={"version": 2})
 
-    def never(loader: Loader, version: object) -> LoadedVersion:
-        raise AssertionError("loaded while somebody waited")
-
     monkeypatch.setattr(Loader, "load", never)
     assert version_of(served, "prepared@production") == 2
+
+
+def never(loader: Loader, version: object) -> LoadedVersion:
+    raise AssertionError("loaded while somebody waited")
+
+
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_the_new_version_is_loaded_in_the_precisions_of_the_old(
+    served: TestClient,
+    live_sessions: "sessionmaker[Session]",
+    settings: Settings,
+    with_copy: Exported,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    with live_sessions() as session:
+        for _ in range(2):
+            store_version(session, Storage(settings.storage), with_copy, place)
+    served.put(f"/models/{place}/aliases/production", json={"version": 1})
+    for precision in ("float32", "int8"):
+        assert version_of(served, f"{place}@production", precision=precision) == 1
+    if place == "elsewhere":
+        move_elsewhere(live_sessions, place, 2)
+        until(lambda: version_of(served, f"{place}@production") == 2, SOON)
+    else:
+        served.put(f"/models/{place}/aliases/production", json={"version": 2})
+
+    monkeypatch.setattr(Loader, "load", never)
+    for precision in ("float32", "int8"):
+        assert version_of(served, f"{place}@production", precision=precision) == 2
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ MOST_INPUTS = 3
 
 def pixels_of(inputs: str) -> NDArray[Any] | None:
     version = cast(LoadedVersion, SimpleNamespace(picture_shape=SHAPE))
-    question = questions.of_json(lambda reference: version, MOST_INPUTS, b'{"model": "grey", "inputs": %s}' % inputs.encode())
+    body = b'{"model": "grey", "inputs": %s}' % inputs.encode()
+    question = questions.of_json(lambda reference, precision: version, MOST_INPUTS, body)
     return question.encoded["pixels"] if question is not None else None
 
 
