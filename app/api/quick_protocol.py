@@ -1,10 +1,10 @@
 """uvicorn's protocol, with answers at once for the prediction requests that allow it.
 
 Context: a task, a cycle of messages and their checks take uvicorn longer than a small network runs. Decision: a small body is
-held back until it is whole and shown to `HotPath.at_once`; what that answers is written with the others of its round of the loop. The next request whose
-head is the same, byte for byte, means the same: it is not parsed again. Consequences: anything else - other paths, large or
-chunked bodies, pipelined requests behind one that is not answered yet, connections that are to be closed - goes uvicorn's own
-way from its headers on, as if it had only just come.
+held back until it is whole and shown to `HotPath.at_once`; what that answers leaves with the other answers of this round of the
+loop. The next request whose head is the same, byte for byte, means the same: it is not parsed again. Consequences: anything
+else - other paths, large or chunked bodies, pipelined requests behind one that is not answered yet, connections that are to be
+closed - goes uvicorn's own way from its headers on, as if it had only just come.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from app.api.hot import Isthmus, content_type, request_id
 from app.api.short import LENGTH, PREFIXES, Asked, Known
 from app.serving.answers import Answer
 
-MOST_BYTES = 8192
-"""Of a body that is held back: to read it a second time, where it must be, costs next to nothing."""
+MOST_BYTES = 64 * 1024
+"""Of a body that is held back: uvicorn takes as many of a request that waits."""
 MOST_HEADS, LONGEST_HEAD = 1024, 1024
 """Beyond so many, all are parsed again; a head of more bytes is always parsed."""
 _END = b"\r\n\r\n"

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from app.api.hot import HotPath
-from app.api.short import Asked, Headers
+from app.api.short import Asked, Headers, Known
 from app.metrics import REQUESTS
 from app.storage import Storage
 from tests.app.live import address, live
@@ -170,7 +170,7 @@ def test_requests_in_chunks_or_of_an_older_version_or_too_large_go_uvicorns_way(
 ) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunked = head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
-    large = json.dumps({"model": "text", "inputs": ["fine"] * 2000}).encode()
+    large = json.dumps({"model": "text", "inputs": ["fine"] * 10_000}).encode()
     for request in (chunked, asked(version=b"1.0"), asked(large)):
         connection = connect()
         connection.send(request)
@@ -266,6 +266,23 @@ def test_a_head_with_an_id_of_the_clients_is_not_kept(free: None, parsed: list[b
         connection.send(asked(more=b"X-Request-ID: r\r\n"))
         assert connection.read()[1]["x-request-id"] == "r"
     assert len(parsed) == 2
+
+
+def test_the_chunks_of_an_upload_are_not_taken_for_heads(
+    client: TestClient, server: uvicorn.Server, connect: Callable[[], Connection]
+) -> None:
+    looked_up = []
+
+    class Watched(dict[bytes, Known]):
+        def get(self, head: bytes, default: Any = None) -> Any:
+            looked_up.append(head)
+            return super().get(head, default)
+
+    client.app.hot.heads = Watched()  # type: ignore[attr-defined]
+    connection, body = connect(), b"\r\n\r\n" * 2**19
+    connection.send(asked(body, kind=b"application/octet-stream", more=b"X-Model: nothing\r\n"))
+    assert connection.read()[0] == 404
+    assert len(looked_up) == 1
 
 
 def test_no_more_heads_are_kept_than_allowed(
