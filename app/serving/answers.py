@@ -91,7 +91,7 @@ def _few(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) ->
 
 
 def _many(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:
-    """The same of many rows, put together as text: a dictionary for every class takes twice as long. Raises InvalidInputs."""
+    """The same of many rows, put together as text: 64 of them take three quarters of the time. Raises InvalidInputs."""
     probabilities = distributions(logits)
     ranks = np.argsort(-logits, axis=1, kind="stable")[:, : wanted.top_k]
     shares, count = np.take_along_axis(probabilities, ranks, axis=1), ranks.shape[1]
