@@ -37,6 +37,12 @@ class ListQueue:
         """A list is always there."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The many small files of the app come last: a long file at the end would leave the other processes without work."""
+    items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "app"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real data sets beside a checkout."""
