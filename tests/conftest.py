@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import pytest
@@ -52,8 +53,9 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with servers.postgres(tmp_path_factory.mktemp("postgres")) as url:
+def postgres_server() -> Iterator[str]:
+    """Not under pytest's folder: as root the server has a user of its own, whom the next run of pytest would lock out there."""
+    with TemporaryDirectory(prefix="postgres-") as folder, servers.postgres(Path(folder)) as url:
         yield url
 
 

@@ -4,7 +4,8 @@ What a search shares then does not depend on how long processes take to start.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,15 +21,20 @@ from tests.worker.waiting import wait_until
 from worker import trainer
 from worker.reporter import Reporter
 
-CHECKS = 4
-"""As validators take most of the time."""
 SHARING_TRAINER = (sys.executable, "-m", "tests.worker.sharing_trainer")
+
+
+@contextmanager
+def briefly_examined() -> Iterator[None]:
+    """Validators and pupils, which learn from what a network says, would take most of a small job's time."""
+    with patch("worker.train.CHECKS", 4), patch("worker.reverse.STEPS", 25):
+        yield
 
 
 def trial(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Tried | None:
     from worker import child
 
-    with patch("worker.train.CHECKS", CHECKS):
+    with briefly_examined():
         return child.run(job, attempt, settings, storage, folder, reporter)
 
 
@@ -47,7 +53,7 @@ def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folde
         offer(self, orders, start)
         wait_until(lambda: self._ask(is_shared), 100, "another worker that trains a trial")
 
-    with patch("worker.train.CHECKS", CHECKS), patch.object(OnQueue, "offer", offer_and_wait):
+    with briefly_examined(), patch.object(OnQueue, "offer", offer_and_wait):
         return adapt.run(job, attempt, settings, storage, folder, reporter)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import onnxruntime
@@ -33,7 +32,7 @@ from app.settings import Settings
 from app.storage import Storage
 from tests.factories import csv_bytes, jsonl_bytes, make_dataset, npz_bytes
 from tests.worker.conftest import data_folder, quick_settings
-from tests.worker.sharing_trainer import CHECKS
+from tests.worker.sharing_trainer import briefly_examined
 from tests.worker.toys import pictures
 from worker import adapt, compact, networks
 from worker.data import Data
@@ -149,11 +148,11 @@ def bench(tmp_path: Path, empty_sqlite: Path) -> Iterator[Bench]:
 
 @contextmanager
 def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
-    """A bench on a database of its own; its runs are examined as few times as those of the sharing trainer."""
+    """A bench on a database of its own."""
     settings = quick_settings(data_dir=data_folder(folder, empty_sqlite), device="cpu", train_threads=1)
     (folder / "bench").mkdir()
     engine = make_engine(settings.database)
-    with patch("worker.train.CHECKS", CHECKS):
+    with briefly_examined():
         yield Bench(settings, make_sessions(engine), folder / "bench")
     engine.dispose()
 

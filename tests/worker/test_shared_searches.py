@@ -1,5 +1,6 @@
 """Searches whose trials several real workers train: they find what one worker finds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from app.settings import Settings
 from tests import servers
 from tests.worker.conftest import quick_settings
 from tests.worker.fleet import Worker, fleet
-from tests.worker.sharing_trainer import CHECKS
+from tests.worker.sharing_trainer import briefly_examined
 from tests.worker.test_adapt import CNN, SMALL, Bench, digits
 from tests.worker.test_supervisor import is_training, read_job
 from tests.worker.test_workers import send
@@ -36,11 +37,11 @@ def settings(worker_settings: Settings, redis_server: servers.RedisServer, monke
 
 
 @pytest.fixture
-def bench(settings: Settings, worker_sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> Iterator[Bench]:
     folder = tmp_path / "bench"
     folder.mkdir()
-    monkeypatch.setattr("worker.train.CHECKS", CHECKS)
-    return Bench(settings, worker_sessions, folder)
+    with briefly_examined():
+        yield Bench(settings, worker_sessions, folder)
 
 
 def make_search(bench: Bench, **values: Any) -> JobRow:
