@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import pytest
@@ -37,6 +38,12 @@ class ListQueue:
         """A list is always there."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The many small files of the app come last: a long file at the end would leave the other processes without work."""
+    items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "app"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real data sets beside a checkout."""
@@ -46,8 +53,9 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with servers.postgres(tmp_path_factory.mktemp("postgres")) as url:
+def postgres_server() -> Iterator[str]:
+    """Not under pytest's folder: as root the server has a user of its own, whom the next run of pytest would lock out there."""
+    with TemporaryDirectory(prefix="postgres-") as folder, servers.postgres(Path(folder)) as url:
         yield url
 
 

@@ -46,8 +46,8 @@ def test_mnist_to_usps(service: Client, shared_data: Path, tmp_path: Path) -> No
         source=source["id"],
         target=target["id"],
         evaluation=evaluation["id"],
-        base={"network": "cnn"},
-        params={"algorithm": "dann", "epochs": 4, "minimum_steps": 250},
+        base={"network": "cnn", "input_size": 16},
+        params={"algorithm": "dann", "epochs": 4, "minimum_steps": 400},
     )
 
     version = service.version(job)
@@ -72,8 +72,8 @@ def test_amazon_to_webcam(service: Client, shared_data: Path) -> None:
         source=source["id"],
         target=target["id"],
         evaluation=evaluation["id"],
-        base={"network": "cnn", "input_size": 32},
-        params={"algorithm": "dann", "epochs": 8, "minimum_steps": 150},
+        base={"network": "cnn", "input_size": 16},
+        params={"algorithm": "dann", "epochs": 8, "minimum_steps": 250},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.2

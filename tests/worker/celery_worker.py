@@ -1,7 +1,7 @@
 """`python -m tests.worker.celery_worker worker ...`: the real Celery worker, except that its trainers are light.
 
-With TESTS_REAL_TRAINER set, they are real. With TESTS_UNFENCED set, the lease is dropped from every WHERE clause: the negative
-control of the chaos tests.
+With TESTS_REAL_TRAINER set, they are real (see `tests.worker.sharing_trainer`). With TESTS_UNFENCED set, the lease is dropped
+from every WHERE clause: the negative control of the chaos tests.
 """
 
 import os
@@ -10,9 +10,12 @@ import sys
 from app.db.tables import JobRow
 from app.services import leases
 from tests.worker.light_trainer import LIGHT_TRAINER
+from tests.worker.sharing_trainer import SHARING_TRAINER
 from worker import supervisor
 
-if not os.environ.get("TESTS_REAL_TRAINER"):
+if os.environ.get("TESTS_REAL_TRAINER"):
+    supervisor.TRAINER = SHARING_TRAINER
+else:
     supervisor.TRAINER = LIGHT_TRAINER
 if os.environ.get("TESTS_UNFENCED"):
     leases._held_by = lambda lease: (JobRow.id == lease.job_id,)

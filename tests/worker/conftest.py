@@ -25,10 +25,15 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def worker_settings(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A service of its own on SQLite, quick to notice things; its child processes can import the tests."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    data = tmp_path / "data"
+    return quick_settings(data_dir=data_folder(tmp_path, empty_sqlite))
+
+
+def data_folder(folder: Path, empty_sqlite: Path) -> Path:
+    """With an empty database."""
+    data = folder / "data"
     data.mkdir()
     shutil.copy(empty_sqlite, data / "isthmus.db")
-    return quick_settings(data_dir=data)
+    return data
 
 
 def quick_settings(**fields: object) -> Settings:

@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.algorithms import PARAMS
+from app.db.session import make_engine, make_sessions
 from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
 from app.modalities import MODALITIES
 from app.modalities.image import ImagePreprocessing
@@ -29,10 +31,14 @@ from app.schemas.statement import VersionMetrics
 from app.settings import Settings
 from app.storage import Storage
 from tests.factories import csv_bytes, jsonl_bytes, make_dataset, npz_bytes
+from tests.worker.conftest import data_folder, quick_settings
+from tests.worker.sharing_trainer import briefly_examined
 from tests.worker.toys import pictures
 from worker import adapt, compact, networks
 from worker.data import Data
+from worker.offers import Nobody
 from worker.reporter import BadData, BadParameters, Reporter, Stopped
+from worker.statement import state
 from worker.task import choose_device
 
 SMALL = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "augmentation": "none"}
@@ -135,11 +141,52 @@ class StopsAfter(Reporter):
 
 
 @pytest.fixture
-def bench(worker_settings: Settings, worker_sessions: sessionmaker[Session], tmp_path: Path) -> Bench:
-    settings = worker_settings.model_copy(update={"device": "cpu", "train_threads": 1})
-    folder = tmp_path / "bench"
-    folder.mkdir()
-    return Bench(settings, worker_sessions, folder)
+def bench(tmp_path: Path, empty_sqlite: Path) -> Iterator[Bench]:
+    with opened_bench(tmp_path, empty_sqlite) as bench:
+        yield bench
+
+
+@contextmanager
+def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
+    """A bench on a database of its own."""
+    settings = quick_settings(data_dir=data_folder(folder, empty_sqlite), device="cpu", train_threads=1)
+    (folder / "bench").mkdir()
+    engine = make_engine(settings.database)
+    with briefly_examined():
+        yield Bench(settings, make_sessions(engine), folder / "bench")
+    engine.dispose()
+
+
+@dataclass
+class Done:
+    """A job that has ended, for tests that only look at it, or go on from its version."""
+
+    bench: Bench
+    job: JobRow
+    result: Result
+    version: VersionRow
+    said: str
+
+
+def done(bench: Bench, job: JobRow) -> Done:
+    stream = io.StringIO()
+    reporter = Reporter(stream)
+    result = bench.run(job, reporter=reporter)
+    reporter.flush()  # the trainer's entry does so: a fast machine is done within one interval
+    return Done(bench, job, result, bench.publish(job, result), stream.getvalue())
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path) -> Iterator[Done]:
+    with opened_bench(tmp_path_factory.mktemp("adapted"), empty_sqlite) as bench:
+        source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
+        yield done(bench, bench.job(DANN, source, target, digits(bench, target=True), base=CNN))
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path) -> Iterator[Done]:
+    with opened_bench(tmp_path_factory.mktemp("tuned"), empty_sqlite) as bench:
+        yield done(bench, bench.job(FINE_TUNE, digits(bench, target=False), base=CNN))
 
 
 def digits(bench: Bench, *, target: bool, labelled: bool = True, classes: int = 10, rows: int = 500) -> DatasetRow:
@@ -155,14 +202,8 @@ def answers(bench: Bench, result: Result, inputs: dict[str, Any], graph: str = "
     return [result.manifest["classes"][number] for number in logits.argmax(1)]
 
 
-def test_a_job_ends_with_files_that_answer_as_its_metrics_say(bench: Bench) -> None:
-    evaluation = digits(bench, target=True)
-    job = bench.job(DANN, digits(bench, target=False), digits(bench, target=True, labelled=False), evaluation, base=CNN)
-    stream = io.StringIO()
-    reporter = Reporter(stream)
-    result = bench.run(job, reporter=reporter)
-    reporter.flush()  # the trainer's entry does so: a fast machine is done within one interval
-
+def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> None:
+    bench, job, result = adapted.bench, adapted.job, adapted.result
     assert set(result.metrics) <= set(VersionMetrics.__annotations__)
     assert {file.name for file in result.artifacts} == FILES | {"embedding.parquet"}
     for file in result.artifacts:
@@ -202,7 +243,7 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(bench: Bench) -> N
     assert picture["domain"].value_counts(sort=True)["domain"].to_list() == ["target", "source"]
     assert 0 < result.metrics["source_only_target_accuracy"] < result.metrics["target_accuracy"]
     assert result.metrics["calibration"]["temperature"] == manifest["temperature"] > 0
-    points = [point for line in stream.getvalue().splitlines() for point in json.loads(line)["metrics"]]
+    points = [point for line in adapted.said.splitlines() for point in json.loads(line)["metrics"]]
     assert {"classification", "domain", "domain_accuracy", "lambda", "source_accuracy"} <= {point["name"] for point in points}
 
 
@@ -252,10 +293,9 @@ def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest
     assert "2.00%" in warned[0]["message"]
 
 
-def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it(bench: Bench) -> None:
-    job = bench.job(FINE_TUNE, digits(bench, target=False), base=CNN)
-    version = bench.publish(job, bench.run(job))
-    base = {"base": {"model": "toy:1"}, "base_version_id": version.id}
+def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it(tuned: Done) -> None:
+    bench = tuned.bench
+    base = {"base": {"model": "toy:1"}, "base_version_id": tuned.version.id}
     params = {"algorithm": "adabn", "batch_size": 32, "augmentation": "none"}
     result = bench.run(bench.job(params, None, digits(bench, target=True, labelled=False), digits(bench, target=True), **base))
     assert result.manifest["classes"] == [str(digit) for digit in range(10)]
@@ -268,12 +308,16 @@ def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(benc
     source, target = digits(bench, target=False), digits(bench, target=False, labelled=False)
     evaluation = digits(bench, target=False, rows=400)
     params = {**DANN, "algorithm": "bnm", "weight": 1000}
-    result = bench.run(bench.job(params, source, target, evaluation, base=CNN))
-    assert (result.metrics["helped"], result.metrics["registered"]) == ("no", "source_only")
-    assert "negative_transfer" in {warning["code"] for warning in result.metrics["warnings"]}
-    kept = bench.run(bench.job({**params, "fallback": False}, source, target, evaluation, base=CNN))
-    assert (kept.metrics["helped"], kept.metrics["registered"]) == ("no", "adapted")
-    assert kept.metrics["target_accuracy"] < result.metrics["target_accuracy"] == result.metrics["source_only_target_accuracy"]
+    job = bench.job(params, source, target, evaluation, base=CNN)
+    task, trials = adapt.prepare(job, "jobs/a/1", bench.settings, bench.storage, bench.folder, Reporter(io.StringIO()))
+    training = adapt.train(trials, task.params, Nobody())
+    metrics = state(task, trials, training).metrics
+    assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")
+    assert "negative_transfer" in {warning["code"] for warning in metrics["warnings"]}
+    wanted = replace(task, params=task.params.model_copy(update={"fallback": False}))
+    kept = state(wanted, trials, training).metrics
+    assert (kept["helped"], kept["registered"]) == ("no", "adapted")
+    assert kept["target_accuracy"] < metrics["target_accuracy"] == metrics["source_only_target_accuracy"]
 
 
 def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
@@ -306,25 +350,22 @@ def test_a_search_whose_candidates_all_fail_ends_with_the_source_alone(bench: Be
     assert not {"validators_disagree", "negative_transfer"} & {warning["code"] for warning in metrics["warnings"]}
 
 
-def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(bench: Bench) -> None:
-    source = digits(bench, target=False)
-    job = bench.job(DANN, source, digits(bench, target=True, labelled=False), base=CNN)
-    adapted = bench.run(job)
-    version = bench.publish(job, adapted)
-    tuned = bench.run(bench.job(FINE_TUNE, source, base={"model": "toy:1"}, base_version_id=version.id))
+def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(adapted: Done) -> None:
+    bench = adapted.bench
+    base = {"base": {"model": "toy:1"}, "base_version_id": adapted.version.id}
+    again = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), **base))
 
     def knows_a_source(result: Result) -> bool:
         weights = load(bench.content(result, "network.safetensors"))
         return any(bool(value) for name, value in weights.items() if name.endswith("has_source"))
 
-    assert (knows_a_source(adapted), knows_a_source(tuned)) == (True, False)
+    assert (knows_a_source(adapted.result), knows_a_source(again)) == (True, False)
 
 
-def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weights(bench: Bench) -> None:
+def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weights(adapted: Done) -> None:
+    bench, whole = adapted.bench, adapted.result
     source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
-    whole = bench.run(bench.job(DANN, source, target, base=CNN))
-
-    job = bench.job(DANN, source, target, base=CNN)
+    job = bench.job(DANN, source, target, digits(bench, target=True), base=CNN)
     reporter = StopsAfter(50)
     with pytest.raises(Stopped):
         bench.run(job, reporter=reporter)
@@ -361,31 +402,24 @@ def test_a_stop_before_the_training_is_heard(bench: Bench) -> None:
         bench.run(bench.job(FINE_TUNE, digits(bench, target=False), base=CNN), reporter=reporter)
 
 
-def test_a_job_starts_from_a_version_with_its_preprocessing_and_weights(bench: Bench) -> None:
-    source = digits(bench, target=False)
-    job = bench.job(FINE_TUNE, source, base=CNN)
-    first = bench.run(job)
-    version = bench.publish(job, first)
-
+def test_a_job_starts_from_a_version_with_its_preprocessing_and_weights(tuned: Done) -> None:
+    bench, first, base = tuned.bench, tuned.result, {"base": {"model": "toy:1"}, "base_version_id": tuned.version.id}
     frozen = {**FINE_TUNE, "epochs": 1, "unfreeze": "head", "learning_rate": 1e-9, "seed": 7}
-    again = bench.run(bench.job(frozen, source, base={"model": "toy:1"}, base_version_id=version.id))
+    again = bench.run(bench.job(frozen, digits(bench, target=False), **base))
     assert again.manifest["preprocessing"] == first.manifest["preprocessing"]
     assert again.manifest["network"] == first.manifest["network"]
     assert again.metrics["source_accuracy"] == pytest.approx(first.metrics["source_accuracy"], abs=0.05)
 
-    fewer = bench.run(
-        bench.job(frozen, digits(bench, target=False, classes=4), base={"model": "toy:1"}, base_version_id=version.id)
-    )
+    fewer = bench.run(bench.job(frozen, digits(bench, target=False, classes=4), **base))
     assert fewer.manifest["classes"] == ["0", "1", "2", "3"]
     assert fewer.metrics["source_accuracy"] < 0.9  # a new head that has not been trained
     with bench.sessions() as session:
-        assert session.scalars(select(VersionRow)).one().id == version.id
+        assert session.scalars(select(VersionRow)).one().id == tuned.version.id
 
 
-def test_fine_tuning_reports_on_a_labelled_target_and_learns_nothing_from_it(bench: Bench) -> None:
-    source = digits(bench, target=False)
-    alone = bench.run(bench.job(FINE_TUNE, source, base=CNN))
-    watched = bench.run(bench.job(FINE_TUNE, source, digits(bench, target=True), base=CNN))
+def test_fine_tuning_reports_on_a_labelled_target_and_learns_nothing_from_it(tuned: Done) -> None:
+    bench, alone = tuned.bench, tuned.result
+    watched = bench.run(bench.job(FINE_TUNE, digits(bench, target=False), digits(bench, target=True), base=CNN))
     assert "target_accuracy" in watched.metrics
     assert "target_accuracy" not in alone.metrics
     assert watched.manifest["preprocessing"] == alone.manifest["preprocessing"]

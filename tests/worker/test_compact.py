@@ -1,6 +1,7 @@
-"""Copies of graphs in 16-bit floats and 8-bit integers: files that ONNX Runtime runs, and what decides whether they are kept."""
+"""The graph of every network, its copies in 16-bit floats and 8-bit integers, and what decides whether these are kept."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def write(folder: Path, precision: Precision, batch: Encoded) -> Path:
 
 
 def check(network: Network, inputs: Inputs, specs: Any, folder: Path, copies: Sequence[Precision] = COPIES) -> None:
-    """The copies divide by the temperature as the graph does, and take batches of any size."""
+    """The graph, which proves itself, and its copies divide by the temperature and take batches of any size."""
     export(network, inputs, folder, specs, TEMPERATURE)
     encoded = {name: tensor.numpy() for name, tensor in inputs.items()}
     with torch.no_grad():
@@ -62,7 +63,7 @@ def check(network: Network, inputs: Inputs, specs: Any, folder: Path, copies: Se
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_network_has_copies_that_answer_alike(name: str, tmp_path: Path) -> None:
+def test_every_network_has_a_graph_and_copies_that_answer_alike(name: str, tmp_path: Path) -> None:
     params, preprocessing, specs = CASES[name]
     torch.manual_seed(0)
     network = networks.build(params, preprocessing, specs, 3)
@@ -71,7 +72,7 @@ def test_every_network_has_copies_that_answer_alike(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_every_pretrained_encoder_has_copies_that_answer_alike(name: str, tmp_path: Path) -> None:
+def test_every_pretrained_encoder_has_a_graph_and_copies_that_answer_alike(name: str, tmp_path: Path) -> None:
     is_text = name.startswith("text")
     params = TransformersParams(pretrained="nobody/nothing", config=json.loads(ENCODERS[name].to_json_string()))
     preprocessing = TEXTS if is_text else PICTURES
@@ -116,20 +117,47 @@ def data() -> Data:
     return make_data(table(600, 3, target=False), table(400, 3, target=True), None, params())
 
 
-@pytest.fixture
-def graph(tmp_path: Path) -> Path:
-    """Of a network that looks which number is the largest."""
+@torch.no_grad()
+def silent_network() -> Network:
+    """One that answers everything with the same class."""
     network = networks.build(*tables(0.0, 1.0), 3)
+    for weights in network.parameters():
+        weights.zero_()
+    return network
+
+
+def exported(network: Network, folder: Path) -> Path:
+    export(network, {"numbers": torch.randn(8, 3)}, folder, tables(0.0, 1.0)[2])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def looking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a network that looks which number is the largest."""
+    network = silent_network()
+    first = network.backbone.get_submodule("1.0")
+    assert isinstance(first, torch.nn.Linear)
+    assert isinstance(network.head, torch.nn.Linear)
     with torch.no_grad():
-        for weights in network.parameters():
-            weights.zero_()
-        first = network.backbone.get_submodule("1.0")
-        assert isinstance(first, torch.nn.Linear)
-        assert isinstance(network.head, torch.nn.Linear)
         first.weight[:3, :3] = torch.eye(3)
         network.head.weight[:, :3] = torch.eye(3)
-    export(network, {"numbers": torch.randn(8, 3)}, tmp_path, tables(0.0, 1.0)[2])
-    return tmp_path / "model.onnx"
+    return exported(network, tmp_path_factory.mktemp("looking"))
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graph of a network that answers everything with the same class."""
+    return exported(silent_network(), tmp_path_factory.mktemp("silent")) / "model.onnx"
+
+
+@pytest.fixture
+def graph(tmp_path: Path, looking: Path) -> Path:
+    return Path(shutil.copytree(looking, tmp_path / "version")) / "model.onnx"
+
+
+@pytest.fixture
+def halved_badly(monkeypatch: pytest.MonkeyPatch, silent: Path) -> None:
+    monkeypatch.setattr(compact, "halve", lambda graph, copy: shutil.copy(silent, copy))
 
 
 @pytest.mark.parametrize("precision", COPIES)
@@ -153,22 +181,9 @@ def test_none_is_made_where_none_is_asked_for(graph: Path, data: Data) -> None:
     assert sorted(path.name for path in graph.parent.iterdir()) == ["model.onnx", "network.safetensors"]
 
 
-def write_badly(graph: Path, copy: Path) -> None:
-    """A copy that answers everything with the same class."""
-    network = networks.build(*tables(0.0, 1.0), 3)
-    with torch.no_grad():
-        for weights in network.parameters():
-            weights.zero_()
-    (copy.parent / "bad").mkdir()
-    bad, _ = export(network, {"numbers": torch.randn(8, 3)}, copy.parent / "bad", tables(0.0, 1.0)[2])
-    bad.rename(copy)
-
-
+@pytest.mark.usefixtures("halved_badly")
 @pytest.mark.parametrize(("tolerance", "kept"), [(0.5, False), (0.7, True)])
-def test_a_copy_is_kept_up_to_the_tolerance(
-    graph: Path, data: Data, monkeypatch: pytest.MonkeyPatch, tolerance: float, kept: bool
-) -> None:
-    monkeypatch.setattr(compact, "halve", write_badly)
+def test_a_copy_is_kept_up_to_the_tolerance(graph: Path, data: Data, tolerance: float, kept: bool) -> None:
     found = made(params(compact="float16", compact_tolerance=tolerance), graph, data)
     assert 0.5 < found["lost"] < 0.7
     assert found["kept"] is kept
@@ -189,10 +204,10 @@ def test_a_copy_that_differs_on_the_target_alone_is_not_kept(graph: Path, data: 
     assert not found["kept"]
 
 
-def test_without_a_source_the_answers_on_the_target_decide(graph: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_source_the_answers_on_the_target_decide(graph: Path, data: Data, request: pytest.FixtureRequest) -> None:
     alone = Data(None, data.training[:0], data.held_out[:0], data.target, None)
     good = made(params(compact="float16"), graph, alone)
     assert "accuracy_before" not in good
     assert (good["kept"], good["lost"]) == (True, pytest.approx(1 - good["agreement"]))
-    monkeypatch.setattr(compact, "halve", write_badly)
+    request.getfixturevalue("halved_badly")
     assert not made(params(compact="float16"), graph, alone)["kept"]

@@ -1,5 +1,6 @@
 """Searches whose trials several real workers train: they find what one worker finds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from app.settings import Settings
 from tests import servers
 from tests.worker.conftest import quick_settings
 from tests.worker.fleet import Worker, fleet
+from tests.worker.sharing_trainer import briefly_examined
 from tests.worker.test_adapt import CNN, SMALL, Bench, digits
 from tests.worker.test_supervisor import is_training, read_job
 from tests.worker.test_workers import send
@@ -30,15 +32,16 @@ DIVERGING = {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 10, "grad
 def settings(worker_settings: Settings, redis_server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of workers that really train."""
     monkeypatch.setenv("TESTS_REAL_TRAINER", "1")
-    training = {"device": "cpu", "train_threads": 1, "checkpoint_seconds": 1}
+    training = {"device": "cpu", "train_threads": 1, "checkpoint_seconds": 0.2}
     return quick_settings(data_dir=worker_settings.data_dir, broker_url=redis_server.url, lease_seconds=5, **training)
 
 
 @pytest.fixture
-def bench(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> Bench:
+def bench(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> Iterator[Bench]:
     folder = tmp_path / "bench"
     folder.mkdir()
-    return Bench(settings, worker_sessions, folder)
+    with briefly_examined():
+        yield Bench(settings, worker_sessions, folder)
 
 
 def make_search(bench: Bench, **values: Any) -> JobRow:
@@ -68,7 +71,7 @@ def assert_found(bench: Bench, search_id: UUID, expected: Result) -> None:
 
 def test_two_workers_find_what_one_finds(bench: Bench, tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, DIVERGING]
-    job = make_search(bench, minimum_steps=600, candidates=candidates, budget={"trials": 4})
+    job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 4})
     expected = bench.run(job)
     with fleet(bench.settings, tmp_path, workers=2):
         send(bench.settings, job.id)
@@ -95,8 +98,8 @@ def working_on(bench: Bench, workers: list[Worker], job_id: UUID) -> Worker:
 
 
 def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_the_same(bench: Bench, tmp_path: Path) -> None:
-    candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}]
-    job = make_search(bench, minimum_steps=600, candidates=candidates, budget={"trials": 2})
+    candidates = [{"algorithm": "mcc", "minimum_steps": 600}, {"algorithm": "dann"}]  # the first is hurt while it trains
+    job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 2})
     expected = bench.run(job)
     with fleet(bench.settings, tmp_path, workers=2) as workers:
         send(bench.settings, job.id)
