@@ -1,5 +1,6 @@
 """`isthmus ...`: the embedded service, and the single processes that a deployment runs."""
 
+import gc
 import os
 import socket
 import sys
@@ -65,6 +66,7 @@ def api(host: str, port: int) -> None:
         app = create_app(settings)
     except DeviceUnavailable as error:
         raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
+    gc.freeze()  # what is loaded by now stays, and looking through it for garbage would stop the answers for a tenth of a second
     # a stream of events never ends by itself: its client resumes elsewhere
     uvicorn.run(
         app,
