@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from app.algorithms.base import AlgorithmParams
-from worker import together, validators
+from worker import bfloat16, together, validators
 from worker.algorithms.base import Algorithm, Terms
 from worker.augmentation import augmented
 from worker.averaging import Average
@@ -27,8 +27,6 @@ from worker.selection import Selection
 
 TRAINING_SHARE = 0.95  # of a job's progress: measuring, exporting and storing come after it
 SILENT = "The validator `{}` has nothing to say of these data: a run keeps its newest network, a search the source-only one."
-BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
-"""What processors call their instructions for it."""
 POINTS = 200
 CHECKS = 20
 
@@ -157,7 +155,7 @@ class Descent:
     def __init__(self, run: Run) -> None:
         self._optimizer, self._clip = run.optimizer, run.params.gradient_clip
         self._device = run.batches.device.type
-        self._bfloat16 = uses_bfloat16(run.params, run.batches.device, run.algorithm.network)
+        self._bfloat16 = bool(*together.leaders(uses_bfloat16(run.params, run.batches.device, run.algorithm.network)))
         self._weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
@@ -267,5 +265,5 @@ def uses_bfloat16(params: AlgorithmParams, device: torch.device, network: Networ
 
 
 def has_bfloat16(device: torch.device, network: Network) -> bool:
-    """On GPUs, and on CPUs with instructions for it where the network is worth it; elsewhere it takes longer."""
-    return device.type == "cuda" or (network.is_dense and any(map(torch.cpu.get_capabilities().get, BFLOAT16)))
+    """On GPUs, and on CPUs that are quicker in it where the network is worth it."""
+    return device.type == "cuda" or (network.is_dense and bfloat16.is_quicker())

@@ -41,7 +41,7 @@ class AlgorithmParams(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description="Of matrix products while training. auto: bfloat16 on GPUs, and for convolutions and pretrained encoders on "
-        "CPUs that have instructions for it (AMX, AVX-512 BF16).",
+        "CPUs that are quicker in it, which is measured.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each source label that is spread over all classes.")
     balanced: bool = Field(False, description="Whether every class of the source is drawn equally often.")

@@ -112,10 +112,10 @@ def test_bfloat16_is_chosen_where_it_is_faster(tmp_path: Path, monkeypatch: pyte
     cpu, params = torch.device("cpu"), FineTuneParams()
     assert uses_bfloat16(params, torch.device("cuda"), tables)
     assert not uses_bfloat16(FineTuneParams(precision="float32"), torch.device("cuda"), tables)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": False})
+    monkeypatch.setattr("worker.bfloat16.is_quicker", lambda: True)
     assert uses_bfloat16(params, cpu, convolutions)
     assert not uses_bfloat16(params, cpu, tables)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": False})
+    monkeypatch.setattr("worker.bfloat16.is_quicker", lambda: False)
     assert not uses_bfloat16(params, cpu, convolutions)
 
 
