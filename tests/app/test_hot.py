@@ -1,12 +1,14 @@
 """The short way past FastAPI: the same answers, the same counts, and nothing that it does not fully understand."""
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.hot import Isthmus
 from app.errors import Overloaded
 from app.modalities.base import Encoded
+from app.services.predictions import Predictor
 from app.serving.loading import LoadedVersion
 from app.serving.patience import Patience
 from app.serving.turns import Turns
@@ -287,6 +290,14 @@ class TestWithAQueueOfOne:
         assert {each.json()["code"] for each in refused} == {"overloaded"}
         assert sorted(each.status_code for each in answers) == [200, 200, 503, 503, 503, 503]
         assert loaded.post("/predict", json=body).status_code == 200
+
+    def test_a_version_that_is_no_longer_kept_takes_no_memory_either(self, loaded: TestClient) -> None:
+        predictor: Predictor = loaded.app.state.predictor  # type: ignore[attr-defined]
+        version = ref(predictor.ready("text"))
+        assert loaded.post("/predict", json={"model": "text", "inputs": ["fine"]}).status_code == 200
+        predictor._engine._slots.clear()
+        gc.collect()
+        assert version() is None
 
 
 def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
