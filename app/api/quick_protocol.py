@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from app.api.hot import Isthmus, content_type, request_id
-from app.api.short import LENGTH, PREFIXES, Asked, Known
+from app.api.short import LENGTH, PREFIXES, Asked, Known, by_name
 from app.serving.answers import Answer
 
 MOST_BYTES = 64 * 1024
@@ -69,7 +69,7 @@ class QuickProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self.url.startswith(PREFIXES) and self._can_be_held():
-            self._asked, self._held = self._hot.asked(self.url, dict(self.headers)), b""
+            self._asked, self._held = self._hot.asked(self.url, by_name(self.headers)), b""
         if self._asked is None:
             self._outbox.flush()
             super().on_headers_complete()
@@ -83,7 +83,7 @@ class QuickProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._between = True
         if self._asked is not None:
-            given = dict(self.headers).get(b"x-request-id")
+            given = by_name(self.headers).get(b"x-request-id")
             if self._answer(self._asked, self._held, given):
                 if given is None:
                     self._learn(self._asked, len(self._held))

@@ -190,6 +190,16 @@ def test_what_is_not_plain_is_handed_on(alone: TestClient, body: str) -> None:
     assert answer.status_code == 418
 
 
+@pytest.mark.parametrize(
+    ("query", "kind"), [("top_k=abc", "application/json"), ("model=image&top_k=%D9%A3", "application/octet-stream")]
+)
+def test_a_query_that_is_not_plain_is_handed_on(alone: TestClient, query: str, kind: str) -> None:
+    content = b'{"model": "text", "inputs": ["fine"]}' if kind == "application/json" else bytes(16 * 16 * 3)
+    headers = {"content-type": kind}
+    assert alone.post(f"/predict?{query}", content=content, headers=headers).status_code == 418
+    assert slowly(alone, f"/predict?{query}", content=content, headers=headers).status_code == 422
+
+
 def test_a_picture_of_another_size_is_left_to_be_resized(alone: TestClient, models: dict[str, Exported]) -> None:
     for shape in ((8, 8, 3), (16, 16), (16, 16, 1)):
         body = {"model": "image", "inputs": np.zeros((3, *shape), int).tolist()}
@@ -372,3 +382,12 @@ def test_large_bodies_come_in_pieces_up_to_the_limit(loaded: TestClient) -> None
 
     headers = {"content-type": "application/json"}
     assert loaded.post("/predict", content=pieces(body), headers=headers).status_code == 200
+
+
+def test_a_body_beyond_the_limit_is_handed_on(alone: TestClient) -> None:
+    body = b'{"model": "text", "inputs": ["fine"]}'
+    statuses = []
+    for most in (len(body), len(body) - 1):
+        alone.app.hot._max_bytes = most  # type: ignore[attr-defined]
+        statuses.append(alone.post("/predict", content=body, headers={"content-type": "application/json"}).status_code)
+    assert statuses == [200, 418]

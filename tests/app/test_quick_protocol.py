@@ -327,3 +327,10 @@ def test_a_connection_is_closed_some_time_after_its_last_answer(
         other.send(asked())
         assert other.read()[0] == 200
     assert other.ended()
+
+
+def test_of_headers_of_one_name_the_first_counts(free: None, connection: Connection) -> None:
+    connection.send(asked(more=b"X-Request-ID: first\r\nX-Request-ID: second\r\n"))
+    assert connection.read()[1]["x-request-id"] == "first"
+    connection.send(asked(more=b"X-Model: nothing\r\nX-Model: text\r\n", kind=b"application/octet-stream"))
+    assert connection.read()[0] == 404
