@@ -8,10 +8,12 @@ closed - goes uvicorn's own way from its headers on, as if it had only just come
 """
 
 import asyncio
+from collections.abc import Sized
 from time import monotonic
 from typing import Any
 
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -24,6 +26,18 @@ MOST_BYTES = 64 * 1024
 MOST_HEADS, LONGEST_HEAD = 1024, 1024
 """Beyond so many, all are parsed again; a head of more bytes is always parsed."""
 _END = b"\r\n\r\n"
+
+
+class _Flow(FlowControl):
+    """Reads no more while requests wait behind one another: each that is begun would have uvicorn read hundreds of others."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class QuickProtocol(HttpToolsProtocol):
@@ -49,6 +63,7 @@ class QuickProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self._hot.turns.connect()
 
     def data_received(self, data: bytes) -> None:
@@ -65,6 +80,7 @@ class QuickProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._between = False
+        self._unset_keepalive_if_required()  # an answer at once to what came before in the same data has set it
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -105,8 +121,8 @@ class QuickProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """The timer is not set anew for every answer at once: the last one counts when it goes off."""
         left = self._answered_at + self.timeout_keep_alive - monotonic()
-        if left > 0 or not self._is_idle():
-            self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self.timeout_keep_alive_handler)
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from app.api.hot import HotPath
+from app.api.quick_protocol import QuickProtocol
 from app.api.short import Asked, Headers, Known
 from app.metrics import REQUESTS
 from app.storage import Storage
@@ -327,6 +328,35 @@ def test_a_connection_is_closed_some_time_after_its_last_answer(
         other.send(asked())
         assert other.read()[0] == 200
     assert other.ended()
+
+
+def test_a_request_that_has_begun_is_waited_for(server: uvicorn.Server, free: None, connect: Callable[[], Connection]) -> None:
+    server.config.timeout_keep_alive = 0
+    connection = connect()
+    connection.send(asked(), GET[:10])
+    assert connection.read()[0] == 200
+    connection.send(GET[10:])
+    assert connection.read()[0] == 200
+    assert connection.ended()
+
+
+def test_no_more_is_read_while_requests_wait_behind_one_another(
+    server: uvicorn.Server, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = list[bool]()
+
+    async def watched(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        paused.extend(each.flow.read_paused for each in server.server_state.connections if isinstance(each, QuickProtocol))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    monkeypatch.setattr(HotPath, "__call__", watched)
+    connection.send(GET * 3)
+    assert [connection.read()[0] for _ in range(3)] == [200] * 3
+    connection.send(GET)
+    assert connection.read()[0] == 200
+    assert paused == [True, True, False, False]
 
 
 def test_of_headers_of_one_name_the_first_counts(free: None, connection: Connection) -> None:
