@@ -8,6 +8,7 @@ closed - goes uvicorn's own way from its headers on, as if it had only just come
 """
 
 import asyncio
+import sys
 from collections.abc import Sized
 from time import monotonic
 from typing import Any
@@ -54,7 +55,8 @@ class QuickProtocol(HttpToolsProtocol):
         assert isinstance(config.app, Isthmus)
         self._hot, self._heads, self._outbox = config.app.hot, config.app.hot.heads, config.app.hot.outbox
         self._between, self._may_be_held = True, True
-        self._data = b""
+        self._data, self._is_start, self._again = b"", True, b""
+        self._is_skipped = False
         self._asked: Asked | None = None
         self._held = b""
         self._answered_at = 0.0
@@ -75,8 +77,11 @@ class QuickProtocol(HttpToolsProtocol):
                 if self._answer(known.asked, data[end:], None):
                     return
                 self._may_be_held = False  # it has been tried
-        self._data = data if self._between else b""
-        super().data_received(data)
+        while data:
+            self._data, self._is_start, self._again = data, self._between, b""
+            super().data_received(data)
+            data = self._again
+        self._data = b""
 
     def on_message_begin(self) -> None:
         self._between = False
@@ -84,6 +89,9 @@ class QuickProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._is_skipped = self._asks_for_an_unknown_protocol()
+        if self._is_skipped:
+            return
         if self.url.startswith(PREFIXES) and self._can_be_held():
             self._asked, self._held = self._hot.asked(self.url, by_name(self.headers)), b""
         if self._asked is None:
@@ -98,6 +106,8 @@ class QuickProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._between = True
+        if self._is_skipped:
+            return
         if self._asked is not None:
             given = by_name(self.headers).get(b"x-request-id")
             if self._answer(self._asked, self._held, given):
@@ -146,10 +156,23 @@ class QuickProtocol(HttpToolsProtocol):
     def _learn(self, asked: Asked, size: int) -> None:
         """The head, where the data held this one request and nothing else."""
         end = self._data.find(_END) + len(_END)
-        if len(self._data) == end + size and end <= LONGEST_HEAD:
+        if self._is_start and len(self._data) == end + size and end <= LONGEST_HEAD:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             self._heads[self._data[:end]] = Known(asked, size)
+
+    def _asks_for_an_unknown_protocol(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The same without the header, which RFC 9110, 7.8 lets a server ignore: the parser has left the body out."""
+        raised = sys.exception()
+        if not self._is_skipped or raised is None:
+            super()._unsupported_upgrade_warning()
+            return
+        lines = b"".join([b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"])
+        start = self.parser.get_method(), self.url, self.parser.get_http_version().encode(), lines
+        self._again = b"%s %s HTTP/%s\r\n%s\r\n" % start + self._data[raised.args[0] :]
 
     def _let_go(self) -> None:
         """The same request uvicorn's way."""

@@ -158,9 +158,7 @@ def test_a_body_may_come_in_pieces(only_at_once: None, connection: Connection) -
     assert connection.read()[0] == 200
 
 
-@pytest.mark.parametrize(
-    "more", [b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Connection: upgrade\r\nUpgrade: h2c\r\n"]
-)
+@pytest.mark.parametrize("more", [b"Connection: close\r\n", b"Expect: 100-continue\r\n"])
 def test_what_is_special_goes_uvicorns_way(only_at_once: None, connection: Connection, more: bytes) -> None:
     connection.send(asked(more=more))
     assert connection.read()[0] == 418
@@ -176,6 +174,17 @@ def test_requests_in_chunks_or_of_an_older_version_or_too_large_go_uvicorns_way(
         connection = connect()
         connection.send(request)
         assert connection.read()[0] == 418
+
+
+@pytest.mark.parametrize("place", [0, 1, 100, 180, -1])
+def test_a_protocol_that_is_not_spoken_is_not_changed_to(connection: Connection, place: int) -> None:
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: \r\nUpgrade: h2c\r\n"
+    ids = [b"r-%d" % number for number in range(4)]
+    data = b"".join(asked(more=more + b"X-Request-ID: %s\r\n" % each) for more, each in zip([upgrade, b""] * 2, ids, strict=True))
+    connection.send(data[:place])
+    connection.send(data[place:])
+    answers = [connection.read() for _ in ids]
+    assert [(status, headers["x-request-id"].encode()) for status, headers, _ in answers] == [(200, each) for each in ids]
 
 
 def test_a_connection_that_shall_close_closes_after_its_answer(connection: Connection) -> None:
