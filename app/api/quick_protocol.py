@@ -13,9 +13,10 @@ from collections.abc import Sized
 from time import monotonic
 from typing import Any
 
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.hot import Isthmus, content_type, request_id
@@ -57,6 +58,7 @@ class QuickProtocol(HttpToolsProtocol):
         self._between, self._may_be_held = True, True
         self._data, self._is_start, self._again = b"", True, b""
         self._is_skipped = False
+        self._running: RequestResponseCycle | None = None
         self._asked: Asked | None = None
         self._held = b""
         self._answered_at = 0.0
@@ -67,6 +69,12 @@ class QuickProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
         self._hot.turns.connect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._running is not None:  # uvicorn tells only the last of those behind one another
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._may_be_held = True
@@ -163,6 +171,10 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _asks_for_an_unknown_protocol(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
         """The same without the header, which RFC 9110, 7.8 lets a server ignore: the parser has left the body out."""

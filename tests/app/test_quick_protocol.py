@@ -2,6 +2,8 @@
 
 import json
 import socket
+import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -17,6 +19,7 @@ from app.api.hot import HotPath
 from app.api.quick_protocol import QuickProtocol
 from app.api.short import Asked, Headers, Known
 from app.metrics import REQUESTS
+from app.serving.answers import Answer
 from app.storage import Storage
 from tests.app.live import address, live
 from tests.app.versions import Exported, export_network, store_version
@@ -233,6 +236,30 @@ def test_who_leaves_in_the_middle_leaves_no_trace(connect: Callable[[], Connecti
     connection.send(asked()[:-5])
     connection.close()
     other.send(asked())
+    assert other.read()[0] == 200
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+def test_who_leaves_with_requests_behind_one_another_leaves_no_trace(
+    free: None, connect: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, left, at_once = threading.Event(), threading.Event(), HotPath.at_once
+
+    def first(hot: HotPath, asked: Asked, body: bytes) -> Answer | None:
+        if begun.is_set():
+            return None
+        begun.set()
+        assert left.wait(20)
+        return at_once(hot, asked, body)
+
+    monkeypatch.setattr(HotPath, "at_once", first)
+    connection, other = connect(), connect()
+    connection.send(asked() * 3)
+    assert begun.wait(20)
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    connection.close()
+    left.set()
+    other.send(GET)
     assert other.read()[0] == 200
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
