@@ -21,7 +21,7 @@ from app.api import problems
 from app.api.bodies import ClientGone, unless_gone
 from app.api.middleware import SANE
 from app.api.outbox import Outbox
-from app.api.short import LENGTH, Asked, Counted, Headers, Known, Short
+from app.api.short import LENGTH, Asked, Counted, Headers, Known, Short, by_name
 from app.errors import Overloaded, ServiceError
 from app.metrics import REQUESTS
 from app.services.predictions import Predictor, observe
@@ -48,7 +48,7 @@ class HotPath:
         headers: Headers = {}
         asked = None
         if scope["type"] == "http" and scope["method"] == "POST":
-            headers = dict(scope["headers"])
+            headers = by_name(scope["headers"])
             asked = self._short.way(scope["path"], scope["query_string"], headers)
         if asked is None:
             await self._app(scope, receive, send)
@@ -109,7 +109,8 @@ class HotPath:
             raise ClientGone
         if not self.turns.is_free():
             await self.turns.take()
-        question = None if message.get("more_body") else asked.read(message["body"])
+        is_whole = not message.get("more_body") and len(message["body"]) <= self._max_bytes
+        question = asked.read(message["body"]) if is_whole else None
         if question is None:
             return None, _replayed(message, receive)
         logits = self._predictor.start(question.version, question.encoded)

@@ -8,15 +8,19 @@ closed - goes uvicorn's own way from its headers on, as if it had only just come
 """
 
 import asyncio
+import sys
+from collections.abc import Sized
 from time import monotonic
 from typing import Any
 
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.hot import Isthmus, content_type, request_id
-from app.api.short import LENGTH, PREFIXES, Asked, Known
+from app.api.short import LENGTH, PREFIXES, Asked, Known, by_name
 from app.serving.answers import Answer
 
 MOST_BYTES = 64 * 1024
@@ -24,6 +28,18 @@ MOST_BYTES = 64 * 1024
 MOST_HEADS, LONGEST_HEAD = 1024, 1024
 """Beyond so many, all are parsed again; a head of more bytes is always parsed."""
 _END = b"\r\n\r\n"
+
+
+class _Flow(FlowControl):
+    """Reads no more while requests wait behind one another: each that is begun would have uvicorn read hundreds of others."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class QuickProtocol(HttpToolsProtocol):
@@ -40,7 +56,9 @@ class QuickProtocol(HttpToolsProtocol):
         assert isinstance(config.app, Isthmus)
         self._hot, self._heads, self._outbox = config.app.hot, config.app.hot.heads, config.app.hot.outbox
         self._between, self._may_be_held = True, True
-        self._data = b""
+        self._data, self._is_start, self._again = b"", True, b""
+        self._is_skipped = False
+        self._running: RequestResponseCycle | None = None
         self._asked: Asked | None = None
         self._held = b""
         self._answered_at = 0.0
@@ -49,7 +67,14 @@ class QuickProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self._hot.turns.connect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._running is not None:  # uvicorn tells only the last of those behind one another
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._may_be_held = True
@@ -60,16 +85,23 @@ class QuickProtocol(HttpToolsProtocol):
                 if self._answer(known.asked, data[end:], None):
                     return
                 self._may_be_held = False  # it has been tried
-        self._data = data if self._between else b""
-        super().data_received(data)
+        while data:
+            self._data, self._is_start, self._again = data, self._between, b""
+            super().data_received(data)
+            data = self._again
+        self._data = b""
 
     def on_message_begin(self) -> None:
         self._between = False
+        self._unset_keepalive_if_required()  # an answer at once to what came before in the same data has set it
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._is_skipped = self._asks_for_an_unknown_protocol()
+        if self._is_skipped:
+            return
         if self.url.startswith(PREFIXES) and self._can_be_held():
-            self._asked, self._held = self._hot.asked(self.url, dict(self.headers)), b""
+            self._asked, self._held = self._hot.asked(self.url, by_name(self.headers)), b""
         if self._asked is None:
             self._outbox.flush()
             super().on_headers_complete()
@@ -82,8 +114,10 @@ class QuickProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._between = True
+        if self._is_skipped:
+            return
         if self._asked is not None:
-            given = dict(self.headers).get(b"x-request-id")
+            given = by_name(self.headers).get(b"x-request-id")
             if self._answer(self._asked, self._held, given):
                 if given is None:
                     self._learn(self._asked, len(self._held))
@@ -105,8 +139,8 @@ class QuickProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """The timer is not set anew for every answer at once: the last one counts when it goes off."""
         left = self._answered_at + self.timeout_keep_alive - monotonic()
-        if left > 0 or not self._is_idle():
-            self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self.timeout_keep_alive_handler)
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
 
@@ -130,10 +164,27 @@ class QuickProtocol(HttpToolsProtocol):
     def _learn(self, asked: Asked, size: int) -> None:
         """The head, where the data held this one request and nothing else."""
         end = self._data.find(_END) + len(_END)
-        if len(self._data) == end + size and end <= LONGEST_HEAD:
+        if self._is_start and len(self._data) == end + size and end <= LONGEST_HEAD:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             self._heads[self._data[:end]] = Known(asked, size)
+
+    def _asks_for_an_unknown_protocol(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The same without the header, which RFC 9110, 7.8 lets a server ignore: the parser has left the body out."""
+        raised = sys.exception()
+        if not self._is_skipped or raised is None:
+            super()._unsupported_upgrade_warning()
+            return
+        lines = b"".join([b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"])
+        start = self.parser.get_method(), self.url, self.parser.get_http_version().encode(), lines
+        self._again = b"%s %s HTTP/%s\r\n%s\r\n" % start + self._data[raised.args[0] :]
 
     def _let_go(self) -> None:
         """The same request uvicorn's way."""

@@ -1,7 +1,7 @@
 """Which requests have a short way, and how their bodies are read."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +19,11 @@ _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([1-9][0-9]{0,8}))?/infer")
 
 Headers = dict[bytes, bytes]
 Read = Callable[[bytes], Question | None]
+
+
+def by_name(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """Of headers of the same name the first, as the routes take it."""
+    return dict(reversed(headers))
 
 
 class Counted:
@@ -67,7 +72,7 @@ class Short:
         content_type = headers.get(b"content-type")
         if ARROW in headers.get(b"accept", b""):
             return None
-        if content_type == b"application/json":
+        if content_type == b"application/json" and not query:
             return partial(questions.of_json, self._ready, self._most_inputs)
         if content_type == b"application/octet-stream":
             return partial(questions.of_octets, query, headers.get(b"x-model"), self._ready, self._most_inputs)

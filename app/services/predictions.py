@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,8 @@ class Predictor:
             return version.logits(encoded)
         lane = self._lanes.get(version)
         if lane is None:
-            lane = self._lanes[version] = Lane(version.logits, self._threads, self._limits(version))
+            run = partial(LoadedVersion.logits, proxy(version))  # a lane that held its version would keep it for ever
+            lane = self._lanes[version] = Lane(run, self._threads, self._limits(version))
         return lane.submit(encoded)
 
     def run_at_once(self, version: LoadedVersion, encoded: Encoded) -> Logits | None:

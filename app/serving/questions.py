@@ -96,7 +96,8 @@ def _asked(query: bytes, header: bytes | None) -> _Asked | None:
     if reference is None or not _PARAMETERS.issuperset(fields) or not _names_graph(fields):
         return None
     if "top_k" in fields:
-        fields["top_k"] = int(fields["top_k"]) if fields["top_k"].isdecimal() and len(fields["top_k"]) < 10 else None
+        is_plain = fields["top_k"].isascii() and fields["top_k"].isdecimal() and len(fields["top_k"]) < 10
+        fields["top_k"] = int(fields["top_k"]) if is_plain else None
     if "probabilities" in fields:
         fields["probabilities"] = {"true": True, "false": False}.get(fields["probabilities"])
     wanted = _wanted(fields)

@@ -1,12 +1,14 @@
 """The short way past FastAPI: the same answers, the same counts, and nothing that it does not fully understand."""
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.hot import Isthmus
 from app.errors import Overloaded
 from app.modalities.base import Encoded
+from app.services.predictions import Predictor
 from app.serving.loading import LoadedVersion
 from app.serving.patience import Patience
 from app.serving.turns import Turns
@@ -187,6 +190,16 @@ def test_what_is_not_plain_is_handed_on(alone: TestClient, body: str) -> None:
     assert answer.status_code == 418
 
 
+@pytest.mark.parametrize(
+    ("query", "kind"), [("top_k=abc", "application/json"), ("model=image&top_k=%D9%A3", "application/octet-stream")]
+)
+def test_a_query_that_is_not_plain_is_handed_on(alone: TestClient, query: str, kind: str) -> None:
+    content = b'{"model": "text", "inputs": ["fine"]}' if kind == "application/json" else bytes(16 * 16 * 3)
+    headers = {"content-type": kind}
+    assert alone.post(f"/predict?{query}", content=content, headers=headers).status_code == 418
+    assert slowly(alone, f"/predict?{query}", content=content, headers=headers).status_code == 422
+
+
 def test_a_picture_of_another_size_is_left_to_be_resized(alone: TestClient, models: dict[str, Exported]) -> None:
     for shape in ((8, 8, 3), (16, 16), (16, 16, 1)):
         body = {"model": "image", "inputs": np.zeros((3, *shape), int).tolist()}
@@ -288,6 +301,14 @@ class TestWithAQueueOfOne:
         assert sorted(each.status_code for each in answers) == [200, 200, 503, 503, 503, 503]
         assert loaded.post("/predict", json=body).status_code == 200
 
+    def test_a_version_that_is_no_longer_kept_takes_no_memory_either(self, loaded: TestClient) -> None:
+        predictor: Predictor = loaded.app.state.predictor  # type: ignore[attr-defined]
+        version = ref(predictor.ready("text"))
+        assert loaded.post("/predict", json={"model": "text", "inputs": ["fine"]}).status_code == 200
+        predictor._engine._slots.clear()
+        gc.collect()
+        assert version() is None
+
 
 def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     body = {"model": "text", "inputs": ["fine"]}
@@ -361,3 +382,12 @@ def test_large_bodies_come_in_pieces_up_to_the_limit(loaded: TestClient) -> None
 
     headers = {"content-type": "application/json"}
     assert loaded.post("/predict", content=pieces(body), headers=headers).status_code == 200
+
+
+def test_a_body_beyond_the_limit_is_handed_on(alone: TestClient) -> None:
+    body = b'{"model": "text", "inputs": ["fine"]}'
+    statuses = []
+    for most in (len(body), len(body) - 1):
+        alone.app.hot._max_bytes = most  # type: ignore[attr-defined]
+        statuses.append(alone.post("/predict", content=body, headers={"content-type": "application/json"}).status_code)
+    assert statuses == [200, 418]

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -14,8 +16,10 @@ from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from app.api.hot import HotPath
+from app.api.quick_protocol import QuickProtocol
 from app.api.short import Asked, Headers, Known
 from app.metrics import REQUESTS
+from app.serving.answers import Answer
 from app.storage import Storage
 from tests.app.live import address, live
 from tests.app.versions import Exported, export_network, store_version
@@ -157,9 +161,7 @@ def test_a_body_may_come_in_pieces(only_at_once: None, connection: Connection) -
     assert connection.read()[0] == 200
 
 
-@pytest.mark.parametrize(
-    "more", [b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Connection: upgrade\r\nUpgrade: h2c\r\n"]
-)
+@pytest.mark.parametrize("more", [b"Connection: close\r\n", b"Expect: 100-continue\r\n"])
 def test_what_is_special_goes_uvicorns_way(only_at_once: None, connection: Connection, more: bytes) -> None:
     connection.send(asked(more=more))
     assert connection.read()[0] == 418
@@ -175,6 +177,17 @@ def test_requests_in_chunks_or_of_an_older_version_or_too_large_go_uvicorns_way(
         connection = connect()
         connection.send(request)
         assert connection.read()[0] == 418
+
+
+@pytest.mark.parametrize("place", [0, 1, 100, 180, -1])
+def test_a_protocol_that_is_not_spoken_is_not_changed_to(connection: Connection, place: int) -> None:
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: \r\nUpgrade: h2c\r\n"
+    ids = [b"r-%d" % number for number in range(4)]
+    data = b"".join(asked(more=more + b"X-Request-ID: %s\r\n" % each) for more, each in zip([upgrade, b""] * 2, ids, strict=True))
+    connection.send(data[:place])
+    connection.send(data[place:])
+    answers = [connection.read() for _ in ids]
+    assert [(status, headers["x-request-id"].encode()) for status, headers, _ in answers] == [(200, each) for each in ids]
 
 
 def test_a_connection_that_shall_close_closes_after_its_answer(connection: Connection) -> None:
@@ -223,6 +236,30 @@ def test_who_leaves_in_the_middle_leaves_no_trace(connect: Callable[[], Connecti
     connection.send(asked()[:-5])
     connection.close()
     other.send(asked())
+    assert other.read()[0] == 200
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+def test_who_leaves_with_requests_behind_one_another_leaves_no_trace(
+    free: None, connect: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, left, at_once = threading.Event(), threading.Event(), HotPath.at_once
+
+    def first(hot: HotPath, asked: Asked, body: bytes) -> Answer | None:
+        if begun.is_set():
+            return None
+        begun.set()
+        assert left.wait(20)
+        return at_once(hot, asked, body)
+
+    monkeypatch.setattr(HotPath, "at_once", first)
+    connection, other = connect(), connect()
+    connection.send(asked() * 3)
+    assert begun.wait(20)
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    connection.close()
+    left.set()
+    other.send(GET)
     assert other.read()[0] == 200
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
@@ -327,3 +364,39 @@ def test_a_connection_is_closed_some_time_after_its_last_answer(
         other.send(asked())
         assert other.read()[0] == 200
     assert other.ended()
+
+
+def test_a_request_that_has_begun_is_waited_for(server: uvicorn.Server, free: None, connect: Callable[[], Connection]) -> None:
+    server.config.timeout_keep_alive = 0
+    connection = connect()
+    connection.send(asked(), GET[:10])
+    assert connection.read()[0] == 200
+    connection.send(GET[10:])
+    assert connection.read()[0] == 200
+    assert connection.ended()
+
+
+def test_no_more_is_read_while_requests_wait_behind_one_another(
+    server: uvicorn.Server, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = list[bool]()
+
+    async def watched(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        paused.extend(each.flow.read_paused for each in server.server_state.connections if isinstance(each, QuickProtocol))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    monkeypatch.setattr(HotPath, "__call__", watched)
+    connection.send(GET * 3)
+    assert [connection.read()[0] for _ in range(3)] == [200] * 3
+    connection.send(GET)
+    assert connection.read()[0] == 200
+    assert paused == [True, True, False, False]
+
+
+def test_of_headers_of_one_name_the_first_counts(free: None, connection: Connection) -> None:
+    connection.send(asked(more=b"X-Request-ID: first\r\nX-Request-ID: second\r\n"))
+    assert connection.read()[1]["x-request-id"] == "first"
+    connection.send(asked(more=b"X-Model: nothing\r\nX-Model: text\r\n", kind=b"application/octet-stream"))
+    assert connection.read()[0] == 404
