@@ -99,12 +99,12 @@ def claims(parts: Mapping[str, float]) -> list[float]:
 def corrections(parts: Mapping[str, float]) -> dict[str, float]:
     """How far each part would move the base; those that a network cannot surpass only ever lower it.
 
-    What the other network says counts as far as its pupil knows the source.
+    What the other network says, of the classes' shares too, counts as far as its pupil knows the source.
     """
-    start = base(parts)
+    start, witness = base(parts), parts["other_reverse_accuracy"]
     return {
-        "prior_distance": -parts["prior_distance"],
-        "agreement": parts["other_reverse_accuracy"] * _lower(parts["agreement"], start),
+        "prior_distance": -witness * parts["prior_distance"],
+        "agreement": witness * _lower(parts["agreement"], start),
         "critic": _lower(parts["critic"], start),
         "clusters": _lower(parts["clusters"], start),
     }

@@ -37,8 +37,9 @@ def test_the_least_claim_counts() -> None:
         assert estimate({**ALL_SAY, claim: 0.3}).value < 0.7
 
 
-def test_another_network_counts_as_far_as_its_pupil_knows_the_source() -> None:
-    said = {**ALL_SAY, "agreement": 0.2}
+@pytest.mark.parametrize("part", [{"agreement": 0.2}, {"prior_distance": 0.5}])
+def test_another_network_counts_as_far_as_its_pupil_knows_the_source(part: dict[str, float]) -> None:
+    said = {**ALL_SAY, **part}
     assert estimate(said).value < estimate({**said, "other_reverse_accuracy": 0.1}).value - 0.03
 
 
