@@ -8,18 +8,14 @@ closed - goes uvicorn's own way from its headers on, as if it had only just come
 """
 
 import asyncio
-import sys
-from collections.abc import Sized
 from time import monotonic
 from typing import Any
 
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.hot import Isthmus, content_type, request_id
+from app.api.mended_protocol import MendedProtocol
 from app.api.short import LENGTH, PREFIXES, Asked, Known, by_name
 from app.serving.answers import Answer
 
@@ -30,19 +26,7 @@ MOST_HEADS, LONGEST_HEAD = 1024, 1024
 _END = b"\r\n\r\n"
 
 
-class _Flow(FlowControl):
-    """Reads no more while requests wait behind one another: each that is begun would have uvicorn read hundreds of others."""
-
-    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-
-    def resume_reading(self) -> None:
-        if not self._waiting:
-            super().resume_reading()
-
-
-class QuickProtocol(HttpToolsProtocol):
+class QuickProtocol(MendedProtocol):
     """One connection."""
 
     def __init__(
@@ -55,10 +39,7 @@ class QuickProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config.app, Isthmus)
         self._hot, self._heads, self._outbox = config.app.hot, config.app.hot.heads, config.app.hot.outbox
-        self._between, self._may_be_held = True, True
-        self._data, self._is_start, self._again = b"", True, b""
-        self._is_skipped = False
-        self._running: RequestResponseCycle | None = None
+        self._may_be_held = True
         self._asked: Asked | None = None
         self._held = b""
         self._answered_at = 0.0
@@ -67,39 +48,24 @@ class QuickProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
         self._hot.turns.connect()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._running is not None:  # uvicorn tells only the last of those behind one another
-            self._running.disconnected = True
-            self._running.message_event.set()
-        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._may_be_held = True
-        if self._between and self._is_idle():
+        if self.is_between and self._is_idle():
             end = data.find(_END, 0, LONGEST_HEAD) + len(_END)
             known = self._heads.get(data[:end])
             if known is not None and len(data) == end + known.size:
                 if self._answer(known.asked, data[end:], None):
                     return
                 self._may_be_held = False  # it has been tried
-        while data:
-            self._data, self._is_start, self._again = data, self._between, b""
-            super().data_received(data)
-            data = self._again
-        self._data = b""
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
-        self._between = False
         self._unset_keepalive_if_required()  # an answer at once to what came before in the same data has set it
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._is_skipped = self._asks_for_an_unknown_protocol()
-        if self._is_skipped:
-            return
         if self.url.startswith(PREFIXES) and self._can_be_held():
             self._asked, self._held = self._hot.asked(self.url, by_name(self.headers)), b""
         if self._asked is None:
@@ -113,15 +79,12 @@ class QuickProtocol(HttpToolsProtocol):
             self._held += body
 
     def on_message_complete(self) -> None:
-        self._between = True
-        if self._is_skipped:
-            return
         if self._asked is not None:
             given = by_name(self.headers).get(b"x-request-id")
             if self._answer(self._asked, self._held, given):
                 if given is None:
                     self._learn(self._asked, len(self._held))
-                self._asked = None
+                self._asked, self.is_between = None, True
                 return
             self._let_go()
         super().on_message_complete()
@@ -163,28 +126,11 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _learn(self, asked: Asked, size: int) -> None:
         """The head, where the data held this one request and nothing else."""
-        end = self._data.find(_END) + len(_END)
-        if self._is_start and len(self._data) == end + size and end <= LONGEST_HEAD:
+        end = self.data.find(_END) + len(_END)
+        if self.is_start and len(self.data) == end + size and end <= LONGEST_HEAD:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
-            self._heads[self._data[:end]] = Known(asked, size)
-
-    def _asks_for_an_unknown_protocol(self) -> bool:
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """The same without the header, which RFC 9110, 7.8 lets a server ignore: the parser has left the body out."""
-        raised = sys.exception()
-        if not self._is_skipped or raised is None:
-            super()._unsupported_upgrade_warning()
-            return
-        lines = b"".join([b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"])
-        start = self.parser.get_method(), self.url, self.parser.get_http_version().encode(), lines
-        self._again = b"%s %s HTTP/%s\r\n%s\r\n" % start + self._data[raised.args[0] :]
+            self._heads[self.data[:end]] = Known(asked, size)
 
     def _let_go(self) -> None:
         """The same request uvicorn's way."""
