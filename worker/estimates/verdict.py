@@ -3,7 +3,8 @@
 `no` when the adapted network gave up more than SOURCE_LOST of its accuracy on the source, or says fewer classes than the plain
 one while most validators do not prefer it; when the class shares that the plain network finds leave it less accuracy than the
 plain one is estimated to have; when the plain network sees other class shares than the source's, further than its own errors
-explain, and the adapted one carries them back; or when its estimate is lower and most validators are against it.
+explain, and the adapted one carries them back; or when its estimate is lower and most validators are against it, unless its pupil
+knows clearly more of the source than the plain one's.
 
 `yes` when its estimate is higher, most validators prefer it, both networks see about the same class shares, and they differ on
 so many rows that it can be told.
@@ -41,6 +42,8 @@ DISPUTED = 30
 TAUGHT = 0.75
 """What of its knowledge of the source a network passes on to its pupil by labels that mean what they mean there. From 0.83 up
 on all tasks but one: from Amazon to webcam, where no network knew a fourth of the target, 0.59 to 0.74."""
+TAUGHT_MORE = 0.10
+"""By how much more of it than the plain one's its pupil knows, for a lower estimate and the validators not to count as harm."""
 APART = 0.20
 """Total variation of the two networks' class priors from which a gain is not believed."""
 VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure", "class_ami", "dev")
@@ -56,7 +59,7 @@ class Verdict:
     `priors_apart`: total variation. `carried_back`: how much nearer to the source's class priors the adapted network's are than
     the plain one's, 0 unless those differ from the source's; `shift_known`: whether they are believed to. `disputed`: target
     rows on which both differ. `taught`: accuracy on the source of the adapted network's pupil (`worker.reverse`), as a share of
-    its own; 1 without a pupil.
+    its own, 1 without a pupil; `taught_more`: less that of the plain one.
     """
 
     helped: Answer
@@ -70,6 +73,7 @@ class Verdict:
     shift_known: bool = False
     disputed: int = DISPUTED
     taught: float = 1.0
+    taught_more: float = 0.0
 
     @property
     def is_promising(self) -> bool:
@@ -92,7 +96,8 @@ def judge(adapted: Study, plain: Study) -> Verdict:
         carried_back=max(0.0, plain.priors.distance - adapted.priors.distance) if plain.priors.shifted else 0.0,
         shift_known=knows and plain.priors.distance >= 1 - before + BEYOND,
         disputed=int((adapted.predicted != plain.predicted).sum()),
-        taught=adapted.reverse.accuracy / (float(adapted.right.mean()) or 1.0) if adapted.reverse else 1.0,
+        taught=_taught(adapted),
+        taught_more=_taught(adapted) - _taught(plain),
     )
     return replace(found, helped=answer(found))
 
@@ -103,12 +108,17 @@ def answer(found: Verdict) -> Answer:
         return "no"
     if found.room < -SHORT_OF_ROOM or (found.shift_known and found.carried_back > CARRIED_BACK):
         return "no"
-    if found.gain < -MARGIN and found.in_favour <= 1 - MOST:
+    if found.gain < -MARGIN and found.in_favour <= 1 - MOST and found.taught_more < TAUGHT_MORE:
         return "no"
     clear = found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART
     if clear and found.disputed >= DISPUTED and found.carried_back < SUSPICIOUS:
         return "yes"
     return "unsure"
+
+
+def _taught(network: Study) -> float:
+    """Accuracy on the source of its pupil, as a share of its own; 1 without a pupil."""
+    return network.reverse.accuracy / (float(network.right.mean()) or 1.0) if network.reverse else 1.0
 
 
 def _in_favour(adapted: Study, plain: Study) -> float:

@@ -114,3 +114,9 @@ def test_what_the_plain_networks_errors_explain_is_no_known_shift() -> None:
     assert plain.priors.distance > 1 - before
     assert not judge(adapted, plain).shift_known
     assert judge(adapted, network(4, shares=some)).shift_known
+
+
+def test_what_a_pupil_knows_outweighs_a_lower_estimate() -> None:
+    worse = replace(CLEAR, gain=-0.05, in_favour=0.0)
+    assert answer(worse) == "no"
+    assert answer(replace(worse, taught_more=0.15)) == "unsure"
