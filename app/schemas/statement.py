@@ -79,7 +79,8 @@ class Evidence(TypedDict):
     how much nearer to the source's the adapted network's class shares are, where the source-only network sees others;
     `shift_known`: whether it is believed in that; `disputed`: target rows on which the networks differ; `taught`: accuracy on
     the source of a new network that learned the target from the adapted one's answers, as a share of the adapted one's own, 1
-    where none was trained; `taught_more`: less that of the source-only network; `steps` and `source_only_steps`: for how long both were trained.
+    where none was trained; `taught_more`: less that of the source-only network; `steps` and `source_only_steps`: for how long
+    both were trained.
     """
 
     gain: float
