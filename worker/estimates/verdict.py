@@ -41,7 +41,8 @@ DISPUTED = 30
 """Target rows on which the networks must differ: of fewer, chance alone gives one of them two thirds, one time in twenty."""
 TAUGHT = 0.75
 """What of its knowledge of the source a network passes on to its pupil by labels that mean what they mean there. Of networks
-trained to the end from 0.76 up on all tasks but one: from Amazon to webcam, where most know a fifth of the target, 0.44 to 0.66."""
+trained to the end 0.76 and more on all tasks but one: from Amazon to webcam, where most know a fifth of the target, 0.44 to
+0.66."""
 TAUGHT_MORE = 0.10
 """By how much more of it than the plain one's its pupil knows, for a lower estimate and the validators not to count as harm."""
 APART = 0.20
