@@ -12,10 +12,8 @@ from collections.abc import Sized
 from typing import Any
 
 from uvicorn._types import ASGI3Application
-from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 
 class _Flow(FlowControl):
@@ -33,14 +31,8 @@ class _Flow(FlowControl):
 class MendedProtocol(HttpToolsProtocol):
     """One connection. `data` is what is being read, and `is_start` whether a request begins with it."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
         self.data, self.is_start = b"", True
         self.is_between = True
         self._is_ignored, self._again = False, b""

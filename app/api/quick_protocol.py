@@ -11,9 +11,6 @@ import asyncio
 from time import monotonic
 from typing import Any
 
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-
 from app.api.hot import Isthmus, content_type, request_id
 from app.api.mended_protocol import MendedProtocol
 from app.api.short import LENGTH, PREFIXES, Asked, Known, by_name
@@ -29,16 +26,11 @@ _END = b"\r\n\r\n"
 class QuickProtocol(MendedProtocol):
     """One connection."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        assert isinstance(config.app, Isthmus)
-        self._hot, self._heads, self._outbox = config.app.hot, config.app.hot.heads, config.app.hot.outbox
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        app = self.config.app
+        assert isinstance(app, Isthmus)
+        self._hot, self._heads, self._outbox = app.hot, app.hot.heads, app.hot.outbox
         self._may_be_held = True
         self._asked: Asked | None = None
         self._held = b""
