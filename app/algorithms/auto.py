@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from app.algorithms.base import AlgorithmParams, params_of
 
 CANDIDATES: list[dict[str, Any]] = [
-    {"algorithm": "self_training", "weight_average": 0.99, "augmentation": "strong"},
-    {"algorithm": "self_training", "weight_average": 0.99},
-    {"algorithm": "cdan", "weight_average": 0.99},
+    {"algorithm": "self_training", "weight_average": 0.999, "augmentation": "strong"},
+    {"algorithm": "self_training", "weight_average": 0.999},
+    {"algorithm": "cdan", "weight_average": 0.999},
 ]
 """Self-training twice, and an opponent. MCC is a term of self-training, and not by itself among them: it is confident in any
 case, which the validator takes for knowledge. Where strongly changed pictures have to bear the same labels, a network is less

@@ -11,7 +11,6 @@ class CnnParams(NetworkParams):
     """Two 5x5 convolutions, each with a max-pool: the digits network of the DANN paper (figure 4a), with batch norm."""
 
     modalities: ClassVar[tuple[str, ...]] = ("image",)
-    default_for: ClassVar[tuple[str, ...]] = ("image",)
 
     network: Literal["cnn"] = "cnn"
     input_size: int = Field(28, ge=8, le=128, description="Pictures are brought to this height and width, in pixels.")

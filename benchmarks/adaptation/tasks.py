@@ -46,7 +46,7 @@ def tasks(data: Path, made: Path) -> dict[str, Task]:
         Task("usps-mnist", _files(digits, usps[0], *mnist), PICTURE_STEPS),
         Task("mnist-mnistm", _files(digits, mnist[0], "mnistm_unlabelled.npz", "mnistm_test.npz"), PICTURE_STEPS),
         Task("optdigits-photo", _optdigits(made), PICTURE_STEPS),
-        Task("amazon-webcam", _files(data / "images", *OFFICE), PICTURE_STEPS, True, {"network": "cnn", "input_size": 32}),
+        Task("amazon-webcam", _files(data / "images", *OFFICE), PICTURE_STEPS, True, {"network": "vgg", "input_size": 32}),
         Task("books-dvd", _files(data / "text", *REVIEWS), TEXT_STEPS, True),
         *(Task("books-dvd-minilm", _files(data / "text", *REVIEWS), ENCODER_STEPS, True, base, True) for base in _minilm()),
         Task("heart-cleveland-hungarian", _heart(tabular, "cleveland", "hungarian"), TABLE_STEPS, True),

@@ -13,6 +13,7 @@ from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
+from app.networks.vgg import VggParams
 from worker import networks
 from worker.networks.base import Inputs, Network
 
@@ -50,6 +51,9 @@ CASES = {
     "cnn of larger pictures": picture_case(CnnParams(input_size=64)),
     "resnet": picture_case(ResnetParams(width=8)),
     "resnet of odd pictures": picture_case(ResnetParams(width=8, input_size=33), 1),
+    "vgg": picture_case(VggParams()),
+    "vgg of the smallest pictures": picture_case(VggParams(input_size=8), 1),
+    "vgg of larger pictures": picture_case(VggParams(input_size=60)),
     "mlp of a table": table_case(2, 3, layers=2),
     "mlp of numbers": table_case(2, 0),
     "mlp of categories": table_case(0, 2),

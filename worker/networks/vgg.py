@@ -1,0 +1,39 @@
+"""A small VGG: Simonyan and Zisserman, ICLR 2015, https://arxiv.org/abs/1409.1556, with batch norm and a bottleneck.
+
+Stages of a convolution and a max-pool bring the maps down to MOST_PLACES a side; two more convolutions see larger parts of the
+picture. Against `cnn` they cost twice the time, and adapted networks know 10 to 15 points more of digits on photographs.
+"""
+
+from itertools import pairwise
+
+from torch import nn
+
+from app.modalities.base import TensorSpec
+from app.modalities.image import ImagePreprocessing
+from app.networks.vgg import VggParams
+from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
+
+FIRST, BOTTLENECK = 32, 256
+DROPOUT = 0.5
+FEWEST_STAGES, MOST_PLACES = 2, 8
+
+
+def build(params: VggParams, preprocessing: ImagePreprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
+    channels, side = [preprocessing.channels, FIRST], params.input_size // 2
+    while len(channels) <= FEWEST_STAGES or side > MOST_PLACES:
+        channels.append(2 * channels[-1])
+        side //= 2
+    last = channels[-1]
+    backbone = nn.Sequential(
+        Pixels(preprocessing.mean, preprocessing.std),
+        *(_convolution(inputs, outputs, nn.MaxPool2d(2)) for inputs, outputs in pairwise(channels)),
+        _convolution(last, last),
+        _convolution(last, last),
+        nn.Flatten(),
+    )
+    return Network(backbone, bottleneck(last * side**2, BOTTLENECK, DROPOUT), nn.Linear(BOTTLENECK, classes), BOTTLENECK)
+
+
+def _convolution(inputs: int, outputs: int, *pool: nn.Module) -> nn.Sequential:
+    # a bias would be taken away again by the norm; after the pool it and the ReLU have a quarter of the work
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), *pool, DomainNorm(outputs), nn.ReLU())
