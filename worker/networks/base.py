@@ -143,6 +143,8 @@ def with_domain_norms(module: nn.Module) -> nn.Module:
         return module
     norm = DomainNorm(module.num_features, 0.1 if module.momentum is None else module.momentum, module.eps)
     norm.load_state_dict(module.state_dict(), strict=False)
+    norm.source_mean.copy_(norm.running_mean)  # the encoder knows neither domain: both start from what it has seen
+    norm.source_var.copy_(norm.running_var)
     return norm
 
 
