@@ -47,6 +47,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="Of every run, instead of the task's own.")
     parser.add_argument("--targets", nargs="+", choices=("plain", "skewed"), default=["plain", "skewed"])
     parser.add_argument("--settings", type=json.loads, default={}, help="Parameters that are not defaults, as JSON.")
+    parser.add_argument("--network", type=json.loads, help="`base` of a job, as JSON, instead of the task's own, for pictures.")
     parser.add_argument("--variant", default="", help="The name of these settings.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--folder", type=Path, default=Path("var/adaptation"), help="Of everything that is kept.")
@@ -64,6 +65,8 @@ def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
         if unknown := set(options.tasks or ()) - set(known):
             raise SystemExit(f"no task {', '.join(sorted(unknown))}, only {', '.join(known)}")
         found += [known[name] for name in options.tasks or known if options.tasks or not known[name].named]
+    if options.network:
+        found = [task.with_network(options.network) for task in found]
     yield from plan(
         found,
         options.methods,

@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for identity in planned(options):
             if any(identity.items() <= row.items() for row in rows):
                 continue
-            rows.append(identity | measure(known[identity["task"]], identity["skewed"], identity["seed"], options))
+            task = known[identity["task"]]
+            task = task.with_network(options.network) if options.network else task
+            rows.append(identity | measure(task, identity["skewed"], identity["seed"], options))
             with path.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
             say(str({key: value for key, value in rows[-1].items() if key != "networks"}))
@@ -65,6 +67,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3000, help="Of a candidate in the second round; a third of it in the first.")
     parser.add_argument("--skewed", action="store_true", help="The skewed versions of the targets as well.")
     parser.add_argument("--settings", type=json.loads, default={}, help="Parameters of `auto`, as JSON.")
+    parser.add_argument("--network", type=json.loads, help="`base` of a job, as JSON, instead of the task's own, for pictures.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--folder", type=Path, default=Path("var/adaptation"))
     parser.add_argument("--threads", type=int, default=1)
@@ -75,7 +78,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def planned(options: argparse.Namespace) -> Iterator[Row]:
     """What tells the runs apart, seed by seed."""
-    common = {"steps": options.steps, "settings": options.settings}
+    common = {"steps": options.steps, "settings": options.settings, "network": options.network}
     for seed in range(options.seeds):
         for task in options.tasks:
             for skewed in (False, True) if options.skewed else (False,):

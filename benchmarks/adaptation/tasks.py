@@ -6,7 +6,7 @@ evaluation's where that holds the same examples (`transductive`), and else of on
 is what is evaluated on.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Task:
     transductive: bool = False
     network: dict[str, Any] | None = field(default=None, hash=False)
     named: bool = False
+
+    def with_network(self, network: dict[str, Any]) -> "Task":
+        """The same with another network, if it is of pictures."""
+        return replace(self, network=network) if self.files[0].name.endswith(PICTURES) else self
 
 
 def tasks(data: Path, made: Path) -> dict[str, Task]:
