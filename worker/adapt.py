@@ -11,7 +11,9 @@ import torch
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.db.tables import DatasetRow, JobRow
+from app.modalities import MODALITIES
 from app.schemas.reports import Result, StoredArtifact
+from app.services.datasets import profile_of
 from app.services.trials import SearchAttempt
 from app.settings import Settings
 from app.storage import Storage, digest_of
@@ -75,6 +77,7 @@ def prepare(
         torch.set_num_threads(settings.train_threads)
     materials = load(settings, job)
     task = make_task(job, materials, settings, storage, folder / "artifacts")
+    tell_reductions(task, materials, reporter)
     data = load_data(task, materials, storage, folder, reporter)
     if any(together.leaders(reporter.should_stop)):
         raise Stopped
@@ -89,6 +92,14 @@ def prepare(
         checkpoint_seconds=settings.checkpoint_seconds,
     )
     return task, trials
+
+
+def tell_reductions(task: Task, materials: Materials, reporter: Reporter) -> None:
+    """Warn of what the network does not get to see of the source, or of the target where there is no source."""
+    row = materials.source or materials.target
+    if row is not None:
+        for reduction in MODALITIES[materials.modality].reductions(task.network, profile_of(row)):
+            reporter.warn("data_reduced", reduction)
 
 
 def load_data(task: Task, materials: Materials, storage: Storage, folder: Path, reporter: Reporter) -> Data:

@@ -109,6 +109,10 @@ class Modality(ABC):
         """Why a dataset cannot be encoded by what a model was fitted with, in sentences; empty when it can."""
         return []
 
+    def reductions(self, network: NetworkParams, data: Profile) -> list[str]:
+        """What of the data does not reach such a network, in sentences that tell what would keep it; empty when all does."""
+        return []
+
     @abstractmethod
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path

@@ -29,6 +29,7 @@ from app.formats.places import LIMIT, Places, pointer
 from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Encoder, Modality, Preprocessing, Profile, TensorSpec
 from app.networks.base import NetworkParams
 
+MUCH_LARGER = 2
 DEFAULT_SIZE = 32
 CHUNK_BYTES = 64 * 1024**2
 PARSE_BYTES = 512 * 1024**2
@@ -98,6 +99,17 @@ class Picture(Modality):
     def differences(self, source: Profile, other: Profile) -> list[str]:
         """None: sizes are brought to the network's, grey pictures are promoted."""
         return []
+
+    def reductions(self, network: NetworkParams, data: Profile) -> list[str]:
+        """Pictures that are much larger than a network's own input size; an encoder's is what it was trained with."""
+        side = getattr(network, "input_size", None)
+        height, width = data.details["height"][0], data.details["width"][0]
+        if side is None or min(height, width) < MUCH_LARGER * side:
+            return []
+        return [
+            f"Pictures of {height} x {width} pixels and more are brought to {side} x {side}. A larger `input_size` in `base` "
+            "keeps more of them; a `pretrained` encoder has seen other pictures as well, which helps where these are few."
+        ]
 
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path

@@ -46,13 +46,17 @@ def tasks(data: Path, made: Path) -> dict[str, Task]:
     """All that the data folder has the files of, and one whose files are made, in `made`, of what scikit-learn ships."""
     usps, mnist = ("usps_train.npz", "usps_test.npz"), ("mnist_train.npz", "mnist_test.npz")
     digits, tabular = data / "digits", data / "tabular"
+    office = _files(data / "images", *OFFICE)
     found = [
         Task("mnist-usps", _files(digits, mnist[0], *usps), PICTURE_STEPS),
         Task("usps-mnist", _files(digits, usps[0], *mnist), PICTURE_STEPS),
         Task("mnist-mnistm", _files(digits, mnist[0], "mnistm_unlabelled.npz", "mnistm_test.npz"), PICTURE_STEPS),
         Task("optdigits-photo", _optdigits(made), PICTURE_STEPS),
-        Task("amazon-webcam", _files(data / "images", *OFFICE), PICTURE_STEPS, True, {"network": "vgg", "input_size": 32}),
-        *(Task("amazon-webcam-efficientnet", _files(data / "images", *OFFICE), ENCODER_STEPS, True, base, True) for base in _lite(made)),
+        Task("amazon-webcam", office, PICTURE_STEPS, True, {"network": "vgg", "input_size": 32}),
+        *(
+            Task("amazon-webcam-efficientnet", _files(data / "images", *OFFICE), ENCODER_STEPS, True, base, True)
+            for base in _lite(made)
+        ),
         Task("books-dvd", _files(data / "text", *REVIEWS), TEXT_STEPS, True),
         *(Task("books-dvd-minilm", _files(data / "text", *REVIEWS), ENCODER_STEPS, True, base, True) for base in _minilm()),
         Task("heart-cleveland-hungarian", _heart(tabular, "cleveland", "hungarian"), TABLE_STEPS, True),

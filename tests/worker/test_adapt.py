@@ -261,6 +261,16 @@ def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
     np.testing.assert_allclose(logits * temperature, plain, rtol=1e-3, atol=1e-3)
 
 
+def test_pictures_that_are_made_much_smaller_are_warned_about(bench: Bench) -> None:
+    small = pictures(100, 10, target=False)
+    assert small.labels is not None
+    large = small.inputs["pixels"].numpy().repeat(2, axis=1).repeat(2, axis=2)
+    source = bench.dataset("image", "large.npz", npz_bytes(x=large, y=small.labels.numpy()))
+    stream = io.StringIO()
+    bench.run(bench.job({**FINE_TUNE, "epochs": 1}, source, base=CNN), reporter=Reporter(stream))
+    assert '"code":"data_reduced"' in stream.getvalue()
+
+
 def test_a_compact_copy_is_a_file_of_the_version(bench: Bench) -> None:
     params = {**DANN, "compact": "int8", "compact_tolerance": 0.05}
     result = bench.run(bench.job(params, digits(bench, target=False), digits(bench, target=True, labelled=False), base=CNN))

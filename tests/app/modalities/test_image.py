@@ -14,8 +14,9 @@ from PIL import Image
 from app.errors import InvalidInputs, InvalidRequest
 from app.formats.pictures import Pixels, decode
 from app.modalities import MODALITIES, image
-from app.modalities.base import Chunk
+from app.modalities.base import Chunk, Profile
 from app.modalities.image import ImagePreprocessing
+from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.transformers import TransformersParams
 from tests import factories
@@ -144,6 +145,16 @@ def test_mean_and_deviation_are_over_both_sides_in_the_network_size(tmp_path: Pa
     np.testing.assert_allclose(fitted.mean, pixels.mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(fitted.std, pixels.std(axis=(0, 1, 2)))
     assert (fitted.size, fitted.channels) == ((8, 8), 3)
+
+
+def test_pictures_much_larger_than_a_networks_input_are_told_of() -> None:
+    def told(network: NetworkParams, side: int) -> list[str]:
+        return IMAGE.reductions(network, Profile("npz", 9, None, {"height": [side, 900], "width": [side + 1, 900]}))
+
+    assert told(CnnParams(input_size=28), 55) == []
+    (reduction,) = told(CnnParams(input_size=28), 56)
+    assert "Pictures of 56 x 57 pixels and more are brought to 28 x 28" in reduction
+    assert told(TransformersParams(pretrained="a/b"), 5000) == []
 
 
 @pytest.mark.parametrize("swapped", [False, True])
