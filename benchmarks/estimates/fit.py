@@ -35,6 +35,12 @@ class Rows:
     task: NDArray[np.str_]
     skewed: NDArray[np.bool_]
 
+    @property
+    def data(self) -> NDArray[np.str_]:
+        """The task with the same data (n,): `a-b-encoder` is `a-b` with another network, and is left out with it."""
+        known = sorted(set(self.task), key=len)
+        return np.array([next(one for one in known if name == one or name.startswith(f"{one}-")) for name in self.task])
+
     def where(self, chosen: NDArray[np.bool_]) -> "Rows":
         parts = [row for row, wanted in zip(self.parts, chosen, strict=True) if wanted]
         return Rows(parts, self.truth[chosen], self.task[chosen], self.skewed[chosen])
@@ -57,9 +63,9 @@ def fit(rows: Rows) -> Combination:
     """Weights and doubts from all rows, the factors from errors on tasks that are left out in turn."""
     weights, doubts = _regressions(rows)
     ratios = []
-    for task in np.unique(rows.task):
-        left_out = rows.where(rows.task == task)
-        known = Combination(*_regressions(rows.where(rows.task != task)), below=1.0, above=1.0)
+    for data in np.unique(rows.data):
+        left_out = rows.where(rows.data == data)
+        known = Combination(*_regressions(rows.where(rows.data != data)), below=1.0, above=1.0)
         ratios.append(_errors(left_out, known) / _doubts(left_out, known))
     every, tail = np.concatenate(ratios), (1 - COVERED) / 2
     low, high = np.quantile(every, (tail, 1 - tail))
@@ -69,9 +75,9 @@ def fit(rows: Rows) -> Combination:
 def judge(rows: Rows) -> pl.DataFrame:
     """Of each task, by constants fitted to the others: mean absolute error, coverage and mean half width of the interval."""
     found = []
-    for task in np.unique(rows.task):
-        fitted, left_out = fit(rows.where(rows.task != task)), rows.where(rows.task == task)
-        for row, truth, skewed in zip(left_out.parts, left_out.truth, left_out.skewed, strict=True):
+    for data in np.unique(rows.data):
+        fitted, left_out = fit(rows.where(rows.data != data)), rows.where(rows.data == data)
+        for row, truth, task, skewed in zip(left_out.parts, left_out.truth, left_out.task, left_out.skewed, strict=True):
             said = estimate(row, fitted)
             inside = said.low <= truth <= said.high
             error = abs(said.value - truth)

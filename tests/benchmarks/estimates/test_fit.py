@@ -42,3 +42,9 @@ def test_nine_of_ten_intervals_cover_tasks_that_were_left_out(rows: Rows) -> Non
     judged = judge(rows)
     assert 0.82 <= float(np.mean(judged["covered"].to_list())) <= 0.98
     assert judged.height == 160
+
+
+def test_the_same_data_with_another_network_are_left_out_together(rows: Rows) -> None:
+    tasks = ["a-b", "a-b-encoder", "a-bc", "a-b-encoder"]
+    four = Rows(rows.parts[:4], rows.truth[:4], np.array(tasks), rows.skewed[:4])
+    assert four.data.tolist() == ["a-b", "a-b", "a-bc", "a-b"]
