@@ -9,8 +9,8 @@ networks on tasks that were left out of both, 5 % lie lower and 5 % higher.
 
 The claims are those of confidence (DoC and two kinds of ATC) and of a pupil of the network's labels (`worker.reverse`); where a
 network is confident and wrong, one of them knows. FITTED is of the 256 networks that 49 searches of `auto` tried (source-only,
-self-training and CDAN; convolutions, an MLP, two pretrained encoders) on digits, office pictures, book reviews and heart data, some
-of the targets skewed. On data left out of the fit they err by 8.7 points in the mean, by 25 from Amazon to webcam without a
+self-training and CDAN; convolutions, an MLP, two pretrained encoders) on digits, office pictures, book reviews and heart data,
+some of the targets skewed. On data left out of the fit they err by 8.7 points in the mean, by 25 from Amazon to webcam without a
 pretrained encoder and by 6.0 elsewhere, and 85 % of the intervals hold the truth; on these data themselves by 8.3, and 94 %.
 """
 
