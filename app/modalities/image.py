@@ -30,6 +30,7 @@ from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Enc
 from app.networks.base import NetworkParams
 
 MUCH_LARGER = 2
+"""Times the side of a network's input."""
 DEFAULT_SIZE = 32
 CHUNK_BYTES = 64 * 1024**2
 PARSE_BYTES = 512 * 1024**2

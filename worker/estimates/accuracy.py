@@ -20,8 +20,6 @@ from math import isnan
 
 import numpy as np
 
-from worker.estimates.parts import ESTIMATES
-
 ALLOWANCE = 0.08
 """What the shift alone may cost a pupil's accuracy on the source."""
 
@@ -46,15 +44,13 @@ class Estimate:
 
 
 FITTED = Combination(
-    weights={"prior_distance": 0.055, "agreement": 0.0, "critic": 0.077, "clusters": 0.0},
+    weights={"prior_distance": 0.055, "critic": 0.077},
     doubts={
         "always": 0.005,
-        "clusters": 0.0,
         "error": 0.082,
         "prior_distance": 0.098,
         "sampling": 0.048,
         "shifted": 0.017,
-        "spread": 0.0,
     },
     below=3.81,
     above=1.99,
@@ -97,32 +93,23 @@ def claims(parts: Mapping[str, float]) -> list[float]:
 
 
 def corrections(parts: Mapping[str, float]) -> dict[str, float]:
-    """How far each part would move the base; those that a network cannot surpass only ever lower it.
+    """How far each part would move the base; the critic, which a network cannot surpass, only ever lowers it.
 
-    What the other network says, of the classes' shares too, counts as far as its pupil knows the source.
+    The other network's shares of the classes count as far as its pupil knows the source.
     """
-    start, witness = base(parts), parts["other_reverse_accuracy"]
+    critic = parts["critic"]
     return {
-        "prior_distance": -witness * parts["prior_distance"],
-        "agreement": witness * _lower(parts["agreement"], start),
-        "critic": _lower(parts["critic"], start),
-        "clusters": _lower(parts["clusters"], start),
+        "prior_distance": -parts["other_reverse_accuracy"] * parts["prior_distance"],
+        "critic": 0.0 if isnan(critic) else min(0.0, critic - base(parts)),
     }
 
 
 def reasons(parts: Mapping[str, float], value: float) -> dict[str, float]:
     """What makes an estimate of this value doubtful, each at least 0."""
-    known = [parts[name] for name in ESTIMATES if not isnan(parts[name])]
     return {
         "always": 1.0,
-        "spread": float(np.std(known)),
         "prior_distance": parts["prior_distance"],
         "shifted": parts["shifted"],
         "sampling": parts["sampling"],
         "error": 1 - value,
-        "clusters": max(0.0, value - parts["clusters"]),
     }
-
-
-def _lower(part: float, start: float) -> float:
-    return 0.0 if isnan(part) else min(0.0, part - start)
