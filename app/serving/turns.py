@@ -43,7 +43,10 @@ class Turns:
         self._connected += 1
 
     async def take(self) -> None:
-        """Wait for those that came before. Raises Overloaded when that takes, or took, too long."""
+        """Wait for those that came before. Raises Overloaded when that takes, or took, too long, and others wait still.
+
+        Whoever comes last costs nobody an answer: the wait was the machine's that stood still, not the queue's.
+        """
         loop, since = asyncio.get_running_loop(), monotonic()
         self._arrived += 1
         if self._waiting:
@@ -53,7 +56,8 @@ class Turns:
         turn = loop.create_future()
         self._waiting.append((turn, since))
         await turn
-        self._patience.check(monotonic() - since)
+        if self._waiting:
+            self._patience.check(monotonic() - since)
 
     def _glance(self, known: int, quiet: int) -> None:
         """Whether the loop, at its work, comes round a few times within the slice, and no connection is new."""

@@ -21,7 +21,6 @@ from app.errors import Overloaded
 from app.modalities.base import Encoded
 from app.services.predictions import Predictor
 from app.serving.loading import LoadedVersion
-from app.serving.patience import Patience
 from app.serving.turns import Turns
 from app.settings import Settings
 from app.storage import Storage
@@ -313,7 +312,7 @@ class TestWithAQueueOfOne:
 def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     body = {"model": "text", "inputs": ["fine"]}
     monkeypatch.setattr(Turns, "is_free", lambda turns: False)
-    monkeypatch.setattr(Patience, "check", refuse)
+    monkeypatch.setattr(Turns, "take", refuse)
     answer = alone.post("/predict", json=body)
     assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "1", "overloaded")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -322,7 +321,7 @@ def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient
     assert alone.post("/predict", json=body).status_code == 200
 
 
-def refuse(patience: Patience, wait: float) -> None:
+async def refuse(turns: Turns) -> None:
     raise Overloaded
 
 

@@ -127,15 +127,28 @@ def test_turns_are_taken_in_order_and_news_from_the_sockets_come_between(clock: 
 def test_who_waited_too_long_for_a_turn_is_refused_and_so_is_who_comes_then(clock: Clock) -> None:
     async def test() -> None:
         turns = Turns(Patience(1.0))
-        first, second = (asyncio.ensure_future(turns.take()) for _ in range(2))
-        await asyncio.sleep(0)  # both wait
+        *refused, _, last = (asyncio.ensure_future(turns.take()) for _ in range(5))
+        await asyncio.sleep(0)  # all wait
         clock.now += 1.1
         with pytest.raises(Overloaded):
             await turns.take()
-        for refused in (first, second):
+        for turn in refused:
             with pytest.raises(Overloaded):
-                await refused
+                await turn
+        await last
         clock.now += CALM_SECONDS
         await turns.take()
+
+    together(test)
+
+
+def test_who_waited_alone_through_a_standstill_is_not_refused(clock: Clock) -> None:
+    async def test() -> None:
+        turns = Turns(Patience(1.0))
+        for _ in range(2):
+            turn = asyncio.ensure_future(turns.take())
+            await asyncio.sleep(0)
+            clock.now += 1.1
+            await turn
 
     together(test)
