@@ -143,7 +143,7 @@ def test_a_hundred_waiting_clients_share_one_query_and_let_others_through(
     start = time.monotonic()
     answers, through = asyncio.run(scenario())
     assert {answer.json()["progress"] for answer in answers} == {0.25}
-    assert through < 1
+    assert through < 5
     assert time.monotonic() - start < 20
     live_app.state.engine.dispose()
 
