@@ -107,6 +107,7 @@ def identity(run: Run, threads: int) -> Row:
         "variant": run.variant,
         "seed": run.params.seed,
         "params": run.params.model_dump_json(),
+        "network": json.dumps(run.task.network),
         "threads": threads,
         "finished": datetime.now(UTC),
         "key": run.key,

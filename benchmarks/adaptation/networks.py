@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,13 +85,14 @@ def gather(store: Store) -> pl.DataFrame:
     return pl.concat([rows.filter("adapted"), alone])
 
 
-def _identity(row: Row) -> tuple[str, str, bool, str]:
-    return row["key"], row["task"], row["skewed"], row["params"]
+def _identity(row: Row) -> tuple[str, str, bool, str, str]:
+    return row["key"], row["task"], row["skewed"], row["params"], row["network"]
 
 
-def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str) -> Finding:
-    """As a job's statement has it."""
-    examples, params = encoded(known[task], skewed), params_of(_loaded(said))
+def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str, network: str) -> Finding:
+    """As a job's statement has it; the network that was trained need not be the task's own."""
+    examples = encoded(replace(known[task], network=json.loads(network)), skewed)
+    params = params_of(_loaded(said))
     data = make_data(examples.source, examples.target, examples.evaluation, params)
     with TemporaryDirectory() as folder:
         trials = trials_of(examples, data, Reporter(io.StringIO()), Path(folder))

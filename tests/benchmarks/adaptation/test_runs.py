@@ -96,6 +96,19 @@ def test_each_adapted_network_is_stated_beside_that_of_the_source_alone(task: Pa
         assert stated[name].is_between(0, 1).all()
 
 
+def test_a_network_is_stated_that_is_not_the_task_s_own(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name in ("source", "target", "evaluation"):
+        labels = np.arange(60) % 2
+        images = (100 * labels[:, None, None] + random.integers(0, 100, (60, 8, 8))).astype(np.uint8)
+        arrays = {"x": images} if name == "target" else {"x": images, "y": labels}
+        np.savez(tmp_path / f"{name}.npz", allow_pickle=False, **arrays)
+    small = ["--network", '{"network": "cnn", "input_size": 16}', "--targets", "plain"]
+    main([str(tmp_path), "--methods", "source_only", "mcc", "--seeds", "1", "--steps", "2", "--folder", str(tmp_path), *small])
+    networks.main([str(tmp_path), "--folder", str(tmp_path)])
+    assert len(pl.read_parquet(tmp_path / networks.NETWORKS)) == 2
+
+
 def test_the_report_says_what_was_measured(task: Path, measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     networks.main([str(task), "--folder", str(measured)])
     monkeypatch.setattr("sys.argv", ["report", "--folder", str(measured)])
