@@ -97,6 +97,8 @@ class _Store:
     def __init__(self, specs: dict[str, TensorSpec], rows: int, folder: Path) -> None:
         self._specs, self._rows, self._folder = specs, rows, folder
         self._width = 1
+        self._padded_by = next(filter(self._varies, _PADDED_BY), None)
+        self._lengths = torch.ones(rows, dtype=torch.int64)
         self.arrays = self._allocate()
 
     def add(self, start: int, encoded: Encoded, rows: int) -> None:
@@ -106,12 +108,12 @@ class _Store:
         for name, values in encoded.items():
             part = self.arrays[name][start : start + rows]
             (part[:, : values.shape[1]] if self._varies(name) else part)[...] = values
+            if name == self._padded_by and values.shape[1]:
+                used = torch.from_numpy(values != 0) * torch.arange(1, values.shape[1] + 1)
+                self._lengths[start : start + rows] = used.amax(1).clamp(min=1)
 
     def lengths(self) -> Tensor | None:
-        for name in filter(self._varies, _PADDED_BY):
-            used = torch.from_numpy(self.arrays[name]) != 0
-            return (used * torch.arange(1, self._width + 1)).amax(1).clamp(min=1)
-        return None
+        return self._lengths if self._padded_by else None
 
     def _varies(self, name: str) -> bool:
         return name in self._specs and -1 in self._specs[name].shape

@@ -37,7 +37,8 @@ def class_centres(features: Floats, predicted: NDArray[np.int64], classes: int) 
     """
     rows = normalised(features)
     centres = [rows[predicted == number].mean(axis=0) for number in np.unique(predicted)]
+    nearest = np.min([np.square(rows - centre).sum(axis=1) for centre in centres], axis=0)
     while len(centres) < min(classes, len(rows)):
-        nearest = np.min([np.square(rows - centre).sum(axis=1) for centre in centres], axis=0)
         centres.append(rows[nearest.argmax()])
+        nearest = np.minimum(nearest, np.square(rows - centres[-1]).sum(axis=1))
     return np.stack(centres)

@@ -20,18 +20,6 @@ class Data:
     target: Examples | None
     evaluation: Examples | None
 
-    @property
-    def labels(self) -> Tensor:
-        """Class numbers of the held-out source, on the CPU."""
-        if self.source is None or self.source.labels is None:
-            return torch.empty(0, dtype=torch.int64)
-        return self.source.labels.cpu()[self.held_out]
-
-    @property
-    def chance(self) -> float:
-        """Share of the commonest class among the examples that are held out."""
-        return float(self.labels.bincount().max()) / len(self.held_out) if len(self.held_out) else 0.0
-
     def rows(self, params: AlgorithmParams) -> int:
         """Of the larger of the data sets that the method learns from: what an epoch is a pass over."""
         source = len(self.training) if params.needs_source else 0

@@ -18,11 +18,14 @@ SHARE = 0.55
 
 
 class Examiner:
-    """Asks about at most `rows` examples of the held-out source and of the target each; of what is not there, about none."""
+    """Asks about at most `rows` examples of the held-out source and of the target each; of what is not there, about none.
 
-    def __init__(self, data: Data, classes: int, device: torch.device, seed: int, rows: int = ROWS) -> None:
+    Whichever trial and seed: what is compared is asked about the same examples.
+    """
+
+    def __init__(self, data: Data, classes: int, device: torch.device, rows: int = ROWS) -> None:
         self._data, self._classes, self.device = data, classes, device
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(0)
         self._source_rows = _sample(data.held_out, rows, generator)
         self._target_rows = _sample(_all(data.target), rows, generator)
         self._evaluation_rows = _sample(_all(data.evaluation), EVALUATION_ROWS, generator)
@@ -38,7 +41,7 @@ class Examiner:
         return Evidence(
             source_features=source_features,
             source_logits=source_logits,
-            source_labels=self._labels(),
+            source_labels=self.source_labels,
             target_features=target_features,
             target_logits=target_logits,
             mixed=self._mixed(network),
@@ -64,7 +67,9 @@ class Examiner:
         assert self._data.target is not None
         return self._data.target.take(self._target_rows[places], self.device)[0]
 
-    def _labels(self) -> NDArray[np.int64]:
+    @property
+    def source_labels(self) -> NDArray[np.int64]:
+        """Class numbers (n,) of the held-out source rows that are asked about."""
         if self._data.source is None or self._data.source.labels is None:
             return np.empty(0, np.int64)
         labels: NDArray[np.int64] = self._data.source.labels.cpu()[self._source_rows].numpy()

@@ -19,23 +19,22 @@ from worker.trials import Trial, Trials
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The network of a trial; no study and no floor where there is too little to study."""
+    """The network of a trial; no study and no floor where there is too little to study, no calibration without a source."""
 
     trial: Trial
     network: Network
     evidence: Evidence
-    calibration: Calibration
+    calibration: Calibration | None
     study: Study | None
     floor: Floor | None
 
     @property
-    def abstention_threshold(self) -> float:
-        """The confidence below which predictions are rather not to be trusted: 0 to 1, 0 without held-out source."""
-        labels = self.evidence.source_labels
-        if not len(labels):
-            return 0.0
+    def abstention_threshold(self) -> float | None:
+        """The confidence below which predictions are rather not to be trusted: 0 to 1, None without calibration."""
+        if self.calibration is None:
+            return None
         shares: NDArray[np.float64] = probabilities(self.evidence.source_logits, self.calibration.temperature)
-        return min(1.0, confidence_threshold(shares.max(axis=1), shares.argmax(axis=1) == labels))
+        return min(1.0, confidence_threshold(shares.max(axis=1), shares.argmax(axis=1) == self.evidence.source_labels))
 
 
 def find(trials: Trials, examiner: Examiner, trial: Trial) -> Finding:
@@ -49,8 +48,13 @@ def find(trials: Trials, examiner: Examiner, trial: Trial) -> Finding:
     critic = nan if below is None else 1 - below.source_error - below.discrepancy
     pupil = None if network.pretrained else reverse(trials.new, examiner, evidence, lambda: trials.reporter.should_stop)
     known = study(evidence, critic, pupil)
-    calibration = known.calibration if known else calibrate(evidence.source_logits, evidence.source_labels)
+    calibration = known.calibration if known else _calibration(evidence)
     return Finding(trial, network, evidence, calibration, known, below if known else None)
+
+
+def _calibration(evidence: Evidence) -> Calibration | None:
+    enough = len(evidence.source_labels) > 1
+    return calibrate(evidence.source_logits, evidence.source_labels) if enough else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ class Search:
         """What the source alone gives. Other workers may begin meanwhile what does not start from it."""
         self.offers.offer([order for order in first if not order.params.starts_trained], None)
         steps = max(method.minimum_steps for method in self.params.methods)
-        return self.trials.reference(self.params.model_copy(update={"minimum_steps": steps}), self.spans.pop(0))
+        whole = any(order.params.starts_trained for order in first)
+        return self.trials.reference(self.params.model_copy(update={"minimum_steps": steps}), self.spans.pop(0), whole=whole)
 
     def attempt(self, orders: list[Order], reference: Trial) -> None:
         """Try these, unless the budget is spent before one begins. The one that this job was interrupted in goes first."""

@@ -18,6 +18,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 PATIENCE = 5
@@ -36,9 +38,10 @@ class Check:
 class Selection:
     """Remembers the best healthy network."""
 
-    def __init__(self, chance: float, examples: int) -> None:
-        """`chance` of the commonest class among the `examples` that accuracies are measured on; none: no check is unhealthy."""
-        self._chance, self._examples = chance, examples
+    def __init__(self, labels: NDArray[np.int64]) -> None:
+        """`labels` (n,) of the examples that accuracies are measured on; none: no check is unhealthy."""
+        self._examples = len(labels)
+        self._chance = float(np.bincount(labels).max()) / len(labels) if len(labels) else 0.0
         self.best = 0.0
         self.step = 0
         self.accuracy = 0.0

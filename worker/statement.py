@@ -58,7 +58,7 @@ class Statement:
 
 def state(task: Task, trials: Trials, training: Training) -> Statement:
     """Of the chosen trial, or of what the source alone gives where adaptation seems to have hurt."""
-    examiner = Examiner(trials.data, len(task.classes), task.device, task.params.seed, ROWS)
+    examiner = Examiner(trials.data, len(task.classes), task.device, ROWS)
     plain = find(trials, examiner, training.reference) if training.reference else None
     adapted = plain if plain and training.chosen is training.reference else find(trials, examiner, training.chosen)
     comparison = compare(adapted, plain, fallback=task.params.fallback, searched=task.params.searches)
@@ -67,7 +67,8 @@ def state(task: Task, trials: Trials, training: Training) -> Statement:
     warned = beware(task, trials, training, comparison)
     metrics: dict[str, Any] = {"steps": kept.trial.steps, "kept_step": kept.trial.step}
     metrics |= measured(task, trials, comparison) | estimated(task, comparison)
-    metrics["calibration"] = asdict(kept.calibration)
+    if kept.calibration is not None:
+        metrics["calibration"] = asdict(kept.calibration)
     metrics["warnings"] = [warning.model_dump() for warning in warned]
     if plain is not None:
         metrics |= compared(task, comparison, plain)
@@ -75,7 +76,14 @@ def state(task: Task, trials: Trials, training: Training) -> Statement:
         metrics["search"] = training.tried
     if "target_accuracy" in metrics and "target_accuracy_estimate" in metrics:
         metrics["target_accuracy_estimate"]["error"] = metrics["target_accuracy_estimate"]["value"] - metrics["target_accuracy"]
-    return Statement(kept.network, kept.calibration.temperature, kept.abstention_threshold, metrics, warned)
+    threshold = kept.abstention_threshold
+    threshold = task.abstention_threshold if threshold is None else threshold
+    return Statement(kept.network, temperature(task, kept), threshold, metrics, warned)
+
+
+def temperature(task: Task, found: Finding) -> float:
+    """Of the logits that a network is served with."""
+    return found.calibration.temperature if found.calibration else task.temperature
 
 
 def beware(task: Task, trials: Trials, training: Training, comparison: Comparison) -> list[Warn]:
@@ -113,7 +121,7 @@ def labelled(prefix: str, task: Task, found: Finding, examples: Examples, rows: 
     """What labelled examples say of a network."""
     assert examples.labels is not None
     _, logits = answers(found.network, examples, rows, task.device)
-    shares = probabilities(logits, found.calibration.temperature)
+    shares = probabilities(logits, temperature(task, found))
     return report(prefix, examples.labels.cpu()[rows].numpy(), shares, task.classes)
 
 

@@ -31,7 +31,11 @@ RESIDENT_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is fixed before the training starts. `folder` holds the version's files as they come."""
+    """What is fixed before the training starts. `folder` holds the version's files as they come.
+
+    `temperature` and `abstention_threshold` are those of the version that the job starts from, for networks of a job that has no
+    labels to find others.
+    """
 
     params: AlgorithmParams
     network: NetworkParams
@@ -41,6 +45,8 @@ class Task:
     classes: list[str]
     device: torch.device
     folder: Path
+    temperature: float
+    abstention_threshold: float
 
 
 def make_task(job: JobRow, materials: Materials, settings: Settings, storage: Storage, folder: Path) -> Task:
@@ -48,6 +54,7 @@ def make_task(job: JobRow, materials: Materials, settings: Settings, storage: St
     folder.mkdir(parents=True, exist_ok=True)
     params = TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params)
     modality = MODALITIES[materials.modality]
+    known = materials.base.manifest if materials.base else {}
     if materials.base is None:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(job.base)
         source, target = chunks(storage, materials.source), chunks(storage, materials.target if params.needs_target else None)
@@ -65,6 +72,8 @@ def make_task(job: JobRow, materials: Materials, settings: Settings, storage: St
         classes=materials.classes,
         device=choose_device(settings.device),
         folder=folder,
+        temperature=known.get("temperature", 1.0),
+        abstention_threshold=known.get("abstention_threshold", 0.0),
     )
 
 

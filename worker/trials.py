@@ -138,20 +138,22 @@ class Trials:
                 raise
         return self.ended[name]
 
-    def reference(self, params: AlgorithmParams, span: tuple[float, float]) -> Trial:
+    def reference(self, params: AlgorithmParams, span: tuple[float, float], *, whole: bool = False) -> Trial:
         """What the source alone gives, trained as the method is; without a source, the network that the job starts from.
 
-        A method that takes over from it gets a fully trained one; to be compared with, half of the method's steps do.
+        A method that takes over from it gets a fully trained one, and so does who wants it whole; to be compared with, half of
+        the method's steps do.
         """
         if self.data.source is None:
             return Trial(self.build().state_dict(), 0, 0, {})
-        return self.run(REFERENCE, source_params(params), span, steps=self.reference_steps(params), prefix=f"{REFERENCE}_")
+        steps = self.reference_steps(params, whole=whole)
+        return self.run(REFERENCE, source_params(params), span, steps=steps, prefix=f"{REFERENCE}_")
 
-    def reference_steps(self, params: AlgorithmParams) -> int:
+    def reference_steps(self, params: AlgorithmParams, *, whole: bool = False) -> int:
         """How many the reference of a method is trained for."""
         if self.data.source is None:
             return 0
-        if params.starts_trained:
+        if whole or params.starts_trained:
             return max(planned_steps(source_params(params), len(self.data.training)), params.minimum_steps)
         return max(1, int(planned_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
 
@@ -195,11 +197,12 @@ class Trials:
             device=self.device,
             steps=steps,
         )
+        examiner = Examiner(data, self.classes, self.device)
         return Run(
             algorithm,
             batches,
-            Examiner(data, self.classes, self.device, params.seed),
-            Selection(data.chance, len(data.held_out)),
+            examiner,
+            Selection(examiner.source_labels),
             self.reporter,
             self.checkpoints,
             self.checkpoint_seconds,

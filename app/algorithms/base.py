@@ -64,7 +64,7 @@ class AlgorithmParams(BaseModel):
         "after a search where too few rows are in dispute to tell.",
     )
     patience: int = Field(
-        0, ge=0, le=1000, description="Checks in a row (there are 20 in a run) without a better score that end it; 0: never."
+        0, ge=0, le=1000, description="Checks in a row (a run has about 20) without a better score that end it; 0: never."
     )
     validation_fraction: float = Field(
         0.1, gt=0, lt=0.9, description="Part of the source that is held out to watch the training."

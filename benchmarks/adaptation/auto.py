@@ -91,7 +91,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     common = {"epochs": 1, "minimum_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
     data = make_data(examples.source, examples.target, None, params)
-    examiner = Examiner(data, len(examples.classes), CPU, seed, ROWS)
+    examiner = Examiner(data, len(examples.classes), CPU, ROWS)
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         trials = Trials(

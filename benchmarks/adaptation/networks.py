@@ -96,7 +96,7 @@ def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: 
     data = make_data(examples.source, examples.target, examples.evaluation, params)
     with TemporaryDirectory() as folder:
         trials = trials_of(examples, data, Reporter(io.StringIO()), Path(folder))
-        return find(trials, Examiner(data, len(examples.classes), CPU, params.seed, ROWS), Trial(store.weights(key), 0, 0, {}))
+        return find(trials, Examiner(data, len(examples.classes), CPU, ROWS), Trial(store.weights(key), 0, 0, {}))
 
 
 def _stated(row: Row, adapted: Finding, alone: Row, plain: Finding) -> list[Row]:

@@ -10,7 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, SupportsFloat
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from app.algorithms.base import AlgorithmParams
 from app.storage import Storage
@@ -19,6 +21,7 @@ from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.plan import Run
 from worker.checkpoints import Checkpoints
 from worker.data import Data, make_data
+from worker.examiner import Examiner
 from worker.reporter import BadData, BadParameters, Reporter
 from worker.selection import Selection
 from worker.trials import Trials, Weights
@@ -67,7 +70,8 @@ def record(run: Run, reference: Record | None) -> Record:
         start = reference.weights if reference and run.params.starts_trained else None
         trial = trials.run(run.params.algorithm, run.params, (0.0, 1.0), start=start, steps=steps)
     seconds = time.monotonic() - began
-    chosen = chosen_checks(recorder.checks, data, run.params)
+    asked = Examiner(data, len(task.classes), CPU).source_labels
+    chosen = chosen_checks(recorder.checks, asked, run.params)
     sizes = {
         "training_rows": len(data.training),
         "held_out_rows": len(data.held_out),
@@ -93,11 +97,14 @@ def trials_of(task: Encoded, data: Data, reporter: Reporter, folder: Path) -> Tr
     )
 
 
-def chosen_checks(checks: list[Row], data: Data, params: AlgorithmParams) -> dict[str, int]:
-    """The place of the check that each validator chooses, as a job with it would; marks the healthy ones on the way."""
+def chosen_checks(checks: list[Row], labels: NDArray[np.int64], params: AlgorithmParams) -> dict[str, int]:
+    """The place of the check that each validator chooses, as a job with it would; marks the healthy ones on the way.
+
+    `labels` (n,) are those of the held-out source rows that were asked about.
+    """
     places = {}
     for name in VALIDATORS:
-        selection = Selection(data.chance, len(data.held_out))
+        selection = Selection(labels)
         for check in checks:
             score = check[name] if params.needs_target else nan
             check["healthy"] = selection.look(check["step"], check["source_accuracy"], score, {}).healthy

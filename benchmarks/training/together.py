@@ -81,13 +81,13 @@ def make_run(device: torch.device, options: argparse.Namespace) -> Run:
     preprocessing = ImagePreprocessing(size=size, channels=3, resize=size, mean=(0.5,) * 3, std=(0.5,) * 3)
     network = networks.build(chosen, preprocessing, {}, CLASSES).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = make_data(noise(size, device), noise(size, device), None, params)
-    steps = WARM_UP + options.steps
+    steps, examiner = WARM_UP + options.steps, Examiner(data, CLASSES, device)
     batches = Batches(data.source, data.target, train=data.training, params=params, device=device, steps=steps)
     return Run(
         algorithms.build(params, network, CLASSES).to(device),
         batches,
-        Examiner(data, CLASSES, device, 0),
-        Selection(data.chance, len(data.held_out)),
+        examiner,
+        Selection(examiner.source_labels),
         Reporter(io.StringIO()),
         Checkpoints(Storage("memory://"), "", Path(), ""),
         math.inf,

@@ -309,8 +309,10 @@ def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it
     params = {"algorithm": "adabn", "batch_size": 32, "augmentation": "none"}
     result = bench.run(bench.job(params, None, digits(bench, target=True, labelled=False), digits(bench, target=True), **base))
     assert result.manifest["classes"] == [str(digit) for digit in range(10)]
-    assert "source_accuracy" not in result.metrics
+    assert not {"source_accuracy", "calibration"} & result.metrics.keys()
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
+    for known in ("temperature", "abstention_threshold"):
+        assert result.manifest[known] == tuned.result.manifest[known] not in (0, 1)
 
 
 def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(bench: Bench) -> None:
@@ -477,6 +479,14 @@ def test_one_example_of_each_class_is_too_few(bench: Bench) -> None:
     source = bench.dataset("image", "two.npz", npz_bytes(x=examples, y=np.array([0, 1])))
     with pytest.raises(BadData, match="one example of each class"):
         bench.run(bench.job(FINE_TUNE, source, base=CNN))
+
+
+def test_one_example_that_is_held_out_is_enough(bench: Bench) -> None:
+    examples = np.zeros((10, 8, 8, 1), np.uint8)
+    source = bench.dataset("image", "ten.npz", npz_bytes(x=examples, y=np.array([0, *[1] * 9])))
+    metrics = bench.run(bench.job(FINE_TUNE, source, base=CNN)).metrics
+    assert metrics["source_accuracy"] in (0, 1)
+    assert "calibration" not in metrics
 
 
 def test_a_table_that_the_base_version_cannot_read_is_bad_data(bench: Bench) -> None:

@@ -167,9 +167,10 @@ def test_a_good_copy_is_kept_with_what_was_measured(graph: Path, data: Data, pre
     assert (found["precision"], found["kept"], found["tolerance"]) == (precision, True, 0.01)
     assert (found["bytes_before"], found["bytes_after"]) == (graph.stat().st_size, copy.stat().st_size)
     assert data.source is not None
-    numbers = data.source.inputs["numbers"][data.held_out].numpy()
+    assert data.source.labels is not None
+    numbers, labels = (values[data.held_out].numpy() for values in (data.source.inputs["numbers"], data.source.labels))
     for name, path in (("accuracy_before", graph), ("accuracy_after", copy)):
-        right = logits(path, {"numbers": numbers}).argmax(axis=1) == data.labels.numpy()
+        right = logits(path, {"numbers": numbers}).argmax(axis=1) == labels
         assert found[name] == pytest.approx(right.mean())
     assert found["accuracy_before"] > 0.8
     assert max(0, found["accuracy_before"] - found["accuracy_after"]) <= found["lost"] < 0.01

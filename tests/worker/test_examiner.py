@@ -1,8 +1,9 @@
 import numpy as np
 import torch
 
-from tests.worker.toys import CPU, table, table_network
-from worker.examiner import answers
+from tests.worker.toys import CPU, table, table_network, toy_params
+from worker.data import make_data
+from worker.examiner import Examiner, answers
 
 
 def test_answers_come_in_the_order_of_the_rows_over_many_batches() -> None:
@@ -13,3 +14,11 @@ def test_answers_come_in_the_order_of_the_rows_over_many_batches() -> None:
         whole = network.features(examples.inputs)
     np.testing.assert_allclose(features, whole[rows].numpy(), atol=1e-5)
     np.testing.assert_allclose(logits, network.head(whole)[rows].detach().numpy(), atol=1e-5)
+
+
+def test_its_labels_are_those_of_the_rows_it_asks_about() -> None:
+    data = make_data(table(600, 3, target=False), None, None, toy_params("fine_tune", validation_fraction=0.5))
+    examiner = Examiner(data, 3, CPU, rows=100)
+    assert len(data.held_out) == 300
+    assert examiner.source_labels.tolist() == examiner.evidence(table_network(3)).source_labels.tolist()
+    assert len(examiner.source_labels) == 100

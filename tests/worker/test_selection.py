@@ -1,11 +1,18 @@
+import numpy as np
 import torch
 
 from worker.selection import PATIENCE, Check, Selection
 
 
+def selection_of(chance: float, examples: int) -> Selection:
+    """That many examples, of whose commonest class this is the share."""
+    common = round(chance * examples)
+    return Selection(np.concatenate([np.zeros(common, np.int64), 1 + np.arange(examples - common)]))
+
+
 def look_at(accuracies: list[float], chance: float = 0.1, examples: int = 1000) -> tuple[Selection, list[Check]]:
     """The weights of the network at step s are [s]."""
-    selection = Selection(chance, examples)
+    selection = selection_of(chance, examples)
     checks = [
         selection.look(step, accuracy, 0.0, {"w": torch.tensor([float(step)])})
         for step, accuracy in enumerate(accuracies, start=1)
@@ -59,17 +66,17 @@ def test_a_collapsed_run_is_given_up_after_a_while() -> None:
 
 def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
     weights = {"w": torch.ones(2)}
-    selection = Selection(0.5, 100)
+    selection = selection_of(0.5, 100)
     selection.look(1, 0.9, 0.0, weights)
     weights["w"].zero_()
-    other = Selection(0.5, 100)
+    other = selection_of(0.5, 100)
     other.load_state_dict(selection.state_dict())
     assert other.weights["w"].tolist() == [1, 1]
     assert other.best == 0.9
 
 
 def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equals_the_newest() -> None:
-    selection = Selection(0.1, 1000)
+    selection = selection_of(0.1, 1000)
     for step, (accuracy, score) in enumerate([(0.9, 1.0), (0.95, 2.0), (0.94, 2.0), (0.5, 9.0), (0.95, 1.5)], start=1):
         selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
     assert (selection.step, selection.score) == (3, 2.0)
@@ -78,14 +85,14 @@ def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equa
 
 
 def test_without_a_source_the_score_alone_decides() -> None:
-    selection = Selection(0.0, 0)
+    selection = selection_of(0.0, 0)
     for step, score in enumerate([1.0, 3.0, 2.0], start=1):
         assert selection.look(step, float("nan"), score, {}).healthy
     assert selection.step == 2
 
 
 def test_a_network_of_before_the_run_learned_is_left_behind_whatever_its_score() -> None:
-    selection = Selection(0.1, 1000)
+    selection = selection_of(0.1, 1000)
     for step, (accuracy, score) in enumerate([(0.2, 9.0), (0.95, 1.0), (0.94, 0.5)], start=1):
         selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
     assert (selection.step, selection.score) == (2, 1.0)
@@ -93,7 +100,7 @@ def test_a_network_of_before_the_run_learned_is_left_behind_whatever_its_score()
 
 
 def test_without_scores_the_accuracy_tells_whether_a_run_still_gets_better() -> None:
-    selection = Selection(0.1, 1000)
+    selection = selection_of(0.1, 1000)
     counts = []
     for step, accuracy in enumerate([0.5, 0.8, 0.9, 0.9, 0.89, 0.91], start=1):
         selection.look(step, accuracy, float("nan"), {})
@@ -103,7 +110,7 @@ def test_without_scores_the_accuracy_tells_whether_a_run_still_gets_better() -> 
 
 
 def test_where_nothing_is_known_a_run_goes_on() -> None:
-    selection = Selection(0.0, 0)
+    selection = selection_of(0.0, 0)
     for step in range(1, 5):
         selection.look(step, float("nan"), float("nan"), {})
     assert (selection.step, selection.checks_without_better) == (4, 0)

@@ -53,6 +53,14 @@ def test_a_method_takes_over_from_a_network_that_is_fully_trained(algorithm: str
     assert reference.scores["source_accuracy"] > 0.9
 
 
+def test_candidates_of_a_search_take_over_from_one_too(tmp_path: Path) -> None:
+    found = {}
+    for name, more in (("whole", ["adda"]), ("half", [])):
+        params = AutoParams(batch_size=32, minimum_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
+        found[name] = search(make_trials(tmp_path / name, params), params, (0, 1))[0].steps
+    assert found == {"whole": 40, "half": 20}
+
+
 def test_a_resumed_job_remembers_what_failed_and_how_long_it_took(tmp_path: Path) -> None:
     params = toy_params("dann")
     first = make_trials(tmp_path, params)

@@ -162,8 +162,8 @@ def make_toy(
     batches.reporter, batches.stop_at = reporter, stop_at
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
-    selection = Selection(data.chance, len(data.held_out))
-    examiner = Examiner(data, classes, CPU, params.seed, rows=EXAMINED)
+    examiner = Examiner(data, classes, CPU, rows=EXAMINED)
+    selection = Selection(examiner.source_labels)
     run = Run(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
     return Toy(run, stream, target)
 

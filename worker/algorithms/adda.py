@@ -15,7 +15,8 @@ from worker.networks.base import Network
 class Adda(Algorithm):
     """D minimises L_d on the source's frozen encoder and the target's; the target's minimises -log D of its features.
 
-    The head stays as it was trained on the source.
+    The head stays as it was trained on the source. What is frozen are weights: dropout and the statistics of a batch are those of
+    training in both encoders, or they would tell the domains apart.
     """
 
     params: AddaParams

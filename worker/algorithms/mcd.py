@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from app.algorithms.mcd import McdParams
 from worker import losses
 from worker.algorithms.base import Adaptation, Batch, Descend, Outputs, Terms
-from worker.networks.base import Network
+from worker.networks.base import Network, unseen
 
 
 class Mcd(Adaptation):
@@ -26,8 +26,9 @@ class Mcd(Adaptation):
         if "discrepancy" not in terms:
             return terms
         descend(lambda: self._with_discrepancy(-1, batch), [*self.network.head.parameters(), *self.second_head.parameters()])
-        for _ in range(self.params.feature_updates):
-            agreed = descend(lambda: self._discrepancy(self.outputs_of(batch.target_x)), self._encoder)
+        with unseen(self.network):  # the statistics have seen the batch, and are of the source as well where they are shared
+            for _ in range(self.params.feature_updates):
+                agreed = descend(lambda: self._discrepancy(self.outputs_of(batch.target_x)), self._encoder)
         return terms | agreed
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:

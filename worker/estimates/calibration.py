@@ -26,9 +26,7 @@ class Calibration:
 
 
 def calibrate(logits: Floats, labels: NDArray[np.int64]) -> Calibration:
-    """Fit on all the rows (n, classes); the error afterwards is that of each half by the temperature of the other."""
-    if len(labels) < 2:
-        return Calibration(1.0, 0.0, 0.0)
+    """Fit on all the rows (n, classes), two or more; the error after is that of each half by the temperature of the other."""
     even = np.arange(len(labels)) % 2 == 0
     shares = np.empty(logits.shape)
     for half in (even, ~even):

@@ -71,8 +71,8 @@ def write_embedding(path: Path, before: Evidence, after: Evidence, classes: list
     what the network after says. Both must have been asked about the same rows, of which ROWS of each domain are taken. Writes
     nothing and returns 0 where there are fewer than eight.
     """
-    sides = [slice(0, min(ROWS, len(rows))) for rows in (after.source_features, after.target_features)]
-    count = sum(side.stop for side in sides)
+    sides = [_spread(len(rows)) for rows in (after.source_features, after.target_features)]
+    count = sum(map(len, sides))
     if count < 8:
         return 0
     first, second = (
@@ -86,8 +86,13 @@ def write_embedding(path: Path, before: Evidence, after: Evidence, classes: list
         "y_before": places[:, 1],
         "x_after": moved[:, 0],
         "y_after": moved[:, 1],
-        "domain": ["source"] * sides[0].stop + ["target"] * sides[1].stop,
+        "domain": ["source"] * len(sides[0]) + ["target"] * len(sides[1]),
         "class": [classes[number] for number in numbers],
     }
     pl.DataFrame(table).write_parquet(path)
     return count
+
+
+def _spread(count: int) -> NDArray[np.int64]:
+    """At most ROWS places, evenly among so many: rows often come in the order of their classes."""
+    return np.linspace(0, count - 1, min(ROWS, count)).astype(np.int64)

@@ -44,8 +44,9 @@ def missing_classes(priors: Priors) -> NDArray[np.int64]:
 def strangers(network: Study) -> Strangers:
     """How many rows lie far from every class's centre in the features and are not recognised."""
     evidence = network.evidence
-    centres = class_centres(evidence.source_features, evidence.source_labels, evidence.source_logits.shape[1])
-    source, target = (_distances(rows, centres) for rows in (evidence.source_features, evidence.target_features))
+    centres = class_centres(evidence.source_features, evidence.source_labels, len(np.unique(evidence.source_labels)))
+    source = source_distances(evidence.source_features, evidence.source_labels, centres)
+    target = distances(evidence.target_features, centres).min(axis=1)
     far = np.quantile(source, 1 - STRANGE_QUANTILE)
     unsure = np.quantile(network.source.max(axis=1), STRANGE_QUANTILE)
     return Strangers(
@@ -54,9 +55,23 @@ def strangers(network: Study) -> Strangers:
     )
 
 
-def _distances(features: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared, of each normalised row (n, d) to the nearest of the centres (k, d)."""
-    rows = normalised(features)
-    products = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ centres.T + np.square(centres).sum(axis=1)
-    nearest: NDArray[np.float32] = products.min(axis=1)
+def source_distances(
+    features: NDArray[np.float32], labels: NDArray[np.int64], centres: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Squared, of each normalised row (n, d) to the nearest of the centres (k, d) of the classes that occur.
+
+    From its own class's, the mean of m rows, as if it were not one of them: m / (m - 1) times as far; a single row has none.
+    """
+    _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    squared, rows, alone = distances(features, centres), np.arange(len(own)), counts[own] == 1
+    squared[rows, own] *= np.square(counts / np.maximum(counts - 1, 1))[own]
+    squared[rows[alone], own[alone]] = np.inf
+    nearest: NDArray[np.float32] = squared.min(axis=1)
     return nearest
+
+
+def distances(features: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared, of each normalised row (n, d) to each of the centres (k, d)."""
+    rows = normalised(features)
+    squared: NDArray[np.float32] = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ centres.T + np.square(centres).sum(axis=1)
+    return squared

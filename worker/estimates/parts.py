@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from worker import validators
 from worker.estimates.calibration import confidence_threshold
 from worker.estimates.priors import total_variation
 from worker.estimates.study import Study
@@ -19,14 +18,11 @@ ESTIMATES = (
     "difference_of_confidences",
     "thresholded_confidence",
     "thresholded_entropy",
-    "agreement",
-    "within_priors",
     "critic",
-    "weighted_source",
     "reverse_accuracy",
     "reverse_confidence",
 )
-DOUBTS = ("prior_distance", "shifted", "sampling", "clusters", "other_reverse_accuracy")
+DOUBTS = ("prior_distance", "shifted", "sampling", "other_reverse_accuracy")
 PARTS = ESTIMATES + DOUBTS
 
 
@@ -41,16 +37,12 @@ def parts(network: Study, other: Study | None = None) -> dict[str, float]:
         "difference_of_confidences": difference_of_confidences(network),
         "thresholded_confidence": thresholded_confidence(network),
         "thresholded_entropy": thresholded_entropy(network),
-        "agreement": agreement(network, other) if other else nan,
-        "within_priors": within_priors(network, other) if other else nan,
         "critic": float(np.clip(network.critic, 0, 1)),
-        "weighted_source": float(np.clip(validators.load("dev")(network.evidence), 0, 1)),
         "reverse_accuracy": network.reverse.accuracy if network.reverse else nan,
         "reverse_confidence": network.reverse.confidence if network.reverse else nan,
         "prior_distance": total_variation(network.priors.target, other.priors.target) if other else 0.0,
         "shifted": float(network.priors.shifted or (other is not None and other.priors.shifted)),
         "sampling": 1 / sqrt(min(len(network.source), len(network.target))),
-        "clusters": validators.load("v_measure")(network.evidence),
         "other_reverse_accuracy": other.reverse.accuracy if other and other.reverse else 0.0,
     }
 
@@ -80,18 +72,6 @@ def thresholded_confidence(network: Study) -> float:
 def thresholded_entropy(network: Study) -> float:
     """ATC-NE: the same by negative entropy."""
     return _above(-entropy(network.source, axis=1), network.right, -entropy(network.target, axis=1))
-
-
-def agreement(network: Study, plain: Study) -> float:
-    """Share of the target rows on which both say the same: the adapted network's accuracy wherever the plain one is right.
-
-    After Jiang et al., ICLR 2022, https://arxiv.org/abs/2106.13799 (GDE). Raises ValueError for other numbers of rows.
-    """
-    if len(network.predicted) != len(plain.predicted):
-        raise ValueError(
-            f"{len(network.predicted)} rows of one network cannot be compared with {len(plain.predicted)} of another"
-        )
-    return float((network.predicted == plain.predicted).mean())
 
 
 def within_priors(network: Study, plain: Study) -> float:

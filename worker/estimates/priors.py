@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from worker.estimates.report import confusion
 from worker.evidence import Evidence
 
 Shares = NDArray[np.float64]
@@ -21,6 +22,8 @@ RIDGE = 0.05
 """Weight of the distance to the source's priors in BBSE's least squares."""
 ROUNDS = 200
 RESAMPLES = 100
+MOST_CLASSES = 200
+"""Of more, a sample of the source tells too little about each for an interval or a test to be worth its minutes."""
 LEVEL = 0.02
 DISTANCE = 0.10
 """Total variation from which a shift is worth telling."""
@@ -31,7 +34,7 @@ class Priors:
     """Shares of the classes (classes,): of the source, and two estimates for the target, with BBSE's 90 % interval.
 
     `distance` is the total variation from the source to the mean of the estimates, `p_value` how often BBSE finds one as far
-    where there is no shift.
+    where there is no shift. Of more than MOST_CLASSES the interval is everything and no shift is told of.
     """
 
     source: Shares
@@ -52,21 +55,18 @@ class Priors:
 def estimate(evidence: Evidence, source_probabilities: Shares, target_probabilities: Shares, seed: int = 0) -> Priors:
     """From the evidence of at least one row a domain and its calibrated probabilities (n, classes) and (m, classes)."""
     classes, random = evidence.source_logits.shape[1], np.random.default_rng(seed)
-    counts = confusion(evidence.source_labels, evidence.source_logits.argmax(axis=1), classes)
+    counts = confusion(evidence.source_labels, evidence.source_logits.argmax(axis=1), classes).T
     predicted = np.bincount(evidence.target_logits.argmax(axis=1), minlength=classes).astype(np.float64)
     source = counts.sum(axis=0) / counts.sum()
     found, weighted = bbse(counts, predicted), em(source, source_probabilities, target_probabilities)
-    low, high = np.quantile(_resampled(counts, predicted, random), (0.05, 0.95), axis=0)
-    p_value = _p_value(counts, predicted, total_variation(source, found), random)
+    low, high, p_value = np.zeros(classes), np.ones(classes), 1.0
+    if classes <= MOST_CLASSES:
+        low, high = np.quantile(_resampled(counts, predicted, random), (0.05, 0.95), axis=0)
+        p_value = _p_value(counts, predicted, total_variation(source, found), random)
     nearest = min(total_variation(source, found), total_variation(source, weighted))
     same_way = float((found - source) @ (weighted - source)) > 0
     shifted = same_way and nearest >= DISTANCE and p_value <= LEVEL
     return Priors(source, found, weighted, low, high, total_variation(source, (found + weighted) / 2), p_value, shifted)
-
-
-def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Shares:
-    """Counts (classes, classes): the row is the predicted class, the column the true one. Inputs (n,)."""
-    return np.bincount(predicted * classes + labels, minlength=classes**2).reshape(classes, classes).astype(np.float64)
 
 
 def total_variation(first: Shares, second: Shares) -> float:
@@ -77,8 +77,8 @@ def total_variation(first: Shares, second: Shares) -> float:
 def bbse(counts: Shares, predicted: Shares) -> Shares:
     """Priors p (classes,) on the simplex with the least |A p - q|^2 + RIDGE |p - p_S|^2.
 
-    A are the shares of the predicted classes within each true class of the source, from `counts` (classes, classes); q those
-    of the `predicted` target rows, counts (classes,).
+    A are the shares of the predicted classes within each true class of the source, from `counts` (classes, classes), rows of
+    predicted classes; q those of the `predicted` target rows, counts (classes,).
     """
     classes = len(predicted)
     source = counts.sum(axis=0) / counts.sum()

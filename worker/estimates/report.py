@@ -88,7 +88,9 @@ def _calibration_errors(labels: NDArray[np.int64], shares: Numbers, random: np.r
     gap = (shares.argmax(axis=1) == labels) - confidence
     number = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     sums, squares = (np.bincount(number, values, minlength=BINS) for values in (gap, gap**2))
-    errors: Numbers = np.abs(random.normal(sums, np.sqrt(squares), (RESAMPLES, BINS))).sum(axis=1) / len(labels)
+    covariance = np.diag(squares) - np.outer(sums, sums) / len(labels)
+    drawn = random.multivariate_normal(sums, covariance, RESAMPLES, method="eigh")
+    errors: Numbers = np.abs(drawn).sum(axis=1) / len(labels)
     return errors
 
 

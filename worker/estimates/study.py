@@ -13,6 +13,8 @@ from worker.evidence import Evidence, probabilities
 
 Shares = NDArray[np.float64]
 
+SAID, SAID_OF_EQUAL = 0.01, 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Reverse:
@@ -61,12 +63,14 @@ class Study:
 
     @property
     def has_collapsed(self) -> bool:
-        """Whether at most half of the classes are said of more than one target row in a hundred."""
+        """Whether at most half of the classes are said."""
         return self.said_classes <= len(self.predicted_shares) / 2
 
     @property
     def said_classes(self) -> int:
-        return int((self.predicted_shares >= 0.01).sum())
+        """Of how many classes there is a target row in a hundred, or a fifth of what there would be of equal classes."""
+        shares = self.predicted_shares
+        return int((shares >= min(SAID, SAID_OF_EQUAL / len(shares))).sum())
 
 
 def study(evidence: Evidence, critic: float = nan, reverse: Reverse | None = None) -> Study | None:

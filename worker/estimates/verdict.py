@@ -45,6 +45,8 @@ trained to the end 0.76 and more on all tasks but one: from Amazon to webcam, wh
 0.66."""
 TAUGHT_MORE = 0.10
 """By how much more of it than the plain one's its pupil knows, for a lower estimate and the validators not to count as harm."""
+LOST = 0.05
+"""Of the classes: that many fewer are said by chance, where there are some hundreds of them and a sample of the target."""
 APART = 0.20
 """Total variation of the two networks' class priors from which a gain is not believed."""
 VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure", "class_ami", "dev")
@@ -57,10 +59,11 @@ class Verdict:
 
     `gain`: estimated accuracy of the adapted network less that of the plain one. `room`: the same with the
     adapted one held to the plain one's class priors, 0 if those are not to be believed. `in_favour`: share of the validators.
-    `priors_apart`: total variation. `carried_back`: how much nearer to the source's class priors the adapted network's are than
-    the plain one's, 0 unless those differ from the source's; `shift_known`: whether they are believed to. `disputed`: target
-    rows on which both differ. `taught`: accuracy on the source of the adapted network's pupil (`worker.reverse`), as a share of
-    its own, 1 without a pupil; `taught_more`: less that of the plain one.
+    `priors_apart`: total variation. `classes_lost`: how many fewer are said, 0 where chance would do. `carried_back`: how much
+    nearer to the source's class priors the adapted network's are than the plain one's, 0 unless those differ from the source's;
+    `shift_known`: whether they are believed to. `disputed`: target rows on which both differ. `taught`: accuracy on the source of
+    the adapted network's pupil (`worker.reverse`), as a share of its own, 1 without a pupil; `taught_more`: less that of the
+    plain one.
     """
 
     helped: Answer
@@ -93,7 +96,7 @@ def judge(adapted: Study, plain: Study) -> Verdict:
         in_favour=_in_favour(adapted, plain),
         source_lost=float(plain.right.mean() - adapted.right.mean()),
         priors_apart=total_variation(adapted.priors.target, plain.priors.target),
-        classes_lost=plain.said_classes - adapted.said_classes,
+        classes_lost=_classes_lost(adapted, plain),
         carried_back=max(0.0, plain.priors.distance - adapted.priors.distance) if plain.priors.shifted else 0.0,
         shift_known=knows and plain.priors.distance >= 1 - before + BEYOND,
         disputed=int((adapted.predicted != plain.predicted).sum()),
@@ -115,6 +118,11 @@ def answer(found: Verdict) -> Answer:
     if clear and found.disputed >= DISPUTED and found.carried_back < SUSPICIOUS:
         return "yes"
     return "unsure"
+
+
+def _classes_lost(adapted: Study, plain: Study) -> int:
+    lost = plain.said_classes - adapted.said_classes
+    return lost if abs(lost) > LOST * len(plain.predicted_shares) else 0
 
 
 def _taught(network: Study) -> float:

@@ -12,8 +12,12 @@ from worker.losses.precision import in_float32
 
 def entropies(logits: Tensor) -> Tensor:
     """(n,): H(p) in nats of the softmax of each row."""
-    parts: Tensor = torch.special.entr(logits.softmax(1))
-    return parts.sum(1)
+    return _entropy(logits.log_softmax(1))
+
+
+def _entropy(logs: Tensor) -> Tensor:
+    """Of log probabilities along the last axis: through them the gradient is finite where a probability underflows."""
+    return -(logs.exp() * logs).sum(-1)
 
 
 def certainties(logits: Tensor) -> Tensor:
@@ -49,8 +53,9 @@ def information_maximisation(logits: Tensor) -> tuple[Tensor, Tensor]:
 
     Liang et al., 2020.
     """
-    mean = logits.softmax(1).mean(0)
-    return entropies(logits).mean(), math.log(logits.shape[1]) - torch.special.entr(mean).sum()
+    logs = logits.log_softmax(1)
+    mean = logs.logsumexp(0) - math.log(len(logs))
+    return _entropy(logs).mean(), math.log(logits.shape[1]) - _entropy(mean)
 
 
 def classifier_discrepancy(one: Tensor, other: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ STRENGTH = 0.01  # inverse of the ridge penalty on standardised features: a dens
 
 
 def score(evidence: Evidence) -> float:
-    """1 less the risk of the held-out source (n,) weighted as the target is distributed: 1 for the best, unbounded below."""
+    """1 less the risk of the held-out source (n,) weighted as the target is distributed: about 1 for the best, no lower bound."""
     wrong = (evidence.source_logits.argmax(axis=1) != evidence.source_labels).astype(np.float64)
     return 1 - risk(wrong, density_ratio(evidence.source_features, evidence.target_features))
 

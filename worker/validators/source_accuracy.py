@@ -1,11 +1,13 @@
 """Accuracy on the held-out source."""
 
+from math import nan
+
 from worker.evidence import Evidence
 
-NEEDS_SOURCE = True
 NEEDS_TARGET = False
 
 
 def score(evidence: Evidence) -> float:
-    """Share of the source's examples (n,) whose largest logit is their label's, 0 to 1."""
-    return float((evidence.source_logits.argmax(axis=1) == evidence.source_labels).mean())
+    """Share of the source's examples (n,) whose largest logit is their label's, 0 to 1; nan without any."""
+    right = evidence.source_logits.argmax(axis=1) == evidence.source_labels
+    return float(right.mean()) if len(right) else nan

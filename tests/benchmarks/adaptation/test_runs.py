@@ -92,7 +92,7 @@ def test_each_adapted_network_is_stated_beside_that_of_the_source_alone(task: Pa
         ("mcc", True, False),
         ("mcc", True, True),
     ]
-    for name in ("difference_of_confidences", "agreement", "critic", "reverse_accuracy", "target_accuracy"):
+    for name in ("difference_of_confidences", "critic", "reverse_accuracy", "target_accuracy"):
         assert stated[name].is_between(0, 1).all()
 
 

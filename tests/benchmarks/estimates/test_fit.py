@@ -19,9 +19,9 @@ def networks(noise: float = 0.02) -> pl.DataFrame:
         truth, distance = random.uniform(0.5, 0.8), random.uniform(0, 0.3)
         said = truth + 0.5 * distance + noise * random.normal()
         doubts = {"shifted": 0.0, "prior_distance": distance, "sampling": 0.05, "other_reverse_accuracy": 1.0}
-        row = {**dict.fromkeys([*ESTIMATES, "clusters"], said), **doubts}
-        rows.append({**row, "agreement": None, "task": TASKS[number % 4], "skewed": number % 8 < 4, "target_accuracy": truth})
-    return pl.DataFrame(rows, schema_overrides={"agreement": pl.Float64})
+        row = {**dict.fromkeys(ESTIMATES, said), **doubts, "critic": None}
+        rows.append({**row, "task": TASKS[number % 4], "skewed": number % 8 < 4, "target_accuracy": truth})
+    return pl.DataFrame(rows, schema_overrides={"critic": pl.Float64})
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from worker.estimates.accuracy import FITTED, Combination, estimate
 from worker.estimates.parts import DOUBTS, ESTIMATES, PARTS
 
-ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0), "clusters": 0.8, "other_reverse_accuracy": 0.8}
+ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0), "other_reverse_accuracy": 0.8}
 
 
 def test_estimates_that_agree_are_believed() -> None:
@@ -44,7 +44,7 @@ def test_another_network_counts_as_far_as_its_pupil_knows_the_source() -> None:
 
 
 def test_parts_that_are_missing_say_nothing() -> None:
-    missing = dict.fromkeys(("agreement", "within_priors", "critic", "reverse_accuracy", "reverse_confidence"), nan)
+    missing = dict.fromkeys(("critic", "reverse_accuracy", "reverse_confidence"), nan)
     assert estimate({**ALL_SAY, **missing}) == estimate(ALL_SAY)
 
 

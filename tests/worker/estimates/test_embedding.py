@@ -60,3 +60,19 @@ def test_a_few_rows_make_no_picture(tmp_path: Path) -> None:
     few = evidence(0, rows=3)
     assert write_embedding(tmp_path / "embedding.parquet", few, replace(few), CLASSES) == 0
     assert not (tmp_path / "embedding.parquet").exists()
+
+
+def test_rows_in_the_order_of_their_classes_are_all_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.estimates.embedding.ROWS", 30)
+    given = evidence(0, rows=120)
+    order = np.argsort(given.source_labels, kind="stable")
+    grouped = Evidence(
+        given.source_features[order],
+        given.source_logits[order],
+        given.source_labels[order],
+        given.target_features[order],
+        given.target_logits[order],
+    )
+    assert write_embedding(tmp_path / "embedding.parquet", grouped, grouped, CLASSES) == 60
+    table = pl.read_parquet(tmp_path / "embedding.parquet")
+    assert table.filter(domain="source")["class"].value_counts()["count"].to_list() == [10, 10, 10]

@@ -58,17 +58,6 @@ def test_thresholds_count_the_target_rows_above_what_as_many_source_rows_reach_a
     assert parts.thresholded_confidence(all_wrong) == 0
 
 
-def test_agreement_is_a_share_of_the_same_rows() -> None:
-    logits = NETWORK.evidence.target_logits.copy()
-    logits[:100] = -logits[:100]
-    other = replace(NETWORK, evidence=replace(NETWORK.evidence, target_logits=logits))
-    same = [first.argmax() == second.argmax() for first, second in zip(NETWORK.evidence.target_logits, logits, strict=True)]
-    assert parts.agreement(NETWORK, other) == pytest.approx(np.mean(same))
-    assert parts.agreement(NETWORK, NETWORK) == 1
-    with pytest.raises(ValueError, match="400 rows"):
-        parts.agreement(NETWORK, studied(evidence(2)))
-
-
 def test_a_network_that_forces_even_classes_on_a_skewed_target_is_held_to_the_priors() -> None:
     random = np.random.default_rng(0)
     even, skewed = random.integers(0, 4, 1000), random.choice(4, 1000, p=[0.7, 0.1, 0.1, 0.1])
@@ -86,7 +75,7 @@ def test_every_part_has_its_range() -> None:
     assert tuple(found) == parts.PARTS
     assert all(0 <= value <= 1 for value in found.values())
     alone = parts.parts(NETWORK)
-    unknown = {"agreement", "within_priors", "critic", "reverse_accuracy", "reverse_confidence"}
+    unknown = {"critic", "reverse_accuracy", "reverse_confidence"}
     assert {name for name, value in alone.items() if math.isnan(value)} == unknown
 
 

@@ -81,6 +81,9 @@ def test_em_finds_the_priors_of_the_greatest_likelihood() -> None:
     np.testing.assert_allclose(priors.em(source, same, shares), plain, atol=5e-3)
 
 
-def test_confusion_has_the_prediction_in_the_row() -> None:
-    counts = priors.confusion(np.array([0, 0, 1]), np.array([1, 0, 1]), 2)
-    np.testing.assert_array_equal(counts, [[1, 0], [1, 1]])
+def test_of_very_many_classes_no_shift_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(priors, "MOST_CLASSES", 3)
+    found = estimate(evidence(SKEWED))
+    assert not found.shifted
+    assert (found.low.tolist(), found.high.tolist(), found.p_value) == ([0.0] * 4, [1.0] * 4, 1.0)
+    assert priors.total_variation(found.bbse, SKEWED) < 0.08

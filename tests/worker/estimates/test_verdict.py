@@ -60,6 +60,24 @@ def test_a_plain_network_that_has_collapsed_says_nothing_of_the_class_shares() -
     assert found.helped == "unsure"
 
 
+def test_many_classes_are_no_collapse_and_none_is_lost_by_chance() -> None:
+    random, classes = np.random.default_rng(0), 300
+
+    def studied(said: np.ndarray) -> Study:
+        logits = 9 * np.eye(classes, dtype=np.float32)
+        found = study(Evidence(logits[:2], logits[:2], np.arange(2), logits[said], logits[said]))
+        assert found is not None
+        return found
+
+    first, second = (studied(random.integers(0, classes, 2000)) for _ in range(2))
+    assert not first.has_collapsed
+    assert first.said_classes != second.said_classes
+    assert judge(first, second).classes_lost == judge(second, first).classes_lost == 0
+    few = studied(random.integers(0, 100, 2000))
+    assert few.has_collapsed
+    assert judge(few, first).classes_lost > 150
+
+
 def test_a_plain_network_that_its_own_features_contradict_says_nothing_of_the_class_shares() -> None:
     """Confident, and wrong about most of the target, in shares far from the source's."""
     random = np.random.default_rng(2)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.worker.estimates.test_verdict import CLEAR, network
-from worker.estimates.novelty import missing_classes, strangers
+from worker.clustering import class_centres
+from worker.estimates.novelty import distances, missing_classes, source_distances, strangers
 from worker.estimates.study import Study, study
 from worker.estimates.warnings import warnings
 
@@ -46,6 +47,20 @@ def test_rows_that_are_like_no_class_are_counted() -> None:
     assert strangers(found).target == pytest.approx(1 / 3, abs=0.08)
     assert strangers(network(5)).target < 0.02
     assert "look like none of the classes" in told(found)["classes_added"]
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(10, 50), (31, 3), (40, 1)])
+def test_few_rows_of_a_class_make_the_target_no_stranger_than_the_source(classes: int, rows: int) -> None:
+    random, labels = np.random.default_rng(0), np.repeat(np.arange(classes), rows)
+
+    def side() -> np.ndarray:
+        found: np.ndarray = (2 * np.eye(classes)[labels] + random.normal(size=(len(labels), classes))).astype(np.float32)
+        return found
+
+    source, target = side(), side()
+    centres = class_centres(source, labels, classes)
+    far = np.quantile(source_distances(source, labels, centres), 0.98)
+    assert (distances(target, centres).min(axis=1) > far).mean() < 0.12
 
 
 def test_predictions_of_one_class_are_a_collapse_and_no_missing_classes() -> None:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,15 @@ def certainties(shares: Doubles) -> Doubles:
 def test_entropies_are_in_nats_and_zero_where_a_class_is_certain() -> None:
     np.testing.assert_allclose(losses.entropies(tensor(LOGITS)).numpy(), entropies(softmax(LOGITS, axis=1)))
     assert losses.entropies(torch.tensor([[0.0, 1e4]])).tolist() == [0.0]
+
+
+def test_entropies_and_their_gradients_are_finite_where_the_softmax_underflows() -> None:
+    logits = torch.tensor([[0.0, 300.0, -300.0], [0.0, 200.0, -300.0]], requires_grad=True)
+    uncertain, uneven = losses.information_maximisation(logits)  # nobody says the first or the third class
+    (losses.entropies(logits).sum() + uncertain + uneven).backward()  # type: ignore[no-untyped-call]
+    assert uneven.item() == pytest.approx(math.log(3))
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
 
 
 def test_certainties_have_the_mean_one_and_no_gradient() -> None:
