@@ -45,7 +45,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One trial of a search: which, and for how many steps if not for as many as its parameters say."""
+    """One trial of a search: which, and for how many steps if not for as many as its parameters say.
+
+    `place` is that of the candidate, in both rounds, so that a name stands for the same parameters whoever ranked them.
+    """
 
     round: int
     place: int

@@ -58,7 +58,7 @@ def search(
     reference = found.refer(first)
     found.attempt(first, reference)
     better = sorted((entry for entry in found.entries if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
-    found.attempt([found.order(2, place, entry.params) for place, entry in enumerate(better[: rounds.second])], reference)
+    found.attempt([found.order(2, entry.order.place, entry.params) for entry in better[: rounds.second]], reference)
     return reference, _best(found.entries, reference, params.validator, len(trials.data.held_out)), found.entries
 
 
