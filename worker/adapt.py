@@ -136,7 +136,7 @@ def train(trials: Trials, params: AlgorithmParams, offers: Offers) -> Training:
     if isinstance(params, AutoParams):
         reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE), offers)
         chosen = best.trial if best and best.trial else reference
-        return Training(chosen, reference, table(entries, best), best.params if best else params)
+        return Training(chosen, reference, table(reference, params, entries, best), best.params if best else params)
     if not params.needs_target:
         return Training(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
     before = SOURCE_STEP * trials.reference_steps(params)

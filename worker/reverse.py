@@ -27,7 +27,8 @@ BATCH = 64
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-3
 TAUGHT = 0.75
 """Of the target rows; the rest measure."""
-FEWEST = 8
+FEWEST, FEWEST_OF_CLASS = 8, 4
+"""Rows in all, and target rows for each class that is said: of a class that it never saw a pupil knows nothing."""
 TOGETHER = 256
 """Rows that are asked about at once: of the source, these are normalised by statistics of their own."""
 
@@ -37,10 +38,10 @@ def reverse(
 ) -> Reverse | None:
     """Of the network whose answers to the examiner's rows the evidence holds; `build` makes a pupil that knows nothing.
 
-    None with few rows. Raises Stopped.
+    None with few rows, or few for so many classes. Raises Stopped.
     """
     labels, known = torch.from_numpy(evidence.target_logits.argmax(axis=1)), torch.from_numpy(evidence.source_labels)
-    if min(len(labels), len(known)) < FEWEST:
+    if min(len(labels), len(known)) < FEWEST or len(labels) < FEWEST_OF_CLASS * len(set(labels.tolist())):
         return None
     if (labels == labels[0]).all():  # what it would learn is known
         return Reverse(float((known == labels[0]).float().mean()), 1.0)

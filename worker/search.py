@@ -16,10 +16,11 @@ from typing import Any
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from worker.batches import planned_steps
+from worker.chance import standard_error
 from worker.data import Data
 from worker.offers import Nobody, Offers, Order, Standing
 from worker.reporter import BadParameters
-from worker.trials import Trial, Trials
+from worker.trials import Trial, Trials, source_params
 
 SHORT = 1 / 3
 HALVED = 3
@@ -173,15 +174,16 @@ def _score(trial: Trial | None, validator: str) -> float:
 def _best(entries: list[Entry], reference: Trial, validator: str, held_out: int) -> Entry | None:
     """Of those that know the source almost as well as the reference and score higher than it; of equals the latest."""
     known = reference.scores.get("source_accuracy", math.nan)
-    allowed = max(FORGOTTEN, 2 * math.sqrt(known * (1 - known) / held_out)) if held_out and not math.isnan(known) else math.inf
+    allowed = max(FORGOTTEN, 2 * standard_error(known, held_out)) if held_out and not math.isnan(known) else math.inf
     able = [entry for entry in entries if entry.trial and not entry.trial.scores["source_accuracy"] < known - allowed]
     best = max(reversed(able), key=lambda entry: _score(entry.trial, validator), default=None)
     return best if best and _score(best.trial, validator) > _score(reference, validator) else None
 
 
-def table(entries: list[Entry], best: Entry | None) -> list[dict[str, Any]]:
-    """The entries as JSON, in the order they were tried."""
-    return [_line(entry, entry is best) for entry in entries]
+def table(reference: Trial, params: AutoParams, entries: list[Entry], best: Entry | None) -> list[dict[str, Any]]:
+    """As JSON what the source alone gives, which is of round 0, and the entries, by round and place."""
+    alone = Entry(Order(0, 0, source_params(params), reference.steps), reference)
+    return [_line(alone, best is None), *(_line(entry, entry is best) for entry in entries)]
 
 
 def _line(entry: Entry, chosen: bool) -> dict[str, Any]:

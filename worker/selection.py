@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worker.chance import standard_error
+
 PATIENCE = 5
 _REMEMBERED = ("best", "step", "accuracy", "score", "weights", "collapsed_in_a_row", "ever_collapsed", "checks_without_better")
 
@@ -84,16 +86,11 @@ class Selection:
     def _is_healthy(self, accuracy: float) -> bool:
         if not self._examples:
             return True
-        allowed = max(0.15 * (self.best - self._chance), 2 * self._standard_error(self.best))
+        allowed = max(0.15 * (self.best - self._chance), 2 * standard_error(self.best, self._examples))
         return accuracy >= self.best - allowed
 
     def _is_collapsed(self, accuracy: float) -> bool:
         if not self._examples:
             return False
-        learned = self.best - self._chance > 4 * self._standard_error(self._chance)
+        learned = self.best - self._chance > 4 * standard_error(self._chance, self._examples)
         return learned and accuracy < self._chance + 0.25 * (self.best - self._chance)
-
-    def _standard_error(self, share: float) -> float:
-        """Of a share of the examples, one more right and one more wrong: nine out of nine is no certainty."""
-        share = (share * self._examples + 1) / (self._examples + 2)
-        return math.sqrt(share * (1 - share) / self._examples)

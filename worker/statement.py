@@ -20,6 +20,7 @@ from worker.estimates.embedding import proxy_a_distance, write_embedding
 from worker.estimates.parts import parts
 from worker.estimates.priors import Priors
 from worker.estimates.report import report
+from worker.estimates.study import FEWEST_SOURCE, FEWEST_TARGET
 from worker.estimates.warnings import warnings
 from worker.evidence import probabilities
 from worker.examiner import Examiner, answers
@@ -32,6 +33,10 @@ CONFIDENCE = 0.9
 """Of the intervals around the estimate and the class shares."""
 ROWS = 2000
 """Of each domain, that the statement is computed from."""
+NO_ESTIMATE = (
+    "Nothing is said of the accuracy on the target, nor whether adaptation helped: that takes labelled source examples of the "
+    f"job's own, {FEWEST_SOURCE} of them held out, and {FEWEST_TARGET} target examples."
+)
 EMBEDDING_FILE = "embedding.parquet"
 
 
@@ -88,13 +93,14 @@ def temperature(task: Task, found: Finding) -> float:
 
 def beware(task: Task, trials: Trials, training: Training, comparison: Comparison) -> list[Warn]:
     """What the user ought to know before trusting the version."""
-    adapted, plain = comparison.adapted, comparison.plain
+    adapted, plain, target = comparison.adapted, comparison.plain, trials.data.target
     if adapted.study is None:
-        return []
-    return warnings(
+        return [] if target is None else [Warn(code="no_estimate", message=NO_ESTIMATE)]
+    kept = [Warn(code="source_only_kept", message=f"The version is the source-only network: {comparison.reason}.")]
+    return (kept if comparison.reason else []) + warnings(
         adapted.study,
         task.classes,
-        target_rows=len(trials.data.target or ()),
+        target_rows=len(target or ()),
         plain=plain.study if plain else None,
         verdict=None if adapted is plain else comparison.verdict,
         domain_accuracy=training.chosen.domain_accuracy,

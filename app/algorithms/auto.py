@@ -64,7 +64,15 @@ class AutoParams(AlgorithmParams):
     @field_validator("candidates")
     @classmethod
     def _are_methods(cls, candidates: list[dict[str, Any]], info: ValidationInfo) -> list[dict[str, Any]]:
-        return [_candidate(values).model_dump(mode="json") for values in candidates]
+        found, wrong = [], []
+        for number, values in enumerate(candidates):
+            try:
+                found.append(_candidate(values).model_dump(mode="json"))
+            except ValueError as error:
+                wrong.append(f"candidate {number}: {error}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return found
 
     @property
     def methods(self) -> list[AlgorithmParams]:

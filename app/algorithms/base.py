@@ -133,6 +133,8 @@ def params_of(values: dict[str, Any]) -> AlgorithmParams:
     """The parameters of the algorithm that they name, checked. Raises ValueError."""
     known = {cls.model_fields["algorithm"].default: cls for cls in _kinds(AlgorithmParams)}
     name = values.get("algorithm")
+    if name is None:
+        raise ValueError("`algorithm` is missing")
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"there is no algorithm {str(name)[:100]!r}")
     try:

@@ -19,7 +19,10 @@ class OfClass(TypedDict):
 
 
 class Calibration(TypedDict):
-    """The temperature in the graph (Guo et al., ICML 2017), and the expected calibration error on the held-out source."""
+    """The temperature in the graph (Guo et al., ICML 2017), and the expected calibration error on the held-out source.
+
+    `error_after` is that of each half of it by the temperature of the other half; with a few dozen rows it is mostly chance.
+    """
 
     temperature: float
     error_before: Share
@@ -75,6 +78,7 @@ class Evidence(TypedDict):
 
     `gain`: estimated accuracy, adapted less source-only; `room`: the same held to the class shares that the source-only network
     finds; `in_favour`: share of the validators that prefer the adapted network; `source_lost`: accuracy lost on the source;
+    `source_allowed`: how much may be, a tenth or what chance does;
     `priors_apart`: total variation of both networks' class shares; `classes_lost`: classes no longer predicted; `carried_back`:
     how much nearer to the source's the adapted network's class shares are, where the source-only network sees others;
     `shift_known`: whether it is believed in that; `disputed`: target rows on which the networks differ; `taught`: accuracy on
@@ -87,6 +91,7 @@ class Evidence(TypedDict):
     room: float
     in_favour: Share
     source_lost: float
+    source_allowed: float
     priors_apart: Share
     classes_lost: int
     carried_back: float
@@ -165,4 +170,7 @@ class VersionMetrics(TypedDict, total=False):
         Compared, Field(description="How well the domains' features can be told apart: 0 not at all, 2 always.")
     ]
     warnings: list[Beware]
-    search: Annotated[list[dict[str, Any]], Field(description="What `auto` tried, in its order.")]
+    search: Annotated[
+        list[dict[str, Any]],
+        Field(description="What `auto` tried, by round, the source alone in round 0; what scored best is `chosen`."),
+    ]

@@ -310,6 +310,7 @@ def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it
     result = bench.run(bench.job(params, None, digits(bench, target=True, labelled=False), digits(bench, target=True), **base))
     assert result.manifest["classes"] == [str(digit) for digit in range(10)]
     assert not {"source_accuracy", "calibration"} & result.metrics.keys()
+    assert [warning["code"] for warning in result.metrics["warnings"]] == ["no_estimate"]
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
     for known in ("temperature", "abstention_threshold"):
         assert result.manifest[known] == tuned.result.manifest[known] not in (0, 1)
@@ -344,7 +345,12 @@ def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
     source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
     result = bench.run(bench.job(params, source, target, digits(bench, target=True), base=CNN))
     tried = result.metrics["search"]
-    assert [(line["params"]["algorithm"], line["round"]) for line in tried[:3]] == [("mcc", 1), ("adabn", 1), ("dann", 1)]
+    assert [(line["params"]["algorithm"], line["round"]) for line in tried[:4]] == [
+        ("source_only", 0),
+        ("mcc", 1),
+        ("adabn", 1),
+        ("dann", 1),
+    ]
     assert 1 <= sum(line["round"] == 2 for line in tried) <= 2
     assert sum(line["chosen"] for line in tried) == 1
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
@@ -356,10 +362,13 @@ def test_a_search_whose_candidates_all_fail_ends_with_the_source_alone(bench: Be
     target = bench.dataset("tabular", "target.csv", table(False))
     job = bench.job(PARAMS["auto"].model_validate(params).model_dump(mode="json"), source, target, source)
     metrics = bench.run(job).metrics
-    assert ["no" in line["error"] for line in metrics["search"]] == [True, True]
+    assert ["no" in (line["error"] or "") for line in metrics["search"]] == [False, True, True]
+    assert [line["chosen"] for line in metrics["search"]] == [True, False, False]
     assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")
     assert metrics["target_accuracy"] == metrics["source_only_target_accuracy"] > 0.7
-    assert not {"validators_disagree", "negative_transfer"} & {warning["code"] for warning in metrics["warnings"]}
+    codes = {warning["code"] for warning in metrics["warnings"]}
+    assert not {"validators_disagree", "negative_transfer"} & codes
+    assert "source_only_kept" in codes
 
 
 def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(adapted: Done) -> None:

@@ -33,7 +33,10 @@ def test_a_search_does_not_leave_the_source_alone_for_a_few_rows() -> None:
     assert asked.verdict is not None
     assert asked.verdict.disputed < 30
     assert asked.kept is STRONG
-    assert compare(STRONG, ALMOST, fallback=True, searched=True).kept is ALMOST
+    kept = compare(STRONG, ALMOST, fallback=True, searched=True)
+    assert kept.kept is ALMOST
+    assert "it takes 30" in str(kept.reason)
+    assert asked.reason is None
     assert compare(STRONG, WEAK, fallback=True, searched=True).kept is STRONG
 
 
@@ -42,8 +45,14 @@ def test_a_search_does_not_leave_the_source_alone_for_labels_that_do_not_hold_th
         return found(replace(network(5), reverse=Reverse(accuracy, 0.9)))
 
     assert compare(taught(0.9), WEAK, fallback=True, searched=True).kept is not WEAK
-    assert compare(taught(0.6), WEAK, fallback=True, searched=True).kept is WEAK
+    kept = compare(taught(0.6), WEAK, fallback=True, searched=True)
+    assert kept.kept is WEAK
+    assert "mean something else" in str(kept.reason)
     assert compare(taught(0.6), WEAK, fallback=True).kept is not WEAK
+
+
+def test_a_search_that_found_nothing_better_says_so() -> None:
+    assert "no candidate" in str(compare(WEAK, WEAK, fallback=True, searched=True).reason)
 
 
 def test_where_there_is_nothing_to_compare_with_the_network_is_kept() -> None:

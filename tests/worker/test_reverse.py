@@ -52,6 +52,12 @@ def test_exchanged_labels_are_learned_and_contradicted_by_the_source(toy: Toy) -
     assert found.accuracy < 0.2
 
 
+def test_a_pupil_of_one_row_of_each_class_says_nothing(toy: Toy) -> None:
+    given = toy.run.examiner.evidence(toy.run.algorithm.network)
+    every = replace(given, target_logits=np.eye(len(given.target_logits), dtype=np.float32))
+    assert reverse(lambda: table_network(2), toy.run.examiner, every) is None
+
+
 def test_what_one_class_teaches_is_known(toy: Toy) -> None:
     found = reverse(lambda: table_network(2), toy.run.examiner, answered(toy, 0 * true_classes(toy)))
     assert found is not None

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
@@ -56,3 +57,14 @@ def test_an_epoch_is_a_pass_over_the_larger_data_set_that_a_method_learns_from()
     methods = AutoParams.model_validate({"candidates": CANDIDATES}).methods
     data = make_data(table(200, 2, target=False), table(60, 2, target=True), None, methods[0])
     assert {method.algorithm: data.rows(method) for method in methods} == {"mcc": 180, "dann": 180, "adabn": 60}
+
+
+def test_every_wrong_candidate_is_named() -> None:
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "dann", "lambda_max": -4, "foo": 1}, {"foo": 1}]
+    with pytest.raises(ValidationError) as found:
+        AutoParams.model_validate({"candidates": candidates})
+    message = str(found.value)
+    assert "candidate 0" not in message
+    assert "candidate 1: `dann`: lambda_max" in message
+    assert "foo" in message
+    assert "candidate 2: `algorithm` is missing" in message

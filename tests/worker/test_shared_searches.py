@@ -78,6 +78,7 @@ def test_two_workers_find_what_one_finds(bench: Bench, tmp_path: Path) -> None:
         wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
     assert_found(bench, job.id, expected)
     assert [(line["round"], bool(line["error"])) for line in expected.metrics["search"]] == [
+        (0, False),
         (1, False),
         (1, False),
         (1, True),

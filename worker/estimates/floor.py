@@ -25,7 +25,8 @@ from torch.nn import functional as F
 from worker.evidence import Evidence, Floats
 
 DELTA = 0.05
-RESTARTS = 5
+RESTARTS, MOST_OUTPUTS = 5, 2000
+"""Critics, fewer where that many outputs of all of them together are reached: of a thousand classes two take seconds."""
 STEPS = 100
 LOOK_EVERY = 10
 LEARNING_RATE = 0.02
@@ -107,10 +108,10 @@ def _largest_discrepancy(critics: Tensor, trained: tuple[Rows, Rows], measured: 
     """
     source, target = trained
     optimizer = torch.optim.Adam([critics], LEARNING_RATE)
-    best, found = 0.0, 0.0
+    best, found, count = 0.0, 0.0, source.answers(critics).shape[1]
     for step in range(1, STEPS + 1):
         agreement = agreement_loss(source.answers(critics), source.predicted)
-        loss = RESTARTS * (agreement + disagreement_loss(target.answers(critics), target.predicted))
+        loss = count * (agreement + disagreement_loss(target.answers(critics), target.predicted))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -129,5 +130,6 @@ def _discrepancies(critics: Tensor, source: Rows, target: Rows) -> Tensor:
 def _start(network: Tensor, generator: torch.Generator) -> Tensor:
     """Critics (classes + 1, r classes) to be trained: the network itself (classes + 1, classes), then random ones."""
     inputs, classes = network.shape
-    others = 2 * torch.rand(inputs, (RESTARTS - 1) * classes, generator=generator) - 1
+    count = max(1, min(RESTARTS, MOST_OUTPUTS // classes))
+    others = 2 * torch.rand(inputs, (count - 1) * classes, generator=generator) - 1
     return torch.cat([network, others * inputs**-0.5], dim=1).requires_grad_()

@@ -62,8 +62,12 @@ def by_class(counts: Numbers, classes: list[str]) -> dict[str, dict[str, float |
 
 
 def measure(labels: NDArray[np.int64], shares: Numbers, counts: Numbers, random: np.random.Generator) -> dict[str, Measured]:
-    """Every figure with its interval; the bootstrap draws tables of counts and bins of confidence, not rows."""
-    tables = random.multinomial(len(labels), (counts / counts.sum()).ravel(), RESAMPLES).reshape(-1, *counts.shape)
+    """Every figure with its interval; the bootstrap draws tables of counts and bins of confidence, not rows.
+
+    As if there had been one row more, of any class, and the answer to it a guess: nine right of nine are no certainty.
+    """
+    guessed = counts + counts.sum(axis=1, keepdims=True) / (len(labels) * len(counts))
+    tables = random.multinomial(len(labels), (guessed / guessed.sum()).ravel(), RESAMPLES).reshape(-1, *counts.shape)
     values, drawn = rates(counts[None]), rates(tables.astype(np.float64))
     found = {name: _measured(float(values[name][0]), drawn[name]) for name in values}
     error = expected_calibration_error(shares, labels)

@@ -14,6 +14,7 @@ from worker.evidence import Evidence, probabilities
 Shares = NDArray[np.float64]
 
 SAID, SAID_OF_EQUAL = 0.01, 0.2
+FEWEST_SOURCE, FEWEST_TARGET = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,18 @@ class Study:
 
     @property
     def said_classes(self) -> int:
-        """Of how many classes there is a target row in a hundred, or a fifth of what there would be of equal classes."""
-        shares = self.predicted_shares
-        return int((shares >= min(SAID, SAID_OF_EQUAL / len(shares))).sum())
+        """How many have at least `least_share` of the target rows."""
+        return int((self.predicted_shares >= self.least_share).sum())
+
+    @property
+    def least_share(self) -> float:
+        """A hundredth, or a fifth of what there would be of equal classes."""
+        return min(SAID, SAID_OF_EQUAL / len(self.predicted_shares))
 
 
 def study(evidence: Evidence, critic: float = nan, reverse: Reverse | None = None) -> Study | None:
-    """None without held-out source examples or without target: then nothing can be said of its accuracy."""
-    if len(evidence.source_logits) < 2 or len(evidence.target_logits) < 2:
+    """None with fewer than FEWEST_SOURCE held-out or FEWEST_TARGET target examples: then nothing can be said of its accuracy."""
+    if len(evidence.source_logits) < FEWEST_SOURCE or len(evidence.target_logits) < FEWEST_TARGET:
         return None
     calibration = calibrate(evidence.source_logits, evidence.source_labels)
     source = probabilities(evidence.source_logits, calibration.temperature)

@@ -1,10 +1,10 @@
 """Whether adaptation helped: an adapted network against the source-only one of the same job, without labels of the target.
 
-`no` when the adapted network gave up more than SOURCE_LOST of its accuracy on the source, or says fewer classes than the plain
-one while most validators do not prefer it; when the class shares that the plain network finds leave it less accuracy than the
-plain one is estimated to have; when the plain network sees other class shares than the source's, further than its own errors
-explain, and the adapted one carries them back; or when its estimate is lower and most validators are against it, unless its pupil
-knows clearly more of the source than the plain one's.
+`no` when the adapted network gave up more of its accuracy on the source than SOURCE_LOST and chance allow, or says fewer classes
+than the plain one while most validators do not prefer it; when the class shares that the plain network finds leave it less
+accuracy than the plain one is estimated to have; when the plain network sees other class shares than the source's, further than
+its own errors explain, and the adapted one carries them back; or when its estimate is lower and most validators are against it,
+unless its pupil knows clearly more of the source than the plain one's.
 
 `yes` when its estimate is higher, most validators prefer it, both networks see about the same class shares, and they differ on
 so many rows that it can be told.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker import validators
+from worker.chance import standard_error
 from worker.estimates.accuracy import estimate
 from worker.estimates.parts import parts, thresholded_confidence, within_priors
 from worker.estimates.priors import total_variation
@@ -25,6 +26,7 @@ Answer = Literal["yes", "no", "unsure"]
 
 MARGIN = 0.02
 SOURCE_LOST = 0.10
+"""Accuracy on the source, or two standard errors where they are more: of nine rows one is no sign of harm."""
 SHORT_OF_ROOM = 0.05
 MOST = 2 / 3
 """Of the validators that see a difference, how many must point the same way."""
@@ -63,7 +65,7 @@ class Verdict:
     nearer to the source's class priors the adapted network's are than the plain one's, 0 unless those differ from the source's;
     `shift_known`: whether they are believed to. `disputed`: target rows on which both differ. `taught`: accuracy on the source of
     the adapted network's pupil (`worker.reverse`), as a share of its own, 1 without a pupil; `taught_more`: less that of the
-    plain one.
+    plain one. `source_allowed`: how much of the accuracy on the source may be lost.
     """
 
     helped: Answer
@@ -78,6 +80,7 @@ class Verdict:
     disputed: int = DISPUTED
     taught: float = 1.0
     taught_more: float = 0.0
+    source_allowed: float = SOURCE_LOST
 
     @property
     def is_promising(self) -> bool:
@@ -102,13 +105,14 @@ def judge(adapted: Study, plain: Study) -> Verdict:
         disputed=int((adapted.predicted != plain.predicted).sum()),
         taught=_taught(adapted),
         taught_more=_taught(adapted) - _taught(plain),
+        source_allowed=max(SOURCE_LOST, 2 * standard_error(float(plain.right.mean()), len(plain.right))),
     )
     return replace(found, helped=answer(found))
 
 
 def answer(found: Verdict) -> Answer:
     """What the evidence says, see the module."""
-    if found.source_lost > SOURCE_LOST or (found.classes_lost > 0 and found.in_favour < MOST):
+    if found.source_lost > found.source_allowed or (found.classes_lost > 0 and found.in_favour < MOST):
         return "no"
     if found.room < -SHORT_OF_ROOM or (found.shift_known and found.carried_back > CARRIED_BACK):
         return "no"

@@ -9,10 +9,15 @@ from worker.estimates.novelty import missing_classes, strangers
 from worker.estimates.study import Study
 from worker.estimates.verdict import MOST, Verdict
 
+FEW_HELD_OUT = 30
 FEW_ROWS = 100
 FEW_ROWS_OF_A_CLASS = 10
 DEAD, WINNING = 0.55, 0.95
 """Mean domain accuracy: below the one the discriminator tells nothing apart, above the other it is never fooled."""
+IF_SHIFTED = "Alignment may then confuse classes, and estimates are less sure."
+AS_SEEN_BY_SOURCE_ONLY = (
+    "So says the source-only network; the adapted one does not see it, for it errs less, or it carries the source's shares over."
+)
 EARLY = 0.25
 """The part of a run in which a discriminator has not learned yet, or features not adapted."""
 
@@ -32,14 +37,19 @@ def warnings(
     `domain_accuracy` is the discriminator's curve over the run, 0 to 1, empty without a discriminator.
     """
     return [
-        *_of_the_target(target_rows, len(classes)),
+        *_of_the_rows(len(network.source), target_rows, len(classes)),
         *_of_the_classes(network, plain, classes),
         *_of_the_discriminator(domain_accuracy),
         *(_of_the_verdict(verdict) if verdict else ()),
     ]
 
 
-def _of_the_target(rows: int, classes: int) -> Iterator[Warn]:
+def _of_the_rows(held_out: int, rows: int, classes: int) -> Iterator[Warn]:
+    if held_out < FEW_HELD_OUT:
+        yield Warn(
+            code="little_source_data",
+            message=f"Only {held_out} labelled source examples are held out: what is measured on so few is mostly chance.",
+        )
     if rows < max(FEW_ROWS, FEW_ROWS_OF_A_CLASS * classes):
         yield Warn(
             code="little_target_data",
@@ -49,16 +59,15 @@ def _of_the_target(rows: int, classes: int) -> Iterator[Warn]:
 
 def _of_the_classes(network: Study, plain: Study | None, classes: Sequence[str]) -> Iterator[Warn]:
     seen = plain or network
-    if seen.priors.shifted or network.priors.shifted:
-        yield Warn(
-            code="class_prior_shift",
-            message=f"The classes' shares seem to differ from the source's (total variation {_percent(seen.priors.distance)}): "
-            f"{_largest_changes(seen, classes)}. Alignment may then confuse classes, and estimates are less sure.",
-        )
+    if network.priors.shifted:
+        yield Warn(code="class_prior_shift", message=f"{_shift(network, classes)} {IF_SHIFTED}")
+    elif seen.priors.shifted:
+        yield Warn(code="class_prior_shift", message=f"{_shift(seen, classes)} {AS_SEEN_BY_SOURCE_ONLY} {IF_SHIFTED}")
     if network.has_collapsed:
         yield Warn(
             code="collapsed_predictions",
-            message=f"Only {network.said_classes} of {len(classes)} classes are predicted for more than 1 % of the target.",
+            message=f"Only {network.said_classes} of {len(classes)} classes are predicted for more than "
+            f"{network.least_share:.1%} of the target.",
         )
     else:
         missing = set(missing_classes(network.priors)) & set(missing_classes(seen.priors))
@@ -72,6 +81,13 @@ def _of_the_classes(network: Study, plain: Study | None, classes: Sequence[str])
             message=f"{_percent(strange.target)} of the target examples ({_percent(strange.source)} of the source) look like "
             "none of the classes: the target may have classes that the source lacks, or differ more than the network can bridge.",
         )
+
+
+def _shift(network: Study, classes: Sequence[str]) -> str:
+    return (
+        f"The classes' shares seem to differ from the source's (total variation {_percent(network.priors.distance)}): "
+        f"{_largest_changes(network, classes)}."
+    )
 
 
 def _largest_changes(network: Study, classes: Sequence[str]) -> str:

@@ -85,3 +85,13 @@ def test_it_is_the_same_each_time_and_leaves_the_generators_alone() -> None:
 
 def test_nothing_is_said_of_a_few_examples() -> None:
     assert floor(evidence(rows=3)[0]) is None
+
+
+def test_of_many_classes_fewer_critics_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, _ = evidence(shift=2)
+    several = floor(given)
+    monkeypatch.setattr("worker.estimates.floor.MOST_OUTPUTS", 1)
+    one = floor(given)
+    monkeypatch.undo()
+    monkeypatch.setattr("worker.estimates.floor.RESTARTS", 1)
+    assert one == floor(given) != several

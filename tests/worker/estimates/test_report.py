@@ -60,3 +60,11 @@ def test_a_class_without_examples_has_no_recall_and_does_not_count() -> None:
     assert found["target_classes"]["cat"] == {"examples": 0, "correct": 0, "recall": None, "precision": None}
     with pytest.raises(ValueError, match="no examples"):
         report("target", labels[:0], shares[:0], CLASSES)
+
+
+def test_nine_right_of_nine_are_no_certainty() -> None:
+    labels = np.arange(9) % 3
+    found = report("source", labels, np.eye(3)[labels], CLASSES)
+    low, high = found["source_intervals"]["accuracy"]
+    assert (found["source_accuracy"], high) == (1, 1)
+    assert 0.6 < low < 0.9

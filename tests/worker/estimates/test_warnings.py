@@ -25,6 +25,23 @@ def test_a_target_is_small_by_its_classes() -> None:
     assert "only 40 target examples for 4 classes" in told(network(5), target_rows=40)["little_target_data"]
 
 
+def test_a_few_labelled_rows_are_told_of() -> None:
+    given = network(5).evidence
+    few = {name: getattr(given, name)[:9] for name in ("source_features", "source_logits", "source_labels")}
+    found = study(replace(given, **few))
+    assert found is not None
+    assert "Only 9 labelled source examples" in told(found)["little_source_data"]
+
+
+def test_a_shift_that_only_the_source_alone_sees_is_told_as_such() -> None:
+    found = {
+        warn.code: warn.message
+        for warn in warnings(network(5), CLASSES, target_rows=1000, plain=network(5, shares=(0.7, 0.1, 0.1, 0.1)))
+    }
+    assert "ant 2" in found["class_prior_shift"]
+    assert "So says the source-only network" in found["class_prior_shift"]
+
+
 def test_a_shift_of_the_classes_is_told_with_the_shares() -> None:
     message = told(network(5, shares=(0.7, 0.1, 0.1, 0.1)))["class_prior_shift"]
     assert "ant 2" in message
