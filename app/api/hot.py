@@ -14,6 +14,7 @@ from secrets import token_hex
 from time import perf_counter
 
 import structlog
+from anyio import BrokenResourceError
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -189,4 +190,8 @@ class Isthmus(FastAPI):
         await self.hot(scope, receive, send)
 
     async def through_fastapi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(scope, receive, send)
+        """A client that leaves while an event waits to be sent to it makes FastAPI raise: that is no error."""
+        try:
+            await super().__call__(scope, receive, send)
+        except* BrokenResourceError:
+            pass

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
+from starlette.types import Message
 
 from app.job_state import JobStatus
 from app.main import create_app
@@ -231,3 +232,35 @@ def test_nobody_who_watches_holds_a_transaction(
 def test_watching_a_job_that_is_not_there_is_a_problem_document(live_client: TestClient) -> None:
     answer = live_client.get(f"/jobs/{UUID(int=0)}/events")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_client_that_leaves_while_events_wait_is_no_error(
+    live_app: FastAPI, live_client: TestClient, live_sessions: sessionmaker[Session], running: leases.Lease
+) -> None:
+    for percent in range(50):
+        report(live_sessions, running, percent / 100)
+
+    async def leaves() -> list[Message]:
+        sent: list[Message] = []
+        left = asyncio.Event()
+
+        async def receive() -> Message:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            if message["type"] == "http.response.body":
+                for _ in range(20):  # until what comes next waits to be sent
+                    await asyncio.sleep(0)
+                left.set()
+
+        path = f"/jobs/{running.job_id}/events"
+        scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+        await live_app(scope, receive, send)
+        await live_app.state.watcher.close()
+        return sent
+
+    sent = asyncio.run(leaves())
+    assert sent[0]["status"] == 200
+    assert len(sent) < 50
