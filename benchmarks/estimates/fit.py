@@ -37,9 +37,8 @@ class Rows:
 
     @property
     def data(self) -> NDArray[np.str_]:
-        """The task with the same data (n,): `a-b-encoder` is `a-b` with another network, and is left out with it."""
-        known = sorted(set(self.task), key=len)
-        return np.array([next(one for one in known if name == one or name.startswith(f"{one}-")) for name in self.task])
+        """Of which data each task is (n,): `a-b-more` is `a-b` with another network or drift, and is left out with it."""
+        return np.array(["-".join(name.split("-")[:2]) for name in self.task])
 
     def where(self, chosen: NDArray[np.bool_]) -> "Rows":
         parts = [row for row, wanted in zip(self.parts, chosen, strict=True) if wanted]

@@ -158,6 +158,12 @@ def test_what_the_plain_networks_errors_explain_is_no_known_shift() -> None:
     assert judge(adapted, network(4, shares=some)).shift_known
 
 
+def test_what_a_pupil_knows_outweighs_what_is_lost_on_the_source() -> None:
+    lost = replace(CLEAR, source_lost=0.3)
+    assert answer(lost) == "no"
+    assert answer(replace(lost, taught_more=0.2)) != "no"
+
+
 def test_what_a_pupil_knows_outweighs_a_lower_estimate() -> None:
     worse = replace(CLEAR, gain=-0.05, in_favour=0.0)
     assert answer(worse) == "no"

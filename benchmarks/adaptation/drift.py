@@ -1,0 +1,51 @@
+"""Tables whose columns have drifted, as the readings of another instrument do: `python -m benchmarks.adaptation.drift DIR`.
+
+In DIR there is then a folder for each data set that scikit-learn ships, drift and seed, to be given to the benchmark. The first
+rows are the source; of the others, every column is multiplied and moved, which is the target, and a part of it the evaluation.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from sklearn.datasets import load_breast_cancer, load_wine
+
+SEEDS = 4
+DRIFTS = {"mild": ((0.8, 1.25), 0.3), "strong": ((0.6, 1.6), 0.8)}
+"""By what a column is multiplied, at least and at most, and the standard deviation of what is added, in the column's own."""
+DATA = {"cancer": (load_breast_cancer, 300, 100), "wine": (load_wine, 90, 40)}
+"""Rows of the source and of the evaluation."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    folder = parser.parse_args().folder
+    for name in DATA:
+        for drift in DRIFTS:
+            for seed in range(SEEDS):
+                write(folder / f"{name}-drift-{drift}-{seed}", name, drift, seed)
+
+
+def write(folder: Path, name: str, drift: str, seed: int) -> None:
+    """One task."""
+    load, sources, evaluated = DATA[name]
+    (least, most), moved = DRIFTS[drift]
+    data, random = load(), np.random.default_rng(seed)
+    columns = [f"f{number}" for number in range(data.data.shape[1])]
+    rows = pl.DataFrame(data.data, schema=columns).with_columns(label=pl.Series(data.target_names[data.target]).cast(pl.String))
+    rows = rows.sample(fraction=1, shuffle=True, seed=seed)
+    drifted = [
+        pl.col(column) * random.uniform(least, most) + random.normal() * rows[column].to_numpy().std(ddof=1) * moved
+        for column in columns
+    ]
+    target = rows[sources:].with_columns(drifted)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows[:sources].write_csv(folder / "source.csv")
+    target[evaluated:].write_csv(folder / "target.csv")
+    target[:evaluated].write_csv(folder / "evaluation.csv")
+
+
+if __name__ == "__main__":
+    main()
