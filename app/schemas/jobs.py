@@ -115,7 +115,9 @@ class JobOut(BaseModel):
     warnings: list[Warn]
     error: JobError | None
     version: VersionReference | None
-    trials: list[TrialReference] = Field(description="Of a search, those that were offered to other workers.")
+    trials: list[TrialReference] = Field(
+        description="Of a search, those that were offered to other workers; what it took back to train it itself is `cancelled`."
+    )
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None = Field(description="Start of the present attempt.")
