@@ -25,7 +25,8 @@ def augmented(batch: Batch, params: AlgorithmParams) -> Batch:
     """The batch with its pictures changed as the parameters say."""
     if params.augmentation == "none":
         return batch
-    target_x = batch.target_x if params.augmented == "source" else changed(batch.target_x, params.augmentation)
+    is_left = params.augmented == "source" or params.changes_target
+    target_x = batch.target_x if is_left else changed(batch.target_x, params.augmentation)
     return replace(batch, source_x=changed(batch.source_x, params.augmentation), target_x=target_x)
 
 

@@ -19,6 +19,8 @@ class AlgorithmParams(BaseModel):
     """A method that needs none adapts the version that a job starts from, or a network that the job trains on its source."""
     starts_trained: ClassVar[bool] = False
     """Whether the method takes over from a network that was trained on the source."""
+    changes_target: ClassVar[bool] = False
+    """Whether the method changes the target's pictures itself, so that `augmented` is of the source alone."""
     searches: ClassVar[bool] = False
     """Whether it tries other algorithms."""
 

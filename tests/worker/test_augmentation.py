@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from app.algorithms.dann import DannParams
+from app.algorithms.self_training import SelfTrainingParams
 from worker.algorithms.base import Batch
 from worker.augmentation import affine, augmented, changed, photometric
 
@@ -52,6 +53,13 @@ def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose:
     ):
         assert torch.equal(given["pixels"].float(), got["pixels"].float()) != wanted
     assert batch.source_x["pixels"].dtype == torch.uint8
+
+
+def test_a_method_that_changes_the_target_itself_gets_it_as_it_is() -> None:
+    batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5)
+    found = augmented(batch, SelfTrainingParams(augmentation="strong", augmented="both"))
+    assert found.target_x is batch.target_x
+    assert not torch.equal(found.source_x["pixels"], batch.source_x["pixels"].float())
 
 
 def test_other_inputs_stay_as_they_are() -> None:
