@@ -1,4 +1,4 @@
-"""python -m benchmarks.estimates.fit rows.parquet: what to put into `worker.estimates.accuracy.FITTED`, and how well it does."""
+"""python -m benchmarks.estimates.fit FILE...: what to put into `worker.estimates.accuracy.FITTED`, and how well it does."""
 
 import argparse
 import sys
@@ -21,6 +21,7 @@ ROUNDS = 15
 LEAST = {"always": 0.005, "shifted": 0.01}
 """Of the doubts: an interval is never empty, and always wider where the classes have shifted."""
 COVERED = 0.9
+KNOWN = ("task", "skewed", "target_accuracy", *PARTS)
 
 Numbers = NDArray[np.float64]
 Row = dict[str, float]
@@ -45,9 +46,10 @@ class Rows:
         return Rows(parts, self.truth[chosen], self.task[chosen], self.skewed[chosen])
 
 
-def read(path: Path) -> Rows:
-    """Rows with all parts; a missing number is nan."""
-    table = pl.read_parquet(path).drop_nulls("target_accuracy")
+def read(*paths: Path) -> Rows:
+    """Rows with all parts, of files that `benchmarks.adaptation` writes; a missing number is nan."""
+    table = pl.concat([pl.read_parquet(path).select(KNOWN) for path in paths], how="vertical_relaxed")
+    table = table.drop_nulls("target_accuracy")
     table = table.with_columns(pl.col(PARTS).cast(pl.Float64).fill_null(float("nan")))
     table = table.drop_nans("difference_of_confidences")
     return Rows(
@@ -123,8 +125,8 @@ def _doubts(rows: Rows, fitted: Combination) -> Numbers:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("rows", type=Path)
-    rows = read(arguments.parse_args().rows)
+    arguments.add_argument("files", nargs="+", type=Path, metavar="FILE", help="networks.parquet, auto.parquet")
+    rows = read(*arguments.parse_args().files)
     found = judge(rows)
     figures = [pl.len().alias("networks"), pl.col("error").mean(), pl.col("covered").mean(), pl.col("width").mean()]
     with pl.Config(tbl_rows=-1):

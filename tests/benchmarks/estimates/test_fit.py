@@ -48,3 +48,10 @@ def test_the_same_data_with_another_network_are_left_out_together(rows: Rows) ->
     tasks = ["a-b", "a-b-encoder", "a-bc", "a-b-encoder"]
     four = Rows(rows.parts[:4], rows.truth[:4], np.array(tasks), rows.skewed[:4])
     assert four.data.tolist() == ["a-b", "a-b", "a-bc", "a-b"]
+
+
+def test_rows_of_several_files_are_one(tmp_path: Path) -> None:
+    networks().write_parquet(tmp_path / "one.parquet")
+    networks().select(pl.exclude("sampling"), sampling=pl.lit(0.1)).write_parquet(tmp_path / "two.parquet")
+    found = read(tmp_path / "one.parquet", tmp_path / "two.parquet")
+    assert len(found.parts) == len(found.truth) == 320
