@@ -100,8 +100,9 @@ class Comparison:
 def compare(adapted: Finding, plain: Finding | None, *, fallback: bool, searched: bool = False) -> Comparison:
     """With `fallback` the plain network is kept where adaptation seems to have hurt.
 
-    Of a search it is also kept where both differ on too few rows to tell, or what the adapted network says of the target does not
-    hold on the source: whoever asks for one method wants to have it, whoever asks for the best wants no risk without a prospect.
+    Of a search it is also kept where both differ on rows too few to tell and too many to do no harm, or what the adapted network
+    says of the target does not hold on the source: whoever asks for one method wants to have it, whoever asks for the best wants
+    no risk without a prospect.
     """
     if plain is None or plain.study is None or adapted.study is None:
         return Comparison(adapted, plain, None, adapted)

@@ -78,13 +78,12 @@ class Evidence(TypedDict):
 
     `gain`: estimated accuracy, adapted less source-only; `room`: the same held to the class shares that the source-only network
     finds; `in_favour`: share of the validators that prefer the adapted network; `source_lost`: accuracy lost on the source;
-    `source_allowed`: how much may be, a tenth or what chance does;
-    `priors_apart`: total variation of both networks' class shares; `classes_lost`: classes no longer predicted; `carried_back`:
-    how much nearer to the source's the adapted network's class shares are, where the source-only network sees others;
-    `shift_known`: whether it is believed in that; `disputed`: target rows on which the networks differ; `taught`: accuracy on
-    the source of a new network that learned the target from the adapted one's answers, as a share of the adapted one's own, 1
-    where none was trained; `taught_more`: less that of the source-only network; `steps` and `source_only_steps`: for how long
-    both were trained.
+    `source_allowed`: how much may be, a tenth or what chance does; `priors_apart`: total variation of both networks' class
+    shares; `classes_lost`: classes no longer predicted; `carried_back`: how much nearer to the source's the adapted network's
+    class shares are, where the source-only network sees others; `shift_known`: whether it is believed in that; `disputed`: target
+    rows on which the networks differ, of the `rows` that both were asked about; `taught`: accuracy on the source of a new network
+    that learned the target from the adapted one's answers, as a share of the adapted one's own, 1 where none was trained;
+    `taught_more`: less that of the source-only network; `steps` and `source_only_steps`: for how long both were trained.
     """
 
     gain: float
@@ -97,6 +96,7 @@ class Evidence(TypedDict):
     carried_back: float
     shift_known: bool
     disputed: int
+    rows: int
     taught: float
     taught_more: float
     steps: int
