@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from app.algorithms.auto import AutoParams
 from app.storage import Storage
 from benchmarks.adaptation.encoded import Encoded, encoded
-from benchmarks.adaptation.tasks import Task, tasks
+from benchmarks.adaptation.tasks import Task, of_folder, tasks
 from worker.checkpoints import Checkpoints
 from worker.data import make_data
 from worker.estimates import accuracy
@@ -37,13 +37,16 @@ from worker.statement import ROWS, without_nan
 from worker.trials import Trial, Trials
 
 CPU = torch.device("cpu")
+DIGITS = ("mnist-usps", "usps-mnist", "mnist-mnistm")
 Row = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
-    known = tasks(options.data, options.folder / "optdigits")
+    folders = {task.name: task for task in map(of_folder, options.directories)}
+    known = tasks(options.data, options.folder / "optdigits") | folders
+    options.tasks = [*(options.tasks or (() if folders else DIGITS)), *folders]
     path = options.folder / "auto.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     with threadpool_limits(options.threads):
@@ -62,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptation.auto", description=__doc__)
-    parser.add_argument("--tasks", nargs="+", default=["mnist-usps", "usps-mnist", "mnist-mnistm"])
+    parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Tasks: source.*, target.*, evaluation.*")
+    parser.add_argument("--tasks", nargs="+", help=f"Names; {', '.join(DIGITS)} when neither names nor directories are given.")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3000, help="Of a candidate in the second round; a third of it in the first.")
     parser.add_argument("--skewed", action="store_true", help="The skewed versions of the targets as well.")

@@ -24,7 +24,7 @@ def test_a_reason_for_doubt_never_narrows_the_interval(name: str) -> None:
 
 def test_a_detected_shift_of_the_classes_widens_the_interval() -> None:
     calm, shifted = estimate(ALL_SAY), estimate({**ALL_SAY, "shifted": 1.0})
-    assert shifted.low < calm.low - 0.05
+    assert shifted.low < calm.low - 0.03
     assert shifted.value == calm.value
 
 
