@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
 from worker.estimates.floor import Floor, floor
 from worker.estimates.study import Study, study
-from worker.estimates.verdict import DISPUTED, TAUGHT, Answer, Verdict, judge
+from worker.estimates.verdict import TAUGHT, Answer, Verdict, judge
 from worker.evidence import Evidence, probabilities
 from worker.examiner import Examiner
 from worker.networks.base import Network
@@ -83,8 +83,10 @@ class Comparison:
             return "no candidate that still knows the source well enough scored better"
         if self.verdict.helped == "no":
             return None
-        if self.verdict.disputed < DISPUTED:
-            return f"both networks differ on {self.verdict.disputed} target examples, and it takes {DISPUTED} to tell"
+        if self.verdict.disputed < self.verdict.enough:
+            return (
+                f"both networks differ on {self.verdict.disputed} target examples, and it takes {self.verdict.enough:.0f} to tell"
+            )
         return (
             f"a new network that learned the target from the adapted one's answers knows {self.verdict.taught:.0%} of what that "
             f"one knows of the source, less than {TAUGHT:.0%}: its answers seem to mean something else there"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from math import nan
 
-from tests.worker.estimates.test_verdict import network
+from tests.worker.estimates.test_verdict import CLEAR, network
 from tests.worker.toys import table_network
 from worker.estimates.study import Reverse, Study
 from worker.estimates.verdict import DISPUTED, HARMLESS
@@ -53,6 +53,14 @@ def test_a_search_does_not_leave_the_source_alone_for_labels_that_do_not_hold_th
     assert kept.kept is WEAK
     assert "mean something else" in str(kept.reason)
     assert compare(taught(0.6), WEAK, fallback=True).kept is not WEAK
+
+
+def test_of_a_small_target_fewer_rows_decide() -> None:
+    verdict = replace(CLEAR, helped="unsure", disputed=8, rows=48)
+    assert verdict.is_promising
+    assert not replace(verdict, disputed=7).is_promising
+    assert not replace(verdict, rows=300).is_promising
+    assert replace(verdict, rows=600).is_promising
 
 
 def test_a_search_that_found_nothing_better_says_so() -> None:

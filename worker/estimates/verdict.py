@@ -43,6 +43,8 @@ BEYOND = 0.10
 """By how much the plain network's class priors lie further from the source's than its errors could explain, to be believed."""
 DISPUTED = 30
 """Target rows on which the networks must differ: of fewer, chance alone gives one of them two thirds, one time in twenty."""
+DISPUTED_SHARE = 0.15
+"""Of the target rows, where these are fewer, for a search: all of six that differed on so much gained, by 7 to 45 points."""
 HARMLESS = 0.015
 """Share of the target rows on which the networks may differ whoever is right: that many points can be lost, and hardly all."""
 TAUGHT = 0.75
@@ -90,9 +92,14 @@ class Verdict:
     rows: int = 1000
 
     @property
+    def enough(self) -> float:
+        """Disputed target rows that it takes to tell."""
+        return min(DISPUTED, DISPUTED_SHARE * self.rows)
+
+    @property
     def is_promising(self) -> bool:
         """Whether there is reason to prefer the adapted network for those who ask for the best, whichever it is."""
-        decided = self.disputed >= DISPUTED or self.disputed <= HARMLESS * self.rows
+        decided = self.disputed >= self.enough or self.disputed <= HARMLESS * self.rows
         return self.helped != "no" and decided and self.taught >= TAUGHT
 
 
