@@ -44,6 +44,15 @@ def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: P
         pass
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """SIGHUP is, even where the tests run under nohup, which programs would inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_in_the_middle_of_a_job_ends_all_of_it(number: signal.Signals, tmp_path: Path) -> None:
     port = str(free_port())
