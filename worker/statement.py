@@ -96,8 +96,9 @@ def beware(task: Task, trials: Trials, training: Training, comparison: Compariso
     adapted, plain, target = comparison.adapted, comparison.plain, trials.data.target
     if adapted.study is None:
         return [] if target is None else [Warn(code="no_estimate", message=NO_ESTIMATE)]
-    kept = [Warn(code="source_only_kept", message=f"The version is the source-only network: {comparison.reason}.")]
-    return (kept if comparison.reason else []) + warnings(
+    why = comparison.reason
+    kept = [Warn(code="source_only_kept", message=f"The version is the source-only network: {why}.")] if why else []
+    return kept + warnings(
         adapted.study,
         task.classes,
         target_rows=len(target or ()),

@@ -141,8 +141,8 @@ class Trials:
     def reference(self, params: AlgorithmParams, span: tuple[float, float], *, whole: bool = False) -> Trial:
         """What the source alone gives, trained as the method is; without a source, the network that the job starts from.
 
-        A method that takes over from it gets a fully trained one, and so does who wants it whole; to be compared with, half of
-        the method's steps do.
+        A method that takes over from it gets a fully trained one, and so does a search with such a candidate (`whole`); to be
+        compared with, half of the method's steps do.
         """
         if self.data.source is None:
             return Trial(self.build().state_dict(), 0, 0, {})

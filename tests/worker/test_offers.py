@@ -25,7 +25,7 @@ from app.services.leases import Lease
 from app.services.trials import SearchAttempt
 from app.settings import Settings
 from tests.conftest import ListQueue
-from tests.worker.test_adapt import CNN, SMALL, Bench, digits
+from tests.worker.bench import CNN, SMALL, Bench, digits
 from tests.worker.test_supervisor import read_job
 from worker import child
 from worker.adapt import prepare

@@ -13,7 +13,7 @@ from app.db.tables import JobRow, MetricRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
 from tests.conftest import ListQueue
-from tests.worker.test_adapt import CNN, FINE_TUNE, SMALL, Bench, digits
+from tests.worker.bench import CNN, FINE_TUNE, SMALL, Bench, digits
 from tests.worker.test_supervisor import InThread, add_job, is_training, read_job, request_cancel
 from tests.worker.test_supervisor import supervisor as light_supervisor
 from tests.worker.waiting import wait_until

@@ -16,10 +16,10 @@ from app.schemas.reports import Result
 from app.services import jobs
 from app.settings import Settings
 from tests import servers
+from tests.worker.bench import CNN, SMALL, Bench, digits
 from tests.worker.conftest import quick_settings
 from tests.worker.fleet import Worker, fleet
 from tests.worker.sharing_trainer import briefly_examined
-from tests.worker.test_adapt import CNN, SMALL, Bench, digits
 from tests.worker.test_supervisor import is_training, read_job
 from tests.worker.test_workers import send
 from tests.worker.waiting import wait_until

@@ -12,7 +12,7 @@ from transformers import ViTConfig, ViTModel
 
 from app.serving.loading import Loader, StoredFile, VersionFiles
 from tests.factories import image_zip, jsonl_bytes
-from tests.worker.test_adapt import Bench, bench
+from tests.worker.bench import Bench, bench
 
 __all__ = ["bench"]  # the fixture
 
