@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 from pydantic import ValidationError
 
-from app import logs
+from app.observability import logs
 from app.settings import Settings
 
 Port = click.IntRange(1, 65535)
@@ -57,9 +57,9 @@ def api(host: str, port: int) -> None:
     """Run the HTTP server. For more throughput run more of them behind a proxy."""
     import uvicorn
 
-    from app.api.quick_protocol import QuickProtocol
+    from app.fast_path.protocol import QuickProtocol
     from app.main import create_app
-    from app.serving.loading import DeviceUnavailable
+    from app.serving.model_loader import DeviceUnavailable
 
     settings = _configured("api")
     try:
@@ -99,9 +99,9 @@ def beat() -> None:
 @click.option("--worker", "ask_worker", is_flag=True, help="Also ask the workers on this machine whether they listen.")
 def check(ask_worker: bool) -> None:
     """Exit with 1 when database, broker or storage cannot be reached: a health check for containers."""
+    from app.broker.queue import CeleryQueue, make_celery
     from app.db.session import make_engine
-    from app.health import Parts
-    from app.queue import CeleryQueue, make_celery
+    from app.observability.health import Parts
     from app.storage import Storage
 
     settings = _configured("check")

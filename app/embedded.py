@@ -18,7 +18,7 @@ import honcho.manager
 import structlog
 from honcho.printer import Message
 
-from app.filesystem_broker import forget_former_workers
+from app.broker.filesystem_transport import forget_former_workers
 from app.settings import Settings
 
 log = structlog.get_logger()

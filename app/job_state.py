@@ -4,7 +4,7 @@
     running    -> succeeded, failed, cancelling (cancel), queued (drain, or lease expired with attempts left)
     cancelling -> cancelled, succeeded (it had ended before it heard), failed
 
-Every change of status is one conditional UPDATE in `app.services.jobs`, `app.services.stops` or `app.services.leases`.
+Every change of status is one conditional UPDATE in `app.services.jobs`, `app.services.cancellation` or `app.services.leases`.
 """
 
 from enum import StrEnum

@@ -6,21 +6,27 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from app.api import algorithms, bulk, datasets, events, health, inference, invocations, jobs, models, openapi, predict, problems
-from app.api.hot import HotPath, Isthmus
+from app.api import batch_predictions as bulk
+from app.api import catalog as algorithms
+from app.api import datasets, health, jobs, models, openapi, predict
+from app.api import job_events as events
+from app.api import mlflow as invocations
+from app.api import open_inference as inference
+from app.api import problem_details as problems
 from app.api.middleware import BoundedBody, RequestContext
+from app.broker.queue import CeleryQueue, JobQueue, make_celery
 from app.db.session import make_engine, make_sessions
-from app.health import Parts
-from app.metrics import BUILD
-from app.queue import CeleryQueue, JobQueue, make_celery
-from app.services.predictions import Policy, Predictor
-from app.services.references import References
-from app.serving.engine import PredictionEngine
-from app.serving.loading import Loader
+from app.fast_path.asgi import HotPath, Isthmus
+from app.observability.health import Parts
+from app.observability.metrics import BUILD
+from app.services.job_watcher import JobWatcher
+from app.services.multipart_uploads import remove_stale
+from app.serving.model_cache import PredictionEngine
+from app.serving.model_loader import Loader
+from app.serving.model_resolver import References
+from app.serving.predictor import Policy, Predictor
 from app.settings import Settings
 from app.storage import Storage
-from app.uploads import remove_stale
-from app.watch import JobWatcher
 
 VERSION = version("isthmus")
 SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that works on your unlabelled target data out."

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.precision import Precision
+from app.artifacts import Precision
 
 
 class Settings(BaseSettings):

@@ -23,7 +23,7 @@ import polars as pl
 import psutil
 from PIL import Image
 
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 MEGABYTE = 1024**2
 

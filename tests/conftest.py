@@ -16,7 +16,7 @@ from app.db.session import make_engine
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
-from tests import servers
+from tests.support import servers
 
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -5,10 +5,10 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_shutting_down
 
-from app import logs
-from app.queue import make_celery
+from app.broker.queue import make_celery
+from app.observability import logs
 from app.settings import Settings
-from worker.drain import Drain
+from worker.supervision.shutdown import Drain
 
 settings = Settings()
 celery = make_celery(settings)

@@ -7,11 +7,11 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.broker.queue import RUN_JOB, SWEEP, CeleryQueue
 from app.db.session import make_engine, make_sessions
-from app.queue import RUN_JOB, SWEEP, CeleryQueue
-from worker import sweep
 from worker.celery_app import celery, drain, settings
-from worker.supervisor import TRAINER, Supervisor
+from worker.supervision import sweep
+from worker.supervision.supervisor import TRAINER, Supervisor
 
 log = structlog.get_logger()
 

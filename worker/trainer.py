@@ -5,12 +5,12 @@ database and writes only to the storage, to its run folder and, as `Report` line
 trials (`app.services.trials`). SIGTERM asks for an end after a checkpoint. It never outlives its supervisor. This module imports
 no torch; adaptations do.
 
-Where several processes train one job, `worker.ranks` is their supervisor. The first does all of the above; the others help it to
+Where several processes train one job, `worker.distributed.launcher` is their supervisor. The first does all of the above; the
+others help it to
 train, say nothing and have folders of their own.
 """
 
 import argparse
-import ctypes
 import faulthandler
 import json
 import os
@@ -28,13 +28,13 @@ from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
 from app.errors import IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
 from app.job_state import JobKind
-from app.schemas.reports import RESULT_FILE, AnyResult
+from app.schemas.trainer_messages import RESULT_FILE, AnyResult
 from app.settings import Settings
 from app.storage import Storage
-from worker.exit_codes import ExitCode
-from worker.reporter import BadData, BadParameters, Reporter, Stopped
+from worker.protocol.exit_codes import ExitCode
+from worker.protocol.parent_death import die_with_parent
+from worker.protocol.progress import BadData, BadParameters, Reporter, Stopped
 
-PR_SET_PDEATHSIG = 1
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Where a process that `torchrun` started says why it failed."""
 AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
@@ -97,14 +97,6 @@ def own_rank() -> int:
     return int(os.environ["RANK"]) if ERROR_FILE in os.environ else 0
 
 
-def die_with_parent(supervisor: int | None) -> bool:
-    """Have the kernel kill this process when its parent ends; False when the parent was gone before."""
-    if supervisor is None:
-        return True
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    return os.getppid() == supervisor
-
-
 def _private_stdout(speaks: bool) -> TextIO:
     """Standard output for reports alone, or nowhere: whatever else is printed goes to standard error."""
     reports = os.dup(sys.stdout.fileno()) if speaks else os.open(os.devnull, os.O_WRONLY)
@@ -126,15 +118,15 @@ def _work(kind: JobKind) -> Work:
     """Imported late: loading torch takes seconds, and until then the signal handler and the parent's death must be set up."""
     match kind:
         case JobKind.PREDICT:
-            from worker import bulk
+            from worker.jobs import batch_prediction as bulk
 
             return bulk.run
         case JobKind.TRIAL:
-            from worker import child
+            from worker.jobs import trial as child
 
             return child.run
         case JobKind.ADAPT:
-            from worker import adapt
+            from worker.jobs import adaptation as adapt
 
             return adapt.run
 

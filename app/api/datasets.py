@@ -19,9 +19,9 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview
-from app.schemas.page import Page
+from app.schemas.pagination import Page
 from app.services import datasets
-from app.uploads import received
+from app.services.multipart_uploads import received
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 

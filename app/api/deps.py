@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.broker.queue import JobQueue
 from app.errors import ServiceError, UnsupportedContentType
-from app.queue import JobQueue
+from app.services.job_watcher import JobWatcher
 from app.settings import Settings
 from app.storage import Storage
-from app.watch import JobWatcher
 
 
 def get_session(request: Request) -> Iterator[Session]:

@@ -7,10 +7,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from app.api.deps import QueueDep, SessionsDep
-from app.api.problems import problem
+from app.api.problem_details import problem
 from app.errors import ServiceUnavailable
-from app.health import Parts
-from app.metrics import job_metrics, queue_depth, render
+from app.observability.health import Parts
+from app.observability.metrics import job_metrics, queue_depth, render
 
 router = APIRouter(tags=["health"])
 

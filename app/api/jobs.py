@@ -19,8 +19,8 @@ from app.errors import (
 )
 from app.job_state import ENDED, JobStatus
 from app.schemas.jobs import JobCreate, JobOut, ModelName
-from app.schemas.page import Page
-from app.schemas.reports import MetricPoint
+from app.schemas.pagination import Page
+from app.schemas.trainer_messages import MetricPoint
 from app.services import jobs
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])

@@ -9,7 +9,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.metrics import REQUEST_SECONDS, REQUESTS
+from app.observability.metrics import REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger("isthmus.access")
 

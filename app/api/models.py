@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.api import files
-from app.api.bodies import PredictorDep
+from app.api import downloads as files
 from app.api.deps import JsonOnly, SessionDep, SessionsDep, StorageDep, documented
-from app.api.files import ConditionsDep, Download
+from app.api.downloads import ConditionsDep, Download
+from app.api.request_bodies import PredictorDep
 from app.errors import (
     ArtifactNotFound,
     InvalidRequest,
@@ -18,7 +18,7 @@ from app.errors import (
 )
 from app.schemas.jobs import ModelName
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
-from app.schemas.page import Page
+from app.schemas.pagination import Page
 from app.services import models
 
 router = APIRouter(prefix="/models", tags=["models"])

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.schemas.problem import Problem
+from app.schemas.problem_details import Problem
 
 DESCRIPTION = """
 Labelled data from one domain (the *source*) and unlabelled data from another (the *target*) go in, a model that works

@@ -8,8 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.api.bodies import ModelDep, PredictorDep, bounded, named, run, validated, whole
 from app.api.deps import SettingsDep, documented
+from app.api.request_bodies import ModelDep, PredictorDep, bounded, named, run, validated, whole
+from app.artifacts import Precision
 from app.errors import (
     ArtifactDamaged,
     FieldError,
@@ -21,14 +22,15 @@ from app.errors import (
     UnsupportedContentType,
     UploadTooLarge,
 )
-from app.formats.places import pointer
+from app.formats.validation import pointer
 from app.modalities.base import Encoded
-from app.precision import Precision
+from app.schemas.limits import MOST_CLASSES, TOP_K
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
-from app.services.predictions import Logits
-from app.serving import answers, tensors
-from app.serving.answers import MOST_CLASSES, TOP_K, Wanted
-from app.serving.loading import LoadedVersion
+from app.serving import responses as answers
+from app.serving import tensor_inputs as tensors
+from app.serving.loaded_model import LoadedVersion
+from app.serving.predictor import Logits
+from app.serving.responses import Wanted
 
 router = APIRouter(tags=["predict"])
 

@@ -238,7 +238,7 @@ class AliasRow(Base):
 
 
 class CatalogueRow(Base):
-    """A single row. Its number grows with every change of what model references mean: see `app.services.catalogue`."""
+    """A single row. Its number grows with every change of what model references mean: see `app.services.registry_revision`."""
 
     __tablename__ = "catalogue"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)

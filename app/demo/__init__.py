@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from app.demo import pictures
+from app.demo import images as pictures
 from app.demo.client import Client
 from app.demo.service import running
 

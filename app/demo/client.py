@@ -9,7 +9,7 @@ from typing import Any
 import click
 import httpx
 
-from app.demo import pictures
+from app.demo import images as pictures
 
 
 class Client:

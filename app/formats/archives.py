@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO, Self, cast
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.places import Places, pointer, printable
+from app.formats.validation import Places, pointer, printable
 
 MAX_MEMBERS = 100_000
 MAX_MEMBER_BYTES = 64 * 1024**2

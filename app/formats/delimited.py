@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.blocks import Block, check_names
-from app.formats.places import Places, printable
+from app.formats.row_blocks import Block, check_names
+from app.formats.validation import Places, printable
 
 Delimiter = Literal[",", ";", "\t", "|"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.places import Places, pointer, printable
+from app.formats.validation import Places, pointer, printable
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 4 * 1024 * 1024

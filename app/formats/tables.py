@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from app.formats import delimited, parquet
-from app.formats.blocks import Block
 from app.formats.delimited import Delimiter
-from app.formats.places import Places
+from app.formats.row_blocks import Block
+from app.formats.validation import Places
 
 
 def schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:

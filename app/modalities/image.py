@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from app import picture_files, pretrained_pictures
 from app.errors import FieldError, InvalidInputs
-from app.formats.labels import Labels
-from app.formats.pictures import (
+from app.formats import image_folder as picture_files
+from app.formats.class_labels import Labels
+from app.formats.images import (
     BadPicture,
     Colours,
     Pixels,
@@ -25,9 +25,10 @@ from app.formats.pictures import (
     resize,
     thumbnail,
 )
-from app.formats.places import LIMIT, Places, pointer
+from app.formats.validation import LIMIT, Places, pointer
 from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Encoder, Modality, Preprocessing, Profile, TensorSpec
 from app.networks.base import NetworkParams
+from app.preprocessing import hf_image_processor as pretrained_pictures
 
 MUCH_LARGER = 2
 """Times the side of a network's input."""

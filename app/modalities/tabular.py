@@ -9,14 +9,13 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import records
-from app.columns import Column, Moments, as_numbers, is_supported
 from app.errors import FieldError, InvalidDataset
 from app.formats import tables
-from app.formats.blocks import named
+from app.formats.cells import as_numbers, is_supported
+from app.formats.class_labels import Labels, add_column, as_names
 from app.formats.delimited import Delimiter
-from app.formats.labels import Labels, add_column, as_names
-from app.formats.places import LIMIT, Places, pointer
+from app.formats.row_blocks import named
+from app.formats.validation import LIMIT, Places, pointer
 from app.modalities.base import (
     Chunk,
     DatasetFile,
@@ -30,7 +29,9 @@ from app.modalities.base import (
     TensorSpec,
 )
 from app.networks.base import NetworkParams
-from app.quick_rows import QuickRows
+from app.preprocessing import table_rows as records
+from app.preprocessing.fast_table_rows import QuickRows
+from app.preprocessing.table_columns import Column, Moments
 
 MAX_LEVELS = 1000
 DEFAULT_LABEL = "label"

@@ -6,11 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app import texts
 from app.errors import FieldError, InvalidInputs, InvalidRequest
+from app.formats import text_columns as texts
+from app.formats.class_labels import Labels
 from app.formats.delimited import Delimiter
-from app.formats.labels import Labels
-from app.formats.places import LIMIT, Places, encodable, pointer
+from app.formats.text_columns import Columns
+from app.formats.validation import LIMIT, Places, encodable, pointer
 from app.modalities.base import (
     Chunk,
     DatasetFile,
@@ -24,9 +25,8 @@ from app.modalities.base import (
     TensorSpec,
 )
 from app.networks.base import NetworkParams
-from app.terms import Frequencies, Vocabulary
-from app.texts import Columns
-from app.tokens import Tokens, copy_tokenizer
+from app.preprocessing.tfidf import Frequencies, Vocabulary
+from app.preprocessing.tokenizer import Tokens, copy_tokenizer
 
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer.json"

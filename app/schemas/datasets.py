@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from app.formats.labels import in_order
-from app.formats.places import storable
+from app.formats.class_labels import in_order
+from app.formats.validation import storable
 from app.modalities import MODALITIES
 
 

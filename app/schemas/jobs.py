@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from app.algorithms import AnyParams
 from app.db.tables import JobRow
 from app.job_state import JobStatus
+from app.model_reference import NAME
 from app.networks import AnyNetwork
-from app.schemas.reports import Warn
-from app.services.models import NAME
+from app.schemas.trainer_messages import Warn
 
 ModelName = Annotated[str, Field(pattern=f"^{NAME}$", description="Letters, digits, `.`, `_` and `-`.", examples=["digits"])]
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from app.db.tables import AliasRow, ArtifactRow, VersionRow
+from app.db.views import Overview
+from app.model_reference import LARGEST_NUMBER
 from app.schemas.jobs import VersionReference
-from app.schemas.statement import VersionMetrics
-from app.services.models import LARGEST_NUMBER, Overview
+from app.schemas.version_metrics import VersionMetrics
 
 VersionNumber = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.precision import Precision
+from app.artifacts import Precision
+from app.schemas.limits import MOST_CLASSES, TOP_K
 from app.schemas.models import VersionNumber
-from app.serving.answers import MOST_CLASSES, TOP_K
 
 ModelReference = Annotated[
     str, Field(min_length=1, max_length=250, description="`digits` (the newest version), `digits:3` or `digits@production`.")

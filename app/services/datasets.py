@@ -24,10 +24,10 @@ from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDa
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
-from app.services import pages
-from app.services.recognition import Recognised, parse_form, recognise
+from app.services import pagination as pages
+from app.services.format_detection import Recognised, parse_form, recognise
+from app.services.multipart_uploads import Upload
 from app.storage import Storage
-from app.uploads import Upload
 
 log = structlog.get_logger()
 _VISIBLE = DatasetRow.deleted_at.is_(None)

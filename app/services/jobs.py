@@ -1,6 +1,7 @@
 """The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`.
 
-A bulk prediction (`app.services.bulk`) is a job of another kind: it is queued, looked at and cancelled here. So is a trial of a
+A bulk prediction (`app.services.batch_predictions`) is a job of another kind: it is queued, looked at and cancelled here. So
+is a trial of a
 search (`app.services.trials`), which callers see in its search alone.
 """
 
@@ -15,6 +16,7 @@ from sqlalchemy import event, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, MetricRow, VersionRow
 from app.errors import (
     DatasetNotFound,
@@ -31,10 +33,11 @@ from app.job_state import ENDED, JobKind, JobStatus
 from app.modalities import MODALITIES
 from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
-from app.queue import JobQueue
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import datasets, events, models, pages, trials
-from app.services.stops import stop
+from app.services import datasets, models, trials
+from app.services import job_events as events
+from app.services import pagination as pages
+from app.services.cancellation import stop
 
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)

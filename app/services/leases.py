@@ -14,12 +14,13 @@ from sqlalchemy import ColumnElement, Insert, Table, case, func, or_, select, up
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.db.job_updates import write, write_all
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, OutputRow, VersionRow
-from app.db.writes import write, write_all
 from app.job_state import LEASED, JobKind, JobStatus, sources_of
-from app.schemas.reports import MetricPoint, Output, Report, Result, Tried, Warn
-from app.services import catalogue, events
+from app.schemas.trainer_messages import MetricPoint, Output, Report, Result, Tried, Warn
+from app.services import job_events as events
+from app.services import registry_revision as catalogue
 
 MANIFEST = "manifest.json"
 LONGEST_MESSAGE = 10_000

@@ -3,9 +3,7 @@
 A model reference is one string: `digits` (the newest version), `digits:3`, `digits@production`.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Insert, Select, and_, delete, func, select
@@ -14,18 +12,16 @@ from sqlalchemy.orm import Session, defer, selectinload
 
 from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
+from app.db.views import Overview
 from app.errors import ArtifactNotFound, ModelNotFound
-from app.services import catalogue, pages
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-"""What models and aliases may be called: neither `:` nor `@`, which separate the parts of a reference."""
-LARGEST_NUMBER = 2**31 - 1
-_REFERENCE = re.compile(rf"(?P<name>{NAME})(:(?P<number>[0-9]{{1,10}})|@(?P<alias>{NAME}))?")
+from app.model_reference import LARGEST_NUMBER, REFERENCE, is_valid_name
+from app.services import pagination as pages
+from app.services import registry_revision as catalogue
 
 
 def resolve(session: Session, reference: str) -> VersionRow:
     """The version that `digits`, `digits:3` or `digits@production` means at this moment. Raises ModelNotFound."""
-    parts = _REFERENCE.fullmatch(reference)
+    parts = REFERENCE.fullmatch(reference)
     row = session.scalars(_referenced(**parts.groupdict())).first() if parts else None
     if row is None:
         raise ModelNotFound(f"There is no model version {reference[:220]!r}.")
@@ -42,15 +38,6 @@ def _referenced(name: str, number: str | None, alias: str | None) -> Select[Vers
     return query
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """A model with its newest version and the number of all of them. A model is made by its first version."""
-
-    model: ModelRow
-    newest: VersionRow
-    count: int
-
-
 def page(session: Session, limit: int, after: str | None) -> tuple[list[Overview], str | None]:
     """One page of models, newest first, and the cursor of the next one."""
     rows, following = pages.page(session, _models(), ModelRow, limit, after)
@@ -64,7 +51,7 @@ def overview(session: Session, name: str) -> Overview:
 
 def get(session: Session, name: str) -> ModelRow:
     """Raises ModelNotFound."""
-    model = session.scalars(_models().where(ModelRow.name == name)).one_or_none() if _is_name(name) else None
+    model = session.scalars(_models().where(ModelRow.name == name)).one_or_none() if is_valid_name(name) else None
     if model is None:
         raise ModelNotFound(f"There is no model {name[:100]!r}.")
     return model
@@ -144,10 +131,6 @@ def delete_alias(session: Session, name: str, alias: str) -> None:
     """Raises ModelNotFound when the model has no such alias."""
     model = get(session, name)
     statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
-    if not _is_name(alias) or session.scalars(statement).one_or_none() is None:
+    if not is_valid_name(alias) or session.scalars(statement).one_or_none() is None:
         raise ModelNotFound(f"The model {name} has no alias {alias[:100]!r}.")
     catalogue.touch(session)
-
-
-def _is_name(text: str) -> bool:
-    return re.fullmatch(NAME, text) is not None

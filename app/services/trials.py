@@ -18,14 +18,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session, aliased
 
+from app.db.job_updates import write
 from app.db.session import db_now
 from app.db.tables import JobRow, MetricRow
-from app.db.writes import write
 from app.job_state import JobKind, JobStatus
-from app.schemas.reports import MetricPoint
+from app.schemas.trainer_messages import MetricPoint
 from app.schemas.trials import TrialOrder
-from app.services import events
-from app.services.stops import stop
+from app.services import job_events as events
+from app.services.cancellation import stop
 
 _Parent = aliased(JobRow)
 

@@ -17,7 +17,7 @@ from benchmarks.adaptation.plan import Run, methods, plan
 from benchmarks.adaptation.record import FAILURES, Record, Row, record
 from benchmarks.adaptation.store import Store
 from benchmarks.adaptation.tasks import of_folder, tasks
-from worker.trials import REFERENCE
+from worker.training.trials import REFERENCE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

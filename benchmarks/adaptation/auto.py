@@ -25,16 +25,16 @@ from app.algorithms.auto import AutoParams
 from app.storage import Storage
 from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.tasks import Task, of_folder, tasks
-from worker.checkpoints import Checkpoints
-from worker.data import make_data
-from worker.estimates import accuracy
-from worker.estimates.parts import parts
-from worker.examiner import Examiner, answers
-from worker.finding import Finding, compare, find
-from worker.reporter import Reporter
-from worker.search import search
-from worker.statement import ROWS, without_nan
-from worker.trials import Trial, Trials
+from worker.data.splits import make_data
+from worker.estimates import accuracy_estimate as accuracy
+from worker.estimates.estimators import parts
+from worker.protocol.progress import Reporter
+from worker.reporting.candidates import Finding, compare, find
+from worker.reporting.report import ROWS, without_nan
+from worker.search.successive_halving import search
+from worker.training.checkpoints import Checkpoints
+from worker.training.evaluator import Examiner, answers
+from worker.training.trials import Trial, Trials
 
 CPU = torch.device("cpu")
 DIGITS = ("mnist-usps", "usps-mnist", "mnist-mnistm")

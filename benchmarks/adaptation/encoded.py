@@ -11,15 +11,15 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from app.formats.labels import in_order
+from app.formats.class_labels import in_order
 from app.modalities.base import Chunk, DatasetFile, Modality
 from app.networks import AnyNetwork, default_network
 from app.networks.base import NetworkParams
-from app.services.recognition import parse_form, recognise
-from app.uploads import Upload
+from app.services.format_detection import parse_form, recognise
+from app.services.multipart_uploads import Upload
 from benchmarks.adaptation.tasks import Task
 from worker import networks
-from worker.batches import Examples, encode
+from worker.data.batches import Examples, encode
 from worker.networks.base import Network
 
 KEPT = 0.15

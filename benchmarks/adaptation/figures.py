@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from app.validators import VALIDATORS
-from worker.search import FORGOTTEN
-from worker.trials import REFERENCE
+from worker.search.successive_halving import FORGOTTEN
+from worker.training.trials import REFERENCE
 
 TASK = ("task", "skewed")
 SETTING = (*TASK, "seed")
@@ -130,7 +130,8 @@ def automatic(measured: Measured) -> pl.DataFrame:
 
 
 def pick(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str) -> dict[str, Any]:
-    """The check with the best score among those that know the source almost as well as the reference: `worker.search`."""
+    """The check with the best score among those that know the source almost as well as the reference:
+    `worker.search.successive_halving`."""
     known, rows = reference["source_accuracy"].item(), reference["held_out_rows"].item()
     allowed = max(FORGOTTEN, 2 * math.sqrt(known * (1 - known) / rows))
     able = adapted.filter(pl.col("healthy"), pl.col("source_accuracy") >= known - allowed, pl.col(validator).is_not_nan())

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.estimates.fit import Row, Rows, fit, read
-from worker.estimates.accuracy import FITTED, Combination, estimate
+from worker.estimates.accuracy_estimate import FITTED, Combination, estimate
 
 FEWEST_TASKS = 3
 """With fewer there is nothing to fit to: of two tasks that are left, one is left out once more."""

@@ -24,14 +24,14 @@ from benchmarks.adaptation.encoded import encoded
 from benchmarks.adaptation.record import CPU, Row, trials_of
 from benchmarks.adaptation.store import Store
 from benchmarks.adaptation.tasks import Task, of_folder, tasks
-from worker.data import make_data
-from worker.estimates.parts import parts
-from worker.estimates.verdict import judge
-from worker.examiner import Examiner
-from worker.finding import Finding, find
-from worker.reporter import Reporter
-from worker.statement import ROWS
-from worker.trials import REFERENCE, Trial
+from worker.data.splits import make_data
+from worker.estimates.estimators import parts
+from worker.estimates.transfer_verdict import judge
+from worker.protocol.progress import Reporter
+from worker.reporting.candidates import Finding, find
+from worker.reporting.report import ROWS
+from worker.training.evaluator import Examiner
+from worker.training.trials import REFERENCE, Trial
 
 SETTING = ("task", "skewed", "seed")
 KIND = "networks"

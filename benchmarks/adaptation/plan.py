@@ -9,8 +9,8 @@ from typing import Any
 from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
 from benchmarks.adaptation.tasks import Task
-from worker.batches import planned_steps
-from worker.trials import REFERENCE
+from worker.data.batches import planned_steps
+from worker.training.trials import REFERENCE
 
 FIRST = (REFERENCE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep_coral", "mdd")
 

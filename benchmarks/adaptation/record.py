@@ -19,12 +19,12 @@ from app.storage import Storage
 from app.validators import VALIDATORS
 from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.plan import Run
-from worker.checkpoints import Checkpoints
-from worker.data import Data, make_data
-from worker.examiner import Examiner
-from worker.reporter import BadData, BadParameters, Reporter
-from worker.selection import Selection
-from worker.trials import Trials, Weights
+from worker.data.splits import Data, make_data
+from worker.protocol.progress import BadData, BadParameters, Reporter
+from worker.training.checkpoint_selection import Selection
+from worker.training.checkpoints import Checkpoints
+from worker.training.evaluator import Examiner
+from worker.training.trials import Trials, Weights
 
 CPU = torch.device("cpu")
 FAILURES = (BadParameters, BadData, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.adaptation.plan import Run
 from benchmarks.adaptation.record import Record, Row
-from worker.trials import Weights
+from worker.training.trials import Weights
 
 IDENTITY = ("task", "skewed", "method", "variant", "seed")
 

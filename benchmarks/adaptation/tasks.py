@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from app.demo import pictures
+from app.demo import images as pictures
 from benchmarks.adaptation import efficientnet
 
 Files = tuple[Path, Path, Path]

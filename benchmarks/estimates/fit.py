@@ -1,4 +1,5 @@
-"""python -m benchmarks.estimates.fit FILE...: what to put into `worker.estimates.accuracy.FITTED`, and how well it does."""
+"""python -m benchmarks.estimates.fit FILE...: what to put into `worker.estimates.accuracy_estimate.FITTED`, and how well it
+does."""
 
 import argparse
 import sys
@@ -12,8 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
-from worker.estimates.accuracy import Combination, base, centre, corrections, doubt, estimate, reasons
-from worker.estimates.parts import PARTS
+from worker.estimates.accuracy_estimate import Combination, base, centre, corrections, doubt, estimate, reasons
+from worker.estimates.estimators import PARTS
 
 RIDGE = 5.0
 SMALL = 0.02

@@ -3,7 +3,8 @@
 The loop has all rows encoded in memory before its clock starts, and does nothing but run the graph, in batches of the same
 size. The script does what somebody would write who needs the answers once: it reads the whole file into memory, runs the graph
 in such batches, and writes labels and confidences to one file. The bulk prediction reads the stored data set, encodes it, runs
-the graph, ranks the classes, stores parts and checkpoints and joins the output: `worker.bulk.run` from its first line to its
+the graph, ranks the classes, stores parts and checkpoints and joins the output: `worker.jobs.batch_prediction.run` from its
+first line to its
 last. Rounds of the three alternate; each has one ONNX Runtime thread. The bulk prediction reads ahead in a thread of its own, so
 it takes a second core where there is one. Its answers are checked against the loop's. Then the same prediction runs as a worker
 runs it, in a process of its own, for its memory.
@@ -27,25 +28,26 @@ import psutil
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.broker.queue import CeleryQueue, make_celery
 from app.db.session import make_engine, make_sessions
 from app.db.tables import DatasetRow, JobRow
 from app.job_state import JobKind, JobStatus
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded
-from app.queue import CeleryQueue, make_celery
-from app.schemas.bulk import BulkOptions, Format
-from app.schemas.reports import Output
+from app.schemas.batch_predictions import BulkOptions, Format
+from app.schemas.trainer_messages import Output
 from app.services import models
 from app.settings import Settings
 from app.storage import Storage
 from benchmarks.serving.store import fill
 from benchmarks.serving.subjects import FEATURES, SIDE, SUBJECTS
-from tests.factories import make_dataset, make_job
-from worker import asking, bulk
-from worker.answers import softmax
-from worker.asking import Asked
-from worker.reporter import Reporter
-from worker.supervisor import Supervisor
+from tests.support.factories import make_dataset, make_job
+from worker.batch_prediction import onnx_model as asking
+from worker.batch_prediction.onnx_model import Asked
+from worker.batch_prediction.output_rows import softmax
+from worker.jobs import batch_prediction as bulk
+from worker.protocol.progress import Reporter
+from worker.supervision.supervisor import Supervisor
 
 MEGABYTE = 1024**2
 READERS: dict[Format, Callable[[Path], pl.DataFrame]] = {

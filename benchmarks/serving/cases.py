@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from app.serving.loading import GRAPH_FACTOR, SESSION_BYTES
+from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES
 from benchmarks.serving import store, subjects
 from benchmarks.serving.client import OpenLoop, Outcome
 from benchmarks.serving.dialects import ISTHMUS, Request, json_request

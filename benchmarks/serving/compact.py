@@ -12,11 +12,11 @@ from pathlib import Path
 
 import onnxruntime
 
+from app.artifacts import GRAPHS
 from app.modalities.base import Encoded
-from app.precision import GRAPHS
 from benchmarks.serving.programs.graph import session_of
 from benchmarks.serving.subjects import MOST_SAMPLES, Subject, cnn, mlp, text
-from worker.compact import halve, quantize
+from worker.export.quantization import halve, quantize
 
 NETWORKS = {"cnn": cnn, "mlp": mlp, "text": text}
 SAMPLES = (1, 8, MOST_SAMPLES)

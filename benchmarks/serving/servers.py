@@ -15,7 +15,7 @@ import httpx
 
 from benchmarks.serving import dialects, processes
 from benchmarks.serving.dialects import Dialect
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90

@@ -9,7 +9,7 @@ from app.db.session import make_engine, make_sessions
 from app.settings import Settings
 from app.storage import Storage
 from benchmarks.serving.subjects import Subject
-from tests.app.versions import store_version
+from tests.support.published_models import store_version
 
 
 def fill(data: Path, versions: Iterable[tuple[str, Subject]]) -> None:

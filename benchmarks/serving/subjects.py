@@ -23,9 +23,9 @@ from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
-from tests.app.versions import Exported
+from tests.support.published_models import Exported
 from worker import networks
-from worker.export import ONNX_FILE, export
+from worker.export.onnx import ONNX_FILE, export
 from worker.networks.base import Network, Pixels
 
 MOST_SAMPLES = 64

@@ -14,12 +14,12 @@ from app.db.migrate import upgrade
 from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
 from app.schemas.jobs import JobCreate
-from app.schemas.reports import RESULT_FILE, Result
+from app.schemas.trainer_messages import RESULT_FILE, Result
 from app.services import datasets, jobs
+from app.services.multipart_uploads import Upload
 from app.settings import Settings
 from app.storage import Storage, digest_of
-from app.uploads import Upload
-from worker.process import ALLOCATOR
+from worker.supervision.trainer_process import ALLOCATOR
 
 
 class NoQueue:

@@ -19,15 +19,16 @@ from app.modalities.image import ImagePreprocessing
 from app.networks.cnn import CnnParams
 from app.networks.resnet import ResnetParams
 from app.storage import Storage
-from worker import algorithms, networks, together
-from worker.batches import Batches, Examples
-from worker.checkpoints import Checkpoints, seed_everything
-from worker.data import make_data
-from worker.examiner import Examiner
-from worker.reporter import Reporter
-from worker.selection import Selection
-from worker.task import choose_device
-from worker.train import Descent, Run
+from worker import algorithms, networks
+from worker.data.batches import Batches, Examples
+from worker.data.splits import make_data
+from worker.data.training_setup import choose_device
+from worker.distributed import data_parallel as together
+from worker.protocol.progress import Reporter
+from worker.training.checkpoint_selection import Selection
+from worker.training.checkpoints import Checkpoints, seed_everything
+from worker.training.evaluator import Examiner
+from worker.training.loop import Descent, Run
 
 CLASSES, ROWS, WARM_UP = 10, 1024, 5
 NETWORKS: dict[str, CnnParams | ResnetParams] = {"cnn": CnnParams(input_size=28), "resnet": ResnetParams(input_size=32)}

@@ -17,7 +17,7 @@ from app.cli import main
 from app.db.session import make_engine
 from app.db.tables import Base
 from tests.conftest import create_postgres_database
-from tests.servers import RedisServer, free_port
+from tests.support.servers import RedisServer, free_port
 
 NEWEST = "0002"
 """The last migration."""

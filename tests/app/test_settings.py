@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.networks.mlp import MlpParams
+from app.services.multipart_uploads import STALE_SECONDS, remove_stale
 from app.settings import Settings
-from app.uploads import STALE_SECONDS, remove_stale
 
 
 def test_a_heartbeat_as_long_as_the_lease_stops_the_start() -> None:

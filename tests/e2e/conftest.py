@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import create_postgres_database
-from tests.e2e.service import Client, running
-from tests.servers import RedisServer
+from tests.support.deployed_service import Client, running
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from app import demo
 from app.cli import main
-from app.demo import pictures
-from tests.servers import free_port
+from app.demo import images as pictures
+from tests.support.servers import free_port
 
 
 @pytest.fixture(autouse=True)

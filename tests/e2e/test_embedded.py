@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 from sklearn.datasets import load_digits
 
-from tests.e2e.embedded import Embedded, up
-from tests.e2e.service import Client
-from tests.factories import npz_bytes, write
+from tests.support.deployed_service import Client
+from tests.support.embedded_service import Embedded, up
+from tests.support.factories import npz_bytes, write
 
 DEADLINE_SECONDS = 60
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.e2e.service import Client
+from tests.support.deployed_service import Client
 
 pytestmark = pytest.mark.timeout(300)
 

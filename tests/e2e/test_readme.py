@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.e2e.embedded import Embedded, up
+from tests.support.embedded_service import Embedded, up
 
 URL = "http://127.0.0.1:8000"
 

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.job_state import JobStatus
 from app.settings import Settings
-from tests.factories import make_job
-from tests.worker.light_trainer import LIGHT_TRAINER
-from worker.exit_codes import ExitCode
-from worker.process import environment
+from tests.support.factories import make_job
+from tests.support.fake_trainer import LIGHT_TRAINER
+from worker.protocol.exit_codes import ExitCode
+from worker.supervision.trainer_process import environment
 
 
 def run_trainer(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[bytes]:
@@ -34,5 +34,5 @@ def test_a_trainer_of_an_earlier_attempt_does_nothing(worker_settings: Settings,
 
 
 def test_the_supervisors_side_imports_no_torch() -> None:
-    code = "import sys, worker.tasks, worker.beat, worker.trainer; sys.exit('torch' in sys.modules)"
+    code = "import sys, worker.tasks, worker.supervision.scheduler, worker.trainer; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -4,9 +4,10 @@ import torch
 
 from app.algorithms.adabn import AdabnParams
 from worker import losses
-from worker.algorithms.base import Batch, Descend, SourceFree, Terms
+from worker.algorithms.base import Descend, SourceFree, Terms
+from worker.data.batch import Batch
 from worker.networks.base import Network, batch_norms
-from worker.reporter import BadParameters
+from worker.protocol.progress import BadParameters
 
 
 class Adabn(SourceFree):

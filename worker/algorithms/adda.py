@@ -7,8 +7,9 @@ from torch.func import functional_call
 
 from app.algorithms.adda import AddaParams
 from worker import losses
-from worker.adversarial import Discriminator
-from worker.algorithms.base import Algorithm, Batch, Terms
+from worker.algorithms.base import Algorithm, Terms
+from worker.components.adversarial import Discriminator
+from worker.data.batch import Batch
 from worker.networks.base import Network
 
 

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from app.algorithms.afn import AfnParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.data.batch import Batch
 from worker.networks.base import Network
 
 

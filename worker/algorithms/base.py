@@ -1,4 +1,5 @@
-"""What an adaptation algorithm is: named loss terms of one batch. The loop is `worker.train`, the losses `worker.losses`."""
+"""What an adaptation algorithm is: named loss terms of one batch. The loop is `worker.training.loop`, the losses
+`worker.losses`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -10,20 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.algorithms.base import AdaptationParams, AlgorithmParams
-from worker.evidence import Evidence
+from worker.data.batch import Batch
+from worker.evaluation.outputs import Evidence
 from worker.networks.base import Inputs, Network, batch_norms
 
 Terms = dict[str, Tensor]
-
-
-@dataclass(slots=True)
-class Batch:
-    """One step's examples; of a domain that the algorithm does not need there are none. `progress` is p in [0, 1) of this run."""
-
-    source_x: Inputs
-    source_y: Tensor
-    target_x: Inputs
-    progress: float
 
 
 @dataclass(slots=True)

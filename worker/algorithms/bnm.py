@@ -2,7 +2,8 @@
 
 from app.algorithms.bnm import BnmParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.data.batch import Batch
 
 
 class Bnm(Adaptation):

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from app.algorithms.cdan import CdanParams
 from worker import losses
-from worker.adversarial import Adversary
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.components.adversarial import Adversary
+from worker.data.batch import Batch
 from worker.networks.base import Network
 
 WIDEST_PRODUCT = 4096

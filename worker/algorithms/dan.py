@@ -4,7 +4,8 @@ import torch
 
 from app.algorithms.dan import DanParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.data.batch import Batch
 
 
 class Dan(Adaptation):

@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from app.algorithms.dann import DannParams
-from worker.adversarial import Adversary
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.components.adversarial import Adversary
+from worker.data.batch import Batch
 from worker.networks.base import Network
 
 

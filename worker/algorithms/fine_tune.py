@@ -1,7 +1,8 @@
 """Supervised training on the source. Gradual unfreezing: Howard and Ruder, ACL 2018, https://arxiv.org/abs/1801.06146"""
 
 from app.algorithms.fine_tune import FineTuneParams
-from worker.algorithms.base import Algorithm, Batch, Terms
+from worker.algorithms.base import Algorithm, Terms
+from worker.data.batch import Batch
 
 UNFROZEN_BY = 0.5
 

@@ -4,8 +4,9 @@ import torch
 
 from app.algorithms.jan import JanParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
-from worker.schedules import ramp
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.components.schedules import ramp
+from worker.data.batch import Batch
 
 BANDWIDTH = 1.68
 """Of the predictions' kernel, from the authors' code."""

@@ -4,7 +4,8 @@ from torch import Tensor, nn
 
 from app.algorithms.mcd import McdParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Batch, Descend, Outputs, Terms
+from worker.algorithms.base import Adaptation, Descend, Outputs, Terms
+from worker.data.batch import Batch
 from worker.networks.base import Network, unseen
 
 

@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 from app.algorithms.mdd import MddParams
 from worker import losses
-from worker.adversarial import reverse_gradient
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.components.adversarial import reverse_gradient
+from worker.components.schedules import ramp
+from worker.data.batch import Batch
 from worker.networks.base import Network
-from worker.schedules import ramp
 
 
 class Mdd(Adaptation):

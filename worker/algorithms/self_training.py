@@ -9,10 +9,11 @@ from torch import Tensor
 
 from app.algorithms.self_training import SelfTrainingParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Batch, Outputs, Terms
-from worker.augmentation import changed
+from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.components.augmentation import changed
+from worker.components.schedules import ramp
+from worker.data.batch import Batch
 from worker.networks.base import Network, unseen
-from worker.schedules import ramp
 
 
 class SelfTraining(Adaptation):

@@ -6,8 +6,9 @@ from torch.nn import functional as F
 
 from app.algorithms.shot import ShotParams
 from worker import losses
-from worker.algorithms.base import Batch, SourceFree, Terms
-from worker.evidence import Evidence
+from worker.algorithms.base import SourceFree, Terms
+from worker.data.batch import Batch
+from worker.evaluation.outputs import Evidence
 from worker.networks.base import Network
 
 

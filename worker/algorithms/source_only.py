@@ -1,7 +1,8 @@
 """Supervised training on the source alone."""
 
 from app.algorithms.source_only import SourceOnlyParams
-from worker.algorithms.base import Algorithm, Batch, Terms
+from worker.algorithms.base import Algorithm, Terms
+from worker.data.batch import Batch
 
 
 class SourceOnly(Algorithm):

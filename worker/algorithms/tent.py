@@ -6,9 +6,10 @@ from torch import nn
 
 from app.algorithms.tent import TentParams
 from worker import losses
-from worker.algorithms.base import Batch, SourceFree, Terms
+from worker.algorithms.base import SourceFree, Terms
+from worker.data.batch import Batch
 from worker.networks.base import DomainNorm, Network
-from worker.reporter import BadParameters
+from worker.protocol.progress import BadParameters
 
 NORMS = (DomainNorm, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from worker.evidence import Floats, probabilities
+from worker.evaluation.outputs import Floats, probabilities
 
 BINS = 15
 HOTTEST = 20.0  # and the coldest is its inverse

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from app.schemas.reports import Warn
-from worker.estimates.novelty import missing_classes, strangers
-from worker.estimates.study import Study
-from worker.estimates.verdict import MOST, Verdict
+from app.schemas.trainer_messages import Warn
+from worker.estimates.calibrated_outputs import Study
+from worker.estimates.open_set import missing_classes, strangers
+from worker.estimates.transfer_verdict import MOST, Verdict
 
 FEW_HELD_OUT = 30
 FEW_ROWS = 100

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from worker import together
-from worker.joint_norm import joint_norm
+from worker.distributed import data_parallel as together
+from worker.distributed.sync_batch_norm import joint_norm
 
 Inputs = dict[str, Tensor]
 

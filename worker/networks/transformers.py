@@ -25,7 +25,7 @@ from app.modalities.image import ImagePreprocessing
 from app.modalities.text import TextPreprocessing
 from app.networks.transformers import TransformersParams
 from worker.networks.base import Inputs, Network, Pixels, with_domain_norms
-from worker.reporter import BadParameters
+from worker.protocol.progress import BadParameters
 
 WEIGHTS = "model*.safetensors"
 CONFIG, TOKENIZER, PICTURES = "config.json", "tokenizer.json", "preprocessor_config.json"

@@ -9,7 +9,7 @@ from importlib import import_module
 from math import nan
 
 from app.validators import VALIDATORS
-from worker.evidence import Evidence
+from worker.evaluation.outputs import Evidence
 
 Validator = Callable[[Evidence], float]
 

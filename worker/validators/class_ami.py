@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from worker.clustering import class_centres, clusters
-from worker.evidence import Evidence
+from worker.evaluation.clustering import class_centres, clusters
+from worker.evaluation.outputs import Evidence
 
 
 def score(evidence: Evidence) -> float:

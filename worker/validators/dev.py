@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from worker.evidence import Evidence, Floats
+from worker.evaluation.outputs import Evidence, Floats
 
 NEEDS_SOURCE = True
 STRENGTH = 0.01  # inverse of the ridge penalty on standardised features: a density ratio that separates all rows says nothing

@@ -2,7 +2,7 @@
 
 from scipy.stats import entropy
 
-from worker.evidence import Evidence
+from worker.evaluation.outputs import Evidence
 
 
 def score(evidence: Evidence) -> float:

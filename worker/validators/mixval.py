@@ -2,7 +2,7 @@
 
 from math import nan
 
-from worker.evidence import Evidence
+from worker.evaluation.outputs import Evidence
 
 
 def score(evidence: Evidence) -> float:

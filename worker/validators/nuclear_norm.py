@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.evidence import Evidence
+from worker.evaluation.outputs import Evidence
 
 
 def score(evidence: Evidence) -> float:

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from worker.clustering import normalised
-from worker.evidence import Evidence
+from worker.evaluation.clustering import normalised
+from worker.evaluation.outputs import Evidence
 
 TEMPERATURE = 0.05
 

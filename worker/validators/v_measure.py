@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import v_measure_score
 
-from worker.clustering import clusters
-from worker.evidence import Evidence
+from worker.evaluation.clustering import clusters
+from worker.evaluation.outputs import Evidence
 
 
 def score(evidence: Evidence) -> float:

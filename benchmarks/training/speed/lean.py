@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from benchmarks.training.speed import network, problem
 from benchmarks.training.speed.problem import BATCH, Problem
 from benchmarks.training.speed.turns import Turns
-from worker import bfloat16
+from worker.training import mixed_precision as bfloat16
 
 
 class Reversal(torch.autograd.Function):

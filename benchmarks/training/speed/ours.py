@@ -1,4 +1,4 @@
-"""DANN as a job runs it: `worker.trials` on encoded pictures, with its reports, checks and checkpoints."""
+"""DANN as a job runs it: `worker.training.trials` on encoded pictures, with its reports, checks and checkpoints."""
 
 import sys
 from pathlib import Path
@@ -18,12 +18,12 @@ from benchmarks.training.speed import problem
 from benchmarks.training.speed.problem import Problem
 from benchmarks.training.speed.turns import Turns
 from worker import networks
-from worker.batches import Examples
-from worker.checkpoints import Checkpoints
-from worker.data import Data
+from worker.data.batches import Examples
+from worker.data.splits import Data
 from worker.networks.base import Network
-from worker.reporter import Reporter
-from worker.trials import Trials
+from worker.protocol.progress import Reporter
+from worker.training.checkpoints import Checkpoints
+from worker.training.trials import Trials
 
 
 class TimedReporter(Reporter):

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import IO, Self
 
-from worker.process import ALLOCATOR
+from worker.supervision.trainer_process import ALLOCATOR
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

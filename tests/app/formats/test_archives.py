@@ -11,9 +11,9 @@ import pytest
 
 from app.errors import InvalidDataset
 from app.formats import archives
-from app.formats.places import Places
-from tests import factories
-from tests.app.bad_uploads import lying_zip, tar_member, tar_of
+from app.formats.validation import Places
+from tests.support import factories
+from tests.support.malformed_uploads import lying_zip, tar_member, tar_of
 
 FILES = {"a/1.png": b"one", "a/2.png": b"two" * 5000, "b/3.png": b"three"}
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidDataset
 from app.formats import delimited
-from app.formats.places import Places
-from tests import factories
+from app.formats.validation import Places
+from tests.support import factories
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 PLAIN = st.text(st.sampled_from("abc 1.5-é"), max_size=6)

@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from app.errors import InvalidInputs, InvalidRequest
-from app.formats.pictures import Pixels, decode
+from app.formats.images import Pixels, decode
 from app.modalities import MODALITIES, image
 from app.modalities.base import Chunk, Profile
 from app.modalities.image import ImagePreprocessing
 from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.transformers import TransformersParams
-from tests import factories
-from tests.app.modalities.reading import checked, dataset, joined, labels
+from tests.support import factories
+from tests.support.dataset_reading import checked, dataset, joined, labels
 
 IMAGE = MODALITIES["image"]
 SMALL = CnnParams(input_size=8)

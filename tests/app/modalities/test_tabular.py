@@ -13,8 +13,8 @@ from app.formats import parquet
 from app.modalities import MODALITIES
 from app.modalities.tabular import CategoryColumn, NumberColumn, TabularPreprocessing, UnusedColumn
 from app.networks.mlp import MlpParams
-from tests import factories
-from tests.app.modalities.reading import checked, dataset, joined, labels
+from tests.support import factories
+from tests.support.dataset_reading import checked, dataset, joined, labels
 
 TABULAR = MODALITIES["tabular"]
 SOURCE = factories.csv_bytes(

@@ -13,15 +13,15 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from app import terms
 from app.errors import InvalidInputs, InvalidRequest
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, DatasetFile, Encoded
 from app.modalities.text import TextPreprocessing
 from app.networks.mlp import MlpParams
 from app.networks.transformers import TransformersParams
-from tests import factories
-from tests.app.modalities.reading import checked, dataset, labels
+from app.preprocessing import tfidf as terms
+from tests.support import factories
+from tests.support.dataset_reading import checked, dataset, labels
 
 TEXT = MODALITIES["text"]
 RECORDS = [{"text": 'He said: "good, very good"\nand left.', "label": "pos"}, {"text": "bad", "label": "neg"}]

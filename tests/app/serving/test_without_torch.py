@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from app.db.session import make_engine
 from app.settings import Settings
 from app.storage import Storage
-from tests.app.versions import EXAMPLES, export_network, store_version
 from tests.conftest import ROOT, migrate
+from tests.support.published_models import EXAMPLES, export_network, store_version
 
 SERVE = '''
 import importlib.machinery, json, sys

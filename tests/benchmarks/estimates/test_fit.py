@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from benchmarks.estimates.fit import Rows, fit, judge, read
-from worker.estimates.accuracy import corrections, estimate
-from worker.estimates.parts import ESTIMATES
+from worker.estimates.accuracy_estimate import corrections, estimate
+from worker.estimates.estimators import ESTIMATES
 
 TASKS = ("one", "two", "three", "four")
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.worker.toys import make_toy, picture_network, pictures, table_network, toy_params
+from tests.support.toy_problems import make_toy, picture_network, pictures, table_network, toy_params
 from worker import algorithms
 from worker.networks.base import DomainNorm
-from worker.reporter import BadParameters
-from worker.train import train
+from worker.protocol.progress import BadParameters
+from worker.training.loop import train
 
 
 def test_only_statistics_change_and_the_source_keeps_its_own(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import torch
 
-from tests.worker.toys import make_toy, toy_params
-from worker.train import train
+from tests.support.toy_problems import make_toy, toy_params
+from worker.training.loop import train
 
 
 def test_the_sources_encoder_and_the_head_stay_as_they_were_trained(tmp_path: Path) -> None:

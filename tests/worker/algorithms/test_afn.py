@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from tests.worker.toys import make_toy, toy_params
-from worker.train import train
+from tests.support.toy_problems import make_toy, toy_params
+from worker.training.loop import train
 
 
 def test_the_features_grow_longer(tmp_path: Path) -> None:

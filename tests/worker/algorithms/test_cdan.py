@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from app.algorithms.cdan import CdanParams
-from tests.worker.toys import table_network
+from tests.support.toy_problems import table_network
 from worker.algorithms.cdan import Cdan, Product, RandomProduct
 
 

@@ -10,13 +10,13 @@ from torch.nn import functional as F
 from app.algorithms.dann import DannParams
 from app.modalities.text import TextPreprocessing
 from app.networks.mlp import MlpParams
-from tests.worker.toys import make_toy, picture_network, pictures, toy_params
+from tests.support.toy_problems import make_toy, picture_network, pictures, toy_params
 from worker import losses, networks
-from worker.adversarial import Discriminator, reverse_gradient
-from worker.algorithms.base import Batch
 from worker.algorithms.dann import Dann
+from worker.components.adversarial import Discriminator, reverse_gradient
+from worker.data.batch import Batch
 from worker.networks.base import DomainNorm
-from worker.train import train
+from worker.training.loop import train
 
 
 def domain_gradient(strength: float) -> torch.Tensor:

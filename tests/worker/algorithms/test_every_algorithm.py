@@ -13,11 +13,11 @@ from torch import Tensor
 
 from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
-from tests.worker.toys import Toy, make_toy, table_network, toy_params, trained_weights
+from tests.support.toy_problems import Toy, make_toy, table_network, toy_params, trained_weights
 from worker import algorithms
-from worker.checkpoints import seed_everything
-from worker.reporter import BadParameters, Stopped
-from worker.train import Run, train
+from worker.protocol.progress import BadParameters, Stopped
+from worker.training.checkpoints import seed_everything
+from worker.training.loop import Run, train
 
 EVERY = pytest.mark.parametrize("algorithm", [name for name, params in PARAMS.items() if not params.searches])
 WITH_TARGET = pytest.mark.parametrize(
@@ -30,7 +30,7 @@ OPPOSED = {"domain", "disparity"}
 @pytest.fixture(autouse=True)
 def _few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The validators would take most of the time."""
-    monkeypatch.setattr("worker.train.CHECKS", 4)
+    monkeypatch.setattr("worker.training.loop.CHECKS", 4)
 
 
 def make(folder: Path, params: AlgorithmParams, *, digits: bool = False, **options: Any) -> Toy:

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from app.algorithms.fine_tune import FineTuneParams
-from tests.worker.toys import make_toy, picture_network, pictures, toy_params
-from worker.algorithms.base import Batch
+from tests.support.toy_problems import make_toy, picture_network, pictures, toy_params
 from worker.algorithms.fine_tune import FineTune
-from worker.train import train
+from worker.data.batch import Batch
+from worker.training.loop import train
 
 
 def trained_blocks(algorithm: FineTune, progress: float) -> list[bool]:

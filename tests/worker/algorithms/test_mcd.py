@@ -4,9 +4,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tests.worker.toys import make_toy, toy_params
+from tests.support.toy_problems import make_toy, toy_params
 from worker.algorithms.base import Terms
-from worker.train import Descent
+from worker.training.loop import Descent
 
 
 def test_heads_learn_to_differ_and_then_the_features_to_make_them_agree(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import torch
 
-from tests.worker.toys import make_toy, toy_params
-from worker.train import train
+from tests.support.toy_problems import make_toy, toy_params
+from worker.training.loop import train
 
 
 def test_pictures_are_learned_in_their_strongly_changed_form_which_leaves_no_trace_in_the_statistics(tmp_path: Path) -> None:

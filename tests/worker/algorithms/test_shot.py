@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from app.algorithms.shot import ShotParams
-from tests.worker.toys import make_toy, picture_network, toy_params
-from worker.algorithms.base import Batch
+from tests.support.toy_problems import make_toy, picture_network, toy_params
 from worker.algorithms.shot import Shot
-from worker.evidence import Evidence
-from worker.train import train
+from worker.data.batch import Batch
+from worker.evaluation.outputs import Evidence
+from worker.training.loop import train
 
 
 def test_the_head_stays_and_the_encoder_learns(tmp_path: Path) -> None:

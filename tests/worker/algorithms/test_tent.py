@@ -2,9 +2,9 @@ from pathlib import Path
 
 import torch
 
-from tests.worker.toys import make_toy, toy_params
+from tests.support.toy_problems import make_toy, toy_params
 from worker.networks.base import DomainNorm
-from worker.train import train
+from worker.training.loop import train
 
 
 def test_only_the_norms_change(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.worker.estimates.test_verdict import CLEAR, network
-from worker.clustering import class_centres
-from worker.estimates.novelty import distances, missing_classes, source_distances, strangers
-from worker.estimates.study import Study, study
+from tests.worker.estimates.test_transfer_verdict import CLEAR, network
+from worker.estimates.calibrated_outputs import Study, study
+from worker.estimates.open_set import distances, missing_classes, source_distances, strangers
 from worker.estimates.warnings import warnings
+from worker.evaluation.clustering import class_centres
 
 CLASSES = ["ant", "bee", "cat", "dog"]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
-from app.serving.loading import Loader, StoredFile, VersionFiles
-from tests.factories import image_zip, jsonl_bytes
-from tests.worker.bench import Bench, bench
+from app.serving.model_loader import Loader, StoredFile, VersionFiles
+from tests.support.factories import image_zip, jsonl_bytes
+from tests.support.job_bench import Bench, bench
 
 __all__ = ["bench"]  # the fixture
 

@@ -31,7 +31,7 @@ from app.networks.transformers import TransformersParams
 from worker import networks
 from worker.networks import transformers
 from worker.networks.base import DomainNorm, Inputs, Network, batch_norms
-from worker.reporter import BadParameters
+from worker.protocol.progress import BadParameters
 
 SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 TOWERS = CLIPConfig(vision_config={"image_size": 32, "patch_size": 8, **SMALL}, text_config={"vocab_size": 99, **SMALL})

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_mutual_info_score, homogeneity_completeness
 
 from tests.worker.validators.test_every_validator import evidence
 from worker import validators
-from worker.evidence import Evidence, Mixed
+from worker.evaluation.outputs import Evidence, Mixed
 from worker.validators import dev
 
 GIVEN = evidence(3)

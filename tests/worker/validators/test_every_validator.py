@@ -7,7 +7,7 @@ import pytest
 
 from app.validators import VALIDATORS
 from worker import validators
-from worker.evidence import Evidence
+from worker.evaluation.outputs import Evidence
 
 
 def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> Evidence:

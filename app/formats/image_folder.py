@@ -1,0 +1,107 @@
+"""Pictures and labels out of ImageFolder archives and npz arrays.
+
+A class is a folder: `class_name/picture.png`. Pictures at the top level are an unlabelled dataset; deeper folders and
+mixtures of both are refused. One folder may be around all class folders (`photos/class_name/picture.png`), as it is when a
+folder is packed as a whole; a single folder of pictures stays what it looks like, one class, which is refused.
+An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, whole numbers or strings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from app.errors import FieldError, InvalidDataset
+from app.formats import archives
+from app.formats import npz as arrays
+from app.formats.images import MAX_PIXELS, SUFFIXES, BadPicture, Pixels, decode
+from app.formats.validation import Places, pointer, printable
+
+CHUNK_PIXELS = 4_000_000
+
+Layout = tuple[bool, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """uint8 (H, W, 1 or 3) and the class, None when unlabelled."""
+
+    pixels: Pixels
+    label: str | None
+
+
+def read(path: Path, format: str, places: Places) -> Iterator[Labelled]:
+    """All pictures in a fixed order. What is wrong goes into `places`."""
+    return _read_npz(path, places) if format == "npz" else _read_folders(path, format, places)
+
+
+def _read_folders(path: Path, format: str, places: Places) -> Iterator[Labelled]:
+    layouts: set[Layout] = set()
+    for member in archives.members(path, format, places):
+        parts = PurePosixPath(member.name).parts
+        problem = _layout_problem(parts, layouts)
+        if problem is None:
+            layouts.add(_layout(parts))
+            try:
+                yield Labelled(decode(member.read()), parts[-2] if len(parts) > 1 else None)
+            except BadPicture as error:
+                problem = str(error)
+        if problem is not None:
+            places.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")
+
+
+def _layout(parts: tuple[str, ...]) -> Layout:
+    """Whether a picture is in a class folder, and the folder around that."""
+    return len(parts) > 1, parts[:-2]
+
+
+def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
+    """`layouts`: of the pictures so far, which is one."""
+    if len(parts) > 3:
+        return "a folder inside a class folder; expected class_name/picture.png, with at most one folder around all classes"
+    if not parts[-1].lower().endswith(SUFFIXES):
+        return "not a picture"
+    if not layouts or _layout(parts) in layouts:
+        return None
+    if any(in_class != (len(parts) > 1) for in_class, _ in layouts):
+        return "some pictures are in class folders and some are not"
+    return "some class folders are inside another folder; expected class_name/picture.png, or one folder around all classes"
+
+
+def _read_npz(path: Path, places: Places) -> Iterator[Labelled]:
+    headers = arrays.headers(path)
+    _check_npz(headers, places)
+    places.check()
+    shape = headers["x"].shape
+    size = max(1, min(1024, CHUNK_PIXELS // (shape[1] * shape[2])))
+    labels = _npz_labels(path, size) if "y" in headers else None
+    for block in arrays.rows(path, "x", size):
+        for pixels in block.reshape(*block.shape[:3], -1):
+            yield Labelled(pixels, next(labels) if labels else None)
+
+
+def _npz_labels(path: Path, size: int) -> Iterator[str]:
+    for block in arrays.rows(path, "y", size):
+        names = np.char.decode(block, "utf-8", "replace") if block.dtype.kind == "S" else block
+        yield from map(str, names.tolist())
+
+
+def _check_npz(headers: dict[str, arrays.Header], places: Places) -> None:
+    if "x" not in headers:
+        names = ", ".join(map(repr, headers)) or "none"
+        detail = f"there is no array 'x'; the arrays are: {printable(names)}"
+        raise InvalidDataset(detail, [FieldError("/x", detail)])
+    for name in headers.keys() - {"x", "y"}:
+        places.add(pointer(name), f"unknown array {printable(name)!r}; expected x and, for labels, y")
+    x, y = headers["x"], headers.get("y")
+    if x.dtype != np.uint8:
+        places.add("/x", f"x is of type {x.dtype}, expected uint8")
+    if len(x.shape) not in (3, 4) or (len(x.shape) == 4 and x.shape[3] not in (1, 3)):
+        places.add("/x", f"x has shape {x.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
+    elif not 0 < x.shape[1] * x.shape[2] <= MAX_PIXELS:
+        places.add("/x", f"pictures of {x.shape[1]} x {x.shape[2]} pixels; between 1 and {MAX_PIXELS} pixels are accepted")
+    if y is not None and (y.dtype.kind not in "iuSU" or y.dtype.itemsize > 4 * 200):
+        places.add("/y", f"y is of type {y.dtype}, expected whole numbers or short strings")
+    if y is not None and y.shape != x.shape[:1]:
+        places.add("/y", f"y has shape {y.shape}, expected {x.shape[:1]}: one label a picture")

@@ -1,0 +1,87 @@
+"""Arrays of an npz, in pieces: the header is read first, the data as it unpacks, and nothing is ever unpickled."""
+
+import math
+import tokenize
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import FieldError, InvalidDataset
+from app.formats.archives import METHODS, damage, encrypted, open_zip
+from app.formats.validation import pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an array says about itself."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def headers(path: Path) -> dict[str, Header]:
+    """The arrays of an npz by name, checked against the sizes of their files. Raises InvalidDataset."""
+    with open_zip(path) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        return {info.filename.removesuffix(".npy"): _header(archive, info) for info in infos[:20]}
+
+
+def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
+    """At most `size` entries of the first axis at a time. Raises InvalidDataset when the data is damaged."""
+    with open_zip(path) as archive, damage(f"array {name!r}", pointer(name)), archive.open(f"{name}.npy") as file:
+        header = read_header(file)
+        entry = math.prod(header.shape[1:]) * header.dtype.itemsize
+        for start in range(0, header.shape[0], size):
+            count = min(size, header.shape[0] - start)
+            yield np.frombuffer(_read(file, count * entry), header.dtype).reshape(count, *header.shape[1:])
+
+
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
+    name = info.filename.removesuffix(".npy")
+    if not info.filename.endswith(".npy"):
+        raise _bad(name, f"{name!r} is not a NumPy array")
+    if encrypted(info):
+        raise _bad(name, f"{name!r} is encrypted")
+    if info.compress_type not in METHODS:
+        raise _bad(name, f"{name!r} is packed in another way than by deflate")
+    with damage(f"array {name!r}", pointer(name)), archive.open(info) as file:
+        header = read_header(file)
+        expected = file.tell() + math.prod(header.shape) * header.dtype.itemsize
+    if header.dtype.hasobject:
+        raise _bad(name, f"array {name!r} holds Python objects; only plain numbers and strings are accepted")
+    if expected != info.file_size:
+        raise _bad(name, f"array {name!r} says shape {header.shape}, but its data has another size")
+    return header
+
+
+def read_header(file: IO[bytes]) -> Header:
+    """The beginning of a `.npy`; leaves the file at its data. Raises ValueError."""
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"npy version {version} is not supported")
+    try:
+        shape, fortran, dtype = read(file)
+    except (MemoryError, RecursionError, SyntaxError, tokenize.TokenError) as error:  # it is parsed as Python
+        raise ValueError("its header is not one that NumPy writes") from error
+    if fortran and len(shape) > 1:
+        raise ValueError("it is in Fortran order; save it with np.ascontiguousarray")
+    if any(not isinstance(length, int) or length < 0 for length in shape):
+        raise ValueError(f"shape {shape} is not possible")
+    return Header(tuple(shape), dtype)
+
+
+def _read(file: IO[bytes], count: int) -> bytes:
+    content = file.read(count)
+    if len(content) != count:
+        raise EOFError("it is cut short")
+    return content
+
+
+def _bad(name: str, detail: str) -> InvalidDataset:
+    return InvalidDataset(detail, [FieldError(pointer(name), detail)])

@@ -1,0 +1,153 @@
+"""Texts and labels out of CSV, JSON lines and Parquet."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from app.errors import FieldError, InvalidDataset
+from app.formats import jsonl, tables
+from app.formats.cells import as_numbers, is_supported
+from app.formats.class_labels import as_names
+from app.formats.delimited import Delimiter
+from app.formats.row_blocks import named
+from app.formats.validation import Places, encodable, pointer, printable
+
+DEFAULT_TEXT = "text"
+DEFAULT_LABEL = "label"
+FIRST_RECORDS = 1000
+
+Read = tuple[list[str], list[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns to read; None: the default one."""
+
+    text: str | None
+    label: str | None
+    delimiter: Delimiter
+
+
+def resolve(path: Path, format: str, columns: Columns) -> Columns:
+    """The columns that there are. Raises InvalidDataset naming what is missing."""
+    schema = _schema(path, format, columns.delimiter)
+    names = list(schema)
+    unnamed = [name for name in names if name != columns.text]
+    label = named(columns.label, names, "label") if columns.label else _default(DEFAULT_LABEL, unnamed)
+    others = [name for name in names if name != label]
+    text = columns.text or _default(DEFAULT_TEXT, others) or (others[0] if len(others) == 1 else DEFAULT_TEXT)
+    if text == label:
+        raise InvalidDataset("The text and the label are the same column.", [FieldError("/options/label", "also the text")])
+    _check_label(schema, label)
+    return replace(columns, text=named(text, names, "text"), label=label)
+
+
+def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
+    """Whether there is a column `text`, or a single one beside the label, with something that is no number."""
+    if format == "jsonl" or columns.text:
+        return True
+    schema = _schema(path, format, columns.delimiter)
+    others = [name for name in schema if name != (columns.label or DEFAULT_LABEL)]
+    if DEFAULT_TEXT in others:
+        return True
+    if len(others) != 1 or schema[others[0]] != pl.String:
+        return False
+    first = next(tables.blocks(path, format, columns.delimiter, others, Places()), None)
+    return first is not None and as_numbers(first.frame.to_series()).drop_nulls().is_empty()
+
+
+def read(path: Path, format: str, columns: Columns, size: int, places: Places) -> Iterator[Read]:
+    """Texts and their labels, at most `size` at a time. What is wrong goes into `places`."""
+    if format == "jsonl":
+        return _read_jsonl(path, columns, size, places)
+    return _read_table(path, format, columns, size, places)
+
+
+def _schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:
+    if format != "jsonl":
+        return tables.schema(path, format, delimiter)
+    places = Places()
+    _, records = next(jsonl.blocks(path, FIRST_RECORDS, places), (None, None))
+    if records is None:
+        places.check()
+        raise InvalidDataset("There are no texts.", [FieldError("/file", "there are no texts")])
+    return {name: pl.String() for record in records for name in record}
+
+
+def _check_label(schema: dict[str, pl.DataType], label: str | None) -> None:
+    if label is not None and not is_supported(schema[label]):
+        detail = f"column {printable(label, 50)!r} is of type {schema[label]}: no label"
+        raise InvalidDataset(detail, [FieldError(pointer("columns", label), detail)])
+
+
+def _default(name: str, names: Sequence[str]) -> str | None:
+    return name if name in names else None
+
+
+def _read_table(path: Path, format: str, columns: Columns, size: int, places: Places) -> Iterator[Read]:
+    assert columns.text is not None
+    wanted = [columns.text] + ([columns.label] if columns.label else [])
+    for block in tables.blocks(path, format, columns.delimiter, wanted, places):
+        for start in range(0, block.frame.height, size):
+            frame, rows = block.frame.slice(start, size), block.rows[start : start + size]
+            texts = _texts(frame[columns.text], columns.text)
+            labels = as_names(frame[columns.label]).to_list() if columns.label else None
+            yield _complete(rows, texts, labels, columns, places)
+
+
+def _texts(values: pl.Series, name: str) -> list[str | None]:
+    if values.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+        detail = f"column {printable(name, 50)!r} is of type {values.dtype}, not text"
+        raise InvalidDataset(detail, [FieldError(pointer("columns", name), detail)])
+    return values.cast(pl.String).to_list()
+
+
+def _read_jsonl(path: Path, columns: Columns, size: int, places: Places) -> Iterator[Read]:
+    assert columns.text is not None
+    for rows, records in jsonl.blocks(path, size, places):
+        texts = [_text(record, row, columns.text, places) for row, record in zip(rows, records, strict=True)]
+        labels = [_label(record, row, columns, places) for row, record in zip(rows, records, strict=True)]
+        yield _complete(rows, texts, labels if columns.label else None, columns, places)
+
+
+def _text(record: jsonl.Record, row: int, name: str, places: Places) -> str | None:
+    value = record.get(name)
+    if value is None or (isinstance(value, str) and encodable(value)):
+        return value
+    places.add(pointer("rows", row, name), f"row {row}: {printable(name, 50)!r} is not a text")
+    return ""
+
+
+def _label(record: jsonl.Record, row: int, columns: Columns, places: Places) -> str | None:
+    name = columns.label or DEFAULT_LABEL
+    value = record.get(name)
+    if value is None:
+        return None
+    if columns.label is None and columns.text != name:
+        places.add(pointer("rows", row, name), f"row {row} has a label, the first {FIRST_RECORDS} rows have none")
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int):
+        return str(value).strip() or None
+    places.add(pointer("rows", row, name), f"row {row}: the label is neither a text nor a whole number")
+    return ""
+
+
+def _complete(
+    rows: Sequence[int], texts: Sequence[str | None], labels: Sequence[str | None] | None, columns: Columns, places: Places
+) -> Read:
+    """What has a text and a label; the rest goes into `places`."""
+    found, names = list[str](), list[str]()
+    for index, text in enumerate(texts):
+        label = labels[index] if labels is not None else ""
+        if text is None:
+            places.add(pointer("rows", rows[index], columns.text), f"row {rows[index]} has no text")
+        if label is None:
+            places.add(pointer("rows", rows[index], columns.label), f"row {rows[index]} has no label")
+        if text is not None and label is not None:
+            found.append(text)
+            names.append(label)
+    return found, names if labels is not None else None

@@ -1,0 +1,127 @@
+"""What Prometheus is told. Counters of requests and predictions belong to this process; jobs are read at the scrape.
+
+Each app process counts its own requests: scrape every replica and add them up. Jobs and queue depth come from the
+database and the broker and are the same from every replica: take the maximum, not the sum.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import REGISTRY as PROCESS
+from prometheus_client import CollectorRegistry, Gauge, Info, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from app.db.tables import JobRow, OutputRow
+from app.job_state import ENDED, JobKind, JobStatus
+from app.observability.counters import Counts, Histograms
+
+REQUESTS = Counts("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
+REQUEST_SECONDS = Histograms(
+    "isthmus_http_request_seconds",
+    "Time to the start of the answer.",
+    ["method", "route"],
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+PREDICTION_SECONDS = Histograms(
+    "isthmus_prediction_seconds",
+    "Time to predict the inputs of one request, waiting for its turn included.",
+    ["modality"],
+    (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+PREDICTED_INPUTS = Counts("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
+BUILD = Info("isthmus_build", "Version of the service.")
+
+DURATION_BUCKETS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+
+
+class Seconds(FunctionElement[float]):
+    """Seconds from the first instant to the second, on every database."""
+
+    name = "seconds_between"
+    inherit_cache = True
+
+
+@compiles(Seconds, "postgresql")
+def _postgresql_seconds(element: Seconds, compiler: SQLCompiler, **kw: object) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"extract(epoch from ({end} - {start}))::float8"
+
+
+@compiles(Seconds, "sqlite")
+def _sqlite_seconds(element: Seconds, compiler: SQLCompiler, **kw: object) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"((julianday({end}) - julianday({start})) * 86400.0)"
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """A Prometheus collector of values that were read before."""
+
+    families: list[Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.families
+
+
+def render(parts_up: dict[str, bool], families: list[Metric]) -> bytes:
+    """The text of one scrape: this process's counters, which parts are reachable, and what was read from them."""
+    registry = CollectorRegistry()
+    up = Gauge("isthmus_part_up", "1 when this part can be reached.", ["part"], registry=registry)
+    for part, is_up in parts_up.items():
+        up.labels(part).set(is_up)
+    registry.register(Snapshot(families))
+    return generate_latest(PROCESS) + generate_latest(registry)
+
+
+def queue_depth(depth: int) -> Metric:
+    return GaugeMetricFamily("isthmus_queue_depth", "Messages that wait for a worker.", value=depth)
+
+
+def job_metrics(session: Session) -> list[Metric]:
+    """Adaptations, bulk predictions, trials by state, how long the last attempts of those that ended took, and predicted rows."""
+    names = {
+        JobKind.ADAPT: ("isthmus_jobs", "Jobs by state."),
+        JobKind.PREDICT: ("isthmus_predictions", "Bulk predictions by state."),
+        JobKind.TRIAL: ("isthmus_trials", "Trials that searches offered to other workers, by state."),
+    }
+    families = {kind: GaugeMetricFamily(*name, labels=["status"]) for kind, name in names.items()}
+    found = session.execute(select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status))
+    counts = {(kind, status): count for kind, status, count in found}
+    for kind, family in families.items():
+        for status in JobStatus:
+            family.add_metric([status], counts.get((kind, status), 0))
+    return [*families.values(), _durations(session), _bulk_rows(session)]
+
+
+def _bulk_rows(session: Session) -> Metric:
+    rows = session.scalar(select(func.coalesce(func.sum(OutputRow.rows), 0)))
+    return CounterMetricFamily("isthmus_bulk_rows", "Rows in the outputs of bulk predictions.", value=int(rows or 0))
+
+
+def _durations(session: Session) -> Metric:
+    durations = HistogramMetricFamily(
+        "isthmus_job_duration_seconds",
+        "Run time of the last attempt of jobs that ended; of bulk predictions under the algorithm `predict`, of trials `trial`.",
+        labels=["algorithm", "status"],
+    )
+    for algorithm, status, total, *counts in session.execute(_duration_query()):
+        buckets = [*(str(float(bound)) for bound in DURATION_BUCKETS), "+Inf"]
+        durations.add_metric([algorithm, status], list(zip(buckets, counts, strict=True)), sum_value=total)
+    return durations
+
+
+def _duration_query() -> Select[Any]:
+    seconds: ColumnElement[float] = Seconds(JobRow.started_at, JobRow.finished_at)
+    algorithm = func.coalesce(JobRow.params["algorithm"].as_string(), type_coerce(JobRow.kind, String))
+    below = [func.count().filter(seconds <= bound) for bound in DURATION_BUCKETS]
+    return (
+        select(algorithm, JobRow.status, func.sum(seconds), *below, func.count())
+        .where(JobRow.status.in_(ENDED), JobRow.started_at.is_not(None))
+        .group_by(algorithm, JobRow.status)
+    )

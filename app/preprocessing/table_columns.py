@@ -1,0 +1,141 @@
+"""What the columns of a table hold: numbers or categories, found out in one pass and read the same way ever after.
+
+Context: CSV has no types. A column whose cells are all numbers is a number column, one without any number is a category
+column; a mixture is refused with its places, because a guess would silently turn `n/a` into a category or a code like `12`
+into a number. `options.categories` names columns that are codes although they look like numbers. A column without any
+value fits both. Text in Parquet is text: nothing is guessed where the file has types.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from app.formats.cells import as_numbers, trimmed
+from app.formats.class_labels import as_names
+from app.formats.validation import LIMIT, Places, pointer, printable, storable
+
+Kind = Literal["number", "category", "empty"]
+Seen = list[tuple[int, str]]
+
+LARGEST = float(np.finfo(np.float32).max)
+ROUNDING = 1e-12
+MAX_CELL_LENGTH = 1000
+MAX_SHOWN = 100
+ADVICE = "leave the cell empty if the value is missing, or name the column in `options.categories`"
+
+
+@dataclass(slots=True)
+class Column:
+    """What was seen of one column so far."""
+
+    name: str
+    may_be_numbers: bool
+    missing: int = 0
+    numbers: int = 0
+    texts: int = 0
+    seen_numbers: Seen = field(default_factory=list)
+    seen_texts: Seen = field(default_factory=list)
+    seen_outside: Seen = field(default_factory=list)
+    seen_unusable: Seen = field(default_factory=list)
+
+    def add(self, values: pl.Series, rows: Sequence[int]) -> None:
+        """Count one block."""
+        if self.may_be_numbers:
+            self._add_numbers(values, rows)
+        else:
+            names = as_names(values)
+            self.missing += names.null_count()
+            self.texts += len(names) - names.null_count()
+            self._add_names(names, rows)
+
+    def _add_numbers(self, values: pl.Series, rows: Sequence[int]) -> None:
+        numbers = as_numbers(values)
+        if numbers.null_count() == values.null_count() and _all_inside(numbers):
+            self.missing += numbers.null_count()
+            self.numbers += len(numbers) - numbers.null_count()
+            if len(self.seen_numbers) < LIMIT:
+                _remember(self.seen_numbers, numbers.is_not_null(), values, rows)
+            return
+        text = trimmed(values) if numbers.null_count() > values.null_count() else values
+        inside = numbers.is_finite() & (numbers.abs() <= LARGEST)
+        is_text = text.is_not_null() & numbers.is_null()
+        self.missing += text.null_count()
+        self.numbers += int(inside.sum())
+        self.texts += int(is_text.sum())
+        _remember(self.seen_outside, ~inside, values, rows)
+        _remember(self.seen_texts, is_text, text, rows)
+        _remember(self.seen_numbers, inside, text, rows)
+        if self.texts:
+            self._add_names(text, rows)
+
+    def _add_names(self, names: pl.Series, rows: Sequence[int]) -> None:
+        unusable = (names.str.len_chars() > MAX_CELL_LENGTH) | names.str.contains("\0", literal=True)
+        _remember(self.seen_unusable, unusable, names, rows)
+
+    def kind(self) -> Kind:
+        if self.texts:
+            return "category"
+        return "number" if self.numbers or self.seen_outside else "empty"
+
+    def report(self, places: Places) -> None:
+        """What is wrong with the column, once it was read to its end."""
+        if self.numbers and self.texts:
+            self._report_mixture(places)
+        if self.numbers or not self.texts:  # a category may well be called "inf"
+            for row, value in self.seen_outside:
+                self._place(places, row, f"{value} is not a finite 32-bit number; leave the cell empty if the value is missing")
+        for row, value in self.seen_unusable:
+            self._place(places, row, f"{printable(value, 30)!r} is too long or holds a NUL character")
+
+    def _report_mixture(self, places: Places) -> None:
+        for row, value in self.seen_texts if self.numbers >= self.texts else self.seen_numbers:
+            what = "text among numbers" if self.numbers >= self.texts else "a number among text"
+            self._place(places, row, f"{printable(value, 30)!r} is {what}: {ADVICE}")
+
+    def _place(self, places: Places, row: int, detail: str) -> None:
+        places.add(pointer("rows", row, self.name), f"row {row}, column {printable(self.name, 50)!r}: {detail}")
+
+
+class Moments:
+    """Count, mean and sum of squared deviations, merged block by block (Chan, Golub and LeVeque 1979)."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        if not len(values):
+            return
+        count, mean = self.count + len(values), float(values.mean())
+        difference = mean - self.mean
+        self.squares += float(np.square(values - mean).sum()) + difference**2 * self.count * len(values) / count
+        self.mean += difference * len(values) / count
+        self.count = count
+
+    def deviation(self) -> float:
+        """Of all values so far; 1 for a constant, whose deviation is what its mean was rounded by."""
+        deviation = math.sqrt(self.squares / self.count)
+        return deviation if deviation > ROUNDING * abs(self.mean) else 1.0
+
+
+def _all_inside(numbers: pl.Series) -> bool:
+    """Whether every number is finite in 32 bits; what is missing does not matter."""
+    largest = numbers.abs().max()
+    return numbers.is_finite().all() and not (isinstance(largest, float) and largest > LARGEST)
+
+
+def _remember(seen: Seen, where: pl.Series, values: pl.Series, rows: Sequence[int]) -> None:
+    """The first places. A null in `where` is none."""
+    if len(seen) == LIMIT or not where.any():
+        return
+    for index in where.arg_true().head(LIMIT - len(seen)):
+        seen.append((rows[index], str(values[index])[:MAX_SHOWN]))
+
+
+def usable(text: str) -> bool:
+    """Whether a text can be a level of a category."""
+    return len(text) <= MAX_CELL_LENGTH and storable(text)

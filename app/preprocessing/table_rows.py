@@ -1,0 +1,67 @@
+"""Rows of a prediction request: objects by column name or arrays in column order, checked cell by cell."""
+
+from collections.abc import Mapping, Sequence
+
+from app.errors import FieldError, InvalidInputs
+from app.formats.validation import LIMIT, pointer, printable
+from app.preprocessing.table_columns import LARGEST, usable
+
+Cell = float | str | None
+Row = dict[str, Cell]
+
+
+def parse(values: Sequence[object], kinds: Mapping[str, str]) -> list[Row]:
+    """One row a value; `kinds` are the columns in order. Raises InvalidInputs with pointers like `/inputs/3/age`."""
+    errors: list[FieldError] = []
+    rows = []
+    for index, value in enumerate(values):
+        rows.append(_row(value, kinds, pointer("inputs", index), errors))
+        if len(errors) >= LIMIT:
+            break
+    if errors:
+        raise InvalidInputs(f"{errors[0].pointer}: {errors[0].detail}", errors[:LIMIT])
+    return rows
+
+
+def _row(value: object, kinds: Mapping[str, str], where: str, errors: list[FieldError]) -> Row:
+    if isinstance(value, Mapping):
+        for name in value.keys() - kinds.keys():
+            errors.append(FieldError(where + pointer(name), "the model knows no such column"))
+        for name in [name for name in kinds if name not in value]:
+            errors.append(FieldError(where + pointer(name), "this column is missing; send null when its value is unknown"))
+        return {name: _cell(value.get(name), kind, where + pointer(name), errors) for name, kind in kinds.items()}
+    if isinstance(value, list) and len(value) == len(kinds):
+        return {
+            name: _cell(cell, kind, where + pointer(place), errors)
+            for place, (cell, (name, kind)) in enumerate(zip(value, kinds.items(), strict=True))
+        }
+    wrong = f"an array of {len(value)} values" if isinstance(value, list) else f"a {type(value).__name__}"
+    errors.append(FieldError(where, f"{wrong}: expected an object by column name or an array of {len(kinds)} values"))
+    return {}
+
+
+def _cell(value: object, kind: str, where: str, errors: list[FieldError]) -> Cell:
+    if value is None or value == "":
+        return None
+    problem: str | None = None
+    if kind == "number":
+        problem = _number_problem(value)
+    elif not isinstance(value, str | int | float) or not usable(str(value)):
+        problem = "expected a text, a number, true, false or null"
+    if problem:
+        errors.append(FieldError(where, problem))
+        return None
+    return float(value) if kind == "number" else _name(value)  # type: ignore[arg-type]
+
+
+def _number_problem(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"expected a number or null, not {printable(repr(value), 40)}"
+    if not abs(value) <= LARGEST:  # NaN too; a whole number of any length can be compared
+        return "not a finite 32-bit number"
+    return None
+
+
+def _name(value: object) -> str:
+    """The way a file would have it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

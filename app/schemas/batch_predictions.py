@@ -1,0 +1,119 @@
+"""What a caller says to queue a bulk prediction, and what a bulk prediction says of itself."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.artifacts import Precision
+from app.db.tables import JobRow
+from app.job_state import JobStatus
+from app.schemas.jobs import JobError, eta_seconds
+from app.schemas.models import VersionNumber
+from app.schemas.predict import ModelReference
+from app.schemas.trainer_messages import Warn
+
+Format = Literal["parquet", "csv", "jsonl"]
+
+
+class BulkOptions(BaseModel):
+    """What the output holds: a row for each row of the data set, in its order.
+
+    Columns: `row` from 1, `label`, `confidence`, `abstained` (whether the confidence is below the version's threshold);
+    `label_2`, `confidence_2` and so on with `top_k`; `probability_<class>` for each class with `probabilities`; and `error`,
+    which says why a row has no answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output: Format = Field("parquet", description="Format of the output file.")
+    top_k: int = Field(1, ge=1, le=1000, description="How many of the most probable classes each row names.")
+    probabilities: bool = Field(False, description="Whether each row has the probability of every class.")
+    precision: Precision = Field("float32", description="Which of the version's graphs to run.")
+
+    @classmethod
+    def of_job(cls, params: Mapping[str, Any]) -> "BulkOptions":
+        """What the parameters of a job say, of which an older one has not all."""
+        return BulkOptions.model_validate({name: params[name] for name in BulkOptions.model_fields if name in params})
+
+
+class BulkCreate(BulkOptions):
+    """One version over one data set."""
+
+    model: ModelReference
+    dataset: UUID = Field(description="Labelled or not, of the model's modality; its labels are not read.")
+
+    def options(self) -> BulkOptions:
+        return BulkOptions.model_validate(self.model_dump(include=set(BulkOptions.model_fields)))
+
+
+class Counts(BaseModel):
+    """Rows of the data set. While the prediction runs these are as of the last report."""
+
+    total: int
+    completed: int = Field(description="Rows with an answer.")
+    failed: int = Field(description="Rows that have an `error` instead.")
+
+
+class OutputOut(BaseModel):
+    """The output file; `GET /predictions/{id}/output` is its content."""
+
+    rows: int
+    size_bytes: int
+    digest: str = Field(description="SHA-256 of the file.")
+
+
+class BulkOut(BulkOptions):
+    """One bulk prediction."""
+
+    id: UUID
+    model: str
+    version: VersionNumber = Field(description="Fixed when the prediction was posted.")
+    dataset: UUID
+    status: JobStatus
+    counts: Counts
+    rows_per_second: float | None = Field(description="At the last report; of the last attempt when it has ended.")
+    progress: float = Field(ge=0, le=1)
+    eta_seconds: float | None = Field(description="Estimated at the last change; null while nothing is known.")
+    attempt: int = Field(description="Grows each time that a worker starts the prediction; it goes on where the last one was.")
+    max_attempts: int = Field(description="Grows with an attempt that got further: only attempts without an answer end it.")
+    warnings: list[Warn]
+    error: JobError | None
+    result: OutputOut | None = Field(description="The output, once the prediction has succeeded.")
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = Field(description="Start of the present attempt.")
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: JobRow) -> "BulkOut":
+        """The prediction as callers see it."""
+        options = BulkOptions.of_job(row.params).model_dump()
+        own = cls.model_fields.keys() - options.keys()
+        same: dict[str, Any] = {name: getattr(row, name) for name in own if name in row.__mapper__.column_attrs}
+        return cls(
+            **options,
+            **same,
+            model=row.model_name,
+            version=int(row.base["model"].rpartition(":")[2]),
+            dataset=row.source_id,
+            counts=_counts(row),
+            rows_per_second=row.metrics.get("rows_per_second"),
+            eta_seconds=eta_seconds(row),
+            error=JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
+            result=_result(row),
+        )
+
+
+def _counts(row: JobRow) -> Counts:
+    return Counts(
+        total=row.params["total"], completed=int(row.metrics.get("completed", 0)), failed=int(row.metrics.get("failed", 0))
+    )
+
+
+def _result(row: JobRow) -> OutputOut | None:
+    if row.output is None:
+        return None
+    return OutputOut(rows=row.output.rows, size_bytes=row.output.size_bytes, digest=row.output.digest)

@@ -1,0 +1,80 @@
+"""Bulk predictions: one version over one data set.
+
+Decision: a bulk prediction is a job of another kind, not a thing beside jobs. Context: it needs what jobs have: a queue, a
+lease, attempts, checkpoints, cancelling, events, one process of its own. Consequences: one table, one state machine, one
+supervisor and one sweep serve both; `/jobs` lists adaptations, `/predictions` lists predictions, and neither answers for the
+other's ids. Alternatives: a table of its own copies every statement in `app.services.leases`; predicting in the HTTP server
+takes its memory and processors, and has no GPU.
+
+The version is fixed when the prediction is posted: an alias that moves later changes nothing.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.artifacts import GRAPHS, Precision
+from app.broker.queue import JobQueue
+from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
+from app.errors import DatasetNotFound, FieldError, InvalidRequest, PredictionNotReady
+from app.job_state import JobKind, JobStatus
+from app.schemas.batch_predictions import BulkCreate
+from app.services import datasets, jobs
+
+
+def submit(session: Session, queue: JobQueue, request: BulkCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
+    """Queue one prediction. Raises InvalidRequest, IdempotencyConflict."""
+    return jobs.enqueue(session, queue, request, lambda: _checked(session, request), max_attempts=max_attempts, key=key)
+
+
+def get(session: Session, prediction_id: UUID) -> JobRow:
+    """Raises PredictionNotFound."""
+    return jobs.get(session, prediction_id, JobKind.PREDICT)
+
+
+def page(
+    session: Session, statuses: Sequence[JobStatus], model: str | None, limit: int, after: str | None
+) -> tuple[list[JobRow], str | None]:
+    """One page of predictions, newest first, and the cursor of the next one."""
+    return jobs.page(session, statuses, model, limit, after, JobKind.PREDICT)
+
+
+def cancel(session: Session, prediction_id: UUID) -> JobRow:
+    """Raises PredictionNotFound, IllegalTransition."""
+    return jobs.cancel(session, prediction_id, JobKind.PREDICT)
+
+
+def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
+    """The prediction and its file. Raises PredictionNotFound, and PredictionNotReady when there is none."""
+    job = get(session, prediction_id)
+    if job.output is None:
+        raise PredictionNotReady(f"The prediction is {job.status}: there is no output.")
+    return job, job.output
+
+
+def _checked(session: Session, request: BulkCreate) -> JobRow:
+    version = jobs.named_version(session, request.model, "/model")
+    _check_precision(version, request.precision)
+    data = _dataset(session, request.dataset)
+    jobs.check_fits(version, data, "/dataset", "dataset")
+    return JobRow(
+        kind=JobKind.PREDICT,
+        model_name=version.model.name,
+        source_id=data.id,
+        base={"model": f"{version.model.name}:{version.number}"},
+        base_version_id=version.id,
+        params=request.options().model_dump(mode="json") | {"total": data.rows},
+    )
+
+
+def _check_precision(version: VersionRow, precision: Precision) -> None:
+    if precision != "float32" and GRAPHS[precision] not in {artifact.name for artifact in version.artifacts}:
+        raise InvalidRequest(errors=[FieldError("/precision", f"the version has no {precision} graph")])
+
+
+def _dataset(session: Session, dataset_id: UUID) -> DatasetRow:
+    try:
+        return datasets.load(session, dataset_id)
+    except DatasetNotFound as error:
+        raise InvalidRequest(error.message, [FieldError("/dataset", error.message)]) from error

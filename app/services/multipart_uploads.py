@@ -1,0 +1,191 @@
+"""Multipart bodies that stream to a scratch file while they are hashed. Nothing here knows an HTTP framework."""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.errors import MessageError
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import BinaryIO
+
+from streaming_form_data import ParseFailedException, StreamingFormDataParser
+from streaming_form_data.parser import UnexpectedPartException
+from streaming_form_data.targets import BaseTarget
+
+from app.errors import FieldError, InvalidRequest, UnsupportedContentType, UploadTooLarge
+from app.formats.validation import pointer, printable
+
+BATCH_BYTES = 1024 * 1024
+MAX_FIELD_BYTES = 64 * 1024
+MAX_FRAME_BYTES = 256 * 1024
+"""Fields, part headers and delimiters of one body: whatever is no content of the file."""
+
+STALE_SECONDS = 24 * 3600
+
+_BROKEN = (ParseFailedException, MessageError, ValueError, LookupError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A received file and the fields beside it."""
+
+    path: Path
+    filename: str
+    digest: str
+    size_bytes: int
+    fields: Mapping[str, str]
+
+
+@asynccontextmanager
+async def received(
+    chunks: AsyncIterator[bytes], headers: Mapping[str, str], folder: Path, fields: Sequence[str], max_bytes: int
+) -> AsyncIterator[Upload]:
+    """Receive the part `file` and the named fields; the file is gone when the block ends, however it ends.
+
+    Raises UnsupportedContentType and UploadTooLarge before a byte is read where the headers tell, InvalidRequest.
+    """
+    _check_headers(headers, max_bytes)
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    path = folder / f"upload-{uuid.uuid4().hex}"
+    try:
+        with path.open("wb") as file:
+            form = _Form(headers, file, fields, max_bytes)
+            async for batch in _batches(chunks):
+                await asyncio.to_thread(form.feed, batch)
+        yield form.upload(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what servers that were killed in the middle of an upload left here; no upload that still runs is a day old."""
+    for path in folder.glob("upload-*"):
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def _check_headers(headers: Mapping[str, str], max_bytes: int) -> None:
+    if not headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UnsupportedContentType("Expected multipart/form-data.")
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > max_bytes + MAX_FRAME_BYTES:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> UploadTooLarge:
+    return UploadTooLarge(f"The file is larger than {max_bytes} bytes.", [FieldError("/file", f"more than {max_bytes} bytes")])
+
+
+async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Fewer, larger pieces: each is written in a thread, so that the disk never holds up other requests."""
+    held = bytearray()
+    async for chunk in chunks:
+        held += chunk
+        if len(held) >= BATCH_BYTES:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
+
+
+class _Part(BaseTarget):  # type: ignore[misc]
+    """A part that may come once."""
+
+    def __init__(self, name: str, max_bytes: int) -> None:
+        super().__init__()
+        self.name = name
+        self.max_bytes = max_bytes
+        self.size = 0
+        self.began = self.ended = False
+
+    def on_start(self) -> None:
+        if self.began:
+            raise InvalidRequest(f"Part {self.name!r} came twice.", [FieldError(pointer(self.name), "came twice")])
+        self.began = True
+
+    def on_finish(self) -> None:
+        self.ended = True
+
+    def on_data_received(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self.max_bytes:
+            raise self.excess()
+        self.keep(chunk)
+
+    def excess(self) -> Exception:
+        return InvalidRequest(f"{self.name} is too long.", [FieldError(pointer(self.name), f"more than {self.max_bytes} bytes")])
+
+    def keep(self, chunk: bytes) -> None:
+        raise NotImplementedError
+
+
+class _Field(_Part):
+    def __init__(self, name: str) -> None:
+        super().__init__(name, MAX_FIELD_BYTES)
+        self.content = b""
+
+    def keep(self, chunk: bytes) -> None:
+        self.content += chunk
+
+    def value(self) -> str:
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"{self.name} is not UTF-8.", [FieldError(pointer(self.name), "not UTF-8")]) from error
+
+
+class _File(_Part):
+    def __init__(self, file: BinaryIO, max_bytes: int) -> None:
+        super().__init__("file", max_bytes)
+        self.file = file
+        self.hash = hashlib.sha256()
+
+    def keep(self, chunk: bytes) -> None:
+        self.hash.update(chunk)
+        self.file.write(chunk)
+
+    def excess(self) -> Exception:
+        return _too_large(self.max_bytes)
+
+
+class _Form:
+    """The parser with its parts. The parser keeps part headers of any length in memory: `feed` bounds them."""
+
+    def __init__(self, headers: Mapping[str, str], file: BinaryIO, fields: Sequence[str], max_bytes: int) -> None:
+        self.file = _File(file, max_bytes)
+        self.fields = [_Field(name) for name in fields]
+        self.fed = 0
+        try:
+            self.parser = StreamingFormDataParser({"content-type": headers["content-type"]}, strict=True)
+        except _BROKEN as error:
+            raise InvalidRequest("The content type names no usable boundary.") from error
+        for part in (self.file, *self.fields):
+            self.parser.register(part.name, part)
+
+    def feed(self, batch: bytes) -> None:
+        try:
+            self.parser.data_received(batch)
+        except UnexpectedPartException as error:
+            name = printable(str(error.part_name))
+            raise InvalidRequest(f"Unknown part {name!r}.", [FieldError(pointer(name), "no such part is expected")]) from error
+        except _BROKEN as error:
+            raise InvalidRequest("The body is not well-formed multipart/form-data.") from error
+        self.fed += len(batch)
+        if self.fed - self.file.size > MAX_FRAME_BYTES + BATCH_BYTES:
+            raise InvalidRequest("The parts beside the file are too large.")
+
+    def upload(self, path: Path) -> Upload:
+        if not self.file.began:
+            raise InvalidRequest("There is no part 'file'.", [FieldError("/file", "missing")])
+        if not self.file.ended or any(part.began and not part.ended for part in self.fields):
+            raise InvalidRequest("The body is cut short.", [FieldError("/file", "the body ends in the middle of a part")])
+        fields = {part.name: part.value() for part in self.fields if part.began}
+        return Upload(path, _base_name(self.file.multipart_filename), self.file.hash.hexdigest(), self.file.size, fields)
+
+
+def _base_name(name: str | None) -> str:
+    """The last part of whatever path the client had, at most 255 characters of it with its ending."""
+    return printable(PureWindowsPath(PurePath(name or "").name).name[-255:], 255)

@@ -1,0 +1,95 @@
+"""The queue in front of the event loop, for what is done in the loop itself.
+
+Context: what comes while the loop is busy waits in the kernel, where nobody sees it, and libuv accepts one connection each
+time that it looks at its sockets: under overload most requests would wait there for seconds. Decision: after each slice of work
+requests wait here, in order, while the loop looks at its sockets until nothing new comes. A loop that comes round a few times
+within the slice, without a new connection, has looked as well: then nobody waits. Consequences: how long requests have waited is
+known, so that what comes too late is refused before it is read; the first request after a pause waits for some looks, some 50 us.
+"""
+
+import asyncio
+from collections import deque
+from time import monotonic
+
+from app.serving.queue_delay_limiter import Patience
+
+SLICE_SECONDS = 0.01
+QUIET_LOOKS = 3
+"""From a connection to its request: it is accepted, read, and begun, one look each."""
+MOST_AT_ONCE = 100
+
+
+class Turns:
+    """Belongs to one event loop."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._arrived = self._connected = 0
+        self._glancing = False
+        self._at_once = 1
+        self._looked_at = 0.0
+
+    def is_free(self) -> bool:
+        """Whether nobody waits and the loop has looked at its sockets lately; begins the next look in time for the next slice."""
+        since_look = monotonic() - self._looked_at
+        if SLICE_SECONDS / 2 < since_look < SLICE_SECONDS and not self._glancing:
+            self._glancing = True
+            asyncio.get_running_loop().call_soon(self._glance, self._connected, 0)
+        return not self._waiting and since_look < SLICE_SECONDS
+
+    def connect(self) -> None:
+        """A connection was accepted: others may wait behind it."""
+        self._connected += 1
+
+    async def take(self) -> None:
+        """Wait for those that came before. Raises Overloaded when that takes, or took, too long, and others wait still.
+
+        Whoever comes last costs nobody an answer: the wait was the machine's that stood still, not the queue's.
+        """
+        loop, since = asyncio.get_running_loop(), monotonic()
+        self._arrived += 1
+        if self._waiting:
+            self._patience.check(since - self._waiting[0][1])
+        else:
+            loop.call_soon(self._look, since, self._arrived, 0)
+        turn = loop.create_future()
+        self._waiting.append((turn, since))
+        await turn
+        if self._waiting:
+            self._patience.check(monotonic() - since)
+
+    def _glance(self, known: int, quiet: int) -> None:
+        """Whether the loop, at its work, comes round a few times within the slice, and no connection is new."""
+        now = monotonic()
+        quiet = quiet + 1 if known == self._connected else 0
+        if quiet < QUIET_LOOKS and now - self._looked_at < SLICE_SECONDS:
+            asyncio.get_running_loop().call_soon(self._glance, self._connected, quiet)
+            return
+        self._glancing = False
+        if now - self._looked_at < SLICE_SECONDS:
+            self._looked_at = now
+
+    def _look(self, begun: float, known: int, quiet: int) -> None:
+        """Once more, until nothing new has come for some looks; then let those that wait longest go on."""
+        quiet = quiet + 1 if known == self._arrived else 0
+        if quiet < QUIET_LOOKS and monotonic() - begun < SLICE_SECONDS:
+            asyncio.get_running_loop().call_soon(self._look, begun, self._arrived, quiet)
+        else:
+            self._release()
+
+    def _release(self) -> None:
+        self._looked_at = monotonic()
+        for _ in range(min(self._at_once, len(self._waiting))):
+            turn, _ = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """After the work of those that were let go, which should have taken one slice."""
+        now = monotonic()
+        is_long = now - self._looked_at > SLICE_SECONDS
+        self._at_once = max(1, self._at_once // 2) if is_long else min(self._at_once + 1, MOST_AT_ONCE)
+        self._look(now, self._arrived, 0)

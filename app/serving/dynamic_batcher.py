@@ -1,0 +1,146 @@
+"""The queue in front of one version: bounded in requests and in time, joining those that wait into one run where that pays.
+
+Nobody waits while a thread is free (unless `max_queue_delay_us` says so): what arrives while all of them are busy goes
+together into the next run.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import Overloaded
+from app.modalities.base import Encoded
+from app.serving.loaded_model import rows_of
+from app.serving.queue_delay_limiter import Patience
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one version's queue. `max_batch` counts rows; 1 never joins requests."""
+
+    concurrency: int = 1
+    max_batch: int = 1
+    max_queue_delay_us: float = 0
+    queue: int = 256
+    deadline_seconds: float = 5.0
+    patience_seconds: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    encoded: Encoded
+    rows: int
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    answer: "asyncio.Future[Logits]"
+    since: float
+    alone: bool = False
+
+
+class Lane:
+    """Belongs to one event loop. `run` takes encoded inputs (n, ...) to logits (n, classes), in a thread of `threads`."""
+
+    def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, limits: Limits) -> None:
+        self._run, self._threads, self._limits = run, threads, limits
+        self._waiting: deque[_Waiting] = deque()
+        self._running = 0
+        self._patience = Patience(limits.patience_seconds)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def submit(self, encoded: Encoded) -> "asyncio.Future[Logits]":
+        """Cancel the future to leave the queue. Raises Overloaded."""
+        self.check()
+        answer = asyncio.get_running_loop().create_future()
+        rows = rows_of(encoded)
+        shapes = tuple((name, values.shape[1:]) for name, values in encoded.items())
+        self._waiting.append(_Waiting(encoded, rows, shapes, answer, monotonic()))
+        self._start()
+        return answer
+
+    def check(self) -> None:
+        """Raises Overloaded where the queue is full, or its first request waits for too long already."""
+        if len(self._waiting) >= self._limits.queue:
+            raise Overloaded
+        if self._waiting:
+            self._patience.check(monotonic() - self._waiting[0].since)
+
+    def _start(self) -> None:
+        while self._waiting and self._running < self._limits.concurrency:
+            if self._limits.max_queue_delay_us and self._waits_for_more():
+                return
+            batch = self._next()
+            if batch:
+                self._running += 1
+                done = asyncio.get_running_loop().run_in_executor(self._threads, self._run, _joined(batch))
+                done.add_done_callback(partial(self._finish, batch))
+
+    def _waits_for_more(self) -> bool:
+        """Whether the batch is not full and its first request may wait a little longer."""
+        due = self._waiting[0].since + self._limits.max_queue_delay_us / 1e6
+        left = due - monotonic()
+        if left <= 0 or _rows(self._waiting) >= self._limits.max_batch:
+            return False
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(left, self._delay_over)
+        return True
+
+    def _delay_over(self) -> None:
+        self._timer = None
+        self._start()
+
+    def _next(self) -> list[_Waiting]:
+        """Requests from the front of the queue that fit together; who left is dropped, who waited too long is refused."""
+        batch: list[_Waiting] = []
+        rows, oldest = 0, monotonic() - self._limits.deadline_seconds
+        while self._waiting:
+            first = self._waiting[0]
+            if first.answer.done():
+                self._waiting.popleft()
+            elif first.since < oldest:
+                self._waiting.popleft().answer.set_exception(Overloaded("The request waited too long for its turn."))
+            elif not batch or (rows + first.rows <= self._limits.max_batch and _fit(batch[0], first)):
+                batch.append(self._waiting.popleft())
+                rows += first.rows
+            else:
+                break
+        return batch
+
+    def _finish(self, batch: list[_Waiting], ended: "asyncio.Future[Logits]") -> None:
+        self._running -= 1
+        error = ended.exception()
+        if error is not None and len(batch) > 1:  # whose fault it was shows when each runs by itself
+            self._waiting.extendleft(replace(waiting, alone=True) for waiting in reversed(batch))
+            self._start()
+            return
+        start = 0
+        for waiting in batch:
+            if waiting.answer.done():
+                pass
+            elif error is not None:
+                waiting.answer.set_exception(error)
+            else:
+                waiting.answer.set_result(ended.result()[start : start + waiting.rows])
+            start += waiting.rows
+        self._start()
+
+
+def _fit(first: _Waiting, other: _Waiting) -> bool:
+    return first.shapes == other.shapes and not first.alone and not other.alone
+
+
+def _rows(requests: Iterable[_Waiting]) -> int:
+    return sum(request.rows for request in requests)
+
+
+def _joined(batch: list[_Waiting]) -> Encoded:
+    if len(batch) == 1:
+        return batch[0].encoded
+    return {name: np.concatenate([waiting.encoded[name] for waiting in batch]) for name in batch[0].encoded}

@@ -1,0 +1,116 @@
+"""A model version that is loaded and ready to predict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+from app.errors import InvalidInputs
+from app.modalities.base import Encoded, Encoder, Modality, Preprocessing, TensorSpec
+
+ROWS_AT_ONCE = 64  # bounds the memory of a large request's activations
+
+
+WARM_UP_ROWS = 8
+
+
+OUTPUTS = ["logits"]
+
+
+RUN_OPTIONS = onnxruntime.RunOptions()
+"""The default ones: without, each run makes its own."""
+
+
+RunGraph = Callable[[list[str], Encoded, onnxruntime.RunOptions], list[NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds that a run of 1 and of `WARM_UP_ROWS` rows took when the version was loaded."""
+
+    one: float
+    several: float
+
+    def of(self, rows: int) -> float:
+        """Seconds that a run of so many rows should take."""
+        return self.one + (rows - 1) * max(0.0, self.several - self.one) / (WARM_UP_ROWS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainInput:
+    """The only input of a graph, of one shape for all: a plain array can hold it. `row_bytes` is the size of one row."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    row_bytes: int
+    is_float: bool
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class LoadedVersion:
+    """A version that is ready to predict; safe to use from several threads at once."""
+
+    model: str
+    number: int
+    modality: Modality
+    preprocessing: Preprocessing
+    encode: Encoder
+    quick: Callable[[Sequence[Any]], Encoded | None]
+    picture_shape: tuple[int, int, int] | None
+    specs: Mapping[str, TensorSpec]
+    plain: "PlainInput | None"
+    classes: tuple[str, ...]
+    threshold: float | None
+    run_graph: RunGraph
+    size_bytes: int
+    speed: Speed = field(default=Speed(0.0, 0.0))
+    used: float = field(default_factory=monotonic)
+
+    def probabilities(self, raw: Any) -> NDArray[np.float64]:
+        """Raw inputs of the modality to class probabilities (n, classes)."""
+        return softmax(self.logits(self.encode(raw)))
+
+    def encoded(self, values: Sequence[Any]) -> Encoded:
+        """JSON inputs as the graph takes them. Raises InvalidInputs."""
+        return self.encode(self.modality.parse(values, self.preprocessing))
+
+    def encoded_files(self, files: Sequence[bytes]) -> Encoded:
+        """Uploaded files as the graph takes them. Raises InvalidInputs."""
+        return self.encode(self.modality.parse_files(files, self.preprocessing))
+
+    def logits(self, encoded: Encoded) -> NDArray[np.float32]:
+        """Encoded inputs, all with the same first axis n, to (n, classes)."""
+        rows = rows_of(encoded)
+        if rows <= ROWS_AT_ONCE:
+            return self.run(encoded)
+        starts = range(0, rows, ROWS_AT_ONCE)
+        parts = [{name: values[start : start + ROWS_AT_ONCE] for name, values in encoded.items()} for start in starts]
+        return np.concatenate([self.run(part) for part in parts])
+
+    def run(self, encoded: Encoded) -> NDArray[np.float32]:
+        """All rows at once."""
+        try:
+            logits: NDArray[np.float32] = self.run_graph(OUTPUTS, encoded, RUN_OPTIONS)[0]
+        except InvalidArgument as error:  # such as an index that no embedding has, of inputs that came encoded
+            raise InvalidInputs("The model cannot take these values.") from error
+        return logits
+
+
+def rows_of(encoded: Encoded) -> int:
+    """How many inputs these are."""
+    for values in encoded.values():
+        return len(values)
+    return 0
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities (n, classes) of logits (n, classes)."""
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities

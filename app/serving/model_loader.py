@@ -1,0 +1,181 @@
+"""From the stored files of a version to something that predicts: verify, load, warm up."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+
+from app.artifacts import GRAPHS, Precision
+from app.errors import ArtifactDamaged, PrecisionNotFound
+from app.modalities import MODALITIES
+from app.modalities.base import Encoded, TensorSpec
+from app.serving.loaded_model import WARM_UP_ROWS, LoadedVersion, PlainInput, Speed
+from app.storage import Storage, digest_of
+
+WARM_UP_LENGTH = 16
+SESSION_BYTES = 4 * 1024**2
+GRAPH_FACTOR = 2
+"""A session holds the weights of its graph, some of them a second time in the layout that its kernels like."""
+
+Device = Literal["cpu", "cuda"]
+PROVIDERS: dict[Device, list[str]] = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+
+
+class DeviceUnavailable(RuntimeError):
+    """ONNX Runtime cannot use the device of the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Where an artifact is and what it must digest to (SHA-256)."""
+
+    storage_key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFiles:
+    """What it takes to load a version in one precision. `model` and `number` are what its answers name."""
+
+    version_id: str
+    manifest: Mapping[str, Any]
+    files: Mapping[str, StoredFile]
+    model: str = ""
+    number: int = 0
+    precision: Precision = "float32"
+
+    @property
+    def key(self) -> tuple[str, Precision]:
+        """Of what is loaded."""
+        return self.version_id, self.precision
+
+    def has(self, precision: Precision) -> bool:
+        """Whether there is such a graph; one in float32 always is, or the version is damaged."""
+        return precision == "float32" or GRAPHS[precision] in self.files
+
+    def at(self, precision: Precision | None) -> "VersionFiles":
+        """The same version in this precision; None: in that which it has here. Raises PrecisionNotFound."""
+        if precision is None or precision == self.precision:
+            return self
+        if not self.has(precision):
+            raise PrecisionNotFound(f"Version {self.number} of {self.model} has no {precision} graph.")
+        return replace(self, precision=precision)
+
+
+def _plain(specs: Mapping[str, TensorSpec]) -> PlainInput | None:
+    (name, spec), *more = specs.items()
+    if more or -1 in spec.shape:
+        return None
+    dtype = np.dtype(spec.dtype).newbyteorder("<")
+    return PlainInput(name, dtype, spec.shape, dtype.itemsize * prod(spec.shape), dtype.kind == "f")
+
+
+class Loader:
+    """Makes sessions on one device. Raises DeviceUnavailable when this ONNX Runtime has not got it."""
+
+    def __init__(self, storage: Storage, threads: int, device: Device = "cpu") -> None:
+        self._storage = storage
+        self._threads = threads
+        self._providers = PROVIDERS[device]
+        available = onnxruntime.get_available_providers()
+        if self._providers[0] not in available:
+            raise DeviceUnavailable(
+                f"This ONNX Runtime has no {self._providers[0]}, only {', '.join(available)}: install `onnxruntime-gpu`."
+            )
+
+    def load(self, version: VersionFiles) -> LoadedVersion:
+        """Raises ArtifactDamaged."""
+        modality = MODALITIES[version.manifest["modality"]]
+        preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
+        specs = modality.specs(preprocessing)
+        with self._folder(version, preprocessing.files) as folder:
+            encode = modality.encoder(preprocessing, folder)
+        with self._file(version, GRAPHS[version.precision]) as path:
+            session = self._session(path)
+            size_bytes = GRAPH_FACTOR * path.stat().st_size + SESSION_BYTES
+        loaded = LoadedVersion(
+            model=version.model,
+            number=version.number,
+            modality=modality,
+            preprocessing=preprocessing,
+            encode=encode,
+            quick=modality.quick_encoder(preprocessing, encode),
+            picture_shape=modality.picture_shape(preprocessing),
+            specs=specs,
+            plain=_plain(specs),
+            classes=tuple(version.manifest["classes"]),
+            threshold=version.manifest.get("abstention_threshold"),
+            run_graph=session._sess.run,  # what `session.run` calls, whose checks take as long as a small network
+            size_bytes=size_bytes,
+        )
+        loaded.speed = _warm_up(loaded)
+        return loaded
+
+    def _session(self, path: Path) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # a thread that waits for work would otherwise spin on a core that another request needs
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(path, options, providers=self._providers)
+        if session.get_providers()[0] != self._providers[0]:
+            raise DeviceUnavailable(f"{self._providers[0]} could not be started; ONNX Runtime would have used the CPU.")
+        return session
+
+    @contextmanager
+    def _folder(self, version: VersionFiles, names: tuple[str, ...]) -> Iterator[Path]:
+        """A folder with the files that the preprocessing names, for as long as the block lasts."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            for name in names:
+                shutil.copyfile(stack.enter_context(self._file(version, name)), folder / name)
+            yield folder
+
+    @contextmanager
+    def _file(self, version: VersionFiles, name: str) -> Iterator[Path]:
+        """An artifact on this machine, digest verified. Raises ArtifactDamaged."""
+        stored = version.files.get(name)
+        if stored is None or not self._storage.exists(stored.storage_key):
+            raise ArtifactDamaged(f"The file {name} of this version is missing.")
+        with self._storage.local(stored.storage_key) as path:
+            if digest_of(path) != stored.digest:
+                raise ArtifactDamaged(f"The file {name} of this version is not the one that its job stored.")
+            yield path
+
+
+def _warm_up(loaded: LoadedVersion) -> Speed:
+    """The first runs are slow, and not a caller's business. Of the timed ones the quickest counts."""
+    one, several = (_zeros(loaded.specs, rows) for rows in (1, WARM_UP_ROWS))
+    loaded.logits(several)
+    return Speed(_seconds(loaded, one), _seconds(loaded, several))
+
+
+def _seconds(loaded: LoadedVersion, encoded: Encoded) -> float:
+    best = total = 0.0
+    for _ in range(5):
+        start = perf_counter()
+        loaded.logits(encoded)
+        seconds = perf_counter() - start
+        best, total = min(best or seconds, seconds), total + seconds
+        if total > 0.1:
+            break
+    return best
+
+
+def _zeros(specs: Mapping[str, TensorSpec], rows: int) -> Encoded:
+    return {
+        name: np.zeros((rows, *(size if size >= 0 else WARM_UP_LENGTH for size in spec.shape)), spec.dtype)
+        for name, spec in specs.items()
+    }

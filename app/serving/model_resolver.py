@@ -1,0 +1,127 @@
+"""What model references mean, kept in memory: predictions do not ask the database.
+
+A change that this process commits counts from the next lookup on. Changes of other processes are noticed by `watch`, which
+looks up again what it knows and has each new version loaded before it counts: the old one answers meanwhile. While the
+database is away, what is known stays valid.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.artifacts import Precision
+from app.errors import ArtifactDamaged, ModelNotFound
+from app.services import models
+from app.services import registry_revision as catalogue
+from app.services.registry_revision import COMMITS
+from app.serving.model_loader import StoredFile, VersionFiles
+
+log = structlog.get_logger()
+
+INTERVAL_SECONDS = 0.25
+MOST = 10_000
+"""References, of which a version has several. Beyond it all are looked up again."""
+
+
+class References:
+    """One for a process. `sessions` is asked for at each query, `replace` loads what takes the place of an old version.
+
+    References mean versions in `precision`, and in float32 where a version has no such graph.
+    """
+
+    def __init__(
+        self,
+        sessions: Callable[[], "sessionmaker[Session]"],
+        replace: Callable[[VersionFiles, VersionFiles], None],
+        precision: Precision,
+    ) -> None:
+        self._sessions, self._replace, self._precision = sessions, replace, precision
+        self._known: dict[str, VersionFiles] = {}
+        self._commits = COMMITS.count
+        self._closed = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+
+    def known(self, reference: str) -> VersionFiles | None:
+        """At once, without the database."""
+        return self._present().get(reference)
+
+    def resolve(self, reference: str) -> VersionFiles:
+        """From the database. Raises ModelNotFound."""
+        known: dict[str, VersionFiles] | None = None
+        while known is not self._present():  # what changed during the query may not be in its answer
+            known = self._present()
+            files = self._query(reference)
+        if len(known) < MOST:
+            known[reference] = files
+        else:
+            self._known = {reference: files}
+        return files
+
+    def prepare(self, reference: str, version: str) -> None:
+        """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
+        old = self.known(reference)
+        if old is not None:
+            with suppress(ModelNotFound):
+                self._load(old, self.resolve(version))
+
+    def refresh(self) -> None:
+        """Look up again what is known; a reference changes its meaning when the new version is loaded."""
+        self._known = known = dict(self._present())
+        for reference, old in list(known.items()):
+            try:
+                files = self._query(reference)
+            except ModelNotFound:
+                known.pop(reference, None)
+                continue
+            if files.version_id != old.version_id:
+                self._load(old, files)
+                known[reference] = files
+
+    def watch(self, engine: Engine) -> None:
+        """Notice the changes of other processes, until `close`."""
+        self._watching = asyncio.create_task(self._watch(engine))
+
+    async def close(self) -> None:
+        """Stop asking; a query that runs is waited for, so that no connection outlives the engine."""
+        self._closed.set()
+        if self._watching is not None:
+            await asyncio.wait([self._watching])
+
+    def _present(self) -> dict[str, VersionFiles]:
+        if self._commits != COMMITS.count:
+            self._commits = COMMITS.count
+            self._known = {}
+        return self._known
+
+    def _query(self, reference: str) -> VersionFiles:
+        with self._sessions().begin() as session:
+            row = models.resolve(session, reference)
+            files = {file.name: StoredFile(file.storage_key, file.digest) for file in row.artifacts}
+            found = VersionFiles(str(row.id), row.manifest, files, row.model.name, row.number)
+            return found.at(self._precision) if found.has(self._precision) else found
+
+    def _load(self, old: VersionFiles, files: VersionFiles) -> None:
+        try:
+            self._replace(old, files)
+        except ArtifactDamaged as error:  # the next prediction tells its caller
+            log.error("serving.damaged", model=files.model, version=files.number, error=error.message)
+
+    async def _watch(self, engine: Engine) -> None:
+        seen, away = None, False
+        while not self._closed.is_set():
+            try:
+                revision = await asyncio.to_thread(catalogue.revision, engine)
+                if seen is not None and revision != seen:
+                    await asyncio.to_thread(self.refresh)
+                seen, away = revision, False
+            except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+                if not away:
+                    log.warning("serving.database_away", error=str(error))
+                away = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), INTERVAL_SECONDS)

@@ -1,0 +1,103 @@
+"""From logits to what a caller reads: label, confidence, the most probable classes, whether the model abstains."""
+
+import io
+from dataclasses import dataclass
+from math import exp, isnan
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import polars as pl
+from numpy.typing import NDArray
+
+from app.errors import FieldError, InvalidInputs
+from app.schemas.limits import TOP_K
+from app.serving.loaded_model import LoadedVersion, softmax
+
+FEW = 64
+"""Up to so many logits Python is quicker than the dozen calls of NumPy."""
+
+Rows = list[list[float]]
+Ranks = list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a prediction shall hold: how many classes in `top`, and whether the probabilities of all."""
+
+    top_k: int = TOP_K
+    probabilities: bool = False
+
+
+class Answer(NamedTuple):
+    """A body, and of how many bytes its JSON is when tensors follow it."""
+
+    content: bytes
+    json_bytes: int | None = None
+
+
+def answer(version: LoadedVersion, wanted: Wanted, logits: NDArray[np.float32]) -> Answer:
+    """The JSON answer to one request. Raises InvalidInputs."""
+    return Answer(document(logits, version, wanted))
+
+
+def document(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:
+    """The JSON answer to one request. Raises InvalidInputs."""
+    found = predictions(logits, version, wanted)
+    return orjson.dumps({"model": version.model, "version": version.number, "predictions": found})
+
+
+def table(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:
+    """The answer to one request as an Arrow stream, a row an input. Raises InvalidInputs."""
+    found = predictions(logits, version, wanted)
+    columns = {name: [prediction[name] for prediction in found] for name in ("label", "confidence", "abstained", "top")}
+    if wanted.probabilities:
+        columns["probabilities"] = [list(prediction["probabilities"].values()) for prediction in found]
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
+    return buffer.getvalue()
+
+
+def predictions(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> list[dict[str, Any]]:
+    """One for each row of logits (n, classes). Raises InvalidInputs where the model has no finite answer."""
+    rows, ranks = _few(logits, wanted.top_k) if logits.size <= FEW else _many(logits, wanted.top_k)
+    classes, threshold = version.classes, version.threshold or 0.0
+    found = []
+    for row, order in zip(rows, ranks, strict=True):
+        top = [{"label": classes[rank], "probability": row[rank]} for rank in order]
+        confidence = row[order[0]]
+        prediction = {"label": classes[order[0]], "confidence": confidence, "abstained": confidence < threshold, "top": top}
+        if wanted.probabilities:
+            prediction["probabilities"] = dict(zip(classes, row, strict=True))
+        found.append(prediction)
+    return found
+
+
+def distributions(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Class probabilities (n, classes). Raises InvalidInputs where they are not finite."""
+    with np.errstate(invalid="ignore"):
+        probabilities = softmax(logits)
+    bad = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+    if len(bad):
+        places = [FieldError(f"/inputs/{row}", "its values are too large for this model") for row in bad]
+        raise InvalidInputs("The model has no finite answer to some of the inputs.", places)
+    return probabilities
+
+
+def _few(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
+    rows, ranks = [], []
+    for row in logits.tolist():
+        largest = max(row)
+        exponentials = [exp(logit - largest) for logit in row]
+        total = sum(exponentials)
+        if isnan(total):
+            return _many(logits, top_k)
+        rows.append([exponential / total for exponential in exponentials])
+        ranks.append(sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k])
+    return rows, ranks
+
+
+def _many(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
+    probabilities = distributions(logits)
+    ranks = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
+    return probabilities.tolist(), ranks.tolist()

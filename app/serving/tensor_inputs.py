@@ -1,0 +1,85 @@
+"""Inputs that come encoded: checked against what the version's graph takes."""
+
+import io
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import FieldError, InvalidInputs
+from app.formats import npz as arrays
+from app.modalities.base import Encoded, TensorSpec
+from app.serving.loaded_model import LoadedVersion, PlainInput
+
+
+def of_bytes(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
+    """A little-endian array in C order, of the type and shape of the model's only input. Raises InvalidInputs."""
+    plain = _plain(version)
+    rows, rest = divmod(len(body), plain.row_bytes)
+    if rest or not rows:
+        raise _invalid("", f"{len(body)} bytes; one input, {_shape(plain.shape)} of {plain.dtype.name}, has {plain.row_bytes}")
+    if rows > most_inputs:
+        raise _invalid("", f"more than {most_inputs} inputs")
+    array = np.frombuffer(body, plain.dtype).reshape(rows, *plain.shape)
+    if plain.is_float:
+        _check_finite(plain.name, array)
+    return {plain.name: array}
+
+
+def of_npy(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
+    """A `.npy` file of the type and shape of the model's only input. Raises InvalidInputs."""
+    name = _plain(version).name
+    file = io.BytesIO(body)
+    try:
+        header = arrays.read_header(file)
+    except ValueError as error:
+        raise _invalid("", f"not a .npy file: {error}") from error
+    if header.dtype.hasobject or prod(header.shape) * header.dtype.itemsize != len(body) - file.tell():
+        raise _invalid("", f"the .npy file says shape {header.shape}, but its data has another size")
+    array = np.frombuffer(body, header.dtype, offset=file.tell()).reshape(header.shape)
+    return checked({name: array}, version, most_inputs)
+
+
+def checked(tensors: dict[str, NDArray[Any]], version: LoadedVersion, most_inputs: int) -> Encoded:
+    """All inputs of the graph, of their types and shapes, with as many rows each. Raises InvalidInputs."""
+    if tensors.keys() != version.specs.keys():
+        raise _invalid("/inputs", f"expected the inputs {', '.join(version.specs)}")
+    rows = {len(tensor) if tensor.ndim else 0 for tensor in tensors.values()}
+    if len(rows) > 1 or 0 in rows:
+        raise _invalid("/inputs", "every input needs as many rows, one or more")
+    if max(rows) > most_inputs:
+        raise _invalid("/inputs", f"more than {most_inputs} rows")
+    return {name: _fitting(name, tensors[name], spec) for name, spec in version.specs.items()}
+
+
+def _fitting(name: str, tensor: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    dtype = np.dtype(spec.dtype)
+    if tensor.dtype.newbyteorder("=") != dtype:
+        raise _invalid(f"/inputs/{name}", f"is {tensor.dtype.name}, expected {spec.dtype}")
+    shape = tensor.shape[1:]
+    if len(shape) != len(spec.shape) or any(size not in (-1, given) for size, given in zip(spec.shape, shape, strict=True)):
+        raise _invalid(f"/inputs/{name}", f"each row is {_shape(shape)}, expected {_shape(spec.shape)}")
+    if dtype.kind == "f":
+        _check_finite(name, tensor)
+    return tensor.astype(dtype, copy=False)
+
+
+def _check_finite(name: str, tensor: NDArray[Any]) -> None:
+    """NaN is a number that is missing."""
+    if not isfinite(np.add.reduce(tensor, axis=None)) and np.isinf(tensor).any():
+        raise _invalid(f"/inputs/{name}", "not a finite 32-bit number")
+
+
+def _plain(version: LoadedVersion) -> PlainInput:
+    if version.plain is None:
+        raise _invalid("", f"this model takes {', '.join(version.specs)}, which one plain array cannot hold: send JSON")
+    return version.plain
+
+
+def _invalid(place: str, detail: str) -> InvalidInputs:
+    return InvalidInputs(None, [FieldError(place, detail)])
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

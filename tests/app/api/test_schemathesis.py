@@ -1,0 +1,135 @@
+"""Whatever is sent, allowed by the OpenAPI document or not, no answer is a 5xx and every answer is a documented one."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from sqlalchemy.orm import Session
+from starlette.types import Receive, Scope, Send
+
+from app.job_state import JobKind, JobStatus
+from app.main import create_app
+from app.schemas.batch_predictions import BulkOptions
+from app.schemas.trainer_messages import Output, StoredArtifact
+from app.services import leases
+from app.settings import Settings
+from tests.conftest import ListQueue, create_postgres_database
+from tests.support.factories import csv_bytes, lease_of, make_job, make_version
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+Operation = APIOperation[Any, Any, Any, Any]
+UNDOCUMENTED = {400, 405}
+"""A body that cannot be read at all, and a method that a route does not have."""
+
+
+@schemathesis.serializer("application/x-npy", "application/vnd.apache.arrow.stream")
+def as_it_is(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    return bytes(value.data) if hasattr(value, "data") else str(value).encode()
+
+
+@pytest.fixture(scope="module")
+def app(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+    """The app on PostgreSQL, which refuses more than SQLite does."""
+    url = create_postgres_database(postgres_server, "schemathesis")
+    app = create_app(Settings(data_dir=tmp_path_factory.mktemp("api"), database_url=url, _env_file=None), ListQueue())
+    with TestClient(app):
+        yield app
+
+
+@pytest.fixture(scope="module")
+def known(app: FastAPI) -> dict[str, Any]:
+    """Things that exist, so that requests get past the first look."""
+    content = csv_bytes(["age", "label"], [[age, "yes" if age % 2 else "no"] for age in range(20)])
+    upload = {"file": ("patients.csv", io.BytesIO(content))}
+    dataset = TestClient(app).post("/datasets", data={"name": "patients"}, files=upload)
+    assert dataset.status_code == 201, dataset.text
+    with app.state.sessions.begin() as session:
+        make_version(session, model="digits")
+        job = make_job(session, status=JobStatus.RUNNING)
+        leases.fail(session, lease_of(job), "bad_data", "Row 7 is broken.")
+        make_job(session, source_id=dataset.json()["id"])  # keeps the dataset from being deleted
+        prediction_id = make_prediction(session, UUID(dataset.json()["id"]))
+    ids = {"job_id": str(job.id), "dataset_id": dataset.json()["id"], "prediction_id": str(prediction_id)}
+    return {"name": "digits", "number": 1, **ids}
+
+
+def make_prediction(session: Session, dataset_id: UUID) -> UUID:
+    """A bulk prediction that has succeeded, but whose output is gone."""
+    params = BulkOptions().model_dump() | {"total": 20}
+    fields = {"kind": JobKind.PREDICT, "source_id": dataset_id, "base": {"model": "digits:1"}, "params": params}
+    job = make_job(session, status=JobStatus.RUNNING, **fields)
+    file = StoredArtifact(name="output.parquet", storage_key="jobs/j/1/output.parquet", digest="0" * 64, size_bytes=10)
+    leases.deliver(session, lease_of(job), Output(metrics={"completed": 20, "failed": 0}, rows=20, file=file))
+    return job.id
+
+
+@pytest.fixture(scope="module")
+def operations(app: FastAPI) -> list[Operation]:
+    async def requests_only(scope: Scope, receive: Receive, send: Send) -> None:
+        """Schemathesis would start and stop the app once more."""
+        assert scope["type"] == "http"
+        await app(scope, receive, send)
+
+    schema = schemathesis.openapi.from_asgi("/openapi.json", requests_only)
+    return [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+
+
+def check(case: Case[Any]) -> None:
+    answer = case.call()
+    case.validate_response(answer, checks=CHECKS)
+    documented = case.operation.definition.raw["responses"]
+    assert answer.status_code in UNDOCUMENTED or str(answer.status_code) in documented, answer.text
+
+
+def check_many(operation: Operation, mode: GenerationMode, known: dict[str, Any] | None = None) -> None:
+    """Send what Hypothesis thinks of; with `known`, ask for things that exist."""
+
+    @settings(max_examples=15, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def send(case: Case[Any]) -> None:
+        if known is not None:
+            case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
+            if operation.label == "POST /jobs" and isinstance(case.body, dict):
+                case.body.update(source=known["dataset_id"], target=None, evaluation=None)
+            if operation.label == "POST /predictions" and isinstance(case.body, dict):
+                case.body.update(model=known["name"], dataset=known["dataset_id"])
+        check(case)
+
+    send()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_whatever_is_sent_gets_a_documented_answer(operations: list[Operation], mode: GenerationMode) -> None:
+    assert len(operations) > 20
+    for operation in operations:
+        if mode == GenerationMode.POSITIVE or operation.body or len(operation.query) or len(operation.path_parameters):
+            check_many(operation, mode)
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_whatever_is_asked_of_things_that_exist_gets_a_documented_answer(
+    operations: list[Operation], known: dict[str, Any], mode: GenerationMode
+) -> None:
+    for operation in operations:
+        if "{" in operation.path or operation.label in ("POST /jobs", "POST /predictions"):
+            check_many(operation, mode, known)
+
+
+@pytest.mark.usefixtures("known")
+def test_boundary_values_and_unexpected_methods_get_a_documented_answer(operations: list[Operation]) -> None:
+    modes = list(GenerationMode)
+    for operation in operations:
+        config = operation.schema.config.generation_for(operation=operation, phase="coverage")
+        for case in operation.schema.iter_coverage_cases(operation, generation_modes=modes, generation_config=config):
+            check(case)

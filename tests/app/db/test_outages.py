@@ -1,0 +1,182 @@
+"""The database goes away and comes back: problem documents meanwhile, and nobody has to start the app again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import make_engine, make_sessions
+from app.job_state import JobStatus
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import ListQueue, create_postgres_database
+from tests.support.factories import make_dataset, make_job, picture_bytes
+from tests.support.servers import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = PostgresServer(tmp_path_factory.mktemp("outages"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> str:
+    return create_postgres_database(server.url, "outage")
+
+
+@pytest.fixture
+def sessions(url: str) -> Iterator[sessionmaker[Session]]:
+    engine = make_engine(url)
+    yield make_sessions(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def outage_client(url: str, settings: Settings) -> Iterator[TestClient]:
+    app = create_app(settings.model_copy(update={"database_url": url}), ListQueue())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def assert_unavailable(answer: Any, what: str) -> None:
+    assert answer.status_code == 503, (what, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["code"] == "service_unavailable"
+
+
+TABLE = ("patients.csv", b"age,label\n30,no\n40,yes\n50,no\n60,yes\n", "text/csv")
+PICTURE = ("seven.png", picture_bytes(), "image/png")
+TENSOR = {"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
+IDLE: dict[str, Any] = {}
+NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
+    "POST /datasets": {"data": {"name": "patients"}, "files": {"file": TABLE}},
+    "GET /datasets": IDLE,
+    "GET /datasets/{dataset_id}": IDLE,
+    "GET /datasets/{dataset_id}/preview": IDLE,
+    "DELETE /datasets/{dataset_id}": IDLE,
+    "POST /jobs": {"json": {"model": "m", "source": str(UUID(int=0)), "params": {"algorithm": "fine_tune"}}},
+    "GET /jobs": IDLE,
+    "GET /jobs/{job_id}": {"params": {"wait": 5}},
+    "GET /jobs/{job_id}/metrics": IDLE,
+    "GET /jobs/{job_id}/events": IDLE,
+    "POST /jobs/{job_id}/cancel": IDLE,
+    "GET /models": IDLE,
+    "GET /models/{name}": IDLE,
+    "GET /models/{name}/versions": IDLE,
+    "GET /models/{name}/versions/{number}": IDLE,
+    "GET /models/{name}/versions/{number}/artifacts/{file}": IDLE,
+    "PUT /models/{name}/aliases/{alias}": {"json": {"version": 1}},
+    "DELETE /models/{name}/aliases/{alias}": IDLE,
+    "POST /predict": {"json": {"model": "digits", "inputs": [[1.0]]}},
+    "POST /invocations": {"params": {"model": "digits"}, "json": {"instances": [[1.0]]}},
+    "POST /v2/repository/index": IDLE,
+    "GET /v2/health/ready": IDLE,
+    "GET /v2/models/{model}": IDLE,
+    "GET /v2/models/{model}/ready": IDLE,
+    "GET /v2/models/{model}/versions/{version}": IDLE,
+    "GET /v2/models/{model}/versions/{version}/ready": IDLE,
+    "POST /v2/models/{model}/infer": {"json": TENSOR},
+    "POST /v2/models/{model}/versions/{version}/infer": {"json": TENSOR},
+    "POST /predictions": {"json": {"model": "digits", "dataset": str(UUID(int=0))}},
+    "GET /predictions": IDLE,
+    "GET /predictions/{prediction_id}": {"params": {"wait": 5}},
+    "GET /predictions/{prediction_id}/metrics": IDLE,
+    "GET /predictions/{prediction_id}/events": IDLE,
+    "GET /predictions/{prediction_id}/output": IDLE,
+    "POST /predictions/{prediction_id}/cancel": IDLE,
+}
+PLACES = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
+PLACES |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "prediction")}
+WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
+WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live"}
+
+
+def ask(client: TestClient, route: str) -> Any:
+    method, _, path = route.partition(" ")
+    return client.request(method, path.format(**PLACES), **NEEDS_THE_DATABASE.get(route, IDLE))
+
+
+def test_while_postgresql_is_away_every_route_that_needs_it_answers_503_and_recovers_by_itself(
+    outage_client: TestClient, server: PostgresServer, settings: Settings
+) -> None:
+    documented = outage_client.get("/openapi.json").json()["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in documented.items() for method in methods}
+    assert routes == set(NEEDS_THE_DATABASE) | WITHOUT_DATABASE
+    before = {route: ask(outage_client, route).status_code for route in routes - {"POST /datasets"}}
+    assert set(before.values()) <= {200, 404, 422}
+
+    server.stop()
+    for route in NEEDS_THE_DATABASE:
+        assert_unavailable(ask(outage_client, route), route)
+    pictures = outage_client.post("/predict", data={"model": "digits"}, files=[("files", PICTURE)])
+    assert_unavailable(pictures, "pictures")
+    assert {ask(outage_client, route).status_code for route in WITHOUT_DATABASE - {"GET /health/ready"}} == {200}
+    ready = outage_client.get("/health/ready")
+    assert (ready.status_code, ready.headers["content-type"]) == (503, "application/problem+json")
+    assert {part: ready.json()[part] for part in ("database", "broker", "storage")} == {
+        "database": "error",
+        "broker": "ok",
+        "storage": "ok",
+    }
+    assert [path for path in settings.data_dir.rglob("*") if path.is_file()] == []
+
+    server.start()
+    assert {route: ask(outage_client, route).status_code for route in before} == before
+    assert ask(outage_client, "POST /datasets").status_code == 201
+
+
+def test_jobs_are_as_they_were_when_postgresql_comes_back(
+    outage_client: TestClient, server: PostgresServer, sessions: sessionmaker[Session]
+) -> None:
+    with sessions.begin() as session:
+        job_id, source = make_job(session).id, make_dataset(session).id
+    body = {"model": "digits", "source": str(source), "params": {"algorithm": "fine_tune"}}
+    server.stop()
+    assert_unavailable(outage_client.post("/jobs", json=body), "submit")
+    assert_unavailable(outage_client.post(f"/jobs/{job_id}/cancel"), "cancel")
+    server.start()
+    assert [job["id"] for job in outage_client.get("/jobs").json()["data"]] == [str(job_id)]
+    assert outage_client.get(f"/jobs/{job_id}").json()["status"] == "queued"
+    assert outage_client.post("/jobs", json=body).status_code == 202
+    assert outage_client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
+
+
+def test_those_who_wait_when_postgresql_goes_away_are_told(
+    outage_client: TestClient, server: PostgresServer, sessions: sessionmaker[Session]
+) -> None:
+    with sessions.begin() as session:
+        job_id = make_job(session, status=JobStatus.RUNNING).id
+    answers: dict[str, Any] = {}
+
+    def wait_at(path: str) -> None:
+        answers[path] = outage_client.get(f"/jobs/{job_id}{path}")
+
+    threads = [threading.Thread(target=wait_at, args=(path,)) for path in ("?wait=60", "/events")]
+    for thread in threads:
+        thread.start()
+    wait_for_waiters(outage_client, len(threads))
+    server.stop()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert_unavailable(answers["?wait=60"], "wait")
+    assert (answers["/events"].status_code, answers["/events"].text) == (200, "")
+
+    server.start()
+    assert outage_client.get(f"/jobs/{UUID(int=0)}").status_code == 404
+
+
+def wait_for_waiters(client: TestClient, count: int) -> None:
+    watcher = client.app.state.watcher  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 10
+    while len(watcher._waiters) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,60 @@
+"""Small grey pictures in JSON: read at a glance where they are plainly that, else left to the routes."""
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.fast_path import request_parsing as questions
+from app.serving.loaded_model import LoadedVersion
+
+SHAPE = (2, 3, 1)
+MOST_INPUTS = 3
+
+
+def pixels_of(inputs: str) -> NDArray[Any] | None:
+    version = cast(LoadedVersion, SimpleNamespace(picture_shape=SHAPE))
+    body = b'{"model": "grey", "inputs": %s}' % inputs.encode()
+    question = questions.of_json(lambda reference, precision: version, MOST_INPUTS, body)
+    return question.encoded["pixels"] if question is not None else None
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (" ,\n", ":")])
+@pytest.mark.parametrize("count", range(1, MOST_INPUTS + 1))
+def test_grey_pictures_are_read_as_they_are(count: int, separators: tuple[str, str]) -> None:
+    pictures = np.random.default_rng(count).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+    pixels = pixels_of(json.dumps(pictures[..., 0].tolist(), separators=separators))
+    assert pixels is not None
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, pictures)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "[[[1,2,3],[4,5,6]],[[1,2,3]]]",
+        "[[[1,2],[3,4,5,6]]]",
+        "[[3,3]]",
+        "[[]]",
+        "[[1,2,3],[4,5,6]]",
+        "[[[1,2,3],3]]",
+        "[[[1,2,3],null]]",
+        "[[[1,2,null],[4,5,6]]]",
+        "[[[1,2,true],[4,5,6]]]",
+        '[[[1,2,3],"456"]]',
+        "[[[1,2,3],{}]]",
+        "[[[1,2,[3]],[4,5,6]]]",
+        "[[[1,2,3.0],[4,5,6]]]",
+        "[[[1,2,3e0],[4,5,6]]]",
+        "[[[1,2,256],[4,5,6]]]",
+        "[[[1,2,-1],[4,5,6]]]",
+        "[[[1,2,99999999999999999999],[4,5,6]]]",
+        "[[[1,2,03],[4,5,6]]]",
+        "[[[1,2,3],[4,5,6]]" + ",[[1,2,3],[4,5,6]]" * MOST_INPUTS + "]",
+    ],
+)
+def test_what_is_not_plainly_a_grey_picture_is_left_to_the_routes(inputs: str) -> None:
+    assert pixels_of(inputs) is None

@@ -1,0 +1,66 @@
+"""Answers leave together, in order, and none waits for long."""
+
+import asyncio
+from time import monotonic
+from typing import cast
+
+from app.fast_path.write_coalescing import HELD_SECONDS, Outbox
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self, written: list[bytes]) -> None:
+        self._write, self.is_closed = written.append, False
+
+    def write(self, data: bytes) -> None:
+        assert not self.is_closed
+        self._write(data)
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+def put(outbox: Outbox, wire: Wire, data: bytes, seconds: float = 0.0) -> None:
+    """An answer that took so long."""
+    outbox.put(cast(asyncio.Transport, wire), data, monotonic() - seconds)
+
+
+def test_answers_of_one_round_of_the_loop_leave_at_its_end() -> None:
+    async def rounds() -> list[list[bytes]]:
+        written: list[bytes] = []
+        outbox, seen = Outbox(), []
+        for answers in ([b"1", b"2", b"3"], [b"4"]):
+            for answer in answers:
+                put(outbox, Wire(written), answer, seconds=-60)
+            seen.append(list(written))
+            await asyncio.sleep(0)
+            seen.append(list(written))
+        return seen
+
+    assert asyncio.run(rounds()) == [[], [b"1", b"2", b"3"], [b"1", b"2", b"3"], [b"1", b"2", b"3", b"4"]]
+
+
+def test_what_has_taken_long_is_written_at_once() -> None:
+    async def one_after_the_other() -> None:
+        written: list[bytes] = []
+        outbox = Outbox()
+        put(outbox, Wire(written), b"long", seconds=2 * HELD_SECONDS)
+        assert written == [b"long"]
+        await asyncio.sleep(0)
+        assert written == [b"long"]
+
+    asyncio.run(one_after_the_other())
+
+
+def test_who_has_gone_is_left_out() -> None:
+    async def leave() -> None:
+        written: list[bytes] = []
+        outbox, gone = Outbox(), Wire(written)
+        put(outbox, gone, b"for nobody", seconds=-60)
+        put(outbox, Wire(written), b"for one who is there", seconds=-60)
+        gone.is_closed = True
+        outbox.flush()
+        assert written == [b"for one who is there"]
+
+    asyncio.run(leave())

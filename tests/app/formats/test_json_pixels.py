@@ -1,0 +1,88 @@
+"""Pixels read from the text of nested lists: the same as by way of Python's numbers, or not at all."""
+
+import json
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.formats import json_pixels as digits
+
+SHAPES = [(2, 2, 1), (3, 1, 3), (1, 1, 1), (2, 3, 3)]
+
+
+def slowly(text: bytes, shape: tuple[int, ...]) -> Any:
+    """What the text means, if it is arrays of this shape of whole numbers 0..255, nested as they should be."""
+    try:
+        values = json.loads(text)
+        array = np.array(values)
+    except ValueError:
+        return None
+    whole = (shape, shape[:-1]) if shape[-1] == 1 else (shape,)
+    if not isinstance(values, list) or array.dtype.kind not in "iu" or array.shape[1:] not in whole or not array.size:
+        return None
+    return array.reshape(-1, *shape) if array.min() >= 0 and array.max() <= 255 else None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("separator", [",", ", "])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_pictures_are_read_as_they_are(shape: tuple[int, ...], separator: str, rows: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), dtype=np.uint8)
+    texts = [json.dumps(pixels.tolist(), separators=(separator, ":")).encode()]
+    if shape[-1] == 1:
+        texts.append(json.dumps(pixels[..., 0].tolist(), separators=(separator, ":")).encode())
+    for text in texts:
+        read = digits.read(text, shape)
+        assert read is not None
+        np.testing.assert_array_equal(read, pixels)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[[]]",
+        "[[[0,1],[2,3]]",
+        "[[[0,1],[2,3]]]]",
+        "[[[0,1],[2,256]]]",
+        "[[[0,1],[2,1000]]]",
+        "[[[0,1],[2,03]]]",
+        "[[[00,1],[2,3]]]",
+        "[[[0,1],[2,-3]]]",
+        "[[[0,1],[2,3.0]]]",
+        "[[[0,1],[2,3e0]]]",
+        "[[[0,1],[2]],[3]]",
+        "[[[0,1,2],[3]]]",
+        "[[0,1],[2,3]]",
+        "[[[0 1,],[2,3]]]",
+        "[[[,0 1],[2,3]]]",
+        "[[[0,1]2,[,3]]]",
+        "[[1[0,],[2,3]]]",
+        "[[[0,1],[2,3]],[[4,5],[6,]]]7",
+        "[[[1 2,3],[4,]]]",
+        "[[[0,1] ,[2,3]]]",
+        "[[[0,1],[2,null]]]",
+        '[[[0,1],[2,"3"]]]',
+    ],
+)
+def test_anything_else_is_left_to_others(text: str) -> None:
+    assert digits.read(text.encode(), (2, 2, 1)) is None
+
+
+@settings(max_examples=400, derandomize=True, deadline=None, database=None)
+@given(data=st.data())
+def test_a_damaged_text_is_never_read_as_another(data: st.DataObject) -> None:
+    shape = data.draw(st.sampled_from(SHAPES))
+    values = np.array(data.draw(st.lists(st.integers(0, 300), min_size=2 * prod(shape), max_size=2 * prod(shape))))
+    text = bytearray(json.dumps(values.reshape(2, *shape).tolist()), "ascii")
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        text[place : place + data.draw(st.integers(0, 2))] = data.draw(st.text("[], 0129-.", max_size=2)).encode()
+    read = digits.read(bytes(text), shape)
+    if read is not None:
+        np.testing.assert_array_equal(read, slowly(bytes(text), shape))

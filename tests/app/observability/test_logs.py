@@ -1,0 +1,111 @@
+"""Log lines and request ids."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.observability import logs
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """A function that returns what was logged so far."""
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.configure("info", "test")
+    return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+def test_our_events_and_those_of_libraries_are_json_lines_of_one_shape(lines: Lines) -> None:
+    structlog.contextvars.bind_contextvars(job_id="j1")
+    structlog.get_logger("ours").info("job.claimed", attempt=2)
+    logging.getLogger("uvicorn.error").warning("Shutting %s", "down", extra={"code": 3})
+    ours, theirs = lines()
+    assert ours["event"] == "job.claimed"
+    assert ours["attempt"] == 2
+    assert theirs["event"] == "Shutting down"
+    assert theirs["code"] == 3
+    assert theirs["logger"] == "uvicorn.error"
+    for line in (ours, theirs):
+        assert list(line)[:4] == ["timestamp", "level", "event", "process"]
+        assert line["job_id"] == "j1"
+
+
+def test_an_exception_is_one_line_with_its_traceback(lines: Lines) -> None:
+    try:
+        raise ValueError("bad luck")
+    except ValueError:
+        logging.getLogger("celery").exception("task failed")
+    (line,) = lines()
+    assert line["level"] == "error"
+    assert "ValueError: bad luck" in line["exception"]
+
+
+def test_the_level_of_the_settings_holds(lines: Lines) -> None:
+    structlog.get_logger().debug("not this")
+    structlog.get_logger().info("this")
+    assert [line["event"] for line in lines()] == ["this"]
+
+
+def test_a_request_has_one_line_with_its_id_route_and_status(client: TestClient, lines: Lines) -> None:
+    client.get("/nowhere", headers={"X-Request-ID": "from-the-proxy:1"})
+    (line,) = [line for line in lines() if line["logger"] == "isthmus.access"]
+    assert line["request_id"] == "from-the-proxy:1"
+    assert (line["method"], line["path"], line["route"], line["status"]) == ("GET", "/nowhere", "unmatched", 404)
+    assert line["seconds"] >= 0
+
+
+def test_health_checks_that_pass_are_not_worth_a_line(client: TestClient, lines: Lines) -> None:
+    client.get("/health/live")
+    client.get("/metrics")
+    assert [line for line in lines() if line["logger"] == "isthmus.access"] == []
+
+
+def test_a_sane_request_id_is_echoed_and_stands_in_the_problem(client: TestClient) -> None:
+    answer = client.get("/nowhere", headers={"X-Request-ID": "abc-123"})
+    assert answer.headers["X-Request-ID"] == "abc-123"
+    assert answer.json()["request_id"] == "abc-123"
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 129, "two words", '"quoted"', "<b>"])
+def test_any_other_request_id_is_replaced(client: TestClient, bad: str) -> None:
+    given = client.get("/health/live", headers={"X-Request-ID": bad}).headers["X-Request-ID"]
+    assert given != bad
+    assert len(given) == 32
+
+
+def test_an_unexpected_error_is_a_problem_with_its_request_id_and_no_secrets(client: TestClient, lines: Lines) -> None:
+    assert isinstance(client.app, FastAPI)
+
+    @client.app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("password=hunter2")
+
+    answer = client.get("/broken", headers={"X-Request-ID": "r-1"})
+    assert answer.status_code == 500
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"] == "r-1"
+    assert "hunter2" not in answer.text
+    assert [line["status"] for line in lines() if line["logger"] == "isthmus.access"] == [500]

@@ -1,0 +1,282 @@
+"""What a worker may write: only with its lease, and then all of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db.session import db_now
+from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
+from app.job_state import TRANSITIONS, JobStatus
+from app.schemas.trainer_messages import MetricPoint, Report, Result, StoredArtifact, Warn
+from app.services import leases
+from app.services.leases import Lease
+from tests.support.factories import lease_of, make_job, make_version
+
+
+def make_result(**fields: Any) -> Result:
+    files = ("model.onnx", "network.safetensors", "manifest.json")
+    artifacts = [StoredArtifact(name=name, storage_key=f"jobs/j/1/{name}", digest=name[0] * 64, size_bytes=7) for name in files]
+    defaults = {"modality": "image", "metrics": {"source_accuracy": 0.9}, "manifest": {"format": 1}, "artifacts": artifacts}
+    return Result(**{**defaults, **fields})
+
+
+def point(step: int, value: float, name: str = "classification") -> MetricPoint:
+    return MetricPoint(step=step, epoch=step / 10, name=name, value=value)
+
+
+def claimed(session: Session, job: JobRow, owner: str = "worker-1") -> Lease:
+    claim = leases.claim(session, job.id, owner, 60)
+    assert claim is not None
+    return claim[0]
+
+
+def kinds(session: Session, job: JobRow) -> Sequence[str]:
+    return session.scalars(select(EventRow.kind).where(EventRow.job_id == job.id).order_by(EventRow.id)).all()
+
+
+def last_event(session: Session, job: JobRow) -> dict[str, Any]:
+    query = select(EventRow.data).where(EventRow.job_id == job.id).order_by(EventRow.id.desc()).limit(1)
+    data: dict[str, Any] = session.scalars(query).one()
+    return data
+
+
+def expire(session: Session, job: JobRow) -> None:
+    session.execute(update(JobRow).where(JobRow.id == job.id).values(lease_expires_at=db_now(-1)))
+
+
+def test_a_claim_starts_the_next_attempt_and_gives_the_lease(session: Session) -> None:
+    job = make_job(session, attempt=1, progress=0.7, first_progress=0.2, checkpoint="jobs/j/1/checkpoint-50")
+    claim = leases.claim(session, job.id, "worker-2", 60)
+    assert claim is not None
+    lease, row = claim
+    assert lease == Lease(job.id, attempt=2, owner="worker-2")
+    assert (row.status, row.progress, row.first_progress) == (JobStatus.RUNNING, 0.0, None)
+    assert row.checkpoint == "jobs/j/1/checkpoint-50"
+    assert row.lease_expires_at is not None
+    assert row.started_at is not None
+    assert (row.lease_expires_at - row.started_at).total_seconds() == pytest.approx(60, abs=1)
+    assert last_event(session, job) == {"attempt": 2, "resumed": True}
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if status != JobStatus.QUEUED])
+def test_only_a_queued_job_can_be_claimed(session: Session, status: JobStatus) -> None:
+    job = make_job(session, status=status)
+    assert leases.claim(session, job.id, "worker-2", 60) is None
+    assert job.lease_owner != "worker-2"
+
+
+def test_a_job_that_is_not_due_is_not_claimed(session: Session) -> None:
+    assert leases.claim(session, make_job(session, run_after=db_now(60)).id, "worker-1", 60) is None
+
+
+def test_a_heartbeat_extends_the_lease_and_stores_the_whole_report(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING, metrics={"domain": 0.5, "classification": 2.0})
+    report = Report(
+        progress=0.25,
+        metrics=[point(1, 1.5), point(2, 1.25)],
+        warnings=[Warn(code="small_target", message="Only 9 rows.")],
+        checkpoint="jobs/j/1/checkpoint-2",
+    )
+    assert leases.heartbeat(session, lease_of(job), 600, report) == JobStatus.RUNNING
+    assert (job.progress, job.first_progress, job.checkpoint) == (0.25, 0.25, "jobs/j/1/checkpoint-2")
+    assert job.metrics == {"domain": 0.5, "classification": 1.25}
+    assert job.warnings == [{"code": "small_target", "message": "Only 9 rows."}]
+    assert job.lease_expires_at is not None
+    assert (job.lease_expires_at - job.updated_at).total_seconds() == pytest.approx(600, abs=2)
+    assert kinds(session, job) == ["progress", "metrics", "warning"]
+    points = session.execute(select(MetricRow.step, MetricRow.value).where(MetricRow.job_id == job.id)).all()
+    assert sorted(map(tuple, points)) == [(1, 1.5), (2, 1.25)]
+
+
+def test_a_heartbeat_without_news_changes_only_the_lease(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING, progress=0.5)
+    before = job.updated_at
+    assert leases.heartbeat(session, lease_of(job), 60, None) == JobStatus.RUNNING
+    session.refresh(job)
+    assert job.updated_at == before
+    assert kinds(session, job) == []
+
+
+def test_a_heartbeat_tells_the_worker_that_the_job_is_being_cancelled(session: Session) -> None:
+    job = make_job(session, status=JobStatus.CANCELLING)
+    assert leases.heartbeat(session, lease_of(job), 60, Report(progress=0.1)) == JobStatus.CANCELLING
+
+
+def test_progress_never_goes_backwards_within_an_attempt(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING)
+    for reported in (0.4, 0.3, 7.0):
+        leases.heartbeat(session, lease_of(job), 60, Report(progress=reported))
+    progress = session.scalars(select(EventRow.data).where(EventRow.job_id == job.id).order_by(EventRow.id)).all()
+    assert [data["progress"] for data in progress] == [0.4, 0.4, 1.0]
+    assert job.first_progress == 0.4
+
+
+def test_a_later_attempt_replaces_the_points_of_an_earlier_one(session: Session) -> None:
+    job = make_job(session)
+    first = claimed(session, job)
+    leases.heartbeat(session, first, 60, Report(progress=0.2, metrics=[point(1, 9.0), point(2, 9.0), point(2, 9.5)]))
+    leases.release(session, first)
+    second = claimed(session, job)
+    leases.heartbeat(session, second, 60, Report(progress=0.2, metrics=[point(2, 3.0), point(3, 2.0)]))
+    query = select(MetricRow.step, MetricRow.value, MetricRow.attempt).where(MetricRow.job_id == job.id).order_by(MetricRow.step)
+    assert [tuple(row) for row in session.execute(query)] == [(1, 9.0, 1), (2, 3.0, 2), (3, 2.0, 2)]
+
+
+def test_values_that_are_not_finite_are_left_out_of_the_metrics(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING)
+    report = Report(progress=0.1, metrics=[point(1, float("nan")), point(2, float("inf")), point(3, 1.0)])
+    assert leases.heartbeat(session, lease_of(job), 60, report) == JobStatus.RUNNING
+    assert session.scalars(select(MetricRow.step).where(MetricRow.job_id == job.id)).all() == [3]
+
+
+def test_the_same_warning_is_told_once(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING)
+    for _ in range(2):
+        leases.heartbeat(
+            session, lease_of(job), 60, Report(progress=0.1, warnings=[Warn(code="collapsed", message="At step 5.")])
+        )
+    assert len(job.warnings) == 1
+    assert kinds(session, job) == ["progress", "warning", "progress"]
+
+
+@pytest.mark.parametrize("wrong", [{"attempt": 2}, {"attempt": 0}, {"owner": "worker-2"}])
+def test_without_the_lease_nothing_is_written(session: Session, wrong: dict[str, Any]) -> None:
+    job = make_job(session, status=JobStatus.RUNNING, attempt=1)
+    lost = replace(lease_of(job), **wrong)
+    report = Report(progress=0.9, metrics=[point(1, 1.0)], warnings=[Warn(code="w", message="m")], checkpoint="jobs/j/9/c")
+    assert leases.heartbeat(session, lost, 60, report) is None
+    assert leases.succeed(session, lost, make_result()) is None
+    assert not leases.fail(session, lost, "trainer_error", "It broke.")
+    assert not leases.release(session, lost)
+    assert not leases.acknowledge_cancel(session, lost)
+    session.refresh(job)
+    assert (job.status, job.progress, job.checkpoint, job.warnings) == (JobStatus.RUNNING, 0.0, None, [])
+    for table in (EventRow, MetricRow, VersionRow):
+        assert session.scalar(select(func.count()).select_from(table).where(table.job_id == job.id)) == 0
+
+
+def test_success_makes_the_version_its_artifacts_and_the_last_event_appear_together(session: Session) -> None:
+    base = make_version(session, model="letters")
+    job = make_job(session, status=JobStatus.RUNNING, model_name="digits", base_version_id=base.id, metrics={"domain": 0.6})
+    version = leases.succeed(session, lease_of(job), make_result())
+    assert version is not None
+    assert (version.model.name, version.number, version.job_id, version.attempt) == ("digits", 1, job.id, 1)
+    assert (version.digest, version.size_bytes, version.base_version_id) == ("m" * 64, 21, base.id)
+    assert [artifact.name for artifact in version.artifacts] == ["model.onnx", "network.safetensors", "manifest.json"]
+    assert (job.status, job.progress, job.lease_owner) == (JobStatus.SUCCEEDED, 1.0, None)
+    assert job.metrics == {"domain": 0.6, "source_accuracy": 0.9}
+    done = {"status": "succeeded", "error": None, "version": {"model": "digits", "number": 1}}
+    assert (kinds(session, job), last_event(session, job)) == (["done"], done)
+
+
+def test_versions_are_numbered_per_model(session: Session) -> None:
+    make_version(session, model="digits")
+    numbers = []
+    for model in ("digits", "letters", "digits"):
+        version = leases.succeed(session, lease_of(make_job(session, status=JobStatus.RUNNING, model_name=model)), make_result())
+        assert version is not None
+        numbers.append(version.number)
+    assert numbers == [2, 1, 3]
+
+
+def test_a_trainer_that_was_done_before_it_heard_of_the_cancellation_succeeds(session: Session) -> None:
+    job = make_job(session, status=JobStatus.CANCELLING)
+    assert leases.succeed(session, lease_of(job), make_result()) is not None
+    assert job.status == JobStatus.SUCCEEDED
+
+
+def test_a_failure_says_why(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING)
+    assert leases.fail(session, lease_of(job), "trainer_error", "a\x00b" + "x" * 20_000)
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "trainer_error")
+    assert job.error_message is not None
+    assert len(job.error_message) == leases.LONGEST_MESSAGE
+    assert last_event(session, job)["error"]["code"] == "trainer_error"
+
+
+def test_only_a_job_that_is_being_cancelled_can_be_acknowledged_as_cancelled(session: Session) -> None:
+    running, cancelling = (make_job(session, status=status) for status in (JobStatus.RUNNING, JobStatus.CANCELLING))
+    assert not leases.acknowledge_cancel(session, lease_of(running))
+    assert leases.acknowledge_cancel(session, lease_of(cancelling))
+    assert cancelling.status == JobStatus.CANCELLED
+    assert last_event(session, cancelling)["status"] == "cancelled"
+
+
+def test_a_drain_uses_up_no_attempt_and_the_next_sweep_sends_the_job(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING, attempt=3, max_attempts=3, checkpoint="jobs/j/3/checkpoint-9")
+    assert leases.release(session, lease_of(job))
+    assert (job.status, job.attempt, job.max_attempts) == (JobStatus.QUEUED, 3, 4)
+    assert last_event(session, job) == {"reason": "worker_drained"}
+    assert leases.resend(session, 60) == [job.id]
+    assert claimed(session, job).attempt == 4
+    assert job.checkpoint == "jobs/j/3/checkpoint-9"
+
+
+def test_a_drain_cancels_a_job_that_is_being_cancelled(session: Session) -> None:
+    job = make_job(session, status=JobStatus.CANCELLING)
+    assert leases.release(session, lease_of(job))
+    assert job.status == JobStatus.CANCELLED
+
+
+def test_the_reaper_takes_expired_leases_only_and_ends_what_has_no_attempt_left(session: Session) -> None:
+    alive = make_job(session, status=JobStatus.RUNNING)
+    again = make_job(session, status=JobStatus.RUNNING, attempt=1, max_attempts=3)
+    poison = make_job(session, status=JobStatus.RUNNING, attempt=3, max_attempts=3)
+    cancelling = make_job(session, status=JobStatus.CANCELLING)
+    old_lease = lease_of(again)
+    for job in (again, poison, cancelling):
+        expire(session, job)
+    assert set(leases.reap(session)) == {again.id, poison.id, cancelling.id}
+    assert [job.status for job in (alive, again, poison, cancelling)] == ["running", "queued", "failed", "cancelled"]
+    assert poison.error_code == "worker_lost"
+    assert [kinds(session, job) for job in (alive, again, poison, cancelling)] == [[], ["requeued"], ["done"], ["done"]]
+    assert leases.reap(session) == []
+    assert leases.heartbeat(session, old_lease, 60, None) is None
+
+
+def test_a_worker_that_was_reaped_cannot_write_after_the_next_attempt_started(session: Session) -> None:
+    job = make_job(session)
+    first = claimed(session, job, "worker-1")
+    expire(session, job)
+    leases.reap(session)
+    second = claimed(session, job, "worker-1")
+    assert leases.heartbeat(session, first, 60, Report(progress=0.5)) is None
+    assert leases.succeed(session, first, make_result()) is None
+    assert leases.succeed(session, second, make_result()) is not None
+    events = session.execute(select(EventRow.kind, EventRow.attempt).where(EventRow.job_id == job.id).order_by(EventRow.id))
+    assert [tuple(row) for row in events] == [("started", 1), ("requeued", 1), ("started", 2), ("done", 2)]
+
+
+def test_waiting_jobs_that_no_worker_was_told_of_are_sent_again_oldest_first(session: Session) -> None:
+    late = make_job(session, sent_at=db_now(-100))
+    early = make_job(session, sent_at=db_now(-100), created_at=db_now(-1000))
+    make_job(session, sent_at=db_now(-10))
+    make_job(session, sent_at=None, run_after=db_now(60))
+    make_job(session, sent_at=db_now(-100), status=JobStatus.RUNNING)
+    assert leases.resend(session, 60) == [early.id, late.id]
+    assert leases.resend(session, 60) == []
+
+
+def test_no_state_but_an_end_is_without_a_way_out() -> None:
+    assert {status for status, targets in TRANSITIONS.items() if not targets} == {"succeeded", "failed", "cancelled"}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"status": JobStatus.RUNNING},
+        {"status": JobStatus.SUCCEEDED},
+        {"lease_owner": "worker-1", "lease_expires_at": db_now()},
+        {"finished_at": db_now()},
+        {"attempt": 4},
+    ],
+)
+def test_the_database_itself_refuses_a_job_that_contradicts_itself(session: Session, broken: dict[str, Any]) -> None:
+    job = make_job(session)
+    with pytest.raises(IntegrityError), session.begin_nested():
+        session.execute(update(JobRow).where(JobRow.id == job.id).values(broken))

@@ -1,0 +1,198 @@
+"""What references mean is kept in memory: a change counts at once here, within a second elsewhere, and outlives the database."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import make_engine, make_sessions
+from app.db.tables import AliasRow, CatalogueRow, ModelRow, VersionRow
+from app.main import create_app
+from app.serving.loaded_model import LoadedVersion
+from app.serving.model_loader import Loader
+from app.settings import Settings
+from app.storage import Storage
+from tests.conftest import ListQueue, create_postgres_database
+from tests.support.published_models import Exported, add_int8, export_network, store_version
+from tests.support.servers import PostgresServer
+
+SOON = 5.0
+"""Within so many seconds the other processes know: one is promised, the rest is for a machine that stands still."""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return export_network("text", ["bad", "good"], tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="module")
+def with_copy(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    exported = export_network("text", ["bad", "good"], tmp_path_factory.mktemp("with_copy"))
+    add_int8(exported)
+    return exported
+
+
+@pytest.fixture
+def served(live_database: str, settings: Settings) -> Iterator[TestClient]:
+    app = create_app(settings.model_copy(update={"database_url": live_database}), ListQueue())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def version_of(client: TestClient, reference: str, **more: str) -> int:
+    answer = client.post("/predict", json={"model": reference, "inputs": ["fine"], **more})
+    assert answer.status_code == 200, answer.text
+    number: int = answer.json()["version"]
+    return number
+
+
+def move_elsewhere(sessions: "sessionmaker[Session]", model: str, number: int) -> None:
+    """What another process would have committed."""
+    with sessions.begin() as session:
+        found = select(VersionRow).join(ModelRow).where(ModelRow.name == model, VersionRow.number == number)
+        version = session.scalars(found).one()
+        moved = update(AliasRow).where(AliasRow.model_id == version.model_id).values(version_id=version.id)
+        session.execute(moved)
+        session.execute(update(CatalogueRow).values(revision=CatalogueRow.revision + 1))
+
+
+def until(condition: Callable[[], bool], seconds: float) -> float:
+    """How long it took to become true."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds
+        time.sleep(0.01)
+    return time.monotonic() - start
+
+
+def test_an_alias_that_another_process_moves_is_followed_within_a_second(
+    served: TestClient, live_sessions: "sessionmaker[Session]", settings: Settings, exported: Exported
+) -> None:
+    with live_sessions() as session:
+        for _ in range(2):
+            store_version(session, Storage(settings.storage), exported, "followed")
+    assert served.put("/models/followed/aliases/production", json={"version": 1}).status_code == 200
+    assert version_of(served, "followed@production") == 1
+
+    for number in (2, 1, 2):
+        move_elsewhere(live_sessions, "followed", number)
+        until(lambda number=number: version_of(served, "followed@production") == number, SOON)  # type: ignore[misc]
+
+
+def test_the_old_version_answers_until_the_new_one_is_loaded(
+    served: TestClient,
+    live_sessions: "sessionmaker[Session]",
+    settings: Settings,
+    exported: Exported,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with live_sessions() as session:
+        for _ in range(2):
+            store_version(session, Storage(settings.storage), exported, "replaced")
+    served.put("/models/replaced/aliases/production", json={"version": 1})
+    assert version_of(served, "replaced@production") == 1
+    answers: list[int] = []
+    load = Loader.load
+
+    def watched(loader: Loader, version: object) -> LoadedVersion:
+        answers.extend(version_of(served, "replaced@production") for _ in range(3))
+        return load(loader, version)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Loader, "load", watched)
+    move_elsewhere(live_sessions, "replaced", 2)
+    until(lambda: version_of(served, "replaced@production") == 2, SOON)
+
+    assert answers == [1, 1, 1]
+
+
+def test_an_alias_moved_here_has_its_version_loaded_before_it_counts(
+    served: TestClient,
+    live_sessions: "sessionmaker[Session]",
+    settings: Settings,
+    exported: Exported,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with live_sessions() as session:
+        for _ in range(2):
+            store_version(session, Storage(settings.storage), exported, "prepared")
+    served.put("/models/prepared/aliases/production", json={"version": 1})
+    assert version_of(served, "prepared@production") == 1
+    served.put("/models/prepared/aliases/production", json={"version": 2})
+
+    monkeypatch.setattr(Loader, "load", never)
+    assert version_of(served, "prepared@production") == 2
+
+
+def never(loader: Loader, version: object) -> LoadedVersion:
+    raise AssertionError("loaded while somebody waited")
+
+
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_the_new_version_is_loaded_in_the_precisions_of_the_old(
+    served: TestClient,
+    live_sessions: "sessionmaker[Session]",
+    settings: Settings,
+    with_copy: Exported,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    with live_sessions() as session:
+        for _ in range(2):
+            store_version(session, Storage(settings.storage), with_copy, place)
+    served.put(f"/models/{place}/aliases/production", json={"version": 1})
+    for precision in ("float32", "int8"):
+        assert version_of(served, f"{place}@production", precision=precision) == 1
+    if place == "elsewhere":
+        move_elsewhere(live_sessions, place, 2)
+        until(lambda: version_of(served, f"{place}@production") == 2, SOON)
+    else:
+        served.put(f"/models/{place}/aliases/production", json={"version": 2})
+
+    monkeypatch.setattr(Loader, "load", never)
+    for precision in ("float32", "int8"):
+        assert version_of(served, f"{place}@production", precision=precision) == 2
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(tmp_path / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_what_is_known_is_served_while_the_database_is_away(
+    postgres: PostgresServer, settings: Settings, exported: Exported
+) -> None:
+    url = create_postgres_database(postgres.url, "away")
+    engine = make_engine(url)
+    with make_sessions(engine)() as session:
+        for _ in range(2):
+            store_version(session, Storage(settings.storage), exported, "text")
+    engine.dispose()
+    app = create_app(settings.model_copy(update={"database_url": url}), ListQueue())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert version_of(client, "text:1") == 1
+        postgres.stop()
+        assert version_of(client, "text:1") == 1
+        answer = client.post("/predict", json={"model": "text:2", "inputs": ["fine"]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
+        postgres.start()
+        assert version_of(client, "text:2") == 2
+
+
+def test_a_reference_that_is_gone_is_not_found_again(
+    served: TestClient, live_sessions: "sessionmaker[Session]", settings: Settings, exported: Exported
+) -> None:
+    with live_sessions() as session:
+        store_version(session, Storage(settings.storage), exported, "gone")
+    served.put("/models/gone/aliases/production", json={"version": 1})
+    assert version_of(served, "gone@production") == 1
+    assert served.delete("/models/gone/aliases/production").status_code == 204
+    assert served.post("/predict", json={"model": "gone@production", "inputs": ["fine"]}).status_code == 404
+    assert isinstance(served.app, FastAPI)

@@ -1,0 +1,47 @@
+"""One answer to one question, however it is written."""
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from app.errors import InvalidInputs
+from app.serving import responses as answers
+from app.serving.loaded_model import LoadedVersion
+from app.serving.responses import Wanted
+
+CLASSES = ('1 "%d"', "%", "é")
+VERSION = cast(LoadedVersion, SimpleNamespace(model='a "%s"', number=7, classes=CLASSES, threshold=0.6))
+
+
+def read(document: bytes) -> Any:
+    """The last digit of a probability is that of one exponential function or of another."""
+    return json.loads(document, parse_float=lambda text: round(float(text), 12))
+
+
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(1), Wanted(1000, probabilities=True)])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_few_and_many_rows_are_written_alike(rows: int, wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = np.random.default_rng(rows).normal(0, 3, (rows, len(CLASSES))).astype(np.float32)
+    logits[0] = [2.0, 1.0, 2.0]  # of equals the first comes first
+    few = answers.document(logits, VERSION, wanted)
+    monkeypatch.setattr(answers, "FEW", 0)
+    many = answers.document(logits, VERSION, wanted)
+
+    assert read(many) == read(few)
+    first = read(many)["predictions"][0]
+    assert (first["label"], first["abstained"]) == (CLASSES[0], True)
+    assert [each["label"] for each in first["top"]] == [CLASSES[0], CLASSES[2], CLASSES[1]][: wanted.top_k]
+    if wanted.probabilities:
+        assert list(first["probabilities"]) == list(CLASSES)
+
+
+@pytest.mark.parametrize("rows", [2, answers.FEW])
+def test_rows_without_a_finite_answer_are_named(rows: int) -> None:
+    logits = np.zeros((rows, len(CLASSES)), np.float32)
+    logits[1, 2] = np.inf
+    with pytest.raises(InvalidInputs) as caught:
+        answers.document(logits, VERSION, Wanted())
+    assert [error.pointer for error in caught.value.errors] == ["/inputs/1"]

@@ -1,0 +1,64 @@
+"""Trains toys in each of the processes that `torchrun` starts: `python -m tests.support.data_parallel_script FOLDER`.
+
+In the process of rank R all weights and statistics that a case ends with go into `FOLDER/CASE-R.pt`, and what was drawn at
+random for shared rows, and after them, into `FOLDER/draws-R.pt`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from tests.support.toy_problems import CPU, Toy, make_toy, toy_params
+from worker.distributed import data_parallel as together
+from worker.training.loop import train
+
+SGD = {"optimizer": "sgd", "learning_rate": 0.01, "precision": "float32", "epochs": 1}
+CASES: dict[str, dict[str, Any]] = {
+    "dann": {"batch_norm": "domain", "weight_average": 0.9},
+    "cdan": {"batch_norm": "shared"},
+    "mcc": {},
+    "mcd": {},
+    "jan": {"batch_size": 31},
+    "shot": {},
+    "adabn": {},
+}
+"""Methods with something of their own about batches, statistics or updates; 31 rows cannot be divided by two."""
+
+
+def make(case: str, folder: Path) -> Toy:
+    """With a network that has norms, and no dropout: each process drops others."""
+    toy = make_toy(folder, toy_params(case, **SGD, **CASES[case]), digits=True, sizes=(320, 320))
+    for module in toy.run.algorithm.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return toy
+
+
+def trained(toy: Toy) -> dict[str, Tensor]:
+    with patch("worker.training.loop.CHECKS", 1):  # validators would take most of the time
+        train(toy.run)
+    return toy.run.algorithm.state_dict()
+
+
+def draws() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    with together.sharing():
+        shared = together.by_rows(lambda rows: torch.rand_like(rows["rows"]), {"rows": torch.zeros(4, 10)})
+    return shared, torch.rand(10)
+
+
+def main(folder: Path) -> None:
+    toys = {case: make(case, folder) for case in CASES}
+    with together.joined(CPU):
+        torch.save(draws(), folder / f"draws-{dist.get_rank()}.pt")
+        for case, toy in toys.items():
+            torch.save(trained(toy), folder / f"{case}-{dist.get_rank()}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,61 @@
+"""The real trainer, except that a search goes on after its first offer only when another worker trains one of its trials.
+
+What a search shares then does not depend on how long processes take to start.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.tables import JobRow
+from app.job_state import JobKind
+from app.schemas.trainer_messages import Result, Tried
+from app.settings import Settings
+from app.storage import Storage
+from tests.support.polling import wait_until
+from worker import trainer
+from worker.protocol.progress import Reporter
+
+SHARING_TRAINER = (sys.executable, "-m", "tests.support.distributed_trainer")
+
+
+@contextmanager
+def briefly_examined() -> Iterator[None]:
+    """Validators and pupils, which learn from what a network says, would take most of a small job's time."""
+    with patch("worker.training.loop.CHECKS", 4), patch("worker.reporting.reverse_validation.STEPS", 25):
+        yield
+
+
+def trial(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Tried | None:
+    from worker.jobs import trial as child
+
+    with briefly_examined():
+        return child.run(job, attempt, settings, storage, folder, reporter)
+
+
+def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result | None:
+    from worker.jobs import adaptation as adapt
+    from worker.search.remote_trials import OnQueue, Order
+    from worker.training.trials import Weights
+
+    offer = OnQueue.offer
+
+    def is_shared(session: Session) -> bool:
+        trained = select(JobRow.id).where(JobRow.parent_id == job.id, JobRow.first_progress.is_not(None))
+        return session.scalar(trained.limit(1)) is not None
+
+    def offer_and_wait(self: OnQueue, orders: Sequence[Order], start: Weights | None) -> None:
+        offer(self, orders, start)
+        wait_until(lambda: self._ask(is_shared), 100, "another worker that trains a trial")
+
+    with briefly_examined(), patch.object(OnQueue, "offer", offer_and_wait):
+        return adapt.run(job, attempt, settings, storage, folder, reporter)
+
+
+if __name__ == "__main__":
+    sys.exit(trainer.main(works={JobKind.ADAPT: adapt, JobKind.TRIAL: trial}))

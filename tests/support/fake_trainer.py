@@ -1,0 +1,178 @@
+"""The real entry of the trainer process around a light body: NumPy steps, real checkpoints in the storage, a real result.
+
+The body is steered by the job's parameters: `steps`, `step_seconds`, `checkpoint_every` (steps), and `ends`, a name in `ENDS`.
+The sum that it "learns" depends on every step, so a wrong resume shows. What it reports carries its own attempt.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.db.tables import JobRow
+from app.errors import FieldError, InvalidDataset
+from app.job_state import JobKind
+from app.schemas.trainer_messages import Result, StoredArtifact, Tried
+from app.settings import Settings
+from app.storage import Storage
+from worker import trainer
+from worker.protocol.progress import BadData, BadParameters, Reporter, Stopped
+
+LIGHT_TRAINER = (sys.executable, "-m", "tests.support.fake_trainer")
+
+
+def learned(steps: int, seed: int = 0) -> float:
+    """What a run of so many steps learns, however often it was interrupted."""
+    return sum(_draw(seed, step) for step in range(1, steps + 1))
+
+
+def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result:
+    return trained(job, attempt, storage, folder, reporter).result()
+
+
+def trial(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Tried:
+    return Tried(metrics={"total": trained(job, attempt, storage, folder, reporter).total})
+
+
+def trained(job: JobRow, attempt: int, storage: Storage, folder: Path, reporter: Reporter) -> "_Run":
+    end = job.params.get("ends")
+    if end in ENDS:
+        ENDS[end]()
+    run = _Run(job, attempt, storage, folder, reporter)
+    run.resume()
+    run.train(deaf=end == "deaf")
+    return run
+
+
+@dataclass
+class _Run:
+    job: JobRow
+    attempt: int
+    storage: Storage
+    folder: Path
+    reporter: Reporter
+    step: int = 0
+    total: float = 0.0
+    started_at_step: int = 0
+    params: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.params = {"steps": 20, "step_seconds": 0.0, "checkpoint_every": 5, "seed": 0} | self.job.params
+
+    def resume(self) -> None:
+        if self.job.checkpoint is not None:
+            with self.storage.local(self.job.checkpoint) as path, np.load(path, allow_pickle=False) as saved:
+                self.step, self.total = int(saved["step"]), float(saved["total"])
+        self.started_at_step = self.step
+        self.reporter.report(self.attempt, 0, 0, {"started_at_step": self.step, "attempt": self.attempt})
+
+    def train(self, deaf: bool) -> None:
+        while self.step < self.params["steps"]:
+            self.step += 1
+            self.total += _draw(self.params["seed"], self.step)
+            time.sleep(self.params["step_seconds"])
+            metrics = {"total": self.total, "attempt": float(self.attempt)}
+            self.reporter.report(1000 + self.step, 0, self.step / self.params["steps"], metrics)
+            if self.reporter.should_stop and not deaf:
+                self.save()
+                raise Stopped
+            if self.step % self.params["checkpoint_every"] == 0:
+                self.save()
+
+    def save(self) -> None:
+        path = self.folder / "checkpoint.npz"
+        np.savez(path, step=self.step, total=self.total)
+        key = f"jobs/{self.job.id}/{self.attempt}/checkpoint-{self.step}.npz"
+        self.storage.put(key, path)
+        self.reporter.checkpoint(key)
+
+    def result(self) -> Result:
+        manifest = {"attempt": self.attempt, "total": self.total, "started_at_step": self.started_at_step}
+        path = self.folder / "manifest.json"
+        path.write_text(json.dumps(manifest))
+        stored = self.storage.put(f"jobs/{self.job.id}/{self.attempt}/manifest.json", path)
+        artifact = StoredArtifact(
+            name="manifest.json", storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes
+        )
+        return Result(modality="tabular", metrics={"total": self.total}, manifest=manifest, artifacts=[artifact])
+
+
+def _draw(seed: int, step: int) -> float:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{step}".encode()).digest()[:4], "big") / 2**32
+
+
+def _bad_data() -> None:
+    raise BadData("column `age`:\nno value can be used")
+
+
+def _bad_dataset() -> None:
+    raise InvalidDataset("The file is broken.", [FieldError("/rows/3", "not a number")])
+
+
+def _bad_parameters() -> None:
+    raise BadParameters("the bottleneck is wider than the features")
+
+
+def _out_of_gpu_memory() -> None:
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def _bug() -> None:
+    raise KeyError("a bug")
+
+
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _helper_out_of_gpu_memory() -> None:
+    if trainer.own_rank():
+        _out_of_gpu_memory()
+
+
+def _segmentation_fault() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _no_result() -> None:
+    os._exit(0)
+
+
+def _storage_away() -> None:
+    raise ConnectionResetError("the object store hung up")
+
+
+def _prints() -> None:
+    os.write(1, b"a library says hello on standard output\n")
+
+
+ENDS: dict[str, Callable[[], None]] = {
+    "bad_data": _bad_data,
+    "bad_dataset": _bad_dataset,
+    "bad_parameters": _bad_parameters,
+    "out_of_gpu_memory": _out_of_gpu_memory,
+    "bug": _bug,
+    "killed": _killed,
+    "helper_out_of_gpu_memory": _helper_out_of_gpu_memory,
+    "segmentation_fault": _segmentation_fault,
+    "no_result": _no_result,
+    "prints": _prints,
+    "storage_away": _storage_away,
+}
+
+if __name__ == "__main__":
+    if "TESTS_CHUNK_SECONDS" in os.environ:
+        from tests.support.slow_predictor import slow_down
+
+        slow_down(float(os.environ["TESTS_CHUNK_SECONDS"]))
+    sys.exit(trainer.main(works={JobKind.ADAPT: adapt, JobKind.TRIAL: trial}))

@@ -1,0 +1,133 @@
+"""A bench for whole jobs: it makes data sets and jobs, and runs their attempts in this process, on a database of its own."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import make_engine, make_sessions
+from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
+from app.modalities import MODALITIES
+from app.networks import default_network
+from app.schemas.trainer_messages import Result
+from app.settings import Settings
+from app.storage import Storage
+from tests.support.distributed_trainer import briefly_examined
+from tests.support.factories import make_dataset, npz_bytes
+from tests.support.toy_problems import pictures
+from tests.worker.conftest import data_folder, quick_settings
+from worker.jobs import adaptation as adapt
+from worker.protocol.progress import Reporter
+
+SMALL = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "augmentation": "none"}
+DANN = {"algorithm": "dann", "minimum_steps": 120, **SMALL}
+FINE_TUNE = {"algorithm": "fine_tune", **SMALL}
+CNN = {"network": "cnn", "input_size": 8}
+
+
+@dataclass
+class Bench:
+    """Makes data sets and jobs, and runs their attempts in this process."""
+
+    settings: Settings
+    sessions: sessionmaker[Session]
+    folder: Path
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.settings.storage)
+
+    def dataset(self, modality: str, filename: str, content: bytes) -> DatasetRow:
+        path = self.folder / filename
+        path.write_bytes(content)
+        kind, form = MODALITIES[modality], path.suffix[1:]
+        profile = kind.check(path, form, kind.options())
+        key = f"datasets/{sha256(content).hexdigest()}/{filename}"
+        self.storage.put(key, path)
+        with self.sessions.begin() as session:
+            return make_dataset(
+                session,
+                name=filename,
+                modality=modality,
+                format=form,
+                rows=profile.rows,
+                classes=profile.classes,
+                labelled=profile.classes is not None,
+                profile=profile.details,
+                storage_key=key,
+            )
+
+    def job(self, params: dict[str, Any], source: DatasetRow | None, *others: DatasetRow | None, **fields: Any) -> JobRow:
+        """`others` are the target and the evaluation."""
+        target, evaluation = (*(other and other.id for other in others), None, None)[:2]
+        base = (
+            fields.pop("base") if "base" in fields or source is None else default_network(source.modality).model_dump(mode="json")
+        )
+        job = JobRow(
+            model_name="toy", source_id=source and source.id, target_id=target, evaluation_id=evaluation, base=base, params=params
+        )
+        for name, value in fields.items():
+            setattr(job, name, value)
+        with self.sessions.begin() as session:
+            session.add(job)
+        return job
+
+    def run(self, job: JobRow, attempt: int = 1, reporter: Reporter | None = None) -> Result:
+        folder = self.folder / f"{job.id}-{attempt}"
+        folder.mkdir()
+        result = adapt.run(job, attempt, self.settings, self.storage, folder, reporter or Reporter(io.StringIO()))
+        assert result is not None
+        return result
+
+    def publish(self, job: JobRow, result: Result) -> VersionRow:
+        """The version of a job, as the supervisor makes it."""
+        version = VersionRow(
+            number=1,
+            job_id=job.id,
+            attempt=1,
+            modality=result.modality,
+            digest=next(file.digest for file in result.artifacts if file.name == "manifest.json"),
+            size_bytes=0,
+            metrics=result.metrics,
+            manifest=result.manifest,
+            model=ModelRow(name="toy"),
+            artifacts=[ArtifactRow(**file.model_dump()) for file in result.artifacts],
+        )
+        with self.sessions.begin() as session:
+            session.add(version)
+        return version
+
+    def content(self, result: Result, name: str) -> bytes:
+        key = next(file.storage_key for file in result.artifacts if file.name == name)
+        with self.storage.open(key) as file:
+            return file.read()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, empty_sqlite: Path) -> Iterator[Bench]:
+    with opened_bench(tmp_path, empty_sqlite) as bench:
+        yield bench
+
+
+@contextmanager
+def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
+    """A bench on a database of its own."""
+    settings = quick_settings(data_dir=data_folder(folder, empty_sqlite), device="cpu", train_threads=1)
+    (folder / "bench").mkdir()
+    engine = make_engine(settings.database)
+    with briefly_examined():
+        yield Bench(settings, make_sessions(engine), folder / "bench")
+    engine.dispose()
+
+
+def digits(bench: Bench, *, target: bool, labelled: bool = True, classes: int = 10, rows: int = 500) -> DatasetRow:
+    examples = pictures(rows, classes, target=target)
+    assert examples.labels is not None
+    arrays = {"x": examples.inputs["pixels"].numpy()} | ({"y": examples.labels.numpy()} if labelled else {})
+    return bench.dataset("image", f"digits-{target}-{labelled}-{classes}-{rows}.npz", npz_bytes(**arrays))

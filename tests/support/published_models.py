@@ -1,0 +1,112 @@
+"""Versions that can really predict: a small random network of each modality, exported and stored as a job would."""
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from app.artifacts import GRAPHS
+from app.db.tables import ArtifactRow, VersionRow
+from app.modalities import MODALITIES
+from app.modalities.base import Chunk, Encoder, Preprocessing, TensorSpec
+from app.networks import NETWORKS
+from app.services import registry_revision as catalogue
+from app.storage import Storage
+from tests.support.factories import make_version, picture
+from worker import networks
+from worker.export.onnx import export
+from worker.export.quantization import quantize
+from worker.networks.base import Network
+
+EXAMPLES: dict[str, Any] = {
+    "image": [picture(10, 10, seed=seed) for seed in range(6)],
+    "tabular": pl.DataFrame({"age": [30.0, None, 51.0, 44.0, 28.0, 60.0], "sex": ["f", "m", "f", None, "m", "m"]}),
+    "text": ["a fine book", "what a waste", "dull and long", "a joy to read", "fine", "never again, a waste of money"],
+}
+SMALLER: dict[str, dict[str, Any]] = {
+    "image": {"network": "cnn", "input_size": 16},
+    "tabular": {"network": "mlp"},
+    "text": {"network": "mlp"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What the trainer had in its hands, and the files that it stored."""
+
+    network: Network
+    encode: Encoder
+    manifest: dict[str, Any]
+    folder: Path
+
+    def probabilities(self, raw: Any) -> NDArray[np.float64]:
+        """The network's own answers to raw inputs."""
+        with torch.no_grad():
+            logits = self.network.eval()({name: torch.from_numpy(array) for name, array in self.encode(raw).items()})
+        answers: NDArray[np.float64] = logits.double().softmax(1).numpy()
+        return answers
+
+
+def export_network(modality: str, classes: Sequence[str], folder: Path, seed: int = 0) -> Exported:
+    """A random network for the examples of this modality, through the very steps of a job."""
+    raw = EXAMPLES[modality]
+    params = NETWORKS[SMALLER[modality]["network"]].model_validate(SMALLER[modality])
+    kind = MODALITIES[modality]
+    preprocessing = kind.fit(_chunks(raw), [], params, None, folder)
+    encode, specs = kind.encoder(preprocessing, folder), kind.specs(preprocessing)
+    torch.manual_seed(seed)
+    network = networks.build(params, preprocessing, specs, len(classes))
+    with torch.no_grad():
+        for weights in network.head.parameters():  # sharper than at random, so that answers differ from one another
+            weights.mul_(10)
+    export(network, {name: torch.from_numpy(array) for name, array in encode(raw).items()}, folder, specs)
+    manifest = _manifest(modality, preprocessing, classes, specs)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Exported(network, encode, manifest, folder)
+
+
+def add_int8(exported: Exported) -> Path:
+    """The compact copy that a job may have made."""
+    path = exported.folder / GRAPHS["int8"]
+    quantize(exported.folder / GRAPHS["float32"], path, [exported.encode(EXAMPLES[exported.manifest["modality"]])])
+    return path
+
+
+def _chunks(raw: Any) -> Iterable[Chunk]:
+    return [Chunk(raw, None, len(raw))]
+
+
+def _manifest(
+    modality: str, preprocessing: Preprocessing, classes: Sequence[str], specs: dict[str, TensorSpec]
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "modality": modality,
+        "preprocessing": preprocessing.model_dump(mode="json"),
+        "classes": list(classes),
+        "inputs": {name: {"dtype": spec.dtype, "shape": list(spec.shape)} for name, spec in specs.items()},
+    }
+
+
+def store_version(session: Session, storage: Storage, exported: Exported, model: str) -> VersionRow:
+    """The version that a job with these files would have made."""
+    prefix = f"jobs/{uuid.uuid4()}/1"
+    stored = {file.name: storage.put(f"{prefix}/{file.name}", file) for file in sorted(exported.folder.iterdir())}
+    artifacts = [
+        ArtifactRow(name=name, storage_key=file.key, digest=file.digest, size_bytes=file.size_bytes)
+        for name, file in stored.items()
+    ]
+    version = make_version(session, model=model, modality=exported.manifest["modality"], manifest=exported.manifest, artifacts=[])
+    version.artifacts = artifacts
+    session.flush()
+    catalogue.touch(session)
+    session.commit()
+    return version

@@ -1,0 +1,179 @@
+"""Small problems with a shift, and runs on them: real networks, real storage, a reporter into a string."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from torch import Tensor
+
+from app.algorithms import PARAMS
+from app.algorithms.base import AlgorithmParams
+from app.modalities.base import TensorSpec
+from app.modalities.image import ImagePreprocessing
+from app.modalities.tabular import NumberColumn, TabularPreprocessing
+from app.networks.cnn import CnnParams
+from app.networks.mlp import MlpParams
+from app.storage import Storage
+from worker import algorithms, networks
+from worker.algorithms.base import Algorithm
+from worker.data.batch import Batch
+from worker.data.batches import Batches, Examples
+from worker.data.splits import make_data
+from worker.networks.base import Network
+from worker.protocol.progress import Reporter
+from worker.training.checkpoint_selection import Selection
+from worker.training.checkpoints import Checkpoints, seed_everything
+from worker.training.evaluator import Examiner, answers
+from worker.training.loop import Run, train
+
+CPU = torch.device("cpu")
+SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "minimum_steps": 0, "augmentation": "none"}
+FASTER = 3
+"""Than the defaults that suit larger problems."""
+EXAMINED = 200
+
+torch.set_num_threads(1)
+threadpool_limits(1)  # validators cluster: on a busy machine waiting for threads takes longer than the work
+
+
+def table(rows: int, classes: int, *, target: bool) -> Examples:
+    """Numbers that tell the classes apart; the target's are moved."""
+    random = np.random.default_rng(2 if target else 1)
+    labels = random.integers(0, classes, rows)
+    numbers = 3 * np.eye(classes)[labels] + random.normal(size=(rows, classes)) + target
+    return Examples({"numbers": torch.from_numpy(numbers.astype(np.float32))}, torch.from_numpy(labels))
+
+
+def table_network(classes: int) -> Network:
+    columns = tuple(NumberColumn(name=f"c{number}", mean=0.5, std=1.5) for number in range(classes))
+    specs = {"numbers": TensorSpec("float32", (classes,))}
+    return networks.build(MlpParams(), TabularPreprocessing(columns=columns), specs, classes)
+
+
+def pictures(rows: int, classes: int, *, target: bool) -> Examples:
+    """Digits of 8x8 pixels; the target has others, of less contrast and brighter, each in its own measure."""
+    digits = load_digits()
+    chosen = np.flatnonzero(digits.target < classes)[int(target) :: 2][:rows]
+    pixels = digits.images[chosen] * 15.9
+    if target:
+        pixels = pixels / 2 + np.random.default_rng(0).uniform(60, 120, (len(chosen), 1, 1))
+    inputs = {"pixels": torch.from_numpy(pixels.astype(np.uint8)[..., None])}
+    return Examples(inputs, torch.from_numpy(digits.target[chosen].astype(np.int64)))
+
+
+def picture_network(classes: int) -> Network:
+    preprocessing = ImagePreprocessing(size=(8, 8), channels=1, resize=(8, 8), mean=(0.5,), std=(0.5,))
+    return networks.build(CnnParams(input_size=8), preprocessing, {}, classes)
+
+
+class StoppingBatches(Batches):
+    """Asks for a stop while the given step is being done."""
+
+    reporter: Reporter
+    stop_at: int | None = None
+
+    def after(self, step: int) -> Iterator[Batch]:
+        for number, batch in enumerate(super().after(step), start=step + 1):
+            if number == self.stop_at:
+                self.reporter.request_stop()
+            yield batch
+
+
+@dataclass
+class Toy:
+    """A run ready to train, and what it has said."""
+
+    run: Run
+    stream: io.StringIO
+    target: Examples
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        self.run.reporter.flush()
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    def series(self, name: str) -> list[float]:
+        points = [point for report in self.reports for point in report["metrics"]]
+        return [point["value"] for point in points if point["name"] == name]
+
+    @property
+    def checkpoint(self) -> str:
+        """The key of the newest one."""
+        return str([report["checkpoint"] for report in self.reports if report["checkpoint"]][-1])
+
+    @property
+    def warnings(self) -> list[dict[str, str]]:
+        return [warning for report in self.reports for warning in report["warnings"]]
+
+    def resume(self, key: str) -> None:
+        self.run.load_state_dict(self.run.checkpoints.load(key)["run"])
+
+    def target_accuracy(self) -> float:
+        algorithm = self.run.algorithm.eval()
+        assert self.target.labels is not None
+        _, logits = answers(algorithm.network, self.target, torch.arange(len(self.target)), CPU)
+        return float((logits.argmax(1) == self.target.labels.numpy()).mean())
+
+
+def toy_params(algorithm: str, **params: Any) -> AlgorithmParams:
+    rate = FASTER * PARAMS[algorithm].model_fields["learning_rate"].default
+    return PARAMS[algorithm].model_validate({"algorithm": algorithm, "learning_rate": rate, **SMALL, **params})
+
+
+def make_toy(
+    folder: Path,
+    params: AlgorithmParams,
+    *,
+    classes: int = 2,
+    sizes: tuple[int, int] = (600, 600),
+    digits: bool = False,
+    kind: type[Algorithm] | None = None,
+    stop_at: int | None = None,
+    digest: str = "these parameters",
+) -> Toy:
+    """A run as `worker.jobs.adaptation` makes it, on tables or on digits. `kind` replaces the algorithm of the parameters."""
+    make, build = (pictures, picture_network) if digits else (table, table_network)
+    source, target = make(sizes[0], classes, target=False), make(sizes[1], classes, target=True)
+    data = make_data(source, target if params.needs_target else None, None, params)
+    trained = trained_weights(params.seed, classes, sizes, digits) if params.starts_trained else None
+    seed_everything(params.seed)
+    network = build(classes)
+    if trained:
+        network.load_state_dict(trained)
+        network.keep_source_statistics()
+    algorithm = kind(network, params, classes) if kind else algorithms.build(params, network, classes)
+    stream = io.StringIO()
+    reporter = Reporter(stream)
+    batches = StoppingBatches(
+        data.source if params.needs_source else None,
+        data.target,
+        train=data.training,
+        params=params,
+        device=CPU,
+    )
+    batches.reporter, batches.stop_at = reporter, stop_at
+    folder.mkdir(exist_ok=True)
+    checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
+    examiner = Examiner(data, classes, CPU, rows=EXAMINED)
+    selection = Selection(examiner.source_labels)
+    run = Run(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
+    return Toy(run, stream, target)
+
+
+@cache
+def trained_weights(seed: int, classes: int, sizes: tuple[int, int], digits: bool) -> dict[str, Tensor]:
+    """Of a network that was trained on the source alone."""
+    params = toy_params("source_only", seed=seed, minimum_steps=250 if digits else 0)
+    with TemporaryDirectory() as folder:
+        toy = make_toy(Path(folder), params, classes=classes, sizes=sizes, digits=digits)
+        train(toy.run)
+    return toy.run.algorithm.network.state_dict()

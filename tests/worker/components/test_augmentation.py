@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from app.algorithms.dann import DannParams
+from app.algorithms.self_training import SelfTrainingParams
+from worker.components.augmentation import affine, augmented, changed, photometric
+from worker.data.batch import Batch
+
+
+def pictures(count: int = 400) -> torch.Tensor:
+    """A bright square in the middle."""
+    batch = torch.zeros(count, 16, 16, 1)
+    batch[:, 4:12, 4:12] = 200
+    return batch
+
+
+def test_every_picture_is_moved_in_its_own_way() -> None:
+    torch.manual_seed(0)
+    moved = affine(pictures(), 0.3)
+    assert moved.shape == (400, 16, 16, 1)
+    assert moved.is_contiguous()
+    assert not torch.allclose(moved[0], moved[1], atol=20)
+    areas = moved.sum((1, 2, 3)) / 200 / 64
+    assert 0.3 < areas.min() < 0.8
+    assert 1.3 < areas.max() < 3
+
+
+def test_the_border_goes_on_outside() -> None:
+    assert torch.allclose(affine(torch.ones(50, 8, 8, 3), 1.0), torch.ones(50, 8, 8, 3), atol=1e-5)
+
+
+def test_strong_changes_stay_pictures_and_differ_from_one_another() -> None:
+    torch.manual_seed(0)
+    strong = photometric(pictures().expand(-1, -1, -1, 3))
+    assert strong.shape == (400, 16, 16, 3)
+    assert strong.min() >= 0
+    assert strong.max() <= 255
+    contrast = strong[:, 8, 8].mean(1) - strong[:, 1, 1].mean(1)
+    assert (contrast < -50).float().mean() > 0.1  # inverted ones
+    assert (contrast > 50).float().mean() > 0.3
+    assert ((strong == 127.5).all(-1).sum((1, 2)) >= 9).float().mean() > 0.4  # covered places
+
+
+@pytest.mark.parametrize("augmentation", ["none", "affine", "strong"])
+@pytest.mark.parametrize("whose", ["source", "both"])
+def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose: str) -> None:
+    batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5)
+    params = DannParams.model_validate({"augmentation": augmentation, "augmented": whose})
+    found = augmented(batch, params)
+    for given, got, wanted in (
+        (batch.source_x, found.source_x, augmentation != "none"),
+        (batch.target_x, found.target_x, augmentation != "none" and whose == "both"),
+    ):
+        assert torch.equal(given["pixels"].float(), got["pixels"].float()) != wanted
+    assert batch.source_x["pixels"].dtype == torch.uint8
+
+
+def test_a_method_that_changes_the_target_itself_gets_it_as_it_is() -> None:
+    batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5)
+    found = augmented(batch, SelfTrainingParams(augmentation="strong", augmented="both"))
+    assert found.target_x is batch.target_x
+    assert not torch.equal(found.source_x["pixels"], batch.source_x["pixels"].float())
+
+
+def test_other_inputs_stay_as_they_are() -> None:
+    numbers = {"numbers": torch.ones(3, 2)}
+    assert changed(numbers, "strong") is numbers

@@ -1,0 +1,121 @@
+"""Jobs that several processes train, under a supervisor."""
+
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.algorithms import PARAMS
+from app.db.tables import JobRow, MetricRow, VersionRow
+from app.job_state import JobStatus
+from app.settings import Settings
+from tests.conftest import ListQueue
+from tests.support.job_bench import CNN, FINE_TUNE, SMALL, Bench, digits
+from tests.support.polling import wait_until
+from tests.worker.supervision.test_supervisor import InThread, add_job, is_training, read_job, request_cancel
+from tests.worker.supervision.test_supervisor import supervisor as light_supervisor
+from worker.supervision.attempt import Outcome
+from worker.supervision.supervisor import Supervisor
+
+Sessions = sessionmaker[Session]
+STEPS = 120
+
+
+@pytest.fixture
+def settings(worker_settings: Settings) -> Settings:
+    return worker_settings.model_copy(
+        update={"train_processes": 2, "train_threads": 1, "device": "cpu", "checkpoint_seconds": 0.05}
+    )
+
+
+def ranks() -> list[psutil.Process]:
+    """The processes of this test that train, by rank."""
+    alive = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    return sorted((child for child in alive if "RANK" in child.environ()), key=lambda child: child.environ()["RANK"])
+
+
+def test_a_job_fails_as_the_first_of_its_processes_does(settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01, ends="helper_out_of_gpu_memory")
+    assert light_supervisor(settings, worker_sessions).run_job(job_id) is Outcome.FAILED
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.attempt, job.error_code) == (JobStatus.FAILED, 1, "gpu_out_of_memory")
+    assert job.error_message == "CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert ranks() == []
+
+
+def test_who_starts_the_processes_is_killed_with_all_of_them(settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
+    run = InThread(light_supervisor(settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    launcher = ranks()[0].parent()
+    assert launcher is not None
+    launcher.kill()
+    assert run.join() is Outcome.FAILED
+    assert read_job(worker_sessions, job_id).error_code == "trainer_killed"
+    wait_until(lambda: not ranks())
+
+
+def test_all_processes_of_a_job_are_cancelled(settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
+    run = InThread(light_supervisor(settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    request_cancel(worker_sessions, job_id)
+    assert run.join() is Outcome.CANCELLED
+    assert ranks() == []
+
+
+def add_real_job(bench: Bench, steps: int) -> UUID:
+    params = FINE_TUNE | {"minimum_steps": steps, "epochs": 1}
+    return bench.job(params, digits(bench, target=False, rows=200), base=CNN).id
+
+
+def test_where_one_process_is_killed_none_goes_on(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
+    job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000)
+    run = InThread(Supervisor(settings, worker_sessions, ListQueue()), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    _, helper = ranks()
+    helper.kill()
+    assert run.join() is Outcome.FAILED
+    assert read_job(worker_sessions, job_id).error_code == "trainer_killed"
+    assert ranks() == []
+
+
+def test_two_processes_stop_together_and_go_on_together_to_a_version(
+    settings: Settings, worker_sessions: Sessions, tmp_path: Path
+) -> None:
+    job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), STEPS)
+    training = is_training(worker_sessions, job_id)
+
+    def draining() -> bool:
+        return read_job(worker_sessions, job_id).attempt == 1 and training()
+
+    assert Supervisor(settings, worker_sessions, ListQueue(), draining).run_job(job_id) is Outcome.RELEASED
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 1)
+    assert job.checkpoint is not None
+    assert Supervisor(settings, worker_sessions, ListQueue()).run_job(job_id) is Outcome.SUCCEEDED
+    with worker_sessions() as session:
+        version = session.scalars(select(VersionRow)).one()
+        assert (version.attempt, version.metrics["steps"]) == (2, STEPS)
+        names = session.scalars(select(MetricRow.step).where(MetricRow.name == "classification")).all()
+    assert len(names) == len(set(names)) == STEPS  # one process reports, and each step once
+
+
+def test_the_processes_of_a_search_agree_on_who_trains_what(
+    settings: Settings, worker_sessions: Sessions, tmp_path: Path
+) -> None:
+    bench = Bench(settings, worker_sessions, tmp_path)
+    values = {**SMALL, "epochs": 1, "minimum_steps": 30, "candidates": [{"algorithm": "mcc"}, {"algorithm": "adabn"}]}
+    params = PARAMS["auto"].model_validate(values).model_dump(mode="json")
+    source, target = digits(bench, target=False, rows=200), digits(bench, target=True, labelled=False, rows=200)
+    job_id = bench.job(params, source, target, base=CNN).id
+    assert Supervisor(settings, worker_sessions, ListQueue()).run_job(job_id) is Outcome.SUCCEEDED
+    with worker_sessions() as session:
+        tried = session.scalars(select(VersionRow)).one().metrics["search"]
+        trials = {child.trial: child.status for child in session.get_one(JobRow, job_id).trials}
+    assert [line["error"] for line in tried] == [None] * 4
+    assert set(trials) >= {"1-0-mcc", "1-1-adabn"}
+    assert set(trials.values()) == {JobStatus.CANCELLED}  # no other worker was there

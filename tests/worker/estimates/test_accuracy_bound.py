@@ -1,0 +1,97 @@
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from worker.estimates.accuracy_bound import agreement_loss, disagreement_loss, floor, sampling_error
+from worker.evaluation.outputs import Evidence
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for one another on a busy machine take longer than the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def evidence(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[Evidence, float]:
+    """Of a network whose target lies `shift` further along a random direction, and its true target accuracy."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 4, rows)
+    direction = random.normal(size=4)
+    direction /= np.linalg.norm(direction)
+    source = 5 * np.eye(4)[labels] + random.normal(size=(rows, 4))
+    target = 5 * np.eye(4)[labels] + random.normal(size=(rows, 4)) + shift * direction
+    given = Evidence(
+        *(source.astype(np.float32), source.astype(np.float32), labels, target.astype(np.float32), target.astype(np.float32))
+    )
+    return given, float((target.argmax(axis=1) == labels).mean())
+
+
+def test_the_losses_are_those_of_the_paper() -> None:
+    logits = np.random.default_rng(0).normal(size=(6, 2, 3))
+    predicted = np.array([0, 1, 2, 0, 1, 2])
+    agree, disagree = [], []
+    for row, label in zip(logits, predicted, strict=True):
+        for critic in row:
+            agree.append(math.log(np.exp(critic).sum()) - critic[label])
+            disagree.append(math.log1p(math.exp(critic[label] - np.delete(critic, label).mean())))
+    tensors = torch.from_numpy(logits), torch.from_numpy(predicted)
+    assert float(agreement_loss(*tensors)) == pytest.approx(np.mean(agree) / math.log(3))
+    assert float(disagreement_loss(*tensors)) == pytest.approx(np.mean(disagree) / math.log(2))
+
+
+def test_the_last_term_holds_for_all_but_delta_of_the_samples() -> None:
+    """The worst case of the inequality: source rows of +1 and -1, target rows of 0 and 1."""
+    random = np.random.default_rng(0)
+    sums = random.choice([-1, 1], (20000, 40)).mean(axis=1) + random.choice([0, 1], (20000, 60)).mean(axis=1) - 0.5
+    assert (sums > sampling_error(40, 60, 0.1)).mean() < 0.1
+    assert (sums > 0.5 * sampling_error(40, 60, 0.1)).mean() > 0.1
+
+
+def test_without_a_shift_only_the_sampling_error_is_lost() -> None:
+    given, truth = evidence()
+    found = floor(given)
+    assert found is not None
+    assert found.discrepancy < 0.03
+    assert truth - found.sampling - 0.05 < found.accuracy <= truth
+    assert found.confidence == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_under_a_shift_the_floor_falls_and_stays_below_the_truth(seed: int) -> None:
+    found, truth = [], []
+    for shift in (0.0, 3.0, 8.0):
+        given, accuracy = evidence(shift=shift, seed=seed)
+        floors = floor(given)
+        assert floors is not None
+        found.append(floors.accuracy)
+        truth.append(accuracy)
+    assert all(low <= accuracy for low, accuracy in zip(found, truth, strict=True))
+    assert found[0] > found[1] > found[2]
+
+
+def test_it_is_the_same_each_time_and_leaves_the_generators_alone() -> None:
+    given, _ = evidence(rows=100, shift=2)
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    assert floor(given) == floor(given)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_nothing_is_said_of_a_few_examples() -> None:
+    assert floor(evidence(rows=3)[0]) is None
+
+
+def test_of_many_classes_fewer_critics_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, _ = evidence(shift=2)
+    several = floor(given)
+    monkeypatch.setattr("worker.estimates.accuracy_bound.MOST_OUTPUTS", 1)
+    one = floor(given)
+    monkeypatch.undo()
+    monkeypatch.setattr("worker.estimates.accuracy_bound.RESTARTS", 1)
+    assert one == floor(given) != several

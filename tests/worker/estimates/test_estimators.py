@@ -1,0 +1,85 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.worker.validators.test_every_validator import evidence
+from worker.estimates import estimators as parts
+from worker.estimates.calibrated_outputs import Reverse, Study, study
+from worker.evaluation.outputs import Evidence
+
+
+def studied(given: Evidence) -> Study:
+    found = study(given)
+    assert found is not None
+    return found
+
+
+NETWORK = studied(evidence(2, rows=400))
+
+
+def calibrated_world(hard: float, rows: int = 20000) -> tuple[Study, float]:
+    """A network that is perfectly calibrated on both sides, of whose target rows a share is hard, and its accuracy there."""
+    random = np.random.default_rng(0)
+
+    def side(share: float) -> tuple[np.ndarray, np.ndarray]:
+        confidence = np.where(random.random(rows) < share, random.uniform(0.5, 0.7, rows), random.uniform(0.9, 1.0, rows))
+        return np.stack([confidence, 1 - confidence], axis=1), random.random(rows) < confidence
+
+    (source, right), (target, truth) = side(0.2), side(hard)
+    given = Evidence(
+        np.zeros((rows, 1), np.float32),
+        source.astype(np.float32),
+        np.where(right, 0, 1),
+        np.zeros((rows, 1), np.float32),
+        target.astype(np.float32),
+    )
+    return replace(NETWORK, evidence=given, source=source, target=target), float(truth.mean())
+
+
+@pytest.mark.parametrize("hard", [0.2, 0.5, 0.8])
+def test_where_confidence_can_be_trusted_it_is_the_accuracy(hard: float) -> None:
+    network, truth = calibrated_world(hard)
+    assert parts.average_confidence(network) == pytest.approx(truth, abs=0.01)
+    assert parts.difference_of_confidences(network) == pytest.approx(truth, abs=0.01)
+
+
+def test_thresholds_count_the_target_rows_above_what_as_many_source_rows_reach_as_are_right() -> None:
+    source = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.7, 0.3]])
+    target = np.array([[0.65, 0.35], [0.2, 0.8], [0.75, 0.25], [0.5, 0.5], [0.95, 0.05]])
+    labels = np.array([0, 1, 0, 0])  # the second row, the least certain, is wrong
+    given = replace(NETWORK.evidence, source_logits=source.astype(np.float32), source_labels=labels)
+    network = replace(NETWORK, evidence=given, source=source, target=target)
+    assert parts.thresholded_confidence(network) == pytest.approx(3 / 5)
+    assert parts.thresholded_entropy(network) == pytest.approx(3 / 5)
+    assert parts.thresholded_confidence(replace(network, target=source)) == pytest.approx(3 / 4)
+    all_wrong = replace(network, evidence=replace(given, source_labels=np.ones(4, np.int64)))
+    assert parts.thresholded_confidence(all_wrong) == 0
+
+
+def test_a_network_that_forces_even_classes_on_a_skewed_target_is_held_to_the_priors() -> None:
+    random = np.random.default_rng(0)
+    even, skewed = random.integers(0, 4, 1000), random.choice(4, 1000, p=[0.7, 0.1, 0.1, 0.1])
+    features = (9 * np.eye(4)).astype(np.float32)
+    plain = studied(Evidence(features[even], features[even], even, features[skewed], features[skewed]))
+    forced = studied(Evidence(features[even], features[even], even, features[even], features[even]))
+    assert parts.thresholded_confidence(forced) > 0.99
+    assert parts.within_priors(forced, plain) == pytest.approx(1 - 0.45, abs=0.05)
+    assert parts.within_priors(plain, plain) > 0.95
+
+
+def test_every_part_has_its_range() -> None:
+    other = replace(studied(evidence(1, rows=400, seed=3)), reverse=Reverse(0.6, 0.5))
+    found = parts.parts(replace(NETWORK, critic=1.2, reverse=Reverse(0.8, 0.7)), other)
+    assert tuple(found) == parts.PARTS
+    assert all(0 <= value <= 1 for value in found.values())
+    alone = parts.parts(NETWORK)
+    unknown = {"critic", "reverse_accuracy", "reverse_confidence"}
+    assert {name for name, value in alone.items() if math.isnan(value)} == unknown
+
+
+def test_nothing_is_studied_without_source_or_target() -> None:
+    given = evidence(2)
+    assert study(replace(given, source_features=given.source_features[:0], source_logits=given.source_logits[:0])) is None
+    assert study(replace(given, target_features=given.target_features[:7], target_logits=given.target_logits[:7])) is None

@@ -1,0 +1,78 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
+from worker.evaluation.outputs import Evidence
+
+CLASSES = ["ant", "bee", "cat"]
+
+
+def evidence(apart: float, *, rows: int = 60) -> Evidence:
+    """Of three classes in twelve features, the target moved by `apart`."""
+    random = np.random.default_rng(0)
+    labels = np.arange(rows) % 3
+
+    def side(moved: float) -> np.ndarray:
+        features: np.ndarray = (4 * np.eye(3, 12)[labels] + random.normal(size=(rows, 12))).astype(np.float32)
+        features[:, 11] += moved
+        return features
+
+    source, target = side(0), side(apart)
+    return Evidence(source, source[:, :3], labels, target, target[:, :3])
+
+
+def test_domains_that_are_one_have_no_distance_and_those_that_lie_apart_have_two() -> None:
+    random = np.random.default_rng(0)
+    source, target = random.normal(size=(2, 600, 8)).astype(np.float32)
+    assert proxy_a_distance(source, target) < 0.35
+    assert proxy_a_distance(source, target + 5) == pytest.approx(2, abs=0.01)
+    assert 0.4 < proxy_a_distance(source, target + 0.4) < 1.8
+    assert proxy_a_distance(source, target + 5) == proxy_a_distance(source, target + 5)
+
+
+def test_the_smaller_domain_counts_as_much_as_the_larger() -> None:
+    random = np.random.default_rng(0)
+    source, target = random.normal(size=(900, 4)).astype(np.float32), random.normal(size=(60, 4)).astype(np.float32)
+    assert proxy_a_distance(source, target) < 0.7
+    with pytest.raises(ValueError, match="two rows"):
+        proxy_a_distance(source, target[:1])
+
+
+def test_the_picture_keeps_the_classes_together_and_names_what_each_row_is(tmp_path: Path) -> None:
+    before, after = evidence(8), evidence(0)
+    assert write_embedding(tmp_path / "embedding.parquet", before, after, CLASSES) == 120
+    table = pl.read_parquet(tmp_path / "embedding.parquet")
+    assert table.columns == ["x_before", "y_before", "x_after", "y_after", "domain", "class"]
+    assert table["domain"].to_list() == ["source"] * 60 + ["target"] * 60
+    assert table["class"].to_list()[:3] == CLASSES
+    places = table.select("x_after", "y_after").to_numpy()
+    distance = np.square(places[:, None] - places[None]).sum(axis=2) + np.eye(120) * 1e9
+    neighbour = table["class"].to_numpy()[distance.argmin(axis=1)]
+    assert (neighbour == table["class"].to_numpy()).mean() > 0.9
+    assert np.isfinite(table.select("x_before", "y_before").to_numpy()).all()
+
+
+def test_a_few_rows_make_no_picture(tmp_path: Path) -> None:
+    few = evidence(0, rows=3)
+    assert write_embedding(tmp_path / "embedding.parquet", few, replace(few), CLASSES) == 0
+    assert not (tmp_path / "embedding.parquet").exists()
+
+
+def test_rows_in_the_order_of_their_classes_are_all_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.estimates.feature_embedding.ROWS", 30)
+    given = evidence(0, rows=120)
+    order = np.argsort(given.source_labels, kind="stable")
+    grouped = Evidence(
+        given.source_features[order],
+        given.source_logits[order],
+        given.source_labels[order],
+        given.target_features[order],
+        given.target_logits[order],
+    )
+    assert write_embedding(tmp_path / "embedding.parquet", grouped, grouped, CLASSES) == 60
+    table = pl.read_parquet(tmp_path / "embedding.parquet")
+    assert table.filter(domain="source")["class"].value_counts()["count"].to_list() == [10, 10, 10]

@@ -1,0 +1,72 @@
+"""Which of two networks becomes the version."""
+
+from dataclasses import replace
+from math import nan
+
+from tests.support.toy_problems import table_network
+from tests.worker.estimates.test_transfer_verdict import CLEAR, network
+from worker.estimates.calibrated_outputs import Reverse, Study
+from worker.estimates.transfer_verdict import DISPUTED, HARMLESS
+from worker.reporting.candidates import Finding, compare
+from worker.training.trials import Trial
+
+
+def found(study: Study) -> Finding:
+    return Finding(Trial({}, 1, 1, {"entropy": nan}), table_network(4), study.evidence, study.calibration, study, None)
+
+
+WEAK, STRONG = found(network(1.5)), found(network(5))
+ALMOST, NEARLY = found(network(4)), found(network(3.3))
+"""Differ from the strong one on a handful of the 600 rows, and on some more."""
+
+
+def test_a_network_that_hurts_is_rejected_unless_it_is_wanted_anyhow() -> None:
+    hurt = compare(WEAK, STRONG, fallback=True)
+    assert hurt.kept is STRONG
+    assert hurt.rejected is WEAK
+    wanted = compare(WEAK, STRONG, fallback=False)
+    assert wanted.kept is WEAK
+    assert wanted.rejected is STRONG
+
+
+def test_a_search_does_not_leave_the_source_alone_for_a_few_rows() -> None:
+    asked = compare(STRONG, ALMOST, fallback=True)
+    assert asked.verdict is not None
+    assert asked.verdict.disputed <= HARMLESS * 600
+    assert asked.kept is STRONG
+    assert compare(STRONG, ALMOST, fallback=True, searched=True).kept is STRONG
+    kept = compare(STRONG, NEARLY, fallback=True, searched=True)
+    assert kept.verdict is not None
+    assert HARMLESS * 600 < kept.verdict.disputed < DISPUTED
+    assert kept.kept is NEARLY
+    assert "it takes 30" in str(kept.reason)
+    assert asked.reason is None
+    assert compare(STRONG, WEAK, fallback=True, searched=True).kept is STRONG
+
+
+def test_a_search_does_not_leave_the_source_alone_for_labels_that_do_not_hold_there() -> None:
+    def taught(accuracy: float) -> Finding:
+        return found(replace(network(5), reverse=Reverse(accuracy, 0.9)))
+
+    assert compare(taught(0.9), WEAK, fallback=True, searched=True).kept is not WEAK
+    kept = compare(taught(0.6), WEAK, fallback=True, searched=True)
+    assert kept.kept is WEAK
+    assert "mean something else" in str(kept.reason)
+    assert compare(taught(0.6), WEAK, fallback=True).kept is not WEAK
+
+
+def test_of_a_small_target_fewer_rows_decide() -> None:
+    verdict = replace(CLEAR, helped="unsure", disputed=8, rows=48)
+    assert verdict.is_promising
+    assert not replace(verdict, disputed=7).is_promising
+    assert not replace(verdict, rows=300).is_promising
+    assert replace(verdict, rows=600).is_promising
+
+
+def test_a_search_that_found_nothing_better_says_so() -> None:
+    assert "no candidate" in str(compare(WEAK, WEAK, fallback=True, searched=True).reason)
+
+
+def test_where_there_is_nothing_to_compare_with_the_network_is_kept() -> None:
+    alone = compare(WEAK, None, fallback=True)
+    assert (alone.kept, alone.helped, alone.rejected) == (WEAK, None, None)

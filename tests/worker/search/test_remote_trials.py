@@ -1,0 +1,314 @@
+"""What a search leaves to other workers; these are played by the test, which claims trials and runs them beside the search."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import torch
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, joinedload, sessionmaker
+
+from app.algorithms import PARAMS
+from app.algorithms.auto import AutoParams
+from app.db.tables import JobRow
+from app.errors import ServiceUnavailable
+from app.job_state import JobStatus
+from app.schemas.trainer_messages import Report
+from app.services import leases
+from app.services.leases import Lease
+from app.services.trials import SearchAttempt
+from app.settings import Settings
+from tests.conftest import ListQueue
+from tests.support.job_bench import CNN, SMALL, Bench, digits
+from tests.worker.supervision.test_supervisor import read_job
+from worker.jobs import trial as child
+from worker.jobs.adaptation import prepare
+from worker.protocol.progress import BadParameters, Reporter, Stopped
+from worker.search.remote_trials import OnQueue, Order, Standing
+from worker.search.successive_halving import search
+from worker.training.trials import Trial, Trials
+
+Sessions = sessionmaker[Session]
+MCC, ADABN = "1-0-mcc", "1-1-adabn"
+STEPS = 30
+SHORT_STEPS = 10
+AUTO = {
+    "algorithm": "auto",
+    **SMALL,
+    "epochs": 1,
+    "minimum_steps": STEPS,
+    "candidates": [{"algorithm": "mcc"}, {"algorithm": "adabn"}],
+}
+
+
+@dataclass
+class Scene:
+    """A search that runs on one worker, and what another does."""
+
+    bench: Bench
+    lease: Lease
+    queue: ListQueue = field(default_factory=ListQueue)
+
+    @property
+    def job(self) -> JobRow:
+        return read_job(self.bench.sessions, self.lease.job_id)
+
+    @property
+    def params(self) -> AutoParams:
+        return AutoParams.model_validate(self.job.params)
+
+    @property
+    def orders(self) -> list[Order]:
+        return [Order(1, place, method, SHORT_STEPS) for place, method in enumerate(self.params.methods)]
+
+    def trials(self, reporter: Reporter | None = None) -> Trials:
+        folder = self.bench.folder / f"search-{self.lease.attempt}"
+        folder.mkdir(exist_ok=True)
+        prefix = f"jobs/{self.lease.job_id}/{self.lease.attempt}"
+        return prepare(self.job, prefix, self.bench.settings, self.bench.storage, folder, reporter or Reporter(io.StringIO()))[1]
+
+    def offers(self, trials: Trials) -> OnQueue:
+        return OnQueue(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
+
+    def claim(self, job_id: UUID) -> Lease:
+        return claim(self.bench, job_id)
+
+    def run(self, lease: Lease, reporter: Reporter | None = None) -> None:
+        """As a worker would; raises Stopped after giving the trial back."""
+        reporter = reporter or Reporter(io.StringIO())
+        with self.bench.sessions() as session:
+            row = session.get_one(JobRow, lease.job_id, options=[joinedload(JobRow.parent)])
+        folder = self.bench.folder / f"{lease.job_id}-{lease.attempt}"
+        folder.mkdir()
+        with self._reporting(lease, reporter):
+            tried = child.run(row, lease.attempt, self.bench.settings, self.bench.storage, folder, reporter)
+        assert tried is not None
+        with self.bench.sessions.begin() as session:
+            assert leases.conclude(session, lease, tried)
+
+    @contextmanager
+    def _reporting(self, lease: Lease, reporter: Reporter) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            reporter.flush()
+            with self.bench.sessions.begin() as session:
+                for report in reports(reporter):
+                    leases.heartbeat(session, lease, 60, report)
+                if reporter.should_stop:
+                    leases.release(session, lease)
+
+
+class StopsInStep(Reporter):
+    """Is asked to stop in this step."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(io.StringIO())
+        self._stop_at = step
+
+    def report(self, step: int, *others: Any) -> None:
+        super().report(step, *others)
+        if step == self._stop_at:
+            self.request_stop()
+
+
+def claim(bench: Bench, job_id: UUID) -> Lease:
+    with bench.sessions.begin() as session:
+        claimed = leases.claim(session, job_id, "a-worker", 60)
+    assert claimed is not None
+    return claimed[0]
+
+
+def reports(reporter: Reporter) -> list[Report]:
+    stream = reporter._stream
+    assert isinstance(stream, io.StringIO)
+    return [Report.model_validate_json(line) for line in stream.getvalue().splitlines()]
+
+
+def points(reporter: Reporter, name: str) -> dict[int, float]:
+    return {point.step: point.value for report in reports(reporter) for point in report.metrics if point.name == name}
+
+
+def assert_same(one: Trial, other: Trial) -> None:
+    assert (one.step, one.steps, one.domain_accuracy) == (other.step, other.steps, other.domain_accuracy)
+    assert json.dumps(one.scores) == json.dumps(other.scores)
+    assert one.weights.keys() == other.weights.keys()
+    assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
+
+
+@pytest.fixture
+def bench(worker_settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> Bench:
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    return Bench(worker_settings.model_copy(update={"device": "cpu", "train_threads": 1}), worker_sessions, folder)
+
+
+@pytest.fixture
+def scene(bench: Bench) -> Scene:
+    source, target = digits(bench, target=False, rows=200), digits(bench, target=True, labelled=False, rows=200)
+    params = PARAMS["auto"].model_validate(AUTO).model_dump(mode="json")
+    return Scene(bench, claim(bench, bench.job(params, source, target, base=CNN).id))
+
+
+def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Scene) -> None:
+    reporter = Reporter(io.StringIO())
+    trials = scene.trials(reporter)
+    start = trials.reference(scene.params, (0, 1)).weights
+    offers = scene.offers(trials)
+    offers.offer(scene.orders, start)
+    offers.offer(scene.orders, start)
+    assert len(scene.queue.sent) == 2
+    taken = [scene.claim(job_id) for job_id in scene.queue.sent]
+    assert [offers.take(name) for name in (MCC, ADABN)] == [Standing.THEIRS, Standing.THEIRS]
+    for lease in taken:
+        scene.run(lease)
+    assert [offers.take(name) for name in (MCC, ADABN)] == [Standing.ENDED, Standing.ENDED]
+
+    alone_reporter = Reporter(io.StringIO())
+    alone = scene.trials(alone_reporter)
+    for order, begun in zip(scene.orders, (None, start), strict=True):
+        trial = alone.run(order.name, order.params, (0, 1), start=begun, steps=order.steps, prefix=f"{order.name}_")
+        assert_same(trials.ended[order.name], trial)
+    alone_reporter.flush()
+    expected = points(alone_reporter, f"{MCC}_information_maximisation")
+    assert points(reporter, f"{MCC}_information_maximisation") == expected != {}
+
+
+def test_a_trial_that_no_worker_has_begun_is_taken_back(scene: Scene) -> None:
+    trials = scene.trials()
+    offers = scene.offers(trials)
+    offers.offer(scene.orders[:1], None)
+    assert offers.take(MCC) is Standing.OURS
+    assert read_job(scene.bench.sessions, scene.queue.sent[0]).status is JobStatus.CANCELLED
+    assert offers.take(ADABN) is Standing.OURS  # was never offered
+    assert not trials.interrupted
+
+
+def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: Scene) -> None:
+    reporter, alone = Reporter(io.StringIO()), Reporter(io.StringIO())
+    trials = scene.trials(reporter)
+    offers = scene.offers(trials)
+    offers.offer(scene.orders[:1], None)
+    with pytest.raises(Stopped):
+        scene.run(scene.claim(scene.queue.sent[0]), StopsInStep(6))
+    assert offers.take(MCC) is Standing.OURS
+    assert trials.interrupted is not None
+    assert trials.interrupted["run"]["step"] == 6
+    order = scene.orders[0]
+    resumed = trials.run(MCC, order.params, (0, 1), steps=order.steps, prefix=f"{MCC}_")
+    expected = scene.trials(alone).run(MCC, order.params, (0, 1), steps=order.steps, prefix=f"{MCC}_")
+    assert_same(resumed, expected)
+    reporter.flush()
+    alone.flush()
+    assert points(reporter, f"{MCC}_information_maximisation").keys() == points(alone, f"{MCC}_information_maximisation").keys()
+
+
+def test_a_checkpoint_that_is_gone_is_done_without(scene: Scene) -> None:
+    trials = scene.trials()
+    offers = scene.offers(trials)
+    offers.offer(scene.orders[:1], None)
+    with pytest.raises(Stopped):
+        scene.run(scene.claim(scene.queue.sent[0]), StopsInStep(6))
+    scene.bench.storage.delete(f"jobs/{scene.queue.sent[0]}")
+    assert offers.take(MCC) is Standing.OURS
+    assert trials.interrupted is None
+
+
+def test_a_trial_whose_worker_does_not_train_yet_is_recalled_when_nothing_else_is_left(scene: Scene) -> None:
+    trials = scene.trials()
+    offers = scene.offers(trials)
+    offers.offer(scene.orders, None)
+    starting, training = (scene.claim(job_id) for job_id in scene.queue.sent)
+    with scene.bench.sessions.begin() as session:
+        leases.heartbeat(session, training, 60, Report(progress=0.0))
+    assert {offers.take(name) for name in (MCC, ADABN)} == {Standing.THEIRS}
+    assert [offers.take(name, recall=True) for name in (MCC, ADABN)] == [Standing.OURS, Standing.THEIRS]
+    assert read_job(scene.bench.sessions, starting.job_id).status is JobStatus.CANCELLING
+
+
+@pytest.mark.parametrize(("code", "standing"), [("bad_parameters", Standing.ENDED), ("trainer_killed", Standing.OURS)])
+def test_what_failed_by_its_parameters_fails_here_too_and_anything_else_is_tried_again(
+    scene: Scene, code: str, standing: Standing
+) -> None:
+    trials = scene.trials()
+    offers = scene.offers(trials)
+    offers.offer(scene.orders[:1], None)
+    lease = scene.claim(scene.queue.sent[0])
+    with scene.bench.sessions.begin() as session:
+        leases.fail(session, lease, code, "It diverged.")
+    assert offers.take(MCC) is standing
+    assert trials.failed == ({MCC: "It diverged."} if standing is Standing.ENDED else {})
+    if standing is Standing.ENDED:
+        with pytest.raises(BadParameters, match="It diverged"):
+            trials.run(MCC, scene.orders[0].params, (0, 1))
+
+
+class StopsInWaiting(Reporter):
+    """Is asked to stop when there is nothing to do but to wait."""
+
+    def wait(self, seconds: float) -> None:
+        self.request_stop()
+
+
+def test_a_search_that_is_stopped_while_it_waits_goes_on_to_what_it_would_have_found_alone(scene: Scene) -> None:
+    reporter = StopsInWaiting(io.StringIO())
+    trials = scene.trials(reporter)
+    scene.offers(trials).offer(scene.orders[:1], None)
+    begun = scene.claim(scene.queue.sent[0])
+    with scene.bench.sessions.begin() as session:
+        leases.heartbeat(session, begun, 60, Report(progress=0.5))
+    with pytest.raises(Stopped):
+        search(trials, scene.params, (0, 1), scene.offers(trials))
+    reporter.flush()
+    assert reports(reporter)[-1].progress > reports(reporter)[-2].progress  # half of a trial that another worker runs
+    checkpoint = [report.checkpoint for report in reports(reporter) if report.checkpoint][-1]
+
+    scene.run(begun)
+    with scene.bench.sessions.begin() as session:
+        leases.release(session, scene.lease)
+    scene.lease = scene.claim(scene.lease.job_id)
+    resumed = scene.trials()
+    resumed.resume(checkpoint)
+    assert set(resumed.ended) == {"source_only", ADABN}
+    found = search(resumed, scene.params, (0, 1), scene.offers(resumed))
+    alone = search(scene.trials(), scene.params, (0, 1))
+    assert_same(found[0], alone[0])
+    assert [entry.order for entry in found[2]] == [entry.order for entry in alone[2]]
+    for entry, other in zip(found[2], alone[2], strict=True):
+        assert entry.trial is not None
+        assert other.trial is not None
+        assert_same(entry.trial, other.trial)
+    with scene.bench.sessions() as session:
+        assert len(session.get_one(JobRow, scene.lease.job_id).trials) == len(alone[2])
+
+
+class AbsentQueue(ListQueue):
+    """A broker that is away."""
+
+    def send(self, job_id: UUID) -> None:
+        raise ServiceUnavailable
+
+
+def test_without_a_broker_or_for_a_moment_a_database_a_search_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.search.remote_trials.LOOK_SECONDS", 0)
+    scene.queue = AbsentQueue()
+    offers = scene.offers(scene.trials())
+    begin, failures = scene.bench.sessions.begin, iter([OperationalError("", {}, Exception("server closed"))])
+
+    def away_once() -> Any:
+        for failure in failures:
+            raise failure
+        return begin()
+
+    monkeypatch.setattr(scene.bench.sessions, "begin", away_once)
+    offers.offer(scene.orders[:1], None)
+    assert offers.take(MCC) is Standing.OURS
+    with scene.bench.sessions() as session:
+        (child_row,) = session.get_one(JobRow, scene.lease.job_id).trials
+    assert (child_row.trial, child_row.status) == (MCC, JobStatus.CANCELLED)

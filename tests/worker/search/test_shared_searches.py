@@ -1,0 +1,129 @@
+"""Searches whose trials several real workers train: they find what one worker finds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.algorithms import PARAMS
+from app.db.tables import EventRow, JobRow, VersionRow
+from app.job_state import ENDED, JobKind, JobStatus
+from app.schemas.trainer_messages import Result
+from app.services import jobs
+from app.settings import Settings
+from tests.support import servers
+from tests.support.distributed_trainer import briefly_examined
+from tests.support.job_bench import CNN, SMALL, Bench, digits
+from tests.support.polling import wait_until
+from tests.support.worker_pool import Worker, fleet
+from tests.worker.conftest import quick_settings
+from tests.worker.supervision.test_supervisor import is_training, read_job
+from tests.worker.supervision.test_workers import send
+
+Sessions = sessionmaker[Session]
+DIVERGING = {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 10, "gradient_clip": 1e30}
+
+
+@pytest.fixture
+def settings(worker_settings: Settings, redis_server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of workers that really train."""
+    monkeypatch.setenv("TESTS_REAL_TRAINER", "1")
+    training = {"device": "cpu", "train_threads": 1, "checkpoint_seconds": 0.2}
+    return quick_settings(data_dir=worker_settings.data_dir, broker_url=redis_server.url, lease_seconds=5, **training)
+
+
+@pytest.fixture
+def bench(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> Iterator[Bench]:
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    with briefly_examined():
+        yield Bench(settings, worker_sessions, folder)
+
+
+def make_search(bench: Bench, **values: Any) -> JobRow:
+    params = PARAMS["auto"].model_validate({"algorithm": "auto", **SMALL, **values}).model_dump(mode="json")
+    source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
+    return bench.job(params, source, target, digits(bench, target=True, rows=400), base=CNN)
+
+
+def trials_of(sessions: Sessions, search_id: UUID) -> list[JobRow]:
+    with sessions() as session:
+        return list(session.scalars(select(JobRow).where(JobRow.parent_id == search_id).order_by(JobRow.trial)))
+
+
+def assert_found(bench: Bench, search_id: UUID, expected: Result) -> None:
+    """The same table, the same choice, the same weights; no trial goes on."""
+    job = read_job(bench.sessions, search_id)
+    assert job.status is JobStatus.SUCCEEDED, job.error_message
+    with bench.sessions() as session:
+        version = session.scalars(select(VersionRow).where(VersionRow.job_id == search_id)).one()
+        found = {file.name: file.digest for file in version.artifacts}
+        assert session.scalar(select(VersionRow).where(VersionRow.job_id != search_id)) is None
+    assert version.metrics == expected.metrics
+    weights = "network.safetensors"
+    assert found[weights] == next(file.digest for file in expected.artifacts if file.name == weights)
+    assert {child.status for child in trials_of(bench.sessions, search_id)} <= ENDED
+
+
+def test_two_workers_find_what_one_finds(bench: Bench, tmp_path: Path) -> None:
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, DIVERGING]
+    job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 4})
+    expected = bench.run(job)
+    with fleet(bench.settings, tmp_path, workers=2):
+        send(bench.settings, job.id)
+        wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
+    assert_found(bench, job.id, expected)
+    assert [(line["round"], bool(line["error"])) for line in expected.metrics["search"]] == [
+        (0, False),
+        (1, False),
+        (1, False),
+        (1, True),
+        (2, False),
+    ]
+    children = trials_of(bench.sessions, job.id)
+    assert [child.trial for child in children][:3] == ["1-0-mcc", "1-1-adabn", "1-2-dann"]
+    assert len(children) == 4
+    shared = [child for child in children if child.status in (JobStatus.SUCCEEDED, JobStatus.FAILED)]
+    assert shared
+    curves = read_job(bench.sessions, job.id).metrics
+    assert all(any(name.startswith(f"{child.trial}_") for name in curves) for child in shared)
+
+
+def working_on(bench: Bench, workers: list[Worker], job_id: UUID) -> Worker:
+    """The worker whose trainer runs this job."""
+    return next(worker for worker in workers if worker.trainer and str(job_id) in worker.trainer.cmdline())
+
+
+def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_the_same(bench: Bench, tmp_path: Path) -> None:
+    candidates = [{"algorithm": "mcc", "minimum_steps": 600}, {"algorithm": "dann"}]  # the first is hurt while it trains
+    job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 2})
+    expected = bench.run(job)
+    with fleet(bench.settings, tmp_path, workers=2) as workers:
+        send(bench.settings, job.id)
+        child = wait_until(lambda: next((one for one in trials_of(bench.sessions, job.id) if one.checkpoint), None), 60)
+        working_on(bench, workers, child.id).main.kill()
+        wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
+    assert_found(bench, job.id, expected)
+    with bench.sessions() as session:
+        kinds = session.scalars(select(EventRow.kind).where(EventRow.job_id == child.id).order_by(EventRow.id)).all()
+    assert "requeued" in kinds
+    assert kinds[-1] == "done"
+
+
+def test_a_cancelled_search_leaves_no_trial_running(bench: Bench, tmp_path: Path) -> None:
+    job = make_search(bench, minimum_steps=100_000)
+    with fleet(bench.settings, tmp_path, workers=2):
+        send(bench.settings, job.id)
+        wait_until(lambda: any(is_training(bench.sessions, one.id)() for one in trials_of(bench.sessions, job.id)), 60)
+        with bench.sessions.begin() as session:
+            jobs.cancel(session, job.id)
+        queued_or_ended = {one.status for one in trials_of(bench.sessions, job.id)}
+        assert JobStatus.QUEUED not in queued_or_ended
+        everything = [job.id, *(one.id for one in trials_of(bench.sessions, job.id))]
+        wait_until(lambda: {read_job(bench.sessions, id).status for id in everything} == {JobStatus.CANCELLED}, 60)
+    with bench.sessions() as session:
+        assert {one.kind for one in session.scalars(select(JobRow))} == {JobKind.ADAPT, JobKind.TRIAL}

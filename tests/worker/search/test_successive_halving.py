@@ -1,0 +1,70 @@
+"""What a search tries; whole searches are run in `test_adapt`."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.algorithms.auto import AutoParams
+from app.algorithms.base import AlgorithmParams
+from tests.support.toy_problems import pictures, table
+from worker.data.batches import Examples
+from worker.data.splits import make_data
+from worker.search.successive_halving import Plan, plan
+
+CANDIDATES = [
+    {"algorithm": "mcc"},
+    {"algorithm": "mcc", "augmentation": "strong"},
+    {"algorithm": "dann"},
+    {"algorithm": "adabn"},
+]
+
+
+def planned(examples: Examples, **values: Any) -> Plan:
+    params = AutoParams.model_validate({"candidates": CANDIDATES, **values})
+    return plan(params, make_data(examples, examples, None, params))
+
+
+def names(methods: list[AlgorithmParams]) -> list[str]:
+    return [method.algorithm for method in methods]
+
+
+def test_every_candidate_is_tried_shortly_and_the_better_half_to_the_end() -> None:
+    found = planned(pictures(60, 2, target=False))
+    assert (names(found.first), found.second) == (["mcc", "mcc", "dann", "adabn"], 2)
+
+
+def test_candidates_that_differ_only_in_changes_of_pictures_are_one_where_there_are_none() -> None:
+    found = planned(table(60, 2, target=False))
+    assert (names(found.first), found.second) == (["mcc", "dann", "adabn"], 2)
+    assert found.first[0].augmentation == "affine"
+
+
+@pytest.mark.parametrize(("trials", "first", "second"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (4, 3, 1), (6, 4, 2), (100, 4, 2)])
+def test_a_budget_of_trials_is_kept(trials: int, first: int, second: int) -> None:
+    found = planned(pictures(60, 2, target=False), budget={"trials": trials})
+    assert (len(found.first), found.second) == (first, second)
+    assert len(found.first) + found.second <= trials
+
+
+def test_candidates_keep_their_order_where_some_are_equal() -> None:
+    table_of_two = table(60, 2, target=False)
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}, {"algorithm": "mcc", "augmentation": "strong"}]
+    assert names(planned(table_of_two, candidates=candidates).first) == ["mcc", "dann"]
+
+
+def test_an_epoch_is_a_pass_over_the_larger_data_set_that_a_method_learns_from() -> None:
+    methods = AutoParams.model_validate({"candidates": CANDIDATES}).methods
+    data = make_data(table(200, 2, target=False), table(60, 2, target=True), None, methods[0])
+    assert {method.algorithm: data.rows(method) for method in methods} == {"mcc": 180, "dann": 180, "adabn": 60}
+
+
+def test_every_wrong_candidate_is_named() -> None:
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "dann", "lambda_max": -4, "foo": 1}, {"foo": 1}]
+    with pytest.raises(ValidationError) as found:
+        AutoParams.model_validate({"candidates": candidates})
+    message = str(found.value)
+    assert "candidate 0" not in message
+    assert "candidate 1: `dann`: lambda_max" in message
+    assert "foo" in message
+    assert "candidate 2: `algorithm` is missing" in message

@@ -1,0 +1,301 @@
+"""The supervisor with real trainer processes, on a database that both see."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from uuid import UUID
+
+import psutil
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import db_now, make_engine, make_sessions
+from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
+from app.job_state import JobStatus
+from app.settings import Settings
+from tests.conftest import ListQueue, create_postgres_database
+from tests.support.factories import make_job
+from tests.support.fake_trainer import LIGHT_TRAINER, learned
+from tests.support.polling import wait_until
+from tests.worker.conftest import quick_settings
+from worker.supervision.attempt import Outcome
+from worker.supervision.supervisor import Supervisor
+
+Sessions = sessionmaker[Session]
+
+
+def add_job(sessions: Sessions, *, max_attempts: int = 3, **params: object) -> UUID:
+    with sessions.begin() as session:
+        return make_job(session, max_attempts=max_attempts, params={"algorithm": "fine_tune", **params}).id
+
+
+def read_job(sessions: Sessions, job_id: UUID) -> JobRow:
+    with sessions() as session:
+        return session.get_one(JobRow, job_id)
+
+
+def supervisor(settings: Settings, sessions: Sessions, draining: Callable[[], bool] = lambda: False) -> Supervisor:
+    return Supervisor(settings, sessions, ListQueue(), draining, LIGHT_TRAINER)
+
+
+def is_training(sessions: Sessions, job_id: UUID, checkpoint: bool = True) -> Callable[[], bool]:
+    def condition() -> bool:
+        job = read_job(sessions, job_id)
+        return job.progress > 0 and (job.checkpoint is not None or not checkpoint)
+
+    return condition
+
+
+class InThread:
+    """A run of the supervisor beside the test."""
+
+    def __init__(self, supervisor: Supervisor, job_id: UUID) -> None:
+        self.outcome: Outcome | None = None
+        self._thread = Thread(target=self._run, args=(supervisor, job_id))
+        self._thread.start()
+
+    def _run(self, supervisor: Supervisor, job_id: UUID) -> None:
+        self.outcome = supervisor.run_job(job_id)
+
+    def join(self) -> Outcome | None:
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+        return self.outcome
+
+
+def trainers() -> list[psutil.Process]:
+    """Trainer processes of this test that are alive."""
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and "tests.support.fake_trainer" in child.cmdline()
+    ]
+
+
+def test_a_job_that_succeeds_has_a_version_metrics_and_leaves_no_leftovers(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions, steps=20, ends="prints")
+    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
+    with worker_sessions() as session:
+        job = session.get_one(JobRow, job_id)
+        assert (job.status, job.attempt, job.progress, job.checkpoint) == (JobStatus.SUCCEEDED, 1, 1.0, None)
+        assert job.metrics["total"] == pytest.approx(learned(20))
+        version = session.scalars(select(VersionRow)).one()
+        assert version.manifest["attempt"] == version.attempt == 1
+        assert session.scalar(select(func.count()).select_from(MetricRow).where(MetricRow.name == "total")) == 20
+        kinds = session.scalars(select(EventRow.kind).order_by(EventRow.id)).all()
+    assert kinds[0] == "started"
+    assert kinds[-1] == "done"
+    assert stored_files(worker_settings) == [f"jobs/{job_id}/1/manifest.json"]
+    assert list((worker_settings.scratch_dir / "runs").iterdir()) == []
+
+
+def stored_files(settings: Settings) -> list[str]:
+    root = settings.data_dir / "storage"
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "message"),
+    [
+        ("bad_data", "bad_data", "column `age`: no value can be used"),
+        ("bad_dataset", "bad_data", "The file is broken. /rows/3: not a number"),
+        ("bad_parameters", "bad_parameters", "the bottleneck is wider than the features"),
+        ("out_of_gpu_memory", "gpu_out_of_memory", "CUDA out of memory. Tried to allocate 2.00 GiB."),
+        ("bug", "trainer_error", "KeyError: 'a bug'"),
+        ("killed", "trainer_killed", "a smaller batch"),
+        ("segmentation_fault", "trainer_error", "SIGSEGV"),
+        ("no_result", "trainer_error", "without a result"),
+    ],
+)
+def test_each_way_to_fail_has_its_code_and_is_not_tried_again(
+    worker_settings: Settings, worker_sessions: Sessions, ends: str, code: str, message: str
+) -> None:
+    job_id = add_job(worker_sessions, ends=ends)
+    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.FAILED
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.attempt, job.error_code) == (JobStatus.FAILED, 1, code)
+    assert message in (job.error_message or "")
+
+
+def test_a_storage_that_is_away_does_not_fail_the_job_but_lets_its_lease_run_out(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions, ends="storage_away")
+    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.LOST
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.attempt, job.error_code) == (JobStatus.RUNNING, 1, None)
+    assert job.lease_expires_at is not None
+
+
+def test_a_job_can_be_cancelled_while_it_runs(worker_settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
+    run = InThread(supervisor(worker_settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    request_cancel(worker_sessions, job_id)
+    assert run.join() is Outcome.CANCELLED
+    assert read_job(worker_sessions, job_id).status is JobStatus.CANCELLED
+    assert stored_files(worker_settings) == []
+
+
+def request_cancel(sessions: Sessions, job_id: UUID) -> None:
+    with sessions.begin() as session:
+        running = (JobRow.id == job_id, JobRow.status == JobStatus.RUNNING)
+        session.execute(update(JobRow).where(*running).values(status=JobStatus.CANCELLING))
+
+
+def test_a_trainer_that_does_not_stop_is_killed_after_the_grace_period(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    settings = worker_settings.model_copy(update={"cancel_grace_seconds": 0.5})
+    job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01, ends="deaf")
+    run = InThread(supervisor(settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    request_cancel(worker_sessions, job_id)
+    assert run.join() is Outcome.CANCELLED
+    assert trainers() == []
+
+
+def test_an_attempt_that_takes_too_long_fails(worker_settings: Settings, worker_sessions: Sessions) -> None:
+    settings = worker_settings.model_copy(update={"job_timeout_seconds": 2})
+    job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
+    assert supervisor(settings, worker_sessions).run_job(job_id) is Outcome.FAILED
+    job = read_job(worker_sessions, job_id)
+    assert (job.error_code, job.status) == ("job_timeout", JobStatus.FAILED)
+    assert trainers() == []
+
+
+def test_a_drained_job_goes_back_without_using_up_an_attempt_and_resumes(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions, max_attempts=1, steps=300, step_seconds=0.01)
+    training = is_training(worker_sessions, job_id)
+    draining = supervisor(worker_settings, worker_sessions, lambda: read_job(worker_sessions, job_id).attempt == 1 and training())
+    assert draining.run_job(job_id) is Outcome.RELEASED
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.attempt, job.max_attempts) == (JobStatus.QUEUED, 1, 2)
+    assert draining._queue.depth() == 1  # another worker was told
+    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
+    with worker_sessions() as session:
+        manifest = session.scalars(select(VersionRow)).one().manifest
+    assert manifest["started_at_step"] > 0
+    assert manifest["total"] == pytest.approx(learned(300))
+    assert stored_files(worker_settings) == [f"jobs/{job_id}/2/manifest.json"]
+
+
+def test_a_draining_worker_takes_no_job_and_hands_the_hint_on(worker_settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions)
+    draining = supervisor(worker_settings, worker_sessions, lambda: True)
+    assert draining.run_job(job_id) is None
+    assert draining._queue.depth() == 1
+    assert read_job(worker_sessions, job_id).status is JobStatus.QUEUED
+
+
+def test_who_has_lost_the_lease_kills_its_trainer_and_writes_nothing(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
+    run = InThread(supervisor(worker_settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    with worker_sessions.begin() as session:
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(attempt=2, lease_owner="another"))
+        last_event = session.scalar(select(func.max(EventRow.id)))
+    assert run.join() is Outcome.LOST
+    assert trainers() == []
+    with worker_sessions() as session:
+        assert session.scalar(select(func.max(EventRow.id))) == last_event
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.lease_owner) == (JobStatus.RUNNING, "another")
+
+
+def test_who_has_lost_the_lease_of_an_ended_job_leaves_nothing_in_the_storage(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
+    run = InThread(supervisor(worker_settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    with worker_sessions.begin() as session:
+        ended = {"status": JobStatus.FAILED, "finished_at": db_now(), "lease_owner": None, "lease_expires_at": None}
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(ended | {"cleaned_at": db_now()}))
+    assert run.join() is Outcome.LOST
+    assert stored_files(worker_settings) == []
+
+
+def test_of_two_workers_with_the_same_message_one_runs_the_job(worker_settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions)
+    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
+    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is None
+
+
+@pytest.fixture
+def postgres_settings(postgres_server: str, database_name: str, worker_settings: Settings) -> Settings:
+    url = create_postgres_database(postgres_server, database_name)
+    return quick_settings(data_dir=worker_settings.data_dir, database_url=url)
+
+
+def set_database_reachable(server_url: str, name: str, reachable: bool) -> None:
+    engine = make_engine(server_url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {reachable}'))
+        if not reachable:
+            ours = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+            connection.execute(ours, {"name": name})
+    engine.dispose()
+
+
+def test_a_short_absence_of_the_database_costs_nothing(postgres_server: str, postgres_settings: Settings) -> None:
+    name = str(make_url(postgres_settings.database).database)
+    engine = make_engine(postgres_settings.database)
+    sessions = make_sessions(engine)
+    job_id = add_job(sessions, steps=400, step_seconds=0.01)
+    run = InThread(supervisor(postgres_settings, sessions), job_id)
+    wait_until(is_training(sessions, job_id))
+    set_database_reachable(postgres_server, name, False)
+    run._thread.join(2)
+    set_database_reachable(postgres_server, name, True)
+    assert run.join() is Outcome.SUCCEEDED
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(MetricRow).where(MetricRow.name == "total")) == 400
+        assert session.get_one(JobRow, job_id).attempt == 1
+    engine.dispose()
+
+
+def test_a_long_absence_of_the_database_ends_the_trainer(postgres_server: str, postgres_settings: Settings) -> None:
+    name = str(make_url(postgres_settings.database).database)
+    engine = make_engine(postgres_settings.database)
+    sessions = make_sessions(engine)
+    job_id = add_job(sessions, steps=100_000, step_seconds=0.01)
+    settings = postgres_settings.model_copy(update={"lease_seconds": 2})
+    run = InThread(supervisor(settings, sessions), job_id)
+    wait_until(is_training(sessions, job_id))
+    set_database_reachable(postgres_server, name, False)
+    assert run.join() is Outcome.LOST
+    assert trainers() == []
+    set_database_reachable(postgres_server, name, True)
+    assert read_job(sessions, job_id).status is JobStatus.RUNNING  # until the reaper comes
+    engine.dispose()
+
+
+def test_a_database_without_the_column_of_a_write_is_not_taken_for_one_that_is_away(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions)
+    with worker_sessions.begin() as session:
+        session.execute(text("ALTER TABLE metric RENAME COLUMN value TO number"))
+    with pytest.raises(OperationalError, match="no column named value"):
+        supervisor(worker_settings, worker_sessions).run_job(job_id)
+    assert not trainers()
+
+
+def test_run_folders_of_killed_supervisors_are_removed_by_the_next_attempt(
+    worker_settings: Settings, worker_sessions: Sessions
+) -> None:
+    job_id = add_job(worker_sessions)
+    left: Path = worker_settings.scratch_dir / "runs" / f"{job_id}-0"
+    left.mkdir(parents=True)
+    supervisor(worker_settings, worker_sessions).run_job(job_id)
+    assert not left.exists()

@@ -1,0 +1,61 @@
+"""The sweep takes back what dead workers held and tells again of what was lost, and only of that."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import db_now
+from app.db.tables import JobRow
+from app.errors import ServiceUnavailable
+from app.job_state import JobStatus
+from tests.conftest import ListQueue
+from tests.support.factories import make_job
+from worker.supervision.sweep import sweep
+
+Sessions = sessionmaker[Session]
+
+
+class AbsentQueue(ListQueue):
+    """A broker that is away."""
+
+    def send(self, job_id: UUID) -> None:
+        raise ServiceUnavailable
+
+    def depth(self) -> int:
+        raise ServiceUnavailable
+
+
+def test_a_job_whose_lease_expired_is_queued_and_sent(sessions: Sessions, queue: ListQueue) -> None:
+    with sessions.begin() as session:
+        job_id = make_job(session, status=JobStatus.RUNNING, lease_expires_at=db_now(-1)).id
+    sweep(sessions, queue, resend_seconds=60)
+    assert queue.sent == [job_id]
+    with sessions() as session:
+        assert session.get_one(JobRow, job_id).status is JobStatus.QUEUED
+
+
+def test_a_job_whose_message_was_lost_is_sent_again_once(sessions: Sessions, queue: ListQueue) -> None:
+    with sessions.begin() as session:
+        job_id = make_job(session, sent_at=db_now(-61)).id
+        make_job(session, sent_at=db_now(-59))
+        make_job(session, sent_at=db_now(-61), run_after=db_now(60))
+    for _ in range(2):
+        sweep(sessions, queue, resend_seconds=60)
+    assert queue.sent == [job_id]
+
+
+def test_messages_do_not_pile_up_while_no_worker_takes_them(sessions: Sessions, queue: ListQueue) -> None:
+    with sessions.begin() as session:
+        job_ids = {make_job(session, sent_at=db_now(-61)).id for _ in range(3)}
+    for _ in range(5):
+        sweep(sessions, queue, resend_seconds=0)
+    assert set(queue.sent) == job_ids
+    assert len(queue.sent) == 3
+
+
+def test_while_the_broker_is_away_nothing_counts_as_sent(sessions: Sessions, queue: ListQueue) -> None:
+    with sessions.begin() as session:
+        job_id = make_job(session, sent_at=db_now(-61)).id
+    sweep(sessions, AbsentQueue(), resend_seconds=60)
+    sweep(sessions, queue, resend_seconds=60)
+    assert queue.sent == [job_id]

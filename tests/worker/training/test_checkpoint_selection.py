@@ -1,0 +1,116 @@
+import numpy as np
+import torch
+
+from worker.training.checkpoint_selection import PATIENCE, Check, Selection
+
+
+def selection_of(chance: float, examples: int) -> Selection:
+    """That many examples, of whose commonest class this is the share."""
+    common = round(chance * examples)
+    return Selection(np.concatenate([np.zeros(common, np.int64), 1 + np.arange(examples - common)]))
+
+
+def look_at(accuracies: list[float], chance: float = 0.1, examples: int = 1000) -> tuple[Selection, list[Check]]:
+    """The weights of the network at step s are [s]."""
+    selection = selection_of(chance, examples)
+    checks = [
+        selection.look(step, accuracy, 0.0, {"w": torch.tensor([float(step)])})
+        for step, accuracy in enumerate(accuracies, start=1)
+    ]
+    return selection, checks
+
+
+def test_the_newest_network_is_kept_while_the_source_is_still_recognised() -> None:
+    selection, checks = look_at([0.5, 0.9, 0.97, 0.93, 0.9])
+    assert all(check.healthy for check in checks)
+    assert (selection.step, selection.accuracy, selection.best) == (5, 0.9, 0.97)
+    assert selection.weights["w"].tolist() == [5]
+
+
+def test_after_a_collapse_the_network_before_it_is_kept() -> None:
+    selection, checks = look_at([0.6, 0.95, 0.92, 0.6, 0.12])
+    assert [check.collapsed for check in checks] == [False, False, False, False, True]
+    assert (selection.step, selection.accuracy) == (3, 0.92)
+    assert selection.ever_collapsed
+
+
+def test_a_run_that_recovers_ends_with_the_recovered_network() -> None:
+    selection, _ = look_at([0.95, 0.1, 0.94])
+    assert selection.step == 3
+    assert selection.ever_collapsed
+    assert not selection.is_hopeless
+
+
+def test_a_run_that_never_learned_has_not_collapsed() -> None:
+    selection, checks = look_at([0.1, 0.12, 0.09, 0.1])
+    assert not any(check.collapsed for check in checks)
+    assert selection.step > 0
+
+
+def test_noise_on_few_examples_is_not_a_loss() -> None:
+    _, checks = look_at([0.9, 0.8, 0.87], chance=0.54, examples=30)
+    assert all(check.healthy for check in checks)
+
+
+def test_one_of_few_examples_is_no_loss_even_from_a_perfect_start() -> None:
+    selection, checks = look_at([1.0, 8 / 9, 8 / 9], chance=0.36, examples=9)
+    assert all(check.healthy for check in checks)
+    assert selection.step == 3
+
+
+def test_a_collapsed_run_is_given_up_after_a_while() -> None:
+    selection, _ = look_at([0.95] + [0.1] * PATIENCE)
+    assert selection.is_hopeless
+    assert not look_at([0.95] + [0.1] * (PATIENCE - 1))[0].is_hopeless
+
+
+def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
+    weights = {"w": torch.ones(2)}
+    selection = selection_of(0.5, 100)
+    selection.look(1, 0.9, 0.0, weights)
+    weights["w"].zero_()
+    other = selection_of(0.5, 100)
+    other.load_state_dict(selection.state_dict())
+    assert other.weights["w"].tolist() == [1, 1]
+    assert other.best == 0.9
+
+
+def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equals_the_newest() -> None:
+    selection = selection_of(0.1, 1000)
+    for step, (accuracy, score) in enumerate([(0.9, 1.0), (0.95, 2.0), (0.94, 2.0), (0.5, 9.0), (0.95, 1.5)], start=1):
+        selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
+    assert (selection.step, selection.score) == (3, 2.0)
+    assert selection.weights["w"].tolist() == [3]
+    assert selection.checks_without_better == 3
+
+
+def test_without_a_source_the_score_alone_decides() -> None:
+    selection = selection_of(0.0, 0)
+    for step, score in enumerate([1.0, 3.0, 2.0], start=1):
+        assert selection.look(step, float("nan"), score, {}).healthy
+    assert selection.step == 2
+
+
+def test_a_network_of_before_the_run_learned_is_left_behind_whatever_its_score() -> None:
+    selection = selection_of(0.1, 1000)
+    for step, (accuracy, score) in enumerate([(0.2, 9.0), (0.95, 1.0), (0.94, 0.5)], start=1):
+        selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
+    assert (selection.step, selection.score) == (2, 1.0)
+    assert selection.weights["w"].tolist() == [2]
+
+
+def test_without_scores_the_accuracy_tells_whether_a_run_still_gets_better() -> None:
+    selection = selection_of(0.1, 1000)
+    counts = []
+    for step, accuracy in enumerate([0.5, 0.8, 0.9, 0.9, 0.89, 0.91], start=1):
+        selection.look(step, accuracy, float("nan"), {})
+        counts.append(selection.checks_without_better)
+    assert counts == [0, 0, 0, 1, 2, 0]
+    assert selection.step == 6
+
+
+def test_where_nothing_is_known_a_run_goes_on() -> None:
+    selection = selection_of(0.0, 0)
+    for step in range(1, 5):
+        selection.look(step, float("nan"), float("nan"), {})
+    assert (selection.step, selection.checks_without_better) == (4, 0)

@@ -1,0 +1,79 @@
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.storage import Storage
+from worker.protocol.progress import BadParameters
+from worker.training.checkpoints import KEPT, Checkpoints, random_state, restore_random_state, seed_everything
+
+
+def make(folder: Path, digest: str = "a", attempt: int = 1) -> tuple[Checkpoints, Storage]:
+    storage = Storage(f"file://{folder}/storage")
+    return Checkpoints(storage, f"jobs/j/{attempt}", folder, digest), storage
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    checkpoints, storage = make(tmp_path)
+    key = checkpoints.save("7", {"w": torch.ones(2), "step": 7})
+    assert key == "jobs/j/1/checkpoint-7.pt"
+    assert storage.exists(key)
+    state = make(tmp_path, attempt=2)[0].load(key)
+    assert state["step"] == 7
+    assert torch.equal(state["w"], torch.ones(2))
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
+    key = make(tmp_path, digest="a")[0].save("1", {})
+    with pytest.raises(BadParameters, match="other parameters"):
+        make(tmp_path, digest="b")[0].load(key)
+
+
+def test_older_ones_go_after_the_new_one_is_stored_and_so_does_the_one_resumed_from(tmp_path: Path) -> None:
+    first = make(tmp_path)[0].save("1", {})
+    checkpoints, storage = make(tmp_path, attempt=2)
+    checkpoints.load(first)
+    keys = [first, *(checkpoints.save(str(step), {}) for step in range(2, KEPT + 3))]
+    assert [storage.exists(key) for key in keys] == [False, False, *[True] * KEPT]
+
+
+def test_what_is_put_stays_and_can_be_read_by_other_jobs_of_the_same_parameters(tmp_path: Path) -> None:
+    checkpoints, storage = make(tmp_path)
+    key = checkpoints.put("start", {"w": torch.ones(2)})
+    other = make(tmp_path, attempt=2)[0]
+    assert torch.equal(other.read(key)["w"], torch.ones(2))
+    for each in (checkpoints, other):
+        for step in range(2 * KEPT):
+            each.save(str(step), {})
+    assert storage.exists(key)
+
+
+def test_a_missing_checkpoint_is_told_from_a_bad_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        make(tmp_path)[0].load("jobs/j/1/checkpoint-1.pt")
+
+
+def test_reading_one_runs_no_code(tmp_path: Path) -> None:
+    checkpoints, storage = make(tmp_path)
+    torch.save({"digest": "a", "step": 1, "state": {"path": Path("x")}}, tmp_path / "evil.pt")
+    storage.put("jobs/j/1/checkpoint-1.pt", tmp_path / "evil.pt")
+    with pytest.raises(pickle.UnpicklingError):
+        checkpoints.load("jobs/j/1/checkpoint-1.pt")
+
+
+def test_all_random_states_come_back(tmp_path: Path) -> None:
+    def draw() -> tuple[float, list[float], list[float]]:
+        return random.random(), np.random.normal(size=3).tolist(), torch.rand(3).tolist()
+
+    seed_everything(3)
+    np.random.normal()  # leaves a second number behind, which belongs to the state
+    checkpoints, _ = make(tmp_path)
+    key = checkpoints.save("1", random_state())
+    expected = draw()
+    seed_everything(4)
+    restore_random_state(checkpoints.load(key))
+    assert draw() == expected

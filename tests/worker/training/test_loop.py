@@ -1,0 +1,199 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from app.algorithms.fine_tune import FineTuneParams
+from tests.support.toy_problems import make_toy, toy_params
+from worker import validators
+from worker.algorithms.base import Algorithm
+from worker.data.batch import Batch
+from worker.protocol.progress import BadParameters, Stopped
+from worker.training.loop import TRAINING_SHARE, Diverged, Meter, check, is_due, train, uses_bfloat16
+
+
+class Collapsing(Algorithm):
+    """From the middle of the run on it unlearns."""
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        loss = F.cross_entropy(self.network(batch.source_x), batch.source_y)
+        return {"classification": loss if batch.progress < 0.5 else -20 * loss}
+
+
+class Poisoned(Algorithm):
+    """From the tenth step on its loss is not a number."""
+
+    steps = 0
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        self.steps += 1
+        loss = F.cross_entropy(self.network(batch.source_x), batch.source_y)
+        return {"classification": loss * (math.nan if self.steps >= 10 else 1)}
+
+
+def test_a_run_that_collapses_is_warned_about_and_ends_with_the_network_before(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("fine_tune", epochs=20, schedule="constant"), kind=Collapsing)
+    train(toy.run)
+    steps, selection = toy.run.batches.steps, toy.run.selection
+    assert [warning["code"] for warning in toy.warnings] == ["collapsed"]
+    assert "fell back to chance" in toy.warnings[0]["message"]
+    assert f"step {selection.step} is kept" in toy.warnings[0]["message"]
+    assert 0.3 * steps < selection.step <= 0.65 * steps
+    assert toy.series("source_accuracy")[-1] < 0.6
+    evidence = toy.run.examiner.evidence(toy.run.network)
+    assert validators.load("source_accuracy")(evidence) == selection.accuracy > 0.9
+    assert toy.run.step < steps  # given up
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("fine_tune", epochs=100), kind=Poisoned)
+    with pytest.raises(Diverged, match="no longer a number") as caught:
+        train(toy.run)
+    assert 10 <= toy.run.step < 30
+    assert isinstance(caught.value, BadParameters)
+
+
+def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
+    toy.run.checkpoint()
+    other = make_toy(tmp_path, toy_params("fine_tune", epochs=1), digest="other parameters")
+    with pytest.raises(BadParameters):
+        other.resume(toy.checkpoint)
+
+
+def test_checkpoints_are_stored_as_often_as_asked_and_reported(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
+    toy.run.checkpoint_seconds = 0
+    train(toy.run)
+    keys = [report["checkpoint"] for report in toy.reports if report["checkpoint"]]
+    assert keys == [f"jobs/a/1/checkpoint-{step}.pt" for step in range(1, toy.run.batches.steps + 1)]
+
+
+def test_resuming_a_run_that_was_stopped_after_its_last_step_gives_its_result(tmp_path: Path) -> None:
+    first = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
+    first.run.checkpoint_seconds = 0
+    train(first.run)
+    second = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
+    second.resume(first.checkpoint)
+    train(second.run)
+    weights = first.run.algorithm.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in second.run.algorithm.state_dict().items())
+
+
+def test_momentum_sgd_learns_too(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", optimizer="sgd", learning_rate=0.01, epochs=10), digits=True)
+    train(toy.run)
+    assert toy.run.optimizer.defaults["momentum"] == 0.9
+    assert toy.run.optimizer.defaults["nesterov"]
+    assert toy.run.selection.accuracy > 0.9
+
+
+def test_progress_and_epochs_grow_to_the_end(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("fine_tune", epochs=3))
+    train(toy.run)
+    points = [point for report in toy.reports for point in report["metrics"]]
+    assert max(point["epoch"] for point in points) == 3
+    assert toy.reports[-1]["progress"] == TRAINING_SHARE
+    assert len(toy.series("source_accuracy")) >= 10
+
+
+def test_bfloat16_trains(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", precision="bfloat16", epochs=5), digits=True)
+    train(toy.run)
+    assert toy.run.selection.accuracy > 0.8
+    assert all(value.dtype == torch.float32 for value in toy.run.algorithm.parameters())
+
+
+def test_bfloat16_is_chosen_where_it_is_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = make_toy(tmp_path, toy_params("dann"), digits=True)
+    convolutions, tables = toy.run.algorithm.network, make_toy(tmp_path, toy_params("dann")).run.algorithm.network
+    cpu, params = torch.device("cpu"), FineTuneParams()
+    assert uses_bfloat16(params, torch.device("cuda"), tables)
+    assert not uses_bfloat16(FineTuneParams(precision="float32"), torch.device("cuda"), tables)
+    monkeypatch.setattr("worker.training.mixed_precision.is_quicker", lambda: True)
+    assert uses_bfloat16(params, cpu, convolutions)
+    assert not uses_bfloat16(params, cpu, tables)
+    monkeypatch.setattr("worker.training.mixed_precision.is_quicker", lambda: False)
+    assert not uses_bfloat16(params, cpu, convolutions)
+
+
+def test_things_are_due_about_as_often_as_asked_and_at_the_end() -> None:
+    assert [step for step in range(1, 12) if is_due(step, 11, 3)] == [3, 6, 9, 11]
+    assert all(is_due(step, 5, 20) for step in range(1, 6))
+
+
+def test_the_meter_gives_means_since_the_last_time() -> None:
+    meter = Meter()
+    meter.add({"loss": torch.tensor(1.0), "rate": 0.5})
+    meter.add({"loss": torch.tensor(3.0), "rate": 0.5})
+    assert meter.means() == {"loss": 2.0, "rate": 0.5}
+    assert meter.means() == {}
+
+
+def test_the_average_of_the_weights_is_what_is_kept_and_it_is_as_good(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", weight_average=0.99, minimum_steps=150), digits=True)
+    train(toy.run)
+    assert toy.run.network is not toy.run.algorithm.network
+    assert toy.run.selection.accuracy > 0.9
+    kept = toy.run.algorithm.network.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in toy.run.selection.weights.items())
+
+
+def test_an_average_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
+    params = toy_params("fine_tune", weight_average=0.9, epochs=2)
+    whole = make_toy(tmp_path / "whole", params)
+    train(whole.run)
+    first = make_toy(tmp_path / "parts", params, stop_at=5)
+    with pytest.raises(Stopped):
+        train(first.run)
+    second = make_toy(tmp_path / "parts", params)
+    second.resume(first.checkpoint)
+    train(second.run)
+    ended = whole.run.network.state_dict()
+    assert all(torch.equal(value, ended[name]) for name, value in second.run.network.state_dict().items())
+
+
+def test_a_run_whose_score_gets_no_better_ends_early(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("fine_tune", patience=3, epochs=40))
+    train(toy.run)  # without a target all scores are equal
+    assert toy.run.step < 0.3 * toy.run.batches.steps
+
+
+def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.training.evaluator.Examiner._mixed", lambda *_: None)  # as of texts, which cannot be mixed
+    toy = make_toy(tmp_path, toy_params("mcc", validator="mixval", epochs=2))
+    train(toy.run)
+    assert {warning["code"] for warning in toy.warnings} == {"validator_silent"}
+    assert toy.run.selection.step == toy.run.step
+
+
+def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("dann", warm_up=0.5, epochs=10), digits=True)
+    before = toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight").clone()
+    batches = list(toy.run.batches.after(0))
+    assert set(toy.run.algorithm.terms(batches[0])) == {"classification"}
+    middle = toy.run.algorithm.terms(batches[len(batches) // 2])
+    assert set(middle) == {"classification", "domain"}
+    assert toy.run.algorithm.measures()["lambda"] == pytest.approx(0, abs=0.1)
+    train(toy.run)
+    assert not torch.equal(before, toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight"))
+
+
+@pytest.mark.parametrize("algorithm", ["bnm", "bsp", "deep_jdot", "mcc"])
+def test_a_method_that_diverges_says_so(algorithm: str, tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params(algorithm, epochs=1, minimum_steps=500))
+    for weight in toy.run.network.head.parameters():
+        weight.data.fill_(math.nan)
+    with pytest.raises(Diverged):
+        train(toy.run)
+
+
+def test_a_network_without_numbers_for_answers_is_found_at_a_check(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, toy_params("mcc"))
+    for weight in toy.run.network.head.parameters():
+        weight.data.fill_(math.nan)
+    with pytest.raises(Diverged):
+        check(toy.run)

@@ -1,0 +1,115 @@
+"""How the network is trained that a method is compared with, or takes over from; jobs resume trials in `test_adapt`."""
+
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.algorithms import PARAMS
+from app.algorithms.auto import AutoParams
+from app.algorithms.base import AlgorithmParams
+from app.storage import Storage
+from tests.support.toy_problems import CPU, table, table_network, toy_params
+from worker.data.splits import make_data
+from worker.networks.base import Network
+from worker.protocol.progress import BadParameters, Reporter, Stopped
+from worker.search.remote_trials import Nobody, Standing
+from worker.search.successive_halving import search
+from worker.training.checkpoints import Checkpoints
+from worker.training.trials import Trials, source_params
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "said", "expected"),
+    [
+        ("adabn", {}, {"epochs": 20, "minimum_steps": 0}),
+        ("tent", {"epochs": 7}, {"epochs": 7, "minimum_steps": 0}),
+        ("adda", {"batch_size": 16}, {"learning_rate": 1e-3, "batch_size": 16}),
+        ("adda", {"learning_rate": 0.01}, {"learning_rate": 0.01}),
+        ("dann", {"seed": 3}, {"minimum_steps": 500, "seed": 3}),
+    ],
+)
+def test_the_source_is_trained_as_the_method_but_for_how_it_takes_over(
+    algorithm: str, said: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    found = source_params(PARAMS[algorithm].model_validate({"algorithm": algorithm, **said}))
+    assert expected.items() <= found.model_dump().items()
+
+
+def make_trials(folder: Path, params: AlgorithmParams) -> Trials:
+    data = make_data(table(200, 2, target=False), table(400, 2, target=True), None, params)
+    checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "digest")
+    return Trials(lambda: table_network(2), data, 2, CPU, Reporter(io.StringIO()), checkpoints, math.inf)
+
+
+@pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
+def test_a_method_takes_over_from_a_network_that_is_fully_trained(algorithm: str, steps: int, tmp_path: Path) -> None:
+    params = PARAMS[algorithm].model_validate({"algorithm": algorithm, "batch_size": 32})
+    reference = make_trials(tmp_path, params).reference(params, (0, 1))
+    assert reference.steps == steps
+    assert reference.scores["source_accuracy"] > 0.9
+
+
+def test_candidates_of_a_search_take_over_from_one_too(tmp_path: Path) -> None:
+    found = {}
+    for name, more in (("whole", ["adda"]), ("half", [])):
+        params = AutoParams(batch_size=32, minimum_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
+        found[name] = search(make_trials(tmp_path / name, params), params, (0, 1))[0].steps
+    assert found == {"whole": 40, "half": 20}
+
+
+def test_a_resumed_job_remembers_what_failed_and_how_long_it_took(tmp_path: Path) -> None:
+    params = toy_params("dann")
+    first = make_trials(tmp_path, params)
+    done = first.run("done", params, (0, 1), steps=3)
+    with pytest.raises(BadParameters, match="batch norm"):
+        first.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
+    first.reporter.request_stop()
+    with pytest.raises(Stopped):
+        first.run("stopped", params, (0, 1), steps=3)
+
+    second = make_trials(tmp_path, params)
+    second.resume("jobs/a/1/checkpoint-1.pt")
+    second.build = unwanted
+    assert second.run("done", params, (0, 1)).seconds == done.seconds > 0
+    with pytest.raises(BadParameters, match="batch norm"):
+        second.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
+
+    second.build = first.build
+    assert second.interrupted is not None
+    second.interrupted["run"]["seconds"] = 100.0
+    assert 100 < second.run("stopped", params, (0, 1), steps=3).seconds < 200
+
+
+def unwanted() -> Network:
+    raise AssertionError("what has ended, or failed, needs no network")
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(500.0, 2), (700.0, 1)])
+def test_a_budget_of_minutes_counts_what_earlier_attempts_took(seconds: float, tried: int, tmp_path: Path) -> None:
+    values = {"candidates": [{"algorithm": "mcc"}, {"algorithm": "dann"}], "budget": {"minutes": 10}}
+    trials, params = make_trials(tmp_path, toy_params("dann")), AutoParams.model_validate(values)
+    done = replace(trials.run("source_only", toy_params("source_only"), (0, 1), steps=3), seconds=seconds)
+    trials.ended |= dict.fromkeys(["1-0-mcc", "1-1-dann"][:tried], done)
+    entries = search(trials, params, (0, 1))[2]
+    assert [entry.params.algorithm for entry in entries] == ["mcc", "dann"][:tried]
+
+
+class Elsewhere(Nobody):
+    """Another worker has run DANN."""
+
+    def take(self, name: str, *, recall: bool = False) -> Standing:
+        return Standing.ENDED if name == "1-1-dann" else Standing.OURS
+
+
+def test_what_another_worker_has_trained_counts_although_the_minutes_are_spent(tmp_path: Path) -> None:
+    candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}, {"algorithm": "bnm"}]
+    params = AutoParams.model_validate({"candidates": candidates, "budget": {"minutes": 10}})
+    trials = make_trials(tmp_path, toy_params("dann"))
+    done = replace(trials.run("source_only", toy_params("source_only"), (0, 1), steps=3), seconds=700)
+    trials.ended |= {"1-0-mcc": done, "1-1-dann": done}
+    entries = search(trials, params, (0, 1), Elsewhere())[2]
+    assert [entry.order.name for entry in entries] == ["1-0-mcc", "1-1-dann"]

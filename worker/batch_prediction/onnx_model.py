@@ -1,0 +1,119 @@
+"""A version that answers a whole data set: its encoder and its ONNX Runtime session. Torch-free."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from polars.exceptions import PolarsError
+
+from app.artifacts import GRAPHS, Precision
+from app.db.tables import VersionRow
+from app.errors import InvalidInputs
+from app.formats.images import BadPicture
+from app.modalities import MODALITIES
+from app.modalities.base import Encoded, Encoder, TensorSpec
+from app.settings import Settings
+from app.storage import Storage, digest_of
+from worker.data.job_inputs import fetch_artifacts
+from worker.protocol.progress import BadParameters
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+CHUNK_BYTES, CHUNK_ROWS = 2**23, range(256, 16_384)
+"""Of encoded inputs, as the numbers of 32 bits that they become; within what is read and encoded at once."""
+BATCH_BYTES, BATCH_ROWS = {CPU: 2**20, CUDA: 2**24}, range(16, 1024)
+"""The same, of what the graph is run on at once: its activations take many times that."""
+LONGEST = 1024
+"""What an axis that varies is taken for."""
+UNREADABLE = (InvalidInputs, BadPicture, PolarsError, ValueError, OverflowError)
+
+Piece = tuple[int, Encoded | str]
+"""So many rows encoded, or one that cannot be and why."""
+Answered = tuple[int, NDArray[np.float32] | str]
+"""So many rows' logits (n, classes), or why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A version that is ready to answer: it is given `chunk_rows` at once, and runs on `batch_rows` of them at a time.
+
+    It abstains where its confidence is below `threshold`.
+    """
+
+    encode: Encoder
+    session: onnxruntime.InferenceSession
+    classes: tuple[str, ...]
+    threshold: float
+    chunk_rows: int
+    batch_rows: int
+
+    def logits(self, encoded: Encoded) -> NDArray[np.float32]:
+        """(n, classes) of n encoded rows."""
+        rows = len(next(iter(encoded.values())))
+        parts = []
+        for start in range(0, rows, self.batch_rows):
+            batch = {name: values[start : start + self.batch_rows] for name, values in encoded.items()}
+            parts.append(self.session.run(["logits"], batch)[0])
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+    def answered(self, piece: Piece) -> Answered:
+        """Logits for encoded rows; the error of a row that has one stays."""
+        rows, found = piece
+        return rows, found if isinstance(found, str) else self.logits(found)
+
+    def pieces(self, inputs: Any, rows: int) -> Iterator[Piece]:
+        """Encoded rows, in pieces; for a row that cannot be encoded, on its own, why not."""
+        try:
+            encoded = self.encode(inputs)
+        except UNREADABLE as error:
+            if rows == 1:
+                yield 1, str(error)
+                return
+        else:
+            yield rows, encoded
+            return
+        half = rows // 2
+        yield from self.pieces(inputs[:half], half)
+        yield from self.pieces(inputs[half:], rows - half)
+
+
+def load(version: VersionRow, precision: Precision, settings: Settings, storage: Storage, folder: Path) -> Asked:
+    """On the GPU if the settings want it, there is one and the runtime can use it. Raises BadParameters for damaged files."""
+    graph = GRAPHS[precision]
+    modality = MODALITIES[version.modality]
+    preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
+    fetch_artifacts(storage, version, (graph, *preprocessing.files), folder)
+    for artifact in version.artifacts:
+        if (folder / artifact.name).exists() and digest_of(folder / artifact.name) != artifact.digest:
+            raise BadParameters(f"The file {artifact.name} of the version is not the one that its job stored.")
+    session = _session(folder / graph, settings)
+    specs = modality.specs(preprocessing)
+    return Asked(
+        modality.encoder(preprocessing, folder),
+        session,
+        tuple(version.manifest["classes"]),
+        version.manifest.get("abstention_threshold", 0.0),
+        chunk_rows=_rows(specs, CHUNK_BYTES, CHUNK_ROWS),
+        batch_rows=_rows(specs, BATCH_BYTES[session.get_providers()[0]], BATCH_ROWS),
+    )
+
+
+def _session(path: Path, settings: Settings) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.train_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    wanted = [CPU]
+    if settings.device != "cpu" and CUDA in onnxruntime.get_available_providers():
+        onnxruntime.preload_dlls()
+        wanted = [CUDA, CPU]
+    return onnxruntime.InferenceSession(path, options, providers=wanted)
+
+
+def _rows(specs: dict[str, TensorSpec], most_bytes: int, between: range) -> int:
+    numbers = sum(prod(size if size > 0 else LONGEST for size in spec.shape) for spec in specs.values())
+    return max(between.start, min(between.stop, most_bytes // (4 * numbers)))

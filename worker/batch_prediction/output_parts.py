@@ -1,0 +1,95 @@
+"""Answers that are safe: part files in the storage, and checkpoints that name them.
+
+A part is stored before the checkpoint that names it, and each under its attempt, so that an attempt that lost its lease cannot
+touch what another one counts on. Whatever is killed when, a later attempt goes on after the last row that a checkpoint counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import polars as pl
+from pydantic import BaseModel
+
+from app.schemas.batch_predictions import Format
+from app.schemas.trainer_messages import StoredArtifact
+from app.storage import Storage
+from worker.batch_prediction.output_rows import join_parts, write_part
+from worker.protocol.progress import BadParameters
+
+KEPT = 3
+
+
+class State(BaseModel):
+    """What a checkpoint holds: how many rows are done, how many of them without an answer, and the parts in order."""
+
+    digest: str
+    columns: list[str] = []
+    rows: int = 0
+    failed: int = 0
+    parts: list[str] = []
+
+
+class Parts:
+    """What one attempt has and stores, under `prefix` in the storage."""
+
+    def __init__(
+        self, storage: Storage, prefix: str, folder: Path, format: Format, digest: str, columns: Sequence[str] = ()
+    ) -> None:
+        """`digest` identifies the prediction: a checkpoint of another one is refused. `columns` of the output in order."""
+        self._storage, self._prefix, self._folder, self._format = storage, prefix, folder, format
+        self._checkpoints: list[str] = []
+        self.state = State(digest=digest, columns=list(columns))
+
+    def resume(self, checkpoint: str) -> None:
+        """Go on where the checkpoint was made. Raises BadParameters, FileNotFoundError where none of these columns is there.
+
+        Another release may have begun the prediction, whose rows have others.
+        """
+        with self._storage.open(checkpoint) as file:
+            state = State.model_validate_json(file.read())
+        if state.digest != self.state.digest:
+            raise BadParameters("The checkpoint is of another prediction; it cannot be resumed.")
+        if state.columns != self.state.columns:
+            raise FileNotFoundError(f"{checkpoint}: its rows have other columns")
+        self.state = state
+        self._checkpoints.append(checkpoint)
+
+    def store(self, frames: Sequence[pl.DataFrame], failed: int) -> str:
+        """Store the next rows; returns the key of the checkpoint that counts them."""
+        rows = self.state.rows + sum(frame.height for frame in frames)
+        path = self._folder / f"part-{rows}.{self._format}"
+        write_part(pl.concat(frames), path, self._format)
+        key = f"{self._prefix}/{path.name}"
+        self._put(key, path)
+        parts = [*self.state.parts, key]
+        self.state = self.state.model_copy(update={"rows": rows, "failed": self.state.failed + failed, "parts": parts})
+        return self._checkpoint()
+
+    def join(self, schema: pl.Schema) -> StoredArtifact:
+        """Store the output: all parts in one file."""
+        path = self._folder / f"output.{self._format}"
+        with self._local() as parts:
+            join_parts(parts, schema, path, self._format)
+        return self._put(f"{self._prefix}/{path.name}", path)
+
+    def _checkpoint(self) -> str:
+        """Older ones go, but for the last few: the database may still name them."""
+        path = self._folder / f"checkpoint-{self.state.rows}.json"
+        path.write_text(self.state.model_dump_json())
+        key = f"{self._prefix}/{path.name}"
+        self._put(key, path)
+        self._checkpoints.append(key)
+        while len(self._checkpoints) > KEPT:
+            self._storage.delete(self._checkpoints.pop(0))
+        return key
+
+    def _put(self, key: str, path: Path) -> StoredArtifact:
+        stored = self._storage.put(key, path)
+        path.unlink()
+        return StoredArtifact(name=path.name, storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes)
+
+    @contextmanager
+    def _local(self) -> Iterator[list[Path]]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(self._storage.local(key)) for key in self.state.parts]

@@ -1,0 +1,123 @@
+"""What a model says, as rows of an output file (`app.schemas.batch_predictions.BulkOptions`)."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from app.schemas.batch_predictions import BulkOptions, Format
+from app.storage import CHUNK
+
+NO_ANSWER = "its values are too large for this model"
+ROWS_OF_A_GROUP = 65_536
+ABSTAINED_PLACE = 3
+"""Behind `row`, `label` and `confidence`."""
+
+
+class Answers:
+    """Makes data frames with the columns that the options ask for; the model abstains below the confidence `threshold`."""
+
+    def __init__(self, classes: Sequence[str], threshold: float, options: BulkOptions) -> None:
+        self._classes, self._threshold = pl.Series(classes, dtype=pl.String), threshold
+        self._top_k = min(options.top_k, len(classes))
+        self._probabilities = options.probabilities
+        self.schema = pl.Schema(self._schema())
+
+    def of(self, first_row: int, logits: NDArray[np.float32]) -> pl.DataFrame:
+        """Rows from `first_row` on to logits (n, classes); where these are not finite, an error."""
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(logits).all(axis=1))
+        if not finite.all():
+            logits = np.where(finite[:, None], logits, 0)
+        by_class = _softmax(np.ascontiguousarray(logits.T))
+        columns = [pl.Series("row", np.arange(first_row, first_row + len(logits)))]
+        for name, order in zip(_ranked(self._top_k), _best(by_class, self._top_k), strict=True):
+            columns.append(self._classes.gather(order).alias(f"label{name}"))
+            columns.append(pl.Series(f"confidence{name}", by_class[order, np.arange(len(order))]))
+        columns.insert(ABSTAINED_PLACE, (columns[ABSTAINED_PLACE - 1] < self._threshold).alias("abstained"))
+        if self._probabilities:
+            columns += [pl.Series(name, by_class[place]) for place, name in enumerate(self._names_of_probabilities())]
+        frame = pl.DataFrame([*columns, pl.Series("error", [None], pl.String).new_from_index(0, len(logits))])
+        return frame if finite.all() else _without_answers(frame, ~finite)
+
+    def failed(self, row: int, error: str) -> pl.DataFrame:
+        """The row of an input that could not be read."""
+        return pl.DataFrame([{"row": row, "error": error}], schema=self.schema)
+
+    def _schema(self) -> Mapping[str, type[pl.DataType]]:
+        lower = {f"{name}{rank}": kind for rank in _ranked(self._top_k)[1:] for name, kind in _RANKED.items()}
+        named = self._names_of_probabilities() if self._probabilities else []
+        return {
+            "row": pl.Int64,
+            **_RANKED,
+            "abstained": pl.Boolean,
+            **lower,
+            **dict.fromkeys(named, pl.Float32),
+            "error": pl.String,
+        }
+
+    def _names_of_probabilities(self) -> list[str]:
+        return [f"probability_{name}" for name in self._classes]
+
+
+_RANKED: Mapping[str, type[pl.DataType]] = {"label": pl.String, "confidence": pl.Float32}
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) of finite logits (n, classes)."""
+    return _softmax(logits.T).T
+
+
+def _softmax(by_class: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same, (classes, n) of (classes, n): over the many rows NumPy is quicker than over a few classes at a time."""
+    with np.errstate(over="ignore"):  # logits further apart than a float32 reaches: the lower one's probability is 0
+        exponentials = np.exp(by_class - by_class.max(axis=0))
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=0)
+    return probabilities
+
+
+def _ranked(count: int) -> list[str]:
+    """What the names of the columns of each rank end in."""
+    return ["", *(f"_{rank}" for rank in range(2, count + 1))]
+
+
+def _best(by_class: NDArray[np.float32], count: int) -> list[NDArray[np.intp]]:
+    """The most probable classes (n,) by rank, of probabilities (classes, n); of equal ones the first."""
+    if count == 1:
+        return [by_class.argmax(axis=0)]
+    return list(np.argsort(-by_class, axis=0, kind="stable")[:count])
+
+
+def _without_answers(frame: pl.DataFrame, where: NDArray[np.bool_]) -> pl.DataFrame:
+    bad = pl.Series(where)
+    nothing = [
+        pl.when(bad).then(None).otherwise(pl.col(name)).alias(name) for name in frame.columns if name not in ("row", "error")
+    ]
+    return frame.with_columns(*nothing, pl.when(bad).then(pl.lit(NO_ANSWER)).alias("error"))
+
+
+def write_part(frame: pl.DataFrame, path: Path, format: Format) -> None:
+    """Rows alone: what makes a whole file of them comes when they are joined."""
+    writers: Mapping[Format, Callable[[], object]] = {
+        "parquet": lambda: frame.write_parquet(path, compression="lz4", statistics=False),
+        "csv": lambda: frame.write_csv(path, include_header=False),
+        "jsonl": lambda: frame.write_ndjson(path),
+    }
+    writers[format]()
+
+
+def join_parts(parts: Sequence[Path], schema: pl.Schema, path: Path, format: Format) -> None:
+    """One file of all parts, in their order, in the memory of a few rows."""
+    if format == "parquet":
+        pl.scan_parquet(list(parts), glob=False).sink_parquet(
+            path, compression="lz4", row_group_size=ROWS_OF_A_GROUP, mkdir=False
+        )
+        return
+    with path.open("wb") as whole:
+        if format == "csv":
+            pl.DataFrame(schema=schema).write_csv(whole)
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole, CHUNK)

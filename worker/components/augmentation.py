@@ -1,0 +1,88 @@
+"""Random changes of the training pictures that leave their class as it is; other inputs stay as they are.
+
+Pictures are batches (n, height, width, channels) of 0 to 255, and each is changed in its own way. The exported graph has none
+of it. The kinds are in the manner of RandAugment, Cubuk et al., 2020, https://arxiv.org/abs/1909.13719.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from app.algorithms.base import AlgorithmParams
+from worker.data.batch import Batch
+from worker.networks.base import Inputs
+
+AFFINE = 0.3
+SHIFT = 0.05
+INVERTED = 0.3
+COVERED = 0.25
+
+
+def augmented(batch: Batch, params: AlgorithmParams) -> Batch:
+    """The batch with its pictures changed as the parameters say."""
+    if params.augmentation == "none":
+        return batch
+    is_left = params.augmented == "source" or params.changes_target
+    target_x = batch.target_x if is_left else changed(batch.target_x, params.augmentation)
+    return replace(batch, source_x=changed(batch.source_x, params.augmentation), target_x=target_x)
+
+
+def changed(inputs: Inputs, kind: str) -> Inputs:
+    """`affine` or `strong` changes of the pictures among the inputs, if there are any."""
+    if "pixels" not in inputs:
+        return inputs
+    pixels = affine(inputs["pixels"].float(), AFFINE)
+    return inputs | {"pixels": photometric(pixels) if kind == "strong" else pixels}
+
+
+def affine(pixels: Tensor, strength: float) -> Tensor:
+    """Rotates, scales, stretches, shears and shifts each picture; the border's pixels go on outside.
+
+    With strength s: by up to 45 s degrees, factors of exp(s) and (stretch) exp(s / 2), shear s, and a twentieth of the side.
+    """
+    pictures = pixels.permute(0, 3, 1, 2)
+    grid = F.affine_grid(_maps(len(pixels), strength, pixels.device), list(pictures.shape), align_corners=False)
+    moved = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    return moved.permute(0, 2, 3, 1).contiguous()
+
+
+def photometric(pixels: Tensor) -> Tensor:
+    """Inverts some pictures, changes contrast, brightness and colours, adds noise and covers a square."""
+    count, height, width, channels = pixels.shape
+    values = pixels / 255
+    values = torch.where(_draw(pixels, 0, 1) < INVERTED, 1 - values, values)
+    contrast, colour = torch.exp(_draw(pixels, -0.7, 0.7)), torch.exp(_draw(pixels, -0.4, 0.4, channels))
+    middle = values.mean((1, 2), keepdim=True)
+    values = (values - middle) * contrast * colour + middle + _draw(pixels, -0.3, 0.3) + _draw(pixels, -0.2, 0.2, channels)
+    values = values + _draw(pixels, 0, 0.1) * torch.randn(count, height, width, 1, device=pixels.device)
+    return torch.where(_covered(pixels), 0.5, values.clamp(0, 1)) * 255
+
+
+def _draw(pixels: Tensor, low: float, high: float, channels: int = 1) -> Tensor:
+    """A number for each picture, or for each of its channels: (n, 1, 1, channels)."""
+    return low + (high - low) * torch.rand(len(pixels), 1, 1, channels, device=pixels.device)
+
+
+def _covered(pixels: Tensor) -> Tensor:
+    """Mask (n, height, width, 1) of a square of a quarter of the side, anywhere. DeVries and Taylor, 2017, Cutout."""
+    _, height, width, _ = pixels.shape
+    rows = torch.arange(height, device=pixels.device).reshape(1, -1, 1, 1) / height
+    columns = torch.arange(width, device=pixels.device).reshape(1, 1, -1, 1) / width
+    down, across = rows - _draw(pixels, -COVERED, 1), columns - _draw(pixels, -COVERED, 1)
+    return (down >= 0) & (down < COVERED) & (across >= 0) & (across < COVERED)
+
+
+def _maps(count: int, strength: float, device: torch.device) -> Tensor:
+    """(n, 2, 3): where each point of the new picture lies in the old one, in coordinates from -1 to 1."""
+    draws = 2 * torch.rand(6, count, device=device) - 1
+    angle, scale, stretch, shear = draws[:4] * strength
+    right, down = draws[4:] * 2 * SHIFT
+    cosine = torch.cos(angle * math.pi / 4) * torch.exp(scale)
+    sine = torch.sin(angle * math.pi / 4) * torch.exp(scale)
+    aspect = torch.exp(stretch / 2)
+    across = torch.stack([cosine, shear * cosine - sine, right], dim=1)
+    along = torch.stack([(shear * cosine + sine) / aspect, cosine * aspect, down], dim=1)
+    return torch.stack([across, along], dim=1)

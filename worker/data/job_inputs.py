@@ -1,0 +1,86 @@
+"""What a job works on: the rows of its data sets and of the version it starts from, and their files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app.db.session import make_engine, make_sessions
+from app.db.tables import DatasetRow, JobRow, VersionRow
+from app.formats.class_labels import in_order
+from app.modalities import MODALITIES
+from app.modalities.base import Chunk
+from app.services.datasets import dataset_file
+from app.settings import Settings
+from app.storage import Storage
+from worker.protocol.progress import BadData
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """Detached rows. `base` is the version that the job starts from, with its artifacts, if it starts from one.
+
+    Without a source there is a base and a target.
+    """
+
+    source: DatasetRow | None
+    target: DatasetRow | None
+    evaluation: DatasetRow | None
+    base: VersionRow | None
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, numbers in numeric order: a class's number is its place."""
+        if self.source is not None:
+            return in_order(self.source.classes or ())
+        assert self.base is not None
+        return list(self.base.manifest["classes"])
+
+    @property
+    def modality(self) -> str:
+        """Of all of them."""
+        row = self.source or self.base
+        assert row is not None
+        return row.modality
+
+
+def load(settings: Settings, job: JobRow) -> Materials:
+    """Read the rows. Raises BadData when the source has no labels, or there is neither a source nor a base."""
+    engine = make_engine(settings.database)
+    try:
+        with make_sessions(engine)() as session:
+            source, target, evaluation = (
+                session.get(DatasetRow, key) if key else None for key in (job.source_id, job.target_id, job.evaluation_id)
+            )
+            base = _base(session, job)
+    finally:
+        engine.dispose()
+    if source is not None and not source.classes:
+        raise BadData("The source data set has no labels.")
+    if source is None and base is None:
+        raise BadData("The source data set is not there, and no version to start from.")
+    return Materials(source, target, evaluation, base)
+
+
+def _base(session: Session, job: JobRow) -> VersionRow | None:
+    version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None
+    if version is not None:
+        len(version.artifacts)  # loads them while there is a session
+    return version
+
+
+def chunks(storage: Storage, row: DatasetRow | None) -> Iterator[Chunk]:
+    """All examples of a data set, none for None."""
+    if row is None:
+        return
+    with storage.local(row.storage_key) as path:
+        yield from MODALITIES[row.modality].chunks(dataset_file(row, path))
+
+
+def fetch_artifacts(storage: Storage, version: VersionRow, names: tuple[str, ...], folder: Path) -> None:
+    """Copy these files of a version into the folder."""
+    keys = {artifact.name: artifact.storage_key for artifact in version.artifacts}
+    for name in names:
+        with storage.open(keys[name]) as file:
+            (folder / name).write_bytes(file.read())

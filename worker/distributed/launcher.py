@@ -1,0 +1,90 @@
+"""Starts several trainers for one attempt of a job, as `torchrun` does: `python -m worker.distributed.launcher COMMAND...
+--supervisor PID`.
+
+COMMAND is that of one trainer. The trainers find one another by `torchrun`'s variables of the environment; what they then do is
+in `worker.distributed.data_parallel`. For the supervisor this process is the trainer: SIGTERM makes them all stop after a
+checkpoint, the exit
+code is that of the first that failed, and where one is killed all end. None outlives this process, nor this one its supervisor.
+"""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.schemas.trainer_messages import RESULT_FILE
+from app.settings import Settings
+from worker.protocol.exit_codes import ExitCode
+from worker.protocol.parent_death import die_with_parent
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+LOOK_SECONDS = 0.05
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the trainers; returns the exit code of all."""
+    *command, supervisor = arguments
+    if not die_with_parent(int(supervisor)):
+        return ExitCode.ORPHANED
+    return _launch([*command, str(os.getpid())], Settings(_env_file=None))
+
+
+def _launch(command: Sequence[str], settings: Settings) -> int:
+    """Imported late: until torch is loaded, the parent's death must be set up."""
+    import torch
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.disable()  # the last lines are the trainers'
+    processes = settings.train_processes
+    if settings.device != "cpu" and torch.cuda.is_available():
+        processes = min(processes, torch.cuda.device_count())
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        monitor_interval=LOOK_SECONDS,
+        shutdown_timeout=int(settings.cancel_grace_seconds),
+    )
+    try:
+        elastic_launch(config, command[0])(*command[1:])
+    except ChildFailedError as error:
+        return _code_of(error)
+    except SignalException:
+        return ExitCode.DONE if Path(RESULT_FILE).exists() else ExitCode.STOPPED
+    return ExitCode.DONE
+
+
+def _code_of(error: "ChildFailedError") -> int:
+    """How the first trainer ended that failed, and what it said; those after it failed because it was gone."""
+    failures = list(error.failures.values())  # in the order in which they were seen
+    for failure in failures:
+        if Path(failure.error_file).exists():
+            sys.stderr.write(f"{failure.message}\n")
+            return failure.exitcode
+    if failures[0].exitcode < 0:
+        _die_of(-failures[0].exitcode)
+    return failures[0].exitcode
+
+
+def _die_of(number: int) -> None:
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""The files of a version that hold its network: `model.onnx` to serve, `network.safetensors` to train on.
+
+An export proves itself with the engine that will serve it: in every job the answers of the ONNX file and of the network
+must agree, on batches and lengths other than those it was traced with, or the job fails.
+"""
+
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from app.artifacts import GRAPHS, WEIGHTS_FILE
+from app.modalities.base import TensorSpec
+from worker.networks.base import Inputs, Network
+
+OPSET = 18
+ONNX_FILE = GRAPHS["float32"]
+LARGEST_ONNX_BYTES = 2**31 - 1
+RELATIVE_TOLERANCE = 1e-3
+ABSOLUTE_TOLERANCE = 1e-4
+TRACED_ROWS = 3
+PROVED_ROWS = (1, 5)
+
+# it warns in every job that torchvision is not there, whose operators nothing here uses
+logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+
+
+class ExportMismatch(Exception):
+    """The exported graph does not give the network's answers."""
+
+
+class Calibrated(nn.Module):
+    """A network whose logits are divided by a temperature."""
+
+    def __init__(self, network: Network, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        logits: Tensor = self.network(inputs)
+        return logits / self.temperature
+
+
+def export(
+    network: Network, example: Inputs, folder: Path, specs: Mapping[str, TensorSpec], temperature: float = 1.0
+) -> list[Path]:
+    """Write `model.onnx` and `network.safetensors` (float32, evaluation mode, whatever the training ran in) and prove the former.
+
+    The graph's inputs are the keys of `example`, some encoded examples; its output is `logits` (n, classes), divided by the
+    temperature. The first axis is dynamic, and so are the axes that `specs` gives as -1. Raises ExportMismatch.
+    """
+    frozen = deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
+    example = {name: tensor.detach().cpu() for name, tensor in example.items()}
+    weights, graph = folder / WEIGHTS_FILE, folder / ONNX_FILE
+    save_file({name: tensor.contiguous().clone() for name, tensor in frozen.state_dict().items()}, weights)
+    served = Calibrated(frozen, temperature).eval()
+    _write_graph(served, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
+    batches = [example, _resized(example, TRACED_ROWS, specs, 0.75)]
+    batches += [_resized(example, rows, specs, 1.0) for rows in PROVED_ROWS]
+    _prove(served, graph, batches)
+    return [graph, weights]
+
+
+def _write_graph(network: nn.Module, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
+    parameter_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
+    if parameter_bytes > LARGEST_ONNX_BYTES:
+        raise ExportMismatch(f"The network has {parameter_bytes} bytes of weights, an ONNX file holds {LARGEST_ONNX_BYTES}.")
+    shapes = {name: _dynamic_axes(specs[name]) for name in example}
+    # the exporter's warnings are about how it traces; whether it traced right is what the proof tells
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            f=path,
+            kwargs={"inputs": example},
+            input_names=list(example),
+            output_names=["logits"],
+            dynamic_shapes={"inputs": shapes},
+            opset_version=OPSET,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+def _dynamic_axes(spec: TensorSpec) -> dict[int, str]:
+    varying = [axis for axis, size in enumerate(spec.shape, start=1) if size < 0]
+    return {0: "batch"} | {axis: f"length_{axis}" for axis in varying}
+
+
+def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fraction: float) -> Inputs:
+    """The example with `rows` rows, repeated where it has fewer, and of its varying axes the first `fraction` (2 or more)."""
+    resized = {}
+    for name, tensor in example.items():
+        for axis in _dynamic_axes(specs[name]):
+            size = rows if axis == 0 else max(2, round(tensor.shape[axis] * fraction))
+            tensor = tensor.index_select(axis, torch.arange(size) % tensor.shape[axis])
+        resized[name] = tensor
+    return resized
+
+
+def runtime(path: Path) -> onnxruntime.InferenceSession:
+    """The engine that serves, on as many threads as torch uses."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _prove(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
+    session = runtime(path)
+    for batch in batches:
+        (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})
+        _compare(_logits(network, batch), answer, batch)
+
+
+@torch.no_grad()
+def _logits(network: nn.Module, batch: Inputs) -> NDArray[np.float32]:
+    logits: NDArray[np.float32] = network(batch).numpy()
+    return logits
+
+
+def _compare(expected: NDArray[np.float32], answer: NDArray[np.float32], batch: dict[str, Tensor]) -> None:
+    scale = max(1.0, float(np.abs(expected).max())) if np.isfinite(expected).all() else 0.0
+    if np.allclose(answer, expected, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE * scale):
+        return
+    shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in batch.items())
+    difference = float(np.abs(answer - expected).max()) if answer.shape == expected.shape else answer.shape
+    raise ExportMismatch(f"On {shapes} the graph's logits differ from the network's by {difference}.")

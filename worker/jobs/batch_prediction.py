@@ -1,0 +1,167 @@
+"""A bulk prediction: read the data set in chunks, ask the version, store answers in parts, join the parts. Torch-free.
+
+The answers to a row depend on that row alone, so an attempt that goes on where another was killed gives what that one would
+have given. A row that cannot be encoded, or to which the model has no finite answer, gets an `error` and the rest goes on. A
+data set that has not the rows that its upload counted ends the prediction: an answer would stand beside the wrong row.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from app.db.session import make_engine, make_sessions
+from app.db.tables import DatasetRow, JobRow, VersionRow
+from app.modalities import MODALITIES
+from app.schemas.batch_predictions import BulkOptions
+from app.schemas.trainer_messages import Output
+from app.services.datasets import dataset_file
+from app.settings import Settings
+from app.storage import Storage
+from worker.batch_prediction import onnx_model as asking
+from worker.batch_prediction.onnx_model import Answered, Asked, Piece
+from worker.batch_prediction.output_parts import Parts
+from worker.batch_prediction.output_rows import Answers
+from worker.batch_prediction.prefetch import ahead
+from worker.protocol.progress import BadData, Reporter, Stopped
+
+AHEAD = 3
+PART_BYTES = 32 * 1024**2
+POINTS = 200
+ANSWERING_SHARE = 0.95
+"""Of a prediction's progress: joining the parts comes after it."""
+
+
+def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Output:
+    """Run one attempt, from the last checkpoint if there is one. Raises Stopped, BadData, BadParameters, InvalidDataset."""
+    data, version = _materials(settings, job)
+    options = BulkOptions.of_job(job.params)
+    asked = asking.load(version, options.precision, settings, storage, folder)
+    answers = Answers(asked.classes, asked.threshold, options)
+    parts = Parts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job), answers.schema.names())
+    run = Run(answers, parts, data.rows, reporter, settings.checkpoint_seconds)
+    if job.checkpoint is not None:
+        run.resume(job.checkpoint)
+    if run.done < data.rows:
+        encoded = ahead(pieces(asked, storage, data, run.done), AHEAD)
+        run.answer(ahead(map(asked.answered, encoded), AHEAD))
+    file = parts.join(run.answers.schema)
+    return Output(metrics=run.counts(), rows=data.rows, file=file)
+
+
+@dataclass
+class Run:
+    """One attempt. `done` rows are answered, those in `frames` not yet stored."""
+
+    answers: Answers
+    parts: Parts
+    total: int
+    reporter: Reporter
+    checkpoint_seconds: float
+    done: int = 0
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    unsaved: int = 0
+    failed: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+    began: tuple[float, int] = field(default_factory=lambda: (time.monotonic(), 0))
+    point_at: int = 0
+
+    def resume(self, checkpoint: str) -> None:
+        """Go on after the rows that are stored, or start again when the checkpoint is gone or of another release."""
+        try:
+            self.parts.resume(checkpoint)
+        except FileNotFoundError:
+            self.reporter.warn(
+                "checkpoint_missing", "The last checkpoint is gone, or of another release; the prediction starts again."
+            )
+        self.done, self.failed = self.parts.state.rows, self.parts.state.failed
+        self.began, self.point_at = (time.monotonic(), self.done), self.done
+
+    def answer(self, answers: Iterator[Answered]) -> None:
+        """Answer every row that is left. Raises Stopped after storing what there is, BadData when the rows are not `total`."""
+        self.reporter.report(self.done, 0, self.progress, self.counts())
+        for rows, answer in answers:
+            if self.done + rows > self.total:
+                raise BadData(f"The data set has more than its {self.total} rows.")
+            self._add(self._frame(answer))
+            if self.reporter.should_stop:
+                self._store()
+                raise Stopped
+        if self.done != self.total:
+            raise BadData(f"Only {self.done} of the {self.total} rows of the data set can be read.")
+        self._store()
+
+    @property
+    def progress(self) -> float:
+        return ANSWERING_SHARE * self.done / self.total
+
+    def counts(self) -> dict[str, float]:
+        """Rows with and without an answer, and the speed of this attempt."""
+        began_at, began = self.began
+        speed = (self.done - began) / max(time.monotonic() - began_at, 1e-9)
+        return {"completed": self.done - self.failed, "failed": self.failed, "rows_per_second": round(speed, 1)}
+
+    def _frame(self, answer: NDArray[np.float32] | str) -> pl.DataFrame:
+        if isinstance(answer, str):
+            return self.answers.failed(self.done + 1, answer)
+        return self.answers.of(self.done + 1, answer)
+
+    def _add(self, frame: pl.DataFrame) -> None:
+        self.frames.append(frame)
+        self.unsaved += int(frame.estimated_size())
+        self.failed += frame.height - frame["error"].null_count()
+        self.done += frame.height
+        if self.unsaved >= PART_BYTES or time.monotonic() - self.saved_at >= self.checkpoint_seconds:
+            self._store()
+        if self.done >= self.point_at:
+            self.reporter.report(self.done, 0, self.progress, self.counts())
+            self.point_at = self.done + self.total // POINTS
+        self.reporter.moved(self.progress)
+
+    def _store(self) -> None:
+        if self.frames:
+            self.reporter.checkpoint(self.parts.store(self.frames, self.failed - self.parts.state.failed))
+        self.frames, self.unsaved, self.saved_at = [], 0, time.monotonic()
+
+
+def pieces(asked: Asked, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[Piece]:
+    """All rows after the first `done`, encoded; rows that cannot be encoded one by one."""
+    skip = done
+    with storage.local(data.storage_key) as path:
+        for chunk in MODALITIES[data.modality].chunks(dataset_file(data, path), asked.chunk_rows):
+            if skip < chunk.rows:
+                yield from asked.pieces(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
+            skip = max(skip - chunk.rows, 0)
+
+
+def _materials(settings: Settings, job: JobRow) -> tuple[DatasetRow, VersionRow]:
+    """Detached rows. Raises BadData when one of them is not there."""
+    engine = make_engine(settings.database)
+    try:
+        with make_sessions(engine)() as session:
+            return rows_of(session, job)
+    finally:
+        engine.dispose()
+
+
+def rows_of(session: Session, job: JobRow) -> tuple[DatasetRow, VersionRow]:
+    """The data set and the version, with its artifacts."""
+    data = session.get(DatasetRow, job.source_id) if job.source_id else None
+    version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None
+    if data is None or version is None:
+        raise BadData("The data set or the version is not there.")
+    len(version.artifacts)  # loads them while there is a session
+    return data, version
+
+
+def _digest(job: JobRow) -> str:
+    """Of all that decides what the output holds; a checkpoint of another digest is refused."""
+    ids = [str(job.source_id), str(job.base_version_id)]
+    return sha256(json.dumps([job.params, ids], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,187 @@
+"""What a version says of itself: how well it does on the source, and on the target as far as that can be known.
+
+Everything is put into the version's metrics as JSON; `app.schemas.version_metrics` documents the keys.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.algorithms.base import AlgorithmParams
+from app.schemas.trainer_messages import Warn
+from worker.data.batches import Examples
+from worker.data.training_setup import Task
+from worker.estimates import accuracy_estimate as accuracy
+from worker.estimates.calibrated_outputs import FEWEST_SOURCE, FEWEST_TARGET
+from worker.estimates.classification_report import report
+from worker.estimates.estimators import parts
+from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
+from worker.estimates.label_shift import Priors
+from worker.estimates.warnings import warnings
+from worker.evaluation.outputs import probabilities
+from worker.networks.base import Network
+from worker.reporting.candidates import Comparison, Finding, compare, find
+from worker.training.evaluator import Examiner, answers
+from worker.training.trials import Trial, Trials
+
+CONFIDENCE = 0.9
+"""Of the intervals around the estimate and the class shares."""
+ROWS = 2000
+"""Of each domain, that the statement is computed from."""
+NO_ESTIMATE = (
+    "Nothing is said of the accuracy on the target, nor whether adaptation helped: that takes labelled source examples of the "
+    f"job's own, {FEWEST_SOURCE} of them held out, and {FEWEST_TARGET} target examples."
+)
+EMBEDDING_FILE = "embedding.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the trials gave: the chosen one, that of the source alone, the table of a search, the parameters of the chosen one."""
+
+    chosen: Trial
+    reference: Trial | None
+    tried: list[dict[str, Any]]
+    params: AlgorithmParams
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The network that becomes the version, its temperature and threshold, its metrics as JSON, and what to beware of."""
+
+    network: Network
+    temperature: float
+    abstention_threshold: float
+    metrics: dict[str, Any]
+    warnings: list[Warn]
+
+
+def state(task: Task, trials: Trials, training: Training) -> Statement:
+    """Of the chosen trial, or of what the source alone gives where adaptation seems to have hurt."""
+    examiner = Examiner(trials.data, len(task.classes), task.device, ROWS)
+    plain = find(trials, examiner, training.reference) if training.reference else None
+    adapted = plain if plain and training.chosen is training.reference else find(trials, examiner, training.chosen)
+    comparison = compare(adapted, plain, fallback=task.params.fallback, searched=task.params.searches)
+    kept = comparison.kept
+
+    warned = beware(task, trials, training, comparison)
+    metrics: dict[str, Any] = {"steps": kept.trial.steps, "kept_step": kept.trial.step}
+    metrics |= measured(task, trials, comparison) | estimated(task, comparison)
+    if kept.calibration is not None:
+        metrics["calibration"] = asdict(kept.calibration)
+    metrics["warnings"] = [warning.model_dump() for warning in warned]
+    if plain is not None:
+        metrics |= compared(task, comparison, plain)
+    if training.tried:
+        metrics["search"] = training.tried
+    if "target_accuracy" in metrics and "target_accuracy_estimate" in metrics:
+        metrics["target_accuracy_estimate"]["error"] = metrics["target_accuracy_estimate"]["value"] - metrics["target_accuracy"]
+    threshold = kept.abstention_threshold
+    threshold = task.abstention_threshold if threshold is None else threshold
+    return Statement(kept.network, temperature(task, kept), threshold, metrics, warned)
+
+
+def temperature(task: Task, found: Finding) -> float:
+    """Of the logits that a network is served with."""
+    return found.calibration.temperature if found.calibration else task.temperature
+
+
+def beware(task: Task, trials: Trials, training: Training, comparison: Comparison) -> list[Warn]:
+    """What the user ought to know before trusting the version."""
+    adapted, plain, target = comparison.adapted, comparison.plain, trials.data.target
+    if adapted.study is None:
+        return [] if target is None else [Warn(code="no_estimate", message=NO_ESTIMATE)]
+    why = comparison.reason
+    kept = [Warn(code="source_only_kept", message=f"The version is the source-only network: {why}.")] if why else []
+    return kept + warnings(
+        adapted.study,
+        task.classes,
+        target_rows=len(target or ()),
+        plain=plain.study if plain else None,
+        verdict=None if adapted is plain else comparison.verdict,
+        domain_accuracy=training.chosen.domain_accuracy,
+    )
+
+
+def measured(task: Task, trials: Trials, comparison: Comparison) -> dict[str, Any]:
+    """Accuracies on labelled examples: the held-out source, and the evaluation if there is one."""
+    metrics: dict[str, Any] = {}
+    data, kept, plain = trials.data, comparison.kept, comparison.plain
+    if data.source is not None:
+        with kept.network.source_statistics():
+            metrics |= labelled("source", task, kept, data.source, data.held_out)
+    if data.evaluation is not None:
+        every = torch.arange(len(data.evaluation))
+        metrics |= labelled("target", task, kept, data.evaluation, every)
+        if plain is not None:
+            alone = labelled("source_only_target", task, plain, data.evaluation, every)
+            metrics["source_only_target_accuracy"] = alone["source_only_target_accuracy"]
+    return metrics
+
+
+def labelled(prefix: str, task: Task, found: Finding, examples: Examples, rows: Tensor) -> dict[str, Any]:
+    """What labelled examples say of a network."""
+    assert examples.labels is not None
+    _, logits = answers(found.network, examples, rows, task.device)
+    shares = probabilities(logits, temperature(task, found))
+    return report(prefix, examples.labels.cpu()[rows].numpy(), shares, task.classes)
+
+
+def estimated(task: Task, comparison: Comparison) -> dict[str, Any]:
+    """What is said of the target without its labels."""
+    found = comparison.kept
+    if found.study is None:
+        return {}
+    reasons = parts(found.study, comparison.rejected.study if comparison.rejected else None)
+    estimate = accuracy.estimate(reasons)
+    metrics: dict[str, Any] = {
+        "target_accuracy_estimate": {**asdict(estimate), "confidence": CONFIDENCE, "parts": without_nan(reasons)},
+        "class_shares": class_shares(found.study.priors, task.classes),
+    }
+    if found.floor is not None:  # the bound's assumption fails for networks that are confident and wrong: the interval sees more
+        value = min(found.floor.accuracy, estimate.low)
+        metrics["target_accuracy_floor"] = {"value": value, "confidence": found.floor.confidence}
+    return metrics
+
+
+def class_shares(priors: Priors, classes: Sequence[str]) -> dict[str, Any]:
+    """Of the held-out source and, estimated with an interval, of the target; whether they seem to differ."""
+    target = priors.target
+    low, high = np.minimum(priors.low, target), np.maximum(priors.high, target)
+    by_class = {
+        name: {"source": float(source), "target": float(share), "low": float(least), "high": float(most)}
+        for name, source, share, least, most in zip(classes, priors.source, target, low, high, strict=True)
+    }
+    return {"shifted": priors.shifted, "distance": priors.distance, "confidence": CONFIDENCE, "classes": by_class}
+
+
+def compared(task: Task, comparison: Comparison, plain: Finding) -> dict[str, Any]:
+    """The adapted network and that of the source alone; their features are written as a picture beside the version's files."""
+    adapted, verdict = comparison.adapted, comparison.verdict
+    ours, alone = without_nan(adapted.trial.scores), without_nan(plain.trial.scores)
+    write_embedding(task.folder / EMBEDDING_FILE, plain.evidence, adapted.evidence, task.classes)
+    found: dict[str, Any] = {
+        "registered": "source_only" if comparison.kept is plain else "adapted",
+        "validators": {name: {"adapted": score, "source_only": alone.get(name)} for name, score in ours.items()},
+    }
+    if verdict is not None:
+        evidence = asdict(verdict)
+        del evidence["helped"]
+        evidence |= {"steps": adapted.trial.steps, "source_only_steps": plain.trial.steps}
+        found |= {"helped": comparison.helped, "helped_evidence": evidence}
+        found["proxy_a_distance"] = {"adapted": distance(adapted), "source_only": distance(plain)}
+    return found
+
+
+def distance(found: Finding) -> float:
+    return proxy_a_distance(found.evidence.source_features, found.evidence.target_features)
+
+
+def without_nan(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON knows no nan."""
+    return {name: None if math.isnan(value) else value for name, value in values.items()}

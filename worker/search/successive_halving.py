@@ -1,0 +1,195 @@
+"""The search for a method, by successive halving. Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943
+
+Every candidate is trained for a third of its steps, the better half of them again and to the end: a schedule over the
+fraction of a run cannot be prolonged. All chosen networks of both rounds are in the pool, and what the source alone gives; the
+validator's score decides, among those that still know the source.
+
+Other workers may take trials (`worker.search.remote_trials`). Who runs a trial, and when, changes nothing of what is found,
+unless the budget
+is one of minutes.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from app.algorithms.auto import AutoParams
+from app.algorithms.base import AlgorithmParams
+from worker.data.batches import planned_steps
+from worker.data.splits import Data
+from worker.evaluation.statistics import standard_error
+from worker.protocol.progress import BadParameters
+from worker.search.remote_trials import Nobody, Offers, Order, Standing
+from worker.training.trials import Trial, Trials, source_params
+
+SHORT = 1 / 3
+HALVED = 3
+"""The fewest trials of which some are worth being short."""
+FORGOTTEN = 0.05
+"""How much accuracy on the source a network may have lost to be chosen, or two standard errors if that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the search's table: what was tried, and what came of it, or why nothing did."""
+
+    order: Order
+    trial: Trial | None
+    error: str | None = None
+
+    @property
+    def params(self) -> AlgorithmParams:
+        return self.order.params
+
+    @property
+    def round(self) -> int:
+        return self.order.round
+
+
+def search(
+    trials: Trials, params: AutoParams, span: tuple[float, float], offers: Offers | None = None
+) -> tuple[Trial, Entry | None, list[Entry]]:
+    """What the source alone gives, the best entry if one is better, and all of them, by round and place.
+
+    Raises Stopped, and BadParameters where the source alone cannot be trained.
+    """
+    rounds = plan(params, trials.data)
+    found = Search(trials, params, offers or Nobody(), _spans(span, len(rounds.first) + rounds.second + 1))
+    first = [found.order(1, place, method, short=rounds.second > 0) for place, method in enumerate(rounds.first)]
+    reference = found.refer(first)
+    found.attempt(first, reference)
+    better = sorted((entry for entry in found.entries if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
+    found.attempt([found.order(2, entry.order.place, entry.params) for entry in better[: rounds.second]], reference)
+    return reference, _best(found.entries, reference, params.validator, len(trials.data.held_out)), found.entries
+
+
+@dataclass
+class Search:
+    """One search while it goes on. `spans` are the parts of the job's progress for the trials that are left, in order."""
+
+    trials: Trials
+    params: AutoParams
+    offers: Offers
+    spans: list[tuple[float, float]]
+    entries: list[Entry] = field(default_factory=list)
+
+    def order(self, number: int, place: int, params: AlgorithmParams, *, short: bool = False) -> Order:
+        steps = max(1, int(SHORT * planned_steps(params, self.trials.data.rows(params)))) if short else None
+        return Order(number, place, params, steps)
+
+    def refer(self, first: list[Order]) -> Trial:
+        """What the source alone gives. Other workers may begin meanwhile what does not start from it."""
+        self.offers.offer([order for order in first if not order.params.starts_trained], None)
+        steps = max(method.minimum_steps for method in self.params.methods)
+        whole = any(order.params.starts_trained for order in first)
+        return self.trials.reference(self.params.model_copy(update={"minimum_steps": steps}), self.spans.pop(0), whole=whole)
+
+    def attempt(self, orders: list[Order], reference: Trial) -> None:
+        """Try these, unless the budget is spent before one begins. The one that this job was interrupted in goes first."""
+        self.offers.offer(orders, reference.weights)
+        left = sorted(orders, key=lambda order: not self.trials.is_interrupted(order.name))
+        while left:
+            order = self._next(left)
+            left.remove(order)
+            if self.trials.knows(order.name) or not self._is_spent():
+                self.entries.append(self._tried(order, reference))
+        self.entries.sort(key=lambda entry: (entry.round, entry.order.place))
+
+    def _next(self, left: list[Order]) -> Order:
+        """The first that is known already, or that no other worker runs.
+
+        When others train them all, trials are recalled whose workers are still getting ready; then what has ended is made safe,
+        and the others are waited for.
+        """
+        known = next((order for order in left if self.trials.knows(order.name)), None)
+        if known is not None:
+            return known
+        is_safe = False
+        while True:
+            for recall, order in product((False, True), left):
+                if self.offers.take(order.name, recall=recall) is not Standing.THEIRS:
+                    return order
+            if not is_safe:
+                self.trials.save()
+                is_safe = True
+            begin, end = self.spans[0]
+            self.offers.wait(begin, end - begin)
+
+    def _tried(self, order: Order, reference: Trial) -> Entry:
+        start = reference.weights if order.params.starts_trained else None
+        span, prefix = self.spans.pop(0), f"{order.name}_"
+        try:
+            return Entry(order, self.trials.run(order.name, order.params, span, start=start, steps=order.steps, prefix=prefix))
+        except BadParameters as error:  # a method may not fit the network, or diverge: the others go on
+            return Entry(order, None, str(error))
+
+    def _is_spent(self) -> bool:
+        """A budget of minutes is spent at the earliest after one trial; those of earlier attempts of the job count."""
+        budget = self.params.budget
+        if budget is None:
+            return False
+        if budget.trials is not None:
+            return len(self.entries) >= budget.trials
+        return sum(entry.trial.seconds for entry in self.entries if entry.trial) >= 60 * (budget.minutes or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The candidates of the first round, and how many of them come into the second; where none do, the first is no short one."""
+
+    first: list[AlgorithmParams]
+    second: int
+
+
+def plan(params: AutoParams, data: Data) -> Plan:
+    """What the budget allows; of equal candidates one."""
+    methods = _distinct(params.methods, data)
+    most = (params.budget and params.budget.trials) or 2 * len(methods)
+    if len(methods) == 1 or most < HALVED:
+        return Plan(methods[:most], 0)
+    count = min(len(methods), math.ceil(most * 2 / 3))
+    return Plan(methods[:count], min(math.ceil(count / 2), most - count))
+
+
+def _distinct(methods: list[AlgorithmParams], data: Data) -> list[AlgorithmParams]:
+    """Without repetitions, which those are that differ only in changes of pictures where there are none."""
+    is_picture = any("pixels" in examples.inputs for examples in (data.source, data.target) if examples)
+    same = {} if is_picture else {"augmentation": "none", "augmented": "source"}
+    seen: dict[str, AlgorithmParams] = {}
+    for method in methods:
+        seen.setdefault(method.model_copy(update=same).model_dump_json(), method)
+    return list(seen.values())
+
+
+def _spans(span: tuple[float, float], parts: int) -> list[tuple[float, float]]:
+    width = (span[1] - span[0]) / parts
+    return [(span[0] + part * width, span[0] + (part + 1) * width) for part in range(parts)]
+
+
+def _score(trial: Trial | None, validator: str) -> float:
+    score = trial.scores[validator] if trial else math.nan
+    return -math.inf if math.isnan(score) else score
+
+
+def _best(entries: list[Entry], reference: Trial, validator: str, held_out: int) -> Entry | None:
+    """Of those that know the source almost as well as the reference and score higher than it; of equals the latest."""
+    known = reference.scores.get("source_accuracy", math.nan)
+    allowed = max(FORGOTTEN, 2 * standard_error(known, held_out)) if held_out and not math.isnan(known) else math.inf
+    able = [entry for entry in entries if entry.trial and not entry.trial.scores["source_accuracy"] < known - allowed]
+    best = max(reversed(able), key=lambda entry: _score(entry.trial, validator), default=None)
+    return best if best and _score(best.trial, validator) > _score(reference, validator) else None
+
+
+def table(reference: Trial, params: AutoParams, entries: list[Entry], best: Entry | None) -> list[dict[str, Any]]:
+    """As JSON what the source alone gives, which is of round 0, and the entries, by round and place."""
+    alone = Entry(Order(0, 0, source_params(params), reference.steps), reference)
+    return [_line(alone, best is None), *(_line(entry, entry is best) for entry in entries)]
+
+
+def _line(entry: Entry, chosen: bool) -> dict[str, Any]:
+    line = {"params": entry.params.model_dump(mode="json"), "round": entry.round, "chosen": chosen, "error": entry.error}
+    if entry.trial is None:
+        return line
+    scores = {name: None if math.isnan(score) else score for name, score in entry.trial.scores.items()}
+    return line | {"steps": entry.trial.steps, "kept_step": entry.trial.step, "scores": scores}

@@ -1,0 +1,184 @@
+"""One attempt at a job under one lease: heartbeat, stop, time limit and end."""
+
+import signal
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.outages import DATABASE_AWAY, bear
+from app.job_state import JobKind, JobStatus
+from app.schemas.trainer_messages import RESULT_FILE, AnyResult, Output, Report, Result, Tried
+from app.services import leases
+from app.services.leases import Lease
+from app.settings import Settings
+from worker.protocol.exit_codes import ExitCode
+from worker.supervision.failures import Failure, failure_of, no_result, timeout_of
+from worker.supervision.trainer_process import TrainerProcess, merged
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.25
+
+
+NEWS_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that progress moves
+
+
+class Outcome(StrEnum):
+    """How an attempt ended for its supervisor; the log says `job.{outcome}`."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+    LOST = "lost"
+
+
+class Attempt:
+    """One run of one trainer under one lease."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        kind: JobKind,
+        trainer: TrainerProcess,
+        folder: Path,
+        sessions: sessionmaker[Session],
+        settings: Settings,
+        draining: Callable[[], bool],
+    ) -> None:
+        self._lease = lease
+        self._kind = kind
+        self._trainer = trainer
+        self._folder = folder
+        self._sessions = sessions
+        self._settings = settings
+        self._draining = draining
+        now = time.monotonic()
+        self._times_out_at = now + settings.job_timeout_seconds
+        self._lease_ends_at = now + settings.lease_seconds
+        self._tried_at = now
+        self._kill_at: float | None = None
+        self._timed_out = False
+        self._cancelling = False
+        self._unsent: Report | None = None
+
+    def watch(self) -> bool:
+        """Until the trainer has ended, for whatever reason. False when the lease was lost: write nothing more."""
+        while self._trainer.is_running():
+            self._trainer.wait(TICK_SECONDS)
+            self._unsent = merged(self._unsent, self._trainer.take_report())
+            if self._heartbeat_is_due() and not self._keep_lease():
+                return False
+            self._enforce_timeout()
+            self._pass_on_stop()
+        return True
+
+    def end(self) -> Outcome:
+        """Record how the trainer ended, with its last reports, in one transaction; try again while the database is away."""
+        code = self._trainer.exit_code()
+        log.info("trainer.ended", exit_code=code)
+        if code == ExitCode.UNAVAILABLE:
+            log.warning("trainer.unavailable", error=self._trainer.last_lines()[-1:])
+            return Outcome.LOST  # the lease runs out, and the job goes on from its checkpoint while it has attempts left
+        result = self._result() if code == ExitCode.DONE else None
+        self._unsent = merged(self._unsent, self._trainer.take_report())
+        while True:
+            try:
+                return self._record(code, result)
+            except DATABASE_AWAY as error:
+                bear(error)
+            if time.monotonic() > self._lease_ends_at:
+                return Outcome.LOST
+            time.sleep(NEWS_SECONDS)
+
+    def _heartbeat_is_due(self) -> bool:
+        seconds = self._settings.heartbeat_seconds
+        if self._unsent is not None:
+            seconds = min(seconds, NEWS_SECONDS)
+        return time.monotonic() - self._tried_at >= seconds
+
+    def _keep_lease(self) -> bool:
+        """Heartbeat; while the database is away the lease is ours until it must have run out."""
+        self._tried_at = time.monotonic()
+        try:
+            with self._sessions.begin() as session:
+                status = self._heartbeat(session)
+        except DATABASE_AWAY as error:
+            bear(error)
+            return time.monotonic() < self._lease_ends_at
+        self._unsent = None
+        self._lease_ends_at = self._tried_at + self._settings.lease_seconds
+        self._cancelling = status is JobStatus.CANCELLING
+        return status is not None
+
+    def _heartbeat(self, session: Session) -> JobStatus | None:
+        return leases.heartbeat(session, self._lease, self._settings.lease_seconds, self._unsent)
+
+    def _enforce_timeout(self) -> None:
+        if time.monotonic() > self._times_out_at:
+            self._timed_out = True
+            self._trainer.kill()
+
+    def _pass_on_stop(self) -> None:
+        """Ask the trainer to stop, once; kill it when it takes too long."""
+        if self._kill_at is not None:
+            if time.monotonic() > self._kill_at:
+                self._trainer.kill()
+        elif self._cancelling or self._draining():
+            log.info("trainer.stopping", cancelling=self._cancelling)
+            self._kill_at = time.monotonic() + self._settings.cancel_grace_seconds
+            self._trainer.stop()
+
+    def _result(self) -> AnyResult | Failure:
+        try:
+            return TypeAdapter[AnyResult](AnyResult).validate_json((self._folder / RESULT_FILE).read_bytes())
+        except (FileNotFoundError, ValidationError) as error:
+            return no_result(str(error), self._kind)
+
+    def _record(self, code: int, result: AnyResult | Failure | None) -> Outcome:
+        with self._sessions.begin() as session:
+            status = self._heartbeat(session)
+            if status is None:
+                return Outcome.LOST
+            if isinstance(result, AnyResult):
+                return _outcome(self._succeed(session, result), Outcome.SUCCEEDED)
+            if status is JobStatus.CANCELLING:
+                return _outcome(leases.acknowledge_cancel(session, self._lease), Outcome.CANCELLED)
+            if not self._timed_out and self._was_stopped(code):
+                return _outcome(leases.release(session, self._lease), Outcome.RELEASED)
+            if self._is_worth_another(code) and leases.retry(session, self._lease, "killed"):
+                return Outcome.RELEASED
+            failure = result or self._failure(code)
+            log.warning("trainer.failed", code=failure.code, error=failure.message)
+            return _outcome(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
+
+    def _succeed(self, session: Session, result: AnyResult) -> bool:
+        match result:
+            case Output():
+                return leases.deliver(session, self._lease, result) is not None
+            case Tried():
+                return leases.conclude(session, self._lease, result)
+            case Result():
+                return leases.succeed(session, self._lease, result) is not None
+
+    def _is_worth_another(self, code: int) -> bool:
+        """A prediction that was killed loses little: another attempt goes on after what is stored."""
+        return self._kind is JobKind.PREDICT and code == -signal.SIGKILL and not self._timed_out
+
+    def _was_stopped(self, code: int) -> bool:
+        """It stopped as asked, or before it could hear, or it had to be killed."""
+        return code == ExitCode.STOPPED or (self._kill_at is not None and code in (-signal.SIGTERM, -signal.SIGKILL))
+
+    def _failure(self, code: int) -> Failure:
+        if self._timed_out:
+            return timeout_of(self._settings.job_timeout_seconds)
+        return failure_of(code, self._trainer.last_lines(), self._kind)
+
+
+def _outcome(written: bool, outcome: Outcome) -> Outcome:
+    return outcome if written else Outcome.LOST

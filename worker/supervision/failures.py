@@ -1,0 +1,63 @@
+"""What an exit of a trainer means to the job's owner: stable error codes with a message (JOBS: exit codes)."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.job_state import JobKind
+from worker.protocol.exit_codes import ExitCode
+
+SAID_LAST = {  # the trainer's last line is the message for the user
+    ExitCode.BAD_PARAMETERS: "bad_parameters",
+    ExitCode.BAD_DATA: "bad_data",
+    ExitCode.GPU_OUT_OF_MEMORY: "gpu_out_of_memory",
+}
+
+PROCESSES = {JobKind.ADAPT: "trainer", JobKind.PREDICT: "predictor", JobKind.TRIAL: "trainer"}
+"""What the process is called that ran the job."""
+
+_OF_TRAINING = (
+    "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
+    "or let this machine run fewer jobs at once."
+)
+LESS_MEMORY = {
+    JobKind.ADAPT: _OF_TRAINING,
+    JobKind.PREDICT: "Let this machine run fewer jobs at once.",
+    JobKind.TRIAL: _OF_TRAINING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+def failure_of(exit_code: int, lines: Sequence[str], kind: JobKind) -> Failure:
+    """The failure behind an exit code and the last lines of standard error. None of these is tried again."""
+    process = PROCESSES[kind]
+    if exit_code in SAID_LAST:
+        return Failure(SAID_LAST[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason.")
+    if exit_code == -signal.SIGKILL:
+        how = f"The {process} was killed; the machine may have run out of memory."
+        return Failure(f"{process}_killed", f"{how} {LESS_MEMORY[kind]}")
+    how = f"The {process} ended with exit code {exit_code}."
+    if exit_code < 0:
+        how = f"The {process} was ended by {_signal_name(-exit_code)}."
+    return Failure(f"{process}_error", "\n".join([how, *lines]))
+
+
+def timeout_of(seconds: float) -> Failure:
+    return Failure("job_timeout", f"The attempt ran for longer than {seconds:g} seconds.")
+
+
+def no_result(reason: str, kind: JobKind) -> Failure:
+    process = PROCESSES[kind]
+    return Failure(f"{process}_error", f"The {process} ended without a result that can be read: {reason}")
+
+
+def _signal_name(number: int) -> str:
+    names = {member.value: member.name for member in signal.Signals}
+    return names.get(number, f"signal {number}")

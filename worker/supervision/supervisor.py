@@ -1,0 +1,125 @@
+"""Claims a job, runs its trainer, keeps the lease and records the end. Imports no torch.
+
+All writes go through `app.services.leases`, fenced by (attempt, owner). When one of them finds the lease gone, the trainer is
+killed and nothing more is written. While the database is away the trainer goes on until the lease must have run out. An
+exception that is not foreseen here ends the trainer too; the lease then runs out and the job is tried again.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.broker.queue import JobQueue
+from app.db.outages import DATABASE_AWAY, bear
+from app.errors import ServiceUnavailable
+from app.job_state import JobKind
+from app.services import leases
+from app.services.leases import Lease
+from app.settings import Settings
+from app.storage import Storage
+from worker.supervision.attempt import Attempt, Outcome
+from worker.supervision.storage_cleanup import remove_leftovers
+from worker.supervision.trainer_process import TrainerProcess
+
+log = structlog.get_logger()
+
+TRAINER: Sequence[str] = (sys.executable, "-P", "-m", "worker.trainer")
+RANKS: Sequence[str] = (sys.executable, "-P", "-m", "worker.distributed.launcher")
+"""Starts the trainer whose command follows several times."""
+
+
+class Supervisor:
+    """Runs jobs, one at a time. `draining` is asked again and again: once true, the running job is given back."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: sessionmaker[Session],
+        queue: JobQueue,
+        draining: Callable[[], bool] = lambda: False,
+        trainer: Sequence[str] = TRAINER,
+    ) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._queue = queue
+        self._draining = draining
+        self._trainer = trainer
+
+    def run_job(self, job_id: UUID) -> Outcome | None:
+        """Run the job if this worker gets it; None when it does not."""
+        with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
+            if self._draining():
+                self._hand_on(job_id)
+                return None
+            claimed = self._claim(job_id)
+            return self._run_claimed(*claimed) if claimed else None
+
+    def _claim(self, job_id: UUID) -> tuple[Lease, JobKind] | None:
+        owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        with self._sessions.begin() as session:
+            claimed = leases.claim(session, job_id, owner, self._settings.lease_seconds)
+        if claimed is None:
+            log.info("job.not_claimed")
+            return None
+        lease, job = claimed
+        return lease, job.kind
+
+    def _run_claimed(self, lease: Lease, kind: JobKind) -> Outcome:
+        with structlog.contextvars.bound_contextvars(attempt=lease.attempt):
+            log.info("job.claimed", owner=lease.owner, kind=kind.value)
+            outcome = self._attempt(lease, kind)
+            log.info(f"job.{outcome}")
+            if outcome is Outcome.RELEASED:
+                self._hand_on(lease.job_id)
+            else:
+                self._clean_up(lease.job_id if outcome is Outcome.LOST else None)
+            return outcome
+
+    def _attempt(self, lease: Lease, kind: JobKind) -> Outcome:
+        with (
+            _run_folder(self._settings.scratch_dir / "runs", lease) as folder,
+            TrainerProcess(self._command(kind), lease, folder, self._settings) as trainer,
+        ):
+            log.info("trainer.started", pid=trainer.pid)
+            attempt = Attempt(lease, kind, trainer, folder, self._sessions, self._settings, self._draining)
+            return attempt.end() if attempt.watch() else Outcome.LOST
+
+    def _command(self, kind: JobKind) -> Sequence[str]:
+        several = kind is not JobKind.PREDICT and self._settings.train_processes > 1
+        return [*RANKS, *self._trainer] if several else self._trainer
+
+    def _clean_up(self, lost: UUID | None) -> None:
+        try:
+            remove_leftovers(self._sessions, Storage(self._settings.storage), lost)
+        except DATABASE_AWAY as error:
+            bear(error)
+
+    def _hand_on(self, job_id: UUID) -> None:
+        """Tell another worker of a job that this one cannot take; if the broker is away, the sweep will."""
+        try:
+            self._queue.send(job_id)
+        except ServiceUnavailable:
+            log.warning("job.not_handed_on")
+
+
+@contextmanager
+def _run_folder(root: Path, lease: Lease) -> Iterator[Path]:
+    """An empty folder that goes with the attempt, as do those that killed supervisors of this job left here."""
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.glob(f"{lease.job_id}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = root / f"{lease.job_id}-{lease.attempt}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

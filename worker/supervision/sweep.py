@@ -1,0 +1,46 @@
+"""The sweep: expired leases are taken back, trials whose search has ended stop, and lost messages are sent again."""
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.broker.queue import JobQueue
+from app.db.session import db_now
+from app.db.tables import JobRow
+from app.errors import ServiceUnavailable
+from app.job_state import JobStatus
+from app.services import leases, trials
+
+log = structlog.get_logger()
+
+
+def sweep(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: float) -> None:
+    """Safe to run anywhere, at any time, by several at once."""
+    with sessions.begin() as session:
+        reaped = leases.reap(session)
+    for job_id in reaped:
+        log.warning("job.reaped", job_id=str(job_id))
+    with sessions.begin() as session:
+        orphans = trials.stop_orphans(session)
+    for job_id in orphans:
+        log.info("job.orphan_stopped", job_id=str(job_id))
+    try:
+        _resend(sessions, queue, resend_seconds)
+    except ServiceUnavailable as error:
+        log.warning("sweep.broker_away", error=error.message)
+
+
+def _resend(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: float) -> None:
+    """Send again what was lost.
+
+    While as many messages as jobs wait, none is lost: they do not pile up before workers that are busy or away.
+    """
+    with sessions() as session:
+        waiting = session.scalar(select(func.count()).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now()))
+    if not waiting or queue.depth() >= waiting:
+        return
+    with sessions.begin() as session:
+        job_ids = leases.resend(session, resend_seconds)
+    for job_id in job_ids:
+        log.info("job.sent_again", job_id=str(job_id))
+        queue.send(job_id)

@@ -1,0 +1,143 @@
+"""The trainer as its supervisor sees it: a child process that reports, can be asked to stop and can be killed."""
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import IO, Self
+
+import structlog
+from pydantic import ValidationError
+
+from app.schemas.trainer_messages import Report
+from app.services.leases import Lease
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+TAIL_LINES = 30
+LONGEST_LINE = 4096
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+"""Keeps glibc from giving large activations back to the kernel and asking for them again, page by page, in every step."""
+
+
+class TrainerProcess:
+    """A context manager: when its block ends, so do the trainer and everything that it started.
+
+    Start it in a thread that lives as long as the trainer shall: the kernel kills the trainer when that *thread* ends.
+    """
+
+    def __init__(self, command: Sequence[str], lease: Lease, folder: Path, settings: Settings) -> None:
+        self._process = subprocess.Popen(
+            [*command, str(lease.job_id), str(lease.attempt), "--supervisor", str(os.getpid())],
+            cwd=folder,
+            env=ALLOCATOR
+            | os.environ
+            | environment(settings)
+            | {"TMPDIR": str(folder)},  # what is left there goes with the folder
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._lock = Lock()
+        self._unread: Report | None = None
+        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+        self._silent = Event()
+        self._threads = [Thread(target=self._read_reports, daemon=True), Thread(target=self._read_errors, daemon=True)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> None:
+        """Until the trainer has ended, or for so long."""
+        if self._silent.wait(seconds):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+
+    def take_report(self) -> Report | None:
+        """All that was reported since the last call, as one report."""
+        with self._lock:
+            report, self._unread = self._unread, None
+        return report
+
+    def stop(self) -> None:
+        """Ask for an end after a checkpoint."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """End the trainer and everything that it started, now."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def exit_code(self) -> int:
+        """How it ended; negative: the signal. What it wrote last has been read by then."""
+        code = self._process.wait()
+        for thread in self._threads:
+            thread.join(1)  # a grandchild may hold the pipes open
+        return code
+
+    def last_lines(self) -> list[str]:
+        """The end of its standard error."""
+        return list(self._lines)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._process.wait()
+        for thread, pipe in zip(self._threads, (self._process.stdout, self._process.stderr), strict=True):
+            thread.join()
+            _opened(pipe).close()
+
+    def _read_reports(self) -> None:
+        for line in _opened(self._process.stdout):
+            try:
+                report = Report.model_validate_json(line)
+            except ValidationError as error:
+                log.warning("trainer.unreadable_report", error=str(error))
+                continue
+            with self._lock:
+                self._unread = merged(self._unread, report)
+        self._silent.set()
+
+    def _read_errors(self) -> None:
+        pipe = _opened(self._process.stderr)
+        while line := pipe.readline(LONGEST_LINE):
+            text = line.decode(errors="replace").rstrip()
+            self._lines.append(text)
+            log.debug("trainer.said", line=text)
+
+
+def merged(earlier: Report | None, later: Report | None) -> Report | None:
+    """Two reports as one."""
+    if earlier is None or later is None:
+        return earlier or later
+    return Report(
+        progress=later.progress,
+        metrics=earlier.metrics + later.metrics,
+        warnings=earlier.warnings + later.warnings,
+        checkpoint=later.checkpoint or earlier.checkpoint,
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """All settings as variables, so that a trainer in another folder sees the same ones."""
+    values = settings.model_dump(mode="json") | {"data_dir": str(settings.data_dir.absolute())}
+    return {f"ISTHMUS_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe

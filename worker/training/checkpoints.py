@@ -1,0 +1,82 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+They hold tensors, numbers and strings only and are loaded with `weights_only=True`: reading one runs no code.
+"""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.storage import Storage
+from worker.protocol.progress import BadParameters
+
+KEPT = 3
+
+
+class Checkpoints:
+    """The checkpoints of one attempt, under `prefix` in the storage."""
+
+    def __init__(self, storage: Storage, prefix: str, folder: Path, digest: str) -> None:
+        """`digest` identifies the job's parameters: a checkpoint of other parameters is refused."""
+        self._storage, self._prefix, self._folder, self._digest = storage, prefix, folder, digest
+        self._keys: list[str] = []
+
+    def save(self, name: str, state: dict[str, Any]) -> str:
+        """Store the state; returns its key. Older ones go, but for the last few: the database may still name them."""
+        key = self.put(f"checkpoint-{name}", state)
+        self._keys = [kept for kept in self._keys if kept != key] + [key]
+        while len(self._keys) > KEPT:
+            self._storage.delete(self._keys.pop(0))
+        return key
+
+    def put(self, name: str, state: dict[str, Any]) -> str:
+        """Store what stays as long as the job; returns its key."""
+        path, key = self._folder / "checkpoint.pt", f"{self._prefix}/{name}.pt"
+        torch.save({"digest": self._digest, "state": state}, path)
+        self._storage.put(key, path)
+        path.unlink()
+        return key
+
+    def load(self, key: str) -> dict[str, Any]:
+        """The state of a checkpoint, which goes in its turn. Raises as `read` does."""
+        state = self.read(key)
+        self._keys.append(key)
+        return state
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The state that was stored. Raises FileNotFoundError, BadParameters for one that was made with other parameters."""
+        with self._storage.open(key) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        if content["digest"] != self._digest:
+            raise BadParameters("The checkpoint was made with other parameters; it cannot be resumed.")
+        state: dict[str, Any] = content["state"]
+        return state
+
+
+def random_state() -> dict[str, Any]:
+    """The states of all random number generators."""
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
