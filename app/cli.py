@@ -35,11 +35,11 @@ def up(data: Path | None, host: str, port: int, workers: int) -> None:
     """Run everything on this machine, with nothing else installed, until Ctrl-C."""
     from app.embedded import run
 
-    _need_torch()
-    _need_port(host, port)
+    _require_torch()
+    _require_free_port(host, port)
     if data is not None:  # the environment carries it to the processes as well
         os.environ["ISTHMUS_DATA_DIR"] = str(data.absolute())
-    settings = _configured("up")
+    settings = _load_settings("up")
     _migrate(settings)
     sys.exit(run(settings, host, port, workers))
 
@@ -47,7 +47,7 @@ def up(data: Path | None, host: str, port: int, workers: int) -> None:
 @main.command()
 def migrate() -> None:
     """Create the tables, or bring them up to date."""
-    _migrate(_configured("migrate"))
+    _migrate(_load_settings("migrate"))
 
 
 @main.command()
@@ -57,11 +57,11 @@ def api(host: str, port: int) -> None:
     """Run the HTTP server. For more throughput run more of them behind a proxy."""
     import uvicorn
 
-    from app.fast_path.protocol import QuickProtocol
+    from app.fast_path.protocol import FastPathProtocol
     from app.main import create_app
     from app.serving.model_loader import DeviceUnavailable
 
-    settings = _configured("api")
+    settings = _load_settings("api")
     try:
         app = create_app(settings)
     except DeviceUnavailable as error:
@@ -76,7 +76,7 @@ def api(host: str, port: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
         server_header=False,
-        http=QuickProtocol,
+        http=FastPathProtocol,
     )
 
 
@@ -84,7 +84,7 @@ def api(host: str, port: int) -> None:
 @click.option("--name", help="Name of this worker, unique on its machine.  [default: worker-PID]", show_default=False)
 def worker(name: str | None) -> None:
     """Run a worker: one job at a time. Start one for each GPU, with its CUDA_VISIBLE_DEVICES."""
-    _need_torch()
+    _require_torch()
     node = f"{name or f'worker-{os.getpid()}'}@%h"
     _celery("worker", "-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle", "-n", node)
 
@@ -101,12 +101,12 @@ def check(ask_worker: bool) -> None:
     """Exit with 1 when database, broker or storage cannot be reached: a health check for containers."""
     from app.broker.queue import CeleryQueue, make_celery
     from app.db.session import make_engine
-    from app.observability.health import Parts
+    from app.observability.health import Dependencies
     from app.storage import Storage
 
-    settings = _configured("check")
+    settings = _load_settings("check")
     celery, engine = make_celery(settings), make_engine(settings.database)
-    errors = Parts.of(engine, CeleryQueue(celery), Storage(settings.storage)).errors()
+    errors = Dependencies.of(engine, CeleryQueue(celery), Storage(settings.storage)).errors()
     engine.dispose()
     if ask_worker and not errors["broker"]:
         nodes = [node for answer in celery.control.ping(timeout=2) for node in answer]
@@ -127,12 +127,12 @@ def demo(data: Path, port: int, seed: int) -> None:
         raise click.ClickException("The demo needs the worker's libraries: pip install 'isthmus[worker]'")
     from app.demo import run
 
-    _need_torch()
-    _need_port("127.0.0.1", port)
+    _require_torch()
+    _require_free_port("127.0.0.1", port)
     run(data, port, seed)
 
 
-def _configured(process: str) -> Settings:
+def _load_settings(process: str) -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
@@ -159,12 +159,12 @@ def _celery(*arguments: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "--quiet", *arguments])
 
 
-def _need_torch() -> None:
+def _require_torch() -> None:
     if find_spec("torch") is None:
         raise click.ClickException("Jobs need torch and its companions: pip install 'isthmus[worker]'")
 
 
-def _need_port(host: str, port: int) -> None:
+def _require_free_port(host: str, port: int) -> None:
     """A taken port should be the first thing one hears, not the last."""
     command = click.get_current_context().info_name or ""
     with socket.socket() as probe:

@@ -18,7 +18,7 @@ import honcho.manager
 import structlog
 from honcho.printer import Message
 
-from app.broker.filesystem_transport import forget_former_workers
+from app.broker.filesystem_transport import purge_stale_worker_queues
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -30,9 +30,9 @@ def run(settings: Settings, host: str, port: int, workers: int) -> int:
     """Run until a signal or until a process ends; returns the exit code."""
     # longer than a trainer may take to write its checkpoint; after it the processes are killed
     honcho.manager.KILL_WAIT = settings.cancel_grace_seconds + 15
-    forget_former_workers(settings.broker_dir)
-    manager = honcho.manager.Manager(_PassOn())
-    manager._procmgr = _Signals()
+    purge_stale_worker_queues(settings.broker_dir)
+    manager = honcho.manager.Manager(_LogPrinter())
+    manager._procmgr = _ProcessSignals()
     _add(manager, "api", ["api", "--host", host, "--port", str(port)])
     for number in range(1, workers + 1):
         _add(manager, f"worker-{number}", ["worker", "--name", f"worker-{number}-{os.getpid()}"])
@@ -56,7 +56,7 @@ def _announce(url: str, ended: Event) -> None:
             return
 
 
-class _PassOn:
+class _LogPrinter:
     """Lines of the processes as they are, honcho's own as log events: standard error stays one stream of JSON lines."""
 
     width = 0
@@ -68,7 +68,7 @@ class _PassOn:
             sys.stderr.write(message.data.decode(errors="replace"))
 
 
-class _Signals:
+class _ProcessSignals:
     """honcho signals whole process groups. A worker drains with the help of its own child, so only it is told to stop."""
 
     def terminate(self, pid: int) -> None:

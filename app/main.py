@@ -6,25 +6,32 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from app.api import batch_predictions as bulk
-from app.api import catalog as algorithms
-from app.api import datasets, health, jobs, models, openapi, predict
-from app.api import job_events as events
-from app.api import mlflow as invocations
-from app.api import open_inference as inference
-from app.api import problem_details as problems
-from app.api.middleware import BoundedBody, RequestContext
+from app.api import (
+    batch_predictions,
+    catalog,
+    datasets,
+    health,
+    job_events,
+    jobs,
+    mlflow,
+    models,
+    open_inference,
+    openapi,
+    predict,
+    problem_details,
+)
+from app.api.middleware import BodySizeLimit, RequestContext
 from app.broker.queue import CeleryQueue, JobQueue, make_celery
 from app.db.session import make_engine, make_sessions
-from app.fast_path.asgi import HotPath, Isthmus
-from app.observability.health import Parts
+from app.fast_path.asgi import FastPath, IsthmusApp
+from app.observability.health import Dependencies
 from app.observability.metrics import BUILD
 from app.services.job_watcher import JobWatcher
 from app.services.multipart_uploads import remove_stale
-from app.serving.model_cache import PredictionEngine
-from app.serving.model_loader import Loader
-from app.serving.model_resolver import References
-from app.serving.predictor import Policy, Predictor
+from app.serving.model_cache import ModelCache
+from app.serving.model_loader import ModelLoader
+from app.serving.model_resolver import ModelResolver
+from app.serving.predictor import Predictor, ServingPolicy
 from app.settings import Settings
 from app.storage import Storage
 
@@ -46,28 +53,28 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None, queue: JobQueue | None = None) -> FastAPI:
     """The HTTP server. `queue` is the Celery broker of the settings unless a test brings its own."""
     settings = settings or Settings()
-    app = Isthmus(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan)
+    app = IsthmusApp(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan)
     app.state.settings = settings
     app.state.engine = make_engine(settings.database)
     app.state.sessions = make_sessions(app.state.engine)
     app.state.watcher = JobWatcher(lambda: app.state.sessions)
     app.state.storage = Storage(settings.storage)
     app.state.predictor = predictor = _predictor(app, settings)
-    app.hot = HotPath(app.through_fastapi, predictor, settings.max_predict_bytes, settings.max_predict_inputs)
+    app.hot = FastPath(app.through_fastapi, predictor, settings.max_predict_bytes, settings.max_predict_inputs)
     app.state.queue = queue or CeleryQueue(make_celery(settings))
-    app.state.parts = Parts.of(app.state.engine, app.state.queue, app.state.storage)
+    app.state.parts = Dependencies.of(app.state.engine, app.state.queue, app.state.storage)
     BUILD.info({"version": VERSION})
-    app.add_middleware(BoundedBody)
+    app.add_middleware(BodySizeLimit)
     app.add_middleware(RequestContext)  # the outermost
-    problems.install(app)
+    problem_details.install(app)
     openapi.install(app)
-    for routes in (datasets, algorithms, jobs, events, models, predict, bulk, inference, invocations, health):
+    for routes in (datasets, catalog, jobs, job_events, models, predict, batch_predictions, open_inference, mlflow, health):
         app.include_router(routes.router)
     return app
 
 
 def _predictor(app: FastAPI, settings: Settings) -> Predictor:
-    loader = Loader(app.state.storage, settings.predict_threads, settings.predict_device)
-    engine = PredictionEngine(loader, settings.predict_cache_bytes)
-    references = References(lambda: app.state.sessions, engine.replace, settings.predict_precision)
-    return Predictor(references, engine, Policy.of(settings))
+    loader = ModelLoader(app.state.storage, settings.predict_threads, settings.predict_device)
+    engine = ModelCache(loader, settings.predict_cache_bytes)
+    references = ModelResolver(lambda: app.state.sessions, engine.preload_replacement, settings.predict_precision)
+    return Predictor(references, engine, ServingPolicy.of(settings))

@@ -2,7 +2,7 @@
 
 import sys
 
-from worker.celery_app import celery, log_as_the_app_does
+from worker.celery_app import celery, configure_logging
 
-log_as_the_app_does()  # Celery warns of some things before it sets up logging
+configure_logging()  # Celery warns of some things before it sets up logging
 celery.start(sys.argv[1:])

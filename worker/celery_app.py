@@ -8,16 +8,16 @@ from celery.signals import setup_logging, worker_shutting_down
 from app.broker.queue import make_celery
 from app.observability import logs
 from app.settings import Settings
-from worker.supervision.shutdown import Drain
+from worker.supervision.shutdown import ShutdownRequest
 
 settings = Settings()
 celery = make_celery(settings)
 celery.conf.include = ["worker.tasks"]
-drain = Drain()  # before the pool forks
+drain = ShutdownRequest()  # before the pool forks
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
-def log_as_the_app_does(**_: Any) -> None:
+def configure_logging(**_: Any) -> None:
     logs.configure(settings.log_level, settings.process_name or "worker")
     for name in ("celery.app.trace", "celery.worker.strategy"):  # a line for each task, beside our own
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -25,4 +25,4 @@ def log_as_the_app_does(**_: Any) -> None:
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _drain(**_: Any) -> None:
-    drain.worker_stops.set()
+    drain.worker_is_stopping.set()

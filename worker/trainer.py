@@ -33,14 +33,14 @@ from app.settings import Settings
 from app.storage import Storage
 from worker.protocol.exit_codes import ExitCode
 from worker.protocol.parent_death import die_with_parent
-from worker.protocol.progress import BadData, BadParameters, Reporter, Stopped
+from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Where a process that `torchrun` started says why it failed."""
 AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 """What a database or a storage raises that is not reachable at the moment."""
 
-Work = Callable[[JobRow, int, Settings, Storage, Path, Reporter], AnyResult | None]
+Work = Callable[[JobRow, int, Settings, Storage, Path, ProgressReporter], AnyResult | None]
 
 
 def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] | None = None) -> int:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] |
         return ExitCode.ORPHANED
     faulthandler.enable()
     rank = own_rank()
-    reporter = Reporter(_private_stdout(rank == 0))
+    reporter = ProgressReporter(_private_stdout(rank == 0))
     signal.signal(signal.SIGTERM, lambda *_: reporter.request_stop())
     settings = Settings(_env_file=None)
     try:
@@ -65,10 +65,10 @@ def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] |
         return _refused(ExitCode.UNAVAILABLE, error)
 
 
-def _run(work: Work, job: JobRow, settings: Settings, folder: Path, reporter: Reporter) -> int:
+def _run(work: Work, job: JobRow, settings: Settings, folder: Path, reporter: ProgressReporter) -> int:
     try:
         result = work(job, job.attempt, settings, Storage(settings.storage), folder, reporter)
-    except Stopped:
+    except StopRequested:
         return ExitCode.STOPPED
     except (BadParameters, InvalidRequest) as error:
         return _refused(ExitCode.BAD_PARAMETERS, error)
@@ -118,17 +118,17 @@ def _work(kind: JobKind) -> Work:
     """Imported late: loading torch takes seconds, and until then the signal handler and the parent's death must be set up."""
     match kind:
         case JobKind.PREDICT:
-            from worker.jobs import batch_prediction as bulk
+            from worker.jobs import batch_prediction
 
-            return bulk.run
+            return batch_prediction.run
         case JobKind.TRIAL:
-            from worker.jobs import trial as child
+            from worker.jobs import trial
 
-            return child.run
+            return trial.run
         case JobKind.ADAPT:
-            from worker.jobs import adaptation as adapt
+            from worker.jobs import adaptation
 
-            return adapt.run
+            return adaptation.run
 
 
 def _refused(code: ExitCode, error: Exception) -> ExitCode:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from app.algorithms.base import AlgorithmParams, params_of
+from app.algorithms.base import AlgorithmParams, parse_params
 
 CANDIDATES: list[dict[str, Any]] = [
     {"algorithm": "self_training", "weight_average": 0.999, "augmentation": "strong"},
@@ -81,7 +81,7 @@ class AutoParams(AlgorithmParams):
 
 
 def _candidate(values: dict[str, Any]) -> AlgorithmParams:
-    params = params_of(values)
-    if params.searches or not params.needs_target:
+    params = parse_params(values)
+    if params.is_search or not params.needs_target:
         raise ValueError(f"`{params.algorithm}` is no method that a search can try")
     return params

@@ -17,11 +17,11 @@ class AlgorithmParams(BaseModel):
     needs_target: ClassVar[bool] = True
     needs_source: ClassVar[bool] = True
     """A method that needs none adapts the version that a job starts from, or a network that the job trains on its source."""
-    starts_trained: ClassVar[bool] = False
+    needs_trained_network: ClassVar[bool] = False
     """Whether the method takes over from a network that was trained on the source."""
-    changes_target: ClassVar[bool] = False
+    augments_target_itself: ClassVar[bool] = False
     """Whether the method changes the target's pictures itself, so that `augmented` is of the source alone."""
-    searches: ClassVar[bool] = False
+    is_search: ClassVar[bool] = False
     """Whether it tries other algorithms."""
 
     algorithm: str
@@ -131,7 +131,7 @@ class AdversarialParams(DomainClassifierParams, AdaptationParams):
     )
 
 
-def params_of(values: dict[str, Any]) -> AlgorithmParams:
+def parse_params(values: dict[str, Any]) -> AlgorithmParams:
     """The parameters of the algorithm that they name, checked. Raises ValueError."""
     known = {cls.model_fields["algorithm"].default: cls for cls in _kinds(AlgorithmParams)}
     name = values.get("algorithm")

@@ -9,8 +9,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.api import downloads as files
-from app.api.deps import JsonOnly, QueueDep, SessionDep, SessionsDep, SettingsDep, StorageDep, WatcherDep, documented
+from app.api import downloads
+from app.api.deps import QueueDep, RequireJson, SessionDep, SessionsDep, SettingsDep, StorageDep, WatcherDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.job_events import LastEventId, stream
 from app.api.jobs import After, IdempotencyKey, MetricName, Wait
@@ -30,8 +30,7 @@ from app.schemas.batch_predictions import BulkCreate, BulkOut
 from app.schemas.jobs import ModelName
 from app.schemas.pagination import Page
 from app.schemas.trainer_messages import MetricPoint
-from app.services import batch_predictions as bulk
-from app.services import jobs
+from app.services import batch_predictions, jobs
 
 router = APIRouter(prefix="/predictions", tags=["predictions"])
 
@@ -42,15 +41,15 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 _CONTENT = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in MEDIA_TYPES.values()}
 _OUTPUT: dict[int | str, dict[str, Any]] = {
-    status: answer | ({"content": _CONTENT} if "content" in answer else {}) for status, answer in files.RESPONSES.items()
+    status: answer | ({"content": _CONTENT} if "content" in answer else {}) for status, answer in downloads.RESPONSES.items()
 }
 
 
 @router.post(
     "",
     status_code=202,
-    dependencies=[JsonOnly],
-    responses=documented(InvalidRequest, IdempotencyConflict, UploadTooLarge, UnsupportedContentType),
+    dependencies=[RequireJson],
+    responses=error_responses(InvalidRequest, IdempotencyConflict, UploadTooLarge, UnsupportedContentType),
 )
 def submit_prediction(
     body: BulkCreate,
@@ -61,12 +60,12 @@ def submit_prediction(
     idempotency_key: IdempotencyKey = None,
 ) -> BulkOut:
     """Queue the prediction of a whole dataset."""
-    job = bulk.submit(session, queue, body, max_attempts=settings.max_attempts, key=idempotency_key)
+    job = batch_predictions.submit(session, queue, body, max_attempts=settings.max_attempts, key=idempotency_key)
     response.headers["Location"] = f"/predictions/{job.id}"
     return BulkOut.of(job)
 
 
-@router.get("", responses=documented(InvalidRequest))
+@router.get("", responses=error_responses(InvalidRequest))
 def list_predictions(
     session: SessionDep,
     status: Annotated[list[JobStatus], Query(description="Any of these; may be repeated.")] = [],  # noqa: B006
@@ -75,29 +74,29 @@ def list_predictions(
     after: After = None,
 ) -> Page[BulkOut]:
     """All bulk predictions, newest first."""
-    rows, following = bulk.page(session, status, model, limit, after)
+    rows, following = batch_predictions.page(session, status, model, limit, after)
     return Page(data=[BulkOut.of(row) for row in rows], next=following)
 
 
-@router.get("/{prediction_id}", responses=documented(PredictionNotFound, InvalidRequest))
+@router.get("/{prediction_id}", responses=error_responses(PredictionNotFound, InvalidRequest))
 async def get_prediction(prediction_id: UUID, sessions: SessionsDep, watcher: WatcherDep, wait: Wait = 0) -> BulkOut:
     """One bulk prediction; with `wait`, as soon as anything about it is different. One that has ended is answered at once."""
     found = await run_in_threadpool(_read, sessions, prediction_id)
     if wait and found.status not in ENDED:
-        await watcher.changed(prediction_id, (found.status, found.updated_at), wait)
+        await watcher.wait_for_change(prediction_id, (found.status, found.updated_at), wait)
         found = await run_in_threadpool(_read, sessions, prediction_id)
     return found
 
 
 def _read(sessions: "sessionmaker[Session]", prediction_id: UUID) -> BulkOut:
     with sessions.begin() as session:
-        return BulkOut.of(bulk.get(session, prediction_id))
+        return BulkOut.of(batch_predictions.get(session, prediction_id))
 
 
-@router.post("/{prediction_id}/cancel", responses=documented(PredictionNotFound, IllegalTransition, InvalidRequest))
+@router.post("/{prediction_id}/cancel", responses=error_responses(PredictionNotFound, IllegalTransition, InvalidRequest))
 def cancel_prediction(prediction_id: UUID, session: SessionDep) -> BulkOut:
     """Stop a bulk prediction. A running one is `cancelling` until its worker has stopped it."""
-    return BulkOut.of(bulk.cancel(session, prediction_id))
+    return BulkOut.of(batch_predictions.cancel(session, prediction_id))
 
 
 @router.get(
@@ -105,22 +104,24 @@ def cancel_prediction(prediction_id: UUID, session: SessionDep) -> BulkOut:
     response_class=Response,
     responses={
         **_OUTPUT,
-        **documented(PredictionNotFound, ArtifactNotFound, PredictionNotReady, RangeNotSatisfiable, InvalidRequest),
+        **error_responses(PredictionNotFound, ArtifactNotFound, PredictionNotReady, RangeNotSatisfiable, InvalidRequest),
     },
 )
 def download_output(prediction_id: UUID, sessions: SessionsDep, storage: StorageDep, conditions: ConditionsDep) -> Response:
     """The answers, a row for each row of the dataset. The `ETag` is their SHA-256; parts can be asked for with `Range`."""
     with sessions.begin() as session:
-        job, output = bulk.output(session, prediction_id)
+        job, output = batch_predictions.output(session, prediction_id)
     format = job.params["output"]
     name, media_type = f"{job.model_name}-{job.id}.{format}", MEDIA_TYPES[format]
-    return files.answer(Download(output.storage_key, output.digest, output.size_bytes, name, media_type), storage, conditions)
+    return downloads.file_response(
+        Download(output.storage_key, output.digest, output.size_bytes, name, media_type), storage, conditions
+    )
 
 
 @router.get(
     "/{prediction_id}/metrics",
     response_model=Page[MetricPoint],
-    responses=documented(PredictionNotFound, InvalidRequest),
+    responses=error_responses(PredictionNotFound, InvalidRequest),
 )
 def list_prediction_metrics(
     prediction_id: UUID,
@@ -137,13 +138,13 @@ def list_prediction_metrics(
 def existing_prediction(prediction_id: UUID, sessions: SessionsDep) -> UUID:
     """Checked before the stream begins. Raises PredictionNotFound."""
     with sessions.begin() as session:
-        return bulk.get(session, prediction_id).id
+        return batch_predictions.get(session, prediction_id).id
 
 
 @router.get(
     "/{prediction_id}/events",
     response_class=EventSourceResponse,
-    responses=documented(PredictionNotFound, InvalidRequest),
+    responses=error_responses(PredictionNotFound, InvalidRequest),
 )
 async def stream_prediction_events(
     prediction_id: Annotated[UUID, Depends(existing_prediction)],

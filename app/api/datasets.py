@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from app.api.deps import SessionDep, SessionsDep, SettingsDep, StorageDep, documented
+from app.api.deps import SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.db.tables import DatasetRow
 from app.errors import (
     DatasetInUse,
@@ -21,7 +21,7 @@ from app.errors import (
 from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview
 from app.schemas.pagination import Page
 from app.services import datasets
-from app.services.multipart_uploads import received
+from app.services.multipart_uploads import receive_upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/datasets", tags=["datasets"])
     response_model=DatasetOut,
     responses={
         200: {"model": DatasetOut, "description": "The same file and options were uploaded before: that dataset."},
-        **documented(InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType),
+        **error_responses(InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType),
     },
     openapi_extra={"requestBody": UPLOAD_BODY},
 )
@@ -41,14 +41,14 @@ async def upload_dataset(
 ) -> DatasetRow:
     """Upload a dataset. It is checked to its last row; what is wrong is answered with its place."""
     folder, fields = settings.scratch_dir, ["name", "modality", "options"]
-    async with received(_body(request), request.headers, folder, fields, settings.max_upload_bytes) as upload:
+    async with receive_upload(_body(request), request.headers, folder, fields, settings.max_upload_bytes) as upload:
         row, is_new = await run_in_threadpool(datasets.create, sessions, storage, upload)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{row.id}"
     return row
 
 
-@router.get("", response_model=Page[DatasetOut], responses=documented(InvalidRequest))
+@router.get("", response_model=Page[DatasetOut], responses=error_responses(InvalidRequest))
 def list_datasets(
     session: SessionDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -59,19 +59,19 @@ def list_datasets(
     return {"data": rows, "next": following}
 
 
-@router.get("/{dataset_id}", response_model=DatasetOut, responses=documented(DatasetNotFound, InvalidRequest))
+@router.get("/{dataset_id}", response_model=DatasetOut, responses=error_responses(DatasetNotFound, InvalidRequest))
 def get_dataset(dataset_id: UUID, session: SessionDep) -> DatasetRow:
     """One dataset."""
     return datasets.get(session, dataset_id)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=documented(DatasetNotFound, DatasetInUse, InvalidRequest))
+@router.delete("/{dataset_id}", status_code=204, responses=error_responses(DatasetNotFound, DatasetInUse, InvalidRequest))
 def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -> None:
     """Delete a dataset and its file. Ended jobs and their versions stay as they are."""
     datasets.delete(session, storage, dataset_id)
 
 
-@router.get("/{dataset_id}/preview", responses=documented(DatasetNotFound, InvalidRequest))
+@router.get("/{dataset_id}/preview", responses=error_responses(DatasetNotFound, InvalidRequest))
 def preview_dataset(
     dataset_id: UUID, sessions: SessionsDep, storage: StorageDep, limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> Preview:

@@ -60,11 +60,11 @@ SessionsDep = Annotated["sessionmaker[Session]", Depends(get_sessions)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 WatcherDep = Annotated[JobWatcher, Depends(get_watcher)]
-JsonOnly = Depends(require_json)
+RequireJson = Depends(require_json)
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
-def documented(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+def error_responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route: the errors it can answer, by status, as RFC 9457 problem documents."""
     by_status: dict[int | str, list[type[ServiceError]]] = {}
     for error in errors:

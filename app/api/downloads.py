@@ -33,14 +33,14 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class ConditionalHeaders:
     """What a request says about the copy that the caller has, or the part of it."""
 
     if_none_match: str | None
     if_range: str | None
     byte_range: str | None
 
-    def part_of(self, size: int, etag: str) -> range | None:
+    def requested_range(self, size: int, etag: str) -> range | None:
         """The bytes that are asked for: None for all, which is also the answer to several ranges at once.
 
         Raises RangeNotSatisfiable.
@@ -60,14 +60,14 @@ def _conditions(
     if_none_match: Annotated[str | None, Header(description="The `ETag` of a copy that the caller has.")] = None,
     if_range: Annotated[str | None, Header(description="The `ETag` of the copy that `Range` goes on with.")] = None,
     range_: Annotated[str | None, Header(alias="Range", description="One range of bytes.", examples=["bytes=1000-"])] = None,
-) -> Conditions:
-    return Conditions(if_none_match, if_range, range_)
+) -> ConditionalHeaders:
+    return ConditionalHeaders(if_none_match, if_range, range_)
 
 
-ConditionsDep = Annotated[Conditions, Depends(_conditions)]
+ConditionsDep = Annotated[ConditionalHeaders, Depends(_conditions)]
 
 
-def answer(file: Download, storage: Storage, conditions: Conditions) -> Response:
+def file_response(file: Download, storage: Storage, conditions: ConditionalHeaders) -> Response:
     """The file, a part of it, or that the caller's copy is up to date. Raises ArtifactNotFound, RangeNotSatisfiable."""
     etag = f'"{file.digest}"'
     seen = conditions.if_none_match
@@ -75,7 +75,7 @@ def answer(file: Download, storage: Storage, conditions: Conditions) -> Response
         return Response(status_code=304, headers={"ETag": etag})
     if not storage.exists(file.storage_key):
         raise ArtifactNotFound("The file is no longer in the storage.")
-    part = conditions.part_of(file.size_bytes, etag)
+    part = conditions.requested_range(file.size_bytes, etag)
     content = _chunks(storage.open(file.storage_key), part or range(file.size_bytes))
     return StreamingResponse(content, 206 if part else 200, _headers(file, etag, part), file.media_type)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from app.api.deps import QueueDep, SessionsDep
 from app.api.problem_details import problem
 from app.errors import ServiceUnavailable
-from app.observability.health import Parts
+from app.observability.health import Dependencies
 from app.observability.metrics import job_metrics, queue_depth, render
 
 router = APIRouter(tags=["health"])
@@ -35,12 +35,12 @@ class Ready(BaseModel):
     storage: Condition
 
 
-def get_parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
+def get_parts(request: Request) -> Dependencies:
+    parts: Dependencies = request.app.state.parts
     return parts
 
 
-PartsDep = Annotated[Parts, Depends(get_parts)]
+PartsDep = Annotated[Dependencies, Depends(get_parts)]
 
 
 @router.get("/health/live")
@@ -76,7 +76,7 @@ def metrics(parts: PartsDep, sessions: SessionsDep, queue: QueueDep) -> Response
         with sessions() as session:
             return job_metrics(session)
 
-    answers = parts.ask({"database": jobs, "broker": lambda: [queue_depth(queue.depth())]})
+    answers = parts.run_checks({"database": jobs, "broker": lambda: [queue_depth(queue.depth())]})
     up = {part: not isinstance(answer, Exception) for part, answer in answers.items()}
     families = [family for answer in answers.values() if not isinstance(answer, Exception) for family in answer]
     return Response(render(up, families), media_type=CONTENT_TYPE_LATEST)

@@ -10,17 +10,16 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.api.deps import SessionsDep, WatcherDep, documented
+from app.api.deps import SessionsDep, WatcherDep, error_responses
 from app.db.tables import EventRow
 from app.errors import InvalidRequest, JobNotFound
 from app.job_state import ENDED, JobKind
-from app.services import job_events as events
-from app.services import jobs
-from app.services.job_watcher import JobWatcher, Stamp
+from app.services import job_events, jobs
+from app.services.job_watcher import JobVersion, JobWatcher
 
 router = APIRouter(tags=["events"])
 
-LOOK_AGAIN_SECONDS = 60
+POLL_SECONDS = 60
 LastEventId = Annotated[int, Header(ge=0, lt=2**63, description="Go on after this event; browsers send it when they reconnect.")]
 
 
@@ -30,7 +29,7 @@ def existing_job(job_id: UUID, sessions: SessionsDep) -> UUID:
         return jobs.get(session, job_id).id
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=documented(JobNotFound, InvalidRequest))
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=error_responses(JobNotFound, InvalidRequest))
 async def stream_events(
     job_id: Annotated[UUID, Depends(existing_job)], sessions: SessionsDep, watcher: WatcherDep, last_event_id: LastEventId = 0
 ) -> AsyncIterator[ServerSentEvent]:
@@ -61,17 +60,17 @@ async def _rows(
         stamp, rows = await run_in_threadpool(_read, sessions, job_id, last_id, kind)
         for row in rows:
             yield row
-            if row.kind == events.DONE:
+            if row.kind == job_events.DONE:
                 return
             last_id = row.id
         if stamp[0] in ENDED and not rows:
             return
         if not rows:
-            await watcher.changed(job_id, stamp, LOOK_AGAIN_SECONDS)
+            await watcher.wait_for_change(job_id, stamp, POLL_SECONDS)
 
 
-def _read(sessions: "sessionmaker[Session]", job_id: UUID, last_id: int, kind: JobKind) -> tuple[Stamp, Sequence[EventRow]]:
+def _read(sessions: "sessionmaker[Session]", job_id: UUID, last_id: int, kind: JobKind) -> tuple[JobVersion, Sequence[EventRow]]:
     """The stamp first: what happens after it is seen now or wakes the watcher."""
     with sessions.begin() as session:
         job = jobs.get(session, job_id, kind)
-        return (job.status, job.updated_at), events.after(session, job, last_id)
+        return (job.status, job.updated_at), job_events.after(session, job, last_id)

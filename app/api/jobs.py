@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.api.deps import JsonOnly, QueueDep, SessionDep, SessionsDep, SettingsDep, WatcherDep, documented
+from app.api.deps import QueueDep, RequireJson, SessionDep, SessionsDep, SettingsDep, WatcherDep, error_responses
 from app.errors import (
     IdempotencyConflict,
     IllegalTransition,
@@ -37,8 +37,8 @@ MetricName = Annotated[str | None, Query(pattern=r"^[^\x00]{1,64}$", description
 @router.post(
     "",
     status_code=202,
-    dependencies=[JsonOnly],
-    responses=documented(InvalidRequest, IncompatibleDatasets, IdempotencyConflict, UploadTooLarge, UnsupportedContentType),
+    dependencies=[RequireJson],
+    responses=error_responses(InvalidRequest, IncompatibleDatasets, IdempotencyConflict, UploadTooLarge, UnsupportedContentType),
 )
 def submit_job(
     body: JobCreate,
@@ -54,7 +54,7 @@ def submit_job(
     return JobOut.of(job)
 
 
-@router.get("", responses=documented(InvalidRequest))
+@router.get("", responses=error_responses(InvalidRequest))
 def list_jobs(
     session: SessionDep,
     status: Annotated[list[JobStatus], Query(description="Any of these; may be repeated.")] = [],  # noqa: B006
@@ -67,12 +67,12 @@ def list_jobs(
     return Page(data=[JobOut.of(row) for row in rows], next=following)
 
 
-@router.get("/{job_id}", responses=documented(JobNotFound, InvalidRequest))
+@router.get("/{job_id}", responses=error_responses(JobNotFound, InvalidRequest))
 async def get_job(job_id: UUID, sessions: SessionsDep, watcher: WatcherDep, wait: Wait = 0) -> JobOut:
     """One job; with `wait`, as soon as anything about it is different. A job that has ended is answered at once."""
     job = await run_in_threadpool(_read, sessions, job_id)
     if wait and job.status not in ENDED:
-        await watcher.changed(job_id, (job.status, job.updated_at), wait)
+        await watcher.wait_for_change(job_id, (job.status, job.updated_at), wait)
         job = await run_in_threadpool(_read, sessions, job_id)
     return job
 
@@ -82,13 +82,13 @@ def _read(sessions: "sessionmaker[Session]", job_id: UUID) -> JobOut:
         return JobOut.of(jobs.get(session, job_id))
 
 
-@router.post("/{job_id}/cancel", responses=documented(JobNotFound, IllegalTransition, InvalidRequest))
+@router.post("/{job_id}/cancel", responses=error_responses(JobNotFound, IllegalTransition, InvalidRequest))
 def cancel_job(job_id: UUID, session: SessionDep) -> JobOut:
     """Stop a job. A running one is `cancelling` until its worker has stopped it."""
     return JobOut.of(jobs.cancel(session, job_id))
 
 
-@router.get("/{job_id}/metrics", response_model=Page[MetricPoint], responses=documented(JobNotFound, InvalidRequest))
+@router.get("/{job_id}/metrics", response_model=Page[MetricPoint], responses=error_responses(JobNotFound, InvalidRequest))
 def list_metrics(
     job_id: UUID,
     session: SessionDep,

@@ -15,20 +15,20 @@ log = structlog.get_logger("isthmus.access")
 
 HEADER = "X-Request-ID"
 MAX_BODY_BYTES = 1024 * 1024
-STREAMED = re.compile(r"/datasets|/predict|/invocations|/v2/models/.*/infer")
+UNLIMITED_PATHS = re.compile(r"/datasets|/predict|/invocations|/v2/models/.*/infer")
 """Their routes have bounds of their own."""
-SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET = ("/health/", "/metrics")
 
 
-class BoundedBody:
+class BodySizeLimit:
     """Bounds the body of every route that does not read its own piece by piece: FastAPI would hold all of it in memory."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        bounded = scope["type"] == "http" and not STREAMED.fullmatch(scope["path"])
+        bounded = scope["type"] == "http" and not UNLIMITED_PATHS.fullmatch(scope["path"])
         await self.app(scope, _bounded(receive) if bounded else receive, send)
 
 
@@ -60,14 +60,14 @@ class RequestContext:
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        observed = _Observed(scope, request_id, send)
+        observed = _RequestRecorder(scope, request_id, send)
         try:
             await self.app(scope, receive, observed.send)
         finally:
             observed.finish()
 
 
-class _Observed:
+class _RequestRecorder:
     """One request on its way: what it was answered, and when."""
 
     def __init__(self, scope: Scope, request_id: str, send: Send) -> None:
@@ -96,7 +96,7 @@ class _Observed:
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get(HEADER, "")
-    return given if SANE.fullmatch(given) else uuid.uuid4().hex
+    return given if VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str:

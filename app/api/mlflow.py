@@ -6,14 +6,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.api.deps import JsonOnly, SettingsDep, documented
-from app.api.predict import ERRORS, JSON, answer
-from app.api.request_bodies import ModelDep, PredictorDep, named, run, validated, whole
+from app.api.deps import RequireJson, SettingsDep, error_responses
+from app.api.predict import JSON, PREDICT_ERRORS, answer
+from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, run_prediction, validated
 from app.errors import FieldError, InvalidInputs
 from app.modalities.base import Encoded
 from app.schemas.mlflow import Invocation, Split
 from app.schemas.predict import PredictOut
-from app.serving.loaded_model import LoadedVersion
+from app.serving.loaded_model import LoadedModel
 from app.serving.responses import Wanted
 
 router = APIRouter(tags=["predict"])
@@ -23,23 +23,23 @@ TABULAR = "tabular"
 
 @router.post(
     "/invocations",
-    dependencies=[JsonOnly],
+    dependencies=[RequireJson],
     response_model=PredictOut,
-    responses=documented(*ERRORS),
+    responses=error_responses(*PREDICT_ERRORS),
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": Invocation.model_json_schema()}}}},
 )
 async def invoke(request: Request, predictor: PredictorDep, settings: SettingsDep, model: ModelDep) -> Response:
     """Predict as MLflow's model servers do; the model is named in the query or in a header."""
-    reference = named(model)
-    asked = await run_in_threadpool(validated, Invocation, await whole(request, settings.max_predict_bytes))
-    version = await predictor.find(reference)
+    reference = require_model(model)
+    asked = await run_in_threadpool(validated, Invocation, await read_body(request, settings.max_predict_bytes))
+    version = await predictor.load(reference)
     encode = partial(_encoded, version=version, most_inputs=settings.max_predict_inputs)
     encoded = await predictor.encoded(version, encode, asked)
-    logits = await run(request, predictor, version, encoded)
+    logits = await run_prediction(request, predictor, version, encoded)
     return answer(request, logits, version, Wanted(asked.params.top_k, asked.params.probabilities))
 
 
-def _encoded(asked: Invocation, version: LoadedVersion, most_inputs: int) -> Encoded:
+def _encoded(asked: Invocation, version: LoadedModel, most_inputs: int) -> Encoded:
     values = _values(asked, version.modality.name == TABULAR)
     if not 0 < len(values) <= most_inputs:
         raise InvalidInputs(f"There are {len(values)} inputs, expected 1 to {most_inputs}.", [FieldError("", "number of inputs")])

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.api import downloads as files
-from app.api.deps import JsonOnly, SessionDep, SessionsDep, StorageDep, documented
+from app.api import downloads
+from app.api.deps import RequireJson, SessionDep, SessionsDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.request_bodies import PredictorDep
 from app.errors import (
@@ -31,27 +31,27 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
 
 
-@router.get("", responses=documented(InvalidRequest))
+@router.get("", responses=error_responses(InvalidRequest))
 def list_models(session: SessionDep, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
     """All models, newest first, each with its newest version."""
     found, following = models.page(session, limit, after)
     return Page(data=[ModelOut.of(one) for one in found], next=following)
 
 
-@router.get("/{name}", responses=documented(ModelNotFound, InvalidRequest))
+@router.get("/{name}", responses=error_responses(ModelNotFound, InvalidRequest))
 def get_model(name: Name, session: SessionDep) -> ModelOut:
     """One model with its newest version and its aliases."""
     return ModelOut.of(models.overview(session, name))
 
 
-@router.get("/{name}/versions", responses=documented(ModelNotFound, InvalidRequest))
+@router.get("/{name}/versions", responses=error_responses(ModelNotFound, InvalidRequest))
 def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: After = None) -> Page[VersionSummary]:
     """All versions of a model, newest first."""
     rows, following = models.versions(session, name, limit, after)
     return Page(data=[VersionSummary.of(row) for row in rows], next=following)
 
 
-@router.get("/{name}/versions/{number}", responses=documented(ModelNotFound, InvalidRequest))
+@router.get("/{name}/versions/{number}", responses=error_responses(ModelNotFound, InvalidRequest))
 def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     """One version: metrics, lineage, files."""
     return VersionOut.of(models.version(session, name, number))
@@ -59,16 +59,16 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
 
 @router.put(
     "/{name}/aliases/{alias}",
-    dependencies=[JsonOnly],
-    responses=documented(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
+    dependencies=[RequireJson],
+    responses=error_responses(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
 def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep, predictor: PredictorDep) -> AliasOut:
     """Point an alias at a version; the next prediction sees it."""
-    predictor.references.prepare(f"{name}@{alias}", f"{name}:{body.version}")
+    predictor.references.preload(f"{name}@{alias}", f"{name}:{body.version}")
     return AliasOut.of(models.set_alias(session, name, alias, body.version))
 
 
-@router.delete("/{name}/aliases/{alias}", status_code=204, responses=documented(ModelNotFound, InvalidRequest))
+@router.delete("/{name}/aliases/{alias}", status_code=204, responses=error_responses(ModelNotFound, InvalidRequest))
 def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
     """Take an alias away; its version stays."""
     models.delete_alias(session, name, alias)
@@ -77,7 +77,7 @@ def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
 @router.get(
     "/{name}/versions/{number}/artifacts/{file}",
     response_class=Response,
-    responses={**files.RESPONSES, **documented(ModelNotFound, ArtifactNotFound, RangeNotSatisfiable, InvalidRequest)},
+    responses={**downloads.RESPONSES, **error_responses(ModelNotFound, ArtifactNotFound, RangeNotSatisfiable, InvalidRequest)},
 )
 def download_artifact(
     name: Name, number: Number, file: FileName, sessions: SessionsDep, storage: StorageDep, conditions: ConditionsDep
@@ -87,4 +87,4 @@ def download_artifact(
         artifact = models.artifact(session, name, number, file)
     media_type = "application/json" if artifact.name.endswith(".json") else "application/octet-stream"
     download = Download(artifact.storage_key, artifact.digest, artifact.size_bytes, artifact.name, media_type)
-    return files.answer(download, storage, conditions)
+    return downloads.file_response(download, storage, conditions)

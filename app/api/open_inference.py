@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.api.deps import SessionDep, SettingsDep, documented
+from app.api.deps import SessionDep, SettingsDep, error_responses
 from app.api.health import PartsDep
-from app.api.request_bodies import SMALL_BYTES, PredictorDep, run, validated, whole
+from app.api.request_bodies import SMALL_BYTES, PredictorDep, read_body, run_prediction, validated
 from app.errors import (
     ArtifactDamaged,
     FieldError,
@@ -36,8 +36,8 @@ from app.schemas.open_inference import (
 )
 from app.schemas.predict import ModelReference
 from app.services import models
-from app.serving import open_inference as inference
-from app.serving.loaded_model import LoadedVersion
+from app.serving import open_inference
+from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
 from app.settings import Settings
 
@@ -49,12 +49,12 @@ Version = Annotated[VersionNumber, Path()]
 HeaderLength = Annotated[str | None, Header(alias=HEADER, description="Bytes of the JSON, where tensors follow it.")]
 _MODEL = "/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
-_FOUND = documented(ModelNotFound, InvalidRequest, ArtifactDamaged)
+_FOUND = error_responses(ModelNotFound, InvalidRequest, ArtifactDamaged)
 _INFER: dict[str, Any] = {
     "response_model": InferResponse,
     "responses": {
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-        **documented(ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, ArtifactDamaged, Overloaded),
+        **error_responses(ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, ArtifactDamaged, Overloaded),
     },
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": InferRequest.model_json_schema()}}}
@@ -74,7 +74,7 @@ def server_live() -> ServerLive:
     return ServerLive()
 
 
-@router.get("/health/ready", responses=documented(ServiceUnavailable))
+@router.get("/health/ready", responses=error_responses(ServiceUnavailable))
 def server_ready(parts: PartsDep) -> ServerReady:
     """As `/health/ready`."""
     away = [part for part, error in parts.errors().items() if error]
@@ -83,7 +83,7 @@ def server_ready(parts: PartsDep) -> ServerReady:
     return ServerReady()
 
 
-@router.post("/repository/index", responses=documented(InvalidRequest))
+@router.post("/repository/index", responses=error_responses(InvalidRequest))
 def repository_index(session: SessionDep) -> list[IndexEntry]:
     """The versions of all models, newest models first."""
     return [IndexEntry(name=name, version=str(number)) for name, number in models.index(session)]
@@ -92,25 +92,25 @@ def repository_index(session: SessionDep) -> list[IndexEntry]:
 @router.get(_MODEL + "/ready", responses=_FOUND)
 async def model_ready(model: Model, predictor: PredictorDep) -> ModelReady:
     """200 when the version is loaded; to ask loads it."""
-    return _ready(await predictor.find(model))
+    return _ready(await predictor.load(model))
 
 
 @router.get(_VERSION + "/ready", responses=_FOUND)
 async def version_ready(model: Model, version: Version, predictor: PredictorDep) -> ModelReady:
     """200 when the version is loaded; to ask loads it."""
-    return _ready(await predictor.find(f"{model}:{version}"))
+    return _ready(await predictor.load(f"{model}:{version}"))
 
 
 @router.get(_MODEL, responses=_FOUND)
 async def model_metadata(model: Model, predictor: PredictorDep) -> ModelMetadata:
     """Names, types and shapes of what goes in and comes out."""
-    return _metadata(await predictor.find(model))
+    return _metadata(await predictor.load(model))
 
 
 @router.get(_VERSION, responses=_FOUND)
 async def version_metadata(model: Model, version: Version, predictor: PredictorDep) -> ModelMetadata:
     """Names, types and shapes of what goes in and comes out."""
-    return _metadata(await predictor.find(f"{model}:{version}"))
+    return _metadata(await predictor.load(f"{model}:{version}"))
 
 
 @router.post(_MODEL + "/infer", **_INFER)
@@ -137,15 +137,15 @@ async def infer_version(
 async def _infer(
     request: Request, reference: str, predictor: Predictor, settings: Settings, header_length: str | None
 ) -> Response:
-    body = await whole(request, settings.max_predict_bytes)
+    body = await read_body(request, settings.max_predict_bytes)
     is_small = len(body) <= SMALL_BYTES
     asked, behind = _asked(body, header_length) if is_small else await run_in_threadpool(_asked, body, header_length)
-    version = await predictor.find(reference)
-    encode = partial(inference.encoded, behind=behind, version=version, most_inputs=settings.max_predict_inputs)
+    version = await predictor.load(reference)
+    encode = partial(open_inference.encoded, behind=behind, version=version, most_inputs=settings.max_predict_inputs)
     is_plain = all(tensor.datatype != "BYTES" for tensor in asked.inputs)  # a small picture file may be a large picture
     encoded = encode(asked) if is_small and is_plain else await predictor.encoded(version, encode, asked)
-    logits = await run(request, predictor, version, encoded)
-    content, document_bytes = inference.response(asked, version, logits)
+    logits = await run_prediction(request, predictor, version, encoded)
+    content, document_bytes = open_inference.response(asked, version, logits)
     if document_bytes is None:
         return Response(content, media_type="application/json")
     return Response(content, media_type="application/octet-stream", headers={HEADER: str(document_bytes)})
@@ -161,14 +161,14 @@ def _asked(body: bytes, header_length: str | None) -> tuple[InferRequest, bytes]
     return validated(InferRequest, body[:size]), body[size:]
 
 
-def _ready(version: LoadedVersion) -> ModelReady:
+def _ready(version: LoadedModel) -> ModelReady:
     return ModelReady(name=version.model)
 
 
-def _metadata(version: LoadedVersion) -> ModelMetadata:
+def _metadata(version: LoadedModel) -> ModelMetadata:
     return ModelMetadata(
         name=version.model,
         versions=[str(version.number)],
-        inputs=inference.inputs_of(version),
-        outputs=inference.outputs_of(version),
+        inputs=open_inference.inputs_of(version),
+        outputs=open_inference.outputs_of(version),
     )

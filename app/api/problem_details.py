@@ -28,17 +28,17 @@ def install(app: FastAPI) -> None:
 
 def problem(request: Request, error: ServiceError, more: Mapping[str, object] | None = None) -> JSONResponse:
     """The answer for one error. `more` are extension members of the document."""
-    return answer(
-        error, getattr(request.state, "request_id", None), {**protocol(request.url.path, error.message), **(more or {})}
+    return problem_response(
+        error, getattr(request.state, "request_id", None), {**oip_error_member(request.url.path, error.message), **(more or {})}
     )
 
 
-def protocol(path: str, detail: str) -> dict[str, str]:
+def oip_error_member(path: str, detail: str) -> dict[str, str]:
     """The member that clients of the Open Inference Protocol look for."""
     return {"error": detail} if path.startswith("/v2") else {}
 
 
-def answer(error: ServiceError, request_id: str | None, more: Mapping[str, object] | None = None) -> JSONResponse:
+def problem_response(error: ServiceError, request_id: str | None, more: Mapping[str, object] | None = None) -> JSONResponse:
     """The answer for one error, to a request that did not come through FastAPI as well."""
     title = (type(error).__doc__ or "").strip()
     return _answer(request_id, error.status, error.code(), title, error.message, error.errors, error.headers, more)
@@ -112,7 +112,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed", 413: UploadTooLarge.code()}.get(error.status_code, "http_error")
     request_id = getattr(request.state, "request_id", None)
-    more, detail = protocol(request.url.path, str(error.detail)), str(error.detail)
+    more, detail = oip_error_member(request.url.path, str(error.detail)), str(error.detail)
     return _answer(request_id, error.status_code, code, detail, detail, [], dict(error.headers or {}), more)
 
 

@@ -15,18 +15,18 @@ from starlette.types import Receive
 from app.errors import FieldError, InvalidRequest, UploadTooLarge
 from app.modalities.base import Encoded
 from app.schemas.predict import ModelReference
-from app.serving.loaded_model import LoadedVersion
-from app.serving.predictor import Logits, Predictor, observe
+from app.serving.loaded_model import LoadedModel
+from app.serving.predictor import Logits, Predictor, record_metrics
 
 MODEL_HEADER = "X-Model"
-CLIENT_GONE = 499
+HTTP_499_CLIENT_CLOSED_REQUEST = 499
 SMALL_BYTES = 8192
 """Up to so many, a body is parsed before a thread would have begun to."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """Nobody is there any more to be answered."""
 
 
@@ -48,14 +48,14 @@ async def get_model(request: Request, model: ModelQuery = None) -> str | None:
 ModelDep = Annotated[str | None, Depends(get_model)]
 
 
-def named(model: str | None) -> str:
+def require_model(model: str | None) -> str:
     """Raises InvalidRequest."""
     if model is None:
         raise InvalidRequest(errors=[FieldError("/query/model", f"name the model here or in the header {MODEL_HEADER}")])
     return model
 
 
-async def bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+async def stream_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     """The body as it comes. Raises UploadTooLarge before it holds more than `limit` bytes."""
     received = 0
     try:
@@ -65,12 +65,12 @@ async def bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
                 raise UploadTooLarge(f"A prediction request may have {limit} bytes.")
             yield chunk
     except ClientDisconnect as error:
-        raise HTTPException(CLIENT_GONE, "The client left.") from error
+        raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client left.") from error
 
 
-async def whole(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """All of the body. Raises UploadTooLarge."""
-    return b"".join([chunk async for chunk in bounded(request, limit)])
+    return b"".join([chunk async for chunk in stream_limited(request, limit)])
 
 
 def validated(schema: type[Body], data: bytes | dict[str, Any]) -> Body:
@@ -83,27 +83,27 @@ def validated(schema: type[Body], data: bytes | dict[str, Any]) -> Body:
         raise RequestValidationError([{**place, "loc": ("body", *place["loc"])} for place in places], body=body) from error
 
 
-async def run(request: Request, predictor: Predictor, version: LoadedVersion, encoded: Encoded) -> Logits:
+async def run_prediction(request: Request, predictor: Predictor, version: LoadedModel, encoded: Encoded) -> Logits:
     """The logits. Raises InvalidInputs, Overloaded; a client that leaves gives its place in the queue away."""
     start = perf_counter()
-    logits = predictor.start(version, encoded)
+    logits = predictor.submit(version, encoded)
     if isinstance(logits, asyncio.Future):
         try:
-            logits = await unless_gone(logits, request.receive)
-        except ClientGone as error:
-            raise HTTPException(CLIENT_GONE, "The client left.") from error
-    observe(version, len(logits), perf_counter() - start)
+            logits = await cancel_on_disconnect(logits, request.receive)
+        except ClientDisconnected as error:
+            raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client left.") from error
+    record_metrics(version, len(logits), perf_counter() - start)
     return logits
 
 
-async def unless_gone(started: "asyncio.Future[Logits]", receive: Receive) -> Logits:
-    """The logits when they are there. Raises what their computation raises; ClientGone when the client left before."""
+async def cancel_on_disconnect(started: "asyncio.Future[Logits]", receive: Receive) -> Logits:
+    """The logits when they are there. Raises what their computation raises; ClientDisconnected when the client left before."""
     gone = asyncio.create_task(_disconnect(receive))
     waiting: set[asyncio.Future[Any]] = {started, gone}
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
-            raise ClientGone
+            raise ClientDisconnected
         return started.result()
     finally:
         started.cancel()

@@ -20,7 +20,7 @@ from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 
 
-def forget_former_workers(folder: Path) -> None:
+def purge_stale_worker_queues(folder: Path) -> None:
     """Remove what addresses workers that are gone: Kombu never does, and every broadcast would leave a message for each.
 
     Call it before the workers start. One that runs all the same goes on with its jobs and hears no more broadcasts.

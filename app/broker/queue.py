@@ -15,7 +15,7 @@ from app.settings import Settings
 RUN_JOB = "isthmus.run_job"
 SWEEP = "isthmus.sweep"
 QUEUE = "jobs"
-BROKER_AWAY = "The broker is not reachable."
+BROKER_UNREACHABLE = "The broker is not reachable."
 
 
 class JobQueue(Protocol):
@@ -89,7 +89,7 @@ class CeleryQueue:
         try:
             self._celery.send_task(RUN_JOB, args=[str(job_id)], ignore_result=True)
         except OperationalError as error:
-            raise ServiceUnavailable(BROKER_AWAY) from error
+            raise ServiceUnavailable(BROKER_UNREACHABLE) from error
 
     def depth(self) -> int:
         with self._connected() as connection, connection.channel() as channel:
@@ -106,4 +106,4 @@ class CeleryQueue:
             try:
                 yield connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=2)
             except (OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
-                raise ServiceUnavailable(BROKER_AWAY) from error
+                raise ServiceUnavailable(BROKER_UNREACHABLE) from error

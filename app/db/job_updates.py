@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 from app.db.tables import JobRow
 
 
-def write(session: Session, statement: Update) -> JobRow | None:
+def update_returning_one(session: Session, statement: Update) -> JobRow | None:
     """The job that the UPDATE changed, None when it met no row."""
-    return next(iter(write_all(session, statement)), None)
+    return next(iter(update_returning(session, statement)), None)
 
 
-def write_all(session: Session, statement: Update) -> Sequence[JobRow]:
+def update_returning(session: Session, statement: Update) -> Sequence[JobRow]:
     """The jobs that the UPDATE changed, as they are now; their rows are locked until the transaction ends."""
     options = {"synchronize_session": False, "populate_existing": True}
     return session.scalars(statement.returning(JobRow).execution_options(**options)).all()

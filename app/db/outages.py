@@ -6,10 +6,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 log = structlog.get_logger()
 
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+OUTAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 
 
-def bear(error: Exception) -> None:
+def tolerate_outage(error: Exception) -> None:
     """The database will come back. Raises the error where it is there and does not know a table or a column, which will not.
 
     SQLite's driver has one class for both; that of PostgreSQL has classes of their own for what is not known.

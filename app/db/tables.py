@@ -237,7 +237,7 @@ class AliasRow(Base):
     version: Mapped[VersionRow] = relationship()
 
 
-class CatalogueRow(Base):
+class RegistryRevisionRow(Base):
     """A single row. Its number grows with every change of what model references mean: see `app.services.registry_revision`."""
 
     __tablename__ = "catalogue"

@@ -18,16 +18,16 @@ from anyio import BrokenResourceError
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import problem_details as problems
-from app.api.middleware import SANE
-from app.api.request_bodies import ClientGone, unless_gone
+from app.api import problem_details
+from app.api.middleware import VALID_REQUEST_ID
+from app.api.request_bodies import ClientDisconnected, cancel_on_disconnect
 from app.errors import Overloaded, ServiceError
-from app.fast_path.routing import LENGTH, Asked, Counted, Headers, Known, Short, by_name
-from app.fast_path.write_coalescing import Outbox
+from app.fast_path.routing import LENGTH, CachedRequestHead, FastPathRouter, FastRoute, Headers, RouteMetrics, first_by_name
+from app.fast_path.write_coalescing import WriteCoalescer
 from app.observability.metrics import REQUESTS
-from app.serving.loaded_model import LoadedVersion
-from app.serving.predictor import Predictor, observe
-from app.serving.responses import Answer
+from app.serving.loaded_model import LoadedModel
+from app.serving.predictor import Predictor, record_metrics
+from app.serving.responses import EncodedResponse
 
 log = structlog.get_logger("isthmus.access")
 _access = logging.getLogger("isthmus.access")
@@ -36,57 +36,57 @@ _PROCESS, _numbers = token_hex(8).encode(), count()
 """Of request ids: unique, and several times as quick as random ones."""
 
 
-class HotPath:
+class FastPath:
     """ASGI middleware, outside of all others."""
 
     def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, most_inputs: int) -> None:
         self._app, self._predictor, self.turns = app, predictor, predictor.turns
-        self.heads: dict[bytes, Known] = {}
-        self.outbox = Outbox()
-        self._max_bytes, self._short = max_bytes, Short(predictor.admit, most_inputs)
+        self.parsed_heads: dict[bytes, CachedRequestHead] = {}
+        self.outbox = WriteCoalescer()
+        self._max_bytes, self._short = max_bytes, FastPathRouter(predictor.get_loaded_or_reject, most_inputs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = {}
         asked = None
         if scope["type"] == "http" and scope["method"] == "POST":
-            headers = by_name(scope["headers"])
-            asked = self._short.way(scope["path"], scope["query_string"], headers)
+            headers = first_by_name(scope["headers"])
+            asked = self._short.match(scope["path"], scope["query_string"], headers)
         if asked is None:
             await self._app(scope, receive, send)
             return
         start = perf_counter()
         try:
-            answered, receive = await self._answered(asked, receive)
-        except ClientGone:
+            answered, receive = await self._answer(asked, receive)
+        except ClientDisconnected:
             return
         except ServiceError as error:
-            await self._refuse(error, asked.counted, start, scope, headers, receive, send)
+            await self._reject(error, asked.counted, start, scope, headers, receive, send)
             return
         except Exception:  # whatever it is, the answer is the one that FastAPI's outermost layer gives, and uvicorn logs it
-            await self._refuse(ServiceError(), asked.counted, start, scope, headers, receive, send)
+            await self._reject(ServiceError(), asked.counted, start, scope, headers, receive, send)
             raise
         if answered is None:
             await self._app(scope, receive, send)
             return
         answer, version, rows = answered
-        await send({"type": "http.response.start", "status": 200, "headers": _head(answer, headers)})
+        await send({"type": "http.response.start", "status": 200, "headers": _response_headers(answer, headers)})
         await send({"type": "http.response.body", "body": answer.content})
         self._count(asked.counted, version, rows, perf_counter() - start)
 
-    def asked(self, target: bytes, headers: Headers) -> Asked | None:
+    def match(self, target: bytes, headers: Headers) -> FastRoute | None:
         """What the head of a POST asks for, where its body can be read here; `target` is the path with its query."""
         path, _, query = target.partition(b"?")
-        asked = self._short.way(path.decode("latin-1"), query, headers) if b"%" not in path else None
+        asked = self._short.match(path.decode("latin-1"), query, headers) if b"%" not in path else None
         return asked if asked is not None and asked.read is not None else None
 
-    def at_once(self, asked: Asked, body: bytes) -> Answer | None:
+    def try_answer_sync(self, asked: FastRoute, body: bytes) -> EncodedResponse | None:
         """The answer, counted, of status 200; None where it takes more than a short run, or is another."""
-        if asked.read is None or len(body) > self._max_bytes or not self.turns.is_free():
+        if asked.read is None or len(body) > self._max_bytes or not self.turns.is_idle():
             return None
         start = perf_counter()
         try:
             question = asked.read(body)
-            logits = self._predictor.run_at_once(question.version, question.encoded) if question is not None else None
+            logits = self._predictor.predict_sync(question.version, question.encoded) if question is not None else None
             if question is None or logits is None:
                 return None
             answer = question.answer(logits)
@@ -95,49 +95,60 @@ class HotPath:
         self._count(asked.counted, question.version, len(logits), perf_counter() - start)
         return answer
 
-    async def _answered(self, asked: Asked, receive: Receive) -> tuple[tuple[Answer, LoadedVersion, int] | None, Receive]:
+    async def _answer(
+        self, asked: FastRoute, receive: Receive
+    ) -> tuple[tuple[EncodedResponse, LoadedModel, int] | None, Receive]:
         """None for what the routes shall answer, and from where they have the body.
 
-        Raises InvalidInputs, Overloaded; ClientGone when nobody waits any more.
+        Raises InvalidInputs, Overloaded; ClientDisconnected when nobody waits any more.
         """
         if asked.read is None:
-            self._predictor.check_threads()
+            self._predictor.check_overload()
             return None, receive
         message = await receive()
         if message.get("more_body"):
-            message = await _whole(message, receive, self._max_bytes)
+            message = await _read_body(message, receive, self._max_bytes)
         if message["type"] == "http.disconnect":
-            raise ClientGone
-        if not self.turns.is_free():
-            await self.turns.take()
+            raise ClientDisconnected
+        if not self.turns.is_idle():
+            await self.turns.acquire()
         is_whole = not message.get("more_body") and len(message["body"]) <= self._max_bytes
         question = asked.read(message["body"]) if is_whole else None
         if question is None:
-            return None, _replayed(message, receive)
-        logits = self._predictor.start(question.version, question.encoded)
+            return None, _replay(message, receive)
+        logits = self._predictor.submit(question.version, question.encoded)
         if isinstance(logits, asyncio.Future):
-            logits = await unless_gone(logits, receive)
+            logits = await cancel_on_disconnect(logits, receive)
         return (question.answer(logits), question.version, len(logits)), receive
 
-    def _count(self, counted: Counted, version: LoadedVersion, rows: int, seconds: float) -> None:
+    def _count(self, counted: RouteMetrics, version: LoadedModel, rows: int, seconds: float) -> None:
         counted.answered.value += 1
         counted.seconds.observe(seconds)
-        observe(version, rows, seconds)
+        record_metrics(version, rows, seconds)
         if _access.isEnabledFor(logging.DEBUG):
             log.debug("request", method="POST", route=counted.route, status=200, seconds=round(seconds, 6))
 
-    async def _refuse(
-        self, error: ServiceError, counted: Counted, start: float, scope: Scope, headers: Headers, receive: Receive, send: Send
+    async def _reject(
+        self,
+        error: ServiceError,
+        counted: RouteMetrics,
+        start: float,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        send: Send,
     ) -> None:
         answered, path = request_id(headers.get(b"x-request-id")).decode(), scope["path"]
         REQUESTS.labels("POST", counted.route, error.status).inc()
         counted.seconds.observe(perf_counter() - start)
         if not isinstance(error, Overloaded):  # a flood that is refused must not become one of lines
             log.info("request", method="POST", path=path, route=counted.route, status=error.status, request_id=answered)
-        await problems.answer(error, answered, problems.protocol(path, error.message))(scope, receive, send)
+        await problem_details.problem_response(error, answered, problem_details.oip_error_member(path, error.message))(
+            scope, receive, send
+        )
 
 
-async def _whole(message: Message, receive: Receive, most: int) -> Message:
+async def _read_body(message: Message, receive: Receive, most: int) -> Message:
     """The message with all of the body, as far as it is not larger than allowed and the client there."""
     chunks, size = [message["body"]], len(message["body"])
     while message.get("more_body") and size <= most:
@@ -147,7 +158,7 @@ async def _whole(message: Message, receive: Receive, most: int) -> Message:
     return {**message, "body": b"".join(chunks)}
 
 
-def _replayed(first: Message, receive: Receive) -> Receive:
+def _replay(first: Message, receive: Receive) -> Receive:
     replayed = False
 
     async def receive_again() -> Message:
@@ -160,7 +171,7 @@ def _replayed(first: Message, receive: Receive) -> Receive:
     return receive_again
 
 
-def _head(answer: Answer, headers: Headers) -> list[tuple[bytes, bytes]]:
+def _response_headers(answer: EncodedResponse, headers: Headers) -> list[tuple[bytes, bytes]]:
     """The headers of the answer to a request with these."""
     head = [
         (b"content-type", content_type(answer)),
@@ -172,19 +183,23 @@ def _head(answer: Answer, headers: Headers) -> list[tuple[bytes, bytes]]:
     return head
 
 
-def content_type(answer: Answer) -> bytes:
+def content_type(answer: EncodedResponse) -> bytes:
     return b"application/json" if answer.json_bytes is None else b"application/octet-stream"
 
 
 def request_id(given: bytes | None) -> bytes:
     """What the client gave, where that is sane."""
-    return given if given is not None and SANE.fullmatch(given.decode("latin-1")) else b"%s%016x" % (_PROCESS, next(_numbers))
+    return (
+        given
+        if given is not None and VALID_REQUEST_ID.fullmatch(given.decode("latin-1"))
+        else b"%s%016x" % (_PROCESS, next(_numbers))
+    )
 
 
-class Isthmus(FastAPI):
+class IsthmusApp(FastAPI):
     """FastAPI, with a short way past it."""
 
-    hot: HotPath
+    hot: FastPath
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.hot(scope, receive, send)

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app.artifacts import GRAPHS, Precision
-from app.formats import json_pixels as digits
+from app.formats import json_pixels
 from app.modalities.base import Encoded
 from app.schemas.limits import MOST_CLASSES
 from app.schemas.open_inference import InferRequest
-from app.serving import open_inference as inference
-from app.serving import responses as answers
-from app.serving import tensor_inputs as tensors
-from app.serving.loaded_model import LoadedVersion
-from app.serving.responses import Answer, Wanted
+from app.serving import open_inference, responses, tensor_inputs
+from app.serving.loaded_model import LoadedModel
+from app.serving.responses import EncodedResponse, Wanted
 
 _PARAMETERS = {"model", "top_k", "probabilities", "precision"}
 _FIELDS = _PARAMETERS | {"inputs"}
@@ -32,18 +30,18 @@ FEW_BYTES = 8192
 _NOT_WHOLE = (b".", b"e", b"E", b'"')
 """What fractions, true, false and strings have: `bytes` would make some of them into numbers."""
 
-Ready = Callable[[str, Precision | None], LoadedVersion | None]
+GetLoadedModel = Callable[[str, Precision | None], LoadedModel | None]
 
 
-class Question(NamedTuple):
+class ParsedRequest(NamedTuple):
     """A version that is loaded, its encoded inputs, and what to make of its logits (n, classes). It raises InvalidInputs."""
 
-    version: LoadedVersion
+    version: LoadedModel
     encoded: Encoded
-    answer: Callable[[NDArray[np.float32]], Answer]
+    answer: Callable[[NDArray[np.float32]], EncodedResponse]
 
 
-def of_json(ready: Ready, most_inputs: int, body: bytes) -> Question | None:
+def parse_json(ready: GetLoadedModel, most_inputs: int, body: bytes) -> ParsedRequest | None:
     """A JSON body of `POST /predict`. Raises PrecisionNotFound."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
     # all between the first and the last bracket is `inputs`, or else the rest is no such document: no bracket is left in it
@@ -57,19 +55,25 @@ def of_json(ready: Ready, most_inputs: int, body: bytes) -> Question | None:
     if version is None:
         return None
     encoded = _encoded(body[start:end], version, most_inputs)
-    return Question(version, encoded, partial(answers.answer, version, wanted)) if encoded is not None else None
+    return ParsedRequest(version, encoded, partial(responses.answer, version, wanted)) if encoded is not None else None
 
 
-def of_octets(query: bytes, header: bytes | None, ready: Ready, most_inputs: int, body: bytes) -> Question | None:
+def parse_octet_stream(
+    query: bytes, header: bytes | None, ready: GetLoadedModel, most_inputs: int, body: bytes
+) -> ParsedRequest | None:
     """A raw array, with the model in the query or in a header. Raises InvalidInputs, PrecisionNotFound."""
     asked = _asked(query, header)
     version = ready(asked.reference, asked.precision) if asked else None
     if asked is None or version is None:
         return None
-    return Question(version, tensors.of_bytes(body, version, most_inputs), partial(answers.answer, version, asked.wanted))
+    return ParsedRequest(
+        version, tensor_inputs.of_bytes(body, version, most_inputs), partial(responses.answer, version, asked.wanted)
+    )
 
 
-def of_tensors(reference: str, length: bytes | None, ready: Ready, most_inputs: int, body: bytes) -> Question | None:
+def parse_tensors(
+    reference: str, length: bytes | None, ready: GetLoadedModel, most_inputs: int, body: bytes
+) -> ParsedRequest | None:
     """Of the Open Inference Protocol; `length` says how much of the body is JSON. Raises InvalidInputs."""
     version = ready(reference, None)
     size = len(body) if length is None else int(length) if length.isdigit() and len(length) < 12 else 0
@@ -81,8 +85,8 @@ def of_tensors(reference: str, length: bytes | None, ready: Ready, most_inputs: 
         return None
     if any(tensor.datatype == "BYTES" for tensor in asked.inputs):  # a small picture file may be a large picture
         return None
-    encoded = inference.encoded(asked, body[size:], version, most_inputs)
-    return Question(version, encoded, partial(inference.response, asked, version))
+    encoded = open_inference.encoded(asked, body[size:], version, most_inputs)
+    return ParsedRequest(version, encoded, partial(open_inference.response, asked, version))
 
 
 class _Asked(NamedTuple):
@@ -120,18 +124,18 @@ def _wanted(fields: dict[str, Any]) -> Wanted | None:
     return Wanted(top_k, probabilities)
 
 
-def _encoded(text: bytes, version: LoadedVersion, most_inputs: int) -> Encoded | None:
-    if version.picture_shape is not None:
-        pixels = _pixels(text, version.picture_shape) if text.startswith(b"[[") else None
+def _encoded(text: bytes, version: LoadedModel, most_inputs: int) -> Encoded | None:
+    if version.raw_pixel_shape is not None:
+        pixels = _pixels(text, version.raw_pixel_shape) if text.startswith(b"[[") else None
         return {"pixels": pixels} if pixels is not None and len(pixels) <= most_inputs else None
     values = _loaded(text)
-    return version.quick(values) if type(values) is list and 0 < len(values) <= most_inputs else None
+    return version.fast_encode(values) if type(values) is list and 0 < len(values) <= most_inputs else None
 
 
 def _pixels(text: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
     height, width, channels = shape
     if channels > 1 or len(text) > FEW_BYTES or text.startswith(b"[[[["):
-        return digits.read(text, shape)
+        return json_pixels.parse_pixels(text, shape)
     if any(sign in text for sign in _NOT_WHOLE):
         return None
     try:

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 
-class _Flow(FlowControl):
+class _BackpressureFlowControl(FlowControl):
     """Reads no more while requests wait behind one another: each that is begun would have uvicorn read hundreds of others."""
 
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
@@ -28,19 +28,19 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class MendedProtocol(HttpToolsProtocol):
+class PatchedHttpToolsProtocol(HttpToolsProtocol):
     """One connection. `data` is what is being read, and `is_start` whether a request begins with it."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.data, self.is_start = b"", True
         self.is_between = True
-        self._is_ignored, self._again = False, b""
+        self._ignores_upgrade, self._replay_data = False, b""
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        self.flow = _BackpressureFlowControl(transport, self.pipeline)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._running is not None:
@@ -50,9 +50,9 @@ class MendedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         while data:
-            self.data, self.is_start, self._again = data, self.is_between, b""
+            self.data, self.is_start, self._replay_data = data, self.is_between, b""
             super().data_received(data)
-            data = self._again
+            data = self._replay_data
         self.data = b""
 
     def on_message_begin(self) -> None:
@@ -60,13 +60,13 @@ class MendedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._is_ignored = self._asks_for_an_unknown_protocol()
-        if not self._is_ignored:
+        self._ignores_upgrade = self._asks_for_an_unknown_protocol()
+        if not self._ignores_upgrade:
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self.is_between = True
-        if not self._is_ignored:
+        if not self._ignores_upgrade:
             super().on_message_complete()
 
     def _asks_for_an_unknown_protocol(self) -> bool:
@@ -75,12 +75,12 @@ class MendedProtocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """The same without the header: the parser has left the body out."""
         raised = sys.exception()
-        if not self._is_ignored or raised is None:
+        if not self._ignores_upgrade or raised is None:
             super()._unsupported_upgrade_warning()
             return
         lines = b"".join([b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"])
         start = self.parser.get_method(), self.url, self.parser.get_http_version().encode(), lines
-        self._again = b"%s %s HTTP/%s\r\n%s\r\n" % start + self.data[raised.args[0] :]
+        self._replay_data = b"%s %s HTTP/%s\r\n%s\r\n" % start + self.data[raised.args[0] :]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle

@@ -10,23 +10,23 @@ in another way, or closes it, flushes before.
 import asyncio
 from time import monotonic
 
-HELD_SECONDS = 0.0005
+MAX_DELAY_SECONDS = 0.0005
 
 
-class Outbox:
+class WriteCoalescer:
     """Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._held: list[tuple[asyncio.Transport, bytes]] = []
-        self._since = 0.0
+        self._oldest = 0.0
 
-    def put(self, transport: asyncio.Transport, data: bytes, begun: float) -> None:
+    def write(self, transport: asyncio.Transport, data: bytes, begun: float) -> None:
         """An answer that was begun then, in the seconds of time.monotonic."""
         if not self._held:
-            self._since = begun
+            self._oldest = begun
             asyncio.get_running_loop().call_soon(self.flush)
         self._held.append((transport, data))
-        if monotonic() - self._since > HELD_SECONDS:
+        if monotonic() - self._oldest > MAX_DELAY_SECONDS:
             self.flush()
 
     def flush(self) -> None:

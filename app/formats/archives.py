@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO, Self, cast
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.validation import Places, pointer, printable
+from app.formats.validation import ErrorCollector, pointer, printable
 
 MAX_MEMBERS = 100_000
 MAX_MEMBER_BYTES = 64 * 1024**2
@@ -30,7 +30,7 @@ METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # the others cannot be unp
 _JUNK = {"thumbs.db", "desktop.ini"}
 _TAR_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 
-BROKEN = (
+CORRUPT_ERRORS = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
@@ -52,7 +52,7 @@ class Member:
     read: Callable[[], bytes]
 
 
-def members(path: Path, format: str, places: Places) -> Iterator[Member]:
+def members(path: Path, format: str, places: ErrorCollector) -> Iterator[Member]:
     """Regular files of a `zip` or `tar` in archive order, without hidden ones; unsafe ones go into `places` instead.
 
     Raises InvalidDataset when it is no such archive, is damaged, or unpacks to more than `MAX_RATIO` times its size.
@@ -68,7 +68,7 @@ def is_hidden(name: str) -> bool:
     )
 
 
-def unsafe(name: str) -> str | None:
+def unsafe_path_reason(name: str) -> str | None:
     """Why a member's name is refused, though nothing is ever written to it."""
     path = PurePosixPath(name)
     if path.is_absolute() or PureWindowsPath(name).drive:
@@ -78,7 +78,7 @@ def unsafe(name: str) -> str | None:
     return "a control character in its name" if any(ord(char) < 32 for char in name) else None
 
 
-def bounded_total(total: int, packed: int) -> None:
+def check_expansion_ratio(total: int, packed: int) -> None:
     """Raises InvalidDataset when the unpacked bytes are out of proportion to the packed ones."""
     if total > RATIO_FREE_BYTES + MAX_RATIO * packed:
         detail = f"the archive unpacks to more than {MAX_RATIO} times its size"
@@ -88,27 +88,27 @@ def bounded_total(total: int, packed: int) -> None:
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """A zip whose directory and total size are within bounds. Raises InvalidDataset."""
-    with damage("zip archive"):
+    with as_invalid_dataset("zip archive"):
         _check_zip_directory(path)
         archive = zipfile.ZipFile(path)
     with archive:
-        bounded_total(sum(info.file_size for info in archive.infolist()), path.stat().st_size)
+        check_expansion_ratio(sum(info.file_size for info in archive.infolist()), path.stat().st_size)
         yield archive
 
 
 @contextmanager
-def damage(what: str, where: str = "/file") -> Iterator[None]:
+def as_invalid_dataset(what: str, where: str = "/file") -> Iterator[None]:
     """Turns what the readers raise on damaged bytes into InvalidDataset."""
     try:
         yield
-    except BROKEN as error:
+    except CORRUPT_ERRORS as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk's fault, not the upload's
             raise
         detail = f"not a readable {what}: {printable(str(error) or type(error).__name__)}"
         raise InvalidDataset(detail, [FieldError(where, detail)]) from error
 
 
-def encrypted(info: zipfile.ZipInfo) -> bool:
+def is_encrypted(info: zipfile.ZipInfo) -> bool:
     return bool(info.flag_bits & 0x1)
 
 
@@ -143,7 +143,7 @@ def _check_count(count: int) -> None:
         raise InvalidDataset(detail, [FieldError("/file", detail)])
 
 
-def _zip_members(path: Path, places: Places) -> Iterator[Member]:
+def _zip_members(path: Path, places: ErrorCollector) -> Iterator[Member]:
     with open_zip(path) as archive:
         _check_count(len(archive.infolist()))
         names: set[str] = set()
@@ -161,17 +161,17 @@ def _zip_problem(info: zipfile.ZipInfo, name: str, seen: set[str]) -> str | None
     mode = info.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link or a special file"
-    if encrypted(info):
+    if is_encrypted(info):
         return "encrypted"
     if info.compress_type not in METHODS:
         return "packed in another way than by deflate"
     if info.file_size > MAX_MEMBER_BYTES:
         return f"larger than {MAX_MEMBER_BYTES} bytes"
-    return unsafe(name) or ("twice in the archive" if name in seen else None)
+    return unsafe_path_reason(name) or ("twice in the archive" if name in seen else None)
 
 
 def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    with damage("member of the archive", pointer("files", info.filename)), archive.open(info) as file:
+    with as_invalid_dataset("member of the archive", pointer("files", info.filename)), archive.open(info) as file:
         return file.read(info.file_size)  # the archive's own `read` unpacks all that there is, whatever size it claims
 
 
@@ -192,14 +192,14 @@ class _BoundedHeader(tarfile.TarInfo):
         raise tarfile.ReadError(f"{next.name} is a sparse file")
 
 
-def _tar_members(path: Path, places: Places) -> Iterator[Member]:
+def _tar_members(path: Path, places: ErrorCollector) -> Iterator[Member]:
     with _open_tar(path) as (archive, stream):
         total = count = 0
         while (info := _next(archive)) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # a stream needs no list of what went by
             count, total = count + 1, total + info.size
             _check_count(count)
-            bounded_total(total, path.stat().st_size)
+            check_expansion_ratio(total, path.stat().st_size)
             problem = _tar_problem(info)
             if problem:
                 places.add(pointer("files", info.name), f"{printable(info.name)}: {problem}")
@@ -210,10 +210,10 @@ def _tar_members(path: Path, places: Places) -> Iterator[Member]:
 
 def _read_to_end(stream: BinaryIO, total: int, path: Path) -> None:
     """Past the archive's end mark, because a gzip's checksum is at its very end."""
-    with damage("tar archive"):
+    with as_invalid_dataset("tar archive"):
         while rest := stream.read(1024**2):
             total += len(rest)
-            bounded_total(total, path.stat().st_size)
+            check_expansion_ratio(total, path.stat().st_size)
 
 
 @contextmanager
@@ -224,7 +224,7 @@ def _open_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, BinaryIO]]:
         raw.seek(0)
         with gzip.GzipFile(fileobj=raw) if packed else raw as unpacked:
             stream = cast(BinaryIO, unpacked)
-            with damage("tar archive"):
+            with as_invalid_dataset("tar archive"):
                 archive = _forward_only(stream)
             with archive:
                 yield archive, stream
@@ -236,7 +236,7 @@ def _forward_only(stream: BinaryIO) -> tarfile.TarFile:
 
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
-    with damage("tar archive"):
+    with as_invalid_dataset("tar archive"):
         info = archive.next()
         if len(archive.pax_headers) > MAX_GLOBAL_HEADERS:
             raise tarfile.ReadError("too many global headers")
@@ -248,11 +248,11 @@ def _tar_problem(info: tarfile.TarInfo) -> str | None:
         return "a link or a special file"
     if info.size > MAX_MEMBER_BYTES:
         return f"larger than {MAX_MEMBER_BYTES} bytes"
-    return unsafe(info.name)
+    return unsafe_path_reason(info.name)
 
 
 def _read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
-    with damage("member of the archive", pointer("files", info.name)):
+    with as_invalid_dataset("member of the archive", pointer("files", info.name)):
         file = archive.extractfile(info)
         content = file.read() if file else b""
         if len(content) != info.size:

@@ -7,13 +7,13 @@ from typing import NoReturn
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.validation import Places, printable, storable
+from app.formats.validation import ErrorCollector, printable, storable
 
 MAX_CLASSES = 1000
 MAX_LENGTH = 200
 
 
-class Labels:
+class ClassCounter:
     """Counts classes in bounded memory: raises InvalidDataset as soon as there are too many or one cannot be stored."""
 
     def __init__(self, where: str, hint: str = "") -> None:
@@ -32,7 +32,7 @@ class Labels:
     def _refuse(self, detail: str) -> NoReturn:
         raise InvalidDataset(detail, [FieldError(self.where, detail)])
 
-    def classes(self, places: Places) -> dict[str, int]:
+    def classes(self, places: ErrorCollector) -> dict[str, int]:
         """Examples of each class, numbers in numeric order. A single one goes into `places`, unless others may have been bad."""
         if len(self.counts) == 1 and not places.count:
             only = printable(next(iter(self.counts)))
@@ -47,7 +47,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 
-def as_names(values: pl.Series) -> pl.Series:
+def to_category_strings(values: pl.Series) -> pl.Series:
     """Class or level names of any column: trimmed, empty and NaN mean missing, and 1.0 is called 1 as in the file beside it."""
     if values.dtype.is_float():
         values = values.fill_nan(None)
@@ -57,9 +57,9 @@ def as_names(values: pl.Series) -> pl.Series:
     return text.set(text == "", None)
 
 
-def add_column(labels: Labels, values: pl.Series, rows: Sequence[int], column: str, places: Places) -> list[str]:
+def count_labels(labels: ClassCounter, values: pl.Series, rows: Sequence[int], column: str, places: ErrorCollector) -> list[str]:
     """Count one block of a label column; a missing label goes into `places` with its row."""
-    names = as_names(values)
+    names = to_category_strings(values)
     for index in names.is_null().arg_true():
         places.add(f"/rows/{rows[index]}/{column}", f"row {rows[index]} has no label in column {column!r}")
     found = names.drop_nulls().to_list()

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.row_blocks import Block, check_names
-from app.formats.validation import Places, printable
+from app.formats.row_blocks import RowBlock, check_names
+from app.formats.validation import ErrorCollector, printable
 
 Delimiter = Literal[",", ";", "\t", "|"]
 
@@ -30,10 +30,10 @@ csv.field_size_limit(MAX_LINE_BYTES)
 def columns(path: Path, delimiter: Delimiter) -> list[str]:
     """The names in the first line. Raises InvalidDataset."""
     with path.open("rb") as file:
-        return _Reader(file, delimiter, Places()).names
+        return _Reader(file, delimiter, ErrorCollector()).names
 
 
-def blocks(path: Path, delimiter: Delimiter, places: Places) -> Iterator[Block]:
+def blocks(path: Path, delimiter: Delimiter, places: ErrorCollector) -> Iterator[RowBlock]:
     """All rows as text cells, an empty cell as null. Ragged rows go into `places` and are left out."""
     with path.open("rb") as file:
         yield from _Reader(file, delimiter, places).blocks()
@@ -61,7 +61,7 @@ class _Lines:
 class _Reader:
     """One pass over a file; `row` is the number of the next row."""
 
-    def __init__(self, file: BinaryIO, delimiter: Delimiter, places: Places) -> None:
+    def __init__(self, file: BinaryIO, delimiter: Delimiter, places: ErrorCollector) -> None:
         self.file = file
         self.delimiter = delimiter
         self.places = places
@@ -69,7 +69,7 @@ class _Reader:
         self.names = self._header()
         self.block_bytes = max(BLOCK_BYTES, BLOCK_BYTES_A_COLUMN * len(self.names))
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[RowBlock]:
         while content := self._whole_lines():
             if b'"' in content:
                 self.file.seek(-len(content), 1)
@@ -102,7 +102,7 @@ class _Reader:
             raise _bad(row, f"a line is longer than {MAX_LINE_BYTES} bytes")
         return content + rest
 
-    def _fast(self, content: bytes) -> Block | None:
+    def _fast(self, content: bytes) -> RowBlock | None:
         """A block whose lines all have the right number of cells and no quotes; None when some line has not."""
         content = content.replace(b"\r\n", b"\n")
         content = content if content.endswith(b"\n") else content + b"\n"
@@ -119,9 +119,9 @@ class _Reader:
         )
         rows = range(self.row, self.row + count)
         self.row += count
-        return Block(rows, frame)
+        return RowBlock(rows, frame)
 
-    def _slow(self, file: BinaryIO) -> Iterator[Block]:
+    def _slow(self, file: BinaryIO) -> Iterator[RowBlock]:
         lines = _Lines(file)
         lines.row = self.row
         begin, rows, cells = lines.offset, list[int](), list[Sequence[str]]()
@@ -144,11 +144,11 @@ class _Reader:
             self.places.add(f"/rows/{self.row}", detail)
         return len(line) == len(self.names)
 
-    def _block(self, rows: Sequence[int], cells: Sequence[Sequence[str]]) -> Block:
+    def _block(self, rows: Sequence[int], cells: Sequence[Sequence[str]]) -> RowBlock:
         series = [pl.Series(name, column, pl.String) for name, column in zip(self.names, zip(*cells, strict=True), strict=False)]
         if not cells:
             series = [pl.Series(name, [], pl.String) for name in self.names]
-        return Block(rows, pl.DataFrame(series).with_columns(pl.all().replace("", None)))
+        return RowBlock(rows, pl.DataFrame(series).with_columns(pl.all().replace("", None)))
 
 
 def _check_delimiter(header: str) -> None:

@@ -13,10 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from app.errors import FieldError, InvalidDataset
-from app.formats import archives
-from app.formats import npz as arrays
-from app.formats.images import MAX_PIXELS, SUFFIXES, BadPicture, Pixels, decode
-from app.formats.validation import Places, pointer, printable
+from app.formats import archives, npz
+from app.formats.images import MAX_PIXELS, SUFFIXES, InvalidImage, Pixels, decode
+from app.formats.validation import ErrorCollector, pointer, printable
 
 CHUNK_PIXELS = 4_000_000
 
@@ -31,12 +30,12 @@ class Labelled:
     label: str | None
 
 
-def read(path: Path, format: str, places: Places) -> Iterator[Labelled]:
+def read(path: Path, format: str, places: ErrorCollector) -> Iterator[Labelled]:
     """All pictures in a fixed order. What is wrong goes into `places`."""
     return _read_npz(path, places) if format == "npz" else _read_folders(path, format, places)
 
 
-def _read_folders(path: Path, format: str, places: Places) -> Iterator[Labelled]:
+def _read_folders(path: Path, format: str, places: ErrorCollector) -> Iterator[Labelled]:
     layouts: set[Layout] = set()
     for member in archives.members(path, format, places):
         parts = PurePosixPath(member.name).parts
@@ -45,7 +44,7 @@ def _read_folders(path: Path, format: str, places: Places) -> Iterator[Labelled]
             layouts.add(_layout(parts))
             try:
                 yield Labelled(decode(member.read()), parts[-2] if len(parts) > 1 else None)
-            except BadPicture as error:
+            except InvalidImage as error:
                 problem = str(error)
         if problem is not None:
             places.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")
@@ -69,25 +68,25 @@ def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
     return "some class folders are inside another folder; expected class_name/picture.png, or one folder around all classes"
 
 
-def _read_npz(path: Path, places: Places) -> Iterator[Labelled]:
-    headers = arrays.headers(path)
+def _read_npz(path: Path, places: ErrorCollector) -> Iterator[Labelled]:
+    headers = npz.headers(path)
     _check_npz(headers, places)
     places.check()
     shape = headers["x"].shape
     size = max(1, min(1024, CHUNK_PIXELS // (shape[1] * shape[2])))
     labels = _npz_labels(path, size) if "y" in headers else None
-    for block in arrays.rows(path, "x", size):
+    for block in npz.rows(path, "x", size):
         for pixels in block.reshape(*block.shape[:3], -1):
             yield Labelled(pixels, next(labels) if labels else None)
 
 
 def _npz_labels(path: Path, size: int) -> Iterator[str]:
-    for block in arrays.rows(path, "y", size):
+    for block in npz.rows(path, "y", size):
         names = np.char.decode(block, "utf-8", "replace") if block.dtype.kind == "S" else block
         yield from map(str, names.tolist())
 
 
-def _check_npz(headers: dict[str, arrays.Header], places: Places) -> None:
+def _check_npz(headers: dict[str, npz.Header], places: ErrorCollector) -> None:
     if "x" not in headers:
         names = ", ".join(map(repr, headers)) or "none"
         detail = f"there is no array 'x'; the arrays are: {printable(names)}"

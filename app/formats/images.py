@@ -21,12 +21,12 @@ _GREY = {"1", "L", "LA", "La", "I", "F"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error)
 
 
-class BadPicture(ValueError):
+class InvalidImage(ValueError):
     """The bytes are not a picture that can be used; the message says why."""
 
 
 def decode(content: bytes) -> Pixels:
-    """uint8 (H, W, 1) for grey pictures, (H, W, 3) for all others, turned as EXIF says. Raises BadPicture.
+    """uint8 (H, W, 1) for grey pictures, (H, W, 3) for all others, turned as EXIF says. Raises InvalidImage.
 
     Large JPEGs are decoded at a half, a quarter or an eighth, with both sides still at least `DRAFT_SIDE`.
     """
@@ -36,13 +36,13 @@ def decode(content: bytes) -> Pixels:
             picture.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
             ImageOps.exif_transpose(picture, in_place=True)
             return _pixels(picture)
-    except BadPicture:
+    except InvalidImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadPicture(f"more than {MAX_PIXELS} pixels") from error
+        raise InvalidImage(f"more than {MAX_PIXELS} pixels") from error
     except _BROKEN as error:
         reason = "truncated" if "truncated" in str(error) else "damaged"
-        raise BadPicture(f"{reason}: it cannot be decoded") from error
+        raise InvalidImage(f"{reason}: it cannot be decoded") from error
 
 
 def as_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -85,14 +85,14 @@ def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise BadPicture("not a picture of a known kind (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
+        raise InvalidImage("not a picture of a known kind (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise BadPicture(f"{width} x {height} pixels: at most {MAX_PIXELS} pixels are accepted")
+        raise InvalidImage(f"{width} x {height} pixels: at most {MAX_PIXELS} pixels are accepted")
     if not width * height:
-        raise BadPicture("a picture without pixels")
+        raise InvalidImage("a picture without pixels")
 
 
 def _pixels(picture: Image.Image) -> Pixels:
@@ -109,23 +109,23 @@ def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
 
 
 def from_lists(value: list[object]) -> Pixels:
-    """Nested lists (H, W), (H, W, 1) or (H, W, 3) of whole numbers 0..255. Raises BadPicture."""
+    """Nested lists (H, W), (H, W, 1) or (H, W, 3) of whole numbers 0..255. Raises InvalidImage."""
     try:
         pixels = np.array(value)
     except ValueError as error:
-        raise BadPicture("rows of different lengths") from error
+        raise InvalidImage("rows of different lengths") from error
     if pixels.dtype.kind not in "iu" or pixels.ndim not in (2, 3) or not pixels.size:
-        raise BadPicture("expected nested lists of whole numbers: (H, W), (H, W, 1) or (H, W, 3)")
+        raise InvalidImage("expected nested lists of whole numbers: (H, W), (H, W, 1) or (H, W, 3)")
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] not in (1, 3):
-        raise BadPicture(f"{pixels.shape[2]} channels; expected 1 or 3")
+        raise InvalidImage(f"{pixels.shape[2]} channels; expected 1 or 3")
     if pixels.min() < 0 or pixels.max() > 255:
-        raise BadPicture("a pixel outside 0..255")
+        raise InvalidImage("a pixel outside 0..255")
     _check_size(pixels.shape[1], pixels.shape[0])
     return pixels.astype(np.uint8)
 
 
-class Colours:
+class ChannelStats:
     """Mean and deviation of pixels over 255, by channel, from exact counts of all 256 values."""
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class Colours:
         return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
-class Sizes:
+class SizeRange:
     """Smallest and largest height and width."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ _MARGIN = b"[[["
 Bytes = NDArray[np.uint8]
 
 
-def read(text: bytes, shape: tuple[int, ...]) -> Bytes | None:
+def parse_pixels(text: bytes, shape: tuple[int, ...]) -> Bytes | None:
     """The array (n, *shape) that the JSON text of a list of such arrays means; None when it is not plainly that.
 
     A trailing axis of 1 may be left out.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.validation import Places, pointer, printable
+from app.formats.validation import ErrorCollector, pointer, printable
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -13,7 +13,7 @@ BLOCK_BYTES = 4 * 1024 * 1024
 Record = dict[str, object]
 
 
-def blocks(path: Path, size: int, places: Places) -> Iterator[tuple[Sequence[int], list[Record]]]:
+def blocks(path: Path, size: int, places: ErrorCollector) -> Iterator[tuple[Sequence[int], list[Record]]]:
     """Row numbers and objects, at most `size` at a time. Lines that are no objects go into `places`."""
     rows, records, held = list[int](), list[Record](), 0
     for row, line in enumerate(_lines(path), start=1):
@@ -44,7 +44,7 @@ def _lines(path: Path) -> Iterator[bytes]:
                 yield line
 
 
-def _record(line: bytes, row: int, places: Places) -> Record | None:
+def _record(line: bytes, row: int, places: ErrorCollector) -> Record | None:
     try:
         record = json.loads(line.decode())
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.archives import METHODS, damage, encrypted, open_zip
+from app.formats.archives import METHODS, as_invalid_dataset, is_encrypted, open_zip
 from app.formats.validation import pointer
 
 
@@ -33,7 +33,7 @@ def headers(path: Path) -> dict[str, Header]:
 
 def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
     """At most `size` entries of the first axis at a time. Raises InvalidDataset when the data is damaged."""
-    with open_zip(path) as archive, damage(f"array {name!r}", pointer(name)), archive.open(f"{name}.npy") as file:
+    with open_zip(path) as archive, as_invalid_dataset(f"array {name!r}", pointer(name)), archive.open(f"{name}.npy") as file:
         header = read_header(file)
         entry = math.prod(header.shape[1:]) * header.dtype.itemsize
         for start in range(0, header.shape[0], size):
@@ -45,11 +45,11 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
     name = info.filename.removesuffix(".npy")
     if not info.filename.endswith(".npy"):
         raise _bad(name, f"{name!r} is not a NumPy array")
-    if encrypted(info):
+    if is_encrypted(info):
         raise _bad(name, f"{name!r} is encrypted")
     if info.compress_type not in METHODS:
         raise _bad(name, f"{name!r} is packed in another way than by deflate")
-    with damage(f"array {name!r}", pointer(name)), archive.open(info) as file:
+    with as_invalid_dataset(f"array {name!r}", pointer(name)), archive.open(info) as file:
         header = read_header(file)
         expected = file.tell() + math.prod(header.shape) * header.dtype.itemsize
     if header.dtype.hasobject:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.row_blocks import Block, check_names
+from app.formats.row_blocks import RowBlock, check_names
 from app.formats.validation import pointer, printable
 
 BLOCK_BYTES = 32 * 1024 * 1024
@@ -37,7 +37,7 @@ def schema(path: Path) -> pl.Schema:
         return pl.scan_parquet(path, glob=False).collect_schema()
 
 
-def blocks(path: Path, wanted: Sequence[str]) -> Iterator[Block]:
+def blocks(path: Path, wanted: Sequence[str]) -> Iterator[RowBlock]:
     """All rows of the wanted columns."""
     with _damage():
         scan = pl.scan_parquet(path, glob=False).select(wanted)
@@ -51,24 +51,24 @@ def blocks(path: Path, wanted: Sequence[str]) -> Iterator[Block]:
         yield from _blocks_of_any(scan, total)
 
 
-def _blocks_of_numbers(scan: pl.LazyFrame, types: pl.Schema, total: int) -> Iterator[Block]:
+def _blocks_of_numbers(scan: pl.LazyFrame, types: pl.Schema, total: int) -> Iterator[RowBlock]:
     row_bytes = max(1, int(pl.DataFrame(schema=types).clear(MOST_ROWS).estimated_size()) // MOST_ROWS)
     size, batch = max(1, SLICE_BYTES // row_bytes), max(1, min(MOST_ROWS, BLOCK_BYTES // row_bytes))
     for start in range(0, total, size):
         row = start + 1
         with _damage():
             for frame in scan.slice(start, size).collect_batches(chunk_size=batch):
-                yield Block(range(row, row + frame.height), frame)
+                yield RowBlock(range(row, row + frame.height), frame)
                 row += frame.height
 
 
-def _blocks_of_any(scan: pl.LazyFrame, total: int) -> Iterator[Block]:
+def _blocks_of_any(scan: pl.LazyFrame, total: int) -> Iterator[RowBlock]:
     start, size = 0, 1024
     while start < total:
         with _damage():
             frame = scan.slice(start, size).collect()
         for offset, part in _bounded(frame, start + 1):
-            yield Block(range(start + 1 + offset, start + 1 + offset + part.height), part)
+            yield RowBlock(range(start + 1 + offset, start + 1 + offset + part.height), part)
         start += size
         size = _next_size(size, int(frame.estimated_size()))
 

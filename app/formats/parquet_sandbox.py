@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 900
 REFUSED = 65
 
 
-def vet(path: Path, format: str) -> None:
+def check_in_sandbox(path: Path, format: str) -> None:
     """Returns when the file can be read safely. Raises InvalidDataset."""
     if format != "parquet":
         return
@@ -43,7 +43,7 @@ def vet(path: Path, format: str) -> None:
         raise _refusal(found or "not a readable parquet file: it is damaged")
 
 
-def read_through(path: Path) -> str | None:
+def scan(path: Path) -> str | None:
     """What is wrong with the file, if anything."""
     try:
         for _ in parquet.blocks(path, parquet.columns(path)):
@@ -60,7 +60,7 @@ def _refusal(detail: str) -> InvalidDataset:
 def main(path: Path) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    problem = read_through(path)
+    problem = scan(path)
     sys.stdout.write(problem or "")
     return REFUSED if problem else 0
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.validation import Places, pointer, printable, storable
+from app.formats.validation import ErrorCollector, pointer, printable, storable
 
 MAX_COLUMNS = 2000
 MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RowBlock:
     """Some rows of a table: `rows[i]` is the number in the file of the frame's row i."""
 
     rows: Sequence[int]
@@ -22,7 +22,7 @@ class Block:
 
 def check_names(names: Sequence[str]) -> list[str]:
     """The column names when they can be used. Raises InvalidDataset naming each one that cannot."""
-    places = Places()
+    places = ErrorCollector()
     if len(names) > MAX_COLUMNS:
         places.add("/columns", f"{len(names)} columns: at most {MAX_COLUMNS} are accepted")
     first: dict[str, int] = {}
@@ -39,7 +39,7 @@ def check_names(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def named(wanted: str, names: Sequence[str], option: str) -> str:
+def require_column(wanted: str, names: Sequence[str], option: str) -> str:
     """`wanted` when there is such a column. Raises InvalidDataset with the names that there are."""
     if wanted in names:
         return wanted

@@ -7,8 +7,8 @@ import polars as pl
 
 from app.formats import delimited, parquet
 from app.formats.delimited import Delimiter
-from app.formats.row_blocks import Block
-from app.formats.validation import Places
+from app.formats.row_blocks import RowBlock
+from app.formats.validation import ErrorCollector
 
 
 def schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:
@@ -19,10 +19,10 @@ def schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataTy
     return {name: pl.String() for name in delimited.columns(path, delimiter)}
 
 
-def blocks(path: Path, format: str, delimiter: Delimiter, wanted: Sequence[str], places: Places) -> Iterator[Block]:
+def blocks(path: Path, format: str, delimiter: Delimiter, wanted: Sequence[str], places: ErrorCollector) -> Iterator[RowBlock]:
     """All rows of the wanted columns; ragged rows go into `places`."""
     if format == "parquet":
         yield from parquet.blocks(path, wanted)
         return
     for block in delimited.blocks(path, delimiter, places):
-        yield Block(block.rows, block.frame.select(wanted))
+        yield RowBlock(block.rows, block.frame.select(wanted))

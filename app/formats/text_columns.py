@@ -9,10 +9,10 @@ import polars as pl
 from app.errors import FieldError, InvalidDataset
 from app.formats import jsonl, tables
 from app.formats.cells import as_numbers, is_supported
-from app.formats.class_labels import as_names
+from app.formats.class_labels import to_category_strings
 from app.formats.delimited import Delimiter
-from app.formats.row_blocks import named
-from app.formats.validation import Places, encodable, pointer, printable
+from app.formats.row_blocks import require_column
+from app.formats.validation import ErrorCollector, encodable, pointer, printable
 
 DEFAULT_TEXT = "text"
 DEFAULT_LABEL = "label"
@@ -35,13 +35,13 @@ def resolve(path: Path, format: str, columns: Columns) -> Columns:
     schema = _schema(path, format, columns.delimiter)
     names = list(schema)
     unnamed = [name for name in names if name != columns.text]
-    label = named(columns.label, names, "label") if columns.label else _default(DEFAULT_LABEL, unnamed)
+    label = require_column(columns.label, names, "label") if columns.label else _default(DEFAULT_LABEL, unnamed)
     others = [name for name in names if name != label]
     text = columns.text or _default(DEFAULT_TEXT, others) or (others[0] if len(others) == 1 else DEFAULT_TEXT)
     if text == label:
         raise InvalidDataset("The text and the label are the same column.", [FieldError("/options/label", "also the text")])
     _check_label(schema, label)
-    return replace(columns, text=named(text, names, "text"), label=label)
+    return replace(columns, text=require_column(text, names, "text"), label=label)
 
 
 def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
@@ -54,11 +54,11 @@ def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
         return True
     if len(others) != 1 or schema[others[0]] != pl.String:
         return False
-    first = next(tables.blocks(path, format, columns.delimiter, others, Places()), None)
+    first = next(tables.blocks(path, format, columns.delimiter, others, ErrorCollector()), None)
     return first is not None and as_numbers(first.frame.to_series()).drop_nulls().is_empty()
 
 
-def read(path: Path, format: str, columns: Columns, size: int, places: Places) -> Iterator[Read]:
+def read(path: Path, format: str, columns: Columns, size: int, places: ErrorCollector) -> Iterator[Read]:
     """Texts and their labels, at most `size` at a time. What is wrong goes into `places`."""
     if format == "jsonl":
         return _read_jsonl(path, columns, size, places)
@@ -68,7 +68,7 @@ def read(path: Path, format: str, columns: Columns, size: int, places: Places) -
 def _schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:
     if format != "jsonl":
         return tables.schema(path, format, delimiter)
-    places = Places()
+    places = ErrorCollector()
     _, records = next(jsonl.blocks(path, FIRST_RECORDS, places), (None, None))
     if records is None:
         places.check()
@@ -86,15 +86,15 @@ def _default(name: str, names: Sequence[str]) -> str | None:
     return name if name in names else None
 
 
-def _read_table(path: Path, format: str, columns: Columns, size: int, places: Places) -> Iterator[Read]:
+def _read_table(path: Path, format: str, columns: Columns, size: int, places: ErrorCollector) -> Iterator[Read]:
     assert columns.text is not None
     wanted = [columns.text] + ([columns.label] if columns.label else [])
     for block in tables.blocks(path, format, columns.delimiter, wanted, places):
         for start in range(0, block.frame.height, size):
             frame, rows = block.frame.slice(start, size), block.rows[start : start + size]
             texts = _texts(frame[columns.text], columns.text)
-            labels = as_names(frame[columns.label]).to_list() if columns.label else None
-            yield _complete(rows, texts, labels, columns, places)
+            labels = to_category_strings(frame[columns.label]).to_list() if columns.label else None
+            yield _complete_rows(rows, texts, labels, columns, places)
 
 
 def _texts(values: pl.Series, name: str) -> list[str | None]:
@@ -104,15 +104,15 @@ def _texts(values: pl.Series, name: str) -> list[str | None]:
     return values.cast(pl.String).to_list()
 
 
-def _read_jsonl(path: Path, columns: Columns, size: int, places: Places) -> Iterator[Read]:
+def _read_jsonl(path: Path, columns: Columns, size: int, places: ErrorCollector) -> Iterator[Read]:
     assert columns.text is not None
     for rows, records in jsonl.blocks(path, size, places):
         texts = [_text(record, row, columns.text, places) for row, record in zip(rows, records, strict=True)]
         labels = [_label(record, row, columns, places) for row, record in zip(rows, records, strict=True)]
-        yield _complete(rows, texts, labels if columns.label else None, columns, places)
+        yield _complete_rows(rows, texts, labels if columns.label else None, columns, places)
 
 
-def _text(record: jsonl.Record, row: int, name: str, places: Places) -> str | None:
+def _text(record: jsonl.Record, row: int, name: str, places: ErrorCollector) -> str | None:
     value = record.get(name)
     if value is None or (isinstance(value, str) and encodable(value)):
         return value
@@ -120,7 +120,7 @@ def _text(record: jsonl.Record, row: int, name: str, places: Places) -> str | No
     return ""
 
 
-def _label(record: jsonl.Record, row: int, columns: Columns, places: Places) -> str | None:
+def _label(record: jsonl.Record, row: int, columns: Columns, places: ErrorCollector) -> str | None:
     name = columns.label or DEFAULT_LABEL
     value = record.get(name)
     if value is None:
@@ -136,8 +136,12 @@ def _label(record: jsonl.Record, row: int, columns: Columns, places: Places) -> 
     return ""
 
 
-def _complete(
-    rows: Sequence[int], texts: Sequence[str | None], labels: Sequence[str | None] | None, columns: Columns, places: Places
+def _complete_rows(
+    rows: Sequence[int],
+    texts: Sequence[str | None],
+    labels: Sequence[str | None] | None,
+    columns: Columns,
+    places: ErrorCollector,
 ) -> Read:
     """What has a text and a label; the rest goes into `places`."""
     found, names = list[str](), list[str]()

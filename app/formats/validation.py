@@ -30,7 +30,7 @@ def encodable(text: str) -> bool:
     return True
 
 
-class Places:
+class ErrorCollector:
     """Collects what is wrong with one upload."""
 
     def __init__(self) -> None:

@@ -85,7 +85,7 @@ class Modality(ABC):
     options: ClassVar[type[DatasetOptions]]
     preprocessing: ClassVar[type[Preprocessing]]
 
-    def claims(self, path: Path, format: str, options: DatasetOptions) -> bool:
+    def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
         """Whether an upload that names no modality can be of this one, from a look at its beginning."""
         return True
 
@@ -102,14 +102,14 @@ class Modality(ABC):
         """All examples in a fixed order, at most `size` at a time (fewer where examples are large)."""
 
     @abstractmethod
-    def differences(self, source: Profile, other: Profile) -> list[str]:
+    def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """Why the two datasets do not fit together, in sentences; empty when they do."""
 
-    def misfits(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
+    def incompatibilities_with_model(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
         """Why a dataset cannot be encoded by what a model was fitted with, in sentences; empty when it can."""
         return []
 
-    def reductions(self, network: NetworkParams, data: Profile) -> list[str]:
+    def information_loss(self, network: NetworkParams, data: Profile) -> list[str]:
         """What of the data does not reach such a network, in sentences that tell what would keep it; empty when all does."""
         return []
 
@@ -131,14 +131,14 @@ class Modality(ABC):
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> Any:
         """JSON inputs of a prediction to raw inputs. Raises InvalidInputs with pointers `/inputs/3/age`."""
 
-    def quick_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
+    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
         """From the JSON inputs of a prediction to arrays within microseconds; None for what it leaves to `parse` and `encode`.
 
         Whatever it does encode comes out the same as by them.
         """
         return lambda values: None
 
-    def picture_shape(self, preprocessing: Preprocessing) -> tuple[int, int, int] | None:
+    def raw_pixel_shape(self, preprocessing: Preprocessing) -> tuple[int, int, int] | None:
         """(height, width, channels) of nested lists of pixels 0..255 that are the encoded input as they stand."""
         return None
 

@@ -10,14 +10,14 @@ import numpy as np
 from pydantic import Field
 
 from app.errors import FieldError, InvalidInputs
-from app.formats import image_folder as picture_files
-from app.formats.class_labels import Labels
+from app.formats import image_folder
+from app.formats.class_labels import ClassCounter
 from app.formats.images import (
-    BadPicture,
-    Colours,
+    ChannelStats,
+    InvalidImage,
     Pixels,
     Resample,
-    Sizes,
+    SizeRange,
     as_channels,
     crop,
     decode,
@@ -25,12 +25,12 @@ from app.formats.images import (
     resize,
     thumbnail,
 )
-from app.formats.validation import LIMIT, Places, pointer
+from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Encoder, Modality, Preprocessing, Profile, TensorSpec
 from app.networks.base import NetworkParams
-from app.preprocessing import hf_image_processor as pretrained_pictures
+from app.preprocessing import hf_image_processor
 
-MUCH_LARGER = 2
+DOWNSCALE_WARNING_FACTOR = 2
 """Times the side of a network's input."""
 DEFAULT_SIZE = 32
 CHUNK_BYTES = 64 * 1024**2
@@ -56,7 +56,7 @@ class ImagePreprocessing(Preprocessing):
     std: tuple[float, ...]
 
 
-class Picture(Modality):
+class Image(Modality):
     """ImageFolder archives and npz arrays."""
 
     name = "image"
@@ -65,10 +65,10 @@ class Picture(Modality):
     preprocessing = ImagePreprocessing
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
-        labels = Labels("/y") if format == "npz" else Labels("/files", "; pictures without labels are in no folder")
-        places = Places()
-        count, channels, sides = 0, set[int](), Sizes()
-        for picture in picture_files.read(path, format, places):
+        labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; pictures without labels are in no folder")
+        places = ErrorCollector()
+        count, channels, sides = 0, set[int](), SizeRange()
+        for picture in image_folder.read(path, format, places):
             count += 1
             channels.add(picture.pixels.shape[2])
             sides.add(picture.pixels)
@@ -87,9 +87,9 @@ class Picture(Modality):
         return [row | {"label": label} for row, label in zip(shown, chunk.labels, strict=True)] if chunk.labels else shown
 
     def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
-        held: list[picture_files.Labelled] = []
+        held: list[image_folder.Labelled] = []
         held_bytes = 0
-        for picture in picture_files.read(file.path, file.format, Places()):
+        for picture in image_folder.read(file.path, file.format, ErrorCollector()):
             held.append(picture)
             held_bytes += picture.pixels.nbytes
             if len(held) >= size or held_bytes > CHUNK_BYTES:
@@ -106,7 +106,7 @@ class Picture(Modality):
         """Pictures that are much larger than a network's own input size; an encoder's is what it was trained with."""
         side = getattr(network, "input_size", None)
         height, width = data.details["height"][0], data.details["width"][0]
-        if side is None or min(height, width) < MUCH_LARGER * side:
+        if side is None or min(height, width) < DOWNSCALE_WARNING_FACTOR * side:
             return []
         return [
             f"Pictures of {height} x {width} pixels and more are brought to {side} x {side}. A larger `input_size` in `base` "
@@ -118,7 +118,7 @@ class Picture(Modality):
     ) -> ImagePreprocessing:
         """A pretrained encoder's own preprocessing, or the network's input size and the pixels' mean and deviation."""
         if pretrained is not None:
-            config = pretrained_pictures.read(pretrained)
+            config = hf_image_processor.read(pretrained)
             return ImagePreprocessing(
                 size=config.size,
                 channels=3,
@@ -128,7 +128,7 @@ class Picture(Modality):
                 std=config.std,
             )
         side = getattr(network, "input_size", DEFAULT_SIZE)
-        colours = Colours()
+        colours = ChannelStats()
         for chunks in (source, target):
             for chunk in chunks:
                 for pixels in chunk.inputs:
@@ -143,7 +143,7 @@ class Picture(Modality):
         def encode(raw: Sequence[Pixels]) -> Encoded:
             encoded = np.empty((len(raw), *fitted.size, fitted.channels), np.uint8)
             for row, pixels in enumerate(raw):
-                encoded[row] = _shape(as_channels(pixels, fitted.channels), fitted)
+                encoded[row] = _resize_and_crop(as_channels(pixels, fitted.channels), fitted)
             return {"pixels": encoded}
 
         return encode
@@ -152,17 +152,17 @@ class Picture(Modality):
         fitted = _preprocessing(preprocessing)
         return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels))}
 
-    def picture_shape(self, preprocessing: Preprocessing) -> tuple[int, int, int] | None:
+    def raw_pixel_shape(self, preprocessing: Preprocessing) -> tuple[int, int, int] | None:
         """Where nothing is left to resize."""
         fitted = _preprocessing(preprocessing)
         return (*fitted.size, fitted.channels) if fitted.resize == fitted.size else None
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[Pixels]:
         """Base64 of picture files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
-        return _each(values, "inputs", _parse_one)
+        return _parse_all(values, "inputs", _parse_one)
 
     def parse_files(self, files: Sequence[bytes], preprocessing: Preprocessing) -> list[Pixels]:
-        return _each(files, "files", decode)
+        return _parse_all(files, "files", decode)
 
 
 def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
@@ -170,12 +170,12 @@ def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
     return preprocessing
 
 
-def _chunk(pictures: Sequence[picture_files.Labelled]) -> Chunk:
+def _chunk(pictures: Sequence[image_folder.Labelled]) -> Chunk:
     labels = [picture.label for picture in pictures if picture.label is not None]
     return Chunk([picture.pixels for picture in pictures], labels or None, len(pictures))
 
 
-def _shape(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:
+def _resize_and_crop(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:
     height, width = fitted.resize if isinstance(fitted.resize, tuple) else _scaled(pixels, fitted.resize)
     return crop(resize(pixels, height, width, fitted.resample), *fitted.size)
 
@@ -187,12 +187,12 @@ def _scaled(pixels: Pixels, shorter: int) -> Sides:
     return (longer, shorter) if height > width else (shorter, longer)
 
 
-def _each(values: Sequence[Any], part: str, parse: Callable[[Any], Pixels]) -> list[Pixels]:
+def _parse_all(values: Sequence[Any], part: str, parse: Callable[[Any], Pixels]) -> list[Pixels]:
     pictures, errors, held = list[Pixels](), list[FieldError](), 0
     for index, value in enumerate(values):
         try:
             pictures.append(parse(value))
-        except BadPicture as error:
+        except InvalidImage as error:
             errors.append(FieldError(pointer(part, index), str(error)))
             continue
         held += pictures[-1].nbytes
@@ -209,7 +209,7 @@ def _parse_one(value: Any) -> Pixels:
         try:
             return decode(base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True))
         except binascii.Error as error:
-            raise BadPicture("not base64 of a picture file") from error
+            raise InvalidImage("not base64 of a picture file") from error
     if isinstance(value, list):
         return from_lists(value)
-    raise BadPicture("expected base64 of a picture file or nested lists of pixels")
+    raise InvalidImage("expected base64 of a picture file or nested lists of pixels")

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.errors import FieldError, InvalidDataset
 from app.formats import tables
 from app.formats.cells import as_numbers, is_supported
-from app.formats.class_labels import Labels, add_column, as_names
+from app.formats.class_labels import ClassCounter, count_labels, to_category_strings
 from app.formats.delimited import Delimiter
-from app.formats.row_blocks import named
-from app.formats.validation import LIMIT, Places, pointer
+from app.formats.row_blocks import require_column
+from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
     Chunk,
     DatasetFile,
@@ -29,9 +29,9 @@ from app.modalities.base import (
     TensorSpec,
 )
 from app.networks.base import NetworkParams
-from app.preprocessing import table_rows as records
-from app.preprocessing.fast_table_rows import QuickRows
-from app.preprocessing.table_columns import Column, Moments
+from app.preprocessing import table_rows
+from app.preprocessing.fast_table_rows import FastRowEncoder
+from app.preprocessing.table_columns import ColumnProfile, RunningStats
 
 MAX_LEVELS = 1000
 DEFAULT_LABEL = "label"
@@ -47,13 +47,13 @@ class TabularOptions(DatasetOptions):
     delimiter: Delimiter = Field(",", description="What separates the cells of a CSV.")
 
 
-class _Fitted(BaseModel):
+class _FittedColumn(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
 
 
-class NumberColumn(_Fitted):
+class NumberColumn(_FittedColumn):
     """Standardised in the network: (x - mean) / std, over the source."""
 
     kind: Literal["number"] = "number"
@@ -61,14 +61,14 @@ class NumberColumn(_Fitted):
     std: float
 
 
-class CategoryColumn(_Fitted):
+class CategoryColumn(_FittedColumn):
     """Encoded as 1 + the place in `levels`; 0 means missing or unknown."""
 
     kind: Literal["category"] = "category"
     levels: tuple[str, ...]
 
 
-class UnusedColumn(_Fitted):
+class UnusedColumn(_FittedColumn):
     """Empty in the whole source: accepted, never used."""
 
     kind: Literal["unused"] = "unused"
@@ -104,7 +104,7 @@ class Tabular(Modality):
         inputs = [name for name in schema if name != (options.label or DEFAULT_LABEL)]
         if len(inputs) != 1 or inputs[0] in options.categories or schema[inputs[0]] != pl.String:
             return True
-        first = next(tables.blocks(path, format, options.delimiter, inputs, Places()), None)
+        first = next(tables.blocks(path, format, options.delimiter, inputs, ErrorCollector()), None)
         return first is None or as_numbers(first.frame.to_series()).drop_nulls().len() > 0
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
@@ -112,13 +112,13 @@ class Tabular(Modality):
         schema = tables.schema(path, format, options.delimiter)
         label = _label(options, list(schema))
         columns = _columns(schema, format, label, options)
-        labels, places, count = Labels(pointer("columns", label or "")), Places(), 0
+        labels, places, count = ClassCounter(pointer("columns", label or "")), ErrorCollector(), 0
         for block in tables.blocks(path, format, options.delimiter, list(schema), places):
             count += block.frame.height
             for column in columns:
                 column.add(block.frame[column.name], block.rows)
             if label is not None:
-                add_column(labels, block.frame[label], block.rows, label, places)
+                count_labels(labels, block.frame[label], block.rows, label, places)
         for column in columns:
             column.report(places)
         classes = labels.classes(places) if label is not None else None
@@ -140,10 +140,12 @@ class Tabular(Modality):
         details = file.details or self.check(file.path, file.format, options).details
         kinds = {column["name"]: column["kind"] for column in details["columns"]}
         label = details["label"]
-        for block in tables.blocks(file.path, file.format, options.delimiter, [*kinds, *([label] if label else [])], Places()):
+        for block in tables.blocks(
+            file.path, file.format, options.delimiter, [*kinds, *([label] if label else [])], ErrorCollector()
+        ):
             for part in block.frame.iter_slices(size):
                 frame = pl.DataFrame([_raw(part[name], kind) for name, kind in kinds.items()])
-                yield Chunk(frame, as_names(part[label]).to_list() if label else None, part.height)
+                yield Chunk(frame, to_category_strings(part[label]).to_list() if label else None, part.height)
 
     def differences(self, source: Profile, other: Profile) -> list[str]:
         return _differences(_kinds(source), _kinds(other), "the source")
@@ -157,7 +159,7 @@ class Tabular(Modality):
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
     ) -> TabularPreprocessing:
         """Means and deviations over the source; levels over both, so that the target's own words are known too."""
-        numbers: dict[str, Moments] = {}
+        numbers: dict[str, RunningStats] = {}
         levels: dict[str, Counter[str]] = {}
         order: list[str] = []
         for chunk in source:
@@ -166,11 +168,11 @@ class Tabular(Modality):
                 if chunk.inputs[name].dtype == pl.String:
                     levels.setdefault(name, Counter()).update(chunk.inputs[name].drop_nulls().to_list())
                 else:
-                    numbers.setdefault(name, Moments()).add(chunk.inputs[name].drop_nulls().cast(pl.Float64).to_numpy())
+                    numbers.setdefault(name, RunningStats()).add(chunk.inputs[name].drop_nulls().cast(pl.Float64).to_numpy())
         used = {name for name, counts in levels.items() if counts}
         for chunk in target:
             for name in used & set(chunk.inputs.columns):
-                levels[name].update(as_names(chunk.inputs[name]).drop_nulls().to_list())
+                levels[name].update(to_category_strings(chunk.inputs[name]).drop_nulls().to_list())
         return TabularPreprocessing(columns=tuple(_fitted(name, numbers.get(name), levels.get(name)) for name in order))
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
@@ -190,13 +192,13 @@ class Tabular(Modality):
 
         return encode
 
-    def quick_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
+    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
         """Rows of plain numbers, and of levels as they stand in the manifest."""
         fitted = _preprocessing(preprocessing)
         columns = {column.name: column.levels if isinstance(column, CategoryColumn) else None for column in fitted.columns}
         if any(isinstance(column, UnusedColumn) for column in fitted.columns):
             return lambda values: None
-        return QuickRows(columns)
+        return FastRowEncoder(columns)
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)
@@ -206,7 +208,7 @@ class Tabular(Modality):
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> pl.DataFrame:
         """Objects by column name, or arrays in column order; null where a value is missing."""
         fitted = _preprocessing(preprocessing)
-        rows = records.parse(values, {column.name: column.kind for column in fitted.columns})
+        rows = table_rows.parse(values, {column.name: column.kind for column in fitted.columns})
         return pl.DataFrame(
             [pl.Series(column.name, [row[column.name] for row in rows], _TYPES[column.kind]) for column in fitted.columns]
         )
@@ -228,7 +230,7 @@ def _preprocessing(preprocessing: Preprocessing) -> TabularPreprocessing:
 
 def _label(options: TabularOptions, names: Sequence[str]) -> str | None:
     if options.label is not None:
-        return named(options.label, names, "label")
+        return require_column(options.label, names, "label")
     return DEFAULT_LABEL if DEFAULT_LABEL in names else None
 
 
@@ -247,11 +249,11 @@ def _differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str)
     return [*missing, *unknown, *kinds][:LIMIT]
 
 
-def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, options: TabularOptions) -> list[Column]:
+def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, options: TabularOptions) -> list[ColumnProfile]:
     """The feature columns. Raises InvalidDataset for types that are neither numbers nor categories."""
     for name in options.categories:
-        named(name, list(schema), "categories")
-    places = Places()
+        require_column(name, list(schema), "categories")
+    places = ErrorCollector()
     for name, dtype in schema.items():
         if not is_supported(dtype):
             places.add(pointer("columns", name), f"column {name!r} is of type {dtype}: neither numbers nor text")
@@ -259,13 +261,13 @@ def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, 
     if set(schema) <= {label}:
         raise InvalidDataset("There is no column beside the label.", [FieldError("/columns", "no column beside the label")])
     return [
-        Column(name, (format == "csv" or dtype.is_numeric()) and name not in options.categories)
+        ColumnProfile(name, (format == "csv" or dtype.is_numeric()) and name not in options.categories)
         for name, dtype in schema.items()
         if name != label
     ]
 
 
-def _check_content(columns: Sequence[Column], count: int) -> None:
+def _check_content(columns: Sequence[ColumnProfile], count: int) -> None:
     if not count:
         raise InvalidDataset("There are no rows.", [FieldError("/file", "no rows below the header")])
     if all(column.kind() == "empty" for column in columns):
@@ -273,7 +275,7 @@ def _check_content(columns: Sequence[Column], count: int) -> None:
 
 
 def _raw(values: pl.Series, kind: str) -> pl.Series:
-    return _floats(values) if kind == "number" else as_names(values)
+    return _floats(values) if kind == "number" else to_category_strings(values)
 
 
 def _floats(values: pl.Series) -> pl.Series:
@@ -282,11 +284,11 @@ def _floats(values: pl.Series) -> pl.Series:
 
 
 def _indices(values: pl.Series, places: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    names = as_names(values)
+    names = to_category_strings(values)
     return names.replace_strict(places, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
 
 
-def _fitted(name: str, moments: Moments | None, levels: Counter[str] | None) -> NumberColumn | CategoryColumn | UnusedColumn:
+def _fitted(name: str, moments: RunningStats | None, levels: Counter[str] | None) -> NumberColumn | CategoryColumn | UnusedColumn:
     if moments is not None and moments.count:
         return NumberColumn(name=name, mean=moments.mean, std=moments.deviation())
     if levels:

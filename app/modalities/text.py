@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from app.errors import FieldError, InvalidInputs, InvalidRequest
-from app.formats import text_columns as texts
-from app.formats.class_labels import Labels
+from app.formats import text_columns
+from app.formats.class_labels import ClassCounter
 from app.formats.delimited import Delimiter
 from app.formats.text_columns import Columns
-from app.formats.validation import LIMIT, Places, encodable, pointer
+from app.formats.validation import LIMIT, ErrorCollector, encodable, pointer
 from app.modalities.base import (
     Chunk,
     DatasetFile,
@@ -25,8 +25,8 @@ from app.modalities.base import (
     TensorSpec,
 )
 from app.networks.base import NetworkParams
-from app.preprocessing.tfidf import Frequencies, Vocabulary
-from app.preprocessing.tokenizer import Tokens, copy_tokenizer
+from app.preprocessing.tfidf import DocumentFrequencies, TfidfVectorizer
+from app.preprocessing.tokenizer import TokenizerEncoder, copy_tokenizer
 
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer.json"
@@ -65,13 +65,13 @@ class Text(Modality):
 
     def claims(self, path: Path, format: str, options: DatasetOptions) -> bool:
         """With a column `text`, or a single column of text beside the label."""
-        return texts.looks_like_text(path, format, _columns(options))
+        return text_columns.looks_like_text(path, format, _columns(options))
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
-        columns = texts.resolve(path, format, _columns(options))
-        labels, places = Labels(pointer("columns", columns.label or "")), Places()
+        columns = text_columns.resolve(path, format, _columns(options))
+        labels, places = ClassCounter(pointer("columns", columns.label or "")), ErrorCollector()
         count = characters = longest = 0
-        for found, names in texts.read(path, format, columns, 1024, places):
+        for found, names in text_columns.read(path, format, columns, 1024, places):
             count += len(found)
             characters += sum(map(len, found))
             longest = max([longest, *map(len, found)])
@@ -91,8 +91,8 @@ class Text(Modality):
         return [row | {"label": label} for row, label in zip(shown, chunk.labels, strict=True)] if chunk.labels else shown
 
     def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
-        columns = texts.resolve(file.path, file.format, _columns(file.options))
-        for found, labels in texts.read(file.path, file.format, columns, size, Places()):
+        columns = text_columns.resolve(file.path, file.format, _columns(file.options))
+        for found, labels in text_columns.read(file.path, file.format, columns, size, ErrorCollector()):
             yield Chunk(found, labels, len(found))
 
     def differences(self, source: Profile, other: Profile) -> list[str]:
@@ -113,7 +113,7 @@ class Text(Modality):
                 max_length=traits.max_length,
                 pad_id=traits.pad_id,
             )
-        frequencies = Frequencies()
+        frequencies = DocumentFrequencies()
         for chunks in (source, target):
             for chunk in chunks:
                 frequencies.add(chunk.inputs)
@@ -126,12 +126,12 @@ class Text(Modality):
         """`terms` int64 and `weights` float32, or `input_ids` and `attention_mask` int64; (n, longest of the batch) each."""
         fitted = _preprocessing(preprocessing)
         if fitted.kind == "tokens":
-            tokens = Tokens(folder / TOKENIZER, fitted.max_length, fitted.pad_id)
+            tokens = TokenizerEncoder(folder / TOKENIZER, fitted.max_length, fitted.pad_id)
             return lambda raw: dict(zip(("input_ids", "attention_mask"), tokens.encode(raw), strict=True))
-        vocabulary = Vocabulary(folder / VOCABULARY)
+        vocabulary = TfidfVectorizer(folder / VOCABULARY)
         return lambda raw: dict(zip(("terms", "weights"), vocabulary.encode(raw, fitted.max_length), strict=True))
 
-    def quick_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
+    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
         """A few short texts."""
 
         def quick(values: Sequence[Any]) -> Encoded | None:

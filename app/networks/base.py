@@ -14,7 +14,7 @@ class NetworkParams(BaseModel):
     default_for: ClassVar[tuple[str, ...]] = ()
     pretrained_for: ClassVar[tuple[str, ...]] = ()
     """Modalities whose jobs get this network when they name a checkpoint alone; it has a field `pretrained`."""
-    only_kept: ClassVar[frozenset[str]] = frozenset()
+    manifest_only_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that manifests of versions have and callers may not name; they are not in the JSON schema."""
 
     network: str

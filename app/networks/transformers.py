@@ -13,7 +13,7 @@ class TransformersParams(NetworkParams):
 
     modalities: ClassVar[tuple[str, ...]] = ("text", "image")
     pretrained_for: ClassVar[tuple[str, ...]] = modalities
-    only_kept: ClassVar[frozenset[str]] = frozenset({"config"})
+    manifest_only_fields: ClassVar[frozenset[str]] = frozenset({"config"})
 
     network: Literal["transformers"] = "transformers"
     pretrained: str = Field(

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 
-class Count:
+class Counter:
     """How often."""
 
     __slots__ = ("value",)
@@ -23,7 +23,7 @@ class Count:
         self.value += amount
 
 
-class Durations:
+class HistogramChild:
     """How often how long."""
 
     __slots__ = ("bounds", "counts", "total")
@@ -38,17 +38,17 @@ class Durations:
         self.total += seconds
 
 
-class Counts:
+class CounterVec:
     """A counter with labels."""
 
     def __init__(self, name: str, help: str, labels: Sequence[str], registry: CollectorRegistry = REGISTRY) -> None:
         self._name, self._help, self._labels = name, help, labels
-        self._children: dict[tuple[str, ...], Count] = {}
+        self._children: dict[tuple[str, ...], Counter] = {}
         registry.register(self)
 
-    def labels(self, *values: object) -> Count:
+    def labels(self, *values: object) -> Counter:
         """Keep it where it is needed often."""
-        return self._children.setdefault(tuple(map(str, values)), Count())
+        return self._children.setdefault(tuple(map(str, values)), Counter())
 
     def collect(self) -> Iterator[Metric]:
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)
@@ -57,19 +57,19 @@ class Counts:
         yield family
 
 
-class Histograms:
+class HistogramVec:
     """A histogram of seconds with labels."""
 
     def __init__(
         self, name: str, help: str, labels: Sequence[str], bounds: Sequence[float], registry: CollectorRegistry = REGISTRY
     ) -> None:
         self._name, self._help, self._labels, self._bounds = name, help, labels, bounds
-        self._children: dict[tuple[str, ...], Durations] = {}
+        self._children: dict[tuple[str, ...], HistogramChild] = {}
         registry.register(self)
 
-    def labels(self, *values: object) -> Durations:
+    def labels(self, *values: object) -> HistogramChild:
         """Keep it where it is needed often."""
-        return self._children.setdefault(tuple(map(str, values)), Durations(self._bounds))
+        return self._children.setdefault(tuple(map(str, values)), HistogramChild(self._bounds))
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._help, labels=self._labels)
@@ -78,7 +78,7 @@ class Histograms:
         yield family
 
 
-def _cumulative(child: Durations) -> list[tuple[str, float]]:
+def _cumulative(child: HistogramChild) -> list[tuple[str, float]]:
     buckets: list[tuple[str, float]] = []
     so_far = 0
     for bound, count in zip([*map(float, child.bounds), float("inf")], child.counts, strict=True):

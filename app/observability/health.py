@@ -24,7 +24,7 @@ def check_database(engine: Engine) -> None:
         connection.close()
 
 
-class Parts:
+class Dependencies:
     """The parts that this process needs. A part that hangs occupies one of a few threads, never a request."""
 
     def __init__(self, checks: dict[str, Callable[[], object]], limit_seconds: float = 3.0) -> None:
@@ -33,15 +33,15 @@ class Parts:
         self._threads = ThreadPoolExecutor(2 * len(checks), "health")
 
     @classmethod
-    def of(cls, engine: Engine, queue: JobQueue, storage: Storage) -> "Parts":
+    def of(cls, engine: Engine, queue: JobQueue, storage: Storage) -> "Dependencies":
         return cls({"database": lambda: check_database(engine), "broker": queue.check, "storage": storage.check})
 
     def errors(self) -> dict[str, str | None]:
         """What is wrong with each part, None when it is well. Takes no longer than the limit."""
-        outcomes = self.ask(self._checks)
+        outcomes = self.run_checks(self._checks)
         return {name: str(answer) if isinstance(answer, Exception) else None for name, answer in outcomes.items()}
 
-    def ask(self, questions: dict[str, Callable[[], Answer]]) -> dict[str, Answer | Exception]:
+    def run_checks(self, questions: dict[str, Callable[[], Answer]]) -> dict[str, Answer | Exception]:
         """Call each in its own thread: its answer, or why there is none within the limit."""
         futures = {name: self._threads.submit(question) for name, question in questions.items()}
         deadline = monotonic() + self._limit_seconds

@@ -19,22 +19,22 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.db.tables import JobRow, OutputRow
 from app.job_state import ENDED, JobKind, JobStatus
-from app.observability.counters import Counts, Histograms
+from app.observability.counters import CounterVec, HistogramVec
 
-REQUESTS = Counts("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
-REQUEST_SECONDS = Histograms(
+REQUESTS = CounterVec("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
+REQUEST_SECONDS = HistogramVec(
     "isthmus_http_request_seconds",
     "Time to the start of the answer.",
     ["method", "route"],
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-PREDICTION_SECONDS = Histograms(
+PREDICTION_SECONDS = HistogramVec(
     "isthmus_prediction_seconds",
     "Time to predict the inputs of one request, waiting for its turn included.",
     ["modality"],
     (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-PREDICTED_INPUTS = Counts("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
+PREDICTED_INPUTS = CounterVec("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
 BUILD = Info("isthmus_build", "Version of the service.")
 
 DURATION_BUCKETS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)

@@ -15,7 +15,7 @@ from app.preprocessing.table_columns import LARGEST
 _NUMBERS = {float, int, type(None)}
 
 
-class QuickRows:
+class FastRowEncoder:
     """`columns` are names in order with their levels, None for numbers."""
 
     def __init__(self, columns: Mapping[str, Sequence[str] | None]) -> None:

@@ -16,8 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.formats.cells import as_numbers, trimmed
-from app.formats.class_labels import as_names
-from app.formats.validation import LIMIT, Places, pointer, printable, storable
+from app.formats.class_labels import to_category_strings
+from app.formats.validation import LIMIT, ErrorCollector, pointer, printable, storable
 
 Kind = Literal["number", "category", "empty"]
 Seen = list[tuple[int, str]]
@@ -30,7 +30,7 @@ ADVICE = "leave the cell empty if the value is missing, or name the column in `o
 
 
 @dataclass(slots=True)
-class Column:
+class ColumnProfile:
     """What was seen of one column so far."""
 
     name: str
@@ -48,7 +48,7 @@ class Column:
         if self.may_be_numbers:
             self._add_numbers(values, rows)
         else:
-            names = as_names(values)
+            names = to_category_strings(values)
             self.missing += names.null_count()
             self.texts += len(names) - names.null_count()
             self._add_names(names, rows)
@@ -59,7 +59,7 @@ class Column:
             self.missing += numbers.null_count()
             self.numbers += len(numbers) - numbers.null_count()
             if len(self.seen_numbers) < LIMIT:
-                _remember(self.seen_numbers, numbers.is_not_null(), values, rows)
+                _keep_examples(self.seen_numbers, numbers.is_not_null(), values, rows)
             return
         text = trimmed(values) if numbers.null_count() > values.null_count() else values
         inside = numbers.is_finite() & (numbers.abs() <= LARGEST)
@@ -67,22 +67,22 @@ class Column:
         self.missing += text.null_count()
         self.numbers += int(inside.sum())
         self.texts += int(is_text.sum())
-        _remember(self.seen_outside, ~inside, values, rows)
-        _remember(self.seen_texts, is_text, text, rows)
-        _remember(self.seen_numbers, inside, text, rows)
+        _keep_examples(self.seen_outside, ~inside, values, rows)
+        _keep_examples(self.seen_texts, is_text, text, rows)
+        _keep_examples(self.seen_numbers, inside, text, rows)
         if self.texts:
             self._add_names(text, rows)
 
     def _add_names(self, names: pl.Series, rows: Sequence[int]) -> None:
         unusable = (names.str.len_chars() > MAX_CELL_LENGTH) | names.str.contains("\0", literal=True)
-        _remember(self.seen_unusable, unusable, names, rows)
+        _keep_examples(self.seen_unusable, unusable, names, rows)
 
     def kind(self) -> Kind:
         if self.texts:
             return "category"
         return "number" if self.numbers or self.seen_outside else "empty"
 
-    def report(self, places: Places) -> None:
+    def report(self, places: ErrorCollector) -> None:
         """What is wrong with the column, once it was read to its end."""
         if self.numbers and self.texts:
             self._report_mixture(places)
@@ -92,16 +92,16 @@ class Column:
         for row, value in self.seen_unusable:
             self._place(places, row, f"{printable(value, 30)!r} is too long or holds a NUL character")
 
-    def _report_mixture(self, places: Places) -> None:
+    def _report_mixture(self, places: ErrorCollector) -> None:
         for row, value in self.seen_texts if self.numbers >= self.texts else self.seen_numbers:
             what = "text among numbers" if self.numbers >= self.texts else "a number among text"
             self._place(places, row, f"{printable(value, 30)!r} is {what}: {ADVICE}")
 
-    def _place(self, places: Places, row: int, detail: str) -> None:
+    def _place(self, places: ErrorCollector, row: int, detail: str) -> None:
         places.add(pointer("rows", row, self.name), f"row {row}, column {printable(self.name, 50)!r}: {detail}")
 
 
-class Moments:
+class RunningStats:
     """Count, mean and sum of squared deviations, merged block by block (Chan, Golub and LeVeque 1979)."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ def _all_inside(numbers: pl.Series) -> bool:
     return numbers.is_finite().all() and not (isinstance(largest, float) and largest > LARGEST)
 
 
-def _remember(seen: Seen, where: pl.Series, values: pl.Series, rows: Sequence[int]) -> None:
+def _keep_examples(seen: Seen, where: pl.Series, values: pl.Series, rows: Sequence[int]) -> None:
     """The first places. A null in `where` is none."""
     if len(seen) == LIMIT or not where.any():
         return
@@ -136,6 +136,6 @@ def _remember(seen: Seen, where: pl.Series, values: pl.Series, rows: Sequence[in
         seen.append((rows[index], str(values[index])[:MAX_SHOWN]))
 
 
-def usable(text: str) -> bool:
+def is_valid_category(text: str) -> bool:
     """Whether a text can be a level of a category."""
     return len(text) <= MAX_CELL_LENGTH and storable(text)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from app.errors import FieldError, InvalidInputs
 from app.formats.validation import LIMIT, pointer, printable
-from app.preprocessing.table_columns import LARGEST, usable
+from app.preprocessing.table_columns import LARGEST, is_valid_category
 
 Cell = float | str | None
 Row = dict[str, Cell]
@@ -46,7 +46,7 @@ def _cell(value: object, kind: str, where: str, errors: list[FieldError]) -> Cel
     problem: str | None = None
     if kind == "number":
         problem = _number_problem(value)
-    elif not isinstance(value, str | int | float) or not usable(str(value)):
+    elif not isinstance(value, str | int | float) or not is_valid_category(str(value)):
         problem = "expected a text, a number, true, false or null"
     if problem:
         errors.append(FieldError(where, problem))

@@ -19,12 +19,12 @@ MAX_COUNTED = 2_000_000
 _WORD = re.compile(r"\w+(?:'\w+)?")
 
 
-def terms_of(text: str) -> list[str]:
+def ngrams(text: str) -> list[str]:
     words = _WORD.findall(text.lower())
     return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
-class Frequencies:
+class DocumentFrequencies:
     """In how many texts each term occurs. Terms seen once are forgotten whenever the table grows too large."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Frequencies:
     def add(self, texts: Iterable[str]) -> None:
         for text in texts:
             self.texts += 1
-            self.counts.update(set(terms_of(text)))
+            self.counts.update(set(ngrams(text)))
             if len(self.counts) > MAX_COUNTED:
                 self.counts = Counter({term: count for term, count in self.counts.items() if count > 1})
 
@@ -46,7 +46,7 @@ class Frequencies:
         return len(frequent)
 
 
-class Vocabulary:
+class TfidfVectorizer:
     """What `Frequencies.write` wrote."""
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class Vocabulary:
         return terms, weights
 
     def _encode(self, text: str, max_length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        counts = Counter(number for term in terms_of(text) if (number := self.ids.get(term)))
+        counts = Counter(number for term in ngrams(text) if (number := self.ids.get(term)))
         ids = np.array(sorted(counts), np.int64)
         values = (1 + np.log([counts[number] for number in ids.tolist()])) * self.idf[ids]
         if len(ids) > max_length:

@@ -13,7 +13,7 @@ from app.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class TokenizerInfo:
     """What the encoder's batches need to know beside the tokenizer."""
 
     vocabulary_size: int
@@ -21,7 +21,7 @@ class Traits:
     pad_id: int
 
 
-def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> Traits:
+def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> TokenizerInfo:
     """Copy `tokenizer.json` of a checkpoint directory. Raises InvalidRequest when it has none."""
     source = pretrained / "tokenizer.json"
     if not source.is_file():
@@ -33,10 +33,10 @@ def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> Traits:
     pad_id = config.get("pad_token_id")
     if pad_id is None:
         pad_id = (tokenizer.padding or {}).get("pad_id", 0)
-    return Traits(tokenizer.get_vocab_size(), int(min(longest)), int(pad_id))
+    return TokenizerInfo(tokenizer.get_vocab_size(), int(min(longest)), int(pad_id))
 
 
-class Tokens:
+class TokenizerEncoder:
     """Texts to ids and an attention mask, padded to the longest of the batch."""
 
     def __init__(self, path: Path, max_length: int, pad_id: int) -> None:

@@ -13,7 +13,7 @@ from app.job_state import JobStatus
 from app.schemas.jobs import JobError, eta_seconds
 from app.schemas.models import VersionNumber
 from app.schemas.predict import ModelReference
-from app.schemas.trainer_messages import Warn
+from app.schemas.trainer_messages import JobWarning
 
 Format = Literal["parquet", "csv", "jsonl"]
 
@@ -79,7 +79,7 @@ class BulkOut(BulkOptions):
     eta_seconds: float | None = Field(description="Estimated at the last change; null while nothing is known.")
     attempt: int = Field(description="Grows each time that a worker starts the prediction; it goes on where the last one was.")
     max_attempts: int = Field(description="Grows with an attempt that got further: only attempts without an answer end it.")
-    warnings: list[Warn]
+    warnings: list[JobWarning]
     error: JobError | None
     result: OutputOut | None = Field(description="The output, once the prediction has succeeded.")
     created_at: datetime

@@ -11,7 +11,7 @@ from app.db.tables import JobRow
 from app.job_state import JobStatus
 from app.model_reference import NAME
 from app.networks import AnyNetwork
-from app.schemas.trainer_messages import Warn
+from app.schemas.trainer_messages import JobWarning
 
 ModelName = Annotated[str, Field(pattern=f"^{NAME}$", description="Letters, digits, `.`, `_` and `-`.", examples=["digits"])]
 
@@ -112,7 +112,7 @@ class JobOut(BaseModel):
     attempt: int = Field(description="Grows each time that a worker starts the job.")
     max_attempts: int
     metrics: dict[str, Any] = Field(description="The newest value of each metric.")
-    warnings: list[Warn]
+    warnings: list[JobWarning]
     error: JobError | None
     version: VersionReference | None
     trials: list[TrialReference] = Field(

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from app.db.tables import AliasRow, ArtifactRow, VersionRow
-from app.db.views import Overview
+from app.db.views import ModelOverview
 from app.model_reference import LARGEST_NUMBER
 from app.schemas.jobs import VersionReference
 from app.schemas.version_metrics import VersionMetrics
@@ -60,7 +60,7 @@ class ModelOut(BaseModel):
     versions: int = Field(description="How many there are; `GET /models/{name}/versions` lists them.")
 
     @classmethod
-    def of(cls, found: Overview) -> "ModelOut":
+    def of(cls, found: ModelOverview) -> "ModelOut":
         model = found.model
         return cls(
             name=model.name,

@@ -16,7 +16,7 @@ class MetricPoint(BaseModel):
     value: float
 
 
-class Warn(BaseModel):
+class JobWarning(BaseModel):
     """Something the user should know about the run."""
 
     code: str
@@ -28,7 +28,7 @@ class Report(BaseModel):
 
     progress: float
     metrics: list[MetricPoint] = []
-    warnings: list[Warn] = []
+    warnings: list[JobWarning] = []
     checkpoint: str | None = None
 
 
@@ -50,7 +50,7 @@ class Result(BaseModel):
     artifacts: list[StoredArtifact]
 
 
-class Output(BaseModel):
+class PredictionResult(BaseModel):
     """What a prediction gives instead: all its answers in one file."""
 
     metrics: dict[str, Any]
@@ -58,7 +58,7 @@ class Output(BaseModel):
     file: StoredArtifact
 
 
-class Tried(BaseModel):
+class TrialResult(BaseModel):
     """What a trial says of its end instead; its network is in the storage (`worker.search.remote_trials`)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,4 +66,4 @@ class Tried(BaseModel):
     metrics: dict[str, Any]
 
 
-AnyResult = Result | Output | Tried
+AnyResult = Result | PredictionResult | TrialResult

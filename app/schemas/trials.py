@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 
-class TrialOrder(BaseModel):
+class TrialSpec(BaseModel):
     """One trial. Its data, network and seed are those of the search.
 
     `start` is the storage key of the weights that the method takes over, `steps` how many there are: None, as its parameters say.

@@ -10,7 +10,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="Lower and upper end, 90 %.")]
 
 
-class OfClass(TypedDict):
+class ClassMetrics(TypedDict):
     """Labelled examples of a class, and how many of them were recognised."""
 
     examples: int
@@ -42,7 +42,7 @@ class Estimate(TypedDict, total=False):
     error: float
 
 
-class Bound(TypedDict):
+class LowerBound(TypedDict):
     """A bound and how sure it is."""
 
     value: Share
@@ -67,7 +67,7 @@ class ClassShares(TypedDict):
     classes: dict[str, ClassShare]
 
 
-class Compared(TypedDict):
+class BeforeAfter(TypedDict):
     """A figure of the adapted network and of the one that was trained on the source alone."""
 
     adapted: float | None
@@ -104,7 +104,7 @@ class Evidence(TypedDict):
     source_only_steps: int
 
 
-class Compact(TypedDict, total=False):
+class QuantizationReport(TypedDict, total=False):
     """What was measured of the smaller copy that the job asked for (`compact`), in the engine that serves it.
 
     `accuracy_`: on the held-out source, of the graph itself and of the copy; `agreement`: share of the target that both answer
@@ -124,7 +124,7 @@ class Compact(TypedDict, total=False):
     bytes_after: int
 
 
-class Beware(TypedDict):
+class VersionWarning(TypedDict):
     """What to know before trusting the version."""
 
     code: str
@@ -142,19 +142,19 @@ class VersionMetrics(TypedDict, total=False):
     source_macro_f1: Share
     source_calibration_error: Share
     source_intervals: Annotated[dict[str, Interval], Field(description="Bootstrap, by figure.")]
-    source_classes: dict[str, OfClass]
+    source_classes: dict[str, ClassMetrics]
     source_confusion: Annotated[list[list[int]], Field(description="Rows of true classes, in the order of `classes`.")]
     target_accuracy: Share
     target_balanced_accuracy: Share
     target_macro_f1: Share
     target_calibration_error: Share
     target_intervals: dict[str, Interval]
-    target_classes: dict[str, OfClass]
+    target_classes: dict[str, ClassMetrics]
     target_confusion: list[list[int]]
     source_only_target_accuracy: Annotated[float, Field(description="Of the network trained on the source alone.")]
     target_accuracy_estimate: Estimate
     target_accuracy_floor: Annotated[
-        Bound,
+        LowerBound,
         Field(
             description="The lower of the disagreement-discrepancy bound (Rosenfeld and Garg, NeurIPS 2023), which rests on an "
             "assumption, and of the low end of the estimate's interval, which rests on a benchmark."
@@ -162,15 +162,15 @@ class VersionMetrics(TypedDict, total=False):
     ]
     class_shares: ClassShares
     calibration: Calibration
-    compact: Compact
+    compact: QuantizationReport
     helped: Annotated[Literal["yes", "no", "unsure"], Field(description="Whether adaptation did, judged without target labels.")]
     helped_evidence: Evidence
     registered: Annotated[Literal["adapted", "source_only"], Field(description="Which network the version is.")]
-    validators: dict[str, Compared]
+    validators: dict[str, BeforeAfter]
     proxy_a_distance: Annotated[
-        Compared, Field(description="How well the domains' features can be told apart: 0 not at all, 2 always.")
+        BeforeAfter, Field(description="How well the domains' features can be told apart: 0 not at all, 2 always.")
     ]
-    warnings: list[Beware]
+    warnings: list[VersionWarning]
     search: Annotated[
         list[dict[str, Any]],
         Field(description="What `auto` tried, by round, the source alone in round 0; what scored best is `chosen`."),

@@ -57,7 +57,7 @@ def _checked(session: Session, request: BulkCreate) -> JobRow:
     version = jobs.named_version(session, request.model, "/model")
     _check_precision(version, request.precision)
     data = _dataset(session, request.dataset)
-    jobs.check_fits(version, data, "/dataset", "dataset")
+    jobs.check_version_accepts(version, data, "/dataset", "dataset")
     return JobRow(
         kind=JobKind.PREDICT,
         model_name=version.model.name,

@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, case, literal, null, update
 from sqlalchemy.orm import Session
 
-from app.db.job_updates import write_all
+from app.db.job_updates import update_returning
 from app.db.session import db_now
 from app.db.tables import JobRow, StatusType
 from app.job_state import JobStatus
-from app.services import job_events as events
+from app.services import job_events
 
 
-def stop(session: Session, *which: ColumnElement[bool]) -> Sequence[JobRow]:
+def cancel_jobs(session: Session, *which: ColumnElement[bool]) -> Sequence[JobRow]:
     """Of the jobs that meet all conditions cancel those that are queued, tell the workers of those that run; returns them."""
     waits = JobRow.status == JobStatus.QUEUED
     cancelled, cancelling = (literal(status, StatusType) for status in (JobStatus.CANCELLED, JobStatus.CANCELLING))
     statement = update(JobRow).where(*which, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
     finished_at = case((waits, db_now()), else_=null())
-    jobs = write_all(session, statement.values(status=case((waits, cancelled), else_=cancelling), finished_at=finished_at))
+    jobs = update_returning(session, statement.values(status=case((waits, cancelled), else_=cancelling), finished_at=finished_at))
     for job in jobs:
         if job.status == JobStatus.CANCELLED:
-            events.record_done(session, job)
+            job_events.record_done(session, job)
         else:
-            events.record(session, job, "cancelling")
+            job_events.record(session, job, "cancelling")
     session.flush()
     return jobs

@@ -24,8 +24,8 @@ from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDa
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
-from app.services import pagination as pages
-from app.services.format_detection import Recognised, parse_form, recognise
+from app.services import pagination
+from app.services.format_detection import DetectedFormat, detect_format, parse_form
 from app.services.multipart_uploads import Upload
 from app.storage import Storage
 
@@ -40,9 +40,9 @@ def create(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload) 
     Raises InvalidRequest, InvalidDataset.
     """
     form = parse_form(upload.fields)
-    found = recognise(upload, form)
+    found = detect_format(upload, form)
     fingerprint = _fingerprint(upload.digest, found)
-    existing = _existing(sessions, fingerprint)
+    existing = _find_duplicate(sessions, fingerprint)
     if existing is not None:
         return existing, False
     profile = found.modality.check(upload.path, found.format, found.options)
@@ -52,18 +52,18 @@ def create(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload) 
 
 def get(session: Session, dataset_id: UUID) -> DatasetRow:
     """Raises DatasetNotFound."""
-    return _one(session, dataset_id, select(DatasetRow))
+    return _get(session, dataset_id, select(DatasetRow))
 
 
 def page(session: Session, limit: int, after: str | None) -> tuple[list[DatasetRow], str | None]:
     """One page, newest first. Raises InvalidRequest for a bad cursor."""
-    return pages.page(session, select(DatasetRow).where(_VISIBLE), DatasetRow, limit, after)
+    return pagination.page(session, select(DatasetRow).where(_VISIBLE), DatasetRow, limit, after)
 
 
 def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
     """Remove the file and hide the row. Raises DatasetNotFound, DatasetInUse while a job that has not ended uses it."""
     # a job is being posted with this dataset: its foreign key holds the row until the job can be seen here
-    row = _one(session, dataset_id, select(DatasetRow).with_for_update())
+    row = _get(session, dataset_id, select(DatasetRow).with_for_update())
     uses = or_(JobRow.source_id == row.id, JobRow.target_id == row.id, JobRow.evaluation_id == row.id)
     job_id = session.scalars(select(JobRow.id).where(uses, JobRow.status.in_(ACTIVE)).limit(1)).first()
     if job_id is not None:
@@ -84,7 +84,7 @@ def preview(row: DatasetRow, storage: Storage, limit: int) -> list[dict[str, Any
 
 def load(session: Session, dataset_id: UUID) -> DatasetRow:
     """A dataset for a job: it cannot be deleted before this transaction ends. Raises DatasetNotFound."""
-    return _one(session, dataset_id, select(DatasetRow).with_for_update(read=True))
+    return _get(session, dataset_id, select(DatasetRow).with_for_update(read=True))
 
 
 def dataset_file(row: DatasetRow, path: Path) -> DatasetFile:
@@ -115,7 +115,7 @@ def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: 
 def _differences(source: DatasetRow, other: DatasetRow) -> list[str]:
     if source.modality != other.modality:
         return [f"the source is {source.modality} data, this is {other.modality} data"]
-    return MODALITIES[source.modality].differences(profile_of(source), profile_of(other))
+    return MODALITIES[source.modality].incompatibilities(profile_of(source), profile_of(other))
 
 
 def _evaluation_differences(source: DatasetRow, evaluation: DatasetRow) -> list[str]:
@@ -137,24 +137,24 @@ def _unknown_labels(evaluation: DatasetRow, classes: Iterable[str]) -> list[str]
     return [f"classes that the source does not have: {names}"] if unknown else []
 
 
-def _one(session: Session, dataset_id: UUID, query: Select[DatasetRow]) -> DatasetRow:
+def _get(session: Session, dataset_id: UUID, query: Select[DatasetRow]) -> DatasetRow:
     row = session.scalars(query.where(DatasetRow.id == dataset_id, _VISIBLE)).one_or_none()
     if row is None:
         raise DatasetNotFound(f"There is no dataset {dataset_id}.")
     return row
 
 
-def _existing(sessions: "sessionmaker[Session]", fingerprint: str) -> DatasetRow | None:
+def _find_duplicate(sessions: "sessionmaker[Session]", fingerprint: str) -> DatasetRow | None:
     with sessions.begin() as session:
         return session.scalars(select(DatasetRow).where(DatasetRow.fingerprint == fingerprint)).one_or_none()
 
 
-def _fingerprint(digest: str, found: Recognised) -> str:
+def _fingerprint(digest: str, found: DetectedFormat) -> str:
     key = [digest, found.modality.name, found.format, found.options.model_dump(mode="json")]
     return sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _row(upload: Upload, name: str, found: Recognised, profile: Profile, fingerprint: str) -> DatasetRow:
+def _row(upload: Upload, name: str, found: DetectedFormat, profile: Profile, fingerprint: str) -> DatasetRow:
     dataset_id = uuid4()
     return DatasetRow(
         id=dataset_id,
@@ -190,7 +190,7 @@ def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, 
             session.add(row)
         recorded = True
     except IntegrityError:
-        winner = _existing(sessions, fingerprint)
+        winner = _find_duplicate(sessions, fingerprint)
         if winner is None:
             raise
         return winner, False

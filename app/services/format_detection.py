@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.errors import FieldError, InvalidRequest
-from app.formats.parquet_sandbox import vet
+from app.formats.parquet_sandbox import check_in_sandbox
 from app.formats.validation import pointer, printable
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetOptions, Modality
@@ -17,7 +17,7 @@ from app.services.multipart_uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class DetectedFormat:
     """How an upload is to be read."""
 
     modality: Modality
@@ -38,7 +38,7 @@ def parse_form(fields: Mapping[str, str]) -> DatasetCreate:
         raise _invalid(error) from error
 
 
-def recognise(upload: Upload, form: DatasetCreate) -> Recognised:
+def detect_format(upload: Upload, form: DatasetCreate) -> DetectedFormat:
     """Raises InvalidRequest when nothing or more than one thing fits, InvalidDataset when the file cannot be read."""
     if form.modality is not None and form.modality not in MODALITIES:
         detail = f"expected one of {', '.join(MODALITIES)}"
@@ -48,10 +48,10 @@ def recognise(upload: Upload, form: DatasetCreate) -> Recognised:
     if not by_name:
         raise _unknown_suffix(upload.filename, wanted)
     for format in {format for _, format in by_name}:
-        vet(upload.path, format)
-    fitting = [Recognised(modality, format, _options(modality, form)) for modality, format in _accepting(by_name, form)]
+        check_in_sandbox(upload.path, format)
+    fitting = [DetectedFormat(modality, format, _options(modality, form)) for modality, format in _supporting(by_name, form)]
     if len(fitting) > 1:
-        fitting = [one for one in fitting if one.modality.claims(upload.path, one.format, one.options)]
+        fitting = [one for one in fitting if one.modality.can_read(upload.path, one.format, one.options)]
     if len(fitting) != 1:
         names = " or ".join(modality.name for modality, _ in by_name)
         raise InvalidRequest(f"This can be {names}: say which.", [FieldError("/modality", f"say which: {names}")])
@@ -63,7 +63,7 @@ def _format(filename: str, modality: Modality) -> str | None:
     return modality.suffixes[max(endings, key=len)] if endings else None
 
 
-def _accepting(candidates: list[tuple[Modality, str]], form: DatasetCreate) -> list[tuple[Modality, str]]:
+def _supporting(candidates: list[tuple[Modality, str]], form: DatasetCreate) -> list[tuple[Modality, str]]:
     """Those that know all the options; all of them when none does, so that the first can say what is wrong."""
     knowing = [one for one in candidates if form.options.keys() <= one[0].options.model_fields.keys()]
     return knowing or candidates[:1]

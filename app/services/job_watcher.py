@@ -20,14 +20,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.db.tables import JobRow
 from app.job_state import JobStatus
 
-Stamp = tuple[JobStatus, datetime]
+JobVersion = tuple[JobStatus, datetime]
 """Differs whenever something about a job changed that a caller can see."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
     job_id: UUID
-    seen: Stamp
+    seen: JobVersion
     told: "asyncio.Future[None]"
 
 
@@ -41,7 +41,7 @@ class JobWatcher:
         self._poller: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
 
-    async def changed(self, job_id: UUID, seen: Stamp, timeout_seconds: float) -> None:
+    async def wait_for_change(self, job_id: UUID, seen: JobVersion, timeout_seconds: float) -> None:
         """Return when the job is not what `seen` says, or after the time-out. Raises SQLAlchemyError without the database."""
         waiter = _Waiter(job_id, seen, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
@@ -67,17 +67,17 @@ class JobWatcher:
             try:
                 stamps = await asyncio.to_thread(self._stamps, {waiter.job_id for waiter in asked})
             except SQLAlchemyError as error:
-                _tell_all(asked, error)
+                _notify(asked, error)
             else:
-                _tell_all([waiter for waiter in asked if stamps.get(waiter.job_id) != waiter.seen])
+                _notify([waiter for waiter in asked if stamps.get(waiter.job_id) != waiter.seen])
 
-    def _stamps(self, job_ids: set[UUID]) -> dict[UUID, Stamp]:
+    def _stamps(self, job_ids: set[UUID]) -> dict[UUID, JobVersion]:
         query = select(JobRow.id, JobRow.status, JobRow.updated_at).where(JobRow.id.in_(job_ids))
         with self._sessions().begin() as session:
             return {job_id: (status, updated_at) for job_id, status, updated_at in session.execute(query)}
 
 
-def _tell_all(waiters: list[_Waiter], error: SQLAlchemyError | None = None) -> None:
+def _notify(waiters: list[_Waiter], error: SQLAlchemyError | None = None) -> None:
     for waiter in waiters:
         if waiter.told.done():
             continue

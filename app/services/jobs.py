@@ -34,10 +34,8 @@ from app.modalities import MODALITIES
 from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import datasets, models, trials
-from app.services import job_events as events
-from app.services import pagination as pages
-from app.services.cancellation import stop
+from app.services import datasets, job_events, models, pagination, trials
+from app.services.cancellation import cancel_jobs
 
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
@@ -77,7 +75,7 @@ def enqueue(
         if winner is None:
             raise
         return winner
-    events.record(session, job, "queued")
+    job_events.record(session, job, "queued")
     session.flush()
     send_after_commit(session, queue, job.id)
     return job
@@ -118,7 +116,7 @@ def page(
         query = query.where(JobRow.status.in_(statuses))
     if model is not None:
         query = query.where(JobRow.model_name == model)
-    return pages.page(session, query, JobRow, limit, after)
+    return pagination.page(session, query, JobRow, limit, after)
 
 
 def cancel(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> JobRow:
@@ -126,7 +124,7 @@ def cancel(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> Job
 
     The trials of a search go with it. Raises JobNotFound, and IllegalTransition when the job has ended in another way.
     """
-    stopped = stop(session, JobRow.id == job_id, JobRow.kind == kind)
+    stopped = cancel_jobs(session, JobRow.id == job_id, JobRow.kind == kind)
     if not stopped:
         return _cancelled_before(get(session, job_id, kind))
     trials.stop_trials(session, job_id)
@@ -142,11 +140,11 @@ def metrics(
     if name is not None:
         query = query.where(MetricRow.name == name)
     if after is not None:
-        query = query.where(tuple_(MetricRow.step, MetricRow.name) > tuple_(*pages.decode(after, pages.number, str)))
+        query = query.where(tuple_(MetricRow.step, MetricRow.name) > tuple_(*pagination.decode(after, pagination.number, str)))
     points = session.scalars(query.order_by(MetricRow.step, MetricRow.name).limit(limit + 1)).all()
     if len(points) <= limit:
         return points, None
-    return points[:limit], pages.encode(points[limit - 1].step, points[limit - 1].name)
+    return points[:limit], pagination.encode(points[limit - 1].step, points[limit - 1].name)
 
 
 def _submitted_before(session: Session, key: str | None, digest: str) -> JobRow | None:
@@ -217,7 +215,7 @@ def _base_without_source(
     version = named_version(session, request.base.model, "/base/model")
     for role, data in (("target", target), ("evaluation", evaluation)):
         if data is not None:
-            check_fits(version, data, f"/{role}", role)
+            check_version_accepts(version, data, f"/{role}", role)
     if evaluation is not None:
         datasets.check_evaluation(evaluation, version.manifest["classes"])
     return {"model": f"{version.model.name}:{version.number}"}, version.id
@@ -228,7 +226,7 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
     match request.base:
         case ModelBase(model=reference):
             version = named_version(session, reference, "/base/model")
-            check_fits(version, source, "/base/model", "source")
+            check_version_accepts(version, source, "/base/model", "source")
             return {"model": f"{version.model.name}:{version.number}"}, version.id
         case PretrainedBase(pretrained=pretrained):
             network = pretrained_network(source.modality, pretrained)
@@ -237,7 +235,7 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
         case given:
             network = given
     _check_network(network, source.modality)
-    return network.model_dump(mode="json", exclude=set(network.only_kept)), None
+    return network.model_dump(mode="json", exclude=set(network.manifest_only_fields)), None
 
 
 def _check_network(network: NetworkParams, modality: str) -> None:
@@ -245,7 +243,7 @@ def _check_network(network: NetworkParams, modality: str) -> None:
     if modality not in network.modalities:
         place = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
         raise InvalidRequest(place.detail, [place])
-    unknown = network.only_kept & network.model_fields_set
+    unknown = network.manifest_only_fields & network.model_fields_set
     if unknown:
         raise InvalidRequest(errors=[FieldError(f"/base/{name}", "Extra inputs are not permitted") for name in sorted(unknown)])
 
@@ -258,7 +256,7 @@ def named_version(session: Session, reference: str, place: str) -> VersionRow:
         raise InvalidRequest(error.message, [FieldError(place, error.message)]) from error
 
 
-def check_fits(version: VersionRow, data: DatasetRow, place: str, role: str) -> None:
+def check_version_accepts(version: VersionRow, data: DatasetRow, place: str, role: str) -> None:
     """Raises InvalidRequest with every reason at `place` why the version cannot read this data set, the request's `role`."""
     if version.modality != data.modality:
         name = f"{version.model.name}:{version.number}"
@@ -266,6 +264,6 @@ def check_fits(version: VersionRow, data: DatasetRow, place: str, role: str) -> 
         raise InvalidRequest(detail, [FieldError(place, detail)])
     modality = MODALITIES[data.modality]
     fitted = modality.preprocessing.model_validate(version.manifest["preprocessing"])
-    misfits = modality.misfits(fitted, datasets.profile_of(data))
+    misfits = modality.incompatibilities_with_model(fitted, datasets.profile_of(data))
     if misfits:
         raise InvalidRequest("; ".join(misfits[:3]), [FieldError(place, misfit) for misfit in misfits])

@@ -14,13 +14,12 @@ from sqlalchemy import ColumnElement, Insert, Table, case, func, or_, select, up
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.db.job_updates import write, write_all
+from app.db.job_updates import update_returning, update_returning_one
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, OutputRow, VersionRow
 from app.job_state import LEASED, JobKind, JobStatus, sources_of
-from app.schemas.trainer_messages import MetricPoint, Output, Report, Result, Tried, Warn
-from app.services import job_events as events
-from app.services import registry_revision as catalogue
+from app.schemas.trainer_messages import JobWarning, MetricPoint, PredictionResult, Report, Result, TrialResult
+from app.services import job_events, registry_revision
 
 MANIFEST = "manifest.json"
 LONGEST_MESSAGE = 10_000
@@ -38,22 +37,22 @@ class Lease:
 
 def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> tuple[Lease, JobRow] | None:
     """Queued -> running in one statement: of two workers given the same message one gets None."""
-    statement = update(JobRow).where(JobRow.id == job_id, _may_become(JobStatus.RUNNING), JobRow.run_after <= db_now())
+    statement = update(JobRow).where(JobRow.id == job_id, _can_become(JobStatus.RUNNING), JobRow.run_after <= db_now())
     fresh = {"attempt": JobRow.attempt + 1, "progress": 0.0, "first_progress": None, "started_at": db_now()}
     leased = {"status": JobStatus.RUNNING, "lease_owner": owner, "lease_expires_at": db_now(lease_seconds)}
-    job = write(session, statement.values(fresh | leased))
+    job = update_returning_one(session, statement.values(fresh | leased))
     if job is None:
         return None
-    events.record(session, job, "started", attempt=job.attempt, resumed=job.checkpoint is not None)
+    job_events.record(session, job, "started", attempt=job.attempt, resumed=job.checkpoint is not None)
     session.flush()
     return Lease(job.id, job.attempt, owner), job
 
 
 def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Report | None) -> JobStatus | None:
     """Extend the lease, store what the trainer reported, and return the status: `cancelling` means stop, None lease lost."""
-    news = _reported(report) if report else {"updated_at": JobRow.updated_at}
+    news = _progress_columns(report) if report else {"updated_at": JobRow.updated_at}
     statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED))
-    job = write(session, statement.values(lease_expires_at=db_now(lease_seconds), **news))
+    job = update_returning_one(session, statement.values(lease_expires_at=db_now(lease_seconds), **news))
     if job is None:
         return None
     if report is not None:
@@ -70,31 +69,31 @@ def succeed(session: Session, lease: Lease, result: Result) -> VersionRow | None
     version = _new_version(session, job, result)
     job.metrics = job.metrics | result.metrics
     job.version = version
-    events.record_done(session, job)
+    job_events.record_done(session, job)
     session.flush()
-    catalogue.touch(session)
+    registry_revision.bump_revision(session)
     return version
 
 
-def deliver(session: Session, lease: Lease, output: Output) -> OutputRow | None:
+def finish_prediction(session: Session, lease: Lease, output: PredictionResult) -> OutputRow | None:
     """What `succeed` is to an adaptation: a prediction's output, the metrics and the final status, together or not at all."""
     job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
     if job is None:
         return None
     job.output = OutputRow(attempt=job.attempt, rows=output.rows, **output.file.model_dump(exclude={"name"}))
     job.metrics = job.metrics | output.metrics
-    events.record_done(session, job)
+    job_events.record_done(session, job)
     session.flush()
     return job.output
 
 
-def conclude(session: Session, lease: Lease, tried: Tried) -> bool:
+def finish_trial(session: Session, lease: Lease, tried: TrialResult) -> bool:
     """What `succeed` is to an adaptation: a trial's metrics and its final status."""
     job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
     if job is None:
         return False
     job.metrics = job.metrics | tried.metrics
-    events.record_done(session, job)
+    job_events.record_done(session, job)
     session.flush()
     return True
 
@@ -115,10 +114,10 @@ def release(session: Session, lease: Lease) -> bool:
     `max_attempts` grows instead of `attempt` shrinking, so that the fencing token never repeats.
     """
     statement = update(JobRow).where(*_held_by(lease), JobRow.status == JobStatus.RUNNING)
-    job = write(session, statement.values(_queued_again() | {"max_attempts": JobRow.max_attempts + 1}))
+    job = update_returning_one(session, statement.values(_queued_again() | {"max_attempts": JobRow.max_attempts + 1}))
     if job is None:
         return acknowledge_cancel(session, lease)
-    events.record(session, job, "requeued", reason="worker_drained")
+    job_events.record(session, job, "requeued", reason="worker_drained")
     session.flush()
     return True
 
@@ -126,15 +125,15 @@ def release(session: Session, lease: Lease) -> bool:
 def retry(session: Session, lease: Lease, reason: str) -> bool:
     """Give the job back for another attempt; False, and nothing is written, when it has none left or is being cancelled."""
     held = *_held_by(lease), JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
-    job = write(session, update(JobRow).where(*held).values(_queued_again()))
+    job = update_returning_one(session, update(JobRow).where(*held).values(_queued_again()))
     if job is None:
         return False
-    events.record(session, job, "requeued", reason=reason)
+    job_events.record(session, job, "requeued", reason=reason)
     session.flush()
     return True
 
 
-def reap(session: Session) -> list[UUID]:
+def requeue_expired(session: Session) -> list[UUID]:
     """Take the jobs whose leases have expired: back to the queue, or to their end. `resend` then names those that wait again."""
     running, tries_left = JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
     lost = {"error_code": "worker_lost", "error_message": "The worker was lost in every attempt."}
@@ -142,19 +141,19 @@ def reap(session: Session) -> list[UUID]:
     failed = _reap(session, running & ~tries_left, _ended(JobStatus.FAILED) | lost)
     cancelled = _reap(session, JobRow.status == JobStatus.CANCELLING, _ended(JobStatus.CANCELLED))
     for job in requeued:
-        events.record(session, job, "requeued", reason="lease_expired")
+        job_events.record(session, job, "requeued", reason="lease_expired")
     for job in [*failed, *cancelled]:
-        events.record_done(session, job)
+        job_events.record_done(session, job)
     session.flush()
     return [job.id for job in [*requeued, *failed, *cancelled]]
 
 
-def resend(session: Session, resend_seconds: float) -> list[UUID]:
+def claim_unsent(session: Session, resend_seconds: float) -> list[UUID]:
     """Mark as sent, and return, the waiting jobs of which no worker was told for `resend_seconds`, the oldest first."""
     not_told = or_(JobRow.sent_at.is_(None), JobRow.sent_at <= db_now(-resend_seconds))
     waiting = select(JobRow.id).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now(), not_told)
     statement = update(JobRow).where(JobRow.id.in_(waiting.with_for_update(skip_locked=True)), not_told)
-    jobs = write_all(session, statement.values(sent_at=db_now(), updated_at=JobRow.updated_at))
+    jobs = update_returning(session, statement.values(sent_at=db_now(), updated_at=JobRow.updated_at))
     return [job.id for job in sorted(jobs, key=lambda job: job.created_at)]
 
 
@@ -162,7 +161,7 @@ def _held_by(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     return JobRow.id == lease.job_id, JobRow.attempt == lease.attempt, JobRow.lease_owner == lease.owner
 
 
-def _may_become(status: JobStatus) -> ColumnElement[bool]:
+def _can_become(status: JobStatus) -> ColumnElement[bool]:
     return JobRow.status.in_(sources_of(status))
 
 
@@ -175,15 +174,15 @@ def _ended(status: JobStatus) -> dict[str, Any]:
 
 
 def _end(session: Session, lease: Lease, status: JobStatus, **values: Any) -> JobRow | None:
-    statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED), _may_become(status))
-    return write(session, statement.values(_ended(status) | values))
+    statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED), _can_become(status))
+    return update_returning_one(session, statement.values(_ended(status) | values))
 
 
 def _end_without_version(session: Session, lease: Lease, status: JobStatus, **values: Any) -> bool:
     job = _end(session, lease, status, **values)
     if job is None:
         return False
-    events.record_done(session, job)
+    job_events.record_done(session, job)
     session.flush()
     return True
 
@@ -192,20 +191,20 @@ def _reap(session: Session, condition: ColumnElement[bool], values: dict[str, An
     """Another reaper, or a heartbeat that came just in time, holds the rows that are skipped."""
     expired = condition & (JobRow.lease_expires_at < db_now())
     free = select(JobRow.id).where(expired).with_for_update(skip_locked=True)
-    return write_all(session, update(JobRow).where(JobRow.id.in_(free), expired).values(values))
+    return update_returning(session, update(JobRow).where(JobRow.id.in_(free), expired).values(values))
 
 
-def _reported(report: Report) -> dict[str, Any]:
+def _progress_columns(report: Report) -> dict[str, Any]:
     """Columns for the heartbeat's UPDATE. Within an attempt progress only grows."""
     progress = min(max(report.progress, 0.0), 1.0)
     values: dict[str, Any] = {
         "progress": case((JobRow.progress > progress, JobRow.progress), else_=progress),
         "first_progress": func.coalesce(JobRow.first_progress, progress),
     }
-    return values | (_safe(report.checkpoint) if report.checkpoint else {})
+    return values | (_checkpoint_columns(report.checkpoint) if report.checkpoint else {})
 
 
-def _safe(checkpoint: str) -> dict[str, Any]:
+def _checkpoint_columns(checkpoint: str) -> dict[str, Any]:
     """A prediction that stored answers in its last attempt gets another: it never does the same rows twice, so it ends.
 
     An adaptation does not: what kills its machine once an hour would do so for as long as the training lasts.
@@ -218,10 +217,10 @@ def _store(session: Session, job: JobRow, report: Report) -> None:
     """The rest of a report; the job's row is locked by the heartbeat's UPDATE."""
     points = [point for point in report.metrics if isfinite(point.value)]
     job.metrics = job.metrics | {point.name: point.value for point in points}
-    events.record(session, job, "progress", progress=job.progress)
+    job_events.record(session, job, "progress", progress=job.progress)
     if points:
         _store_metrics(session, job, points)
-        events.record(session, job, "metrics", points=[point.model_dump() for point in points])
+        job_events.record(session, job, "metrics", points=[point.model_dump() for point in points])
     for warning in report.warnings:
         _store_warning(session, job, warning)
 
@@ -246,12 +245,12 @@ def _metric_upsert(session: Session) -> Insert:
     return for_sqlite.on_conflict_do_update(index_elements=key, set_={name: for_sqlite.excluded[name] for name in replaced})
 
 
-def _store_warning(session: Session, job: JobRow, warning: Warn) -> None:
+def _store_warning(session: Session, job: JobRow, warning: JobWarning) -> None:
     """A resumed attempt may find the same thing again; it is told once."""
     entry = {"code": warning.code, "message": _clean(warning.message)}
     if entry not in job.warnings:
         job.warnings = [*job.warnings, entry]
-        events.record(session, job, "warning", **entry)
+        job_events.record(session, job, "warning", **entry)
 
 
 def _new_version(session: Session, job: JobRow, result: Result) -> VersionRow:

@@ -12,11 +12,10 @@ from sqlalchemy.orm import Session, defer, selectinload
 
 from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
-from app.db.views import Overview
+from app.db.views import ModelOverview
 from app.errors import ArtifactNotFound, ModelNotFound
 from app.model_reference import LARGEST_NUMBER, REFERENCE, is_valid_name
-from app.services import pagination as pages
-from app.services import registry_revision as catalogue
+from app.services import pagination, registry_revision
 
 
 def resolve(session: Session, reference: str) -> VersionRow:
@@ -38,13 +37,13 @@ def _referenced(name: str, number: str | None, alias: str | None) -> Select[Vers
     return query
 
 
-def page(session: Session, limit: int, after: str | None) -> tuple[list[Overview], str | None]:
+def page(session: Session, limit: int, after: str | None) -> tuple[list[ModelOverview], str | None]:
     """One page of models, newest first, and the cursor of the next one."""
-    rows, following = pages.page(session, _models(), ModelRow, limit, after)
+    rows, following = pagination.page(session, _models(), ModelRow, limit, after)
     return _overviews(session, rows), following
 
 
-def overview(session: Session, name: str) -> Overview:
+def overview(session: Session, name: str) -> ModelOverview:
     """Raises ModelNotFound."""
     return _overviews(session, [get(session, name)])[0]
 
@@ -61,7 +60,7 @@ def _models() -> Select[ModelRow]:
     return select(ModelRow).options(selectinload(ModelRow.aliases).joinedload(AliasRow.version))
 
 
-def _overviews(session: Session, rows: Sequence[ModelRow]) -> list[Overview]:
+def _overviews(session: Session, rows: Sequence[ModelRow]) -> list[ModelOverview]:
     """In one query, without the versions' manifests."""
     of_model = VersionRow.model_id
     counted = select(of_model, func.max(VersionRow.number).label("newest"), func.count().label("count")).group_by(of_model)
@@ -69,19 +68,19 @@ def _overviews(session: Session, rows: Sequence[ModelRow]) -> list[Overview]:
     is_newest = and_(of_model == counts.c.model_id, VersionRow.number == counts.c.newest)
     query = select(VersionRow, counts.c.count).join(counts, is_newest).options(defer(VersionRow.manifest))
     found = {version.model_id: (version, count) for version, count in session.execute(query)}
-    return [Overview(row, *found[row.id]) for row in rows]
+    return [ModelOverview(row, *found[row.id]) for row in rows]
 
 
 def versions(session: Session, name: str, limit: int, after: str | None) -> tuple[Sequence[VersionRow], str | None]:
     """One page of a model's versions, newest first, and the cursor of the next one. Raises ModelNotFound."""
     query = select(VersionRow).where(VersionRow.model_id == get(session, name).id)
     if after is not None:
-        query = query.where(VersionRow.number < pages.decode(after, pages.number)[0])
+        query = query.where(VersionRow.number < pagination.decode(after, pagination.number)[0])
     query = query.options(defer(VersionRow.manifest)).order_by(VersionRow.number.desc())
     rows = session.scalars(query.limit(limit + 1)).all()
     if len(rows) <= limit:
         return rows, None
-    return rows[:limit], pages.encode(rows[limit - 1].number)
+    return rows[:limit], pagination.encode(rows[limit - 1].number)
 
 
 def index(session: Session) -> list[tuple[str, int]]:
@@ -116,7 +115,7 @@ def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
     moved = {"version_id": owner.id, "updated_at": db_now()}
     statement = _alias_upsert(session, columns, moved).returning(AliasRow)
     row = session.scalars(statement.execution_options(populate_existing=True)).one()
-    catalogue.touch(session)
+    registry_revision.bump_revision(session)
     return row
 
 
@@ -133,4 +132,4 @@ def delete_alias(session: Session, name: str, alias: str) -> None:
     statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
     if not is_valid_name(alias) or session.scalars(statement).one_or_none() is None:
         raise ModelNotFound(f"The model {name} has no alias {alias[:100]!r}.")
-    catalogue.touch(session)
+    registry_revision.bump_revision(session)

@@ -20,7 +20,7 @@ from app.formats.validation import pointer, printable
 
 BATCH_BYTES = 1024 * 1024
 MAX_FIELD_BYTES = 64 * 1024
-MAX_FRAME_BYTES = 256 * 1024
+MAX_MULTIPART_OVERHEAD_BYTES = 256 * 1024
 """Fields, part headers and delimiters of one body: whatever is no content of the file."""
 
 STALE_SECONDS = 24 * 3600
@@ -40,7 +40,7 @@ class Upload:
 
 
 @asynccontextmanager
-async def received(
+async def receive_upload(
     chunks: AsyncIterator[bytes], headers: Mapping[str, str], folder: Path, fields: Sequence[str], max_bytes: int
 ) -> AsyncIterator[Upload]:
     """Receive the part `file` and the named fields; the file is gone when the block ends, however it ends.
@@ -52,7 +52,7 @@ async def received(
     path = folder / f"upload-{uuid.uuid4().hex}"
     try:
         with path.open("wb") as file:
-            form = _Form(headers, file, fields, max_bytes)
+            form = _MultipartParser(headers, file, fields, max_bytes)
             async for batch in _batches(chunks):
                 await asyncio.to_thread(form.feed, batch)
         yield form.upload(path)
@@ -71,7 +71,7 @@ def _check_headers(headers: Mapping[str, str], max_bytes: int) -> None:
     if not headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise UnsupportedContentType("Expected multipart/form-data.")
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes + MAX_FRAME_BYTES:
+    if length.isdecimal() and int(length) > max_bytes + MAX_MULTIPART_OVERHEAD_BYTES:
         raise _too_large(max_bytes)
 
 
@@ -112,13 +112,13 @@ class _Part(BaseTarget):  # type: ignore[misc]
     def on_data_received(self, chunk: bytes) -> None:
         self.size += len(chunk)
         if self.size > self.max_bytes:
-            raise self.excess()
-        self.keep(chunk)
+            raise self.too_large_error()
+        self.write(chunk)
 
-    def excess(self) -> Exception:
+    def too_large_error(self) -> Exception:
         return InvalidRequest(f"{self.name} is too long.", [FieldError(pointer(self.name), f"more than {self.max_bytes} bytes")])
 
-    def keep(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> None:
         raise NotImplementedError
 
 
@@ -127,7 +127,7 @@ class _Field(_Part):
         super().__init__(name, MAX_FIELD_BYTES)
         self.content = b""
 
-    def keep(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> None:
         self.content += chunk
 
     def value(self) -> str:
@@ -143,15 +143,15 @@ class _File(_Part):
         self.file = file
         self.hash = hashlib.sha256()
 
-    def keep(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> None:
         self.hash.update(chunk)
         self.file.write(chunk)
 
-    def excess(self) -> Exception:
+    def too_large_error(self) -> Exception:
         return _too_large(self.max_bytes)
 
 
-class _Form:
+class _MultipartParser:
     """The parser with its parts. The parser keeps part headers of any length in memory: `feed` bounds them."""
 
     def __init__(self, headers: Mapping[str, str], file: BinaryIO, fields: Sequence[str], max_bytes: int) -> None:
@@ -174,7 +174,7 @@ class _Form:
         except _BROKEN as error:
             raise InvalidRequest("The body is not well-formed multipart/form-data.") from error
         self.fed += len(batch)
-        if self.fed - self.file.size > MAX_FRAME_BYTES + BATCH_BYTES:
+        if self.fed - self.file.size > MAX_MULTIPART_OVERHEAD_BYTES + BATCH_BYTES:
             raise InvalidRequest("The parts beside the file are too large.")
 
     def upload(self, path: Path) -> Upload:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, event, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import CatalogueRow
+from app.db.tables import RegistryRevisionRow
 
 
 @dataclass(slots=True)
@@ -22,15 +22,15 @@ class Commits:
     count: int = 0
 
 
-COMMITS = Commits()
+LOCAL_COMMITS = Commits()
 
 
-def touch(session: Session) -> None:
+def bump_revision(session: Session) -> None:
     """Tell, with this transaction's commit, that references may mean other versions."""
-    session.execute(update(CatalogueRow).values(revision=CatalogueRow.revision + 1))
+    session.execute(update(RegistryRevisionRow).values(revision=RegistryRevisionRow.revision + 1))
 
     def count(_: Session) -> None:  # a function of its own each time: SQLAlchemy calls one and the same only once
-        COMMITS.count += 1
+        LOCAL_COMMITS.count += 1
 
     event.listen(session, "after_commit", count, once=True)
 

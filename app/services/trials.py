@@ -18,14 +18,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.db.job_updates import write
+from app.db.job_updates import update_returning_one
 from app.db.session import db_now
 from app.db.tables import JobRow, MetricRow
 from app.job_state import JobKind, JobStatus
 from app.schemas.trainer_messages import MetricPoint
-from app.schemas.trials import TrialOrder
-from app.services import job_events as events
-from app.services.cancellation import stop
+from app.schemas.trials import TrialSpec
+from app.services import job_events
+from app.services.cancellation import cancel_jobs
 
 _Parent = aliased(JobRow)
 
@@ -38,10 +38,10 @@ class SearchAttempt:
     attempt: int
 
 
-def offer(session: Session, search: SearchAttempt, orders: Sequence[TrialOrder]) -> list[UUID]:
+def enqueue(session: Session, search: SearchAttempt, orders: Sequence[TrialSpec]) -> list[UUID]:
     """Queue those that were never offered; returns their ids, none when the search has lost its job or is being cancelled."""
     held = JobRow.id == search.job_id, JobRow.attempt == search.attempt, JobRow.status == JobStatus.RUNNING
-    parent = write(session, update(JobRow).where(*held).values(updated_at=db_now()))
+    parent = update_returning_one(session, update(JobRow).where(*held).values(updated_at=db_now()))
     if parent is None:
         return []
     known = set(session.scalars(select(JobRow.trial).where(JobRow.parent_id == parent.id)))
@@ -49,20 +49,20 @@ def offer(session: Session, search: SearchAttempt, orders: Sequence[TrialOrder])
     session.add_all(children)
     session.flush()
     for child in children:
-        events.record(session, child, "queued")
+        job_events.record(session, child, "queued")
     session.flush()
     return [child.id for child in children]
 
 
-def withdraw(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
+def take_back_queued(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
     """Take back a trial that waits for a worker: none will begin it. None when there is none that waits."""
-    return next(iter(stop(session, *_of(search, name), JobRow.status == JobStatus.QUEUED)), None)
+    return next(iter(cancel_jobs(session, *_of(search, name), JobRow.status == JobStatus.QUEUED)), None)
 
 
-def recall(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
+def take_back_starting(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
     """Take back a trial from a worker that is still getting ready: it has nothing to lose. None when it trains already."""
     is_starting = JobRow.status == JobStatus.RUNNING, JobRow.first_progress.is_(None)
-    return next(iter(stop(session, *_of(search, name), *is_starting)), None)
+    return next(iter(cancel_jobs(session, *_of(search, name), *is_starting)), None)
 
 
 def get(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
@@ -76,7 +76,7 @@ def progress(session: Session, search: SearchAttempt) -> float:
     return sum(session.scalars(select(JobRow.progress).where(*running)))
 
 
-def curves(session: Session, child: JobRow) -> list[MetricPoint]:
+def metric_history(session: Session, child: JobRow) -> list[MetricPoint]:
     """All points of a trial's metrics, by step."""
     rows = session.scalars(select(MetricRow).where(MetricRow.job_id == child.id).order_by(MetricRow.step, MetricRow.name))
     return [MetricPoint(step=row.step, epoch=row.epoch, name=row.name, value=row.value) for row in rows]
@@ -84,15 +84,15 @@ def curves(session: Session, child: JobRow) -> list[MetricPoint]:
 
 def stop_trials(session: Session, search_id: UUID) -> None:
     """Cancel the trials of a search that is being cancelled."""
-    stop(session, JobRow.parent_id == search_id)
+    cancel_jobs(session, JobRow.parent_id == search_id)
 
 
-def stop_orphans(session: Session) -> list[UUID]:
+def cancel_orphans(session: Session) -> list[UUID]:
     """Cancel the trials of searches that have ended, or will; returns their ids."""
     going_on = select(_Parent.id).where(_Parent.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
     left = JobRow.kind == JobKind.TRIAL, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
     free = select(JobRow.id).where(*left, JobRow.parent_id.not_in(going_on)).with_for_update(skip_locked=True)
-    return [child.id for child in stop(session, JobRow.id.in_(free))]
+    return [child.id for child in cancel_jobs(session, JobRow.id.in_(free))]
 
 
 def _of(search: SearchAttempt, name: str) -> tuple[ColumnElement[bool], ...]:
@@ -100,7 +100,7 @@ def _of(search: SearchAttempt, name: str) -> tuple[ColumnElement[bool], ...]:
     return JobRow.trial == name, JobRow.parent_id.in_(select(_Parent.id).where(*held))
 
 
-def _child(parent: JobRow, order: TrialOrder) -> JobRow:
+def _child(parent: JobRow, order: TrialSpec) -> JobRow:
     return JobRow(
         kind=JobKind.TRIAL,
         parent_id=parent.id,

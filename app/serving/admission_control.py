@@ -11,38 +11,38 @@ import asyncio
 from collections import deque
 from time import monotonic
 
-from app.serving.queue_delay_limiter import Patience
+from app.serving.queue_delay_limiter import QueueDelayLimiter
 
 SLICE_SECONDS = 0.01
-QUIET_LOOKS = 3
+QUIET_POLLS = 3
 """From a connection to its request: it is accepted, read, and begun, one look each."""
 MOST_AT_ONCE = 100
 
 
-class Turns:
+class EventLoopAdmission:
     """Belongs to one event loop."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: QueueDelayLimiter) -> None:
         self._patience = patience
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._arrived = self._connected = 0
         self._glancing = False
-        self._at_once = 1
+        self._burst_size = 1
         self._looked_at = 0.0
 
-    def is_free(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nobody waits and the loop has looked at its sockets lately; begins the next look in time for the next slice."""
         since_look = monotonic() - self._looked_at
         if SLICE_SECONDS / 2 < since_look < SLICE_SECONDS and not self._glancing:
             self._glancing = True
-            asyncio.get_running_loop().call_soon(self._glance, self._connected, 0)
+            asyncio.get_running_loop().call_soon(self._poll_quickly, self._connected, 0)
         return not self._waiting and since_look < SLICE_SECONDS
 
-    def connect(self) -> None:
+    def on_connect(self) -> None:
         """A connection was accepted: others may wait behind it."""
         self._connected += 1
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Wait for those that came before. Raises Overloaded when that takes, or took, too long, and others wait still.
 
         Whoever comes last costs nobody an answer: the wait was the machine's that stood still, not the queue's.
@@ -52,44 +52,44 @@ class Turns:
         if self._waiting:
             self._patience.check(since - self._waiting[0][1])
         else:
-            loop.call_soon(self._look, since, self._arrived, 0)
+            loop.call_soon(self._poll, since, self._arrived, 0)
         turn = loop.create_future()
         self._waiting.append((turn, since))
         await turn
         if self._waiting:
             self._patience.check(monotonic() - since)
 
-    def _glance(self, known: int, quiet: int) -> None:
+    def _poll_quickly(self, known: int, quiet: int) -> None:
         """Whether the loop, at its work, comes round a few times within the slice, and no connection is new."""
         now = monotonic()
         quiet = quiet + 1 if known == self._connected else 0
-        if quiet < QUIET_LOOKS and now - self._looked_at < SLICE_SECONDS:
-            asyncio.get_running_loop().call_soon(self._glance, self._connected, quiet)
+        if quiet < QUIET_POLLS and now - self._looked_at < SLICE_SECONDS:
+            asyncio.get_running_loop().call_soon(self._poll_quickly, self._connected, quiet)
             return
         self._glancing = False
         if now - self._looked_at < SLICE_SECONDS:
             self._looked_at = now
 
-    def _look(self, begun: float, known: int, quiet: int) -> None:
+    def _poll(self, begun: float, known: int, quiet: int) -> None:
         """Once more, until nothing new has come for some looks; then let those that wait longest go on."""
         quiet = quiet + 1 if known == self._arrived else 0
-        if quiet < QUIET_LOOKS and monotonic() - begun < SLICE_SECONDS:
-            asyncio.get_running_loop().call_soon(self._look, begun, self._arrived, quiet)
+        if quiet < QUIET_POLLS and monotonic() - begun < SLICE_SECONDS:
+            asyncio.get_running_loop().call_soon(self._poll, begun, self._arrived, quiet)
         else:
             self._release()
 
     def _release(self) -> None:
         self._looked_at = monotonic()
-        for _ in range(min(self._at_once, len(self._waiting))):
+        for _ in range(min(self._burst_size, len(self._waiting))):
             turn, _ = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
         if self._waiting:
-            asyncio.get_running_loop().call_soon(self._go_on)
+            asyncio.get_running_loop().call_soon(self._resume)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """After the work of those that were let go, which should have taken one slice."""
         now = monotonic()
         is_long = now - self._looked_at > SLICE_SECONDS
-        self._at_once = max(1, self._at_once // 2) if is_long else min(self._at_once + 1, MOST_AT_ONCE)
-        self._look(now, self._arrived, 0)
+        self._burst_size = max(1, self._burst_size // 2) if is_long else min(self._burst_size + 1, MOST_AT_ONCE)
+        self._poll(now, self._arrived, 0)

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from app.errors import Overloaded
 from app.modalities.base import Encoded
 from app.serving.loaded_model import rows_of
-from app.serving.queue_delay_limiter import Patience
+from app.serving.queue_delay_limiter import QueueDelayLimiter
 
 Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueuePolicy:
     """Of one version's queue. `max_batch` counts rows; 1 never joins requests."""
 
     concurrency: int = 1
@@ -36,23 +36,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
+class QueuedRequest:
     encoded: Encoded
     rows: int
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     answer: "asyncio.Future[Logits]"
     since: float
-    alone: bool = False
+    unbatched: bool = False
 
 
-class Lane:
+class DynamicBatcher:
     """Belongs to one event loop. `run` takes encoded inputs (n, ...) to logits (n, classes), in a thread of `threads`."""
 
-    def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, limits: Limits) -> None:
+    def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, limits: QueuePolicy) -> None:
         self._run, self._threads, self._limits = run, threads, limits
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[QueuedRequest] = deque()
         self._running = 0
-        self._patience = Patience(limits.patience_seconds)
+        self._patience = QueueDelayLimiter(limits.patience_seconds)
         self._timer: asyncio.TimerHandle | None = None
 
     def submit(self, encoded: Encoded) -> "asyncio.Future[Logits]":
@@ -61,7 +61,7 @@ class Lane:
         answer = asyncio.get_running_loop().create_future()
         rows = rows_of(encoded)
         shapes = tuple((name, values.shape[1:]) for name, values in encoded.items())
-        self._waiting.append(_Waiting(encoded, rows, shapes, answer, monotonic()))
+        self._waiting.append(QueuedRequest(encoded, rows, shapes, answer, monotonic()))
         self._start()
         return answer
 
@@ -79,7 +79,7 @@ class Lane:
             batch = self._next()
             if batch:
                 self._running += 1
-                done = asyncio.get_running_loop().run_in_executor(self._threads, self._run, _joined(batch))
+                done = asyncio.get_running_loop().run_in_executor(self._threads, self._run, _concatenate(batch))
                 done.add_done_callback(partial(self._finish, batch))
 
     def _waits_for_more(self) -> bool:
@@ -96,9 +96,9 @@ class Lane:
         self._timer = None
         self._start()
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self) -> list[QueuedRequest]:
         """Requests from the front of the queue that fit together; who left is dropped, who waited too long is refused."""
-        batch: list[_Waiting] = []
+        batch: list[QueuedRequest] = []
         rows, oldest = 0, monotonic() - self._limits.deadline_seconds
         while self._waiting:
             first = self._waiting[0]
@@ -106,18 +106,18 @@ class Lane:
                 self._waiting.popleft()
             elif first.since < oldest:
                 self._waiting.popleft().answer.set_exception(Overloaded("The request waited too long for its turn."))
-            elif not batch or (rows + first.rows <= self._limits.max_batch and _fit(batch[0], first)):
+            elif not batch or (rows + first.rows <= self._limits.max_batch and _batchable(batch[0], first)):
                 batch.append(self._waiting.popleft())
                 rows += first.rows
             else:
                 break
         return batch
 
-    def _finish(self, batch: list[_Waiting], ended: "asyncio.Future[Logits]") -> None:
+    def _finish(self, batch: list[QueuedRequest], ended: "asyncio.Future[Logits]") -> None:
         self._running -= 1
         error = ended.exception()
         if error is not None and len(batch) > 1:  # whose fault it was shows when each runs by itself
-            self._waiting.extendleft(replace(waiting, alone=True) for waiting in reversed(batch))
+            self._waiting.extendleft(replace(waiting, unbatched=True) for waiting in reversed(batch))
             self._start()
             return
         start = 0
@@ -132,15 +132,15 @@ class Lane:
         self._start()
 
 
-def _fit(first: _Waiting, other: _Waiting) -> bool:
-    return first.shapes == other.shapes and not first.alone and not other.alone
+def _batchable(first: QueuedRequest, other: QueuedRequest) -> bool:
+    return first.shapes == other.shapes and not first.unbatched and not other.unbatched
 
 
-def _rows(requests: Iterable[_Waiting]) -> int:
+def _rows(requests: Iterable[QueuedRequest]) -> int:
     return sum(request.rows for request in requests)
 
 
-def _joined(batch: list[_Waiting]) -> Encoded:
+def _concatenate(batch: list[QueuedRequest]) -> Encoded:
     if len(batch) == 1:
         return batch[0].encoded
     return {name: np.concatenate([waiting.encoded[name] for waiting in batch]) for name in batch[0].encoded}

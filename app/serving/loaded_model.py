@@ -30,19 +30,19 @@ RunGraph = Callable[[list[str], Encoded, onnxruntime.RunOptions], list[NDArray[n
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class LatencyProfile:
     """Seconds that a run of 1 and of `WARM_UP_ROWS` rows took when the version was loaded."""
 
     one: float
-    several: float
+    warm_batch: float
 
-    def of(self, rows: int) -> float:
+    def estimate(self, rows: int) -> float:
         """Seconds that a run of so many rows should take."""
-        return self.one + (rows - 1) * max(0.0, self.several - self.one) / (WARM_UP_ROWS - 1)
+        return self.one + (rows - 1) * max(0.0, self.warm_batch - self.one) / (WARM_UP_ROWS - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class PlainInput:
+class SingleArrayInput:
     """The only input of a graph, of one shape for all: a plain array can hold it. `row_bytes` is the size of one row."""
 
     name: str
@@ -53,7 +53,7 @@ class PlainInput:
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class LoadedVersion:
+class LoadedModel:
     """A version that is ready to predict; safe to use from several threads at once."""
 
     model: str
@@ -61,16 +61,16 @@ class LoadedVersion:
     modality: Modality
     preprocessing: Preprocessing
     encode: Encoder
-    quick: Callable[[Sequence[Any]], Encoded | None]
-    picture_shape: tuple[int, int, int] | None
+    fast_encode: Callable[[Sequence[Any]], Encoded | None]
+    raw_pixel_shape: tuple[int, int, int] | None
     specs: Mapping[str, TensorSpec]
-    plain: "PlainInput | None"
+    single_array: "SingleArrayInput | None"
     classes: tuple[str, ...]
     threshold: float | None
     run_graph: RunGraph
     size_bytes: int
-    speed: Speed = field(default=Speed(0.0, 0.0))
-    used: float = field(default_factory=monotonic)
+    speed: LatencyProfile = field(default=LatencyProfile(0.0, 0.0))
+    last_used: float = field(default_factory=monotonic)
 
     def probabilities(self, raw: Any) -> NDArray[np.float64]:
         """Raw inputs of the modality to class probabilities (n, classes)."""

@@ -9,59 +9,59 @@ from threading import Lock
 from time import monotonic
 
 from app.artifacts import GRAPHS, Precision
-from app.serving.loaded_model import LoadedVersion
-from app.serving.model_loader import Loader, VersionFiles
+from app.serving.loaded_model import LoadedModel
+from app.serving.model_loader import ModelLoader, VersionFiles
 
 
 @dataclass(slots=True, eq=False)
-class _Slot:
+class _CacheEntry:
     """A place in the cache, empty until its version is loaded."""
 
     lock: Lock = field(default_factory=Lock)
-    loaded: LoadedVersion | None = None
+    loaded: LoadedModel | None = None
 
 
-class PredictionEngine:
+class ModelCache:
     """Keeps the versions that were used last; a version is loaded once, however many ask for it at the same time."""
 
-    def __init__(self, loader: Loader, capacity_bytes: int) -> None:
+    def __init__(self, loader: ModelLoader, capacity_bytes: int) -> None:
         self._loader = loader
         self._capacity_bytes = capacity_bytes
-        self._slots: dict[tuple[str, Precision], _Slot] = {}
+        self._slots: dict[tuple[str, Precision], _CacheEntry] = {}
         self._lock = Lock()
 
-    def get(self, key: tuple[str, Precision]) -> LoadedVersion | None:
+    def get(self, key: tuple[str, Precision]) -> LoadedModel | None:
         """A version that is loaded (`VersionFiles.key`), at once."""
         slot = self._slots.get(key)
         loaded = slot.loaded if slot else None
         if loaded is not None:
-            loaded.used = monotonic()
+            loaded.last_used = monotonic()
         return loaded
 
-    def load(self, version: VersionFiles) -> LoadedVersion:
+    def load(self, version: VersionFiles) -> LoadedModel:
         """From the cache or from the storage. Raises ArtifactDamaged."""
         with self._lock:
-            slot = self._slots.setdefault(version.key, _Slot())
+            slot = self._slots.setdefault(version.key, _CacheEntry())
         with slot.lock:  # those who come while it is being loaded wait here; after a failure the next one tries again
             if slot.loaded is None:
                 slot.loaded = self._loader.load(version)
-            slot.loaded.used = monotonic()
+            slot.loaded.last_used = monotonic()
             loaded = slot.loaded
         self._evict(loaded)
         return loaded
 
-    def replace(self, old: VersionFiles, new: VersionFiles) -> None:
+    def preload_replacement(self, old: VersionFiles, new: VersionFiles) -> None:
         """Load a version in its precision, and in whatever others of it the version before is here. Raises ArtifactDamaged."""
         for precision in GRAPHS:
             if precision == new.precision or (new.has(precision) and (old.version_id, precision) in self._slots):
                 self.load(new.at(precision))
 
-    def _evict(self, newest: LoadedVersion) -> None:
+    def _evict(self, newest: LoadedModel) -> None:
         """Drop what was not used for longest; predictions that run keep theirs until they end."""
         with self._lock:
             filled = [(slot.loaded, key) for key, slot in self._slots.items() if slot.loaded is not None]
             total = sum(loaded.size_bytes for loaded, _ in filled)
-            for loaded, key in sorted(filled, key=lambda entry: entry[0].used):
+            for loaded, key in sorted(filled, key=lambda entry: entry[0].last_used):
                 if total <= self._capacity_bytes:
                     break
                 if loaded is not newest:

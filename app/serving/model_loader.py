@@ -17,7 +17,7 @@ from app.artifacts import GRAPHS, Precision
 from app.errors import ArtifactDamaged, PrecisionNotFound
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, TensorSpec
-from app.serving.loaded_model import WARM_UP_ROWS, LoadedVersion, PlainInput, Speed
+from app.serving.loaded_model import WARM_UP_ROWS, LatencyProfile, LoadedModel, SingleArrayInput
 from app.storage import Storage, digest_of
 
 WARM_UP_LENGTH = 16
@@ -73,15 +73,15 @@ class VersionFiles:
         return replace(self, precision=precision)
 
 
-def _plain(specs: Mapping[str, TensorSpec]) -> PlainInput | None:
+def _plain(specs: Mapping[str, TensorSpec]) -> SingleArrayInput | None:
     (name, spec), *more = specs.items()
     if more or -1 in spec.shape:
         return None
     dtype = np.dtype(spec.dtype).newbyteorder("<")
-    return PlainInput(name, dtype, spec.shape, dtype.itemsize * prod(spec.shape), dtype.kind == "f")
+    return SingleArrayInput(name, dtype, spec.shape, dtype.itemsize * prod(spec.shape), dtype.kind == "f")
 
 
-class Loader:
+class ModelLoader:
     """Makes sessions on one device. Raises DeviceUnavailable when this ONNX Runtime has not got it."""
 
     def __init__(self, storage: Storage, threads: int, device: Device = "cpu") -> None:
@@ -94,7 +94,7 @@ class Loader:
                 f"This ONNX Runtime has no {self._providers[0]}, only {', '.join(available)}: install `onnxruntime-gpu`."
             )
 
-    def load(self, version: VersionFiles) -> LoadedVersion:
+    def load(self, version: VersionFiles) -> LoadedModel:
         """Raises ArtifactDamaged."""
         modality = MODALITIES[version.manifest["modality"]]
         preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
@@ -104,16 +104,16 @@ class Loader:
         with self._file(version, GRAPHS[version.precision]) as path:
             session = self._session(path)
             size_bytes = GRAPH_FACTOR * path.stat().st_size + SESSION_BYTES
-        loaded = LoadedVersion(
+        loaded = LoadedModel(
             model=version.model,
             number=version.number,
             modality=modality,
             preprocessing=preprocessing,
             encode=encode,
-            quick=modality.quick_encoder(preprocessing, encode),
-            picture_shape=modality.picture_shape(preprocessing),
+            fast_encode=modality.fast_encoder(preprocessing, encode),
+            raw_pixel_shape=modality.raw_pixel_shape(preprocessing),
             specs=specs,
-            plain=_plain(specs),
+            single_array=_plain(specs),
             classes=tuple(version.manifest["classes"]),
             threshold=version.manifest.get("abstention_threshold"),
             run_graph=session._sess.run,  # what `session.run` calls, whose checks take as long as a small network
@@ -155,14 +155,14 @@ class Loader:
             yield path
 
 
-def _warm_up(loaded: LoadedVersion) -> Speed:
+def _warm_up(loaded: LoadedModel) -> LatencyProfile:
     """The first runs are slow, and not a caller's business. Of the timed ones the quickest counts."""
     one, several = (_zeros(loaded.specs, rows) for rows in (1, WARM_UP_ROWS))
     loaded.logits(several)
-    return Speed(_seconds(loaded, one), _seconds(loaded, several))
+    return LatencyProfile(_seconds(loaded, one), _seconds(loaded, several))
 
 
-def _seconds(loaded: LoadedVersion, encoded: Encoded) -> float:
+def _seconds(loaded: LoadedModel, encoded: Encoded) -> float:
     best = total = 0.0
     for _ in range(5):
         start = perf_counter()

@@ -16,19 +16,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.artifacts import Precision
 from app.errors import ArtifactDamaged, ModelNotFound
-from app.services import models
-from app.services import registry_revision as catalogue
-from app.services.registry_revision import COMMITS
+from app.services import models, registry_revision
+from app.services.registry_revision import LOCAL_COMMITS
 from app.serving.model_loader import StoredFile, VersionFiles
 
 log = structlog.get_logger()
 
 INTERVAL_SECONDS = 0.25
-MOST = 10_000
+MAX_CACHED = 10_000
 """References, of which a version has several. Beyond it all are looked up again."""
 
 
-class References:
+class ModelResolver:
     """One for a process. `sessions` is asked for at each query, `replace` loads what takes the place of an old version.
 
     References mean versions in `precision`, and in float32 where a version has no such graph.
@@ -42,11 +41,11 @@ class References:
     ) -> None:
         self._sessions, self._replace, self._precision = sessions, replace, precision
         self._known: dict[str, VersionFiles] = {}
-        self._commits = COMMITS.count
+        self._commits = LOCAL_COMMITS.count
         self._closed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
-    def known(self, reference: str) -> VersionFiles | None:
+    def get_cached(self, reference: str) -> VersionFiles | None:
         """At once, without the database."""
         return self._present().get(reference)
 
@@ -56,15 +55,15 @@ class References:
         while known is not self._present():  # what changed during the query may not be in its answer
             known = self._present()
             files = self._query(reference)
-        if len(known) < MOST:
+        if len(known) < MAX_CACHED:
             known[reference] = files
         else:
             self._known = {reference: files}
         return files
 
-    def prepare(self, reference: str, version: str) -> None:
+    def preload(self, reference: str, version: str) -> None:
         """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
-        old = self.known(reference)
+        old = self.get_cached(reference)
         if old is not None:
             with suppress(ModelNotFound):
                 self._load(old, self.resolve(version))
@@ -93,8 +92,8 @@ class References:
             await asyncio.wait([self._watching])
 
     def _present(self) -> dict[str, VersionFiles]:
-        if self._commits != COMMITS.count:
-            self._commits = COMMITS.count
+        if self._commits != LOCAL_COMMITS.count:
+            self._commits = LOCAL_COMMITS.count
             self._known = {}
         return self._known
 
@@ -115,7 +114,7 @@ class References:
         seen, away = None, False
         while not self._closed.is_set():
             try:
-                revision = await asyncio.to_thread(catalogue.revision, engine)
+                revision = await asyncio.to_thread(registry_revision.revision, engine)
                 if seen is not None and revision != seen:
                     await asyncio.to_thread(self.refresh)
                 seen, away = revision, False

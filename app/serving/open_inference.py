@@ -13,9 +13,9 @@ from app.errors import FieldError, InvalidInputs
 from app.formats.validation import pointer
 from app.modalities.base import Encoded
 from app.schemas.open_inference import InferInput, InferOutput, InferRequest, TensorMetadata
-from app.serving import tensor_inputs as tensors
-from app.serving.loaded_model import LoadedVersion
-from app.serving.responses import Answer, distributions
+from app.serving import tensor_inputs
+from app.serving.loaded_model import LoadedModel
+from app.serving.responses import EncodedResponse, class_probabilities
 
 Array = NDArray[Any]
 DATATYPES = {"bool": "BOOL", "uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32", "float64": "FP64"}
@@ -25,7 +25,7 @@ _RAW = {"text": "text", "image": "picture"}
 _LENGTH = struct.Struct("<I")
 
 
-def inputs_of(version: LoadedVersion) -> list[TensorMetadata]:
+def inputs_of(version: LoadedModel) -> list[TensorMetadata]:
     """What a caller shall send: texts as they are, anything else encoded."""
     if version.modality.name == "text":
         return [TensorMetadata(name=_RAW["text"], datatype="BYTES", shape=[-1])]
@@ -34,7 +34,7 @@ def inputs_of(version: LoadedVersion) -> list[TensorMetadata]:
     ]
 
 
-def outputs_of(version: LoadedVersion) -> list[TensorMetadata]:
+def outputs_of(version: LoadedModel) -> list[TensorMetadata]:
     """What a caller can have, one row an input."""
     classes = len(version.classes)
     return [
@@ -46,7 +46,7 @@ def outputs_of(version: LoadedVersion) -> list[TensorMetadata]:
     ]
 
 
-def encoded(asked: InferRequest, behind: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
+def encoded(asked: InferRequest, behind: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
     """The inputs as the graph takes them; `behind` is what follows the JSON. Raises InvalidInputs."""
     raw = _RAW.get(version.modality.name)
     found: dict[str, Array | list[bytes]] = {}
@@ -60,10 +60,10 @@ def encoded(asked: InferRequest, behind: bytes, version: LoadedVersion, most_inp
     if raw is not None and found.keys() == {raw}:
         return _of_elements(found[raw], version, most_inputs)
     arrays = {name: value for name, value in found.items() if not isinstance(value, list)}
-    return tensors.checked(arrays, version, most_inputs)
+    return tensor_inputs.checked(arrays, version, most_inputs)
 
 
-def _of_elements(elements: "Array | list[bytes]", version: LoadedVersion, most_inputs: int) -> Encoded:
+def _of_elements(elements: "Array | list[bytes]", version: LoadedModel, most_inputs: int) -> Encoded:
     if not isinstance(elements, list) or not 0 < len(elements) <= most_inputs:
         raise _invalid(0, "shape", f"expected BYTES, 1 to {most_inputs} of them")
     if version.modality.name == "image":
@@ -138,7 +138,7 @@ def _invalid(place: int, member: str, detail: str) -> InvalidInputs:
     return InvalidInputs(None, [FieldError(pointer("inputs", place) + f"/{member}", detail)])
 
 
-def response(asked: InferRequest, version: LoadedVersion, logits: NDArray[np.float32]) -> Answer:
+def response(asked: InferRequest, version: LoadedModel, logits: NDArray[np.float32]) -> EncodedResponse:
     """Raises InvalidInputs."""
     found = _outputs(logits, version)
     outputs, behind = [], []
@@ -153,11 +153,11 @@ def response(asked: InferRequest, version: LoadedVersion, logits: NDArray[np.flo
             outputs.append(head | {"data": tensor.ravel().tolist()})
     named = {"model_name": version.model, "model_version": str(version.number)} | ({"id": asked.id} if asked.id else {})
     document = orjson.dumps(named | {"outputs": outputs})
-    return Answer(b"".join([document, *behind]), len(document) if behind else None)
+    return EncodedResponse(b"".join([document, *behind]), len(document) if behind else None)
 
 
-def _outputs(logits: NDArray[np.float32], version: LoadedVersion) -> dict[str, Array]:
-    probabilities = distributions(logits)
+def _outputs(logits: NDArray[np.float32], version: LoadedModel) -> dict[str, Array]:
+    probabilities = class_probabilities(logits)
     confidence = probabilities.max(axis=1)
     labels = np.array(version.classes, object)[logits.argmax(axis=1)]
     return {
@@ -169,7 +169,7 @@ def _outputs(logits: NDArray[np.float32], version: LoadedVersion) -> dict[str, A
     }
 
 
-def _wanted(wanted: InferOutput, found: dict[str, Array], version: LoadedVersion) -> Array:
+def _wanted(wanted: InferOutput, found: dict[str, Array], version: LoadedModel) -> Array:
     tensor = found.get(wanted.name)
     if tensor is None:
         raise InvalidInputs(None, [FieldError("/outputs", f"there is no output {wanted.name!r}, only {', '.join(found)}")])

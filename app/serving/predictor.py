@@ -14,36 +14,36 @@ from numpy.typing import NDArray
 
 from app.artifacts import Precision
 from app.modalities.base import Encoded
-from app.observability.counters import Count, Durations
+from app.observability.counters import Counter, HistogramChild
 from app.observability.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
-from app.serving.admission_control import Turns
-from app.serving.dynamic_batcher import Lane, Limits
-from app.serving.loaded_model import WARM_UP_ROWS, LoadedVersion, rows_of
-from app.serving.model_cache import PredictionEngine
-from app.serving.model_resolver import References
-from app.serving.queue_delay_limiter import Patience
+from app.serving.admission_control import EventLoopAdmission
+from app.serving.dynamic_batcher import DynamicBatcher, QueuePolicy
+from app.serving.loaded_model import WARM_UP_ROWS, LoadedModel, rows_of
+from app.serving.model_cache import ModelCache
+from app.serving.model_resolver import ModelResolver
+from app.serving.queue_delay_limiter import QueueDelayLimiter
 from app.settings import Settings
 
 Logits = NDArray[np.float32]
 Raw = TypeVar("Raw")
 
 BATCH = 64
-WORTH_JOINING = 0.7
+BATCHING_GAIN_THRESHOLD = 0.7
 """Of the time of single runs: a joined run that takes longer is not worth the wait for one another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class ServingPolicy:
     """Where predictions run. `max_batch` 0: as the warm-up of each version advises."""
 
     inline_seconds: float
     max_batch: int
-    limits: Limits
+    limits: QueuePolicy
 
     @classmethod
-    def of(cls, settings: Settings) -> "Policy":
+    def of(cls, settings: Settings) -> "ServingPolicy":
         on_cores = 1 if settings.predict_device == "cuda" else len(os.sched_getaffinity(0)) // settings.predict_threads
-        limits = Limits(
+        limits = QueuePolicy(
             concurrency=settings.predict_concurrency or max(1, on_cores),
             max_queue_delay_us=settings.predict_queue_delay_us,
             queue=settings.predict_queue,
@@ -61,38 +61,38 @@ class Predictor:
     has no time for the rest.
     """
 
-    def __init__(self, references: References, engine: PredictionEngine, policy: Policy) -> None:
+    def __init__(self, references: ModelResolver, engine: ModelCache, policy: ServingPolicy) -> None:
         self.references = references
         self._engine, self._policy, self._inline_seconds = engine, policy, policy.inline_seconds
         self._threads = ThreadPoolExecutor(policy.limits.concurrency, "predict")
-        self.turns = Turns(Patience(policy.limits.patience_seconds))
+        self.turns = EventLoopAdmission(QueueDelayLimiter(policy.limits.patience_seconds))
         self._encoders = asyncio.Semaphore(policy.limits.concurrency)
-        self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
+        self._lanes: WeakKeyDictionary[LoadedModel, DynamicBatcher] = WeakKeyDictionary()
 
-    def ready(self, reference: str, precision: Precision | None = None) -> LoadedVersion | None:
+    def get_loaded(self, reference: str, precision: Precision | None = None) -> LoadedModel | None:
         """A version that is known and loaded, at once. Raises PrecisionNotFound."""
-        files = self.references.known(reference)
+        files = self.references.get_cached(reference)
         return self._engine.get(files.at(precision).key) if files else None
 
-    def admit(self, reference: str, precision: Precision | None) -> LoadedVersion | None:
+    def get_loaded_or_reject(self, reference: str, precision: Precision | None) -> LoadedModel | None:
         """The same, to be asked at once. Raises PrecisionNotFound; Overloaded where too much waits for it already."""
-        version = self.ready(reference, precision)
+        version = self.get_loaded(reference, precision)
         lane = self._lanes.get(version) if version is not None else None
         if lane is not None:
             lane.check()
         return version
 
-    async def find(self, reference: str, precision: Precision | None = None) -> LoadedVersion:
+    async def load(self, reference: str, precision: Precision | None = None) -> LoadedModel:
         """Raises ModelNotFound, PrecisionNotFound, ArtifactDamaged."""
-        version = self.ready(reference, precision)
+        version = self.get_loaded(reference, precision)
         return version if version is not None else await asyncio.to_thread(self._load, reference, precision)
 
-    def check_threads(self) -> None:
+    def check_overload(self) -> None:
         """Raises Overloaded where requests already wait too long for the threads, whichever version they are for."""
         for lane in list(self._lanes.values()):
             lane.check()
 
-    async def encoded(self, version: LoadedVersion, encode: Callable[[Raw], Encoded], raw: Raw) -> Encoded:
+    async def encoded(self, version: LoadedModel, encode: Callable[[Raw], Encoded], raw: Raw) -> Encoded:
         """What a thread makes of the inputs. Raises InvalidInputs; Overloaded, before, where they would wait too long then."""
         async with self._encoders:
             lane = self._lanes.get(version)
@@ -100,34 +100,34 @@ class Predictor:
                 lane.check()
             return await asyncio.to_thread(encode, raw)
 
-    def start(self, version: LoadedVersion, encoded: Encoded) -> "Logits | asyncio.Future[Logits]":
+    def submit(self, version: LoadedModel, encoded: Encoded) -> "Logits | asyncio.Future[Logits]":
         """The logits, or, of a larger run, the place in the queue. Raises InvalidInputs, Overloaded."""
         rows = rows_of(encoded)
-        if version.speed.of(rows) <= self._inline_seconds:
+        if version.speed.estimate(rows) <= self._inline_seconds:
             return version.logits(encoded)
         lane = self._lanes.get(version)
         if lane is None:
-            run = partial(LoadedVersion.logits, proxy(version))  # a lane that held its version would keep it for ever
-            lane = self._lanes[version] = Lane(run, self._threads, self._limits(version))
+            run = partial(LoadedModel.logits, proxy(version))  # a lane that held its version would keep it for ever
+            lane = self._lanes[version] = DynamicBatcher(run, self._threads, self._limits(version))
         return lane.submit(encoded)
 
-    def run_at_once(self, version: LoadedVersion, encoded: Encoded) -> Logits | None:
+    def predict_sync(self, version: LoadedModel, encoded: Encoded) -> Logits | None:
         """The logits, unless the run is one for a thread. Raises InvalidInputs."""
-        return version.logits(encoded) if version.speed.of(rows_of(encoded)) <= self._inline_seconds else None
+        return version.logits(encoded) if version.speed.estimate(rows_of(encoded)) <= self._inline_seconds else None
 
     async def close(self) -> None:
         await self.references.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _load(self, reference: str, precision: Precision | None) -> LoadedVersion:
+    def _load(self, reference: str, precision: Precision | None) -> LoadedModel:
         return self._engine.load(self.references.resolve(reference).at(precision))
 
-    def _limits(self, version: LoadedVersion) -> Limits:
-        joined = version.speed.several < WORTH_JOINING * WARM_UP_ROWS * version.speed.one
+    def _limits(self, version: LoadedModel) -> QueuePolicy:
+        joined = version.speed.warm_batch < BATCHING_GAIN_THRESHOLD * WARM_UP_ROWS * version.speed.one
         return replace(self._policy.limits, max_batch=self._policy.max_batch or (BATCH if joined else 1))
 
 
-def observe(version: LoadedVersion, rows: int, seconds: float) -> None:
+def record_metrics(version: LoadedModel, rows: int, seconds: float) -> None:
     """Count one answered request."""
     duration, inputs = _counters(version.modality.name)
     duration.observe(seconds)
@@ -135,5 +135,5 @@ def observe(version: LoadedVersion, rows: int, seconds: float) -> None:
 
 
 @cache
-def _counters(modality: str) -> tuple[Durations, Count]:
+def _counters(modality: str) -> tuple[HistogramChild, Counter]:
     return PREDICTION_SECONDS.labels(modality), PREDICTED_INPUTS.labels(modality)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidInputs
 from app.schemas.limits import TOP_K
-from app.serving.loaded_model import LoadedVersion, softmax
+from app.serving.loaded_model import LoadedModel, softmax
 
-FEW = 64
+PURE_PYTHON_MAX_LOGITS = 64
 """Up to so many logits Python is quicker than the dozen calls of NumPy."""
 
 Rows = list[list[float]]
@@ -29,25 +29,25 @@ class Wanted:
     probabilities: bool = False
 
 
-class Answer(NamedTuple):
+class EncodedResponse(NamedTuple):
     """A body, and of how many bytes its JSON is when tensors follow it."""
 
     content: bytes
     json_bytes: int | None = None
 
 
-def answer(version: LoadedVersion, wanted: Wanted, logits: NDArray[np.float32]) -> Answer:
+def answer(version: LoadedModel, wanted: Wanted, logits: NDArray[np.float32]) -> EncodedResponse:
     """The JSON answer to one request. Raises InvalidInputs."""
-    return Answer(document(logits, version, wanted))
+    return EncodedResponse(to_json(logits, version, wanted))
 
 
-def document(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:
+def to_json(logits: NDArray[np.float32], version: LoadedModel, wanted: Wanted) -> bytes:
     """The JSON answer to one request. Raises InvalidInputs."""
     found = predictions(logits, version, wanted)
     return orjson.dumps({"model": version.model, "version": version.number, "predictions": found})
 
 
-def table(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> bytes:
+def to_arrow(logits: NDArray[np.float32], version: LoadedModel, wanted: Wanted) -> bytes:
     """The answer to one request as an Arrow stream, a row an input. Raises InvalidInputs."""
     found = predictions(logits, version, wanted)
     columns = {name: [prediction[name] for prediction in found] for name in ("label", "confidence", "abstained", "top")}
@@ -58,9 +58,11 @@ def table(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -
     return buffer.getvalue()
 
 
-def predictions(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wanted) -> list[dict[str, Any]]:
+def predictions(logits: NDArray[np.float32], version: LoadedModel, wanted: Wanted) -> list[dict[str, Any]]:
     """One for each row of logits (n, classes). Raises InvalidInputs where the model has no finite answer."""
-    rows, ranks = _few(logits, wanted.top_k) if logits.size <= FEW else _many(logits, wanted.top_k)
+    rows, ranks = (
+        _rank_small(logits, wanted.top_k) if logits.size <= PURE_PYTHON_MAX_LOGITS else _rank_large(logits, wanted.top_k)
+    )
     classes, threshold = version.classes, version.threshold or 0.0
     found = []
     for row, order in zip(rows, ranks, strict=True):
@@ -73,7 +75,7 @@ def predictions(logits: NDArray[np.float32], version: LoadedVersion, wanted: Wan
     return found
 
 
-def distributions(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+def class_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Class probabilities (n, classes). Raises InvalidInputs where they are not finite."""
     with np.errstate(invalid="ignore"):
         probabilities = softmax(logits)
@@ -84,20 +86,20 @@ def distributions(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return probabilities
 
 
-def _few(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
+def _rank_small(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
     rows, ranks = [], []
     for row in logits.tolist():
         largest = max(row)
         exponentials = [exp(logit - largest) for logit in row]
         total = sum(exponentials)
         if isnan(total):
-            return _many(logits, top_k)
+            return _rank_large(logits, top_k)
         rows.append([exponential / total for exponential in exponentials])
         ranks.append(sorted(range(len(row)), key=row.__getitem__, reverse=True)[:top_k])
     return rows, ranks
 
 
-def _many(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
-    probabilities = distributions(logits)
+def _rank_large(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
+    probabilities = class_probabilities(logits)
     ranks = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
     return probabilities.tolist(), ranks.tolist()

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidInputs
-from app.formats import npz as arrays
+from app.formats import npz
 from app.modalities.base import Encoded, TensorSpec
-from app.serving.loaded_model import LoadedVersion, PlainInput
+from app.serving.loaded_model import LoadedModel, SingleArrayInput
 
 
-def of_bytes(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
+def of_bytes(body: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
     """A little-endian array in C order, of the type and shape of the model's only input. Raises InvalidInputs."""
     plain = _plain(version)
     rows, rest = divmod(len(body), plain.row_bytes)
@@ -27,12 +27,12 @@ def of_bytes(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
     return {plain.name: array}
 
 
-def of_npy(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
+def of_npy(body: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
     """A `.npy` file of the type and shape of the model's only input. Raises InvalidInputs."""
     name = _plain(version).name
     file = io.BytesIO(body)
     try:
-        header = arrays.read_header(file)
+        header = npz.read_header(file)
     except ValueError as error:
         raise _invalid("", f"not a .npy file: {error}") from error
     if header.dtype.hasobject or prod(header.shape) * header.dtype.itemsize != len(body) - file.tell():
@@ -41,7 +41,7 @@ def of_npy(body: bytes, version: LoadedVersion, most_inputs: int) -> Encoded:
     return checked({name: array}, version, most_inputs)
 
 
-def checked(tensors: dict[str, NDArray[Any]], version: LoadedVersion, most_inputs: int) -> Encoded:
+def checked(tensors: dict[str, NDArray[Any]], version: LoadedModel, most_inputs: int) -> Encoded:
     """All inputs of the graph, of their types and shapes, with as many rows each. Raises InvalidInputs."""
     if tensors.keys() != version.specs.keys():
         raise _invalid("/inputs", f"expected the inputs {', '.join(version.specs)}")
@@ -71,10 +71,10 @@ def _check_finite(name: str, tensor: NDArray[Any]) -> None:
         raise _invalid(f"/inputs/{name}", "not a finite 32-bit number")
 
 
-def _plain(version: LoadedVersion) -> PlainInput:
-    if version.plain is None:
+def _plain(version: LoadedModel) -> SingleArrayInput:
+    if version.single_array is None:
         raise _invalid("", f"this model takes {', '.join(version.specs)}, which one plain array cannot hold: send JSON")
-    return version.plain
+    return version.single_array
 
 
 def _invalid(place: str, detail: str) -> InvalidInputs:

@@ -25,16 +25,16 @@ from app.algorithms.auto import AutoParams
 from app.storage import Storage
 from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.tasks import Task, of_folder, tasks
-from worker.data.splits import make_data
-from worker.estimates import accuracy_estimate as accuracy
-from worker.estimates.estimators import parts
-from worker.protocol.progress import Reporter
-from worker.reporting.candidates import Finding, compare, find
+from worker.data.splits import split_source
+from worker.estimates import accuracy_estimate
+from worker.estimates.estimators import estimator_values
+from worker.protocol.progress import ProgressReporter
+from worker.reporting.candidates import Candidate, compare, evaluate
 from worker.reporting.report import ROWS, without_nan
 from worker.search.successive_halving import search
 from worker.training.checkpoints import Checkpoints
-from worker.training.evaluator import Examiner, answers
-from worker.training.trials import Trial, Trials
+from worker.training.evaluator import Evaluator, features_and_logits
+from worker.training.trials import Trial, TrialRunner
 
 CPU = torch.device("cpu")
 DIGITS = ("mnist-usps", "usps-mnist", "mnist-mnistm")
@@ -94,16 +94,16 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     examples = encoded(task, skewed)
     common = {"epochs": 1, "minimum_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
-    data = make_data(examples.source, examples.target, None, params)
-    examiner = Examiner(data, len(examples.classes), CPU, ROWS)
+    data = split_source(examples.source, examples.target, None, params)
+    examiner = Evaluator(data, len(examples.classes), CPU, ROWS)
     began = time.monotonic()
     with TemporaryDirectory() as folder:
-        trials = Trials(
+        trials = TrialRunner(
             examples.build,
             data,
             len(examples.classes),
             CPU,
-            Reporter(io.StringIO()),
+            ProgressReporter(io.StringIO()),
             Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", Path(folder), ""),
             math.inf,
         )
@@ -111,13 +111,13 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     searched = time.monotonic() - began
 
     def known(trial: Trial) -> Network:
-        return Network(find(trials, examiner, trial), truth(trials, examples, trial))
+        return Network(evaluate(trials, examiner, trial), truth(trials, examples, trial))
 
     plain = known(reference)
     tried = [(entry, known(entry.trial)) for entry in entries if entry.trial]
     chosen = next((network for entry, network in tried if entry is best), plain)
     comparison = compare(chosen.finding, plain.finding, fallback=True, searched=True)
-    kept, rejected = (plain, chosen) if comparison.kept is plain.finding else (chosen, plain)
+    kept, rejected = (plain, chosen) if comparison.selected is plain.finding else (chosen, plain)
     alone = {"method": "source_only", "round": 0, **plain.stated(chosen if chosen is not plain else None)}
     return {
         "source_only": plain.accuracy,
@@ -143,19 +143,19 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
 class Network:
     """What a job would know of a network, and its accuracy on the evaluation."""
 
-    finding: Finding
+    finding: Candidate
     accuracy: float
 
     def parts(self, other: "Network | None") -> dict[str, float]:
         """With another of the same job beside it; empty where there is too little to study."""
         study = self.finding.study
-        return parts(study, other.finding.study if other else None) if study else {}
+        return estimator_values(study, other.finding.study if other else None) if study else {}
 
     def estimate(self, other: "Network | None") -> Row:
         found = self.parts(other)
         if not found:
             return {}
-        said = accuracy.estimate(found)
+        said = accuracy_estimate.estimate(found)
         return {"estimate": said.value, "low": said.low, "high": said.high}
 
     def stated(self, other: "Network | None") -> Row:
@@ -165,11 +165,11 @@ class Network:
         return {"target_accuracy": self.accuracy, "scores": without_nan(self.finding.trial.scores), "floor": floor, **known}
 
 
-def truth(trials: Trials, examples: Encoded, trial: Trial) -> float:
+def truth(trials: TrialRunner, examples: Encoded, trial: Trial) -> float:
     """Accuracy on the evaluation, which nothing else looks at."""
     assert examples.evaluation.labels is not None
     network = trials.network(trial)
-    _, logits = answers(network, examples.evaluation, torch.arange(len(examples.evaluation)), CPU)
+    _, logits = features_and_logits(network, examples.evaluation, torch.arange(len(examples.evaluation)), CPU)
     return float((logits.argmax(1) == examples.evaluation.labels.numpy()).mean())
 
 

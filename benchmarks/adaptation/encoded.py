@@ -15,11 +15,11 @@ from app.formats.class_labels import in_order
 from app.modalities.base import Chunk, DatasetFile, Modality
 from app.networks import AnyNetwork, default_network
 from app.networks.base import NetworkParams
-from app.services.format_detection import parse_form, recognise
+from app.services.format_detection import detect_format, parse_form
 from app.services.multipart_uploads import Upload
 from benchmarks.adaptation.tasks import Task
 from worker import networks
-from worker.data.batches import Examples, encode
+from worker.data.batches import EncodedDataset, encode
 from worker.networks.base import Network
 
 KEPT = 0.15
@@ -32,9 +32,9 @@ Rows = NDArray[np.bool_]
 class Encoded:
     """The examples of a task, and what makes a network for them."""
 
-    source: Examples
-    target: Examples
-    evaluation: Examples
+    source: EncodedDataset
+    target: EncodedDataset
+    evaluation: EncodedDataset
     classes: list[str]
     build: Callable[[], Network]
 
@@ -73,7 +73,7 @@ def encoded(task: Task, skewed: bool) -> Encoded:
         preprocessing = source.modality.fit(source.chunks, target.chunks, network, networks.checkpoint(network), folder)
         specs, encoder = source.modality.specs(preprocessing), source.modality.encoder(preprocessing, folder)
 
-        def examples(data: Raw, names: list[str] | None) -> Examples:
+        def examples(data: Raw, names: list[str] | None) -> EncodedDataset:
             return encode(data.chunks, encoder, specs, len(data), names, folder)
 
         return Encoded(
@@ -89,7 +89,7 @@ def encoded(task: Task, skewed: bool) -> Encoded:
 def raw(path: Path) -> Raw:
     """Checked and read as an upload is."""
     upload = Upload(path, path.name, "", path.stat().st_size, {"name": path.stem})
-    found = recognise(upload, parse_form(upload.fields))
+    found = detect_format(upload, parse_form(upload.fields))
     profile = found.modality.check(path, found.format, found.options)
     file = DatasetFile(path, found.format, found.options, profile.classes is not None, profile.details)
     return Raw(found.modality, list(found.modality.chunks(file)))

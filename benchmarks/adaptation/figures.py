@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from app.validators import VALIDATORS
-from worker.search.successive_halving import FORGOTTEN
+from worker.search.successive_halving import MAX_SOURCE_ACCURACY_DROP
 from worker.training.trials import REFERENCE
 
 TASK = ("task", "skewed")
@@ -133,7 +133,7 @@ def pick(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str) -> dict
     """The check with the best score among those that know the source almost as well as the reference:
     `worker.search.successive_halving`."""
     known, rows = reference["source_accuracy"].item(), reference["held_out_rows"].item()
-    allowed = max(FORGOTTEN, 2 * math.sqrt(known * (1 - known) / rows))
+    allowed = max(MAX_SOURCE_ACCURACY_DROP, 2 * math.sqrt(known * (1 - known) / rows))
     able = adapted.filter(pl.col("healthy"), pl.col("source_accuracy") >= known - allowed, pl.col(validator).is_not_nan())
     best = able.filter(pl.col(validator) == pl.col(validator).max()).tail(1)
     if best.is_empty() or not best[validator].item() > reference[validator].item():

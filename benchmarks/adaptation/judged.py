@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.estimates.fit import Row, Rows, fit, read
-from worker.estimates.accuracy_estimate import FITTED, Combination, estimate
+from worker.estimates.accuracy_estimate import FITTED, FittedCoefficients, estimate
 
 FEWEST_TASKS = 3
 """With fewer there is nothing to fit to: of two tasks that are left, one is left out once more."""
@@ -43,7 +43,7 @@ def figures(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     )
 
 
-def _said(rows: Rows, way: str, constants: Combination) -> Iterator[dict[str, object]]:
+def _said(rows: Rows, way: str, constants: FittedCoefficients) -> Iterator[dict[str, object]]:
     for parts, known in _each(rows):
         said = estimate(parts, constants)
         yield known | {"way": way, "value": said.value, "low": said.low, "high": said.high}

@@ -19,18 +19,18 @@ import polars as pl
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from app.algorithms.base import params_of
+from app.algorithms.base import parse_params
 from benchmarks.adaptation.encoded import encoded
 from benchmarks.adaptation.record import CPU, Row, trials_of
 from benchmarks.adaptation.store import Store
 from benchmarks.adaptation.tasks import Task, of_folder, tasks
-from worker.data.splits import make_data
-from worker.estimates.estimators import parts
-from worker.estimates.transfer_verdict import judge
-from worker.protocol.progress import Reporter
-from worker.reporting.candidates import Finding, find
+from worker.data.splits import split_source
+from worker.estimates.estimators import estimator_values
+from worker.estimates.transfer_verdict import judge_transfer
+from worker.protocol.progress import ProgressReporter
+from worker.reporting.candidates import Candidate, evaluate
 from worker.reporting.report import ROWS
-from worker.training.evaluator import Examiner
+from worker.training.evaluator import Evaluator
 from worker.training.trials import REFERENCE, Trial
 
 SETTING = ("task", "skewed", "seed")
@@ -89,29 +89,29 @@ def _identity(row: Row) -> tuple[str, str, bool, str, str]:
     return row["key"], row["task"], row["skewed"], row["params"], row["network"]
 
 
-def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str, network: str) -> Finding:
+def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str, network: str) -> Candidate:
     """As a job's statement has it; the network that was trained need not be the task's own."""
     examples = encoded(replace(known[task], network=json.loads(network)), skewed)
-    params = params_of(_loaded(said))
-    data = make_data(examples.source, examples.target, examples.evaluation, params)
+    params = parse_params(_loaded(said))
+    data = split_source(examples.source, examples.target, examples.evaluation, params)
     with TemporaryDirectory() as folder:
-        trials = trials_of(examples, data, Reporter(io.StringIO()), Path(folder))
-        return find(trials, Examiner(data, len(examples.classes), CPU, ROWS), Trial(store.weights(key), 0, 0, {}))
+        trials = trials_of(examples, data, ProgressReporter(io.StringIO()), Path(folder))
+        return evaluate(trials, Evaluator(data, len(examples.classes), CPU, ROWS), Trial(store.weights(key), 0, 0, {}))
 
 
-def _stated(row: Row, adapted: Finding, alone: Row, plain: Finding) -> list[Row]:
+def _stated(row: Row, adapted: Candidate, alone: Row, plain: Candidate) -> list[Row]:
     """Nothing where there is too little to study."""
     ours, other = adapted.study, plain.study
     if ours is None or other is None:
         return []
-    common = {name: row[name] for name in (*SETTING, "method", "variant", "key")} | asdict(judge(ours, other))
+    common = {name: row[name] for name in (*SETTING, "method", "variant", "key")} | asdict(judge_transfer(ours, other))
     return [
-        common | {"adapted": True, "target_accuracy": row["chosen_accuracy"]} | _floor(adapted) | parts(ours, other),
-        common | {"adapted": False, "target_accuracy": alone["last_accuracy"]} | _floor(plain) | parts(other, ours),
+        common | {"adapted": True, "target_accuracy": row["chosen_accuracy"]} | _floor(adapted) | estimator_values(ours, other),
+        common | {"adapted": False, "target_accuracy": alone["last_accuracy"]} | _floor(plain) | estimator_values(other, ours),
     ]
 
 
-def _floor(found: Finding) -> Row:
+def _floor(found: Candidate) -> Row:
     return {"floor": found.floor.accuracy if found.floor else None}
 
 

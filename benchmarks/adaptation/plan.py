@@ -9,7 +9,7 @@ from typing import Any
 from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
 from benchmarks.adaptation.tasks import Task
-from worker.data.batches import planned_steps
+from worker.data.batches import num_steps
 from worker.training.trials import REFERENCE
 
 FIRST = (REFERENCE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep_coral", "mdd")
@@ -45,12 +45,12 @@ class Run:
 
     def steps_for(self, rows: int) -> int:
         """The task's, but no more than a method wants that is done sooner; `rows` of the larger data set."""
-        return min(self.steps, planned_steps(self.params, rows)) if self.params.needs_target else self.steps
+        return min(self.steps, num_steps(self.params, rows)) if self.params.needs_target else self.steps
 
 
 def methods() -> list[str]:
     """All that adapt to a target, and the reference, the most important first."""
-    found = [name for name, params in PARAMS.items() if name == REFERENCE or (params.needs_target and not params.searches)]
+    found = [name for name, params in PARAMS.items() if name == REFERENCE or (params.needs_target and not params.is_search)]
     return sorted(found, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 

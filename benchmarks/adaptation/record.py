@@ -19,12 +19,12 @@ from app.storage import Storage
 from app.validators import VALIDATORS
 from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.plan import Run
-from worker.data.splits import Data, make_data
-from worker.protocol.progress import BadData, BadParameters, Reporter
-from worker.training.checkpoint_selection import Selection
+from worker.data.splits import DomainData, split_source
+from worker.protocol.progress import BadData, BadParameters, ProgressReporter
+from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints
-from worker.training.evaluator import Examiner
-from worker.training.trials import Trials, Weights
+from worker.training.evaluator import Evaluator
+from worker.training.trials import TrialRunner, Weights
 
 CPU = torch.device("cpu")
 FAILURES = (BadParameters, BadData, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
@@ -42,7 +42,7 @@ class Record:
     weights: Weights
 
 
-class Recorder(Reporter):
+class Recorder(ProgressReporter):
     """Takes what a run reports at its checks."""
 
     def __init__(self) -> None:
@@ -62,15 +62,15 @@ class Recorder(Reporter):
 def record(run: Run, reference: Record | None) -> Record:
     """Train. `reference` is None for the reference itself. Raises FAILURES."""
     task, recorder = encoded(run.task, run.skewed), Recorder()
-    data = make_data(task.source, task.target, task.evaluation, run.params)
+    data = split_source(task.source, task.target, task.evaluation, run.params)
     steps = run.steps_for(max(len(data.training), len(task.target)))
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         trials = trials_of(task, data, recorder, Path(folder))
-        start = reference.weights if reference and run.params.starts_trained else None
+        start = reference.weights if reference and run.params.needs_trained_network else None
         trial = trials.run(run.params.algorithm, run.params, (0.0, 1.0), start=start, steps=steps)
     seconds = time.monotonic() - began
-    asked = Examiner(data, len(task.classes), CPU).source_labels
+    asked = Evaluator(data, len(task.classes), CPU).source_labels
     chosen = chosen_checks(recorder.checks, asked, run.params)
     sizes = {
         "training_rows": len(data.training),
@@ -84,10 +84,10 @@ def record(run: Run, reference: Record | None) -> Record:
     return Record(row, recorder.checks, trial.weights)
 
 
-def trials_of(task: Encoded, data: Data, reporter: Reporter, folder: Path) -> Trials:
+def trials_of(task: Encoded, data: DomainData, reporter: ProgressReporter, folder: Path) -> TrialRunner:
     """Of a task, as a job makes them."""
-    return Trials(
-        build=task.build,
+    return TrialRunner(
+        build_initial=task.build,
         data=data,
         classes=len(task.classes),
         device=CPU,
@@ -104,10 +104,10 @@ def chosen_checks(checks: list[Row], labels: NDArray[np.int64], params: Algorith
     """
     places = {}
     for name in VALIDATORS:
-        selection = Selection(labels)
+        selection = CheckpointSelector(labels)
         for check in checks:
             score = check[name] if params.needs_target else nan
-            check["healthy"] = selection.look(check["step"], check["source_accuracy"], score, {}).healthy
+            check["healthy"] = selection.update(check["step"], check["source_accuracy"], score, {}).healthy
         places[name] = next(place for place, check in enumerate(checks) if check["step"] == selection.step)
     return places
 

@@ -13,8 +13,16 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
-from worker.estimates.accuracy_estimate import Combination, base, centre, corrections, doubt, estimate, reasons
-from worker.estimates.estimators import PARTS
+from worker.estimates.accuracy_estimate import (
+    FittedCoefficients,
+    adjustments,
+    centre,
+    estimate,
+    lowest_estimate,
+    uncertainty,
+    uncertainty_terms,
+)
+from worker.estimates.estimators import ESTIMATORS
 
 RIDGE = 5.0
 SMALL = 0.02
@@ -22,7 +30,7 @@ ROUNDS = 15
 LEAST = {"always": 0.005, "shifted": 0.01}
 """Of the doubts: an interval is never empty, and always wider where the classes have shifted."""
 COVERED = 0.9
-KNOWN = ("task", "skewed", "target_accuracy", *PARTS)
+KNOWN = ("task", "skewed", "target_accuracy", *ESTIMATORS)
 
 Numbers = NDArray[np.float64]
 Row = dict[str, float]
@@ -51,27 +59,27 @@ def read(*paths: Path) -> Rows:
     """Rows with all parts, of files that `benchmarks.adaptation` writes; a missing number is nan."""
     table = pl.concat([pl.read_parquet(path).select(KNOWN) for path in paths], how="vertical_relaxed")
     table = table.drop_nulls("target_accuracy")
-    table = table.with_columns(pl.col(PARTS).cast(pl.Float64).fill_null(float("nan")))
+    table = table.with_columns(pl.col(ESTIMATORS).cast(pl.Float64).fill_null(float("nan")))
     table = table.drop_nans("difference_of_confidences")
     return Rows(
-        table.select(PARTS).to_dicts(),
+        table.select(ESTIMATORS).to_dicts(),
         table["target_accuracy"].to_numpy().astype(np.float64),
         table["task"].to_numpy().astype(str),
         table["skewed"].to_numpy().astype(bool),
     )
 
 
-def fit(rows: Rows) -> Combination:
+def fit(rows: Rows) -> FittedCoefficients:
     """Weights and doubts from all rows, the factors from errors on tasks that are left out in turn."""
     weights, doubts = _regressions(rows)
     ratios = []
     for data in np.unique(rows.data):
         left_out = rows.where(rows.data == data)
-        known = Combination(*_regressions(rows.where(rows.data != data)), below=1.0, above=1.0)
+        known = FittedCoefficients(*_regressions(rows.where(rows.data != data)), below=1.0, above=1.0)
         ratios.append(_errors(left_out, known) / _doubts(left_out, known))
     every, tail = np.concatenate(ratios), (1 - COVERED) / 2
     low, high = np.quantile(every, (tail, 1 - tail))
-    return Combination(weights, doubts, below=max(0.0, float(-low)), above=max(0.0, float(high)))
+    return FittedCoefficients(weights, doubts, below=max(0.0, float(-low)), above=max(0.0, float(high)))
 
 
 def judge(rows: Rows) -> pl.DataFrame:
@@ -88,10 +96,10 @@ def judge(rows: Rows) -> pl.DataFrame:
 
 
 def _regressions(rows: Rows) -> tuple[dict[str, float], dict[str, float]]:
-    moves = [corrections(row) for row in rows.parts]
-    weights = _regression(moves, rows.truth - np.array([base(row) for row in rows.parts]), rows.task, upper=1.0)
-    weighted = Combination(weights, {}, 0.0, 0.0)
-    why = [reasons(row, centre(row, weighted)) for row in rows.parts]
+    moves = [adjustments(row) for row in rows.parts]
+    weights = _regression(moves, rows.truth - np.array([lowest_estimate(row) for row in rows.parts]), rows.task, upper=1.0)
+    weighted = FittedCoefficients(weights, {}, 0.0, 0.0)
+    why = [uncertainty_terms(row, centre(row, weighted)) for row in rows.parts]
     return weights, _regression(why, np.abs(_errors(rows, weighted)), rows.task, upper=np.inf, least=LEAST)
 
 
@@ -115,13 +123,13 @@ def _regression(
     return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
 
 
-def _errors(rows: Rows, fitted: Combination) -> Numbers:
+def _errors(rows: Rows, fitted: FittedCoefficients) -> Numbers:
     """Truth less estimate (n,)."""
     return rows.truth - np.array([centre(row, fitted) for row in rows.parts], np.float64)
 
 
-def _doubts(rows: Rows, fitted: Combination) -> Numbers:
-    return np.array([doubt(row, centre(row, fitted), fitted) for row in rows.parts], np.float64)
+def _doubts(rows: Rows, fitted: FittedCoefficients) -> Numbers:
+    return np.array([uncertainty(row, centre(row, fitted), fitted) for row in rows.parts], np.float64)
 
 
 def main() -> None:

@@ -35,18 +35,18 @@ from app.job_state import JobKind, JobStatus
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded
 from app.schemas.batch_predictions import BulkOptions, Format
-from app.schemas.trainer_messages import Output
+from app.schemas.trainer_messages import PredictionResult
 from app.services import models
 from app.settings import Settings
 from app.storage import Storage
 from benchmarks.serving.store import fill
 from benchmarks.serving.subjects import FEATURES, SIDE, SUBJECTS
 from tests.support.factories import make_dataset, make_job
-from worker.batch_prediction import onnx_model as asking
-from worker.batch_prediction.onnx_model import Asked
+from worker.batch_prediction import onnx_model
+from worker.batch_prediction.onnx_model import OnnxModel
 from worker.batch_prediction.output_rows import softmax
-from worker.jobs import batch_prediction as bulk
-from worker.protocol.progress import Reporter
+from worker.jobs import batch_prediction
+from worker.protocol.progress import ProgressReporter
 from worker.supervision.supervisor import Supervisor
 
 MEGABYTE = 1024**2
@@ -123,24 +123,24 @@ class Bench:
         with self.sessions() as session:
             return session.get_one(JobRow, self.job_id)
 
-    def predict(self, attempt: int) -> Output:
+    def predict(self, attempt: int) -> PredictionResult:
         """What the worker's process does."""
         run_folder = self.folder / f"run-{attempt}"
         run_folder.mkdir()
-        return bulk.run(self.job(), attempt, self.settings, self.storage, run_folder, Reporter(io.StringIO()))
+        return batch_prediction.run(self.job(), attempt, self.settings, self.storage, run_folder, ProgressReporter(io.StringIO()))
 
-    def loaded(self) -> tuple[DatasetRow, Asked]:
+    def loaded(self) -> tuple[DatasetRow, OnnxModel]:
         """The data set, and the version for the plain programs."""
         with self.sessions() as session:
-            data, version = bulk.rows_of(session, self.job())
+            data, version = batch_prediction.rows_of(session, self.job())
         folder = self.folder / "loaded"
         folder.mkdir(exist_ok=True)
-        return data, asking.load(version, "float32", self.settings, self.storage, folder)
+        return data, onnx_model.load(version, "float32", self.settings, self.storage, folder)
 
     def loop(self) -> Callable[[], NDArray[np.float32]]:
         """The plain loop, with its rows encoded."""
         data, asked = self.loaded()
-        parts = [part for _, part in bulk.pieces(asked, self.storage, data) if not isinstance(part, str)]
+        parts = [part for _, part in batch_prediction.pieces(asked, self.storage, data) if not isinstance(part, str)]
         encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return lambda: asked.logits(encoded)
 

@@ -16,7 +16,7 @@ from app.artifacts import GRAPHS
 from app.modalities.base import Encoded
 from benchmarks.serving.programs.graph import session_of
 from benchmarks.serving.subjects import MOST_SAMPLES, Subject, cnn, mlp, text
-from worker.export.quantization import halve, quantize
+from worker.export.quantization import quantize, to_float16
 
 NETWORKS = {"cnn": cnn, "mlp": mlp, "text": text}
 SAMPLES = (1, 8, MOST_SAMPLES)
@@ -27,7 +27,7 @@ ROUND_SECONDS = 0.05
 def copies(subject: Subject) -> list[Path]:
     """The graph and its copies, in the order of `GRAPHS`."""
     paths = [subject.exported.folder / name for name in GRAPHS.values()]
-    halve(paths[0], paths[1])
+    to_float16(paths[0], paths[1])
     quantize(paths[0], paths[2], [subject.encoded(MOST_SAMPLES)])
     return paths
 

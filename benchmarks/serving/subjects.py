@@ -26,7 +26,7 @@ from app.networks.resnet import ResnetParams
 from tests.support.published_models import Exported
 from worker import networks
 from worker.export.onnx import ONNX_FILE, export
-from worker.networks.base import Network, Pixels
+from worker.networks.base import Network, PixelNormalizer
 
 MOST_SAMPLES = 64
 SIDE, FEATURES, PICTURE_SIDE = 28, 100, 224
@@ -83,7 +83,7 @@ def _digits(name: str, folder: Path, build: Build, seed: int) -> Subject:
 def _lenet(preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
     assert isinstance(preprocessing, ImagePreprocessing)
     backbone = nn.Sequential(
-        Pixels(preprocessing.mean, preprocessing.std),
+        PixelNormalizer(preprocessing.mean, preprocessing.std),
         nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2)),
         nn.Sequential(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
     )

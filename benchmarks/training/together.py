@@ -20,15 +20,15 @@ from app.networks.cnn import CnnParams
 from app.networks.resnet import ResnetParams
 from app.storage import Storage
 from worker import algorithms, networks
-from worker.data.batches import Batches, Examples
-from worker.data.splits import make_data
+from worker.data.batches import EncodedDataset, PairedBatches
+from worker.data.splits import split_source
 from worker.data.training_setup import choose_device
-from worker.distributed import data_parallel as together
-from worker.protocol.progress import Reporter
-from worker.training.checkpoint_selection import Selection
+from worker.distributed import data_parallel
+from worker.protocol.progress import ProgressReporter
+from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
-from worker.training.evaluator import Examiner
-from worker.training.loop import Descent, Run
+from worker.training.evaluator import Evaluator
+from worker.training.loop import OptimizerStep, TrainingRun
 
 CLASSES, ROWS, WARM_UP = 10, 1024, 5
 NETWORKS: dict[str, CnnParams | ResnetParams] = {"cnn": CnnParams(input_size=28), "resnet": ResnetParams(input_size=32)}
@@ -44,9 +44,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     device = choose_device("auto")
     alone = milliseconds(device, options) if os.environ["RANK"] == "0" else (0.0, 0.0)
-    with together.joined(device):
+    with data_parallel.distributed_session(device):
         shared = milliseconds(device, options)
-    if together.leads():
+    if data_parallel.is_rank_zero():
         what = f"{options.network}, {options.batch} + {options.batch} rows, {device.type}"
         for name, one, several in zip(
             ("milliseconds of the median step", "of the leader's processor"), alone, shared, strict=True
@@ -58,14 +58,14 @@ def main() -> None:
 def milliseconds(device: torch.device, options: argparse.Namespace) -> tuple[float, float]:
     """Of the median step: by the clock, and of this process's processor time."""
     run = make_run(device, options)
-    descend, times, work = Descent(run), [], []
+    descend, times, work = OptimizerStep(run), [], []
     run.algorithm.train()
-    together.align(run.algorithm)
-    for batch in run.batches.after(0):
+    data_parallel.broadcast_module(run.algorithm)
+    for batch in run.batches.from_step(0):
         began, worked = time.perf_counter(), time.process_time()
-        with together.sharing():
+        with data_parallel.sharing():
             run.algorithm.step(batch, descend)
-        together.leaders(0.0)
+        data_parallel.broadcast_from_rank_zero(0.0)
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(1000 * (time.perf_counter() - began))
@@ -73,7 +73,7 @@ def milliseconds(device: torch.device, options: argparse.Namespace) -> tuple[flo
     return median(times[WARM_UP:]), median(work[WARM_UP:])
 
 
-def make_run(device: torch.device, options: argparse.Namespace) -> Run:
+def make_run(device: torch.device, options: argparse.Namespace) -> TrainingRun:
     """Of DANN, on pictures that are noise."""
     params = DannParams(batch_size=options.batch, epochs=1)
     seed_everything(0)
@@ -81,23 +81,23 @@ def make_run(device: torch.device, options: argparse.Namespace) -> Run:
     size = (chosen.input_size, chosen.input_size)
     preprocessing = ImagePreprocessing(size=size, channels=3, resize=size, mean=(0.5,) * 3, std=(0.5,) * 3)
     network = networks.build(chosen, preprocessing, {}, CLASSES).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    data = make_data(noise(size, device), noise(size, device), None, params)
-    steps, examiner = WARM_UP + options.steps, Examiner(data, CLASSES, device)
-    batches = Batches(data.source, data.target, train=data.training, params=params, device=device, steps=steps)
-    return Run(
+    data = split_source(noise(size, device), noise(size, device), None, params)
+    steps, examiner = WARM_UP + options.steps, Evaluator(data, CLASSES, device)
+    batches = PairedBatches(data.source, data.target, train=data.training, params=params, device=device, steps=steps)
+    return TrainingRun(
         algorithms.build(params, network, CLASSES).to(device),
         batches,
         examiner,
-        Selection(examiner.source_labels),
-        Reporter(io.StringIO()),
+        CheckpointSelector(examiner.source_labels),
+        ProgressReporter(io.StringIO()),
         Checkpoints(Storage("memory://"), "", Path(), ""),
         math.inf,
     )
 
 
-def noise(size: tuple[int, int], device: torch.device) -> Examples:
+def noise(size: tuple[int, int], device: torch.device) -> EncodedDataset:
     pixels = torch.randint(256, (ROWS, *size, 3), dtype=torch.uint8)
-    return Examples({"pixels": pixels}, torch.arange(ROWS) % CLASSES).to(device)
+    return EncodedDataset({"pixels": pixels}, torch.arange(ROWS) % CLASSES).to(device)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from app import demo
 from app.cli import main
-from app.demo import images as pictures
+from app.demo import images
 from tests.support.servers import free_port
 
 
@@ -29,7 +29,7 @@ def _signals() -> Iterator[None]:
 
 def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "PARAMS", {"epochs": 1, "minimum_steps": 10})
-    monkeypatch.setattr(pictures, "make", partial(pictures.make, copies=1))
+    monkeypatch.setattr(images, "make", partial(images.make, copies=1))
     port = free_port()
     shown = CliRunner().invoke(main, ["demo", "--data", str(tmp_path / "demo"), "--port", str(port), "--seed", "3"])
     assert shown.exit_code == 0, shown.output

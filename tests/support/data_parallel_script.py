@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tests.support.toy_problems import CPU, Toy, make_toy, toy_params
-from worker.distributed import data_parallel as together
+from worker.distributed import data_parallel
 from worker.training.loop import train
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.01, "precision": "float32", "epochs": 1}
@@ -47,14 +47,14 @@ def trained(toy: Toy) -> dict[str, Tensor]:
 
 def draws() -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
-    with together.sharing():
-        shared = together.by_rows(lambda rows: torch.rand_like(rows["rows"]), {"rows": torch.zeros(4, 10)})
+    with data_parallel.sharing():
+        shared = data_parallel.split_batch(lambda rows: torch.rand_like(rows["rows"]), {"rows": torch.zeros(4, 10)})
     return shared, torch.rand(10)
 
 
 def main(folder: Path) -> None:
     toys = {case: make(case, folder) for case in CASES}
-    with together.joined(CPU):
+    with data_parallel.distributed_session(CPU):
         torch.save(draws(), folder / f"draws-{dist.get_rank()}.pt")
         for case, toy in toys.items():
             torch.save(trained(toy), folder / f"{case}-{dist.get_rank()}.pt")

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import JobRow
 from app.job_state import JobKind
-from app.schemas.trainer_messages import Result, Tried
+from app.schemas.trainer_messages import Result, TrialResult
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.polling import wait_until
 from worker import trainer
-from worker.protocol.progress import Reporter
+from worker.protocol.progress import ProgressReporter
 
 SHARING_TRAINER = (sys.executable, "-m", "tests.support.distributed_trainer")
 
@@ -31,30 +31,34 @@ def briefly_examined() -> Iterator[None]:
         yield
 
 
-def trial(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Tried | None:
+def trial(
+    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
+) -> TrialResult | None:
     from worker.jobs import trial as child
 
     with briefly_examined():
         return child.run(job, attempt, settings, storage, folder, reporter)
 
 
-def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result | None:
-    from worker.jobs import adaptation as adapt
-    from worker.search.remote_trials import OnQueue, Order
+def adapt(
+    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
+) -> Result | None:
+    from worker.jobs import adaptation
+    from worker.search.remote_trials import PlannedTrial, QueuedTrials
     from worker.training.trials import Weights
 
-    offer = OnQueue.offer
+    offer = QueuedTrials.enqueue
 
     def is_shared(session: Session) -> bool:
         trained = select(JobRow.id).where(JobRow.parent_id == job.id, JobRow.first_progress.is_not(None))
         return session.scalar(trained.limit(1)) is not None
 
-    def offer_and_wait(self: OnQueue, orders: Sequence[Order], start: Weights | None) -> None:
+    def offer_and_wait(self: QueuedTrials, orders: Sequence[PlannedTrial], start: Weights | None) -> None:
         offer(self, orders, start)
         wait_until(lambda: self._ask(is_shared), 100, "another worker that trains a trial")
 
-    with briefly_examined(), patch.object(OnQueue, "offer", offer_and_wait):
-        return adapt.run(job, attempt, settings, storage, folder, reporter)
+    with briefly_examined(), patch.object(QueuedTrials, "enqueue", offer_and_wait):
+        return adaptation.run(job, attempt, settings, storage, folder, reporter)
 
 
 if __name__ == "__main__":

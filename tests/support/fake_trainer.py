@@ -20,11 +20,11 @@ import numpy as np
 from app.db.tables import JobRow
 from app.errors import FieldError, InvalidDataset
 from app.job_state import JobKind
-from app.schemas.trainer_messages import Result, StoredArtifact, Tried
+from app.schemas.trainer_messages import Result, StoredArtifact, TrialResult
 from app.settings import Settings
 from app.storage import Storage
 from worker import trainer
-from worker.protocol.progress import BadData, BadParameters, Reporter, Stopped
+from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
 LIGHT_TRAINER = (sys.executable, "-m", "tests.support.fake_trainer")
 
@@ -34,15 +34,17 @@ def learned(steps: int, seed: int = 0) -> float:
     return sum(_draw(seed, step) for step in range(1, steps + 1))
 
 
-def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result:
+def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter) -> Result:
     return trained(job, attempt, storage, folder, reporter).result()
 
 
-def trial(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Tried:
-    return Tried(metrics={"total": trained(job, attempt, storage, folder, reporter).total})
+def trial(
+    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
+) -> TrialResult:
+    return TrialResult(metrics={"total": trained(job, attempt, storage, folder, reporter).total})
 
 
-def trained(job: JobRow, attempt: int, storage: Storage, folder: Path, reporter: Reporter) -> "_Run":
+def trained(job: JobRow, attempt: int, storage: Storage, folder: Path, reporter: ProgressReporter) -> "_Run":
     end = job.params.get("ends")
     if end in ENDS:
         ENDS[end]()
@@ -58,7 +60,7 @@ class _Run:
     attempt: int
     storage: Storage
     folder: Path
-    reporter: Reporter
+    reporter: ProgressReporter
     step: int = 0
     total: float = 0.0
     started_at_step: int = 0
@@ -83,7 +85,7 @@ class _Run:
             self.reporter.report(1000 + self.step, 0, self.step / self.params["steps"], metrics)
             if self.reporter.should_stop and not deaf:
                 self.save()
-                raise Stopped
+                raise StopRequested
             if self.step % self.params["checkpoint_every"] == 0:
                 self.save()
 

@@ -22,8 +22,8 @@ from tests.support.distributed_trainer import briefly_examined
 from tests.support.factories import make_dataset, npz_bytes
 from tests.support.toy_problems import pictures
 from tests.worker.conftest import data_folder, quick_settings
-from worker.jobs import adaptation as adapt
-from worker.protocol.progress import Reporter
+from worker.jobs import adaptation
+from worker.protocol.progress import ProgressReporter
 
 SMALL = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "augmentation": "none"}
 DANN = {"algorithm": "dann", "minimum_steps": 120, **SMALL}
@@ -78,10 +78,10 @@ class Bench:
             session.add(job)
         return job
 
-    def run(self, job: JobRow, attempt: int = 1, reporter: Reporter | None = None) -> Result:
+    def run(self, job: JobRow, attempt: int = 1, reporter: ProgressReporter | None = None) -> Result:
         folder = self.folder / f"{job.id}-{attempt}"
         folder.mkdir()
-        result = adapt.run(job, attempt, self.settings, self.storage, folder, reporter or Reporter(io.StringIO()))
+        result = adaptation.run(job, attempt, self.settings, self.storage, folder, reporter or ProgressReporter(io.StringIO()))
         assert result is not None
         return result
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi.testclient import TestClient
 
-from app.fast_path.protocol import QuickProtocol
+from app.fast_path.protocol import FastPathProtocol
 
 
 @contextmanager
 def live(client: TestClient) -> Iterator[uvicorn.Server]:
     """Until the block ends, or somebody sets `should_exit`; the client's lifespan is the app's."""
-    config = uvicorn.Config(client.app, port=0, http=QuickProtocol, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(client.app, port=0, http=FastPathProtocol, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

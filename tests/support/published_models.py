@@ -18,7 +18,7 @@ from app.db.tables import ArtifactRow, VersionRow
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoder, Preprocessing, TensorSpec
 from app.networks import NETWORKS
-from app.services import registry_revision as catalogue
+from app.services import registry_revision
 from app.storage import Storage
 from tests.support.factories import make_version, picture
 from worker import networks
@@ -107,6 +107,6 @@ def store_version(session: Session, storage: Storage, exported: Exported, model:
     version = make_version(session, model=model, modality=exported.manifest["modality"], manifest=exported.manifest, artifacts=[])
     version.artifacts = artifacts
     session.flush()
-    catalogue.touch(session)
+    registry_revision.bump_revision(session)
     session.commit()
     return version

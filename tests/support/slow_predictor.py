@@ -3,19 +3,19 @@
 import time
 from typing import Any
 
-from worker.batch_prediction import onnx_model as asking
-from worker.batch_prediction.onnx_model import Asked, Piece
+from worker.batch_prediction import onnx_model
+from worker.batch_prediction.onnx_model import EncodedRows, OnnxModel
 
 ROWS = 100
 
 
 def slow_down(seconds: float) -> None:
     """So few rows at once, and a pause after each time."""
-    asking.CHUNK_ROWS = range(ROWS, ROWS)
-    answered = Asked.answered
+    onnx_model.CHUNK_ROWS = range(ROWS, ROWS)
+    answered = OnnxModel.answered
 
-    def slowly(self: Asked, piece: Piece) -> Any:
+    def slowly(self: OnnxModel, piece: EncodedRows) -> Any:
         time.sleep(seconds)
         return answered(self, piece)
 
-    Asked.answered = slowly  # type: ignore[method-assign]
+    OnnxModel.answered = slowly  # type: ignore[method-assign]

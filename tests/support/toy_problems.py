@@ -26,14 +26,14 @@ from app.storage import Storage
 from worker import algorithms, networks
 from worker.algorithms.base import Algorithm
 from worker.data.batch import Batch
-from worker.data.batches import Batches, Examples
-from worker.data.splits import make_data
+from worker.data.batches import EncodedDataset, PairedBatches
+from worker.data.splits import split_source
 from worker.networks.base import Network
-from worker.protocol.progress import Reporter
-from worker.training.checkpoint_selection import Selection
+from worker.protocol.progress import ProgressReporter
+from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
-from worker.training.evaluator import Examiner, answers
-from worker.training.loop import Run, train
+from worker.training.evaluator import Evaluator, features_and_logits
+from worker.training.loop import TrainingRun, train
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "minimum_steps": 0, "augmentation": "none"}
@@ -45,12 +45,12 @@ torch.set_num_threads(1)
 threadpool_limits(1)  # validators cluster: on a busy machine waiting for threads takes longer than the work
 
 
-def table(rows: int, classes: int, *, target: bool) -> Examples:
+def table(rows: int, classes: int, *, target: bool) -> EncodedDataset:
     """Numbers that tell the classes apart; the target's are moved."""
     random = np.random.default_rng(2 if target else 1)
     labels = random.integers(0, classes, rows)
     numbers = 3 * np.eye(classes)[labels] + random.normal(size=(rows, classes)) + target
-    return Examples({"numbers": torch.from_numpy(numbers.astype(np.float32))}, torch.from_numpy(labels))
+    return EncodedDataset({"numbers": torch.from_numpy(numbers.astype(np.float32))}, torch.from_numpy(labels))
 
 
 def table_network(classes: int) -> Network:
@@ -59,7 +59,7 @@ def table_network(classes: int) -> Network:
     return networks.build(MlpParams(), TabularPreprocessing(columns=columns), specs, classes)
 
 
-def pictures(rows: int, classes: int, *, target: bool) -> Examples:
+def pictures(rows: int, classes: int, *, target: bool) -> EncodedDataset:
     """Digits of 8x8 pixels; the target has others, of less contrast and brighter, each in its own measure."""
     digits = load_digits()
     chosen = np.flatnonzero(digits.target < classes)[int(target) :: 2][:rows]
@@ -67,7 +67,7 @@ def pictures(rows: int, classes: int, *, target: bool) -> Examples:
     if target:
         pixels = pixels / 2 + np.random.default_rng(0).uniform(60, 120, (len(chosen), 1, 1))
     inputs = {"pixels": torch.from_numpy(pixels.astype(np.uint8)[..., None])}
-    return Examples(inputs, torch.from_numpy(digits.target[chosen].astype(np.int64)))
+    return EncodedDataset(inputs, torch.from_numpy(digits.target[chosen].astype(np.int64)))
 
 
 def picture_network(classes: int) -> Network:
@@ -75,14 +75,14 @@ def picture_network(classes: int) -> Network:
     return networks.build(CnnParams(input_size=8), preprocessing, {}, classes)
 
 
-class StoppingBatches(Batches):
+class StoppingBatches(PairedBatches):
     """Asks for a stop while the given step is being done."""
 
-    reporter: Reporter
+    reporter: ProgressReporter
     stop_at: int | None = None
 
     def after(self, step: int) -> Iterator[Batch]:
-        for number, batch in enumerate(super().after(step), start=step + 1):
+        for number, batch in enumerate(super().from_step(step), start=step + 1):
             if number == self.stop_at:
                 self.reporter.request_stop()
             yield batch
@@ -92,9 +92,9 @@ class StoppingBatches(Batches):
 class Toy:
     """A run ready to train, and what it has said."""
 
-    run: Run
+    run: TrainingRun
     stream: io.StringIO
-    target: Examples
+    target: EncodedDataset
 
     @property
     def reports(self) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ class Toy:
     def target_accuracy(self) -> float:
         algorithm = self.run.algorithm.eval()
         assert self.target.labels is not None
-        _, logits = answers(algorithm.network, self.target, torch.arange(len(self.target)), CPU)
+        _, logits = features_and_logits(algorithm.network, self.target, torch.arange(len(self.target)), CPU)
         return float((logits.argmax(1) == self.target.labels.numpy()).mean())
 
 
@@ -143,16 +143,16 @@ def make_toy(
     """A run as `worker.jobs.adaptation` makes it, on tables or on digits. `kind` replaces the algorithm of the parameters."""
     make, build = (pictures, picture_network) if digits else (table, table_network)
     source, target = make(sizes[0], classes, target=False), make(sizes[1], classes, target=True)
-    data = make_data(source, target if params.needs_target else None, None, params)
-    trained = trained_weights(params.seed, classes, sizes, digits) if params.starts_trained else None
+    data = split_source(source, target if params.needs_target else None, None, params)
+    trained = trained_weights(params.seed, classes, sizes, digits) if params.needs_trained_network else None
     seed_everything(params.seed)
     network = build(classes)
     if trained:
         network.load_state_dict(trained)
-        network.keep_source_statistics()
+        network.copy_to_source_statistics()
     algorithm = kind(network, params, classes) if kind else algorithms.build(params, network, classes)
     stream = io.StringIO()
-    reporter = Reporter(stream)
+    reporter = ProgressReporter(stream)
     batches = StoppingBatches(
         data.source if params.needs_source else None,
         data.target,
@@ -163,9 +163,9 @@ def make_toy(
     batches.reporter, batches.stop_at = reporter, stop_at
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
-    examiner = Examiner(data, classes, CPU, rows=EXAMINED)
-    selection = Selection(examiner.source_labels)
-    run = Run(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
+    examiner = Evaluator(data, classes, CPU, rows=EXAMINED)
+    selection = CheckpointSelector(examiner.source_labels)
+    run = TrainingRun(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
     return Toy(run, stream, target)
 
 

@@ -35,7 +35,7 @@ class Adda(Algorithm):
         self._measures = {"domain_accuracy": losses.domain_accuracy(source_side.detach(), target_side.detach())}
         fixed = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
         inverted = functional_call(self.discriminator, fixed, target)
-        return {"domain": losses.domain(source_side, target_side), "confusion": losses.domain(inverted, inverted[:0])}
+        return {"domain": losses.domain_bce(source_side, target_side), "confusion": losses.domain_bce(inverted, inverted[:0])}
 
-    def measures(self) -> dict[str, Tensor | float]:
+    def diagnostics(self) -> dict[str, Tensor | float]:
         return self._measures

@@ -5,12 +5,12 @@ from torch import Tensor
 
 from app.algorithms.afn import AfnParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
 from worker.networks.base import Network
 
 
-class Afn(Adaptation):
+class Afn(JointAdaptation):
     """E = L_y + weight E (|f| - (|f|_now + step))^2 over the source, and the same over the target."""
 
     params: AfnParams
@@ -26,5 +26,5 @@ class Afn(Adaptation):
         norms = [losses.stepwise_norm(values, self.params.norm_step) for values in sides.values()]
         return {"norm": self.params.weight * (norms[0] + norms[1])}
 
-    def measures(self) -> dict[str, Tensor | float]:
+    def diagnostics(self) -> dict[str, Tensor | float]:
         return self._measures

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from app.algorithms.base import AdaptationParams, AlgorithmParams
 from worker.data.batch import Batch
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 from worker.networks.base import Inputs, Network, batch_norms
 
 Terms = dict[str, Tensor]
@@ -26,7 +26,7 @@ class Outputs:
     logits: Tensor
 
 
-class Descend(Protocol):
+class Update(Protocol):
     """One update of the weights: computes the terms, and follows the gradient of their sum."""
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
@@ -46,18 +46,18 @@ class Algorithm(nn.Module, ABC):
     def terms(self, batch: Batch) -> Terms:
         """Scalar loss terms of this batch, each with its weight applied."""
 
-    def step(self, batch: Batch, descend: Descend) -> Terms:
+    def step(self, batch: Batch, descend: Update) -> Terms:
         """One step of the run; an override may make several updates. Returns what becomes metrics."""
         return descend(lambda: self.terms(batch))
 
-    def look(self, evidence: Evidence) -> None:
+    def on_evaluation(self, evidence: ModelOutputs) -> None:
         """Called at every check of the run (20 times) with the network's answers to a sample of each domain."""
 
-    def measures(self) -> dict[str, Tensor | float]:
+    def diagnostics(self) -> dict[str, Tensor | float]:
         """What else is worth a curve about the last batch (domain accuracy, lambda), never summed into the loss."""
         return {}
 
-    def outputs_of(self, inputs: Inputs) -> Outputs:
+    def compute_outputs(self, inputs: Inputs) -> Outputs:
         """Of one domain's examples."""
         features = self.network.features(inputs)
         return Outputs(features.float(), self.network.head(features).float())
@@ -75,7 +75,7 @@ class Algorithm(nn.Module, ABC):
         return [{"params": fast, "factor": 1.0}] + ([{"params": slow, "factor": self.params.backbone_rate}] if slow else [])
 
 
-class Adaptation(Algorithm):
+class JointAdaptation(Algorithm):
     """Classifies the source and, after the warm-up, adds the terms of `adaptation`."""
 
     params: AdaptationParams
@@ -95,12 +95,14 @@ class Adaptation(Algorithm):
     def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:
         """Of source and target: forwarded apart, each normalised by its own batch, or as one batch."""
         if self.params.batch_norm == "shared":
-            both = self.outputs_of({name: _one_batch(values, batch.target_x[name]) for name, values in batch.source_x.items()})
+            both = self.compute_outputs(
+                {name: _concatenate_domains(values, batch.target_x[name]) for name, values in batch.source_x.items()}
+            )
             rows = len(batch.source_y)
             return Outputs(both.features[:rows], both.logits[:rows]), Outputs(both.features[rows:], both.logits[rows:])
         with self.network.source_statistics():
-            source = self.outputs_of(batch.source_x)
-        return source, self.outputs_of(batch.target_x)
+            source = self.compute_outputs(batch.source_x)
+        return source, self.compute_outputs(batch.target_x)
 
 
 class SourceFree(Algorithm):
@@ -113,7 +115,7 @@ class SourceFree(Algorithm):
         return self
 
 
-def _one_batch(source: Tensor, target: Tensor) -> Tensor:
+def _concatenate_domains(source: Tensor, target: Tensor) -> Tensor:
     """Source over target; where their lengths (axis 1) differ, as those of texts do, the shorter is padded with zeros."""
     if source.ndim == 2:
         longest = max(source.shape[1], target.shape[1])

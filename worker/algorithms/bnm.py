@@ -2,11 +2,11 @@
 
 from app.algorithms.bnm import BnmParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
 
 
-class Bnm(Adaptation):
+class Bnm(JointAdaptation):
     """E = L_y - weight |G|_* / n, G the softmax (n, classes) of a batch of the target."""
 
     params: BnmParams

@@ -4,20 +4,20 @@ from torch import Tensor
 
 from app.algorithms.bsp import BspParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
-from worker.components.adversarial import Adversary
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
+from worker.components.adversarial import DomainAdversary
 from worker.data.batch import Batch
 from worker.networks.base import Network
 
 
-class Bsp(Adaptation):
+class Bsp(JointAdaptation):
     """E = L_y - lambda L_d + weight sum_{i <= k} (sigma_i(F_s)^2 + sigma_i(F_t)^2), F a batch's features (n, d)."""
 
     params: BspParams
 
     def __init__(self, network: Network, params: BspParams, classes: int) -> None:
         super().__init__(network, params, classes)
-        self.adversary = Adversary(network.feature_width, params)
+        self.adversary = DomainAdversary(network.feature_width, params)
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         spectrum = [losses.largest_singular_values(side.features, self.params.singular_values) for side in (source, target)]
@@ -26,5 +26,5 @@ class Bsp(Adaptation):
             "spectral": self.params.weight * (spectrum[0] + spectrum[1]),
         }
 
-    def measures(self) -> dict[str, Tensor | float]:
+    def diagnostics(self) -> dict[str, Tensor | float]:
         return self.adversary.measures

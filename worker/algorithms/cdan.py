@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from app.algorithms.cdan import CdanParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
-from worker.components.adversarial import Adversary
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
+from worker.components.adversarial import DomainAdversary
 from worker.data.batch import Batch
 from worker.networks.base import Network
 
@@ -16,7 +16,7 @@ WIDEST_PRODUCT = 4096
 RANDOM_WIDTH = 1024
 
 
-class Cdan(Adaptation):
+class Cdan(JointAdaptation):
     """E = L_y - lambda L_d: D sees T(f, g), g the softmax, without a gradient; examples weigh 1 + exp(-H(g)) in L_d.
 
     The weights have the mean 1 in each domain.
@@ -28,28 +28,28 @@ class Cdan(Adaptation):
         super().__init__(network, params, classes)
         width = network.feature_width * classes
         wide = width > WIDEST_PRODUCT
-        self.joined = RandomProduct(network.feature_width, classes) if wide else Product()
-        self.adversary = Adversary(RANDOM_WIDTH if wide else width, params)
+        self.joined = RandomizedMultilinearMap(network.feature_width, classes) if wide else MultilinearMap()
+        self.adversary = DomainAdversary(RANDOM_WIDTH if wide else width, params)
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         weights = None
         if self.params.entropy_conditioning:
-            weights = losses.certainties(source.logits), losses.certainties(target.logits)
+            weights = losses.entropy_weights(source.logits), losses.entropy_weights(target.logits)
         joined = [self.joined(side.features, side.logits.detach().softmax(1)) for side in (source, target)]
         return {"domain": self.adversary(*joined, batch.progress, weights)}
 
-    def measures(self) -> dict[str, Tensor | float]:
+    def diagnostics(self) -> dict[str, Tensor | float]:
         return self.adversary.measures
 
 
-class Product(nn.Module):
+class MultilinearMap(nn.Module):
     """T(f, g) = f (x) g: features (n, d) and shares (n, classes) to all their products (n, d * classes)."""
 
     def forward(self, features: Tensor, shares: Tensor) -> Tensor:
         return (features.unsqueeze(2) * shares.unsqueeze(1)).flatten(1)
 
 
-class RandomProduct(nn.Module):
+class RandomizedMultilinearMap(nn.Module):
     """T(f, g) = (R_f f) * (R_g g) / sqrt(1024) (n, 1024), R fixed normal matrices: scalar products are those of f (x) g."""
 
     by_features: Tensor

@@ -4,15 +4,15 @@ import torch
 
 from app.algorithms.dan import DanParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
 
 
-class Dan(Adaptation):
+class Dan(JointAdaptation):
     """E = L_y + weight (E k(s, s') + E k(t, t') - 2 E k(s, t)), k the mean of five Gaussian kernels of the features."""
 
     params: DanParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        kernel = losses.median_kernel(torch.cat([source.features, target.features]))
-        return {"discrepancy": self.params.weight * losses.mean_discrepancy(kernel, len(source.features))}
+        kernel = losses.multi_bandwidth_gaussian_kernel(torch.cat([source.features, target.features]))
+        return {"discrepancy": self.params.weight * losses.mmd_squared(kernel, len(source.features))}

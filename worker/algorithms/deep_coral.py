@@ -2,11 +2,11 @@
 
 from app.algorithms.deep_coral import DeepCoralParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
 
 
-class DeepCoral(Adaptation):
+class DeepCoral(JointAdaptation):
     """E = L_y + weight |C_s - C_t|^2 / (4 d^2), C the covariances of the d features."""
 
     params: DeepCoralParams

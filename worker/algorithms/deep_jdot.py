@@ -2,17 +2,17 @@
 
 from app.algorithms.deep_jdot import DeepJdotParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
 
 
-class DeepJdot(Adaptation):
+class DeepJdot(JointAdaptation):
     """E = L_y + E_plan (alpha |f_i - f_j|^2 + lambda_t CE(g_j, y_i)), the plan the cheapest pairing of a batch's examples."""
 
     params: DeepJdotParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         distances = self.params.feature_weight * losses.squared_distances(source.features, target.features)
-        labels = self.params.label_weight * losses.class_costs(target.logits, batch.source_y)
-        plan = losses.assignment(distances + labels)
+        labels = self.params.label_weight * losses.label_costs(target.logits, batch.source_y)
+        plan = losses.optimal_assignment(distances + labels)
         return {"transport": distances[plan].mean(), "transported_labels": labels[plan].mean()}

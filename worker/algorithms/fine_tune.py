@@ -4,7 +4,7 @@ from app.algorithms.fine_tune import FineTuneParams
 from worker.algorithms.base import Algorithm, Terms
 from worker.data.batch import Batch
 
-UNFROZEN_BY = 0.5
+FULLY_UNFROZEN_AT = 0.5
 
 
 class FineTune(Algorithm):
@@ -28,4 +28,4 @@ class FineTune(Algorithm):
         """How many blocks, counted from the head, train at this point; `gradual` has them all in half of the run."""
         if self.params.unfreeze == "head":
             return 1
-        return min(blocks, 1 + int(progress / UNFROZEN_BY * blocks))
+        return min(blocks, 1 + int(progress / FULLY_UNFROZEN_AT * blocks))

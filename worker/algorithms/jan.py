@@ -4,21 +4,21 @@ import torch
 
 from app.algorithms.jan import JanParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
-from worker.components.schedules import ramp
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
+from worker.components.schedules import sigmoid_ramp_up
 from worker.data.batch import Batch
 
 BANDWIDTH = 1.68
 """Of the predictions' kernel, from the authors' code."""
 
 
-class Jan(Adaptation):
+class Jan(JointAdaptation):
     """E = L_y + weight ramp(p) MMD^2 with k(f, f') k'(g, g'): five Gaussian kernels of the features, one of the softmax g."""
 
     params: JanParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        features = losses.median_kernel(torch.cat([source.features, target.features]))
+        features = losses.multi_bandwidth_gaussian_kernel(torch.cat([source.features, target.features]))
         shares = losses.gaussian_kernel(torch.cat([source.logits, target.logits]).softmax(1), BANDWIDTH)
-        discrepancy = losses.mean_discrepancy(features * shares, len(source.features))
-        return {"discrepancy": self.params.weight * ramp(batch.progress) * discrepancy}
+        discrepancy = losses.mmd_squared(features * shares, len(source.features))
+        return {"discrepancy": self.params.weight * sigmoid_ramp_up(batch.progress) * discrepancy}

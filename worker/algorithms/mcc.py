@@ -2,11 +2,11 @@
 
 from app.algorithms.mcc import MccParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
 
 
-class Mcc(Adaptation):
+class Mcc(JointAdaptation):
     """E = L_y + weight (sum M - tr M) / K, M the correlation of the classes in the target's predictions at temperature T."""
 
     params: MccParams

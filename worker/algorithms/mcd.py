@@ -4,12 +4,12 @@ from torch import Tensor, nn
 
 from app.algorithms.mcd import McdParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Descend, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms, Update
 from worker.data.batch import Batch
-from worker.networks.base import Network, unseen
+from worker.networks.base import Network, frozen_batch_statistics
 
 
-class Mcd(Adaptation):
+class Mcd(JointAdaptation):
     """min over all L_y; min over both heads L_y - weight d(p_1, p_2); k times min over the features weight d(p_1, p_2).
 
     d is the mean absolute difference of the two heads' softmax on the target. The first head is the one that is served.
@@ -22,14 +22,16 @@ class Mcd(Adaptation):
         self.second_head = nn.Linear(network.feature_width, classes)
         self._encoder = [*network.backbone.parameters(), *network.bottleneck.parameters()]
 
-    def step(self, batch: Batch, descend: Descend) -> Terms:
+    def step(self, batch: Batch, descend: Update) -> Terms:
         terms = descend(lambda: self._with_discrepancy(0, batch))
         if "discrepancy" not in terms:
             return terms
         descend(lambda: self._with_discrepancy(-1, batch), [*self.network.head.parameters(), *self.second_head.parameters()])
-        with unseen(self.network):  # the statistics have seen the batch, and are of the source as well where they are shared
+        with frozen_batch_statistics(
+            self.network
+        ):  # the statistics have seen the batch, and are of the source as well where they are shared
             for _ in range(self.params.feature_updates):
-                agreed = descend(lambda: self._discrepancy(self.outputs_of(batch.target_x)), self._encoder)
+                agreed = descend(lambda: self._discrepancy(self.compute_outputs(batch.target_x)), self._encoder)
         return terms | agreed
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:

@@ -5,14 +5,14 @@ from torch import Tensor, nn
 
 from app.algorithms.mdd import MddParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.components.adversarial import reverse_gradient
-from worker.components.schedules import ramp
+from worker.components.schedules import sigmoid_ramp_up
 from worker.data.batch import Batch
 from worker.networks.base import Network
 
 
-class Mdd(Adaptation):
+class Mdd(JointAdaptation):
     """E = L_y - lambda D for the features; the second classifier q minimises D = -gamma E_s log q_y - E_t log(1 - q_y).
 
     y is what the first classifier predicts.
@@ -27,11 +27,11 @@ class Mdd(Adaptation):
         self._strength = 0.0
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        self._strength = self.params.lambda_max * ramp(batch.progress)
+        self._strength = self.params.lambda_max * sigmoid_ramp_up(batch.progress)
         seen = reverse_gradient(torch.cat([source.features, target.features]), self._strength)
         source_logits, target_logits = self.auxiliary(seen).float().tensor_split([len(source.features)])
         labels = source.logits.argmax(1), target.logits.argmax(1)
         return {"disparity": losses.margin_disparity(source_logits, target_logits, *labels, self.params.margin)}
 
-    def measures(self) -> dict[str, Tensor | float]:
+    def diagnostics(self) -> dict[str, Tensor | float]:
         return {"lambda": self._strength}

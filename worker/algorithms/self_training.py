@@ -9,14 +9,14 @@ from torch import Tensor
 
 from app.algorithms.self_training import SelfTrainingParams
 from worker import losses
-from worker.algorithms.base import Adaptation, Outputs, Terms
-from worker.components.augmentation import changed
-from worker.components.schedules import ramp
+from worker.algorithms.base import JointAdaptation, Outputs, Terms
+from worker.components.augmentation import augment
+from worker.components.schedules import sigmoid_ramp_up
 from worker.data.batch import Batch
-from worker.networks.base import Network, unseen
+from worker.networks.base import Network, frozen_batch_statistics
 
 
-class SelfTraining(Adaptation):
+class SelfTraining(JointAdaptation):
     """E = L_y + weight ramp(p) E [max q >= tau] CE(p(strong), argmax q) + confusion (sum M - tr M) / K.
 
     q is the prediction for the weakly changed picture, M the correlation of the classes in q at temperature T. Inputs that are
@@ -32,17 +32,17 @@ class SelfTraining(Adaptation):
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         taught = target
         if "pixels" in batch.target_x:
-            with unseen(self.network):
-                taught = self.outputs_of(changed(batch.target_x, "strong"))
+            with frozen_batch_statistics(self.network):
+                taught = self.compute_outputs(augment(batch.target_x, "strong"))
         loss, share = losses.confident_cross_entropy(taught.logits, target.logits, self.params.threshold)
         self._measures = {"confident_share": share}
         return {
-            "pseudo_labels": self.params.weight * ramp(batch.progress) * loss,
+            "pseudo_labels": self.params.weight * sigmoid_ramp_up(batch.progress) * loss,
             "confusion": self.params.confusion * losses.class_confusion(target.logits, self.params.temperature),
         }
 
     def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:
-        return super().outputs(replace(batch, target_x=changed(batch.target_x, "affine")))
+        return super().outputs(replace(batch, target_x=augment(batch.target_x, "affine")))
 
-    def measures(self) -> dict[str, Tensor | float]:
+    def diagnostics(self) -> dict[str, Tensor | float]:
         return self._measures

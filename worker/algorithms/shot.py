@@ -8,7 +8,7 @@ from app.algorithms.shot import ShotParams
 from worker import losses
 from worker.algorithms.base import SourceFree, Terms
 from worker.data.batch import Batch
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 from worker.networks.base import Network
 
 
@@ -27,14 +27,14 @@ class Shot(SourceFree):
         self.register_buffer("centroids", torch.zeros(classes, network.feature_width))
 
     def terms(self, batch: Batch) -> Terms:
-        target = self.outputs_of(batch.target_x)
+        target = self.compute_outputs(batch.target_x)
         uncertain, uneven = losses.information_maximisation(target.logits)
         nearest = losses.nearest_centroid(target.features.detach(), self.centroids)
         labels = torch.where(self.centroids.any(), nearest, target.logits.argmax(1))
         pseudo_labels = self.params.pseudo_label_weight * F.cross_entropy(target.logits, labels)
         return {"entropy": uncertain, "diversity": uneven, "pseudo_labels": pseudo_labels}
 
-    def look(self, evidence: Evidence) -> None:
+    def on_evaluation(self, evidence: ModelOutputs) -> None:
         """Centroids weighted by the predictions, then those of the examples nearest to each."""
         features = torch.from_numpy(evidence.target_features)
         first = losses.class_centroids(features, torch.from_numpy(evidence.target_logits).softmax(1))

@@ -8,10 +8,10 @@ from app.algorithms.tent import TentParams
 from worker import losses
 from worker.algorithms.base import SourceFree, Terms
 from worker.data.batch import Batch
-from worker.networks.base import DomainNorm, Network
+from worker.networks.base import DomainBatchNorm, Network
 from worker.protocol.progress import BadParameters
 
-NORMS = (DomainNorm, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMS = (DomainBatchNorm, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 class Tent(SourceFree):
@@ -30,7 +30,7 @@ class Tent(SourceFree):
             weight.requires_grad_(True)
 
     def terms(self, batch: Batch) -> Terms:
-        return {"entropy": losses.entropies(self.outputs_of(batch.target_x).logits).mean()}
+        return {"entropy": losses.entropies(self.compute_outputs(batch.target_x).logits).mean()}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """At the full rate, in a pretrained encoder too."""

@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 from app.artifacts import GRAPHS, Precision
 from app.db.tables import VersionRow
 from app.errors import InvalidInputs
-from app.formats.images import BadPicture
+from app.formats.images import InvalidImage
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, Encoder, TensorSpec
 from app.settings import Settings
@@ -29,16 +29,16 @@ BATCH_BYTES, BATCH_ROWS = {CPU: 2**20, CUDA: 2**24}, range(16, 1024)
 """The same, of what the graph is run on at once: its activations take many times that."""
 LONGEST = 1024
 """What an axis that varies is taken for."""
-UNREADABLE = (InvalidInputs, BadPicture, PolarsError, ValueError, OverflowError)
+UNREADABLE = (InvalidInputs, InvalidImage, PolarsError, ValueError, OverflowError)
 
-Piece = tuple[int, Encoded | str]
+EncodedRows = tuple[int, Encoded | str]
 """So many rows encoded, or one that cannot be and why."""
-Answered = tuple[int, NDArray[np.float32] | str]
+PredictedRows = tuple[int, NDArray[np.float32] | str]
 """So many rows' logits (n, classes), or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OnnxModel:
     """A version that is ready to answer: it is given `chunk_rows` at once, and runs on `batch_rows` of them at a time.
 
     It abstains where its confidence is below `threshold`.
@@ -60,12 +60,12 @@ class Asked:
             parts.append(self.session.run(["logits"], batch)[0])
         return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
-    def answered(self, piece: Piece) -> Answered:
+    def answered(self, piece: EncodedRows) -> PredictedRows:
         """Logits for encoded rows; the error of a row that has one stays."""
         rows, found = piece
         return rows, found if isinstance(found, str) else self.logits(found)
 
-    def pieces(self, inputs: Any, rows: int) -> Iterator[Piece]:
+    def encode_rows(self, inputs: Any, rows: int) -> Iterator[EncodedRows]:
         """Encoded rows, in pieces; for a row that cannot be encoded, on its own, why not."""
         try:
             encoded = self.encode(inputs)
@@ -77,11 +77,11 @@ class Asked:
             yield rows, encoded
             return
         half = rows // 2
-        yield from self.pieces(inputs[:half], half)
-        yield from self.pieces(inputs[half:], rows - half)
+        yield from self.encode_rows(inputs[:half], half)
+        yield from self.encode_rows(inputs[half:], rows - half)
 
 
-def load(version: VersionRow, precision: Precision, settings: Settings, storage: Storage, folder: Path) -> Asked:
+def load(version: VersionRow, precision: Precision, settings: Settings, storage: Storage, folder: Path) -> OnnxModel:
     """On the GPU if the settings want it, there is one and the runtime can use it. Raises BadParameters for damaged files."""
     graph = GRAPHS[precision]
     modality = MODALITIES[version.modality]
@@ -92,7 +92,7 @@ def load(version: VersionRow, precision: Precision, settings: Settings, storage:
             raise BadParameters(f"The file {artifact.name} of the version is not the one that its job stored.")
     session = _session(folder / graph, settings)
     specs = modality.specs(preprocessing)
-    return Asked(
+    return OnnxModel(
         modality.encoder(preprocessing, folder),
         session,
         tuple(version.manifest["classes"]),

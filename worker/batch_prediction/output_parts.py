@@ -20,7 +20,7 @@ from worker.protocol.progress import BadParameters
 KEPT = 3
 
 
-class State(BaseModel):
+class PartsCheckpoint(BaseModel):
     """What a checkpoint holds: how many rows are done, how many of them without an answer, and the parts in order."""
 
     digest: str
@@ -30,7 +30,7 @@ class State(BaseModel):
     parts: list[str] = []
 
 
-class Parts:
+class OutputParts:
     """What one attempt has and stores, under `prefix` in the storage."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Parts:
         """`digest` identifies the prediction: a checkpoint of another one is refused. `columns` of the output in order."""
         self._storage, self._prefix, self._folder, self._format = storage, prefix, folder, format
         self._checkpoints: list[str] = []
-        self.state = State(digest=digest, columns=list(columns))
+        self.state = PartsCheckpoint(digest=digest, columns=list(columns))
 
     def resume(self, checkpoint: str) -> None:
         """Go on where the checkpoint was made. Raises BadParameters, FileNotFoundError where none of these columns is there.
@@ -47,7 +47,7 @@ class Parts:
         Another release may have begun the prediction, whose rows have others.
         """
         with self._storage.open(checkpoint) as file:
-            state = State.model_validate_json(file.read())
+            state = PartsCheckpoint.model_validate_json(file.read())
         if state.digest != self.state.digest:
             raise BadParameters("The checkpoint is of another prediction; it cannot be resumed.")
         if state.columns != self.state.columns:
@@ -66,7 +66,7 @@ class Parts:
         self.state = self.state.model_copy(update={"rows": rows, "failed": self.state.failed + failed, "parts": parts})
         return self._checkpoint()
 
-    def join(self, schema: pl.Schema) -> StoredArtifact:
+    def concatenate(self, schema: pl.Schema) -> StoredArtifact:
         """Store the output: all parts in one file."""
         path = self._folder / f"output.{self._format}"
         with self._local() as parts:

@@ -17,7 +17,7 @@ ABSTAINED_PLACE = 3
 """Behind `row`, `label` and `confidence`."""
 
 
-class Answers:
+class OutputRows:
     """Makes data frames with the columns that the options ask for; the model abstains below the confidence `threshold`."""
 
     def __init__(self, classes: Sequence[str], threshold: float, options: BulkOptions) -> None:
@@ -26,7 +26,7 @@ class Answers:
         self._probabilities = options.probabilities
         self.schema = pl.Schema(self._schema())
 
-    def of(self, first_row: int, logits: NDArray[np.float32]) -> pl.DataFrame:
+    def from_logits(self, first_row: int, logits: NDArray[np.float32]) -> pl.DataFrame:
         """Rows from `first_row` on to logits (n, classes); where these are not finite, an error."""
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(logits).all(axis=1))
         if not finite.all():

@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 _END = object()
 
 
-def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int) -> Iterator[Item]:
     """The same items, made in one other thread that is at most `depth` ahead; what making one raises is raised in its turn."""
     source = iter(items)
     pool = ThreadPoolExecutor(1)

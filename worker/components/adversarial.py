@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from app.algorithms.base import AdversarialParams
 from worker import losses
-from worker.components.schedules import ramp
+from worker.components.schedules import sigmoid_ramp_up
 
 
 class _Reversal(torch.autograd.Function):
@@ -43,7 +43,7 @@ class Discriminator(nn.Module):
         return logits
 
 
-class Adversary(nn.Module):
+class DomainAdversary(nn.Module):
     """A domain classifier that the features work against, with lambda and its accuracy on the last batch as measures."""
 
     def __init__(self, width: int, params: AdversarialParams) -> None:
@@ -54,9 +54,9 @@ class Adversary(nn.Module):
 
     def forward(self, source: Tensor, target: Tensor, progress: float, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """The domain loss L_d of features (n, width) and (m, width), whose gradient reaches them times -lambda."""
-        strength = self._lambda_max * ramp(progress)
+        strength = self._lambda_max * sigmoid_ramp_up(progress)
         logits: Tensor = self.discriminator(reverse_gradient(torch.cat([source, target]), strength))
         source_side, target_side = logits.tensor_split([len(source)])
         accuracy = losses.domain_accuracy(source_side.detach(), target_side.detach())
         self.measures = {"lambda": strength, "domain_accuracy": accuracy}
-        return losses.domain(source_side, target_side, weights)
+        return losses.domain_bce(source_side, target_side, weights)

@@ -18,19 +18,19 @@ from worker.networks.base import Inputs
 AFFINE = 0.3
 SHIFT = 0.05
 INVERTED = 0.3
-COVERED = 0.25
+CUTOUT_FRACTION = 0.25
 
 
-def augmented(batch: Batch, params: AlgorithmParams) -> Batch:
+def augment_batch(batch: Batch, params: AlgorithmParams) -> Batch:
     """The batch with its pictures changed as the parameters say."""
     if params.augmentation == "none":
         return batch
-    is_left = params.augmented == "source" or params.changes_target
-    target_x = batch.target_x if is_left else changed(batch.target_x, params.augmentation)
-    return replace(batch, source_x=changed(batch.source_x, params.augmentation), target_x=target_x)
+    is_left = params.augmented == "source" or params.augments_target_itself
+    target_x = batch.target_x if is_left else augment(batch.target_x, params.augmentation)
+    return replace(batch, source_x=augment(batch.source_x, params.augmentation), target_x=target_x)
 
 
-def changed(inputs: Inputs, kind: str) -> Inputs:
+def augment(inputs: Inputs, kind: str) -> Inputs:
     """`affine` or `strong` changes of the pictures among the inputs, if there are any."""
     if "pixels" not in inputs:
         return inputs
@@ -58,7 +58,7 @@ def photometric(pixels: Tensor) -> Tensor:
     middle = values.mean((1, 2), keepdim=True)
     values = (values - middle) * contrast * colour + middle + _draw(pixels, -0.3, 0.3) + _draw(pixels, -0.2, 0.2, channels)
     values = values + _draw(pixels, 0, 0.1) * torch.randn(count, height, width, 1, device=pixels.device)
-    return torch.where(_covered(pixels), 0.5, values.clamp(0, 1)) * 255
+    return torch.where(_cutout_mask(pixels), 0.5, values.clamp(0, 1)) * 255
 
 
 def _draw(pixels: Tensor, low: float, high: float, channels: int = 1) -> Tensor:
@@ -66,13 +66,13 @@ def _draw(pixels: Tensor, low: float, high: float, channels: int = 1) -> Tensor:
     return low + (high - low) * torch.rand(len(pixels), 1, 1, channels, device=pixels.device)
 
 
-def _covered(pixels: Tensor) -> Tensor:
+def _cutout_mask(pixels: Tensor) -> Tensor:
     """Mask (n, height, width, 1) of a square of a quarter of the side, anywhere. DeVries and Taylor, 2017, Cutout."""
     _, height, width, _ = pixels.shape
     rows = torch.arange(height, device=pixels.device).reshape(1, -1, 1, 1) / height
     columns = torch.arange(width, device=pixels.device).reshape(1, 1, -1, 1) / width
-    down, across = rows - _draw(pixels, -COVERED, 1), columns - _draw(pixels, -COVERED, 1)
-    return (down >= 0) & (down < COVERED) & (across >= 0) & (across < COVERED)
+    down, across = rows - _draw(pixels, -CUTOUT_FRACTION, 1), columns - _draw(pixels, -CUTOUT_FRACTION, 1)
+    return (down >= 0) & (down < CUTOUT_FRACTION) & (across >= 0) & (across < CUTOUT_FRACTION)
 
 
 def _maps(count: int, strength: float, device: torch.device) -> Tensor:

@@ -3,11 +3,11 @@
 import math
 
 
-def annealed(progress: float) -> float:
+def inverse_decay(progress: float) -> float:
     """1 / (1 + 10 p)^0.75: what the learning rate is multiplied with."""
     return float((1 + 10 * progress) ** -0.75)
 
 
-def ramp(progress: float) -> float:
+def sigmoid_ramp_up(progress: float) -> float:
     """2 / (1 + exp(-10 p)) - 1: from 0 at the start to almost 1 at the end; what lambda_max is multiplied with."""
     return 2 / (1 + math.exp(-10 * progress)) - 1

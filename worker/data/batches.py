@@ -21,7 +21,7 @@ from app.modalities.base import Chunk, Encoded, Encoder, TensorSpec
 from worker.data.batch import Batch
 from worker.networks.base import Inputs
 
-RESIDENT_BYTES = 2 * 1024**3
+IN_MEMORY_BYTES = 2 * 1024**3
 _PADDED_BY = ("attention_mask", "weights")
 """Inputs that are 0 where the other inputs of varying length are padded."""
 
@@ -31,7 +31,7 @@ class UnknownLabel(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
+class EncodedDataset:
     """Encoded inputs, each (n, ...), and class numbers (n,) int64 where there are labels.
 
     `lengths` (n,), on the CPU, where the inputs' second axis varies: a batch is cut to its longest example.
@@ -44,7 +44,7 @@ class Examples:
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 
-    def take(self, indices: Tensor, device: torch.device) -> tuple[Inputs, Tensor | None]:
+    def gather(self, indices: Tensor, device: torch.device) -> tuple[Inputs, Tensor | None]:
         """These examples on the device; the data are indexed where they are."""
         inputs = {name: _take(values, indices, device) for name, values in self.inputs.items()}
         if self.lengths is not None:
@@ -52,9 +52,9 @@ class Examples:
             inputs = {name: values[:, :longest] for name, values in inputs.items()}
         return inputs, None if self.labels is None else _take(self.labels, indices, device)
 
-    def to(self, device: torch.device) -> "Examples":
+    def to(self, device: torch.device) -> "EncodedDataset":
         labels = None if self.labels is None else self.labels.to(device)
-        return Examples({name: values.to(device) for name, values in self.inputs.items()}, labels, self.lengths)
+        return EncodedDataset({name: values.to(device) for name, values in self.inputs.items()}, labels, self.lengths)
 
     @property
     def nbytes(self) -> int:
@@ -67,13 +67,13 @@ def _take(values: Tensor, indices: Tensor, device: torch.device) -> Tensor:
 
 def encode(
     chunks: Iterable[Chunk], encoder: Encoder, specs: dict[str, TensorSpec], rows: int, classes: list[str] | None, folder: Path
-) -> Examples:
-    """Encode all chunks into tensors: in memory, or mapped from files in `folder` when they take more than RESIDENT_BYTES.
+) -> EncodedDataset:
+    """Encode all chunks into tensors: in memory, or mapped from files in `folder` when they take more than IN_MEMORY_BYTES.
 
     `classes` None leaves labels out. Raises UnknownLabel.
     """
     numbers = {name: number for number, name in enumerate(classes or ())}
-    store, labels = _Store(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
+    store, labels = _ColumnStore(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
     done = 0
     for chunk in chunks:
         store.add(done, encoder(chunk.inputs), chunk.rows)
@@ -81,7 +81,7 @@ def encode(
             labels[done : done + chunk.rows] = _numbers(chunk.labels, numbers)
         done += chunk.rows
     inputs = {name: torch.from_numpy(array) for name, array in store.arrays.items()}
-    return Examples(inputs, torch.from_numpy(labels) if classes else None, store.lengths())
+    return EncodedDataset(inputs, torch.from_numpy(labels) if classes else None, store.lengths())
 
 
 def _numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
@@ -91,7 +91,7 @@ def _numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
         raise UnknownLabel(f"no class is called {error.args[0]!r}") from error
 
 
-class _Store:
+class _ColumnStore:
     """Arrays for `rows` examples that grow along the second axis where that varies."""
 
     def __init__(self, specs: dict[str, TensorSpec], rows: int, folder: Path) -> None:
@@ -132,7 +132,7 @@ class _Store:
             for name, spec in self._specs.items()
         }
         total = sum(math.prod(shape) * np.dtype(self._specs[name].dtype).itemsize for name, shape in shapes.items())
-        if total <= RESIDENT_BYTES:
+        if total <= IN_MEMORY_BYTES:
             return {name: np.zeros(shape, self._specs[name].dtype) for name, shape in shapes.items()}
         self._folder.mkdir(parents=True, exist_ok=True)
         paths = {name: self._folder / f"{name}-{self._width}.bin" for name in shapes}
@@ -152,7 +152,7 @@ def split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     return torch.cat(train).sort().values, torch.cat(held_out).sort().values
 
 
-class Stream:
+class ShuffledSampler:
     """Endless shuffled passes over `indices`, cut into batches of `size`."""
 
     def __init__(self, indices: Tensor, size: int, seed: int, name: int) -> None:
@@ -181,7 +181,7 @@ class Stream:
         return torch.randperm(len(self.indices), generator=generator)
 
 
-class BalancedStream(Stream):
+class ClassBalancedSampler(ShuffledSampler):
     """Passes in which every class is drawn equally often, with replacement."""
 
     def __init__(self, indices: Tensor, labels: Tensor, size: int, seed: int, name: int) -> None:
@@ -193,13 +193,13 @@ class BalancedStream(Stream):
         return torch.multinomial(self._weights, len(self.indices), replacement=True, generator=generator)
 
 
-class Batches:
+class PairedBatches:
     """Pairs of a source and a target batch for the steps of a run. `epochs` are passes over the larger of the two."""
 
     def __init__(
         self,
-        source: Examples | None,
-        target: Examples | None,
+        source: EncodedDataset | None,
+        target: EncodedDataset | None,
         *,
         train: Tensor,
         params: AlgorithmParams,
@@ -212,12 +212,12 @@ class Batches:
         """
         self.source, self.target, self.device = source, target, device
         self._source_stream = _source_stream(source, train, params) if source else None
-        self._target_stream = Stream(torch.arange(len(target)), params.batch_size, params.seed, 1) if target else None
+        self._target_stream = ShuffledSampler(torch.arange(len(target)), params.batch_size, params.seed, 1) if target else None
         larger = max(len(train) if source else 0, len(target) if target else 0)
         self.steps_of_epoch = math.ceil(larger / params.batch_size)
-        self.steps = steps or planned_steps(params, larger)
+        self.steps = steps or num_steps(params, larger)
 
-    def after(self, step: int) -> Iterator[Batch]:
+    def from_step(self, step: int) -> Iterator[Batch]:
         """The batches of steps `step` + 1, `step` + 2, ... of this run."""
         for number in range(step, self.steps):
             yield self._batch(number)
@@ -227,17 +227,17 @@ class Batches:
         target_x, _ = self._take(self.target, self._target_stream, number)
         return Batch(source_x, torch.empty(0) if source_y is None else source_y, target_x, number / self.steps)
 
-    def _take(self, examples: Examples | None, stream: Stream | None, number: int) -> tuple[Inputs, Tensor | None]:
-        return examples.take(stream.batch(number), self.device) if examples and stream else ({}, None)
+    def _take(self, examples: EncodedDataset | None, stream: ShuffledSampler | None, number: int) -> tuple[Inputs, Tensor | None]:
+        return examples.gather(stream.batch(number), self.device) if examples and stream else ({}, None)
 
 
-def planned_steps(params: AlgorithmParams, rows: int) -> int:
+def num_steps(params: AlgorithmParams, rows: int) -> int:
     """Of a run whose larger data set has so many rows."""
     return max(params.epochs * math.ceil(rows / params.batch_size), params.minimum_steps)
 
 
-def _source_stream(source: Examples, train: Tensor, params: AlgorithmParams) -> Stream:
+def _source_stream(source: EncodedDataset, train: Tensor, params: AlgorithmParams) -> ShuffledSampler:
     if not params.balanced:
-        return Stream(train, params.batch_size, params.seed, 0)
+        return ShuffledSampler(train, params.batch_size, params.seed, 0)
     assert source.labels is not None
-    return BalancedStream(train, source.labels.cpu()[train], params.batch_size, params.seed, 0)
+    return ClassBalancedSampler(train, source.labels.cpu()[train], params.batch_size, params.seed, 0)

@@ -18,7 +18,7 @@ from worker.protocol.progress import BadData
 
 
 @dataclass(frozen=True, slots=True)
-class Materials:
+class JobInputs:
     """Detached rows. `base` is the version that the job starts from, with its artifacts, if it starts from one.
 
     Without a source there is a base and a target.
@@ -45,7 +45,7 @@ class Materials:
         return row.modality
 
 
-def load(settings: Settings, job: JobRow) -> Materials:
+def load(settings: Settings, job: JobRow) -> JobInputs:
     """Read the rows. Raises BadData when the source has no labels, or there is neither a source nor a base."""
     engine = make_engine(settings.database)
     try:
@@ -60,7 +60,7 @@ def load(settings: Settings, job: JobRow) -> Materials:
         raise BadData("The source data set has no labels.")
     if source is None and base is None:
         raise BadData("The source data set is not there, and no version to start from.")
-    return Materials(source, target, evaluation, base)
+    return JobInputs(source, target, evaluation, base)
 
 
 def _base(session: Session, job: JobRow) -> VersionRow | None:

@@ -20,8 +20,8 @@ from app.networks.base import NetworkParams
 from app.settings import Settings
 from app.storage import Storage
 from worker import networks
-from worker.data.batches import Examples, UnknownLabel, encode
-from worker.data.job_inputs import Materials, chunks, fetch_artifacts
+from worker.data.batches import EncodedDataset, UnknownLabel, encode
+from worker.data.job_inputs import JobInputs, chunks, fetch_artifacts
 from worker.networks.base import Network
 from worker.protocol.progress import BadData
 
@@ -30,7 +30,7 @@ RESIDENT_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TrainingSetup:
     """What is fixed before the training starts. `folder` holds the version's files as they come.
 
     `temperature` and `abstention_threshold` are those of the version that the job starts from, for networks of a job that has no
@@ -49,7 +49,7 @@ class Task:
     abstention_threshold: float
 
 
-def make_task(job: JobRow, materials: Materials, settings: Settings, storage: Storage, folder: Path) -> Task:
+def prepare_training(job: JobRow, materials: JobInputs, settings: Settings, storage: Storage, folder: Path) -> TrainingSetup:
     """Fit the preprocessing on the data that the job learns from, or take it over from the version that the job starts from."""
     folder.mkdir(parents=True, exist_ok=True)
     params = TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params)
@@ -63,7 +63,7 @@ def make_task(job: JobRow, materials: Materials, settings: Settings, storage: St
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(materials.base.manifest["network"])
         preprocessing = modality.preprocessing.model_validate(materials.base.manifest["preprocessing"])
         fetch_artifacts(storage, materials.base, preprocessing.files, folder)
-    return Task(
+    return TrainingSetup(
         params=params,
         network=network,
         preprocessing=preprocessing,
@@ -83,7 +83,9 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def read(task: Task, storage: Storage, row: DatasetRow, folder: Path, *, labelled: bool = True) -> Examples:
+def encode_dataset(
+    task: TrainingSetup, storage: Storage, row: DatasetRow, folder: Path, *, labelled: bool = True
+) -> EncodedDataset:
     """Encode a data set; on the GPU if it fits there. Raises BadData when it does not fit the preprocessing."""
     try:
         examples = encode(chunks(storage, row), task.encoder, task.specs, row.rows, task.classes if labelled else None, folder)
@@ -94,7 +96,7 @@ def read(task: Task, storage: Storage, row: DatasetRow, folder: Path, *, labelle
     return examples
 
 
-def make_network(task: Task, materials: Materials, storage: Storage) -> Network:
+def make_network(task: TrainingSetup, materials: JobInputs, storage: Storage) -> Network:
     """With the base version's weights if there is one; with a new head if its classes are others."""
     network = networks.build(task.network, task.preprocessing, task.specs, len(task.classes))
     if materials.base is not None:

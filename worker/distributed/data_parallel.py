@@ -21,25 +21,25 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from worker.protocol.progress import Stopped
+from worker.protocol.progress import StopRequested
 
 
 @dataclass(slots=True)
-class _Ranks:
+class _ProcessGroup:
     """This process among those of the job. `talk`: what is agreed on goes through the CPU. `sharing`, `in_part`: see below."""
 
     rank: int = 0
     size: int = 1
-    talk: dist.ProcessGroup | None = None
+    control_group: dist.ProcessGroup | None = None
     sharing: bool = False
     in_part: bool = False
 
 
-_ranks = _Ranks()
+_ranks = _ProcessGroup()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def distributed_session(device: torch.device) -> Iterator[None]:
     """Inside the block this process works with the others that `torchrun` started, if it did.
 
     One that fails leaves without a word, and the launcher ends the others.
@@ -51,10 +51,10 @@ def joined(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    _ranks = _Ranks(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+    _ranks = _ProcessGroup(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
     try:
         yield
-    except Stopped:
+    except StopRequested:
         _leave()
         raise
     _leave()
@@ -62,11 +62,11 @@ def joined(device: torch.device) -> Iterator[None]:
 
 def _leave() -> None:
     global _ranks
-    _ranks = _Ranks(_ranks.rank)
+    _ranks = _ProcessGroup(_ranks.rank)
     dist.destroy_process_group()
 
 
-def leads() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process reports and stores."""
     return _ranks.rank == 0
 
@@ -81,7 +81,7 @@ def sharing() -> Iterator[None]:
         _ranks.sharing = False
 
 
-def by_rows(function: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, Tensor]) -> Tensor:
+def split_batch(function: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, Tensor]) -> Tensor:
     """What `function` gives for inputs each (n, ...), a row for each of theirs.
 
     While the work is divided, each process computes an equal part, if n can be divided so. What is drawn at random in it differs
@@ -104,24 +104,24 @@ def by_rows(function: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, T
         _ranks.in_part = False
 
 
-def has_part() -> bool:
+def is_split() -> bool:
     """Whether what is being computed is of a part of a batch's rows."""
     return _ranks.in_part
 
 
-def parts() -> int:
+def world_size() -> int:
     """Into how many a batch is divided."""
     return _ranks.size
 
 
-def every(values: Tensor) -> Tensor:
+def all_gather(values: Tensor) -> Tensor:
     """(processes, ...): the values of each process. It has no gradient."""
     received = [torch.empty_like(values) for _ in range(_ranks.size)]
     dist.all_gather(received, values)
     return torch.stack(received)
 
 
-def summed(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum of all processes' values. It has no gradient."""
     total = values.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
@@ -140,16 +140,16 @@ def average_gradients(weights: Iterable[nn.Parameter]) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def leaders(*numbers: float) -> list[float]:
+def broadcast_from_rank_zero(*numbers: float) -> list[float]:
     """The leader's numbers, in every process."""
     if _ranks.size == 1:
         return list(numbers)
     said = torch.tensor(numbers, dtype=torch.float64)
-    dist.broadcast(said, 0, group=_ranks.talk)
+    dist.broadcast(said, 0, group=_ranks.control_group)
     return said.tolist()
 
 
-def align(module: nn.Module) -> None:
+def broadcast_module(module: nn.Module) -> None:
     """Give every process the leader's weights and statistics."""
     if _ranks.size == 1:
         return
@@ -164,8 +164,8 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
-        return every(values.contiguous())
+        return all_gather(values.contiguous())
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
-        return summed(gradients[0])[_ranks.rank]
+        return all_reduce_sum(gradients[0])[_ranks.rank]

@@ -62,13 +62,13 @@ def _launch(command: Sequence[str], settings: Settings) -> int:
     try:
         elastic_launch(config, command[0])(*command[1:])
     except ChildFailedError as error:
-        return _code_of(error)
+        return _exit_code_of(error)
     except SignalException:
         return ExitCode.DONE if Path(RESULT_FILE).exists() else ExitCode.STOPPED
     return ExitCode.DONE
 
 
-def _code_of(error: "ChildFailedError") -> int:
+def _exit_code_of(error: "ChildFailedError") -> int:
     """How the first trainer ended that failed, and what it said; those after it failed because it was gone."""
     failures = list(error.failures.values())  # in the order in which they were seen
     for failure in failures:
@@ -76,11 +76,11 @@ def _code_of(error: "ChildFailedError") -> int:
             sys.stderr.write(f"{failure.message}\n")
             return failure.exitcode
     if failures[0].exitcode < 0:
-        _die_of(-failures[0].exitcode)
+        _raise_signal(-failures[0].exitcode)
     return failures[0].exitcode
 
 
-def _die_of(number: int) -> None:
+def _raise_signal(number: int) -> None:
     if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

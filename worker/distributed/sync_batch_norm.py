@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.distributed import data_parallel as together
+from worker.distributed import data_parallel
 
 
-def joint_norm(values: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+def sync_batch_norm(values: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """This process's values (n, c, ...), normalised, and the whole batch's mean and unbiased variance (c,).
 
     Every process has as many values. The weights' gradients are those of its own.
@@ -21,7 +21,7 @@ def joint_norm(values: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> 
 
 def _count(values: Tensor) -> int:
     """Of a channel's values in the whole batch."""
-    return together.parts() * values.numel() // values.shape[1]
+    return data_parallel.world_size() * values.numel() // values.shape[1]
 
 
 class _JointNorm(torch.autograd.Function):
@@ -31,7 +31,7 @@ class _JointNorm(torch.autograd.Function):
     def forward(context: Any, values: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
         precise = values.to(torch.promote_types(values.dtype, torch.float32))
         moments = torch.stack(torch.batch_norm_update_stats(precise, None, None, 0.0))
-        means, variances = together.every(moments).unbind(1)
+        means, variances = data_parallel.all_gather(moments).unbind(1)
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)
         context.epsilon = epsilon
@@ -44,7 +44,7 @@ class _JointNorm(torch.autograd.Function):
         values, weight, mean, variance = context.saved_tensors
         fixed = (gradients[0], values, weight, mean, variance, None, None, False, context.epsilon, [True, True, True])
         straight, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(*fixed)
-        along, all_over = together.summed(torch.stack([for_weight, for_bias])) / _count(values)
+        along, all_over = data_parallel.all_reduce_sum(torch.stack([for_weight, for_bias])) / _count(values)
         scale = (variance + context.epsilon).rsqrt()
         slope = -weight * scale.square() * along
         offset = -weight * scale * all_over - slope * mean

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.evaluation.outputs import Evidence, Floats
+from worker.evaluation.outputs import Floats, ModelOutputs
 
 DELTA = 0.05
 RESTARTS, MOST_OUTPUTS = 5, 2000
@@ -33,7 +33,7 @@ LEARNING_RATE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
+class AccuracyBound:
     """The accuracy on the target is at least `accuracy` (0 to 1) with this confidence, and how it came about."""
 
     accuracy: float
@@ -59,7 +59,7 @@ class Rows:
         return (self.answers(critics).argmax(dim=2) != self.predicted[:, None]).double().mean(dim=0)
 
 
-def floor(evidence: Evidence, seed: int = 0, delta: float = DELTA) -> Floor | None:
+def accuracy_lower_bound(evidence: ModelOutputs, seed: int = 0, delta: float = DELTA) -> AccuracyBound | None:
     """None with fewer than four rows of a domain: half of them train the critic, the other half measure."""
     sizes = len(evidence.source_logits), len(evidence.target_logits)
     if min(sizes) < 4:
@@ -80,7 +80,7 @@ def floor(evidence: Evidence, seed: int = 0, delta: float = DELTA) -> Floor | No
     discrepancy = _largest_discrepancy(critics, (rows(trained[0]), rows(trained[1])), measured)
     error = float((measured[0].predicted.numpy() != evidence.source_labels[source_test]).mean())
     slack = sampling_error(len(source_test), len(target_test), delta)
-    return Floor(max(0.0, 1 - error - discrepancy - slack), 1 - delta, error, discrepancy, slack)
+    return AccuracyBound(max(0.0, 1 - error - discrepancy - slack), 1 - delta, error, discrepancy, slack)
 
 
 def sampling_error(source_rows: int, target_rows: int, delta: float) -> float:

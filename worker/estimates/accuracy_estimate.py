@@ -26,7 +26,7 @@ ALLOWANCE = 0.08
 
 
 @dataclass(frozen=True, slots=True)
-class Combination:
+class FittedCoefficients:
     """Fitted constants: of each correction, of each reason for doubt, and how many doubts the interval reaches down and up."""
 
     weights: Mapping[str, float]
@@ -44,7 +44,7 @@ class Estimate:
     high: float
 
 
-FITTED = Combination(
+FITTED = FittedCoefficients(
     weights={"prior_distance": 0.07, "critic": 0.073},
     doubts={
         "always": 0.005,
@@ -58,30 +58,30 @@ FITTED = Combination(
 )
 
 
-def estimate(parts: Mapping[str, float], fitted: Combination = FITTED) -> Estimate:
+def estimate(parts: Mapping[str, float], fitted: FittedCoefficients = FITTED) -> Estimate:
     """From a network's parts."""
     value = centre(parts, fitted)
-    width = doubt(parts, value, fitted)
+    width = uncertainty(parts, value, fitted)
     return Estimate(value, max(0.0, value - fitted.below * width), min(1.0, value + fitted.above * width))
 
 
-def centre(parts: Mapping[str, float], fitted: Combination) -> float:
+def centre(parts: Mapping[str, float], fitted: FittedCoefficients) -> float:
     """The value alone."""
-    found = base(parts) + sum(fitted.weights[name] * each for name, each in corrections(parts).items())
+    found = lowest_estimate(parts) + sum(fitted.weights[name] * each for name, each in adjustments(parts).items())
     return float(np.clip(found, 0, 1))
 
 
-def doubt(parts: Mapping[str, float], value: float, fitted: Combination) -> float:
+def uncertainty(parts: Mapping[str, float], value: float, fitted: FittedCoefficients) -> float:
     """What the interval's width is a multiple of."""
-    return sum(fitted.doubts[name] * each for name, each in reasons(parts, value).items())
+    return sum(fitted.doubts[name] * each for name, each in uncertainty_terms(parts, value).items())
 
 
-def base(parts: Mapping[str, float]) -> float:
+def lowest_estimate(parts: Mapping[str, float]) -> float:
     """The least of what claims to be the accuracy: each is blind to errors that another sees."""
-    return min(1.0, *claims(parts))
+    return min(1.0, *point_estimates(parts))
 
 
-def claims(parts: Mapping[str, float]) -> list[float]:
+def point_estimates(parts: Mapping[str, float]) -> list[float]:
     """Those that are known."""
     found = (
         parts["difference_of_confidences"],
@@ -93,7 +93,7 @@ def claims(parts: Mapping[str, float]) -> list[float]:
     return [claim for claim in found if not isnan(claim)]
 
 
-def corrections(parts: Mapping[str, float]) -> dict[str, float]:
+def adjustments(parts: Mapping[str, float]) -> dict[str, float]:
     """How far each part would move the base; the critic, which a network cannot surpass, only ever lowers it.
 
     The other network's shares of the classes count as far as its pupil knows the source.
@@ -101,11 +101,11 @@ def corrections(parts: Mapping[str, float]) -> dict[str, float]:
     critic = parts["critic"]
     return {
         "prior_distance": -parts["other_reverse_accuracy"] * parts["prior_distance"],
-        "critic": 0.0 if isnan(critic) else min(0.0, critic - base(parts)),
+        "critic": 0.0 if isnan(critic) else min(0.0, critic - lowest_estimate(parts)),
     }
 
 
-def reasons(parts: Mapping[str, float], value: float) -> dict[str, float]:
+def uncertainty_terms(parts: Mapping[str, float], value: float) -> dict[str, float]:
     """What makes an estimate of this value doubtful, each at least 0."""
     return {
         "always": 1.0,

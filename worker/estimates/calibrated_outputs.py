@@ -6,10 +6,10 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.estimates import label_shift as priors
+from worker.estimates import label_shift
 from worker.estimates.calibration import Calibration, calibrate
-from worker.estimates.label_shift import Priors
-from worker.evaluation.outputs import Evidence, probabilities
+from worker.estimates.label_shift import ClassPriors
+from worker.evaluation.outputs import ModelOutputs, probabilities
 
 Shares = NDArray[np.float64]
 
@@ -18,7 +18,7 @@ FEWEST_SOURCE, FEWEST_TARGET = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Reverse:
+class ReverseValidation:
     """What a pupil says, a new network that learned the target from the studied one's labels
     (`worker.reporting.reverse_validation`); 0 to 1.
 
@@ -31,23 +31,23 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class CalibratedOutputs:
     """Evidence and what follows: calibrated probabilities of source (n, classes) and target (m, classes), class priors.
 
     `critic` is what the disagreement-discrepancy bound says without its sampling error, nan where it says nothing; `reverse`
     None where there is no pupil.
     """
 
-    evidence: Evidence
+    evidence: ModelOutputs
     calibration: Calibration
     source: Shares
     target: Shares
-    priors: Priors
+    priors: ClassPriors
     critic: float = nan
-    reverse: Reverse | None = None
+    reverse: ReverseValidation | None = None
 
     @property
-    def right(self) -> NDArray[np.bool_]:
+    def is_correct(self) -> NDArray[np.bool_]:
         """Whether the network is right about each row of the held-out source (n,)."""
         correct: NDArray[np.bool_] = self.evidence.source_logits.argmax(axis=1) == self.evidence.source_labels
         return correct
@@ -66,10 +66,10 @@ class Study:
     @property
     def has_collapsed(self) -> bool:
         """Whether at most half of the classes are said."""
-        return self.said_classes <= len(self.predicted_shares) / 2
+        return self.predicted_class_count <= len(self.predicted_shares) / 2
 
     @property
-    def said_classes(self) -> int:
+    def predicted_class_count(self) -> int:
         """How many have at least `least_share` of the target rows."""
         return int((self.predicted_shares >= self.least_share).sum())
 
@@ -79,11 +79,13 @@ class Study:
         return min(SAID, SAID_OF_EQUAL / len(self.predicted_shares))
 
 
-def study(evidence: Evidence, critic: float = nan, reverse: Reverse | None = None) -> Study | None:
+def study(evidence: ModelOutputs, critic: float = nan, reverse: ReverseValidation | None = None) -> CalibratedOutputs | None:
     """None with fewer than FEWEST_SOURCE held-out or FEWEST_TARGET target examples: then nothing can be said of its accuracy."""
     if len(evidence.source_logits) < FEWEST_SOURCE or len(evidence.target_logits) < FEWEST_TARGET:
         return None
     calibration = calibrate(evidence.source_logits, evidence.source_labels)
     source = probabilities(evidence.source_logits, calibration.temperature)
     target = probabilities(evidence.target_logits, calibration.temperature)
-    return Study(evidence, calibration, source, target, priors.estimate(evidence, source, target), critic, reverse)
+    return CalibratedOutputs(
+        evidence, calibration, source, target, label_shift.estimate(evidence, source, target), critic, reverse
+    )

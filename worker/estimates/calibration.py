@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from worker.evaluation.outputs import Floats, probabilities
 
 BINS = 15
-HOTTEST = 20.0  # and the coldest is its inverse
+MAX_TEMPERATURE = 20.0  # and the coldest is its inverse
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:
         scale = np.exp(-power)
         return float((logsumexp(logits * scale, axis=1) - own * scale).mean())
 
-    found = minimize_scalar(loss, bounds=(-np.log(HOTTEST), np.log(HOTTEST)), method="bounded")
+    found = minimize_scalar(loss, bounds=(-np.log(MAX_TEMPERATURE), np.log(MAX_TEMPERATURE)), method="bounded")
     return float(np.exp(found.x))
 
 

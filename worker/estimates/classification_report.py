@@ -11,7 +11,7 @@ from worker.estimates.calibration import BINS, expected_calibration_error
 RESAMPLES = 400
 COVERED = 0.90
 
-Numbers = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Measured:
     high: float
 
 
-def report(prefix: str, labels: NDArray[np.int64], shares: Numbers, classes: list[str], seed: int = 0) -> dict[str, Any]:
+def report(prefix: str, labels: NDArray[np.int64], shares: FloatArray, classes: list[str], seed: int = 0) -> dict[str, Any]:
     """What a version says of one data set with labels (n,) and probabilities (n, classes).
 
     `{prefix}_accuracy`, `_balanced_accuracy`, `_macro_f1`, `_calibration_error`, each from 0 to 1; `_intervals` with the 90 %
@@ -42,12 +42,12 @@ def report(prefix: str, labels: NDArray[np.int64], shares: Numbers, classes: lis
     }
 
 
-def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Numbers:
+def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> FloatArray:
     """Counts (classes, classes): the row is the true class, the column the predicted one. Inputs (n,)."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.float64)
 
 
-def by_class(counts: Numbers, classes: list[str]) -> dict[str, dict[str, float | int | None]]:
+def by_class(counts: FloatArray, classes: list[str]) -> dict[str, dict[str, float | int | None]]:
     """Of each class: examples, how many are correct, recall, and precision, None where there is nothing to divide by."""
     true, said, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
     return {
@@ -61,7 +61,9 @@ def by_class(counts: Numbers, classes: list[str]) -> dict[str, dict[str, float |
     }
 
 
-def measure(labels: NDArray[np.int64], shares: Numbers, counts: Numbers, random: np.random.Generator) -> dict[str, Measured]:
+def measure(
+    labels: NDArray[np.int64], shares: FloatArray, counts: FloatArray, random: np.random.Generator
+) -> dict[str, Measured]:
     """Every figure with its interval; the bootstrap draws tables of counts and bins of confidence, not rows.
 
     As if there had been one row more, of any class, and the answer to it a guess: nine right of nine are no certainty.
@@ -74,7 +76,7 @@ def measure(labels: NDArray[np.int64], shares: Numbers, counts: Numbers, random:
     return {**found, "calibration_error": _measured(error, _calibration_errors(labels, shares, random))}
 
 
-def rates(counts: Numbers) -> dict[str, Numbers]:
+def rates(counts: FloatArray) -> dict[str, FloatArray]:
     """Accuracy, balanced accuracy and macro F1 (r,) of tables (r, classes, classes), over the classes that occur in each."""
     hits, true, said = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), counts.sum(axis=1)
     recall = hits / np.maximum(true, 1)
@@ -86,7 +88,7 @@ def rates(counts: Numbers) -> dict[str, Numbers]:
     }
 
 
-def _calibration_errors(labels: NDArray[np.int64], shares: Numbers, random: np.random.Generator) -> Numbers:
+def _calibration_errors(labels: NDArray[np.int64], shares: FloatArray, random: np.random.Generator) -> FloatArray:
     """The expected calibration error of resampled rows (RESAMPLES,): what a bin's gaps add up to is nearly normal."""
     confidence = shares.max(axis=1)
     gap = (shares.argmax(axis=1) == labels) - confidence
@@ -94,11 +96,11 @@ def _calibration_errors(labels: NDArray[np.int64], shares: Numbers, random: np.r
     sums, squares = (np.bincount(number, values, minlength=BINS) for values in (gap, gap**2))
     covariance = np.diag(squares) - np.outer(sums, sums) / len(labels)
     drawn = random.multivariate_normal(sums, covariance, RESAMPLES, method="eigh")
-    errors: Numbers = np.abs(drawn).sum(axis=1) / len(labels)
+    errors: FloatArray = np.abs(drawn).sum(axis=1) / len(labels)
     return errors
 
 
-def _measured(value: float, drawn: Numbers) -> Measured:
+def _measured(value: float, drawn: FloatArray) -> Measured:
     """Resampling makes noise of its own, which a distance from zero only grows by: the interval always holds the value."""
     low, high = np.quantile(drawn, ((1 - COVERED) / 2, (1 + COVERED) / 2))
     return Measured(value, min(value, float(low)), max(value, float(high)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from worker.estimates.calibrated_outputs import Study
+from worker.estimates.calibrated_outputs import CalibratedOutputs
 from worker.estimates.calibration import confidence_threshold
 from worker.estimates.label_shift import total_variation
 
@@ -22,11 +22,11 @@ ESTIMATES = (
     "reverse_accuracy",
     "reverse_confidence",
 )
-DOUBTS = ("prior_distance", "shifted", "sampling", "other_reverse_accuracy")
-PARTS = ESTIMATES + DOUBTS
+UNCERTAINTY_SOURCES = ("prior_distance", "shifted", "sampling", "other_reverse_accuracy")
+ESTIMATORS = ESTIMATES + UNCERTAINTY_SOURCES
 
 
-def parts(network: Study, other: Study | None = None) -> dict[str, float]:
+def estimator_values(network: CalibratedOutputs, other: CalibratedOutputs | None = None) -> dict[str, float]:
     """Every part by name: ESTIMATES from 0 to 1, nan where there is none, and DOUBTS, which are never nan.
 
     `other` is the second network of the same job, asked about the same target rows: of an adapted network the one that was
@@ -47,34 +47,34 @@ def parts(network: Study, other: Study | None = None) -> dict[str, float]:
     }
 
 
-def average_confidence(network: Study) -> float:
+def average_confidence(network: CalibratedOutputs) -> float:
     """Mean of the largest probability on the target."""
     return float(network.target.max(axis=1).mean())
 
 
-def difference_of_confidences(network: Study) -> float:
+def difference_of_confidences(network: CalibratedOutputs) -> float:
     """DoC: source accuracy + mean confidence on the target - that on the source.
 
     Guillory et al., ICCV 2021, https://arxiv.org/abs/2107.03315
     """
-    found = network.right.mean() + network.target.max(axis=1).mean() - network.source.max(axis=1).mean()
+    found = network.is_correct.mean() + network.target.max(axis=1).mean() - network.source.max(axis=1).mean()
     return float(np.clip(found, 0, 1))
 
 
-def thresholded_confidence(network: Study) -> float:
+def thresholded_confidence(network: CalibratedOutputs) -> float:
     """ATC-MC: share of the target above the confidence that as many source rows reach as are right.
 
     Garg et al., ICLR 2022, https://arxiv.org/abs/2201.04234
     """
-    return _above(network.source.max(axis=1), network.right, network.target.max(axis=1))
+    return _above(network.source.max(axis=1), network.is_correct, network.target.max(axis=1))
 
 
-def thresholded_entropy(network: Study) -> float:
+def thresholded_entropy(network: CalibratedOutputs) -> float:
     """ATC-NE: the same by negative entropy."""
-    return _above(-entropy(network.source, axis=1), network.right, -entropy(network.target, axis=1))
+    return _above(-entropy(network.source, axis=1), network.is_correct, -entropy(network.target, axis=1))
 
 
-def within_priors(network: Study, plain: Study) -> float:
+def within_priors(network: CalibratedOutputs, plain: CalibratedOutputs) -> float:
     """ATC-MC, but no more than the classes' shares leave room for.
 
     A network that says class k of a share q_k of the rows, where p_k are of that class, errs on at least the total variation

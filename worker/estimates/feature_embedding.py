@@ -14,8 +14,8 @@ from openTSNE import TSNE
 from sklearn.decomposition import PCA
 from sklearn.linear_model import SGDClassifier
 
-from worker.evaluation.clustering import normalised
-from worker.evaluation.outputs import Evidence, Floats
+from worker.evaluation.clustering import l2_normalize
+from worker.evaluation.outputs import Floats, ModelOutputs
 
 ROWS = 1000
 """Of each domain in the picture."""
@@ -31,7 +31,7 @@ def proxy_a_distance(source: Floats, target: Floats, seed: int = 0) -> float:
     """
     if min(len(source), len(target)) < 2:
         raise ValueError("a distance needs two rows of each domain")
-    rows = normalised(np.concatenate([source, target]))
+    rows = l2_normalize(np.concatenate([source, target]))
     rows = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-6)
     domain = np.arange(len(rows)) >= len(source)
     order = np.random.default_rng(seed).permutation(len(rows))
@@ -48,7 +48,7 @@ def proxy_a_distance(source: Floats, target: Floats, seed: int = 0) -> float:
     return float(np.clip(2 * (1 - 2 * min(errors)), 0, 2))
 
 
-def layout(features: Floats, start: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def tsne_layout(features: Floats, start: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Places (n, 2) of features (n, d), at least eight; `start` (n, 2) is where the rows begin."""
     rows = PCA(min(COMPONENTS, *features.shape), random_state=0).fit_transform(features)
     initial = "pca" if start is None else start * 1e-2 / max(float(start[:, 0].std()), 1e-9)
@@ -64,7 +64,7 @@ def layout(features: Floats, start: NDArray[np.float64] | None = None) -> NDArra
     return np.asarray(machine.fit(rows), np.float64)
 
 
-def write_embedding(path: Path, before: Evidence, after: Evidence, classes: list[str]) -> int:
+def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, classes: list[str]) -> int:
     """The picture of both networks' features as Parquet; returns how many rows it has.
 
     The columns: x_before, y_before, x_after, y_after, domain (source, target), class: of the source its label, of the target
@@ -78,8 +78,8 @@ def write_embedding(path: Path, before: Evidence, after: Evidence, classes: list
     first, second = (
         np.concatenate([network.source_features[sides[0]], network.target_features[sides[1]]]) for network in (before, after)
     )
-    places = layout(first)
-    moved = layout(second, places)
+    places = tsne_layout(first)
+    moved = tsne_layout(second, places)
     numbers = np.concatenate([after.source_labels[sides[0]], after.target_logits[sides[1]].argmax(axis=1)])
     table = {
         "x_before": places[:, 0],

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from worker.estimates.classification_report import confusion
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
-Shares = NDArray[np.float64]
+Distribution = NDArray[np.float64]
 
 RIDGE = 0.05
 """Weight of the distance to the source's priors in BBSE's least squares."""
@@ -30,29 +30,31 @@ DISTANCE = 0.10
 
 
 @dataclass(frozen=True, slots=True)
-class Priors:
+class ClassPriors:
     """Shares of the classes (classes,): of the source, and two estimates for the target, with BBSE's 90 % interval.
 
     `distance` is the total variation from the source to the mean of the estimates, `p_value` how often BBSE finds one as far
     where there is no shift. Of more than MOST_CLASSES the interval is everything and no shift is told of.
     """
 
-    source: Shares
-    bbse: Shares
-    em: Shares
-    low: Shares
-    high: Shares
+    source: Distribution
+    bbse: Distribution
+    em: Distribution
+    low: Distribution
+    high: Distribution
     distance: float
     p_value: float
     shifted: bool
 
     @property
-    def target(self) -> Shares:
+    def target(self) -> Distribution:
         """The mean of the two estimates (classes,)."""
         return (self.bbse + self.em) / 2
 
 
-def estimate(evidence: Evidence, source_probabilities: Shares, target_probabilities: Shares, seed: int = 0) -> Priors:
+def estimate(
+    evidence: ModelOutputs, source_probabilities: Distribution, target_probabilities: Distribution, seed: int = 0
+) -> ClassPriors:
     """From the evidence of at least one row a domain and its calibrated probabilities (n, classes) and (m, classes)."""
     classes, random = evidence.source_logits.shape[1], np.random.default_rng(seed)
     counts = confusion(evidence.source_labels, evidence.source_logits.argmax(axis=1), classes).T
@@ -66,15 +68,15 @@ def estimate(evidence: Evidence, source_probabilities: Shares, target_probabilit
     nearest = min(total_variation(source, found), total_variation(source, weighted))
     same_way = float((found - source) @ (weighted - source)) > 0
     shifted = same_way and nearest >= DISTANCE and p_value <= LEVEL
-    return Priors(source, found, weighted, low, high, total_variation(source, (found + weighted) / 2), p_value, shifted)
+    return ClassPriors(source, found, weighted, low, high, total_variation(source, (found + weighted) / 2), p_value, shifted)
 
 
-def total_variation(first: Shares, second: Shares) -> float:
+def total_variation(first: Distribution, second: Distribution) -> float:
     """Half of the summed differences of two distributions (classes,): 0 to 1."""
     return float(np.abs(first - second).sum() / 2)
 
 
-def bbse(counts: Shares, predicted: Shares) -> Shares:
+def bbse(counts: Distribution, predicted: Distribution) -> Distribution:
     """Priors p (classes,) on the simplex with the least |A p - q|^2 + RIDGE |p - p_S|^2.
 
     A are the shares of the predicted classes within each true class of the source, from `counts` (classes, classes), rows of
@@ -87,11 +89,11 @@ def bbse(counts: Shares, predicted: Shares) -> Shares:
     left = np.vstack([within, np.sqrt(RIDGE) * np.eye(classes), np.full((1, classes), sums_to_one)])
     right = np.concatenate([predicted / predicted.sum(), np.sqrt(RIDGE) * source, [sums_to_one]])
     found = nnls(left, right)[0]
-    priors: Shares = found / found.sum()
+    priors: Distribution = found / found.sum()
     return priors
 
 
-def em(source: Shares, source_probabilities: Shares, target_probabilities: Shares) -> Shares:
+def em(source: Distribution, source_probabilities: Distribution, target_probabilities: Distribution) -> Distribution:
     """Priors (classes,) that the target's probabilities (m, classes), re-weighted by them over the source's, have as their mean.
 
     The source's priors are those that its probabilities (n, classes) say, so that an error of the calibration is none of the
@@ -104,19 +106,19 @@ def em(source: Shares, source_probabilities: Shares, target_probabilities: Share
         before, priors = priors, (weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0)
         if total_variation(before, priors) < 1e-5:
             break
-    found: Shares = priors * source / said
+    found: Distribution = priors * source / said
     found /= found.sum()
     return found
 
 
-def _resampled(counts: Shares, predicted: Shares, random: np.random.Generator) -> Shares:
+def _resampled(counts: Distribution, predicted: Distribution, random: np.random.Generator) -> Distribution:
     """BBSE of RESAMPLES samples as large as both were: (RESAMPLES, classes)."""
     tables = random.multinomial(int(counts.sum()), (counts / counts.sum()).ravel(), RESAMPLES).reshape(-1, *counts.shape)
     targets = random.multinomial(int(predicted.sum()), predicted / predicted.sum(), RESAMPLES)
     return np.stack([bbse(table, target) for table, target in zip(tables.astype(float), targets.astype(float), strict=True)])
 
 
-def _p_value(counts: Shares, predicted: Shares, distance: float, random: np.random.Generator) -> float:
+def _p_value(counts: Distribution, predicted: Distribution, distance: float, random: np.random.Generator) -> float:
     """Share of targets drawn from the source's own predictions for which BBSE lies at least this far from the source."""
     source, same = counts.sum(axis=0) / counts.sum(), counts.sum(axis=1)
     drawn = _resampled(counts, predicted.sum() * same / same.sum(), random)

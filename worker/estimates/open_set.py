@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.estimates.calibrated_outputs import Study
-from worker.estimates.label_shift import Priors
-from worker.evaluation.clustering import class_centres, normalised
+from worker.estimates.calibrated_outputs import CalibratedOutputs
+from worker.estimates.label_shift import ClassPriors
+from worker.evaluation.clustering import class_centroids, l2_normalize
 
 MISSING_SHARE = 0.2
 """Of the source's share, that the upper end of a missing class's interval stays below."""
@@ -23,33 +23,33 @@ STRANGE_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
+class UnknownClassRate:
     """Share of the target's rows that are strange, and of the source's by the same rule."""
 
     target: float
     source: float
 
     @property
-    def many(self) -> bool:
+    def is_suspicious(self) -> bool:
         return self.target - self.source >= STRANGE_SHARE
 
 
-def missing_classes(priors: Priors) -> NDArray[np.int64]:
+def missing_classes(priors: ClassPriors) -> NDArray[np.int64]:
     """Numbers of the classes that the source has and the target seems to lack."""
     largest = np.maximum(priors.high, priors.em)
     found: NDArray[np.int64] = np.flatnonzero((priors.source > 0) & (largest < MISSING_SHARE * priors.source))
     return found
 
 
-def strangers(network: Study) -> Strangers:
+def unknown_class_rate(network: CalibratedOutputs) -> UnknownClassRate:
     """How many rows lie far from every class's centre in the features and are not recognised."""
     evidence = network.evidence
-    centres = class_centres(evidence.source_features, evidence.source_labels, len(np.unique(evidence.source_labels)))
+    centres = class_centroids(evidence.source_features, evidence.source_labels, len(np.unique(evidence.source_labels)))
     source = source_distances(evidence.source_features, evidence.source_labels, centres)
     target = distances(evidence.target_features, centres).min(axis=1)
     far = np.quantile(source, 1 - STRANGE_QUANTILE)
     unsure = np.quantile(network.source.max(axis=1), STRANGE_QUANTILE)
-    return Strangers(
+    return UnknownClassRate(
         float(((target > far) & (network.target.max(axis=1) < unsure)).mean()),
         float(((source > far) & (network.source.max(axis=1) < unsure)).mean()),
     )
@@ -72,6 +72,6 @@ def source_distances(
 
 def distances(features: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
     """Squared, of each normalised row (n, d) to each of the centres (k, d)."""
-    rows = normalised(features)
+    rows = l2_normalize(features)
     squared: NDArray[np.float32] = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ centres.T + np.square(centres).sum(axis=1)
     return squared

@@ -18,10 +18,10 @@ from typing import Literal
 
 from worker import validators
 from worker.estimates.accuracy_estimate import estimate
-from worker.estimates.calibrated_outputs import Study
-from worker.estimates.estimators import parts, thresholded_confidence, within_priors
+from worker.estimates.calibrated_outputs import CalibratedOutputs
+from worker.estimates.estimators import estimator_values, thresholded_confidence, within_priors
 from worker.estimates.label_shift import total_variation
-from worker.evaluation.statistics import standard_error
+from worker.evaluation.statistics import binomial_standard_error
 
 Answer = Literal["yes", "no", "unsure"]
 
@@ -63,7 +63,7 @@ VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TransferVerdict:
     """The answer and what it rests on.
 
     `gain`: estimated accuracy of the adapted network less that of the plain one. `room`: the same with the
@@ -104,16 +104,16 @@ class Verdict:
         return self.helped != "no" and decided and self.taught >= TAUGHT
 
 
-def judge(adapted: Study, plain: Study) -> Verdict:
+def judge_transfer(adapted: CalibratedOutputs, plain: CalibratedOutputs) -> TransferVerdict:
     """Both asked about the same rows."""
-    before = estimate(parts(plain, adapted)).value
+    before = estimate(estimator_values(plain, adapted)).value
     knows = before >= KNOWN and not plain.has_collapsed and validators.load("v_measure")(plain.evidence) >= CLUSTERED
-    found = Verdict(
+    found = TransferVerdict(
         "unsure",
-        gain=estimate(parts(adapted, plain)).value - before,
+        gain=estimate(estimator_values(adapted, plain)).value - before,
         room=within_priors(adapted, plain) - thresholded_confidence(plain) if knows else 0.0,
         in_favour=_in_favour(adapted, plain),
-        source_lost=float(plain.right.mean() - adapted.right.mean()),
+        source_lost=float(plain.is_correct.mean() - adapted.is_correct.mean()),
         priors_apart=total_variation(adapted.priors.target, plain.priors.target),
         classes_lost=_classes_lost(adapted, plain),
         carried_back=max(0.0, plain.priors.distance - adapted.priors.distance) if plain.priors.shifted else 0.0,
@@ -122,12 +122,12 @@ def judge(adapted: Study, plain: Study) -> Verdict:
         rows=len(plain.predicted),
         taught=_taught(adapted),
         taught_more=_taught(adapted) - _taught(plain),
-        source_allowed=max(SOURCE_LOST, 2 * standard_error(float(plain.right.mean()), len(plain.right))),
+        source_allowed=max(SOURCE_LOST, 2 * binomial_standard_error(float(plain.is_correct.mean()), len(plain.is_correct))),
     )
     return replace(found, helped=answer(found))
 
 
-def answer(found: Verdict) -> Answer:
+def answer(found: TransferVerdict) -> Answer:
     """What the evidence says, see the module."""
     if found.taught_more < TAUGHT_MORE and (
         found.source_lost > found.source_allowed or (found.gain < -MARGIN and found.in_favour <= 1 - MOST)
@@ -143,17 +143,17 @@ def answer(found: Verdict) -> Answer:
     return "unsure"
 
 
-def _classes_lost(adapted: Study, plain: Study) -> int:
-    lost = plain.said_classes - adapted.said_classes
+def _classes_lost(adapted: CalibratedOutputs, plain: CalibratedOutputs) -> int:
+    lost = plain.predicted_class_count - adapted.predicted_class_count
     return lost if abs(lost) > LOST * len(plain.predicted_shares) else 0
 
 
-def _taught(network: Study) -> float:
+def _taught(network: CalibratedOutputs) -> float:
     """Accuracy on the source of its pupil, as a share of its own; 1 without a pupil."""
-    return network.reverse.accuracy / (float(network.right.mean()) or 1.0) if network.reverse else 1.0
+    return network.reverse.accuracy / (float(network.is_correct.mean()) or 1.0) if network.reverse else 1.0
 
 
-def _in_favour(adapted: Study, plain: Study) -> float:
+def _in_favour(adapted: CalibratedOutputs, plain: CalibratedOutputs) -> float:
     """Share of the validators that score the adapted network higher; half where none sees a difference."""
     differences = [validators.load(name)(adapted.evidence) - validators.load(name)(plain.evidence) for name in VALIDATORS]
     seen = [difference > 0 for difference in differences if abs(difference) > 1e-6]

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from app.schemas.trainer_messages import Warn
-from worker.estimates.calibrated_outputs import Study
-from worker.estimates.open_set import missing_classes, strangers
-from worker.estimates.transfer_verdict import MOST, Verdict
+from app.schemas.trainer_messages import JobWarning
+from worker.estimates.calibrated_outputs import CalibratedOutputs
+from worker.estimates.open_set import missing_classes, unknown_class_rate
+from worker.estimates.transfer_verdict import MOST, TransferVerdict
 
 FEW_HELD_OUT = 30
 FEW_ROWS = 100
@@ -23,14 +23,14 @@ EARLY = 0.25
 
 
 def warnings(
-    network: Study,
+    network: CalibratedOutputs,
     classes: Sequence[str],
     *,
     target_rows: int,
-    plain: Study | None = None,
-    verdict: Verdict | None = None,
+    plain: CalibratedOutputs | None = None,
+    verdict: TransferVerdict | None = None,
     domain_accuracy: Sequence[float] = (),
-) -> list[Warn]:
+) -> list[JobWarning]:
     """All that apply.
 
     `target_rows` is how many there were to adapt to; `plain` and `verdict` compare with the source-only network;
@@ -44,87 +44,87 @@ def warnings(
     ]
 
 
-def _of_the_rows(held_out: int, rows: int, classes: int) -> Iterator[Warn]:
+def _of_the_rows(held_out: int, rows: int, classes: int) -> Iterator[JobWarning]:
     if held_out < FEW_HELD_OUT:
-        yield Warn(
+        yield JobWarning(
             code="little_source_data",
             message=f"Only {held_out} labelled source examples are held out: what is measured on so few is mostly chance.",
         )
     if rows < max(FEW_ROWS, FEW_ROWS_OF_A_CLASS * classes):
-        yield Warn(
+        yield JobWarning(
             code="little_target_data",
             message=f"There are only {rows} target examples for {classes} classes; adaptation wants hundreds.",
         )
 
 
-def _of_the_classes(network: Study, plain: Study | None, classes: Sequence[str]) -> Iterator[Warn]:
+def _of_the_classes(network: CalibratedOutputs, plain: CalibratedOutputs | None, classes: Sequence[str]) -> Iterator[JobWarning]:
     seen = plain or network
     if network.priors.shifted:
-        yield Warn(code="class_prior_shift", message=f"{_shift(network, classes)} {IF_SHIFTED}")
+        yield JobWarning(code="class_prior_shift", message=f"{_shift(network, classes)} {IF_SHIFTED}")
     elif seen.priors.shifted:
-        yield Warn(code="class_prior_shift", message=f"{_shift(seen, classes)} {AS_SEEN_BY_SOURCE_ONLY} {IF_SHIFTED}")
+        yield JobWarning(code="class_prior_shift", message=f"{_shift(seen, classes)} {AS_SEEN_BY_SOURCE_ONLY} {IF_SHIFTED}")
     if network.has_collapsed:
-        yield Warn(
+        yield JobWarning(
             code="collapsed_predictions",
-            message=f"Only {network.said_classes} of {len(classes)} classes are predicted for more than "
+            message=f"Only {network.predicted_class_count} of {len(classes)} classes are predicted for more than "
             f"{network.least_share:.1%} of the target.",
         )
     else:
         missing = set(missing_classes(network.priors)) & set(missing_classes(seen.priors))
         if missing:
             names = ", ".join(classes[number] for number in sorted(missing))
-            yield Warn(code="classes_missing", message=f"The target seems to have hardly any examples of {names}.")
-    strange = strangers(network)
-    if strange.many:
-        yield Warn(
+            yield JobWarning(code="classes_missing", message=f"The target seems to have hardly any examples of {names}.")
+    strange = unknown_class_rate(network)
+    if strange.is_suspicious:
+        yield JobWarning(
             code="classes_added",
             message=f"{_percent(strange.target)} of the target examples ({_percent(strange.source)} of the source) look like "
             "none of the classes: the target may have classes that the source lacks, or differ more than the network can bridge.",
         )
 
 
-def _shift(network: Study, classes: Sequence[str]) -> str:
+def _shift(network: CalibratedOutputs, classes: Sequence[str]) -> str:
     return (
         f"The classes' shares seem to differ from the source's (total variation {_percent(network.priors.distance)}): "
         f"{_largest_changes(network, classes)}."
     )
 
 
-def _largest_changes(network: Study, classes: Sequence[str]) -> str:
+def _largest_changes(network: CalibratedOutputs, classes: Sequence[str]) -> str:
     """The three classes whose shares change most."""
     source, target = network.priors.source, network.priors.target
     most = np.argsort(-np.abs(target - source))[:3]
     return ", ".join(f"{classes[number]} {_percent(source[number])} to {_percent(target[number])}" for number in most)
 
 
-def _of_the_discriminator(curve: Sequence[float]) -> Iterator[Warn]:
+def _of_the_discriminator(curve: Sequence[float]) -> Iterator[JobWarning]:
     late = np.asarray(curve)[int(len(curve) * EARLY) :]
     if not len(late):
         return
     mean = float(late.mean())
     if max(curve) < DEAD:
-        yield Warn(
+        yield JobWarning(
             code="discriminator_dead",
             message=f"The discriminator never told the domains apart ({_percent(max(curve))} right at best, half is chance): "
             "nothing was aligned.",
         )
     elif mean > WINNING:
-        yield Warn(
+        yield JobWarning(
             code="discriminator_winning",
             message=f"The discriminator told the domains apart to the end ({_percent(mean)} right): they were not aligned.",
         )
 
 
-def _of_the_verdict(verdict: Verdict) -> Iterator[Warn]:
+def _of_the_verdict(verdict: TransferVerdict) -> Iterator[JobWarning]:
     if verdict.helped == "no":
-        yield Warn(
+        yield JobWarning(
             code="negative_transfer",
             message="Adaptation seems to have made the network worse than training on the source alone: estimated accuracy "
             f"{verdict.gain:+.1%}, {_percent(verdict.in_favour)} of the validators in favour, accuracy on the source "
             f"{-verdict.source_lost:+.1%}.",
         )
     if 1 - MOST < verdict.in_favour < MOST:
-        yield Warn(
+        yield JobWarning(
             code="validators_disagree",
             message=f"{_percent(verdict.in_favour)} of the validators prefer the adapted network, the others source-only.",
         )

@@ -11,7 +11,7 @@ from worker.evaluation.outputs import Floats
 STARTS = 3
 
 
-def normalised(features: Floats) -> Floats:
+def l2_normalize(features: Floats) -> Floats:
     """Rows (n, d) of length one; a row of zeros stays what it is."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     rows: Floats = (features / np.where(length > 0, length, 1)).astype(np.float32)
@@ -23,19 +23,19 @@ def clusters(features: Floats, count: int, centres: Floats | None = None) -> NDA
 
     Starts once from `centres` (count, d) when they are given. Fewer clusters where there are fewer different rows.
     """
-    rows = normalised(features)
+    rows = l2_normalize(features)
     count = min(count, len(np.unique(rows, axis=0)))
     start: dict[str, Any] = {"n_init": STARTS} if centres is None else {"n_init": 1, "init": centres[:count]}
     numbers: NDArray[np.int64] = KMeans(count, random_state=0, **start).fit_predict(rows).astype(np.int64)
     return numbers
 
 
-def class_centres(features: Floats, predicted: NDArray[np.int64], classes: int) -> Floats:
+def class_centroids(features: Floats, predicted: NDArray[np.int64], classes: int) -> Floats:
     """Means (classes, d) of the normalised rows predicted as each class, those that occur first.
 
     For a class that is never predicted: the row furthest from the centres so far.
     """
-    rows = normalised(features)
+    rows = l2_normalize(features)
     centres = [rows[predicted == number].mean(axis=0) for number in np.unique(predicted)]
     nearest = np.min([np.square(rows - centre).sum(axis=1) for centre in centres], axis=0)
     while len(centres) < min(classes, len(rows)):

@@ -10,7 +10,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
+class MixupOutputs:
     """Logits (p, classes) of mixtures of pairs of target inputs: `share` of row `first` (p,), the rest of row `second` (p,)."""
 
     logits: Floats
@@ -20,7 +20,7 @@ class Mixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ModelOutputs:
     """A network's answers to n held-out source examples and m target examples, d features each, in evaluation mode.
 
     `mixed` is None where inputs cannot be mixed (token ids, categories).
@@ -31,10 +31,10 @@ class Evidence:
     source_labels: NDArray[np.int64]
     target_features: Floats
     target_logits: Floats
-    mixed: Mixed | None = None
+    mixed: MixupOutputs | None = None
 
     @property
-    def sums(self) -> list[float]:
+    def finiteness_check(self) -> list[float]:
         """Of features and logits: finite where all of them are."""
         parts = self.source_features, self.source_logits, self.target_features, self.target_logits
         return [float(values.sum(dtype=np.float64)) for values in parts]

@@ -39,7 +39,7 @@ class ExportMismatch(Exception):
     """The exported graph does not give the network's answers."""
 
 
-class Calibrated(nn.Module):
+class TemperatureScaled(nn.Module):
     """A network whose logits are divided by a temperature."""
 
     def __init__(self, network: Network, temperature: float) -> None:
@@ -64,11 +64,11 @@ def export(
     example = {name: tensor.detach().cpu() for name, tensor in example.items()}
     weights, graph = folder / WEIGHTS_FILE, folder / ONNX_FILE
     save_file({name: tensor.contiguous().clone() for name, tensor in frozen.state_dict().items()}, weights)
-    served = Calibrated(frozen, temperature).eval()
+    served = TemperatureScaled(frozen, temperature).eval()
     _write_graph(served, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
     batches = [example, _resized(example, TRACED_ROWS, specs, 0.75)]
     batches += [_resized(example, rows, specs, 1.0) for rows in PROVED_ROWS]
-    _prove(served, graph, batches)
+    _check_equivalence(served, graph, batches)
     return [graph, weights]
 
 
@@ -110,7 +110,7 @@ def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fracti
     return resized
 
 
-def runtime(path: Path) -> onnxruntime.InferenceSession:
+def inference_session(path: Path) -> onnxruntime.InferenceSession:
     """The engine that serves, on as many threads as torch uses."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -118,8 +118,8 @@ def runtime(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _prove(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
-    session = runtime(path)
+def _check_equivalence(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
+    session = inference_session(path)
     for batch in batches:
         (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})
         _compare(_logits(network, batch), answer, batch)

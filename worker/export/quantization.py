@@ -28,9 +28,9 @@ from torch import Tensor
 from app.algorithms.base import AlgorithmParams
 from app.artifacts import GRAPHS
 from app.modalities.base import Encoded
-from worker.data.batches import Examples
-from worker.data.splits import Data
-from worker.export.onnx import runtime
+from worker.data.batches import EncodedDataset
+from worker.data.splits import DomainData
+from worker.export.onnx import inference_session
 
 BATCH = 64
 CALIBRATION_ROWS = 256
@@ -42,7 +42,7 @@ QUANTIZED = (*WEIGHTED, "MaxPool", "Relu")
 LAYERS = ("Gemm", "MatMul")
 
 
-def compact(params: AlgorithmParams, graph: Path, data: Data) -> dict[str, Any] | None:
+def quantize_version(params: AlgorithmParams, graph: Path, data: DomainData) -> dict[str, Any] | None:
     """Write the copy that the parameters ask for beside the graph, and remove it again if it loses more than they allow.
 
     Returns what was measured, as `app.schemas.version_metrics.Compact` documents it; None where no copy is asked for.
@@ -53,7 +53,7 @@ def compact(params: AlgorithmParams, graph: Path, data: Data) -> dict[str, Any] 
     if params.compact == "int8":
         quantize(graph, copy, _calibration(data))
     else:
-        halve(graph, copy)
+        to_float16(graph, copy)
     found = {"precision": params.compact, "tolerance": params.compact_tolerance, **compared(graph, copy, data)}
     kept = found["lost"] <= params.compact_tolerance
     if not kept:
@@ -79,21 +79,21 @@ def quantize(graph: Path, copy: Path, batches: Iterable[Encoded]) -> None:
         )
 
 
-def halve(graph: Path, copy: Path) -> None:
+def to_float16(graph: Path, copy: Path) -> None:
     """16-bit floats inside, inputs and outputs as they were."""
     model = onnx.load(graph)
     with warnings.catch_warnings():  # of weights that are rounded; what that costs is measured
         warnings.simplefilter("ignore")
-        halved = convert_float_to_float16(model, keep_io_types=True, node_block_list=_preparing(model.graph))
+        halved = convert_float_to_float16(model, keep_io_types=True, node_block_list=_input_nodes(model.graph))
     del halved.graph.value_info[:]  # the conversion leaves types of float32 nodes behind that are no longer true
-    _join(halved.graph)
+    _drop_redundant_casts(halved.graph)
     tidied = OnnxModel(halved)
     tidied.prune_graph()
     tidied.topological_sort()
     onnx.save(tidied.model, copy)
 
 
-def compared(graph: Path, copy: Path, data: Data) -> dict[str, Any]:
+def compared(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
     """Sizes, agreement on the target, accuracies on the held-out source, and what is `lost`.
 
     That is the larger of what is lost of the accuracy and by how much more the copy differs on the target than on the source:
@@ -125,7 +125,7 @@ class _Reader:
         return next(self._batches, None)
 
 
-def _calibration(data: Data) -> Iterator[Encoded]:
+def _calibration(data: DomainData) -> Iterator[Encoded]:
     if data.source is not None:
         yield from _batches(data.source, _spread(data.training, CALIBRATION_ROWS))
     if data.target is not None:
@@ -137,15 +137,15 @@ def _spread(indices: Tensor, most: int) -> Tensor:
     return indices[:: max(1, -(-len(indices) // most))]
 
 
-def _batches(examples: Examples, rows: Tensor) -> Iterator[Encoded]:
+def _batches(examples: EncodedDataset, rows: Tensor) -> Iterator[Encoded]:
     for part in torch.split(rows, BATCH):
-        inputs, _ = examples.take(part, torch.device("cpu"))
+        inputs, _ = examples.gather(part, torch.device("cpu"))
         yield {name: values.numpy() for name, values in inputs.items()}
 
 
-def _labels(path: Path, examples: Examples, rows: Tensor) -> NDArray[np.int64]:
+def _labels(path: Path, examples: EncodedDataset, rows: Tensor) -> NDArray[np.int64]:
     """Class numbers (n,) that the graph gives; -1 where it has no finite answer."""
-    session = runtime(path)
+    session = inference_session(path)
     logits = np.concatenate([session.run(["logits"], batch)[0] for batch in _batches(examples, rows)])
     return np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
 
@@ -156,7 +156,7 @@ def _last_layer(graph: onnx.GraphProto) -> list[str]:
     return [node.name for node in graph.node[start:]]
 
 
-def _preparing(graph: onnx.GraphProto) -> list[str]:
+def _input_nodes(graph: onnx.GraphProto) -> list[str]:
     """The nodes that work on inputs no weights were applied to yet."""
     raw, names = {value.name for value in graph.input}, []
     for node in graph.node:
@@ -166,7 +166,7 @@ def _preparing(graph: onnx.GraphProto) -> list[str]:
     return names
 
 
-def _join(graph: onnx.GraphProto) -> None:
+def _drop_redundant_casts(graph: onnx.GraphProto) -> None:
     """Undo what the conversion does between nodes that it leaves in float32: it rounds to 16 bits and back, inputs too."""
     made = {node.name: node for node in graph.node if node.op_type == "Cast"}
     halves = {

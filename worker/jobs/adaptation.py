@@ -18,50 +18,52 @@ from app.services.trials import SearchAttempt
 from app.settings import Settings
 from app.storage import Storage, digest_of
 from worker import networks
-from worker.data.batches import Examples, planned_steps
-from worker.data.job_inputs import Materials, load
-from worker.data.splits import Data, make_data
-from worker.data.training_setup import Task, choose_device, make_network, make_task, read
-from worker.distributed import data_parallel as together
+from worker.data.batches import EncodedDataset, num_steps
+from worker.data.job_inputs import JobInputs, load
+from worker.data.splits import DomainData, split_source
+from worker.data.training_setup import TrainingSetup, choose_device, encode_dataset, make_network, prepare_training
+from worker.distributed import data_parallel
 from worker.export.onnx import export
-from worker.export.quantization import compact
+from worker.export.quantization import quantize_version
 from worker.networks.base import Inputs
-from worker.protocol.progress import BadData, Reporter, Stopped
-from worker.reporting.report import Statement, Training, state
-from worker.search.remote_trials import Offers, offers_of
+from worker.protocol.progress import BadData, ProgressReporter, StopRequested
+from worker.reporting.report import ModelReport, TrainingOutcome, build_report
+from worker.search.remote_trials import TrialScheduler, offers_of
 from worker.search.successive_halving import search, table
 from worker.training.checkpoints import Checkpoints
 from worker.training.loop import TRAINING_SHARE
-from worker.training.trials import Trials
+from worker.training.trials import TrialRunner
 
 MANIFEST_FILE = "manifest.json"
 EXPORT_EXAMPLES = 8
 LIBRARIES = ("isthmus", "numpy", "onnx", "onnxruntime", "polars", "torch", "transformers")
-SOURCE_STEP = 0.5
+SOURCE_ONLY_STEP_COST = 0.5
 """What a step on the source alone takes of the time of one on both domains, for the job's progress."""
 
 
-def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Result | None:
+def run(
+    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
+) -> Result | None:
     """Run one attempt of a job, from its last checkpoint if it has one; `folder` is scratch.
 
     None in a process that only helps another to train. Raises Stopped, BadData, BadParameters (worker.protocol.progress),
     InvalidDataset.
     """
     prefix = f"jobs/{job.id}/{attempt}"
-    with together.joined(choose_device(settings.device)):
+    with data_parallel.distributed_session(choose_device(settings.device)):
         task, trials = prepare(job, prefix, settings, storage, folder, reporter)
         if job.checkpoint is not None:
             trials.resume(job.checkpoint)
         with offers_of(SearchAttempt(job.id, attempt), trials, settings) as offers:
             training = train(trials, task.params, offers)
         trials.save()
-    if not together.leads():
+    if not data_parallel.is_rank_zero():
         return None
 
-    statement = state(task, trials, training)
+    statement = build_report(task, trials, training)
     for warning in statement.warnings:
         reporter.warn(warning.code, warning.message)
-    write_graphs(task, statement, trials.data, reporter)
+    export_network(task, statement, trials.data, reporter)
     manifest = write_manifest(job, task, statement)
     return Result(
         modality=task.preprocessing.modality,
@@ -72,20 +74,20 @@ def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder:
 
 
 def prepare(
-    job: JobRow, prefix: str, settings: Settings, storage: Storage, folder: Path, reporter: Reporter
-) -> tuple[Task, Trials]:
+    job: JobRow, prefix: str, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
+) -> tuple[TrainingSetup, TrialRunner]:
     """All that is fixed before the training of a job, whose checkpoints go under `prefix`. Raises Stopped, BadData."""
     if settings.train_threads:
         torch.set_num_threads(settings.train_threads)
     materials = load(settings, job)
-    task = make_task(job, materials, settings, storage, folder / "artifacts")
-    tell_reductions(task, materials, reporter)
+    task = prepare_training(job, materials, settings, storage, folder / "artifacts")
+    warn_information_loss(task, materials, reporter)
     data = load_data(task, materials, storage, folder, reporter)
-    if any(together.leaders(reporter.should_stop)):
-        raise Stopped
-    trials = Trials(
-        build=lambda: make_network(task, materials, storage),
-        fresh=lambda: networks.build(task.network, task.preprocessing, task.specs, len(task.classes)),
+    if any(data_parallel.broadcast_from_rank_zero(reporter.should_stop)):
+        raise StopRequested
+    trials = TrialRunner(
+        build_initial=lambda: make_network(task, materials, storage),
+        build_untrained=lambda: networks.build(task.network, task.preprocessing, task.specs, len(task.classes)),
         data=data,
         classes=len(task.classes),
         device=task.device,
@@ -96,34 +98,36 @@ def prepare(
     return task, trials
 
 
-def tell_reductions(task: Task, materials: Materials, reporter: Reporter) -> None:
+def warn_information_loss(task: TrainingSetup, materials: JobInputs, reporter: ProgressReporter) -> None:
     """Warn of what the network does not get to see of the source, or of the target where there is no source."""
     row = materials.source or materials.target
     if row is not None:
-        for reduction in MODALITIES[materials.modality].reductions(task.network, profile_of(row)):
+        for reduction in MODALITIES[materials.modality].information_loss(task.network, profile_of(row)):
             reporter.warn("data_reduced", reduction)
 
 
-def load_data(task: Task, materials: Materials, storage: Storage, folder: Path, reporter: Reporter) -> Data:
+def load_data(
+    task: TrainingSetup, materials: JobInputs, storage: Storage, folder: Path, reporter: ProgressReporter
+) -> DomainData:
     """Encode the data sets. Labels of the target serve reports: the evaluation's, or those of a target that trains nothing."""
 
-    def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> Examples | None:
-        return read(task, storage, row, folder / name, labelled=labelled) if row else None
+    def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> EncodedDataset | None:
+        return encode_dataset(task, storage, row, folder / name, labelled=labelled) if row else None
 
     if task.params.needs_target and materials.target is None:
         raise BadData(f"`{task.params.algorithm}` needs a target data set.")
     evaluation = materials.evaluation
     if evaluation is None and not task.params.needs_target:
         evaluation = materials.target
-    return make_data(
+    return split_source(
         examples(materials.source, "source", labelled=True),
         examples(materials.target, "target", labelled=False),
-        examples(_comparable(task, evaluation, reporter), "evaluation", labelled=True),
+        examples(_with_known_classes(task, evaluation, reporter), "evaluation", labelled=True),
         task.params,
     )
 
 
-def _comparable(task: Task, evaluation: DatasetRow | None, reporter: Reporter) -> DatasetRow | None:
+def _with_known_classes(task: TrainingSetup, evaluation: DatasetRow | None, reporter: ProgressReporter) -> DatasetRow | None:
     """The data set, if its labels are the model's classes."""
     if evaluation is None or evaluation.classes is None:
         return None
@@ -133,34 +137,34 @@ def _comparable(task: Task, evaluation: DatasetRow | None, reporter: Reporter) -
     return evaluation
 
 
-def train(trials: Trials, params: AlgorithmParams, offers: Offers) -> Training:
+def train(trials: TrialRunner, params: AlgorithmParams, offers: TrialScheduler) -> TrainingOutcome:
     """What the method gives, what the source alone gives where the method learns from a target, what a search tried."""
     if isinstance(params, AutoParams):
         reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE), offers)
         chosen = best.trial if best and best.trial else reference
-        return Training(chosen, reference, table(reference, params, entries, best), best.params if best else params)
+        return TrainingOutcome(chosen, reference, table(reference, params, entries, best), best.params if best else params)
     if not params.needs_target:
-        return Training(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
-    before = SOURCE_STEP * trials.reference_steps(params)
-    turn = TRAINING_SHARE * before / (before + planned_steps(params, trials.data.rows(params)))
+        return TrainingOutcome(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
+    before = SOURCE_ONLY_STEP_COST * trials.reference_steps(params)
+    turn = TRAINING_SHARE * before / (before + num_steps(params, trials.data.rows(params)))
     reference = trials.reference(params, (0.0, turn))
-    start = reference.weights if params.starts_trained else None
+    start = reference.weights if params.needs_trained_network else None
     trial = trials.run(params.algorithm, params, (turn, TRAINING_SHARE), start=start)
-    return Training(trial, reference, [], params)
+    return TrainingOutcome(trial, reference, [], params)
 
 
-def example(data: Data) -> Inputs:
+def example(data: DomainData) -> Inputs:
     """A few examples to trace the graph with."""
     examples = data.target if data.source is None else data.source
     assert examples is not None
-    inputs, _ = examples.take(torch.arange(min(EXPORT_EXAMPLES, len(examples))), torch.device("cpu"))
+    inputs, _ = examples.gather(torch.arange(min(EXPORT_EXAMPLES, len(examples))), torch.device("cpu"))
     return inputs
 
 
-def write_graphs(task: Task, statement: Statement, data: Data, reporter: Reporter) -> None:
+def export_network(task: TrainingSetup, statement: ModelReport, data: DomainData, reporter: ProgressReporter) -> None:
     """The network's files, and the compact copy that the job may ask for: what is measured of that comes into the metrics."""
     graph, _ = export(statement.network, example(data), task.folder, task.specs, statement.temperature)
-    copy = compact(task.params, graph, data)
+    copy = quantize_version(task.params, graph, data)
     if copy is None:
         return
     statement.metrics["compact"] = copy
@@ -169,7 +173,7 @@ def write_graphs(task: Task, statement: Statement, data: Data, reporter: Reporte
         reporter.warn("compact_not_kept", f"The version has no {copy['precision']} copy: {lost}.")
 
 
-def write_manifest(job: JobRow, task: Task, statement: Statement) -> dict[str, Any]:
+def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> dict[str, Any]:
     manifest = {
         "format": 1,
         "job_id": str(job.id),
@@ -177,7 +181,7 @@ def write_manifest(job: JobRow, task: Task, statement: Statement) -> dict[str, A
         "preprocessing": task.preprocessing.model_dump(mode="json"),
         "classes": task.classes,
         "base": job.base,
-        "network": networks.portable(task.network).model_dump(mode="json"),
+        "network": networks.self_contained_params(task.network).model_dump(mode="json"),
         "algorithm": task.params.algorithm,
         "params": task.params.model_dump(mode="json"),
         "temperature": statement.temperature,

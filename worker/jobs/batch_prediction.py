@@ -21,16 +21,16 @@ from app.db.session import make_engine, make_sessions
 from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.modalities import MODALITIES
 from app.schemas.batch_predictions import BulkOptions
-from app.schemas.trainer_messages import Output
+from app.schemas.trainer_messages import PredictionResult
 from app.services.datasets import dataset_file
 from app.settings import Settings
 from app.storage import Storage
-from worker.batch_prediction import onnx_model as asking
-from worker.batch_prediction.onnx_model import Answered, Asked, Piece
-from worker.batch_prediction.output_parts import Parts
-from worker.batch_prediction.output_rows import Answers
-from worker.batch_prediction.prefetch import ahead
-from worker.protocol.progress import BadData, Reporter, Stopped
+from worker.batch_prediction import onnx_model
+from worker.batch_prediction.onnx_model import EncodedRows, OnnxModel, PredictedRows
+from worker.batch_prediction.output_parts import OutputParts
+from worker.batch_prediction.output_rows import OutputRows
+from worker.batch_prediction.prefetch import prefetch
+from worker.protocol.progress import BadData, ProgressReporter, StopRequested
 
 AHEAD = 3
 PART_BYTES = 32 * 1024**2
@@ -39,31 +39,33 @@ ANSWERING_SHARE = 0.95
 """Of a prediction's progress: joining the parts comes after it."""
 
 
-def run(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: Reporter) -> Output:
+def run(
+    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
+) -> PredictionResult:
     """Run one attempt, from the last checkpoint if there is one. Raises Stopped, BadData, BadParameters, InvalidDataset."""
     data, version = _materials(settings, job)
     options = BulkOptions.of_job(job.params)
-    asked = asking.load(version, options.precision, settings, storage, folder)
-    answers = Answers(asked.classes, asked.threshold, options)
-    parts = Parts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job), answers.schema.names())
+    asked = onnx_model.load(version, options.precision, settings, storage, folder)
+    answers = OutputRows(asked.classes, asked.threshold, options)
+    parts = OutputParts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job), answers.schema.names())
     run = Run(answers, parts, data.rows, reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < data.rows:
-        encoded = ahead(pieces(asked, storage, data, run.done), AHEAD)
-        run.answer(ahead(map(asked.answered, encoded), AHEAD))
-    file = parts.join(run.answers.schema)
-    return Output(metrics=run.counts(), rows=data.rows, file=file)
+        encoded = prefetch(pieces(asked, storage, data, run.done), AHEAD)
+        run.answer(prefetch(map(asked.answered, encoded), AHEAD))
+    file = parts.concatenate(run.answers.schema)
+    return PredictionResult(metrics=run.counts(), rows=data.rows, file=file)
 
 
 @dataclass
 class Run:
     """One attempt. `done` rows are answered, those in `frames` not yet stored."""
 
-    answers: Answers
-    parts: Parts
+    answers: OutputRows
+    parts: OutputParts
     total: int
-    reporter: Reporter
+    reporter: ProgressReporter
     checkpoint_seconds: float
     done: int = 0
     frames: list[pl.DataFrame] = field(default_factory=list)
@@ -84,7 +86,7 @@ class Run:
         self.done, self.failed = self.parts.state.rows, self.parts.state.failed
         self.began, self.point_at = (time.monotonic(), self.done), self.done
 
-    def answer(self, answers: Iterator[Answered]) -> None:
+    def answer(self, answers: Iterator[PredictedRows]) -> None:
         """Answer every row that is left. Raises Stopped after storing what there is, BadData when the rows are not `total`."""
         self.reporter.report(self.done, 0, self.progress, self.counts())
         for rows, answer in answers:
@@ -93,7 +95,7 @@ class Run:
             self._add(self._frame(answer))
             if self.reporter.should_stop:
                 self._store()
-                raise Stopped
+                raise StopRequested
         if self.done != self.total:
             raise BadData(f"Only {self.done} of the {self.total} rows of the data set can be read.")
         self._store()
@@ -111,7 +113,7 @@ class Run:
     def _frame(self, answer: NDArray[np.float32] | str) -> pl.DataFrame:
         if isinstance(answer, str):
             return self.answers.failed(self.done + 1, answer)
-        return self.answers.of(self.done + 1, answer)
+        return self.answers.from_logits(self.done + 1, answer)
 
     def _add(self, frame: pl.DataFrame) -> None:
         self.frames.append(frame)
@@ -123,7 +125,7 @@ class Run:
         if self.done >= self.point_at:
             self.reporter.report(self.done, 0, self.progress, self.counts())
             self.point_at = self.done + self.total // POINTS
-        self.reporter.moved(self.progress)
+        self.reporter.update_progress(self.progress)
 
     def _store(self) -> None:
         if self.frames:
@@ -131,13 +133,13 @@ class Run:
         self.frames, self.unsaved, self.saved_at = [], 0, time.monotonic()
 
 
-def pieces(asked: Asked, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[Piece]:
+def pieces(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[EncodedRows]:
     """All rows after the first `done`, encoded; rows that cannot be encoded one by one."""
     skip = done
     with storage.local(data.storage_key) as path:
         for chunk in MODALITIES[data.modality].chunks(dataset_file(data, path), asked.chunk_rows):
             if skip < chunk.rows:
-                yield from asked.pieces(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
+                yield from asked.encode_rows(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
             skip = max(skip - chunk.rows, 0)
 
 

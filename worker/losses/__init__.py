@@ -1,50 +1,50 @@
 """Losses and measures: pure functions of tensors. Of domain classifiers, of features, of predictions."""
 
-from worker.losses.domains import domain, domain_accuracy
+from worker.losses.domains import domain_accuracy, domain_bce
 from worker.losses.features import (
-    assignment,
     coral,
     gaussian_kernel,
     largest_singular_values,
-    mean_discrepancy,
-    median_kernel,
+    mmd_squared,
+    multi_bandwidth_gaussian_kernel,
+    optimal_assignment,
     squared_distances,
     stepwise_norm,
 )
 from worker.losses.predictions import (
-    certainties,
     class_centroids,
     class_confusion,
-    class_costs,
     classifier_discrepancy,
     confident_cross_entropy,
     entropies,
+    entropy_weights,
     information_maximisation,
+    label_costs,
     margin_disparity,
     nearest_centroid,
     nuclear_norm,
 )
 
 __all__ = [
-    "assignment",
-    "certainties",
     "class_centroids",
     "class_confusion",
-    "class_costs",
     "classifier_discrepancy",
     "confident_cross_entropy",
     "coral",
-    "domain",
     "domain_accuracy",
+    "domain_bce",
     "entropies",
+    "entropy_weights",
     "gaussian_kernel",
     "information_maximisation",
+    "label_costs",
     "largest_singular_values",
     "margin_disparity",
-    "mean_discrepancy",
-    "median_kernel",
+    "mmd_squared",
+    "multi_bandwidth_gaussian_kernel",
     "nearest_centroid",
     "nuclear_norm",
+    "optimal_assignment",
     "squared_distances",
     "stepwise_norm",
 ]

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def domain(source: Tensor, target: Tensor, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def domain_bce(source: Tensor, target: Tensor, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Binary cross-entropy of domain logits (n,) and (m,), source 1 and target 0: the mean over all n + m examples.
 
     `weights` (n,) and (m,) multiply each example's.

@@ -32,7 +32,7 @@ def gaussian_kernel(values: Tensor, bandwidth: float) -> Tensor:
 
 
 @in_float32
-def median_kernel(values: Tensor) -> Tensor:
+def multi_bandwidth_gaussian_kernel(values: Tensor) -> Tensor:
     """(n, n): the mean of exp(-|x_i - x_j|^2 / (b m)) over b = 1/4, 1/2, 1, 2, 4, m the median of the squared distances.
 
     The median is taken over different rows of the (n, d), and no gradient flows through it. Long et al., 2015.
@@ -43,7 +43,7 @@ def median_kernel(values: Tensor) -> Tensor:
 
 
 @in_float32
-def mean_discrepancy(kernel: Tensor, sources: int) -> Tensor:
+def mmd_squared(kernel: Tensor, sources: int) -> Tensor:
     """The unbiased estimate of the squared maximum mean discrepancy: E k(s, s') + E k(t, t') - 2 E k(s, t).
 
     `kernel` (n + m, n + m) has the n `sources` first; an example is never compared with itself, so the value may be negative.
@@ -79,7 +79,7 @@ def singular_values(values: Tensor) -> Tensor:
     return found
 
 
-def assignment(costs: Tensor) -> tuple[Tensor, Tensor]:
+def optimal_assignment(costs: Tensor) -> tuple[Tensor, Tensor]:
     """The optimal transport plan between two batches of costs (n, m): pairs of a row and a column, each used at most once.
 
     With n = m it is the exact plan of uniform masses, and cheaper than fifty steps of Sinkhorn's for batches up to 1024.

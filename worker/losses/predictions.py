@@ -20,7 +20,7 @@ def _entropy(logs: Tensor) -> Tensor:
     return -(logs.exp() * logs).sum(-1)
 
 
-def certainties(logits: Tensor) -> Tensor:
+def entropy_weights(logits: Tensor) -> Tensor:
     """(n,): 1 + exp(-H(p)) of each row, scaled to mean 1, without a gradient: how much a confident example counts."""
     weights = 1 + torch.exp(-entropies(logits.detach()))
     return weights / weights.mean()
@@ -34,7 +34,7 @@ def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     """
     softened = logits / temperature
     shares = softened.softmax(1)
-    confusion = shares.T @ (shares * certainties(softened).unsqueeze(1))
+    confusion = shares.T @ (shares * entropy_weights(softened).unsqueeze(1))
     confusion = confusion / confusion.sum(1, keepdim=True)
     return (confusion.sum() - confusion.trace()) / logits.shape[1]
 
@@ -85,7 +85,7 @@ def confident_cross_entropy(logits: Tensor, guide: Tensor, threshold: float) -> 
 
 
 @in_float32
-def class_costs(logits: Tensor, labels: Tensor) -> Tensor:
+def label_costs(logits: Tensor, labels: Tensor) -> Tensor:
     """(n, m): the cross-entropy of each of the logits (m, classes) with each of the labels (n,)."""
     return -logits.log_softmax(1).T[labels]
 

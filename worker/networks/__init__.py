@@ -26,7 +26,7 @@ def checkpoint(params: NetworkParams) -> Path | None:
     return cast(Path, _module(params).local_checkpoint(pretrained)) if pretrained else None
 
 
-def portable(params: NetworkParams) -> NetworkParams:
+def self_contained_params(params: NetworkParams) -> NetworkParams:
     """What a manifest keeps of the parameters."""
     module = _module(params)
     return cast(NetworkParams, module.portable(params)) if hasattr(module, "portable") else params

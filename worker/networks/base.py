@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from worker.distributed import data_parallel as together
-from worker.distributed.sync_batch_norm import joint_norm
+from worker.distributed import data_parallel
+from worker.distributed.sync_batch_norm import sync_batch_norm
 
 Inputs = dict[str, Tensor]
 
@@ -34,7 +34,7 @@ class Network(nn.Module):
 
     def features(self, inputs: Inputs) -> Tensor:
         """(n, feature_width), what adaptation aligns."""
-        return together.by_rows(self._features, inputs)
+        return data_parallel.split_batch(self._features, inputs)
 
     def _features(self, inputs: Inputs) -> Tensor:
         features: Tensor = self.bottleneck(self.backbone(inputs))
@@ -57,11 +57,11 @@ class Network(nn.Module):
 
     @contextmanager
     def source_statistics(self) -> Iterator[None]:
-        """Inside the block every `DomainNorm` uses the source's own running statistics, if it has any.
+        """Inside the block every `DomainBatchNorm` uses the source's own running statistics, if it has any.
 
         While training it then has them. What is served uses the others.
         """
-        norms = [module for module in self.modules() if isinstance(module, DomainNorm)]
+        norms = [module for module in self.modules() if isinstance(module, DomainBatchNorm)]
         for norm in norms:
             norm.on_source = True
         try:
@@ -70,20 +70,20 @@ class Network(nn.Module):
             for norm in norms:
                 norm.on_source = False
 
-    def keep_source_statistics(self) -> None:
+    def copy_to_source_statistics(self) -> None:
         """Make the present running statistics the source's: before a network that knows the source learns from the target."""
         for norm in self.modules():
-            if isinstance(norm, DomainNorm):
-                norm.keep_source_statistics()
+            if isinstance(norm, DomainBatchNorm):
+                norm.copy_to_source_statistics()
 
     def forget_source_statistics(self) -> None:
         """What is known of a source is of another job's: until there are others, the running statistics are everybody's."""
         for norm in self.modules():
-            if isinstance(norm, DomainNorm):
+            if isinstance(norm, DomainBatchNorm):
                 norm.has_source.fill_(False)
 
 
-class DomainNorm(nn.Module):
+class DomainBatchNorm(nn.Module):
     """Batch norm over axis 1 with one affine map and, when asked for, running statistics of its own for the source.
 
     Chang et al., CVPR 2019, https://arxiv.org/abs/1906.03950, with shared scale and shift. Outside of
@@ -108,7 +108,7 @@ class DomainNorm(nn.Module):
             self.register_buffer(f"{domain}_var", torch.ones(channels))
         self.register_buffer("has_source", torch.zeros((), dtype=torch.bool))
 
-    def keep_source_statistics(self) -> None:
+    def copy_to_source_statistics(self) -> None:
         """The running statistics are the source's; others will come."""
         self.source_mean.copy_(self.running_mean)
         self.source_var.copy_(self.running_var)
@@ -120,20 +120,20 @@ class DomainNorm(nn.Module):
             mean, variance = self.source_mean, self.source_var
             if self.training:
                 self.has_source.fill_(True)
-        if self.training and together.has_part():
+        if self.training and data_parallel.is_split():
             return self._normalised_together(values, mean, variance)
         return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum, self.epsilon)
 
     def _normalised_together(self, values: Tensor, running_mean: Tensor, running_variance: Tensor) -> Tensor:
         """By the moments of the whole batch, of which these are a part."""
-        normal, mean, variance = joint_norm(values, self.weight, self.bias, self.epsilon)
+        normal, mean, variance = sync_batch_norm(values, self.weight, self.bias, self.epsilon)
         running_mean.lerp_(mean, self.momentum)
         running_variance.lerp_(variance, self.momentum)
         return normal
 
 
 def with_domain_norms(module: nn.Module) -> nn.Module:
-    """The module, every batch norm in it a `DomainNorm` with its weights and statistics.
+    """The module, every batch norm in it a `DomainBatchNorm` with its weights and statistics.
 
     Plain batch norm that sees source and target in turns would serve statistics that are half of the one, half of the other.
     """
@@ -141,14 +141,14 @@ def with_domain_norms(module: nn.Module) -> nn.Module:
         setattr(module, name, with_domain_norms(child))
     if not isinstance(module, _BatchNorm) or not module.affine or not module.track_running_stats:
         return module
-    norm = DomainNorm(module.num_features, 0.1 if module.momentum is None else module.momentum, module.eps)
+    norm = DomainBatchNorm(module.num_features, 0.1 if module.momentum is None else module.momentum, module.eps)
     norm.load_state_dict(module.state_dict(), strict=False)
     norm.source_mean.copy_(norm.running_mean)  # the encoder knows neither domain: both start from what it has seen
     norm.source_var.copy_(norm.running_var)
     return norm
 
 
-class Pixels(nn.Module):
+class PixelNormalizer(nn.Module):
     """uint8 pictures (n, height, width, channels) to normalised floats (n, channels, height, width), channels last in memory."""
 
     scale: Tensor
@@ -168,16 +168,16 @@ class Pixels(nn.Module):
 
 def bottleneck(width: int, features: int, dropout: float) -> nn.Sequential:
     """From (n, width) to the features (n, features) that adaptation aligns."""
-    return nn.Sequential(nn.Linear(width, features, bias=False), DomainNorm(features), nn.ReLU(), nn.Dropout(dropout))
+    return nn.Sequential(nn.Linear(width, features, bias=False), DomainBatchNorm(features), nn.ReLU(), nn.Dropout(dropout))
 
 
-def batch_norms(network: Network) -> list[DomainNorm | _BatchNorm]:
+def batch_norms(network: Network) -> list[DomainBatchNorm | _BatchNorm]:
     """The parts that normalise by statistics of the data seen."""
-    return [module for module in network.modules() if isinstance(module, DomainNorm | _BatchNorm)]
+    return [module for module in network.modules() if isinstance(module, DomainBatchNorm | _BatchNorm)]
 
 
 @contextmanager
-def unseen(network: Network) -> Iterator[None]:
+def frozen_batch_statistics(network: Network) -> Iterator[None]:
     """Inside the block batches leave no trace in the running statistics."""
     norms = batch_norms(network)
     momenta = [norm.momentum for norm in norms]

@@ -10,7 +10,7 @@ from torch import nn
 from app.modalities.base import TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.networks.cnn import CnnParams
-from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
+from worker.networks.base import DomainBatchNorm, Network, PixelNormalizer, bottleneck
 
 FIRST, SECOND, BOTTLENECK = 32, 48, 256
 DROPOUT = 0.5
@@ -22,7 +22,7 @@ def build(params: CnnParams, preprocessing: ImagePreprocessing, specs: dict[str,
     side = _pooled(_pooled(params.input_size, padding), padding)
     window = max(1, side // SIDE)
     backbone = nn.Sequential(
-        Pixels(preprocessing.mean, preprocessing.std),
+        PixelNormalizer(preprocessing.mean, preprocessing.std),
         _stage(preprocessing.channels, FIRST, padding),
         _stage(FIRST, SECOND, padding),
         *([nn.AvgPool2d(window)] if window > 1 else []),  # of one pixel it changes nothing, but takes its time
@@ -35,7 +35,7 @@ def build(params: CnnParams, preprocessing: ImagePreprocessing, specs: dict[str,
 def _stage(inputs: int, outputs: int, padding: int) -> nn.Sequential:
     # a bias would be taken away again by the norm
     convolution = nn.Conv2d(inputs, outputs, 5, padding=padding, bias=False)
-    return nn.Sequential(convolution, nn.MaxPool2d(2), DomainNorm(outputs), nn.ReLU())
+    return nn.Sequential(convolution, nn.MaxPool2d(2), DomainBatchNorm(outputs), nn.ReLU())
 
 
 def _pooled(side: int, padding: int) -> int:

@@ -16,7 +16,7 @@ EMBEDDING = 16
 LARGEST_DEVIATION = 10.0
 
 
-class Table(nn.Module):
+class TabularEmbedding(nn.Module):
     """Numbers (n, a) and categories (n, b) to (n, width): standardised, the missing at the mean with an indicator, embedded."""
 
     mean: Tensor
@@ -40,7 +40,7 @@ class Table(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-class Terms(nn.Module):
+class TfidfEmbedding(nn.Module):
     """Numbers of n-grams (n, length) and their weights (n, length) to the weighted sum of their embeddings (n, width)."""
 
     def __init__(self, terms: int, width: int) -> None:
@@ -62,7 +62,7 @@ def build(params: MlpParams, preprocessing: Preprocessing, specs: dict[str, Tens
     """For text the sums of embeddings are the first hidden layer's units."""
     if isinstance(preprocessing, TextPreprocessing):
         first: nn.Module = nn.Sequential(
-            Terms(preprocessing.vocabulary_size, params.width), nn.ReLU(), nn.Dropout(params.dropout)
+            TfidfEmbedding(preprocessing.vocabulary_size, params.width), nn.ReLU(), nn.Dropout(params.dropout)
         )
         widths = [params.width] * params.layers
     else:
@@ -75,7 +75,7 @@ def build(params: MlpParams, preprocessing: Preprocessing, specs: dict[str, Tens
     return Network(nn.Sequential(first, *layers), nn.Identity(), nn.Linear(params.width, classes), params.width)
 
 
-def _table(preprocessing: TabularPreprocessing) -> Table:
+def _table(preprocessing: TabularPreprocessing) -> TabularEmbedding:
     numbers, categories = preprocessing.numbers, preprocessing.categories
     means, deviations = [column.mean for column in numbers], [column.std for column in numbers]
-    return Table(means, deviations, [len(column.levels) for column in categories])
+    return TabularEmbedding(means, deviations, [len(column.levels) for column in categories])

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from app.modalities.base import TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.networks.resnet import ResnetParams
-from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
+from worker.networks.base import DomainBatchNorm, Network, PixelNormalizer, bottleneck
 
 BOTTLENECK = 256
 
@@ -27,7 +27,7 @@ class Residual(nn.Module):
 def build(params: ResnetParams, preprocessing: ImagePreprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
     width = params.width
     backbone = nn.Sequential(
-        Pixels(preprocessing.mean, preprocessing.std),
+        PixelNormalizer(preprocessing.mean, preprocessing.std),
         nn.Sequential(*_convolution(preprocessing.channels, width, 3, 1), nn.ReLU()),
         _stage(width, width, 1),
         _stage(width, 2 * width, 2),
@@ -44,4 +44,4 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False), DomainNorm(outputs)
+    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False), DomainBatchNorm(outputs)

@@ -24,7 +24,7 @@ from app.modalities.base import Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.modalities.text import TextPreprocessing
 from app.networks.transformers import TransformersParams
-from worker.networks.base import Inputs, Network, Pixels, with_domain_norms
+from worker.networks.base import Inputs, Network, PixelNormalizer, with_domain_norms
 from worker.protocol.progress import BadParameters
 
 WEIGHTS = "model*.safetensors"
@@ -88,7 +88,7 @@ def _with_tokenizer(checkpoint: Path, pretrained: str) -> Path:
     return folder
 
 
-def portable(params: TransformersParams) -> TransformersParams:
+def self_contained_params(params: TransformersParams) -> TransformersParams:
     """What a manifest keeps: with the encoder's configuration, so that the version is built again without the checkpoint."""
     if params.config is not None:
         return params
@@ -100,11 +100,11 @@ def build(params: TransformersParams, preprocessing: Preprocessing, specs: dict[
     """With the checkpoint's weights; with random ones when `params` bring a configuration. Raises BadParameters."""
     encoder = _encoder(params, preprocessing.modality)
     if isinstance(preprocessing, TextPreprocessing):
-        backbone: Texts | Pictures = Texts(encoder)
+        backbone: TextEncoder | ImageEncoder = TextEncoder(encoder)
         width = _width(backbone, specs, preprocessing.max_length, params.pretrained)
     else:
         assert isinstance(preprocessing, ImagePreprocessing)
-        backbone = Pictures(encoder, preprocessing)
+        backbone = ImageEncoder(encoder, preprocessing)
         width = _width(backbone, specs, 0, params.pretrained)
     head = nn.Linear(width, classes)
     return TransformersNetwork(backbone, nn.LayerNorm(width, elementwise_affine=False), head, width, pretrained=True)
@@ -145,7 +145,7 @@ def _width(backbone: nn.Module, specs: dict[str, TensorSpec], longest: int, pret
         backbone.train()
 
 
-class Texts(nn.Module):
+class TextEncoder(nn.Module):
     """Token ids and attention mask (n, length) to the mean of the last layer's tokens (n, width)."""
 
     def __init__(self, encoder: PreTrainedModel) -> None:
@@ -159,12 +159,12 @@ class Texts(nn.Module):
         return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-class Pictures(nn.Module):
+class ImageEncoder(nn.Module):
     """uint8 pictures (n, height, width, channels) to the last layer's class token, or mean over places (n, width)."""
 
     def __init__(self, encoder: PreTrainedModel, preprocessing: ImagePreprocessing) -> None:
         super().__init__()
-        self.pixels = Pixels(preprocessing.mean, preprocessing.std)
+        self.pixels = PixelNormalizer(preprocessing.mean, preprocessing.std)
         self.encoder = encoder
         self.has_class_token = any(name.endswith(("cls_token", "class_embedding")) for name, _ in encoder.named_parameters())
 
@@ -183,14 +183,14 @@ class TransformersNetwork(Network):
         """What comes beside the layers (embeddings), the layers, the head."""
         lists = [module for module in self.backbone.modules() if isinstance(module, nn.ModuleList)]
         layers = max(lists, key=len, default=nn.ModuleList())
-        rest = nn.ModuleList(_beside(self.backbone, layers))
+        rest = nn.ModuleList(_modules_outside(self.backbone, layers))
         return [part for part in (rest, *layers, self.bottleneck, self.head) if any(True for _ in part.parameters())]
 
 
-def _beside(module: nn.Module, layers: nn.ModuleList) -> list[nn.Module]:
+def _modules_outside(module: nn.Module, layers: nn.ModuleList) -> list[nn.Module]:
     """The largest parts of a module that hold none of the layers."""
     if module is layers:
         return []
     if layers not in module.modules():
         return [module]
-    return [part for child in module.children() for part in _beside(child, layers)]
+    return [part for child in module.children() for part in _modules_outside(child, layers)]

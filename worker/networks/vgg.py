@@ -11,7 +11,7 @@ from torch import nn
 from app.modalities.base import TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.networks.vgg import VggParams
-from worker.networks.base import DomainNorm, Network, Pixels, bottleneck
+from worker.networks.base import DomainBatchNorm, Network, PixelNormalizer, bottleneck
 
 FIRST, BOTTLENECK = 32, 256
 DROPOUT = 0.5
@@ -25,7 +25,7 @@ def build(params: VggParams, preprocessing: ImagePreprocessing, specs: dict[str,
         side //= 2
     last = channels[-1]
     backbone = nn.Sequential(
-        Pixels(preprocessing.mean, preprocessing.std),
+        PixelNormalizer(preprocessing.mean, preprocessing.std),
         *(_convolution(inputs, outputs, nn.MaxPool2d(2)) for inputs, outputs in pairwise(channels)),
         _convolution(last, last),
         _convolution(last, last),
@@ -36,4 +36,4 @@ def build(params: VggParams, preprocessing: ImagePreprocessing, specs: dict[str,
 
 def _convolution(inputs: int, outputs: int, *pool: nn.Module) -> nn.Sequential:
     # a bias would be taken away again by the norm; after the pool it and the ReLU have a quarter of the work
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), *pool, DomainNorm(outputs), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), *pool, DomainBatchNorm(outputs), nn.ReLU())

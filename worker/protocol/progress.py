@@ -1,6 +1,6 @@
 """How the code that trains talks to its supervisor: progress out, the wish to stop in. Torch-free.
 
-The training code gets one `Reporter`, calls it from one thread, and lets the exceptions below leave it: the entry of
+The training code gets one `ProgressReporter`, calls it from one thread, and lets the exceptions below leave it: the entry of
 the trainer process maps them to exit codes.
 """
 
@@ -11,12 +11,12 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import SupportsFloat, TextIO
 
-from app.schemas.trainer_messages import MetricPoint, Report, Warn
+from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 
 QUIET_SECONDS = 10.0
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The run was asked to stop; a checkpoint is stored. Exit code 75."""
 
 
@@ -28,7 +28,7 @@ class BadData(Exception):
     """These data cannot be trained on, whoever tries: no retry. The message is for the user. Exit code 65."""
 
 
-class Reporter:
+class ProgressReporter:
     """Collects points and sends them as one JSON line each `interval_seconds`, so that a step costs a list append.
 
     Values may be zero-dimensional tensors: they are read (and a GPU waited for) only when a line is sent. Values that are not
@@ -42,10 +42,10 @@ class Reporter:
         self._sent_at = -math.inf
         self._progress = 0.0
         self._points: list[tuple[int, float, Mapping[str, SupportsFloat]]] = []
-        self._warnings: list[Warn] = []
+        self._warnings: list[JobWarning] = []
         self._checkpoint: str | None = None
         self._stop = False
-        self._told: SimpleQueue[None] = SimpleQueue()
+        self._wakeup: SimpleQueue[None] = SimpleQueue()
 
     @property
     def should_stop(self) -> bool:
@@ -55,13 +55,13 @@ class Reporter:
     def request_stop(self) -> None:
         """Safe to call in a signal handler, as setting an `Event` that is waited for is not."""
         self._stop = True
-        self._told.put(None)
+        self._wakeup.put(None)
 
     def wait(self, seconds: float) -> None:
         """Until a stop is asked for, or for so long."""
         if not self._stop:
             with suppress(Empty):
-                self._told.get(timeout=seconds)
+                self._wakeup.get(timeout=seconds)
 
     def report(self, step: int, epoch: float, progress: float, metrics: Mapping[str, SupportsFloat]) -> None:
         """Note the metrics of a step; `progress` is the fraction (0..1) of the whole job that is done."""
@@ -71,13 +71,13 @@ class Reporter:
         if self._clock() - self._sent_at >= self._interval_seconds:
             self.flush()
 
-    def moved(self, progress: float) -> None:
+    def update_progress(self, progress: float) -> None:
         """Note how far the job is after a step without a point: the first of a long run may be minutes away."""
         self._progress = progress
         if self._clock() - self._sent_at >= QUIET_SECONDS:
             self.flush()
 
-    def pass_on(self, points: Iterable[MetricPoint], warnings: Iterable[Warn]) -> None:
+    def merge(self, points: Iterable[MetricPoint], warnings: Iterable[JobWarning]) -> None:
         """What another trainer reported belongs to this run too; sent at once."""
         self._points += [(point.step, point.epoch, {point.name: point.value}) for point in points]
         self._warnings += warnings
@@ -85,7 +85,7 @@ class Reporter:
 
     def warn(self, code: str, message: str) -> None:
         """Tell the user about something in the run that did not end it; sent at once."""
-        self._warnings.append(Warn(code=code, message=message))
+        self._warnings.append(JobWarning(code=code, message=message))
         self.flush()
 
     def checkpoint(self, key: str) -> None:

@@ -6,27 +6,27 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.estimates.accuracy_bound import Floor, floor
-from worker.estimates.calibrated_outputs import Study, study
+from worker.estimates.accuracy_bound import AccuracyBound, accuracy_lower_bound
+from worker.estimates.calibrated_outputs import CalibratedOutputs, study
 from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
-from worker.estimates.transfer_verdict import TAUGHT, Answer, Verdict, judge
-from worker.evaluation.outputs import Evidence, probabilities
+from worker.estimates.transfer_verdict import TAUGHT, Answer, TransferVerdict, judge_transfer
+from worker.evaluation.outputs import ModelOutputs, probabilities
 from worker.networks.base import Network
-from worker.reporting.reverse_validation import reverse
-from worker.training.evaluator import Examiner
-from worker.training.trials import Trial, Trials
+from worker.reporting.reverse_validation import reverse_validate
+from worker.training.evaluator import Evaluator
+from worker.training.trials import Trial, TrialRunner
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Candidate:
     """The network of a trial; no study and no floor where there is too little to study, no calibration without a source."""
 
     trial: Trial
     network: Network
-    evidence: Evidence
+    evidence: ModelOutputs
     calibration: Calibration | None
-    study: Study | None
-    floor: Floor | None
+    study: CalibratedOutputs | None
+    floor: AccuracyBound | None
 
     @property
     def abstention_threshold(self) -> float | None:
@@ -37,22 +37,22 @@ class Finding:
         return min(1.0, confidence_threshold(shares.max(axis=1), shares.argmax(axis=1) == self.evidence.source_labels))
 
 
-def find(trials: Trials, examiner: Examiner, trial: Trial) -> Finding:
+def evaluate(trials: TrialRunner, examiner: Evaluator, trial: Trial) -> Candidate:
     """Ask the network of a trial. Raises Stopped.
 
     A pretrained encoder has no pupil: to train one more costs too much, and what it knows it has not from the labels.
     """
     network = trials.network(trial)
-    evidence = examiner.evidence(network)
-    below = floor(evidence)
+    evidence = examiner.outputs(network)
+    below = accuracy_lower_bound(evidence)
     critic = nan if below is None else 1 - below.source_error - below.discrepancy
-    pupil = None if network.pretrained else reverse(trials.new, examiner, evidence, lambda: trials.reporter.should_stop)
+    pupil = None if network.pretrained else reverse_validate(trials.new, examiner, evidence, lambda: trials.reporter.should_stop)
     known = study(evidence, critic, pupil)
     calibration = known.calibration if known else _calibration(evidence)
-    return Finding(trial, network, evidence, calibration, known, below if known else None)
+    return Candidate(trial, network, evidence, calibration, known, below if known else None)
 
 
-def _calibration(evidence: Evidence) -> Calibration | None:
+def _calibration(evidence: ModelOutputs) -> Calibration | None:
     enough = len(evidence.source_labels) > 1
     return calibrate(evidence.source_logits, evidence.source_labels) if enough else None
 
@@ -64,22 +64,22 @@ class Comparison:
     No verdict where there is nothing to compare with. A search that found nothing better has its reference as `adapted`.
     """
 
-    adapted: Finding
-    plain: Finding | None
-    verdict: Verdict | None
-    kept: Finding
+    adapted: Candidate
+    baseline: Candidate | None
+    verdict: TransferVerdict | None
+    selected: Candidate
 
     @property
-    def rejected(self) -> Finding | None:
+    def discarded(self) -> Candidate | None:
         """The other of the two networks, where there are two."""
-        return next((found for found in (self.adapted, self.plain) if found and found is not self.kept), None)
+        return next((found for found in (self.adapted, self.baseline) if found and found is not self.selected), None)
 
     @property
     def reason(self) -> str | None:
         """Why the plain network is kept, where it is and not for the verdict's `no`."""
-        if self.kept is not self.plain or self.verdict is None:
+        if self.selected is not self.baseline or self.verdict is None:
             return None
-        if self.adapted is self.plain:
+        if self.adapted is self.baseline:
             return "no candidate that still knows the source well enough scored better"
         if self.verdict.helped == "no":
             return None
@@ -96,18 +96,18 @@ class Comparison:
     def helped(self) -> Answer | None:
         if self.verdict is None:
             return None
-        return "no" if self.adapted is self.plain else self.verdict.helped
+        return "no" if self.adapted is self.baseline else self.verdict.helped
 
 
-def compare(adapted: Finding, plain: Finding | None, *, fallback: bool, searched: bool = False) -> Comparison:
+def compare(adapted: Candidate, baseline: Candidate | None, *, fallback: bool, searched: bool = False) -> Comparison:
     """With `fallback` the plain network is kept where adaptation seems to have hurt.
 
     Of a search it is also kept where both differ on rows too few to tell and too many to do no harm, or what the adapted network
     says of the target does not hold on the source: whoever asks for one method wants to have it, whoever asks for the best wants
     no risk without a prospect.
     """
-    if plain is None or plain.study is None or adapted.study is None:
-        return Comparison(adapted, plain, None, adapted)
-    verdict = judge(adapted.study, plain.study)
+    if baseline is None or baseline.study is None or adapted.study is None:
+        return Comparison(adapted, baseline, None, adapted)
+    verdict = judge_transfer(adapted.study, baseline.study)
     is_kept = verdict.is_promising if searched else verdict.helped != "no"
-    return Comparison(adapted, plain, verdict, adapted if is_kept or not fallback else plain)
+    return Comparison(adapted, baseline, verdict, adapted if is_kept or not fallback else baseline)

@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 
 from app.algorithms.base import AlgorithmParams
-from app.schemas.trainer_messages import Warn
-from worker.data.batches import Examples
-from worker.data.training_setup import Task
-from worker.estimates import accuracy_estimate as accuracy
+from app.schemas.trainer_messages import JobWarning
+from worker.data.batches import EncodedDataset
+from worker.data.training_setup import TrainingSetup
+from worker.estimates import accuracy_estimate
 from worker.estimates.calibrated_outputs import FEWEST_SOURCE, FEWEST_TARGET
 from worker.estimates.classification_report import report
-from worker.estimates.estimators import parts
+from worker.estimates.estimators import estimator_values
 from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
-from worker.estimates.label_shift import Priors
+from worker.estimates.label_shift import ClassPriors
 from worker.estimates.warnings import warnings
 from worker.evaluation.outputs import probabilities
 from worker.networks.base import Network
-from worker.reporting.candidates import Comparison, Finding, compare, find
-from worker.training.evaluator import Examiner, answers
-from worker.training.trials import Trial, Trials
+from worker.reporting.candidates import Candidate, Comparison, compare, evaluate
+from worker.training.evaluator import Evaluator, features_and_logits
+from worker.training.trials import Trial, TrialRunner
 
 CONFIDENCE = 0.9
 """Of the intervals around the estimate and the class shares."""
@@ -41,63 +41,65 @@ EMBEDDING_FILE = "embedding.parquet"
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingOutcome:
     """What the trials gave: the chosen one, that of the source alone, the table of a search, the parameters of the chosen one."""
 
     chosen: Trial
     reference: Trial | None
-    tried: list[dict[str, Any]]
+    search_table: list[dict[str, Any]]
     params: AlgorithmParams
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class ModelReport:
     """The network that becomes the version, its temperature and threshold, its metrics as JSON, and what to beware of."""
 
     network: Network
     temperature: float
     abstention_threshold: float
     metrics: dict[str, Any]
-    warnings: list[Warn]
+    warnings: list[JobWarning]
 
 
-def state(task: Task, trials: Trials, training: Training) -> Statement:
+def build_report(task: TrainingSetup, trials: TrialRunner, training: TrainingOutcome) -> ModelReport:
     """Of the chosen trial, or of what the source alone gives where adaptation seems to have hurt."""
-    examiner = Examiner(trials.data, len(task.classes), task.device, ROWS)
-    plain = find(trials, examiner, training.reference) if training.reference else None
-    adapted = plain if plain and training.chosen is training.reference else find(trials, examiner, training.chosen)
-    comparison = compare(adapted, plain, fallback=task.params.fallback, searched=task.params.searches)
-    kept = comparison.kept
+    examiner = Evaluator(trials.data, len(task.classes), task.device, ROWS)
+    plain = evaluate(trials, examiner, training.reference) if training.reference else None
+    adapted = plain if plain and training.chosen is training.reference else evaluate(trials, examiner, training.chosen)
+    comparison = compare(adapted, plain, fallback=task.params.fallback, searched=task.params.is_search)
+    kept = comparison.selected
 
-    warned = beware(task, trials, training, comparison)
+    warned = collect_warnings(task, trials, training, comparison)
     metrics: dict[str, Any] = {"steps": kept.trial.steps, "kept_step": kept.trial.step}
-    metrics |= measured(task, trials, comparison) | estimated(task, comparison)
+    metrics |= labelled_metrics(task, trials, comparison) | unlabelled_estimates(task, comparison)
     if kept.calibration is not None:
         metrics["calibration"] = asdict(kept.calibration)
     metrics["warnings"] = [warning.model_dump() for warning in warned]
     if plain is not None:
-        metrics |= compared(task, comparison, plain)
-    if training.tried:
-        metrics["search"] = training.tried
+        metrics |= adaptation_effect(task, comparison, plain)
+    if training.search_table:
+        metrics["search"] = training.search_table
     if "target_accuracy" in metrics and "target_accuracy_estimate" in metrics:
         metrics["target_accuracy_estimate"]["error"] = metrics["target_accuracy_estimate"]["value"] - metrics["target_accuracy"]
     threshold = kept.abstention_threshold
     threshold = task.abstention_threshold if threshold is None else threshold
-    return Statement(kept.network, temperature(task, kept), threshold, metrics, warned)
+    return ModelReport(kept.network, temperature(task, kept), threshold, metrics, warned)
 
 
-def temperature(task: Task, found: Finding) -> float:
+def temperature(task: TrainingSetup, found: Candidate) -> float:
     """Of the logits that a network is served with."""
     return found.calibration.temperature if found.calibration else task.temperature
 
 
-def beware(task: Task, trials: Trials, training: Training, comparison: Comparison) -> list[Warn]:
+def collect_warnings(
+    task: TrainingSetup, trials: TrialRunner, training: TrainingOutcome, comparison: Comparison
+) -> list[JobWarning]:
     """What the user ought to know before trusting the version."""
-    adapted, plain, target = comparison.adapted, comparison.plain, trials.data.target
+    adapted, plain, target = comparison.adapted, comparison.baseline, trials.data.target
     if adapted.study is None:
-        return [] if target is None else [Warn(code="no_estimate", message=NO_ESTIMATE)]
+        return [] if target is None else [JobWarning(code="no_estimate", message=NO_ESTIMATE)]
     why = comparison.reason
-    kept = [Warn(code="source_only_kept", message=f"The version is the source-only network: {why}.")] if why else []
+    kept = [JobWarning(code="source_only_kept", message=f"The version is the source-only network: {why}.")] if why else []
     return kept + warnings(
         adapted.study,
         task.classes,
@@ -108,10 +110,10 @@ def beware(task: Task, trials: Trials, training: Training, comparison: Compariso
     )
 
 
-def measured(task: Task, trials: Trials, comparison: Comparison) -> dict[str, Any]:
+def labelled_metrics(task: TrainingSetup, trials: TrialRunner, comparison: Comparison) -> dict[str, Any]:
     """Accuracies on labelled examples: the held-out source, and the evaluation if there is one."""
     metrics: dict[str, Any] = {}
-    data, kept, plain = trials.data, comparison.kept, comparison.plain
+    data, kept, plain = trials.data, comparison.selected, comparison.baseline
     if data.source is not None:
         with kept.network.source_statistics():
             metrics |= labelled("source", task, kept, data.source, data.held_out)
@@ -124,21 +126,21 @@ def measured(task: Task, trials: Trials, comparison: Comparison) -> dict[str, An
     return metrics
 
 
-def labelled(prefix: str, task: Task, found: Finding, examples: Examples, rows: Tensor) -> dict[str, Any]:
+def labelled(prefix: str, task: TrainingSetup, found: Candidate, examples: EncodedDataset, rows: Tensor) -> dict[str, Any]:
     """What labelled examples say of a network."""
     assert examples.labels is not None
-    _, logits = answers(found.network, examples, rows, task.device)
+    _, logits = features_and_logits(found.network, examples, rows, task.device)
     shares = probabilities(logits, temperature(task, found))
     return report(prefix, examples.labels.cpu()[rows].numpy(), shares, task.classes)
 
 
-def estimated(task: Task, comparison: Comparison) -> dict[str, Any]:
+def unlabelled_estimates(task: TrainingSetup, comparison: Comparison) -> dict[str, Any]:
     """What is said of the target without its labels."""
-    found = comparison.kept
+    found = comparison.selected
     if found.study is None:
         return {}
-    reasons = parts(found.study, comparison.rejected.study if comparison.rejected else None)
-    estimate = accuracy.estimate(reasons)
+    reasons = estimator_values(found.study, comparison.discarded.study if comparison.discarded else None)
+    estimate = accuracy_estimate.estimate(reasons)
     metrics: dict[str, Any] = {
         "target_accuracy_estimate": {**asdict(estimate), "confidence": CONFIDENCE, "parts": without_nan(reasons)},
         "class_shares": class_shares(found.study.priors, task.classes),
@@ -149,7 +151,7 @@ def estimated(task: Task, comparison: Comparison) -> dict[str, Any]:
     return metrics
 
 
-def class_shares(priors: Priors, classes: Sequence[str]) -> dict[str, Any]:
+def class_shares(priors: ClassPriors, classes: Sequence[str]) -> dict[str, Any]:
     """Of the held-out source and, estimated with an interval, of the target; whether they seem to differ."""
     target = priors.target
     low, high = np.minimum(priors.low, target), np.maximum(priors.high, target)
@@ -160,25 +162,25 @@ def class_shares(priors: Priors, classes: Sequence[str]) -> dict[str, Any]:
     return {"shifted": priors.shifted, "distance": priors.distance, "confidence": CONFIDENCE, "classes": by_class}
 
 
-def compared(task: Task, comparison: Comparison, plain: Finding) -> dict[str, Any]:
+def adaptation_effect(task: TrainingSetup, comparison: Comparison, baseline: Candidate) -> dict[str, Any]:
     """The adapted network and that of the source alone; their features are written as a picture beside the version's files."""
     adapted, verdict = comparison.adapted, comparison.verdict
-    ours, alone = without_nan(adapted.trial.scores), without_nan(plain.trial.scores)
-    write_embedding(task.folder / EMBEDDING_FILE, plain.evidence, adapted.evidence, task.classes)
+    ours, alone = without_nan(adapted.trial.scores), without_nan(baseline.trial.scores)
+    write_embedding(task.folder / EMBEDDING_FILE, baseline.evidence, adapted.evidence, task.classes)
     found: dict[str, Any] = {
-        "registered": "source_only" if comparison.kept is plain else "adapted",
+        "registered": "source_only" if comparison.selected is baseline else "adapted",
         "validators": {name: {"adapted": score, "source_only": alone.get(name)} for name, score in ours.items()},
     }
     if verdict is not None:
         evidence = asdict(verdict)
         del evidence["helped"]
-        evidence |= {"steps": adapted.trial.steps, "source_only_steps": plain.trial.steps}
+        evidence |= {"steps": adapted.trial.steps, "source_only_steps": baseline.trial.steps}
         found |= {"helped": comparison.helped, "helped_evidence": evidence}
-        found["proxy_a_distance"] = {"adapted": distance(adapted), "source_only": distance(plain)}
+        found["proxy_a_distance"] = {"adapted": distance(adapted), "source_only": distance(baseline)}
     return found
 
 
-def distance(found: Finding) -> float:
+def distance(found: Candidate) -> float:
     return proxy_a_distance(found.evidence.source_features, found.evidence.target_features)
 
 

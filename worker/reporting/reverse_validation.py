@@ -14,76 +14,82 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.components.augmentation import changed
-from worker.estimates.calibrated_outputs import Reverse
-from worker.evaluation.outputs import Evidence
-from worker.networks.base import Network, batch_norms, unseen
-from worker.protocol.progress import Stopped
-from worker.training.evaluator import Examiner
+from worker.components.augmentation import augment
+from worker.estimates.calibrated_outputs import ReverseValidation
+from worker.evaluation.outputs import ModelOutputs
+from worker.networks.base import Network, batch_norms, frozen_batch_statistics
+from worker.protocol.progress import StopRequested
+from worker.training.evaluator import Evaluator
 from worker.training.loop import has_bfloat16
 
 STEPS = 250
 BATCH = 64
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-3
-TAUGHT = 0.75
+TRAIN_FRACTION = 0.75
 """Of the target rows; the rest measure."""
-FEWEST, FEWEST_OF_CLASS = 8, 4
+MIN_ROWS, FEWEST_OF_CLASS = 8, 4
 """Rows in all, and target rows for each class that is said: of a class that it never saw a pupil knows nothing."""
-TOGETHER = 256
+EVAL_BATCH_SIZE = 256
 """Rows that are asked about at once: of the source, these are normalised by statistics of their own."""
 
 
-def reverse(
-    build: Callable[[], Network], examiner: Examiner, evidence: Evidence, should_stop: Callable[[], bool] = bool, seed: int = 0
-) -> Reverse | None:
+def reverse_validate(
+    build: Callable[[], Network],
+    examiner: Evaluator,
+    evidence: ModelOutputs,
+    should_stop: Callable[[], bool] = bool,
+    seed: int = 0,
+) -> ReverseValidation | None:
     """Of the network whose answers to the examiner's rows the evidence holds; `build` makes a pupil that knows nothing.
 
     None with few rows, or few for so many classes. Raises Stopped.
     """
     labels, known = torch.from_numpy(evidence.target_logits.argmax(axis=1)), torch.from_numpy(evidence.source_labels)
-    if min(len(labels), len(known)) < FEWEST or len(labels) < FEWEST_OF_CLASS * len(set(labels.tolist())):
+    if min(len(labels), len(known)) < MIN_ROWS or len(labels) < FEWEST_OF_CLASS * len(set(labels.tolist())):
         return None
     if (labels == labels[0]).all():  # what it would learn is known
-        return Reverse(float((known == labels[0]).float().mean()), 1.0)
+        return ReverseValidation(float((known == labels[0]).float().mean()), 1.0)
     with torch.random.fork_rng(devices=[examiner.device] if examiner.device.type == "cuda" else []):
         torch.manual_seed(seed)
         pupil = build().to(examiner.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        taught, kept = torch.randperm(len(labels)).tensor_split([int(TAUGHT * len(labels))])
-        teach(pupil, examiner, taught, labels, should_stop)
-    return Reverse(confidence=confidence(pupil, examiner, kept, labels), accuracy=source_accuracy(pupil, examiner, known))
+        taught, kept = torch.randperm(len(labels)).tensor_split([int(TRAIN_FRACTION * len(labels))])
+        train_student(pupil, examiner, taught, labels, should_stop)
+    return ReverseValidation(
+        confidence=confidence(pupil, examiner, kept, labels), accuracy=source_accuracy(pupil, examiner, known)
+    )
 
 
-def teach(pupil: Network, examiner: Examiner, places: Tensor, labels: Tensor, should_stop: Callable[[], bool]) -> None:
+def train_student(student: Network, examiner: Evaluator, places: Tensor, labels: Tensor, should_stop: Callable[[], bool]) -> None:
     """STEPS steps on the target rows at these places, whose classes are `labels` (m,). Raises Stopped."""
-    pupil.train()
-    optimizer = torch.optim.AdamW(pupil.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    student.train()
+    optimizer = torch.optim.AdamW(student.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     for _ in range(STEPS):
         if should_stop():
-            raise Stopped
+            raise StopRequested
         chosen = places[torch.randint(len(places), (BATCH,))]
-        inputs = changed(examiner.target_inputs(chosen), "affine")
-        with torch.autocast(examiner.device.type, torch.bfloat16, enabled=has_bfloat16(examiner.device, pupil)):
-            logits = pupil(inputs)
+        inputs = augment(examiner.target_inputs(chosen), "affine")
+        with torch.autocast(examiner.device.type, torch.bfloat16, enabled=has_bfloat16(examiner.device, student)):
+            logits = student(inputs)
         optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(logits.float(), labels[chosen].to(examiner.device)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
 @torch.no_grad()
-def confidence(pupil: Network, examiner: Examiner, places: Tensor, labels: Tensor) -> float:
+def confidence(student: Network, examiner: Evaluator, places: Tensor, labels: Tensor) -> float:
     """Mean probability of the labels (m,) at these places."""
-    pupil.eval()
-    shares = [pupil(examiner.target_inputs(part)).softmax(1).cpu() for part in torch.split(places, TOGETHER)]
+    student.eval()
+    shares = [student(examiner.target_inputs(part)).softmax(1).cpu() for part in torch.split(places, EVAL_BATCH_SIZE)]
     return float(torch.cat(shares).gather(1, labels[places].unsqueeze(1)).mean())
 
 
 @torch.no_grad()
-def source_accuracy(pupil: Network, examiner: Examiner, labels: Tensor) -> float:
+def source_accuracy(student: Network, examiner: Evaluator, labels: Tensor) -> float:
     """On the held-out source (n,), normalised by its own statistics, which leave no trace."""
-    pupil.eval()
-    for norm in batch_norms(pupil):
+    student.eval()
+    for norm in batch_norms(student):
         norm.train()
-    with unseen(pupil):
-        parts = torch.arange(len(labels)).tensor_split(math.ceil(len(labels) / TOGETHER))
-        said = torch.cat([pupil(examiner.source_inputs(part)).argmax(1).cpu() for part in parts])
+    with frozen_batch_statistics(student):
+        parts = torch.arange(len(labels)).tensor_split(math.ceil(len(labels) / EVAL_BATCH_SIZE))
+        said = torch.cat([student(examiner.source_inputs(part)).argmax(1).cpu() for part in parts])
     return float((said == labels).float().mean())

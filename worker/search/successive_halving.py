@@ -16,25 +16,25 @@ from typing import Any
 
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
-from worker.data.batches import planned_steps
-from worker.data.splits import Data
-from worker.evaluation.statistics import standard_error
+from worker.data.batches import num_steps
+from worker.data.splits import DomainData
+from worker.evaluation.statistics import binomial_standard_error
 from worker.protocol.progress import BadParameters
-from worker.search.remote_trials import Nobody, Offers, Order, Standing
-from worker.training.trials import Trial, Trials, source_params
+from worker.search.remote_trials import LocalOnly, PlannedTrial, TrialOwner, TrialScheduler
+from worker.training.trials import Trial, TrialRunner, source_params
 
-SHORT = 1 / 3
+FIRST_RUNG_FRACTION = 1 / 3
 HALVED = 3
 """The fewest trials of which some are worth being short."""
-FORGOTTEN = 0.05
+MAX_SOURCE_ACCURACY_DROP = 0.05
 """How much accuracy on the source a network may have lost to be chosen, or two standard errors if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TrialRecord:
     """A line of the search's table: what was tried, and what came of it, or why nothing did."""
 
-    order: Order
+    order: PlannedTrial
     trial: Trial | None
     error: str | None = None
 
@@ -48,19 +48,19 @@ class Entry:
 
 
 def search(
-    trials: Trials, params: AutoParams, span: tuple[float, float], offers: Offers | None = None
-) -> tuple[Trial, Entry | None, list[Entry]]:
+    trials: TrialRunner, params: AutoParams, span: tuple[float, float], offers: TrialScheduler | None = None
+) -> tuple[Trial, TrialRecord | None, list[TrialRecord]]:
     """What the source alone gives, the best entry if one is better, and all of them, by round and place.
 
     Raises Stopped, and BadParameters where the source alone cannot be trained.
     """
     rounds = plan(params, trials.data)
-    found = Search(trials, params, offers or Nobody(), _spans(span, len(rounds.first) + rounds.second + 1))
+    found = Search(trials, params, offers or LocalOnly(), _spans(span, len(rounds.first) + rounds.second + 1))
     first = [found.order(1, place, method, short=rounds.second > 0) for place, method in enumerate(rounds.first)]
-    reference = found.refer(first)
-    found.attempt(first, reference)
+    reference = found.run_baseline(first)
+    found.run_round(first, reference)
     better = sorted((entry for entry in found.entries if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
-    found.attempt([found.order(2, entry.order.place, entry.params) for entry in better[: rounds.second]], reference)
+    found.run_round([found.order(2, entry.order.place, entry.params) for entry in better[: rounds.second]], reference)
     return reference, _best(found.entries, reference, params.validator, len(trials.data.held_out)), found.entries
 
 
@@ -68,47 +68,47 @@ def search(
 class Search:
     """One search while it goes on. `spans` are the parts of the job's progress for the trials that are left, in order."""
 
-    trials: Trials
+    trials: TrialRunner
     params: AutoParams
-    offers: Offers
+    offers: TrialScheduler
     spans: list[tuple[float, float]]
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[TrialRecord] = field(default_factory=list)
 
-    def order(self, number: int, place: int, params: AlgorithmParams, *, short: bool = False) -> Order:
-        steps = max(1, int(SHORT * planned_steps(params, self.trials.data.rows(params)))) if short else None
-        return Order(number, place, params, steps)
+    def order(self, number: int, place: int, params: AlgorithmParams, *, short: bool = False) -> PlannedTrial:
+        steps = max(1, int(FIRST_RUNG_FRACTION * num_steps(params, self.trials.data.rows(params)))) if short else None
+        return PlannedTrial(number, place, params, steps)
 
-    def refer(self, first: list[Order]) -> Trial:
+    def run_baseline(self, first: list[PlannedTrial]) -> Trial:
         """What the source alone gives. Other workers may begin meanwhile what does not start from it."""
-        self.offers.offer([order for order in first if not order.params.starts_trained], None)
+        self.offers.enqueue([order for order in first if not order.params.needs_trained_network], None)
         steps = max(method.minimum_steps for method in self.params.methods)
-        whole = any(order.params.starts_trained for order in first)
+        whole = any(order.params.needs_trained_network for order in first)
         return self.trials.reference(self.params.model_copy(update={"minimum_steps": steps}), self.spans.pop(0), whole=whole)
 
-    def attempt(self, orders: list[Order], reference: Trial) -> None:
+    def run_round(self, orders: list[PlannedTrial], reference: Trial) -> None:
         """Try these, unless the budget is spent before one begins. The one that this job was interrupted in goes first."""
-        self.offers.offer(orders, reference.weights)
+        self.offers.enqueue(orders, reference.weights)
         left = sorted(orders, key=lambda order: not self.trials.is_interrupted(order.name))
         while left:
             order = self._next(left)
             left.remove(order)
-            if self.trials.knows(order.name) or not self._is_spent():
-                self.entries.append(self._tried(order, reference))
+            if self.trials.is_finished(order.name) or not self._is_spent():
+                self.entries.append(self._run_one(order, reference))
         self.entries.sort(key=lambda entry: (entry.round, entry.order.place))
 
-    def _next(self, left: list[Order]) -> Order:
+    def _next(self, left: list[PlannedTrial]) -> PlannedTrial:
         """The first that is known already, or that no other worker runs.
 
         When others train them all, trials are recalled whose workers are still getting ready; then what has ended is made safe,
         and the others are waited for.
         """
-        known = next((order for order in left if self.trials.knows(order.name)), None)
+        known = next((order for order in left if self.trials.is_finished(order.name)), None)
         if known is not None:
             return known
         is_safe = False
         while True:
             for recall, order in product((False, True), left):
-                if self.offers.take(order.name, recall=recall) is not Standing.THEIRS:
+                if self.offers.claim(order.name, recall=recall) is not TrialOwner.REMOTE:
                     return order
             if not is_safe:
                 self.trials.save()
@@ -116,13 +116,15 @@ class Search:
             begin, end = self.spans[0]
             self.offers.wait(begin, end - begin)
 
-    def _tried(self, order: Order, reference: Trial) -> Entry:
-        start = reference.weights if order.params.starts_trained else None
+    def _run_one(self, order: PlannedTrial, reference: Trial) -> TrialRecord:
+        start = reference.weights if order.params.needs_trained_network else None
         span, prefix = self.spans.pop(0), f"{order.name}_"
         try:
-            return Entry(order, self.trials.run(order.name, order.params, span, start=start, steps=order.steps, prefix=prefix))
+            return TrialRecord(
+                order, self.trials.run(order.name, order.params, span, start=start, steps=order.steps, prefix=prefix)
+            )
         except BadParameters as error:  # a method may not fit the network, or diverge: the others go on
-            return Entry(order, None, str(error))
+            return TrialRecord(order, None, str(error))
 
     def _is_spent(self) -> bool:
         """A budget of minutes is spent at the earliest after one trial; those of earlier attempts of the job count."""
@@ -142,7 +144,7 @@ class Plan:
     second: int
 
 
-def plan(params: AutoParams, data: Data) -> Plan:
+def plan(params: AutoParams, data: DomainData) -> Plan:
     """What the budget allows; of equal candidates one."""
     methods = _distinct(params.methods, data)
     most = (params.budget and params.budget.trials) or 2 * len(methods)
@@ -152,7 +154,7 @@ def plan(params: AutoParams, data: Data) -> Plan:
     return Plan(methods[:count], min(math.ceil(count / 2), most - count))
 
 
-def _distinct(methods: list[AlgorithmParams], data: Data) -> list[AlgorithmParams]:
+def _distinct(methods: list[AlgorithmParams], data: DomainData) -> list[AlgorithmParams]:
     """Without repetitions, which those are that differ only in changes of pictures where there are none."""
     is_picture = any("pixels" in examples.inputs for examples in (data.source, data.target) if examples)
     same = {} if is_picture else {"augmentation": "none", "augmented": "source"}
@@ -172,22 +174,26 @@ def _score(trial: Trial | None, validator: str) -> float:
     return -math.inf if math.isnan(score) else score
 
 
-def _best(entries: list[Entry], reference: Trial, validator: str, held_out: int) -> Entry | None:
+def _best(entries: list[TrialRecord], reference: Trial, validator: str, held_out: int) -> TrialRecord | None:
     """Of those that know the source almost as well as the reference and score higher than it; of equals the latest."""
     known = reference.scores.get("source_accuracy", math.nan)
-    allowed = max(FORGOTTEN, 2 * standard_error(known, held_out)) if held_out and not math.isnan(known) else math.inf
+    allowed = (
+        max(MAX_SOURCE_ACCURACY_DROP, 2 * binomial_standard_error(known, held_out))
+        if held_out and not math.isnan(known)
+        else math.inf
+    )
     able = [entry for entry in entries if entry.trial and not entry.trial.scores["source_accuracy"] < known - allowed]
     best = max(reversed(able), key=lambda entry: _score(entry.trial, validator), default=None)
     return best if best and _score(best.trial, validator) > _score(reference, validator) else None
 
 
-def table(reference: Trial, params: AutoParams, entries: list[Entry], best: Entry | None) -> list[dict[str, Any]]:
+def table(reference: Trial, params: AutoParams, entries: list[TrialRecord], best: TrialRecord | None) -> list[dict[str, Any]]:
     """As JSON what the source alone gives, which is of round 0, and the entries, by round and place."""
-    alone = Entry(Order(0, 0, source_params(params), reference.steps), reference)
+    alone = TrialRecord(PlannedTrial(0, 0, source_params(params), reference.steps), reference)
     return [_line(alone, best is None), *(_line(entry, entry is best) for entry in entries)]
 
 
-def _line(entry: Entry, chosen: bool) -> dict[str, Any]:
+def _line(entry: TrialRecord, chosen: bool) -> dict[str, Any]:
     line = {"params": entry.params.model_dump(mode="json"), "round": entry.round, "chosen": chosen, "error": entry.error}
     if entry.trial is None:
         return line

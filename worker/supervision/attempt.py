@@ -10,14 +10,14 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.outages import DATABASE_AWAY, bear
+from app.db.outages import OUTAGE_ERRORS, tolerate_outage
 from app.job_state import JobKind, JobStatus
-from app.schemas.trainer_messages import RESULT_FILE, AnyResult, Output, Report, Result, Tried
+from app.schemas.trainer_messages import RESULT_FILE, AnyResult, PredictionResult, Report, Result, TrialResult
 from app.services import leases
 from app.services.leases import Lease
 from app.settings import Settings
 from worker.protocol.exit_codes import ExitCode
-from worker.supervision.failures import Failure, failure_of, no_result, timeout_of
+from worker.supervision.failures import Failure, classify_exit, no_result, timeout_of
 from worker.supervision.trainer_process import TrainerProcess, merged
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 TICK_SECONDS = 0.25
 
 
-NEWS_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that progress moves
+REPORT_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that progress moves
 
 
 class Outcome(StrEnum):
@@ -67,39 +67,39 @@ class Attempt:
         self._cancelling = False
         self._unsent: Report | None = None
 
-    def watch(self) -> bool:
+    def supervise(self) -> bool:
         """Until the trainer has ended, for whatever reason. False when the lease was lost: write nothing more."""
         while self._trainer.is_running():
             self._trainer.wait(TICK_SECONDS)
-            self._unsent = merged(self._unsent, self._trainer.take_report())
+            self._unsent = merged(self._unsent, self._trainer.drain_reports())
             if self._heartbeat_is_due() and not self._keep_lease():
                 return False
             self._enforce_timeout()
-            self._pass_on_stop()
+            self._forward_stop()
         return True
 
-    def end(self) -> Outcome:
+    def record_end(self) -> Outcome:
         """Record how the trainer ended, with its last reports, in one transaction; try again while the database is away."""
         code = self._trainer.exit_code()
         log.info("trainer.ended", exit_code=code)
         if code == ExitCode.UNAVAILABLE:
-            log.warning("trainer.unavailable", error=self._trainer.last_lines()[-1:])
+            log.warning("trainer.unavailable", error=self._trainer.stderr_tail()[-1:])
             return Outcome.LOST  # the lease runs out, and the job goes on from its checkpoint while it has attempts left
         result = self._result() if code == ExitCode.DONE else None
-        self._unsent = merged(self._unsent, self._trainer.take_report())
+        self._unsent = merged(self._unsent, self._trainer.drain_reports())
         while True:
             try:
                 return self._record(code, result)
-            except DATABASE_AWAY as error:
-                bear(error)
+            except OUTAGE_ERRORS as error:
+                tolerate_outage(error)
             if time.monotonic() > self._lease_ends_at:
                 return Outcome.LOST
-            time.sleep(NEWS_SECONDS)
+            time.sleep(REPORT_SECONDS)
 
     def _heartbeat_is_due(self) -> bool:
         seconds = self._settings.heartbeat_seconds
         if self._unsent is not None:
-            seconds = min(seconds, NEWS_SECONDS)
+            seconds = min(seconds, REPORT_SECONDS)
         return time.monotonic() - self._tried_at >= seconds
 
     def _keep_lease(self) -> bool:
@@ -108,8 +108,8 @@ class Attempt:
         try:
             with self._sessions.begin() as session:
                 status = self._heartbeat(session)
-        except DATABASE_AWAY as error:
-            bear(error)
+        except OUTAGE_ERRORS as error:
+            tolerate_outage(error)
             return time.monotonic() < self._lease_ends_at
         self._unsent = None
         self._lease_ends_at = self._tried_at + self._settings.lease_seconds
@@ -124,7 +124,7 @@ class Attempt:
             self._timed_out = True
             self._trainer.kill()
 
-    def _pass_on_stop(self) -> None:
+    def _forward_stop(self) -> None:
         """Ask the trainer to stop, once; kill it when it takes too long."""
         if self._kill_at is not None:
             if time.monotonic() > self._kill_at:
@@ -146,39 +146,39 @@ class Attempt:
             if status is None:
                 return Outcome.LOST
             if isinstance(result, AnyResult):
-                return _outcome(self._succeed(session, result), Outcome.SUCCEEDED)
+                return _or_lost(self._succeed(session, result), Outcome.SUCCEEDED)
             if status is JobStatus.CANCELLING:
-                return _outcome(leases.acknowledge_cancel(session, self._lease), Outcome.CANCELLED)
-            if not self._timed_out and self._was_stopped(code):
-                return _outcome(leases.release(session, self._lease), Outcome.RELEASED)
-            if self._is_worth_another(code) and leases.retry(session, self._lease, "killed"):
+                return _or_lost(leases.acknowledge_cancel(session, self._lease), Outcome.CANCELLED)
+            if not self._timed_out and self._stopped_on_request(code):
+                return _or_lost(leases.release(session, self._lease), Outcome.RELEASED)
+            if self._should_retry(code) and leases.retry(session, self._lease, "killed"):
                 return Outcome.RELEASED
             failure = result or self._failure(code)
             log.warning("trainer.failed", code=failure.code, error=failure.message)
-            return _outcome(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
+            return _or_lost(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
 
     def _succeed(self, session: Session, result: AnyResult) -> bool:
         match result:
-            case Output():
-                return leases.deliver(session, self._lease, result) is not None
-            case Tried():
-                return leases.conclude(session, self._lease, result)
+            case PredictionResult():
+                return leases.finish_prediction(session, self._lease, result) is not None
+            case TrialResult():
+                return leases.finish_trial(session, self._lease, result)
             case Result():
                 return leases.succeed(session, self._lease, result) is not None
 
-    def _is_worth_another(self, code: int) -> bool:
+    def _should_retry(self, code: int) -> bool:
         """A prediction that was killed loses little: another attempt goes on after what is stored."""
         return self._kind is JobKind.PREDICT and code == -signal.SIGKILL and not self._timed_out
 
-    def _was_stopped(self, code: int) -> bool:
+    def _stopped_on_request(self, code: int) -> bool:
         """It stopped as asked, or before it could hear, or it had to be killed."""
         return code == ExitCode.STOPPED or (self._kill_at is not None and code in (-signal.SIGTERM, -signal.SIGKILL))
 
     def _failure(self, code: int) -> Failure:
         if self._timed_out:
             return timeout_of(self._settings.job_timeout_seconds)
-        return failure_of(code, self._trainer.last_lines(), self._kind)
+        return classify_exit(code, self._trainer.stderr_tail(), self._kind)
 
 
-def _outcome(written: bool, outcome: Outcome) -> Outcome:
+def _or_lost(written: bool, outcome: Outcome) -> Outcome:
     return outcome if written else Outcome.LOST

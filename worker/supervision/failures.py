@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.job_state import JobKind
 from worker.protocol.exit_codes import ExitCode
 
-SAID_LAST = {  # the trainer's last line is the message for the user
+CODE_OF_EXIT = {  # the trainer's last line is the message for the user
     ExitCode.BAD_PARAMETERS: "bad_parameters",
     ExitCode.BAD_DATA: "bad_data",
     ExitCode.GPU_OUT_OF_MEMORY: "gpu_out_of_memory",
@@ -20,7 +20,7 @@ _OF_TRAINING = (
     "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
     "or let this machine run fewer jobs at once."
 )
-LESS_MEMORY = {
+MEMORY_ADVICE = {
     JobKind.ADAPT: _OF_TRAINING,
     JobKind.PREDICT: "Let this machine run fewer jobs at once.",
     JobKind.TRIAL: _OF_TRAINING,
@@ -35,14 +35,14 @@ class Failure:
     message: str
 
 
-def failure_of(exit_code: int, lines: Sequence[str], kind: JobKind) -> Failure:
+def classify_exit(exit_code: int, lines: Sequence[str], kind: JobKind) -> Failure:
     """The failure behind an exit code and the last lines of standard error. None of these is tried again."""
     process = PROCESSES[kind]
-    if exit_code in SAID_LAST:
-        return Failure(SAID_LAST[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason.")
+    if exit_code in CODE_OF_EXIT:
+        return Failure(CODE_OF_EXIT[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason.")
     if exit_code == -signal.SIGKILL:
         how = f"The {process} was killed; the machine may have run out of memory."
-        return Failure(f"{process}_killed", f"{how} {LESS_MEMORY[kind]}")
+        return Failure(f"{process}_killed", f"{how} {MEMORY_ADVICE[kind]}")
     how = f"The {process} ended with exit code {exit_code}."
     if exit_code < 0:
         how = f"The {process} was ended by {_signal_name(-exit_code)}."

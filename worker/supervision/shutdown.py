@@ -20,18 +20,18 @@ class SharedFlag:
         return self._byte[0] == 1
 
 
-class Drain:
+class ShutdownRequest:
     """Whether the running job should be given back: its worker shuts down, or SIGTERM came to this very process.
 
     Some process managers signal a whole group; a pool process that died of it would take its job's attempt along.
     """
 
     def __init__(self) -> None:
-        self.worker_stops = SharedFlag()
+        self.worker_is_stopping = SharedFlag()
         self._signalled = False
 
     def __call__(self) -> bool:
-        return self._signalled or self.worker_stops.is_set()
+        return self._signalled or self.worker_is_stopping.is_set()
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:

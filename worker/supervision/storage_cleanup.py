@@ -24,13 +24,13 @@ JOBS_AT_ONCE = 20
 _Parent = aliased(JobRow)
 
 
-def remove_leftovers(sessions: sessionmaker[Session], storage: Storage, lost: UUID | None = None) -> None:
+def delete_orphaned_files(sessions: sessionmaker[Session], storage: Storage, abandoned_job_id: UUID | None = None) -> None:
     """Delete what nobody needs any more; the artifacts of versions and the outputs of predictions stay.
 
     The newest of the ended jobs that nobody looked after; and `lost`, a job of which the caller had a trainer that may have
     stored files when others had looked after it. A storage that is away is left for the next time.
     """
-    for job_id, kept in _due(sessions, lost).items():
+    for job_id, kept in _due(sessions, abandoned_job_id).items():
         try:
             _clean(storage, f"jobs/{job_id}", kept)
         except OSError as error:
@@ -42,12 +42,12 @@ def remove_leftovers(sessions: sessionmaker[Session], storage: Storage, lost: UU
         log.info("job.leftovers_removed", ended_job_id=str(job_id))
 
 
-def _due(sessions: sessionmaker[Session], lost: UUID | None) -> dict[UUID, set[str]]:
+def _due(sessions: sessionmaker[Session], abandoned_job_id: UUID | None) -> dict[UUID, set[str]]:
     """Jobs to look after, with the storage keys that stay."""
     searches = select(_Parent.id).where(_Parent.status.in_(ACTIVE))
     needed = JobRow.parent_id.is_not(None) & JobRow.parent_id.in_(searches)
-    due = JobRow.status.in_(ENDED), ~needed, or_(JobRow.cleaned_at.is_(None), JobRow.id == lost)
-    order = (JobRow.id == lost).desc(), JobRow.finished_at.desc()
+    due = JobRow.status.in_(ENDED), ~needed, or_(JobRow.cleaned_at.is_(None), JobRow.id == abandoned_job_id)
+    order = (JobRow.id == abandoned_job_id).desc(), JobRow.finished_at.desc()
     with sessions() as session:
         job_ids = session.scalars(select(JobRow.id).where(*due).order_by(*order).limit(JOBS_AT_ONCE))
         kept: dict[UUID, set[str]] = {job_id: set() for job_id in job_ids}

@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import JobQueue
-from app.db.outages import DATABASE_AWAY, bear
+from app.db.outages import OUTAGE_ERRORS, tolerate_outage
 from app.errors import ServiceUnavailable
 from app.job_state import JobKind
 from app.services import leases
@@ -27,7 +27,7 @@ from app.services.leases import Lease
 from app.settings import Settings
 from app.storage import Storage
 from worker.supervision.attempt import Attempt, Outcome
-from worker.supervision.storage_cleanup import remove_leftovers
+from worker.supervision.storage_cleanup import delete_orphaned_files
 from worker.supervision.trainer_process import TrainerProcess
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ class Supervisor:
         """Run the job if this worker gets it; None when it does not."""
         with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
             if self._draining():
-                self._hand_on(job_id)
+                self._requeue_message(job_id)
                 return None
             claimed = self._claim(job_id)
             return self._run_claimed(*claimed) if claimed else None
@@ -79,7 +79,7 @@ class Supervisor:
             outcome = self._attempt(lease, kind)
             log.info(f"job.{outcome}")
             if outcome is Outcome.RELEASED:
-                self._hand_on(lease.job_id)
+                self._requeue_message(lease.job_id)
             else:
                 self._clean_up(lease.job_id if outcome is Outcome.LOST else None)
             return outcome
@@ -91,7 +91,7 @@ class Supervisor:
         ):
             log.info("trainer.started", pid=trainer.pid)
             attempt = Attempt(lease, kind, trainer, folder, self._sessions, self._settings, self._draining)
-            return attempt.end() if attempt.watch() else Outcome.LOST
+            return attempt.record_end() if attempt.supervise() else Outcome.LOST
 
     def _command(self, kind: JobKind) -> Sequence[str]:
         several = kind is not JobKind.PREDICT and self._settings.train_processes > 1
@@ -99,11 +99,11 @@ class Supervisor:
 
     def _clean_up(self, lost: UUID | None) -> None:
         try:
-            remove_leftovers(self._sessions, Storage(self._settings.storage), lost)
-        except DATABASE_AWAY as error:
-            bear(error)
+            delete_orphaned_files(self._sessions, Storage(self._settings.storage), lost)
+        except OUTAGE_ERRORS as error:
+            tolerate_outage(error)
 
-    def _hand_on(self, job_id: UUID) -> None:
+    def _requeue_message(self, job_id: UUID) -> None:
         """Tell another worker of a job that this one cannot take; if the broker is away, the sweep will."""
         try:
             self._queue.send(job_id)

@@ -17,11 +17,11 @@ log = structlog.get_logger()
 def sweep(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: float) -> None:
     """Safe to run anywhere, at any time, by several at once."""
     with sessions.begin() as session:
-        reaped = leases.reap(session)
+        reaped = leases.requeue_expired(session)
     for job_id in reaped:
         log.warning("job.reaped", job_id=str(job_id))
     with sessions.begin() as session:
-        orphans = trials.stop_orphans(session)
+        orphans = trials.cancel_orphans(session)
     for job_id in orphans:
         log.info("job.orphan_stopped", job_id=str(job_id))
     try:
@@ -40,7 +40,7 @@ def _resend(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: fl
     if not waiting or queue.depth() >= waiting:
         return
     with sessions.begin() as session:
-        job_ids = leases.resend(session, resend_seconds)
+        job_ids = leases.claim_unsent(session, resend_seconds)
     for job_id in job_ids:
         log.info("job.sent_again", job_id=str(job_id))
         queue.send(job_id)

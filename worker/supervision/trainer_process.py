@@ -45,9 +45,9 @@ class TrainerProcess:
             start_new_session=True,
         )
         self._lock = Lock()
-        self._unread: Report | None = None
+        self._pending: Report | None = None
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
-        self._silent = Event()
+        self._output_closed = Event()
         self._threads = [Thread(target=self._read_reports, daemon=True), Thread(target=self._read_errors, daemon=True)]
         for thread in self._threads:
             thread.start()
@@ -61,14 +61,14 @@ class TrainerProcess:
 
     def wait(self, seconds: float) -> None:
         """Until the trainer has ended, or for so long."""
-        if self._silent.wait(seconds):
+        if self._output_closed.wait(seconds):
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
 
-    def take_report(self) -> Report | None:
+    def drain_reports(self) -> Report | None:
         """All that was reported since the last call, as one report."""
         with self._lock:
-            report, self._unread = self._unread, None
+            report, self._pending = self._pending, None
         return report
 
     def stop(self) -> None:
@@ -87,7 +87,7 @@ class TrainerProcess:
             thread.join(1)  # a grandchild may hold the pipes open
         return code
 
-    def last_lines(self) -> list[str]:
+    def stderr_tail(self) -> list[str]:
         """The end of its standard error."""
         return list(self._lines)
 
@@ -109,8 +109,8 @@ class TrainerProcess:
                 log.warning("trainer.unreadable_report", error=str(error))
                 continue
             with self._lock:
-                self._unread = merged(self._unread, report)
-        self._silent.set()
+                self._pending = merged(self._pending, report)
+        self._output_closed.set()
 
     def _read_errors(self) -> None:
         pipe = _opened(self._process.stderr)

@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.evaluation.statistics import standard_error
+from worker.evaluation.statistics import binomial_standard_error
 
 PATIENCE = 5
-_REMEMBERED = ("best", "step", "accuracy", "score", "weights", "collapsed_in_a_row", "ever_collapsed", "checks_without_better")
+_STATE_FIELDS = ("best", "step", "accuracy", "score", "weights", "collapsed_in_a_row", "ever_collapsed", "checks_without_better")
 
 
 @dataclass(slots=True)
-class Check:
+class EvaluationOutcome:
     """What one check saw."""
 
     accuracy: float
@@ -37,7 +37,7 @@ class Check:
     collapsed: bool
 
 
-class Selection:
+class CheckpointSelector:
     """Remembers the best healthy network."""
 
     def __init__(self, labels: NDArray[np.int64]) -> None:
@@ -53,13 +53,13 @@ class Selection:
         self.ever_collapsed = False
         self.checks_without_better = 0
 
-    def look(self, step: int, accuracy: float, score: float, weights: dict[str, Tensor]) -> Check:
+    def update(self, step: int, accuracy: float, score: float, weights: dict[str, Tensor]) -> EvaluationOutcome:
         """Judge the network after `step`; its weights are copied when it is the best.
 
         A score that is nan counts as 0; whether the run still gets better is then told by the accuracy, if there is one.
         """
         learns, self.best = not accuracy <= self.best, max(self.best, accuracy)
-        check = Check(accuracy, self._is_healthy(accuracy), self._is_collapsed(accuracy))
+        check = EvaluationOutcome(accuracy, self._is_healthy(accuracy), self._is_collapsed(accuracy))
         if not self._is_healthy(self.accuracy):
             self.score = -math.inf
         better = learns if math.isnan(score) else check.healthy and score > self.score
@@ -73,11 +73,11 @@ class Selection:
         return check
 
     @property
-    def is_hopeless(self) -> bool:
+    def has_collapsed_for_good(self) -> bool:
         return self.collapsed_in_a_row >= PATIENCE
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _REMEMBERED}
+        return {name: getattr(self, name) for name in _STATE_FIELDS}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -86,11 +86,11 @@ class Selection:
     def _is_healthy(self, accuracy: float) -> bool:
         if not self._examples:
             return True
-        allowed = max(0.15 * (self.best - self._chance), 2 * standard_error(self.best, self._examples))
+        allowed = max(0.15 * (self.best - self._chance), 2 * binomial_standard_error(self.best, self._examples))
         return accuracy >= self.best - allowed
 
     def _is_collapsed(self, accuracy: float) -> bool:
         if not self._examples:
             return False
-        learned = self.best - self._chance > 4 * standard_error(self._chance, self._examples)
+        learned = self.best - self._chance > 4 * binomial_standard_error(self._chance, self._examples)
         return learned and accuracy < self._chance + 0.25 * (self.best - self._chance)

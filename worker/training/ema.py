@@ -7,7 +7,7 @@ import torch
 from worker.networks.base import Network
 
 
-class Average:
+class ExponentialMovingAverage:
     """The average moves by 1 - decay a step; in the first steps faster, so that the initial weights are soon forgotten."""
 
     def __init__(self, network: Network, decay: float) -> None:

@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.data.batches import Examples
-from worker.data.splits import Data
-from worker.evaluation.outputs import Evidence, Floats, Mixed
+from worker.data.batches import EncodedDataset
+from worker.data.splits import DomainData
+from worker.evaluation.outputs import Floats, MixupOutputs, ModelOutputs
 from worker.networks.base import Inputs, Network
 
 ROWS = 512
@@ -17,13 +17,13 @@ SHARE = 0.55
 """Of the first picture in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
 
 
-class Examiner:
+class Evaluator:
     """Asks about at most `rows` examples of the held-out source and of the target each; of what is not there, about none.
 
     Whichever trial and seed: what is compared is asked about the same examples.
     """
 
-    def __init__(self, data: Data, classes: int, device: torch.device, rows: int = ROWS) -> None:
+    def __init__(self, data: DomainData, classes: int, device: torch.device, rows: int = ROWS) -> None:
         self._data, self._classes, self.device = data, classes, device
         generator = torch.Generator().manual_seed(0)
         self._source_rows = _sample(data.held_out, rows, generator)
@@ -32,13 +32,13 @@ class Examiner:
         self._partners = torch.randperm(len(self._target_rows), generator=generator)
 
     @torch.inference_mode()
-    def evidence(self, network: Network) -> Evidence:
+    def outputs(self, network: Network) -> ModelOutputs:
         """What the network answers; it is left in evaluation mode."""
         network.eval()
         with network.source_statistics():
             source_features, source_logits = self._answers(network, self._data.source, self._source_rows)
         target_features, target_logits = self._answers(network, self._data.target, self._target_rows)
-        return Evidence(
+        return ModelOutputs(
             source_features=source_features,
             source_logits=source_logits,
             source_labels=self.source_labels,
@@ -60,12 +60,12 @@ class Examiner:
     def source_inputs(self, places: Tensor) -> Inputs:
         """Of the held-out source rows that are asked about those at these places (k,), on the device."""
         assert self._data.source is not None
-        return self._data.source.take(self._source_rows[places], self.device)[0]
+        return self._data.source.gather(self._source_rows[places], self.device)[0]
 
     def target_inputs(self, places: Tensor) -> Inputs:
         """Of the target rows that are asked about."""
         assert self._data.target is not None
-        return self._data.target.take(self._target_rows[places], self.device)[0]
+        return self._data.target.gather(self._target_rows[places], self.device)[0]
 
     @property
     def source_labels(self) -> NDArray[np.int64]:
@@ -75,27 +75,27 @@ class Examiner:
         labels: NDArray[np.int64] = self._data.source.labels.cpu()[self._source_rows].numpy()
         return labels
 
-    def _answers(self, network: Network, examples: Examples | None, rows: Tensor) -> tuple[Floats, Floats]:
+    def _answers(self, network: Network, examples: EncodedDataset | None, rows: Tensor) -> tuple[Floats, Floats]:
         if examples is None or not len(rows):
             return np.empty((0, network.feature_width), np.float32), np.empty((0, self._classes), np.float32)
-        return answers(network, examples, rows, self.device)
+        return features_and_logits(network, examples, rows, self.device)
 
-    def _mixed(self, network: Network) -> Mixed | None:
+    def _mixed(self, network: Network) -> MixupOutputs | None:
         """Where inputs are numbers that can be averaged: pictures and tables without categories."""
         if self._data.target is None or self._data.target.lengths is not None or len(self._target_rows) < 2:
             return None
         first, second = self._target_rows, self._target_rows[self._partners]
         batches = []
         for one, other in zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True):
-            (inputs, _), (others, _) = self._data.target.take(one, self.device), self._data.target.take(other, self.device)
+            (inputs, _), (others, _) = self._data.target.gather(one, self.device), self._data.target.gather(other, self.device)
             if any(values.dtype == torch.int64 for values in inputs.values()):
                 return None
             batches.append({name: SHARE * values + (1 - SHARE) * others[name] for name, values in inputs.items()})
         _, logits = _answers(network, batches)
-        return Mixed(logits, np.arange(len(first)), self._partners.numpy(), SHARE)
+        return MixupOutputs(logits, np.arange(len(first)), self._partners.numpy(), SHARE)
 
 
-def _all(examples: Examples | None) -> Tensor:
+def _all(examples: EncodedDataset | None) -> Tensor:
     return torch.arange(len(examples) if examples else 0)
 
 
@@ -105,9 +105,9 @@ def _sample(indices: Tensor, rows: int, generator: torch.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def answers(network: Network, examples: Examples, rows: Tensor, device: torch.device) -> tuple[Floats, Floats]:
+def features_and_logits(network: Network, examples: EncodedDataset, rows: Tensor, device: torch.device) -> tuple[Floats, Floats]:
     """Features (n, d) and logits (n, classes) of at least one of the examples, in this order."""
-    return _answers(network, [examples.take(part, device)[0] for part in torch.split(rows, BATCH)])
+    return _answers(network, [examples.gather(part, device)[0] for part in torch.split(rows, BATCH)])
 
 
 def _answers(network: Network, batches: list[Inputs]) -> tuple[Floats, Floats]:

@@ -15,20 +15,22 @@ from torch.optim import SGD, AdamW, Optimizer
 from app.algorithms.base import AlgorithmParams
 from worker import validators
 from worker.algorithms.base import Algorithm, Terms
-from worker.components.augmentation import augmented
-from worker.components.schedules import annealed
-from worker.data.batches import Batches
-from worker.distributed import data_parallel as together
+from worker.components.augmentation import augment_batch
+from worker.components.schedules import inverse_decay
+from worker.data.batches import PairedBatches
+from worker.distributed import data_parallel
 from worker.networks.base import Network
-from worker.protocol.progress import BadParameters, Reporter, Stopped
-from worker.training import mixed_precision as bfloat16
-from worker.training.checkpoint_selection import Selection
+from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
+from worker.training import mixed_precision
+from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, random_state, restore_random_state
-from worker.training.ema import Average
-from worker.training.evaluator import Examiner
+from worker.training.ema import ExponentialMovingAverage
+from worker.training.evaluator import Evaluator
 
 TRAINING_SHARE = 0.95  # of a job's progress: measuring, exporting and storing come after it
-SILENT = "The validator `{}` has nothing to say of these data: a run keeps its newest network, a search the source-only one."
+VALIDATOR_UNAVAILABLE = (
+    "The validator `{}` has nothing to say of these data: a run keeps its newest network, a search the source-only one."
+)
 POINTS = 200
 CHECKS = 20
 
@@ -38,33 +40,35 @@ class Diverged(BadParameters):
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One algorithm's training. Its progress in the job goes from `begin` to `end`; `prefix` sets its curves apart.
 
     `carried` is stored in its checkpoints beside its own state. `seconds` is what earlier attempts took.
     """
 
     algorithm: Algorithm
-    batches: Batches
-    examiner: Examiner
-    selection: Selection
-    reporter: Reporter
+    batches: PairedBatches
+    examiner: Evaluator
+    selection: CheckpointSelector
+    reporter: ProgressReporter
     checkpoints: Checkpoints
     checkpoint_seconds: float
     begin: float = 0.0
     end: float = TRAINING_SHARE
     prefix: str = ""
-    carried: dict[str, Any] = field(default_factory=dict)
+    shared_state: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     domain_accuracy: list[float] = field(default_factory=list)
     seconds: float = 0.0
     began: float = field(default_factory=time.monotonic)
     optimizer: Optimizer = field(init=False)
-    average: Average | None = field(init=False)
+    average: ExponentialMovingAverage | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.algorithm)
-        self.average = Average(self.algorithm.network, self.params.weight_average) if self.params.weight_average else None
+        self.average = (
+            ExponentialMovingAverage(self.algorithm.network, self.params.weight_average) if self.params.weight_average else None
+        )
 
     @property
     def progress(self) -> float:
@@ -107,39 +111,41 @@ class Run:
         restore_random_state(state["random"])
 
     def checkpoint(self) -> None:
-        if not together.leads():
+        if not data_parallel.is_rank_zero():
             return
-        key = self.checkpoints.save(f"{self.prefix}{self.step}", self.carried | {"run": self.state_dict()})
+        key = self.checkpoints.save(f"{self.prefix}{self.step}", self.shared_state | {"run": self.state_dict()})
         self.reporter.checkpoint(key)
 
 
-def train(run: Run) -> None:
+def train(run: TrainingRun) -> None:
     """Train to the end, then put the selected network's weights (see `worker.training.checkpoint_selection`) into the network.
 
     Raises Stopped after storing a checkpoint when the reporter was asked to stop, Diverged when the loss is not finite.
     """
     params, algorithm, steps = run.params, run.algorithm, run.batches.steps
-    descend = Descent(run)
-    meter, saved_at = Meter(), time.monotonic()
+    descend = OptimizerStep(run)
+    meter, saved_at = RunningMeans(), time.monotonic()
     algorithm.train()
-    together.align(algorithm)
-    for batch in run.batches.after(run.step):
+    data_parallel.broadcast_module(algorithm)
+    for batch in run.batches.from_step(run.step):
         rate = set_rate(run.optimizer, params, batch.progress)
-        with together.sharing():
-            terms = algorithm.step(augmented(batch, params), descend)
+        with data_parallel.sharing():
+            terms = algorithm.step(augment_batch(batch, params), descend)
         if run.average:
             run.average.update(algorithm.network, run.step)
         run.step += 1
-        meter.add({**terms, **algorithm.measures(), "learning_rate": rate})
-        run.reporter.moved(run.progress)
+        meter.add({**terms, **algorithm.diagnostics(), "learning_rate": rate})
+        run.reporter.update_progress(run.progress)
 
         if is_due(run.step, steps, POINTS):
             report(run, meter.means())
         if is_due(run.step, steps, CHECKS):
-            check(run)
-        given_up = run.selection.is_hopeless or 0 < params.patience <= run.selection.checks_without_better
+            evaluate(run)
+        given_up = run.selection.has_collapsed_for_good or 0 < params.patience <= run.selection.checks_without_better
         is_late = time.monotonic() - saved_at >= run.checkpoint_seconds
-        given_up, should_stop, is_late = map(bool, together.leaders(given_up, run.reporter.should_stop, is_late))
+        given_up, should_stop, is_late = map(
+            bool, data_parallel.broadcast_from_rank_zero(given_up, run.reporter.should_stop, is_late)
+        )
         if given_up:
             break
         if should_stop or is_late:
@@ -147,17 +153,19 @@ def train(run: Run) -> None:
             run.checkpoint()
             saved_at = time.monotonic()
             if should_stop:
-                raise Stopped
+                raise StopRequested
     algorithm.network.load_state_dict(run.selection.weights)
 
 
-class Descent:
+class OptimizerStep:
     """The updates of a run: mixed precision, the joint gradient clipped, one step of the optimizer."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self._optimizer, self._clip = run.optimizer, run.params.gradient_clip
         self._device = run.batches.device.type
-        self._bfloat16 = bool(*together.leaders(uses_bfloat16(run.params, run.batches.device, run.algorithm.network)))
+        self._bfloat16 = bool(
+            *data_parallel.broadcast_from_rank_zero(uses_bfloat16(run.params, run.batches.device, run.algorithm.network))
+        )
         self._weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
@@ -167,13 +175,13 @@ class Descent:
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([value.float() for value in values.values()]).sum()
         total.backward(inputs=None if only is None else list(only))  # type: ignore[no-untyped-call]
-        together.average_gradients(self._weights)
+        data_parallel.average_gradients(self._weights)
         torch.nn.utils.clip_grad_norm_(self._weights, self._clip)
         self._optimizer.step()
         return values
 
 
-def report(run: Run, means: dict[str, float]) -> None:
+def report(run: TrainingRun, means: dict[str, float]) -> None:
     """Send a point of each curve. Raises Diverged."""
     check_finite(run, *means.values())
     if "domain_accuracy" in means:
@@ -181,33 +189,33 @@ def report(run: Run, means: dict[str, float]) -> None:
     send(run, means)
 
 
-def send(run: Run, values: dict[str, float]) -> None:
+def send(run: TrainingRun, values: dict[str, float]) -> None:
     run.reporter.report(run.step, epoch(run), run.progress, {f"{run.prefix}{name}": value for name, value in values.items()})
 
 
-def check_finite(run: Run, *losses: Tensor | float) -> None:
+def check_finite(run: TrainingRun, *losses: Tensor | float) -> None:
     """Raises Diverged."""
     if not all(map(math.isfinite, losses)):
         raise Diverged(f"The loss was no longer a number at step {run.step}. A smaller learning rate may help.")
 
 
-def check(run: Run) -> None:
+def evaluate(run: TrainingRun) -> None:
     """Let every validator score the network, and remember it if it is a good one. Raises Diverged.
 
     Of a method that does not see the target the newest network is the one to keep, whatever the scores.
     """
     network = run.network
-    evidence, truth = run.examiner.evidence(network), run.examiner.target_accuracy(network)
-    check_finite(run, *evidence.sums)
+    evidence, truth = run.examiner.outputs(network), run.examiner.target_accuracy(network)
+    check_finite(run, *evidence.finiteness_check)
     run.algorithm.train()
     scores = validators.scores(evidence)
-    run.algorithm.look(evidence)
+    run.algorithm.on_evaluation(evidence)
     warned = run.selection.ever_collapsed
     accuracy = scores["source_accuracy"]
     score = scores[run.params.validator] if run.params.needs_target else nan
     if run.params.needs_target and math.isnan(score):
-        run.reporter.warn("validator_silent", SILENT.format(run.params.validator))
-    found = run.selection.look(run.step, accuracy, score, network.state_dict())
+        run.reporter.warn("validator_silent", VALIDATOR_UNAVAILABLE.format(run.params.validator))
+    found = run.selection.update(run.step, accuracy, score, network.state_dict())
     send(run, scores if truth is None else {**scores, "target_accuracy": truth})
     if found.collapsed and not warned:
         run.reporter.warn(
@@ -217,7 +225,7 @@ def check(run: Run) -> None:
         )
 
 
-class Meter:
+class RunningMeans:
     """Values of the steps since the last report, left on their device until then."""
 
     def __init__(self) -> None:
@@ -242,7 +250,7 @@ def is_due(step: int, steps: int, times: int) -> bool:
     return step % max(1, steps // times) == 0 or step == steps
 
 
-def epoch(run: Run) -> float:
+def epoch(run: TrainingRun) -> float:
     return run.step / run.batches.steps_of_epoch
 
 
@@ -255,7 +263,7 @@ def make_optimizer(algorithm: Algorithm) -> Optimizer:
 
 def set_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> float:
     """Give every group its rate at this point of the run; returns that of the new layers."""
-    rate = params.learning_rate * (annealed(progress) if params.schedule == "annealed" else 1.0)
+    rate = params.learning_rate * (inverse_decay(progress) if params.schedule == "annealed" else 1.0)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     return rate
@@ -268,4 +276,4 @@ def uses_bfloat16(params: AlgorithmParams, device: torch.device, network: Networ
 
 def has_bfloat16(device: torch.device, network: Network) -> bool:
     """On GPUs, and on CPUs that are quicker in it where the network is worth it."""
-    return device.type == "cuda" or (network.is_dense and bfloat16.is_quicker())
+    return device.type == "cuda" or (network.is_dense and mixed_precision.is_faster())

@@ -14,16 +14,16 @@ from torch.nn import functional as F
 
 CAPABILITIES = ("amx_bf16", "avx512_bf16", "bf16")
 """What processors call their instructions for it; without any it is never quicker."""
-TURNS = 5
+REPEATS = 5
 MARGIN = 0.9
 
 
 @cache
-def is_quicker() -> bool:
+def is_faster() -> bool:
     """Whether the processor computes a convolution and its gradients in clearly less time; takes a tenth of a second."""
     if not any(map(torch.cpu.get_capabilities().get, CAPABILITIES)):
         return False
-    seconds = [(_convolve(False), _convolve(True)) for _ in range(TURNS + 1)][1:]  # the first turn compiles
+    seconds = [(_convolve(False), _convolve(True)) for _ in range(REPEATS + 1)][1:]  # the first turn compiles
     plain, half = (min(column) for column in zip(*seconds, strict=True))
     return bool(half < MARGIN * plain)
 

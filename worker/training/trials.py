@@ -14,15 +14,15 @@ from torch import Tensor
 from app.algorithms.base import AlgorithmParams
 from app.algorithms.source_only import SourceOnlyParams
 from worker import algorithms, validators
-from worker.data.batches import Batches, planned_steps
-from worker.data.splits import Data
-from worker.distributed import data_parallel as together
+from worker.data.batches import PairedBatches, num_steps
+from worker.data.splits import DomainData
+from worker.distributed import data_parallel
 from worker.networks.base import Network
-from worker.protocol.progress import BadParameters, Reporter
-from worker.training.checkpoint_selection import Selection
+from worker.protocol.progress import BadParameters, ProgressReporter
+from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
-from worker.training.evaluator import Examiner
-from worker.training.loop import Run, train
+from worker.training.evaluator import Evaluator
+from worker.training.loop import TrainingRun, train
 
 Weights = dict[str, Tensor]
 REFERENCE = "source_only"
@@ -55,35 +55,35 @@ def source_params(params: AlgorithmParams) -> SourceOnlyParams:
     rate) says nothing of how that network is trained.
     """
     said = params.model_dump(include=set(AlgorithmParams.model_fields), exclude={"algorithm"})
-    if params.starts_trained:
+    if params.needs_trained_network:
         said = {name: value for name, value in said.items() if value != type(params).model_fields[name].default}
     return SourceOnlyParams(**said)
 
 
 @dataclass
-class Trials:
+class TrialRunner:
     """Runs trials on the data of a job. `build` makes a network as every trial starts with it, `fresh` one that knows nothing.
 
     Without `fresh` both are the same.
     """
 
-    build: Callable[[], Network]
-    data: Data
+    build_initial: Callable[[], Network]
+    data: DomainData
     classes: int
     device: torch.device
-    reporter: Reporter
+    reporter: ProgressReporter
     checkpoints: Checkpoints
     checkpoint_seconds: float
-    fresh: Callable[[], Network] | None = None
+    build_untrained: Callable[[], Network] | None = None
     ended: dict[str, Trial] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, Any] | None = None
 
     def new(self) -> Network:
         """A network that has learned nothing."""
-        return (self.fresh or self.build)()
+        return (self.build_untrained or self.build_initial)()
 
-    def knows(self, name: str) -> bool:
+    def is_finished(self, name: str) -> bool:
         """Whether the trial has ended or failed."""
         return name in self.ended or name in self.failed
 
@@ -102,7 +102,7 @@ class Trials:
         self.failed = state["failed"]
         self.interrupted = {"trial": state["trial"], "run": state["run"]}
 
-    def adopt(self, key: str) -> None:
+    def resume_foreign(self, key: str) -> None:
         """Go on with the trial that another job was interrupted in, from its checkpoint, unless that is gone."""
         try:
             state = self.checkpoints.read(key)
@@ -112,8 +112,8 @@ class Trials:
 
     def save(self) -> None:
         """Store what has ended, in a checkpoint that is of no run."""
-        if together.leads():
-            self.reporter.checkpoint(self.checkpoints.save(f"after-{len(self.ended)}", self._carried(None) | {"run": None}))
+        if data_parallel.is_rank_zero():
+            self.reporter.checkpoint(self.checkpoints.save(f"after-{len(self.ended)}", self._shared_state(None) | {"run": None}))
 
     def run(
         self,
@@ -146,7 +146,7 @@ class Trials:
         compared with, half of the method's steps do.
         """
         if self.data.source is None:
-            return Trial(self.build().state_dict(), 0, 0, {})
+            return Trial(self.build_initial().state_dict(), 0, 0, {})
         steps = self.reference_steps(params, whole=whole)
         return self.run(REFERENCE, source_params(params), span, steps=steps, prefix=f"{REFERENCE}_")
 
@@ -154,13 +154,13 @@ class Trials:
         """How many the reference of a method is trained for."""
         if self.data.source is None:
             return 0
-        if whole or params.starts_trained:
-            return max(planned_steps(source_params(params), len(self.data.training)), params.minimum_steps)
-        return max(1, int(planned_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
+        if whole or params.needs_trained_network:
+            return max(num_steps(source_params(params), len(self.data.training)), params.minimum_steps)
+        return max(1, int(num_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
 
     def network(self, trial: Trial) -> Network:
         """The trial's network, in evaluation mode, on the device."""
-        network = self.build()
+        network = self.build_initial()
         network.load_state_dict(trial.weights)
         return self._placed(network).eval()
 
@@ -175,22 +175,22 @@ class Trials:
             run.load_state_dict(self.interrupted["run"])
             self.interrupted = None
         train(run)
-        scores = validators.scores(run.examiner.evidence(run.algorithm.network))
-        seconds, *values = together.leaders(run.elapsed, *scores.values())
+        scores = validators.scores(run.examiner.outputs(run.algorithm.network))
+        seconds, *values = data_parallel.broadcast_from_rank_zero(run.elapsed, *scores.values())
         scores = dict(zip(scores, values, strict=True))
         return Trial(run.selection.weights, run.selection.step, run.step, scores, run.domain_accuracy, seconds)
 
     def _make(
         self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str
-    ) -> Run:
+    ) -> TrainingRun:
         data = self.data
         seed_everything(params.seed)
-        network = self._placed(self.build())
+        network = self._placed(self.build_initial())
         if start is not None:
             network.load_state_dict(start)
-            network.keep_source_statistics()
+            network.copy_to_source_statistics()
         algorithm = algorithms.build(params, network, self.classes).to(self.device)
-        batches = Batches(
+        batches = PairedBatches(
             data.source if params.needs_source else None,
             data.target if params.needs_target else None,
             train=data.training,
@@ -198,22 +198,22 @@ class Trials:
             device=self.device,
             steps=steps,
         )
-        examiner = Examiner(data, self.classes, self.device)
-        return Run(
+        examiner = Evaluator(data, self.classes, self.device)
+        return TrainingRun(
             algorithm,
             batches,
             examiner,
-            Selection(examiner.source_labels),
+            CheckpointSelector(examiner.source_labels),
             self.reporter,
             self.checkpoints,
             self.checkpoint_seconds,
             begin=span[0],
             end=span[1],
             prefix=prefix,
-            carried=self._carried(name),
+            shared_state=self._shared_state(name),
         )
 
-    def _carried(self, name: str | None) -> dict[str, Any]:
+    def _shared_state(self, name: str | None) -> dict[str, Any]:
         """What checkpoints hold beside the state of the run, which is of this trial."""
         ended = {key: trial.state_dict() for key, trial in self.ended.items()}
         return {"trial": name, "ended": ended, "failed": dict(self.failed)}

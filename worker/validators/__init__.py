@@ -9,16 +9,16 @@ from importlib import import_module
 from math import nan
 
 from app.validators import VALIDATORS
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
-Validator = Callable[[Evidence], float]
+Validator = Callable[[ModelOutputs], float]
 
 
 def load(name: str) -> Validator:
     """The score of this validator; nan where the evidence lacks what it needs."""
     module = import_module(f"{__name__}.{name}")
 
-    def score(evidence: Evidence) -> float:
+    def score(evidence: ModelOutputs) -> float:
         enough_source = len(evidence.source_logits) > 1 or not getattr(module, "NEEDS_SOURCE", False)
         enough_target = len(evidence.target_logits) > 1 or not getattr(module, "NEEDS_TARGET", True)
         return float(module.score(evidence)) if enough_source and enough_target else nan
@@ -26,6 +26,6 @@ def load(name: str) -> Validator:
     return score
 
 
-def scores(evidence: Evidence) -> dict[str, float]:
+def scores(evidence: ModelOutputs) -> dict[str, float]:
     """Every validator's score."""
     return {name: load(name)(evidence) for name in VALIDATORS}

@@ -4,10 +4,10 @@ import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
 from worker.evaluation.clustering import clusters
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """Adjusted mutual information of the target's predicted classes (m,) and as many k-means clusters of its features (m, d).
 
     1 where they are the same, about 0 by chance; 0 for a network that predicts one class only.

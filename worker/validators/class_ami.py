@@ -3,11 +3,11 @@
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from worker.evaluation.clustering import class_centres, clusters
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.clustering import class_centroids, clusters
+from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """Adjusted mutual information of the target's predicted classes (m,) and of k-means clusters of its features (m, d).
 
     As `ami`, but k-means starts at the centres of the predicted classes: the clusters nearest to what the network says.
@@ -16,5 +16,5 @@ def score(evidence: Evidence) -> float:
     predicted = evidence.target_logits.argmax(axis=1)
     if len(np.unique(predicted)) < 2:
         return 0.0
-    found = clusters(features, classes, class_centres(features, predicted, classes))
+    found = clusters(features, classes, class_centroids(features, predicted, classes))
     return float(adjusted_mutual_info_score(predicted, found))

@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from worker.evaluation.outputs import Evidence, Floats
+from worker.evaluation.outputs import Floats, ModelOutputs
 
 NEEDS_SOURCE = True
 STRENGTH = 0.01  # inverse of the ridge penalty on standardised features: a density ratio that separates all rows says nothing
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """1 less the risk of the held-out source (n,) weighted as the target is distributed: about 1 for the best, no lower bound."""
     wrong = (evidence.source_logits.argmax(axis=1) != evidence.source_labels).astype(np.float64)
     return 1 - risk(wrong, density_ratio(evidence.source_features, evidence.target_features))

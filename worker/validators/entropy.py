@@ -2,9 +2,9 @@
 
 from scipy.stats import entropy
 
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """- mean_i H(p_i) over the target's predictions p (m, classes), in nats: -log(classes) to 0."""
     return -float(entropy(evidence.target_probabilities, axis=1).mean())

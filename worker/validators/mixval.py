@@ -2,10 +2,10 @@
 
 from math import nan
 
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """Share of mixtures of two target inputs (p,) that are predicted as the input with the larger share is, 0 to 1.
 
     The mean of two shares: over pairs predicted as one class (density), and as two (the boundary). nan where inputs

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """||P||_* / sqrt(m min(m, classes)) of the target's predictions P (m, classes), 0 to 1: its bound makes sizes comparable."""
     predictions = evidence.target_probabilities
     rows, classes = predictions.shape

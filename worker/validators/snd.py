@@ -4,15 +4,15 @@ import numpy as np
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from worker.evaluation.clustering import normalised
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.clustering import l2_normalize
+from worker.evaluation.outputs import ModelOutputs
 
 TEMPERATURE = 0.05
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """mean_i H(softmax_j(cos(p_i, p_j) / 0.05)), j other than i, of the target's predictions p (m, classes): 0 to log(m - 1)."""
-    rows = normalised(evidence.target_probabilities.astype(np.float32))
+    rows = l2_normalize(evidence.target_probabilities.astype(np.float32))
     similarity = rows @ rows.T / TEMPERATURE
     np.fill_diagonal(similarity, -np.inf)
     return float(entropy(softmax(similarity, axis=1), axis=1).mean())

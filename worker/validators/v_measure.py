@@ -4,10 +4,10 @@ import numpy as np
 from sklearn.metrics import v_measure_score
 
 from worker.evaluation.clustering import clusters
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: Evidence) -> float:
+def score(evidence: ModelOutputs) -> float:
     """V-measure of the target's predicted classes (m,) and as many k-means clusters of its features (m, d), 0 to 1.
 
     0 for a network that predicts one class only, also where its features are all the same.

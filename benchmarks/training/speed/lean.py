@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from benchmarks.training.speed import network, problem
 from benchmarks.training.speed.problem import BATCH, Problem
 from benchmarks.training.speed.turns import Turns
-from worker.training import mixed_precision as bfloat16
+from worker.training import mixed_precision
 
 
 class Reversal(torch.autograd.Function):
@@ -32,7 +32,7 @@ class Lean:
         self._source, self._labels = torch.from_numpy(data.source_x), torch.from_numpy(data.source_y)
         self._target = torch.from_numpy(data.target_x)
         self._domains = torch.cat([torch.ones(BATCH), torch.zeros(BATCH)])
-        self._bfloat16 = bfloat16.is_quicker()
+        self._bfloat16 = mixed_precision.is_faster()
 
     def step(self, rows: Tensor) -> None:
         """Train on these rows of source and target."""

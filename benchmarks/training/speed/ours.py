@@ -18,15 +18,15 @@ from benchmarks.training.speed import problem
 from benchmarks.training.speed.problem import Problem
 from benchmarks.training.speed.turns import Turns
 from worker import networks
-from worker.data.batches import Examples
-from worker.data.splits import Data
+from worker.data.batches import EncodedDataset
+from worker.data.splits import DomainData
 from worker.networks.base import Network
-from worker.protocol.progress import Reporter
+from worker.protocol.progress import ProgressReporter
 from worker.training.checkpoints import Checkpoints
-from worker.training.trials import Trials
+from worker.training.trials import TrialRunner
 
 
-class TimedReporter(Reporter):
+class TimedReporter(ProgressReporter):
     """The loop tells it of every step."""
 
     def __init__(self, turns: Turns) -> None:
@@ -34,17 +34,17 @@ class TimedReporter(Reporter):
         self._turns = turns
 
     def moved(self, progress: float) -> None:
-        super().moved(progress)
+        super().update_progress(progress)
         self._turns.step()
 
 
-def make_data(given: Problem) -> Data:
+def make_data(given: Problem) -> DomainData:
     """The test pictures of the source serve as what is held out."""
     pictures = _pixels(np.concatenate([given.source_x, given.source_test_x]))
     labels = torch.from_numpy(np.concatenate([given.source_y, given.source_test_y]))
     training, held_out = torch.arange(len(labels)).tensor_split([len(given.source_x)])
-    target = Examples({"pixels": _pixels(given.target_x)}, None)
-    return Data(Examples({"pixels": pictures}, labels), training, held_out, target, None)
+    target = EncodedDataset({"pixels": _pixels(given.target_x)}, None)
+    return DomainData(EncodedDataset({"pixels": pictures}, labels), training, held_out, target, None)
 
 
 def build() -> Network:
@@ -62,7 +62,7 @@ def main() -> None:
         folder = Path(name)
         checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "speed")
         seconds = Settings(_env_file=None).checkpoint_seconds
-        trials = Trials(build, make_data(given), 10, torch.device("cpu"), reporter, checkpoints, seconds)
+        trials = TrialRunner(build, make_data(given), 10, torch.device("cpu"), reporter, checkpoints, seconds)
         trial = trials.run("dann", params, (0.0, 1.0), steps=given.steps)
     network = trials.network(trial)
     turns.end(*_accuracies(given, network))

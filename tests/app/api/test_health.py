@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.db.migrate import upgrade
 from app.main import create_app
-from app.observability.health import Parts
+from app.observability.health import Dependencies
 from app.settings import Settings
 from tests.support.servers import RedisServer, free_port
 
@@ -79,7 +79,7 @@ def test_a_storage_that_cannot_be_written_is_named(migrated: Settings) -> None:
 
 def test_a_part_that_hangs_costs_a_bounded_time_however_often_it_is_asked() -> None:
     release = Event()
-    parts = Parts({"hanging": release.wait, "well": lambda: None}, limit_seconds=0.1)
+    parts = Dependencies({"hanging": release.wait, "well": lambda: None}, limit_seconds=0.1)
     start = monotonic()
     for _ in range(6):  # more often than there are threads
         errors = parts.errors()

@@ -18,7 +18,7 @@ from starlette.types import Message
 
 from app.job_state import JobStatus
 from app.main import create_app
-from app.schemas.trainer_messages import MetricPoint, Report, Warn
+from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 from app.services import jobs, leases
 from app.settings import Settings
 from tests.app.services.test_leases import make_result
@@ -161,7 +161,7 @@ def test_events_are_streamed_in_order_until_the_job_is_done(
             assert claim is not None
         report(live_sessions, claim[0], 0.5)
         with live_sessions.begin() as session:
-            warning = Warn(code="collapsed", message="At step 7.")
+            warning = JobWarning(code="collapsed", message="At step 7.")
             leases.heartbeat(session, claim[0], 60, Report(progress=0.6, warnings=[warning]))
         finish(live_sessions, claim[0])
 

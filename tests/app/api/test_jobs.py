@@ -15,8 +15,7 @@ from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
 from app.networks import NETWORKS
 from app.schemas.trainer_messages import MetricPoint, Report
-from app.services import leases
-from app.services import pagination as pages
+from app.services import leases, pagination
 from tests.conftest import ListQueue
 from tests.support.factories import lease_of, make_dataset, make_job, make_version
 
@@ -258,9 +257,9 @@ def test_options_that_only_versions_keep_are_not_told_of(client: TestClient) -> 
     listed = {network["name"]: network["parameters"]["properties"] for network in client.get("/networks").json()["data"]}
     document = client.get("/openapi.json").json()["components"]["schemas"]
     for name, network in NETWORKS.items():
-        assert listed[name].keys() == network.model_fields.keys() - network.only_kept
+        assert listed[name].keys() == network.model_fields.keys() - network.manifest_only_fields
         assert document[network.__name__]["properties"].keys() == listed[name].keys()
-    assert NETWORKS["transformers"].only_kept == {"config"}
+    assert NETWORKS["transformers"].manifest_only_fields == {"config"}
 
 
 def test_the_same_key_and_request_again_give_the_same_job(client: TestClient, queue: ListQueue, source: DatasetRow) -> None:
@@ -288,8 +287,8 @@ def test_a_job_is_accepted_while_the_broker_is_away_and_the_sweep_sends_it(
     monkeypatch.setattr(queue, "send", refuse)
     answer = client.post("/jobs", json=job_body(source))
     assert answer.status_code == 202
-    assert leases.resend(session, resend_seconds=60) == []
-    assert [str(job_id) for job_id in leases.resend(session, resend_seconds=0)] == [answer.json()["id"]]
+    assert leases.claim_unsent(session, resend_seconds=60) == []
+    assert [str(job_id) for job_id in leases.claim_unsent(session, resend_seconds=0)] == [answer.json()["id"]]
 
 
 def test_jobs_are_listed_newest_first_in_pages(client: TestClient, session: Session) -> None:
@@ -323,7 +322,7 @@ def test_a_bad_filter_is_pointed_at(client: TestClient, query: dict[str, Any]) -
 def test_a_cursor_with_a_number_that_no_database_holds_is_pointed_at(client: TestClient, session: Session) -> None:
     job = make_job(session)
     session.commit()
-    answer = client.get(f"/jobs/{job.id}/metrics", params={"after": pages.encode(10**30, "total")})
+    answer = client.get(f"/jobs/{job.id}/metrics", params={"after": pagination.encode(10**30, "total")})
     assert list(places(answer)) == ["/query/after"]
 
 

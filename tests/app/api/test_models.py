@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 from app.db.tables import ArtifactRow
 from app.errors import ModelNotFound
 from app.job_state import JobStatus
-from app.services import models
-from app.services import pagination as pages
+from app.services import models, pagination
 from app.storage import Storage
 from tests.support.factories import make_dataset, make_job, make_version
 
@@ -170,7 +169,7 @@ def test_a_refused_move_leaves_the_alias_where_it_was(client: TestClient, sessio
         ("/models?limit=0", 422),
         ("/models/letters/versions", 404),
         ("/models/digits/versions?after=x", 422),
-        (f"/models/digits/versions?after={pages.encode(10**30)}", 422),
+        (f"/models/digits/versions?after={pagination.encode(10**30)}", 422),
     ],
 )
 def test_what_is_not_there_is_a_problem_document(client: TestClient, session: Session, path: str, status: int) -> None:

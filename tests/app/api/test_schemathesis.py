@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from app.job_state import JobKind, JobStatus
 from app.main import create_app
 from app.schemas.batch_predictions import BulkOptions
-from app.schemas.trainer_messages import Output, StoredArtifact
+from app.schemas.trainer_messages import PredictionResult, StoredArtifact
 from app.services import leases
 from app.settings import Settings
 from tests.conftest import ListQueue, create_postgres_database
@@ -70,7 +70,7 @@ def make_prediction(session: Session, dataset_id: UUID) -> UUID:
     fields = {"kind": JobKind.PREDICT, "source_id": dataset_id, "base": {"model": "digits:1"}, "params": params}
     job = make_job(session, status=JobStatus.RUNNING, **fields)
     file = StoredArtifact(name="output.parquet", storage_key="jobs/j/1/output.parquet", digest="0" * 64, size_bytes=10)
-    leases.deliver(session, lease_of(job), Output(metrics={"completed": 20, "failed": 0}, rows=20, file=file))
+    leases.finish_prediction(session, lease_of(job), PredictionResult(metrics={"completed": 20, "failed": 0}, rows=20, file=file))
     return job.id
 
 

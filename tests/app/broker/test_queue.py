@@ -12,7 +12,7 @@ import psutil
 import pytest
 from celery import Celery
 
-from app.broker.filesystem_transport import forget_former_workers
+from app.broker.filesystem_transport import purge_stale_worker_queues
 from app.broker.queue import QUEUE, CeleryQueue, make_celery
 from app.errors import ServiceUnavailable
 from app.settings import Settings
@@ -148,7 +148,7 @@ def test_workers_that_are_gone_are_forgotten_and_jobs_are_not(tmp_path: Path) ->
     CeleryQueue(celery).send(job_id)
     celery.control.broadcast("heartbeat")
     assert len(files_about_workers(tmp_path)) == 2  # where it was to be found, and what it will never read
-    forget_former_workers(tmp_path / "broker")
+    purge_stale_worker_queues(tmp_path / "broker")
     celery.control.broadcast("heartbeat")
     assert files_about_workers(tmp_path) == []
     assert take_all(celery) == [str(job_id)]

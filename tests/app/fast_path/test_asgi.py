@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from starlette.types import Message, Receive, Scope, Send
 
 from app.errors import Overloaded
-from app.fast_path.asgi import Isthmus
+from app.fast_path.asgi import IsthmusApp
 from app.modalities.base import Encoded
-from app.serving.admission_control import Turns
-from app.serving.loaded_model import LoadedVersion
+from app.serving.admission_control import EventLoopAdmission
+from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
 from app.settings import Settings
 from app.storage import Storage
@@ -70,7 +70,7 @@ def alone(loaded: TestClient) -> TestClient:
         await send({"type": "http.response.body"})
 
     app = loaded.app
-    assert isinstance(app, Isthmus)
+    assert isinstance(app, IsthmusApp)
     app.hot._app = teapot
     return loaded
 
@@ -78,7 +78,7 @@ def alone(loaded: TestClient) -> TestClient:
 def slowly(client: TestClient, path: str = "/predict", **request: Any) -> Any:
     """The answer of the routes alone."""
     app = client.app
-    assert isinstance(app, Isthmus)
+    assert isinstance(app, IsthmusApp)
     return TestClient(app.through_fastapi).post(path, **request)
 
 
@@ -229,10 +229,10 @@ def test_the_id_of_a_request_is_echoed_or_made(alone: TestClient) -> None:
 
 
 def test_an_unexpected_error_is_a_problem(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(version: LoadedVersion, encoded: Encoded) -> None:
+    def broken(version: LoadedModel, encoded: Encoded) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr(LoadedVersion, "logits", broken)
+    monkeypatch.setattr(LoadedModel, "logits", broken)
     answer = alone.post("/predict", json={"model": "text", "inputs": ["fine"]}, headers={"X-Request-ID": "r-1"})
     assert (answer.status_code, answer.json()["code"], answer.json()["request_id"]) == (500, "service_error", "r-1")
     assert "hunter2" not in answer.text
@@ -259,13 +259,13 @@ def test_a_version_abstains_below_its_threshold(
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Runs wait for this event."""
-    go, run = threading.Event(), LoadedVersion.logits
+    go, run = threading.Event(), LoadedModel.logits
 
-    def wait(version: LoadedVersion, encoded: Encoded) -> Any:
+    def wait(version: LoadedModel, encoded: Encoded) -> Any:
         assert go.wait(20)
         return run(version, encoded)
 
-    monkeypatch.setattr(LoadedVersion, "logits", wait)
+    monkeypatch.setattr(LoadedModel, "logits", wait)
     go.set()  # for the warm-up
     yield go
     go.set()
@@ -302,7 +302,7 @@ class TestWithAQueueOfOne:
 
     def test_a_version_that_is_no_longer_kept_takes_no_memory_either(self, loaded: TestClient) -> None:
         predictor: Predictor = loaded.app.state.predictor  # type: ignore[attr-defined]
-        version = ref(predictor.ready("text"))
+        version = ref(predictor.get_loaded("text"))
         assert loaded.post("/predict", json={"model": "text", "inputs": ["fine"]}).status_code == 200
         predictor._engine._slots.clear()
         gc.collect()
@@ -311,8 +311,8 @@ class TestWithAQueueOfOne:
 
 def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     body = {"model": "text", "inputs": ["fine"]}
-    monkeypatch.setattr(Turns, "is_free", lambda turns: False)
-    monkeypatch.setattr(Turns, "take", refuse)
+    monkeypatch.setattr(EventLoopAdmission, "is_idle", lambda turns: False)
+    monkeypatch.setattr(EventLoopAdmission, "acquire", refuse)
     answer = alone.post("/predict", json=body)
     assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "1", "overloaded")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -321,7 +321,7 @@ def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient
     assert alone.post("/predict", json=body).status_code == 200
 
 
-async def refuse(turns: Turns) -> None:
+async def refuse(turns: EventLoopAdmission) -> None:
     raise Overloaded
 
 

@@ -15,11 +15,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
-from app.fast_path.asgi import HotPath
-from app.fast_path.protocol import QuickProtocol
-from app.fast_path.routing import Asked, Headers, Known
+from app.fast_path.asgi import FastPath
+from app.fast_path.protocol import FastPathProtocol
+from app.fast_path.routing import CachedRequestHead, FastRoute, Headers
 from app.observability.metrics import REQUESTS
-from app.serving.responses import Answer
+from app.serving.responses import EncodedResponse
 from app.storage import Storage
 from tests.support.live_server import address, live
 from tests.support.published_models import Exported, export_network, store_version
@@ -53,11 +53,11 @@ def free(monkeypatch: pytest.MonkeyPatch) -> None:
 def only_at_once(server: uvicorn.Server, free: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes uvicorn's way is not answered."""
 
-    async def teapot(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> None:
+    async def teapot(hot: FastPath, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 418, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
 
-    monkeypatch.setattr(HotPath, "__call__", teapot)
+    monkeypatch.setattr(FastPath, "__call__", teapot)
 
 
 class Connection:
@@ -122,7 +122,7 @@ def test_requests_of_one_connection_are_answered_one_by_one(only_at_once: None, 
 def test_an_answer_at_once_is_uvicorns_but_for_the_time(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.send(asked(more=b"X-Request-ID: r\r\n"))
     at_once = connection.read()
-    monkeypatch.setattr(HotPath, "at_once", lambda hot, asked, body: None)
+    monkeypatch.setattr(FastPath, "try_answer_sync", lambda hot, asked, body: None)
     connection.send(asked(more=b"X-Request-ID: r\r\n"))
     ordinary = connection.read()
     for _, headers, _ in (at_once, ordinary):
@@ -210,7 +210,7 @@ def test_an_unexpected_error_is_a_problem(connection: Connection, monkeypatch: p
     def broken(*arguments: object) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("app.serving.model_loader.LoadedVersion.logits", broken)
+    monkeypatch.setattr("app.serving.model_loader.LoadedModel.logits", broken)
     connection.send(asked())
     status, _, problem = connection.read()
     assert (status, problem["code"]) == (500, "service_error")
@@ -243,16 +243,16 @@ def test_who_leaves_in_the_middle_leaves_no_trace(connect: Callable[[], Connecti
 def test_who_leaves_with_requests_behind_one_another_leaves_no_trace(
     free: None, connect: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun, left, at_once = threading.Event(), threading.Event(), HotPath.at_once
+    begun, left, at_once = threading.Event(), threading.Event(), FastPath.try_answer_sync
 
-    def first(hot: HotPath, asked: Asked, body: bytes) -> Answer | None:
+    def first(hot: FastPath, asked: FastRoute, body: bytes) -> EncodedResponse | None:
         if begun.is_set():
             return None
         begun.set()
         assert left.wait(20)
         return at_once(hot, asked, body)
 
-    monkeypatch.setattr(HotPath, "at_once", first)
+    monkeypatch.setattr(FastPath, "try_answer_sync", first)
     connection, other = connect(), connect()
     connection.send(asked() * 3)
     assert begun.wait(20)
@@ -275,13 +275,13 @@ def test_answers_at_once_are_counted_as_everywhere(only_at_once: None, connectio
 @pytest.fixture
 def parsed(server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The targets of the heads that are parsed."""
-    seen, ask = list[bytes](), HotPath.asked
+    seen, ask = list[bytes](), FastPath.match
 
-    def watched(hot: HotPath, target: bytes, headers: Headers) -> Asked | None:
+    def watched(hot: FastPath, target: bytes, headers: Headers) -> FastRoute | None:
         seen.append(target)
         return ask(hot, target, headers)
 
-    monkeypatch.setattr(HotPath, "asked", watched)
+    monkeypatch.setattr(FastPath, "match", watched)
     return seen
 
 
@@ -310,7 +310,7 @@ def test_the_chunks_of_an_upload_are_not_taken_for_heads(
 ) -> None:
     looked_up = []
 
-    class Watched(dict[bytes, Known]):
+    class Watched(dict[bytes, CachedRequestHead]):
         def get(self, head: bytes, default: Any = None) -> Any:
             looked_up.append(head)
             return super().get(head, default)
@@ -325,8 +325,8 @@ def test_the_chunks_of_an_upload_are_not_taken_for_heads(
 def test_no_more_heads_are_kept_than_allowed(
     client: TestClient, free: None, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.fast_path.protocol.MOST_HEADS", 2)
-    monkeypatch.setattr("app.fast_path.protocol.LONGEST_HEAD", 200)
+    monkeypatch.setattr("app.fast_path.protocol.MAX_CACHED_HEADS", 2)
+    monkeypatch.setattr("app.fast_path.protocol.MAX_HEAD_BYTES", 200)
     kept = []
     for length in (1, 2, 3, 200):
         connection.send(asked(more=b"X: %s\r\n" % (b"x" * length)))
@@ -381,13 +381,13 @@ def test_no_more_is_read_while_requests_wait_behind_one_another(
 ) -> None:
     paused = list[bool]()
 
-    async def watched(hot: HotPath, scope: Scope, receive: Receive, send: Send) -> None:
+    async def watched(hot: FastPath, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        paused.extend(each.flow.read_paused for each in server.server_state.connections if isinstance(each, QuickProtocol))
+        paused.extend(each.flow.read_paused for each in server.server_state.connections if isinstance(each, FastPathProtocol))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
 
-    monkeypatch.setattr(HotPath, "__call__", watched)
+    monkeypatch.setattr(FastPath, "__call__", watched)
     connection.send(GET * 3)
     assert [connection.read()[0] for _ in range(3)] == [200] * 3
     connection.send(GET)

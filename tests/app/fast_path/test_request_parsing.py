@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.fast_path import request_parsing as questions
-from app.serving.loaded_model import LoadedVersion
+from app.fast_path import request_parsing
+from app.serving.loaded_model import LoadedModel
 
 SHAPE = (2, 3, 1)
 MOST_INPUTS = 3
 
 
 def pixels_of(inputs: str) -> NDArray[Any] | None:
-    version = cast(LoadedVersion, SimpleNamespace(picture_shape=SHAPE))
+    version = cast(LoadedModel, SimpleNamespace(picture_shape=SHAPE))
     body = b'{"model": "grey", "inputs": %s}' % inputs.encode()
-    question = questions.of_json(lambda reference, precision: version, MOST_INPUTS, body)
+    question = request_parsing.parse_json(lambda reference, precision: version, MOST_INPUTS, body)
     return question.encoded["pixels"] if question is not None else None
 
 

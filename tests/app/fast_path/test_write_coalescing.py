@@ -4,7 +4,7 @@ import asyncio
 from time import monotonic
 from typing import cast
 
-from app.fast_path.write_coalescing import HELD_SECONDS, Outbox
+from app.fast_path.write_coalescing import MAX_DELAY_SECONDS, WriteCoalescer
 
 
 class Wire:
@@ -21,15 +21,15 @@ class Wire:
         return self.is_closed
 
 
-def put(outbox: Outbox, wire: Wire, data: bytes, seconds: float = 0.0) -> None:
+def put(outbox: WriteCoalescer, wire: Wire, data: bytes, seconds: float = 0.0) -> None:
     """An answer that took so long."""
-    outbox.put(cast(asyncio.Transport, wire), data, monotonic() - seconds)
+    outbox.write(cast(asyncio.Transport, wire), data, monotonic() - seconds)
 
 
 def test_answers_of_one_round_of_the_loop_leave_at_its_end() -> None:
     async def rounds() -> list[list[bytes]]:
         written: list[bytes] = []
-        outbox, seen = Outbox(), []
+        outbox, seen = WriteCoalescer(), []
         for answers in ([b"1", b"2", b"3"], [b"4"]):
             for answer in answers:
                 put(outbox, Wire(written), answer, seconds=-60)
@@ -44,8 +44,8 @@ def test_answers_of_one_round_of_the_loop_leave_at_its_end() -> None:
 def test_what_has_taken_long_is_written_at_once() -> None:
     async def one_after_the_other() -> None:
         written: list[bytes] = []
-        outbox = Outbox()
-        put(outbox, Wire(written), b"long", seconds=2 * HELD_SECONDS)
+        outbox = WriteCoalescer()
+        put(outbox, Wire(written), b"long", seconds=2 * MAX_DELAY_SECONDS)
         assert written == [b"long"]
         await asyncio.sleep(0)
         assert written == [b"long"]
@@ -56,7 +56,7 @@ def test_what_has_taken_long_is_written_at_once() -> None:
 def test_who_has_gone_is_left_out() -> None:
     async def leave() -> None:
         written: list[bytes] = []
-        outbox, gone = Outbox(), Wire(written)
+        outbox, gone = WriteCoalescer(), Wire(written)
         put(outbox, gone, b"for nobody", seconds=-60)
         put(outbox, Wire(written), b"for one who is there", seconds=-60)
         gone.is_closed = True

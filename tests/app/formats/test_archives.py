@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import InvalidDataset
 from app.formats import archives
-from app.formats.validation import Places
+from app.formats.validation import ErrorCollector
 from tests.support import factories
 from tests.support.malformed_uploads import lying_zip, tar_member, tar_of
 
@@ -30,8 +30,8 @@ def tar(files: dict[str, bytes], packed: bool) -> bytes:
 ARCHIVES = {"zip": factories.zip_bytes(FILES), "tar": tar(FILES, packed=False), "tar.gz": tar(FILES, packed=True)}
 
 
-def read(path: Path, format: str) -> tuple[dict[str, bytes], Places]:
-    places = Places()
+def read(path: Path, format: str) -> tuple[dict[str, bytes], ErrorCollector]:
+    places = ErrorCollector()
     return {member.name: member.read() for member in archives.members(path, format, places)}, places
 
 
@@ -46,7 +46,7 @@ def test_members_come_in_order_with_their_bytes(tmp_path: Path, ending: str) -> 
 @pytest.mark.parametrize("ending", ARCHIVES)
 def test_members_need_not_be_read(tmp_path: Path, ending: str) -> None:
     path = factories.write(tmp_path, f"a.{ending}", ARCHIVES[ending])
-    assert [member.name for member in archives.members(path, ending[:3], Places())] == list(FILES)
+    assert [member.name for member in archives.members(path, ending[:3], ErrorCollector())] == list(FILES)
 
 
 @pytest.mark.parametrize("ending", ARCHIVES)
@@ -93,7 +93,7 @@ def test_what_operating_systems_leave_is_ignored(tmp_path: Path) -> None:
     ],
 )
 def test_unsafe_names_are_told_from_safe_ones(name: str, safe: bool) -> None:
-    assert (archives.unsafe(name) is None) is safe
+    assert (archives.unsafe_path_reason(name) is None) is safe
 
 
 def test_too_many_members_are_refused_before_the_directory_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidDataset
 from app.formats import delimited
-from app.formats.validation import Places
+from app.formats.validation import ErrorCollector
 from tests.support import factories
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 PLAIN = st.text(st.sampled_from("abc 1.5-é"), max_size=6)
 
 
-def read(path: Path, delimiter: delimited.Delimiter = ",") -> tuple[list[int], list[tuple[str | None, ...]], Places]:
-    rows, cells, places = list[int](), list[tuple[str | None, ...]](), Places()
+def read(path: Path, delimiter: delimited.Delimiter = ",") -> tuple[list[int], list[tuple[str | None, ...]], ErrorCollector]:
+    rows, cells, places = list[int](), list[tuple[str | None, ...]](), ErrorCollector()
     for block in delimited.blocks(path, delimiter, places):
         rows += block.rows
         cells += block.frame.rows()

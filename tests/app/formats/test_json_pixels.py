@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.formats import json_pixels as digits
+from app.formats import json_pixels
 
 SHAPES = [(2, 2, 1), (3, 1, 3), (1, 1, 1), (2, 3, 3)]
 
@@ -36,7 +36,7 @@ def test_pictures_are_read_as_they_are(shape: tuple[int, ...], separator: str, r
     if shape[-1] == 1:
         texts.append(json.dumps(pixels[..., 0].tolist(), separators=(separator, ":")).encode())
     for text in texts:
-        read = digits.read(text, shape)
+        read = json_pixels.parse_pixels(text, shape)
         assert read is not None
         np.testing.assert_array_equal(read, pixels)
 
@@ -71,7 +71,7 @@ def test_pictures_are_read_as_they_are(shape: tuple[int, ...], separator: str, r
     ],
 )
 def test_anything_else_is_left_to_others(text: str) -> None:
-    assert digits.read(text.encode(), (2, 2, 1)) is None
+    assert json_pixels.parse_pixels(text.encode(), (2, 2, 1)) is None
 
 
 @settings(max_examples=400, derandomize=True, deadline=None, database=None)
@@ -83,6 +83,6 @@ def test_a_damaged_text_is_never_read_as_another(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(0, 3))):
         place = data.draw(st.integers(0, len(text) - 1))
         text[place : place + data.draw(st.integers(0, 2))] = data.draw(st.text("[], 0129-.", max_size=2)).encode()
-    read = digits.read(bytes(text), shape)
+    read = json_pixels.parse_pixels(bytes(text), shape)
     if read is not None:
         np.testing.assert_array_equal(read, slowly(bytes(text), shape))

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from app.errors import InvalidDataset
-from app.formats import parquet_sandbox as vetting
+from app.formats import parquet_sandbox
 
 ABORTING = Path(__file__).parent / "aborting.parquet"
 """Of a sound file one byte was changed: Polars 2.1 then asks for 2 EB of memory and aborts."""
@@ -15,26 +15,26 @@ ABORTING = Path(__file__).parent / "aborting.parquet"
 def test_a_sound_file_passes(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pl.DataFrame({"x": [1, 2]}).write_parquet(path)
-    vetting.vet(path, "parquet")
+    parquet_sandbox.check_in_sandbox(path, "parquet")
 
 
 def test_a_file_that_aborts_its_reader_is_refused() -> None:
     with pytest.raises(InvalidDataset, match="it is damaged"):
-        vetting.vet(ABORTING, "parquet")
+        parquet_sandbox.check_in_sandbox(ABORTING, "parquet")
 
 
 def test_what_the_reader_says_is_passed_on(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1 no PAR1")
     with pytest.raises(InvalidDataset, match="not a readable parquet file: parquet"):
-        vetting.vet(path, "parquet")
+        parquet_sandbox.check_in_sandbox(path, "parquet")
 
 
 def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vetting, "TIMEOUT_SECONDS", 0.001)
+    monkeypatch.setattr(parquet_sandbox, "TIMEOUT_SECONDS", 0.001)
     with pytest.raises(InvalidDataset, match="takes too long"):
-        vetting.vet(ABORTING, "parquet")
+        parquet_sandbox.check_in_sandbox(ABORTING, "parquet")
 
 
 def test_other_formats_are_read_in_the_server_itself(tmp_path: Path) -> None:
-    vetting.vet(tmp_path / "is not there", "csv")
+    parquet_sandbox.check_in_sandbox(tmp_path / "is not there", "csv")

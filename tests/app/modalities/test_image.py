@@ -149,7 +149,7 @@ def test_mean_and_deviation_are_over_both_sides_in_the_network_size(tmp_path: Pa
 
 def test_pictures_much_larger_than_a_networks_input_are_told_of() -> None:
     def told(network: NetworkParams, side: int) -> list[str]:
-        return IMAGE.reductions(network, Profile("npz", 9, None, {"height": [side, 900], "width": [side + 1, 900]}))
+        return IMAGE.information_loss(network, Profile("npz", 9, None, {"height": [side, 900], "width": [side + 1, 900]}))
 
     assert told(CnnParams(input_size=28), 55) == []
     (reduction,) = told(CnnParams(input_size=28), 56)

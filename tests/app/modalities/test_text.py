@@ -19,7 +19,7 @@ from app.modalities.base import Chunk, DatasetFile, Encoded
 from app.modalities.text import TextPreprocessing
 from app.networks.mlp import MlpParams
 from app.networks.transformers import TransformersParams
-from app.preprocessing import tfidf as terms
+from app.preprocessing import tfidf
 from tests.support import factories
 from tests.support.dataset_reading import checked, dataset, labels
 
@@ -91,14 +91,14 @@ def test_weights_are_those_of_scikit_learn(tmp_path: Path) -> None:
 
 
 def test_the_vocabulary_keeps_the_most_frequent_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terms, "MAX_TERMS", 2)
+    monkeypatch.setattr(tfidf, "MAX_TERMS", 2)
     fitted = fit(tmp_path, [chunk("b c", "b d", "c b")], [chunk("b")])
     assert json.loads((tmp_path / "vocabulary.json").read_text())["terms"] == ["b", "c"]
     assert fitted.vocabulary_size == 3
 
 
 def test_rare_terms_are_forgotten_when_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terms, "MAX_COUNTED", 50)
+    monkeypatch.setattr(tfidf, "MAX_COUNTED", 50)
     fit(tmp_path, [chunk(*(f"common w{n}" for n in range(500)))], [])
     assert json.loads((tmp_path / "vocabulary.json").read_text())["terms"][0] == "common"
 

@@ -123,7 +123,7 @@ def test_a_heartbeat_and_the_reaper_at_once_leave_one_owner(live_sessions: sessi
 
         def reap(lease: leases.Lease = lease) -> bool:
             with live_sessions.begin() as session:
-                return lease.job_id in leases.reap(session)
+                return lease.job_id in leases.requeue_expired(session)
 
         alive, reaped = at_once([beat, reap])
         with live_sessions.begin() as session:
@@ -142,7 +142,7 @@ def test_reapers_share_the_work(live_sessions: sessionmaker[Session]) -> None:
 
     def reap() -> list[UUID]:
         with live_sessions.begin() as session:
-            return leases.reap(session)
+            return leases.requeue_expired(session)
 
     taken = [job_id for ids in at_once([reap] * 4) for job_id in ids if job_id in wanted]
     assert sorted(taken) == sorted(wanted)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.db.session import db_now
 from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
 from app.job_state import TRANSITIONS, JobStatus
-from app.schemas.trainer_messages import MetricPoint, Report, Result, StoredArtifact, Warn
+from app.schemas.trainer_messages import JobWarning, MetricPoint, Report, Result, StoredArtifact
 from app.services import leases
 from app.services.leases import Lease
 from tests.support.factories import lease_of, make_job, make_version
@@ -79,7 +79,7 @@ def test_a_heartbeat_extends_the_lease_and_stores_the_whole_report(session: Sess
     report = Report(
         progress=0.25,
         metrics=[point(1, 1.5), point(2, 1.25)],
-        warnings=[Warn(code="small_target", message="Only 9 rows.")],
+        warnings=[JobWarning(code="small_target", message="Only 9 rows.")],
         checkpoint="jobs/j/1/checkpoint-2",
     )
     assert leases.heartbeat(session, lease_of(job), 600, report) == JobStatus.RUNNING
@@ -138,7 +138,7 @@ def test_the_same_warning_is_told_once(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     for _ in range(2):
         leases.heartbeat(
-            session, lease_of(job), 60, Report(progress=0.1, warnings=[Warn(code="collapsed", message="At step 5.")])
+            session, lease_of(job), 60, Report(progress=0.1, warnings=[JobWarning(code="collapsed", message="At step 5.")])
         )
     assert len(job.warnings) == 1
     assert kinds(session, job) == ["progress", "warning", "progress"]
@@ -148,7 +148,7 @@ def test_the_same_warning_is_told_once(session: Session) -> None:
 def test_without_the_lease_nothing_is_written(session: Session, wrong: dict[str, Any]) -> None:
     job = make_job(session, status=JobStatus.RUNNING, attempt=1)
     lost = replace(lease_of(job), **wrong)
-    report = Report(progress=0.9, metrics=[point(1, 1.0)], warnings=[Warn(code="w", message="m")], checkpoint="jobs/j/9/c")
+    report = Report(progress=0.9, metrics=[point(1, 1.0)], warnings=[JobWarning(code="w", message="m")], checkpoint="jobs/j/9/c")
     assert leases.heartbeat(session, lost, 60, report) is None
     assert leases.succeed(session, lost, make_result()) is None
     assert not leases.fail(session, lost, "trainer_error", "It broke.")
@@ -212,7 +212,7 @@ def test_a_drain_uses_up_no_attempt_and_the_next_sweep_sends_the_job(session: Se
     assert leases.release(session, lease_of(job))
     assert (job.status, job.attempt, job.max_attempts) == (JobStatus.QUEUED, 3, 4)
     assert last_event(session, job) == {"reason": "worker_drained"}
-    assert leases.resend(session, 60) == [job.id]
+    assert leases.claim_unsent(session, 60) == [job.id]
     assert claimed(session, job).attempt == 4
     assert job.checkpoint == "jobs/j/3/checkpoint-9"
 
@@ -231,11 +231,11 @@ def test_the_reaper_takes_expired_leases_only_and_ends_what_has_no_attempt_left(
     old_lease = lease_of(again)
     for job in (again, poison, cancelling):
         expire(session, job)
-    assert set(leases.reap(session)) == {again.id, poison.id, cancelling.id}
+    assert set(leases.requeue_expired(session)) == {again.id, poison.id, cancelling.id}
     assert [job.status for job in (alive, again, poison, cancelling)] == ["running", "queued", "failed", "cancelled"]
     assert poison.error_code == "worker_lost"
     assert [kinds(session, job) for job in (alive, again, poison, cancelling)] == [[], ["requeued"], ["done"], ["done"]]
-    assert leases.reap(session) == []
+    assert leases.requeue_expired(session) == []
     assert leases.heartbeat(session, old_lease, 60, None) is None
 
 
@@ -243,7 +243,7 @@ def test_a_worker_that_was_reaped_cannot_write_after_the_next_attempt_started(se
     job = make_job(session)
     first = claimed(session, job, "worker-1")
     expire(session, job)
-    leases.reap(session)
+    leases.requeue_expired(session)
     second = claimed(session, job, "worker-1")
     assert leases.heartbeat(session, first, 60, Report(progress=0.5)) is None
     assert leases.succeed(session, first, make_result()) is None
@@ -258,8 +258,8 @@ def test_waiting_jobs_that_no_worker_was_told_of_are_sent_again_oldest_first(ses
     make_job(session, sent_at=db_now(-10))
     make_job(session, sent_at=None, run_after=db_now(60))
     make_job(session, sent_at=db_now(-100), status=JobStatus.RUNNING)
-    assert leases.resend(session, 60) == [early.id, late.id]
-    assert leases.resend(session, 60) == []
+    assert leases.claim_unsent(session, 60) == [early.id, late.id]
+    assert leases.claim_unsent(session, 60) == []
 
 
 def test_no_state_but_an_end_is_without_a_way_out() -> None:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest, UnsupportedContentType, UploadTooLarge
-from app.services import multipart_uploads as uploads
-from app.services.multipart_uploads import received
+from app.services import multipart_uploads
+from app.services.multipart_uploads import receive_upload
 
 HEADERS = {"content-type": "multipart/form-data; boundary=edge"}
 TRICKY = st.lists(st.sampled_from([b"\r\n--edge", b"\r\n", b"--", b"\r", b"\n--edge--", b"x" * 1100, b"\0"])).map(b"".join)
@@ -36,9 +36,9 @@ async def pieces(content: bytes, sizes: Sequence[int]) -> AsyncIterator[bytes]:
 
 def receive(
     folder: Path, content: bytes, sizes: Sequence[int] = (), headers: dict[str, str] = HEADERS, limit: int = 10**6
-) -> tuple[uploads.Upload, bytes]:
-    async def run() -> tuple[uploads.Upload, bytes]:
-        async with received(pieces(content, sizes), headers, folder, ["name", "options"], limit) as upload:
+) -> tuple[multipart_uploads.Upload, bytes]:
+    async def run() -> tuple[multipart_uploads.Upload, bytes]:
+        async with receive_upload(pieces(content, sizes), headers, folder, ["name", "options"], limit) as upload:
             return upload, await asyncio.to_thread(upload.path.read_bytes)
 
     return asyncio.run(run())
@@ -55,12 +55,12 @@ def test_a_file_is_stored_hashed_and_gone_afterwards(tmp_path: Path) -> None:
 @given(TRICKY.filter(lambda content: b"\r\n--edge" not in content), st.lists(st.integers(1, 60)))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_the_pieces_do_not_matter(tmp_path: Path, content: bytes, sizes: list[int]) -> None:
-    before = uploads.BATCH_BYTES
-    uploads.BATCH_BYTES = 1
+    before = multipart_uploads.BATCH_BYTES
+    multipart_uploads.BATCH_BYTES = 1
     try:
         upload, found = receive(tmp_path, body(content), sizes)
     finally:
-        uploads.BATCH_BYTES = before
+        multipart_uploads.BATCH_BYTES = before
     assert found == content
     assert upload.digest == sha256(content).hexdigest()
 
@@ -119,11 +119,11 @@ def test_a_part_that_comes_twice_is_refused(tmp_path: Path) -> None:
 
 def test_a_client_that_goes_away_leaves_no_file(tmp_path: Path) -> None:
     async def breaking() -> AsyncIterator[bytes]:
-        yield body(b"x" * 2 * uploads.BATCH_BYTES)
+        yield body(b"x" * 2 * multipart_uploads.BATCH_BYTES)
         raise ConnectionError
 
     async def run() -> None:
-        async with received(breaking(), HEADERS, tmp_path, ["name"], 10**9):
+        async with receive_upload(breaking(), HEADERS, tmp_path, ["name"], 10**9):
             pytest.fail("the body never ended")
 
     with pytest.raises(ConnectionError):

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import EventRow, JobRow
 from app.job_state import ACTIVE, JobKind, JobStatus
-from app.schemas.trainer_messages import Tried
-from app.schemas.trials import TrialOrder
+from app.schemas.trainer_messages import TrialResult
+from app.schemas.trials import TrialSpec
 from app.services import jobs, leases, trials
 from app.services.trials import SearchAttempt
 from tests.conftest import ListQueue
@@ -20,8 +20,8 @@ from worker.supervision.sweep import sweep
 NAMES = ("1-0-mcc", "1-1-dann", "1-2-adabn")
 
 
-def orders(*names: str) -> list[TrialOrder]:
-    return [TrialOrder(name=name, params={"algorithm": name.rpartition("-")[2]}) for name in names]
+def orders(*names: str) -> list[TrialSpec]:
+    return [TrialSpec(name=name, params={"algorithm": name.rpartition("-")[2]}) for name in names]
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def events_of(session: Session, job: JobRow) -> list[str]:
 
 
 def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Session, search: SearchAttempt) -> None:
-    first = trials.offer(session, search, orders(*NAMES[:2]))
-    second = trials.offer(session, search, orders(*NAMES))
+    first = trials.enqueue(session, search, orders(*NAMES[:2]))
+    second = trials.enqueue(session, search, orders(*NAMES))
     rows = [session.get_one(JobRow, job_id) for job_id in [*first, *second]]
     assert [row.trial for row in rows] == list(NAMES)
     for row in rows:
         assert (row.kind, row.status, row.parent_id, row.max_attempts) == (JobKind.TRIAL, JobStatus.QUEUED, search.job_id, 4)
-        assert TrialOrder.model_validate(row.params).name == row.trial
+        assert TrialSpec.model_validate(row.params).name == row.trial
         assert events_of(session, row) == ["queued"]
 
 
@@ -55,17 +55,17 @@ def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Sess
 def test_who_has_lost_its_search_offers_nothing_and_takes_nothing_back(session: Session, status: JobStatus, attempt: int) -> None:
     search = SearchAttempt(make_job(session, status=status, attempt=attempt).id, 1)
     child = make_trial(session, search)
-    assert trials.offer(session, search, orders(NAMES[1])) == []
-    assert trials.withdraw(session, search, "1-0-mcc") is None
+    assert trials.enqueue(session, search, orders(NAMES[1])) == []
+    assert trials.take_back_queued(session, search, "1-0-mcc") is None
     starting = make_trial(session, search, JobStatus.RUNNING, name=NAMES[2])
-    assert trials.recall(session, search, NAMES[2]) is None
+    assert trials.take_back_starting(session, search, NAMES[2]) is None
     assert (child.status, starting.status) == (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @pytest.mark.parametrize("status", JobStatus)
 def test_only_a_trial_that_waits_is_taken_back(session: Session, search: SearchAttempt, status: JobStatus) -> None:
     child = make_trial(session, search, status)
-    taken = trials.withdraw(session, search, "1-0-mcc")
+    taken = trials.take_back_queued(session, search, "1-0-mcc")
     assert (taken is child) == (status is JobStatus.QUEUED)
     assert child.status is (JobStatus.CANCELLED if status is JobStatus.QUEUED else status)
     assert trials.get(session, search, "1-0-mcc") is child
@@ -83,7 +83,7 @@ def test_only_a_trial_that_no_worker_trains_yet_is_recalled(
     child.first_progress = first_progress
     session.flush()
     is_starting = status is JobStatus.RUNNING and first_progress is None
-    assert (trials.recall(session, search, "1-0-mcc") is child) == is_starting
+    assert (trials.take_back_starting(session, search, "1-0-mcc") is child) == is_starting
     assert child.status is (JobStatus.CANCELLING if is_starting else status)
 
 
@@ -113,10 +113,10 @@ def test_a_trial_that_has_ended_keeps_its_metrics(session: Session, search: Sear
     child = make_trial(session, search, JobStatus.RUNNING)
     child.metrics = {"mcc": 0.5}
     lease = lease_of(child)
-    assert leases.conclude(session, lease, Tried(metrics={"steps": 40}))
+    assert leases.finish_trial(session, lease, TrialResult(metrics={"steps": 40}))
     assert (child.status, child.progress, child.metrics) == (JobStatus.SUCCEEDED, 1.0, {"mcc": 0.5, "steps": 40})
     assert events_of(session, child) == ["done"]
-    assert not leases.conclude(session, lease, Tried(metrics={}))
+    assert not leases.finish_trial(session, lease, TrialResult(metrics={}))
 
 
 def test_callers_see_trials_in_their_search_alone(client: TestClient, session: Session, search: SearchAttempt) -> None:

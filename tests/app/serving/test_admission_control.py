@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.errors import Overloaded
-from app.serving.admission_control import QUIET_LOOKS, SLICE_SECONDS, Turns
-from app.serving.queue_delay_limiter import CALM_SECONDS, Patience
+from app.serving.admission_control import QUIET_POLLS, SLICE_SECONDS, EventLoopAdmission
+from app.serving.queue_delay_limiter import RECOVERY_SECONDS, QueueDelayLimiter
 
 
 class Clock:
@@ -23,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def refuses(patience: Patience, wait: float) -> bool:
+def refuses(patience: QueueDelayLimiter, wait: float) -> bool:
     try:
         patience.check(wait)
     except Overloaded:
@@ -32,12 +32,12 @@ def refuses(patience: Patience, wait: float) -> bool:
 
 
 def test_a_burst_may_wait_longer_than_what_comes_after_a_refusal(clock: Clock) -> None:
-    patience = Patience(1.0)
+    patience = QueueDelayLimiter(1.0)
     assert not refuses(patience, 0.9)
     assert refuses(patience, 1.1)
     assert [refuses(patience, wait) for wait in (0.29, 0.31, 0.9)] == [False, True, True]
 
-    clock.now += CALM_SECONDS
+    clock.now += RECOVERY_SECONDS
     assert not refuses(patience, 0.9)
 
 
@@ -47,29 +47,29 @@ def together(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_the_turn_is_free_for_one_slice_after_the_last_look(clock: Clock) -> None:
     async def test() -> None:
-        turns = Turns(Patience(1.0))
-        assert not turns.is_free()
-        await turns.take()
-        assert turns.is_free()
+        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
+        assert not turns.is_idle()
+        await turns.acquire()
+        assert turns.is_idle()
         clock.now += SLICE_SECONDS
-        assert not turns.is_free()
+        assert not turns.is_idle()
 
     together(test)
 
 
 async def rounds() -> None:
     """The loop comes round as often as it takes to see that nothing is new."""
-    for _ in range(QUIET_LOOKS):
+    for _ in range(QUIET_POLLS):
         await asyncio.sleep(0)
 
 
 def test_the_turn_stays_free_while_the_loop_comes_round_in_time(clock: Clock) -> None:
     async def test() -> None:
-        turns = Turns(Patience(1.0))
-        await turns.take()
+        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
+        await turns.acquire()
         for _ in range(5):
             clock.now += SLICE_SECONDS * 0.7
-            assert turns.is_free()
+            assert turns.is_idle()
             await rounds()
 
     together(test)
@@ -77,40 +77,40 @@ def test_the_turn_stays_free_while_the_loop_comes_round_in_time(clock: Clock) ->
 
 def test_the_turn_is_over_where_the_loop_comes_round_too_late(clock: Clock) -> None:
     async def test() -> None:
-        turns = Turns(Patience(1.0))
-        await turns.take()
+        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
+        await turns.acquire()
         clock.now += SLICE_SECONDS * 0.7
-        assert turns.is_free()
+        assert turns.is_idle()
         clock.now += SLICE_SECONDS * 0.7
         await rounds()
-        assert not turns.is_free()
+        assert not turns.is_idle()
 
     together(test)
 
 
 def test_the_turn_is_over_where_connections_keep_coming(clock: Clock) -> None:
     async def test() -> None:
-        turns = Turns(Patience(1.0))
-        await turns.take()
+        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
+        await turns.acquire()
         for _ in range(2):
             clock.now += SLICE_SECONDS * 0.6
-            free = turns.is_free()
-            for _ in range(QUIET_LOOKS * 2):
-                turns.connect()
+            free = turns.is_idle()
+            for _ in range(QUIET_POLLS * 2):
+                turns.on_connect()
                 await asyncio.sleep(0)
         assert not free
-        await turns.take()
-        assert turns.is_free()
+        await turns.acquire()
+        assert turns.is_idle()
 
     together(test)
 
 
 def test_turns_are_taken_in_order_and_news_from_the_sockets_come_between(clock: Clock) -> None:
     async def test() -> None:
-        turns, seen = Turns(Patience(1.0)), []
+        turns, seen = EventLoopAdmission(QueueDelayLimiter(1.0)), []
 
         async def work(number: int) -> None:
-            await turns.take()
+            await turns.acquire()
             seen.append(number)
             clock.now += SLICE_SECONDS * 2
             if number == 0:
@@ -126,27 +126,27 @@ def test_turns_are_taken_in_order_and_news_from_the_sockets_come_between(clock: 
 
 def test_who_waited_too_long_for_a_turn_is_refused_and_so_is_who_comes_then(clock: Clock) -> None:
     async def test() -> None:
-        turns = Turns(Patience(1.0))
-        *refused, _, last = (asyncio.ensure_future(turns.take()) for _ in range(5))
+        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
+        *refused, _, last = (asyncio.ensure_future(turns.acquire()) for _ in range(5))
         await asyncio.sleep(0)  # all wait
         clock.now += 1.1
         with pytest.raises(Overloaded):
-            await turns.take()
+            await turns.acquire()
         for turn in refused:
             with pytest.raises(Overloaded):
                 await turn
         await last
-        clock.now += CALM_SECONDS
-        await turns.take()
+        clock.now += RECOVERY_SECONDS
+        await turns.acquire()
 
     together(test)
 
 
 def test_who_waited_alone_through_a_standstill_is_not_refused(clock: Clock) -> None:
     async def test() -> None:
-        turns = Turns(Patience(1.0))
+        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
         for _ in range(2):
-            turn = asyncio.ensure_future(turns.take())
+            turn = asyncio.ensure_future(turns.acquire())
             await asyncio.sleep(0)
             clock.now += 1.1
             await turn

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidInputs, Overloaded
 from app.modalities.base import Encoded
-from app.serving.dynamic_batcher import Lane, Limits
+from app.serving.dynamic_batcher import DynamicBatcher, QueuePolicy
 
 Floats = NDArray[np.float32]
 
@@ -59,7 +59,7 @@ def together(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_what_arrives_during_a_run_goes_together_into_the_next_one(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(max_batch=8))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         futures = [lane.submit(rows(*range(size))) for size in (1, 2, 3, 4)]
         network.let(10)
         answers = await asyncio.gather(*futures)
@@ -71,7 +71,7 @@ def test_what_arrives_during_a_run_goes_together_into_the_next_one(network: Netw
 
 def test_nobody_is_joined_where_it_does_not_pay(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(concurrency=2))
+        lane = DynamicBatcher(network, threads, QueuePolicy(concurrency=2))
         network.let(10)
         await asyncio.gather(*[lane.submit(rows(1)) for _ in range(4)])
         assert network.runs == [1, 1, 1, 1]
@@ -81,7 +81,7 @@ def test_nobody_is_joined_where_it_does_not_pay(network: Network, threads: Threa
 
 def test_inputs_of_other_lengths_are_not_joined(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(max_batch=8))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         futures = [lane.submit(rows(1)), *[lane.submit(rows(2, width=width)) for width in (3, 3, 4)]]
         network.let(10)
         answers = await asyncio.gather(*futures)
@@ -93,7 +93,7 @@ def test_inputs_of_other_lengths_are_not_joined(network: Network, threads: Threa
 
 def test_a_request_with_a_delay_waits_for_others_until_the_batch_is_full(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(max_batch=3, max_queue_delay_us=10e6))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, max_queue_delay_us=10e6))
         network.let(10)
         await asyncio.gather(*[lane.submit(rows(1)) for _ in range(3)])
         assert network.runs == [3]
@@ -103,7 +103,7 @@ def test_a_request_with_a_delay_waits_for_others_until_the_batch_is_full(network
 
 def test_a_request_with_a_delay_is_not_left_waiting(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(max_batch=3, max_queue_delay_us=1000))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, max_queue_delay_us=1000))
         network.let(10)
         assert (await lane.submit(rows(7))).tolist() == [[7]]
 
@@ -112,7 +112,7 @@ def test_a_request_with_a_delay_is_not_left_waiting(network: Network, threads: T
 
 def test_beyond_the_queue_requests_are_refused_at_once(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(queue=2))
+        lane = DynamicBatcher(network, threads, QueuePolicy(queue=2))
         accepted = [lane.submit(rows(number)) for number in range(3)]  # one runs, two wait
         with pytest.raises(Overloaded):
             lane.submit(rows(3))
@@ -129,7 +129,7 @@ def test_who_waited_too_long_is_refused(network: Network, threads: ThreadPoolExe
 
     async def test() -> None:
         nonlocal now
-        lane = Lane(network, threads, Limits(deadline_seconds=5))
+        lane = DynamicBatcher(network, threads, QueuePolicy(deadline_seconds=5))
         first, second = lane.submit(rows(1)), lane.submit(rows(2))
         now += 5.1
         network.let(10)
@@ -149,7 +149,7 @@ def test_where_the_first_waits_too_long_more_are_refused_at_once(
 
     async def test() -> None:
         nonlocal now
-        lane = Lane(network, threads, Limits(patience_seconds=1))
+        lane = DynamicBatcher(network, threads, QueuePolicy(patience_seconds=1))
         accepted = [lane.submit(rows(number)) for number in range(2)]  # one runs, one waits
         now += 0.9
         accepted.append(lane.submit(rows(2)))
@@ -167,7 +167,7 @@ def test_where_the_first_waits_too_long_more_are_refused_at_once(
 
 def test_who_leaves_the_queue_is_not_computed(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(max_batch=8))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         first, left, last = lane.submit(rows(1)), lane.submit(rows(2, 2, 2)), lane.submit(rows(3))
         left.cancel()
         network.let(10)
@@ -179,7 +179,7 @@ def test_who_leaves_the_queue_is_not_computed(network: Network, threads: ThreadP
 
 def test_the_fault_of_one_request_is_not_that_of_those_it_was_joined_with(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = Lane(network, threads, Limits(max_batch=8))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         futures = [lane.submit(rows(value)) for value in (1, 2, -3, 4)]
         network.let(10)
         outcomes = await asyncio.gather(*futures, return_exceptions=True)

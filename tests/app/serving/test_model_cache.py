@@ -12,8 +12,8 @@ import pytest
 
 from app.errors import ArtifactDamaged
 from app.serving.loaded_model import softmax
-from app.serving.model_cache import PredictionEngine
-from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES, DeviceUnavailable, Loader, StoredFile, VersionFiles
+from app.serving.model_cache import ModelCache
+from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES, DeviceUnavailable, ModelLoader, StoredFile, VersionFiles
 from app.storage import Storage
 from tests.support.published_models import EXAMPLES, Exported, export_network
 
@@ -41,8 +41,8 @@ def store(files: Storage, exported: Exported) -> Stored:
     return stored
 
 
-def engine_of(files: Storage, capacity_bytes: int = 2**30) -> PredictionEngine:
-    return PredictionEngine(Loader(files, threads=1), capacity_bytes)
+def engine_of(files: Storage, capacity_bytes: int = 2**30) -> ModelCache:
+    return ModelCache(ModelLoader(files, threads=1), capacity_bytes)
 
 
 def count_sessions(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]:
@@ -84,7 +84,7 @@ def test_those_who_ask_at_once_share_one_loading(files: Storage, store: Stored, 
 
 def test_threads_are_set_explicitly(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     made = count_sessions(monkeypatch)
-    Loader(files, threads=3).load(store())
+    ModelLoader(files, threads=3).load(store())
 
     assert [(options.intra_op_num_threads, options.inter_op_num_threads) for options in made] == [(3, 1)]
 
@@ -122,16 +122,16 @@ def test_what_a_version_takes_is_estimated_from_its_graph(files: Storage, store:
 def test_the_warm_up_tells_how_long_runs_take(files: Storage, store: Stored) -> None:
     speed = engine_of(files).load(store()).speed
 
-    assert 0 < speed.of(1) == speed.one
-    assert speed.of(8) == pytest.approx(max(speed.one, speed.several))
-    assert speed.of(64) >= speed.of(8)
+    assert 0 < speed.estimate(1) == speed.one
+    assert speed.estimate(8) == pytest.approx(max(speed.one, speed.warm_batch))
+    assert speed.estimate(64) >= speed.estimate(8)
 
 
 def test_a_device_that_this_onnx_runtime_has_not_got_stops_the_start(files: Storage) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime can use CUDA")
     with pytest.raises(DeviceUnavailable, match=r"no CUDAExecutionProvider, only .*CPUExecutionProvider.*onnxruntime-gpu"):
-        Loader(files, threads=1, device="cuda")
+        ModelLoader(files, threads=1, device="cuda")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "vocabulary.json"])

@@ -11,10 +11,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import make_engine, make_sessions
-from app.db.tables import AliasRow, CatalogueRow, ModelRow, VersionRow
+from app.db.tables import AliasRow, ModelRow, RegistryRevisionRow, VersionRow
 from app.main import create_app
-from app.serving.loaded_model import LoadedVersion
-from app.serving.model_loader import Loader
+from app.serving.loaded_model import LoadedModel
+from app.serving.model_loader import ModelLoader
 from app.settings import Settings
 from app.storage import Storage
 from tests.conftest import ListQueue, create_postgres_database
@@ -58,7 +58,7 @@ def move_elsewhere(sessions: "sessionmaker[Session]", model: str, number: int) -
         version = session.scalars(found).one()
         moved = update(AliasRow).where(AliasRow.model_id == version.model_id).values(version_id=version.id)
         session.execute(moved)
-        session.execute(update(CatalogueRow).values(revision=CatalogueRow.revision + 1))
+        session.execute(update(RegistryRevisionRow).values(revision=RegistryRevisionRow.revision + 1))
 
 
 def until(condition: Callable[[], bool], seconds: float) -> float:
@@ -97,13 +97,13 @@ def test_the_old_version_answers_until_the_new_one_is_loaded(
     served.put("/models/replaced/aliases/production", json={"version": 1})
     assert version_of(served, "replaced@production") == 1
     answers: list[int] = []
-    load = Loader.load
+    load = ModelLoader.load
 
-    def watched(loader: Loader, version: object) -> LoadedVersion:
+    def watched(loader: ModelLoader, version: object) -> LoadedModel:
         answers.extend(version_of(served, "replaced@production") for _ in range(3))
         return load(loader, version)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Loader, "load", watched)
+    monkeypatch.setattr(ModelLoader, "load", watched)
     move_elsewhere(live_sessions, "replaced", 2)
     until(lambda: version_of(served, "replaced@production") == 2, SOON)
 
@@ -124,11 +124,11 @@ def test_an_alias_moved_here_has_its_version_loaded_before_it_counts(
     assert version_of(served, "prepared@production") == 1
     served.put("/models/prepared/aliases/production", json={"version": 2})
 
-    monkeypatch.setattr(Loader, "load", never)
+    monkeypatch.setattr(ModelLoader, "load", never)
     assert version_of(served, "prepared@production") == 2
 
 
-def never(loader: Loader, version: object) -> LoadedVersion:
+def never(loader: ModelLoader, version: object) -> LoadedModel:
     raise AssertionError("loaded while somebody waited")
 
 
@@ -153,7 +153,7 @@ def test_the_new_version_is_loaded_in_the_precisions_of_the_old(
     else:
         served.put(f"/models/{place}/aliases/production", json={"version": 2})
 
-    monkeypatch.setattr(Loader, "load", never)
+    monkeypatch.setattr(ModelLoader, "load", never)
     for precision in ("float32", "int8"):
         assert version_of(served, f"{place}@production", precision=precision) == 2
 

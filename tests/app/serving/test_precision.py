@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.types import Receive, Scope, Send
 
-from app.fast_path.asgi import Isthmus
+from app.fast_path.asgi import IsthmusApp
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
@@ -82,7 +82,7 @@ def only_short(client: TestClient, stored: dict[str, Exported]) -> TestClient:
         await send({"type": "http.response.body"})
 
     app = client.app
-    assert isinstance(app, Isthmus)
+    assert isinstance(app, IsthmusApp)
     app.hot._app = teapot
     return client
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInputs
-from app.serving import responses as answers
-from app.serving.loaded_model import LoadedVersion
+from app.serving import responses
+from app.serving.loaded_model import LoadedModel
 from app.serving.responses import Wanted
 
 CLASSES = ('1 "%d"', "%", "é")
-VERSION = cast(LoadedVersion, SimpleNamespace(model='a "%s"', number=7, classes=CLASSES, threshold=0.6))
+VERSION = cast(LoadedModel, SimpleNamespace(model='a "%s"', number=7, classes=CLASSES, threshold=0.6))
 
 
 def read(document: bytes) -> Any:
@@ -26,9 +26,9 @@ def read(document: bytes) -> Any:
 def test_few_and_many_rows_are_written_alike(rows: int, wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = np.random.default_rng(rows).normal(0, 3, (rows, len(CLASSES))).astype(np.float32)
     logits[0] = [2.0, 1.0, 2.0]  # of equals the first comes first
-    few = answers.document(logits, VERSION, wanted)
-    monkeypatch.setattr(answers, "FEW", 0)
-    many = answers.document(logits, VERSION, wanted)
+    few = responses.to_json(logits, VERSION, wanted)
+    monkeypatch.setattr(responses, "PURE_PYTHON_MAX_LOGITS", 0)
+    many = responses.to_json(logits, VERSION, wanted)
 
     assert read(many) == read(few)
     first = read(many)["predictions"][0]
@@ -38,10 +38,10 @@ def test_few_and_many_rows_are_written_alike(rows: int, wanted: Wanted, monkeypa
         assert list(first["probabilities"]) == list(CLASSES)
 
 
-@pytest.mark.parametrize("rows", [2, answers.FEW])
+@pytest.mark.parametrize("rows", [2, responses.PURE_PYTHON_MAX_LOGITS])
 def test_rows_without_a_finite_answer_are_named(rows: int) -> None:
     logits = np.zeros((rows, len(CLASSES)), np.float32)
     logits[1, 2] = np.inf
     with pytest.raises(InvalidInputs) as caught:
-        answers.document(logits, VERSION, Wanted())
+        responses.to_json(logits, VERSION, Wanted())
     assert [error.pointer for error in caught.value.errors] == ["/inputs/1"]

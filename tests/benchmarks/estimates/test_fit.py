@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from benchmarks.estimates.fit import Rows, fit, judge, read
-from worker.estimates.accuracy_estimate import corrections, estimate
+from worker.estimates.accuracy_estimate import adjustments, estimate
 from worker.estimates.estimators import ESTIMATES
 
 TASKS = ("one", "two", "three", "four")
@@ -35,7 +35,7 @@ def test_what_the_truth_was_made_of_is_found_again(rows: Rows) -> None:
     assert fitted.weights["prior_distance"] > 0.3
     errors = [abs(estimate(row, fitted).value - truth) for row, truth in zip(rows.parts, rows.truth, strict=True)]
     assert np.mean(errors) < 0.04
-    assert set(fitted.weights) == set(corrections(rows.parts[0]))
+    assert set(fitted.weights) == set(adjustments(rows.parts[0]))
 
 
 def test_nine_of_ten_intervals_cover_tasks_that_were_left_out(rows: Rows) -> None:

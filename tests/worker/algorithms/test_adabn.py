@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from tests.support.toy_problems import make_toy, picture_network, pictures, table_network, toy_params
 from worker import algorithms
-from worker.networks.base import DomainNorm
+from worker.networks.base import DomainBatchNorm
 from worker.protocol.progress import BadParameters
 from worker.training.loop import train
 
@@ -25,7 +25,7 @@ def test_the_statistics_become_those_of_the_target_without_dropout(tmp_path: Pat
     train(toy.run)
     network = toy.run.algorithm.eval().network
     norm = network.get_submodule("bottleneck.1")
-    assert isinstance(norm, DomainNorm)
+    assert isinstance(norm, DomainBatchNorm)
     with torch.no_grad():
         units = network.get_submodule("bottleneck.0")(network.backbone(toy.target.inputs))
     assert F.cosine_similarity(norm.running_mean, units.mean(0), dim=0) > 0.99
@@ -41,4 +41,4 @@ def test_a_network_without_norms_is_refused(algorithm: str) -> None:
 def test_dropout_is_off_while_it_runs() -> None:
     algorithm = algorithms.build(toy_params("adabn"), picture_network(10), 10).train()
     inputs = pictures(8, 10, target=True).inputs
-    assert torch.equal(algorithm.outputs_of(inputs).features, algorithm.outputs_of(inputs).features)
+    assert torch.equal(algorithm.compute_outputs(inputs).features, algorithm.compute_outputs(inputs).features)

@@ -19,7 +19,7 @@ def test_the_sources_encoder_and_the_head_stay_as_they_were_trained(tmp_path: Pa
 
 def test_the_discriminator_learns_from_one_term_and_the_encoder_from_the_other(tmp_path: Path) -> None:
     run = make_toy(tmp_path, toy_params("adda"), digits=True).run
-    terms = run.algorithm.terms(next(iter(run.batches.after(0))))
+    terms = run.algorithm.terms(next(iter(run.batches.from_step(0))))
     opponent = list(run.algorithm.get_submodule("discriminator").parameters())
     encoder = list(run.algorithm.network.bottleneck.parameters())
     for name, mine, others in (("domain", opponent, encoder), ("confusion", encoder, opponent)):

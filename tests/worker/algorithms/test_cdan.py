@@ -3,23 +3,23 @@ import torch
 
 from app.algorithms.cdan import CdanParams
 from tests.support.toy_problems import table_network
-from worker.algorithms.cdan import Cdan, Product, RandomProduct
+from worker.algorithms.cdan import Cdan, MultilinearMap, RandomizedMultilinearMap
 
 
 def test_the_random_product_keeps_scalar_products() -> None:
     torch.manual_seed(0)
     features, shares = torch.randn(40, 64), torch.randn(40, 80).softmax(1)
-    exact, random = Product()(features, shares), RandomProduct(64, 80)(features, shares)
+    exact, random = MultilinearMap()(features, shares), RandomizedMultilinearMap(64, 80)(features, shares)
     assert exact.shape == (40, 64 * 80)
     gram, estimate = exact @ exact.T, random @ random.T
     assert torch.corrcoef(torch.stack([gram.flatten(), estimate.flatten()]))[0, 1] > 0.95
     assert estimate.trace() / gram.trace() == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize(("classes", "kind"), [(10, Product), (100, RandomProduct)])
+@pytest.mark.parametrize(("classes", "kind"), [(10, MultilinearMap), (100, RandomizedMultilinearMap)])
 def test_the_product_is_random_where_it_would_be_wide(classes: int, kind: type) -> None:
     network = table_network(classes)
     algorithm = Cdan(network, CdanParams(), classes)
     assert isinstance(algorithm.joined, kind)
-    width = min(network.feature_width * classes, 1024 if kind is RandomProduct else 4096)
+    width = min(network.feature_width * classes, 1024 if kind is RandomizedMultilinearMap else 4096)
     assert algorithm.adversary.discriminator.get_parameter("layers.0.weight").shape[1] == width

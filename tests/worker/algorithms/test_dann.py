@@ -15,7 +15,7 @@ from worker import losses, networks
 from worker.algorithms.dann import Dann
 from worker.components.adversarial import Discriminator, reverse_gradient
 from worker.data.batch import Batch
-from worker.networks.base import DomainNorm
+from worker.networks.base import DomainBatchNorm
 from worker.training.loop import train
 
 
@@ -24,7 +24,7 @@ def domain_gradient(strength: float) -> torch.Tensor:
     torch.manual_seed(0)
     features = torch.randn(12, 5, requires_grad=True)
     logits = Discriminator(5, DannParams().discriminator_width, 0)(reverse_gradient(features, strength))
-    losses.domain(logits[:6], logits[6:]).backward()  # type: ignore[no-untyped-call]
+    losses.domain_bce(logits[:6], logits[6:]).backward()  # type: ignore[no-untyped-call]
     assert features.grad is not None
     return features.grad
 
@@ -86,7 +86,7 @@ def test_the_domains_are_normalised_apart_and_the_targets_statistics_are_served(
         algorithm.terms(Batch(source.inputs, source.labels, target.inputs, 0.5))
     parts = [algorithm.network.get_submodule(name) for name in ("backbone.0", "backbone.1.0", "backbone.1.1")]
     norm = algorithm.network.get_submodule("backbone.1.2")
-    assert isinstance(norm, DomainNorm)
+    assert isinstance(norm, DomainBatchNorm)
     with torch.no_grad():
         maps = nn.Sequential(*parts)(target.inputs)
     assert torch.allclose(norm.running_mean, maps.mean((0, 2, 3)), atol=0.02)

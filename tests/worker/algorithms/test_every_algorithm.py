@@ -15,13 +15,13 @@ from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
 from tests.support.toy_problems import Toy, make_toy, table_network, toy_params, trained_weights
 from worker import algorithms
-from worker.protocol.progress import BadParameters, Stopped
+from worker.protocol.progress import BadParameters, StopRequested
 from worker.training.checkpoints import seed_everything
-from worker.training.loop import Run, train
+from worker.training.loop import TrainingRun, train
 
-EVERY = pytest.mark.parametrize("algorithm", [name for name, params in PARAMS.items() if not params.searches])
+EVERY = pytest.mark.parametrize("algorithm", [name for name, params in PARAMS.items() if not params.is_search])
 WITH_TARGET = pytest.mark.parametrize(
-    "algorithm", [name for name, params in PARAMS.items() if params.needs_target and not params.searches]
+    "algorithm", [name for name, params in PARAMS.items() if params.needs_target and not params.is_search]
 )
 OPPOSED = {"domain", "disparity"}
 """Terms behind a gradient reversal: the features make them larger."""
@@ -47,7 +47,7 @@ def wants_norms(algorithm: str) -> bool:
     return False
 
 
-def trained(folder: Path, algorithm: str) -> Run:
+def trained(folder: Path, algorithm: str) -> TrainingRun:
     """With a network that knows the source: pseudo-labels come of confidence."""
     run = make(folder, toy_params(algorithm)).run
     run.algorithm.network.load_state_dict(trained_weights(0, 2, (600, 600), wants_norms(algorithm)))
@@ -92,7 +92,7 @@ def test_source_and_target_may_differ_in_size_and_be_smaller_than_a_batch(
 @EVERY
 def test_every_term_has_a_gradient_and_every_weight_that_is_trained_gets_one(algorithm: str, tmp_path: Path) -> None:
     run = trained(tmp_path, algorithm)
-    batch = next(iter(run.batches.after(run.batches.steps // 2)))
+    batch = next(iter(run.batches.from_step(run.batches.steps // 2)))
     weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
     reached: set[int] = set()
     for name, term in run.algorithm.terms(batch).items():
@@ -106,7 +106,7 @@ def test_every_term_has_a_gradient_and_every_weight_that_is_trained_gets_one(alg
 @EVERY
 def test_the_features_follow_every_term_downhill_and_those_of_an_opponent_uphill(algorithm: str, tmp_path: Path) -> None:
     run = trained(tmp_path, algorithm)
-    network, batch = run.algorithm.eval().network, next(iter(run.batches.after(run.batches.steps // 2)))
+    network, batch = run.algorithm.eval().network, next(iter(run.batches.from_step(run.batches.steps // 2)))
     weights = [weight for part in (network.backbone, network.bottleneck) for weight in part.parameters() if weight.requires_grad]
 
     def term(name: str) -> Tensor:
@@ -139,7 +139,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(
     train(whole.run)
 
     first = make(tmp_path / "parts", params, digits=digits, sizes=(500, 300), stop_at=stop_at)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         train(first.run)
     assert first.run.step == stop_at
     assert first.checkpoint == f"jobs/a/1/checkpoint-{stop_at}.pt"

@@ -6,12 +6,16 @@ from torch import nn
 
 from tests.support.toy_problems import make_toy, toy_params
 from worker.algorithms.base import Terms
-from worker.training.loop import Descent
+from worker.training.loop import OptimizerStep
 
 
 def test_heads_learn_to_differ_and_then_the_features_to_make_them_agree(tmp_path: Path) -> None:
     run = make_toy(tmp_path, toy_params("mcd", feature_updates=2)).run
-    descent, weights, batch = Descent(run), dict(run.algorithm.eval().named_parameters()), next(iter(run.batches.after(0)))
+    descent, weights, batch = (
+        OptimizerStep(run),
+        dict(run.algorithm.eval().named_parameters()),
+        next(iter(run.batches.from_step(0))),
+    )
     learned: list[set[str]] = []
     discrepancies: list[float] = []
 
@@ -31,6 +35,6 @@ def test_heads_learn_to_differ_and_then_the_features_to_make_them_agree(tmp_path
 
 def test_before_the_adaptation_there_is_one_update(tmp_path: Path) -> None:
     run = make_toy(tmp_path, toy_params("mcd", warm_up=0.5)).run
-    first, later = (next(iter(run.batches.after(step))) for step in (0, run.batches.steps * 3 // 4))
-    assert run.algorithm.step(first, Descent(run)).keys() == {"classification"}
-    assert "discrepancy" in run.algorithm.step(later, Descent(run))
+    first, later = (next(iter(run.batches.from_step(step))) for step in (0, run.batches.steps * 3 // 4))
+    assert run.algorithm.step(first, OptimizerStep(run)).keys() == {"classification"}
+    assert "discrepancy" in run.algorithm.step(later, OptimizerStep(run))

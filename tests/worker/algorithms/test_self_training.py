@@ -9,7 +9,7 @@ from worker.training.loop import train
 def test_pictures_are_learned_in_their_strongly_changed_form_which_leaves_no_trace_in_the_statistics(tmp_path: Path) -> None:
     run = make_toy(tmp_path, toy_params("self_training", threshold=0.2), digits=True, classes=10).run
     algorithm = run.algorithm.train()
-    batch = next(iter(run.batches.after(run.batches.steps // 2)))
+    batch = next(iter(run.batches.from_step(run.batches.steps // 2)))
     torch.manual_seed(0)
     _, target = algorithm.outputs(batch)  # type: ignore[operator]
     seen_once = algorithm.network.get_buffer("bottleneck.1.running_mean").clone()

@@ -7,7 +7,7 @@ from app.algorithms.shot import ShotParams
 from tests.support.toy_problems import make_toy, picture_network, toy_params
 from worker.algorithms.shot import Shot
 from worker.data.batch import Batch
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 from worker.training.loop import train
 
 
@@ -20,10 +20,10 @@ def test_the_head_stays_and_the_encoder_learns(tmp_path: Path) -> None:
     assert changed == {"backbone", "bottleneck"}
 
 
-def evidence(features: list[list[float]], logits: list[list[float]]) -> Evidence:
+def evidence(features: list[list[float]], logits: list[list[float]]) -> ModelOutputs:
     empty = np.empty((0, 2), np.float32)
     width = len(features[0])
-    return Evidence(
+    return ModelOutputs(
         source_features=np.empty((0, width), np.float32),
         source_logits=empty,
         source_labels=np.empty(0, np.int64),
@@ -37,7 +37,7 @@ def test_centroids_outvote_a_prediction_and_a_class_that_nobody_is_near_keeps_it
     algorithm.centroids = torch.zeros(3, 2)
     rows = [[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]
     shares = [[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.3, 0.65, 0.05], [0.05, 0.9, 0.05]]
-    algorithm.look(evidence(rows, np.log(shares).tolist()))
+    algorithm.on_evaluation(evidence(rows, np.log(shares).tolist()))
     expected = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # the third row is of the first class, whatever was predicted
     torch.testing.assert_close(algorithm.centroids[:2], expected)
     torch.testing.assert_close(algorithm.centroids.norm(dim=1), torch.ones(3))
@@ -48,8 +48,8 @@ def test_before_the_first_look_the_predictions_are_the_labels(tmp_path: Path) ->
     algorithm = toy.run.algorithm.eval()
     batch = Batch({}, torch.empty(0), {"pixels": toy.target.inputs["pixels"][:32]}, 0.0)
     with torch.no_grad():
-        logits = algorithm.outputs_of(batch.target_x).logits
+        logits = algorithm.compute_outputs(batch.target_x).logits
         own = 0.3 * torch.nn.functional.cross_entropy(logits, logits.argmax(1))
         torch.testing.assert_close(algorithm.terms(batch)["pseudo_labels"], own)
-        algorithm.look(toy.run.examiner.evidence(algorithm.network))
+        algorithm.on_evaluation(toy.run.examiner.outputs(algorithm.network))
         assert algorithm.terms(batch)["pseudo_labels"] > own

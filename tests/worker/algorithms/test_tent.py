@@ -3,14 +3,14 @@ from pathlib import Path
 import torch
 
 from tests.support.toy_problems import make_toy, toy_params
-from worker.networks.base import DomainNorm
+from worker.networks.base import DomainBatchNorm
 from worker.training.loop import train
 
 
 def test_only_the_norms_change(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("tent", minimum_steps=40), digits=True, classes=10)
     network = toy.run.algorithm.network
-    norms = tuple(name for name, module in network.named_modules() if isinstance(module, DomainNorm))
+    norms = tuple(name for name, module in network.named_modules() if isinstance(module, DomainBatchNorm))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     train(toy.run)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(before[name], value)}

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import EventRow
 from app.job_state import ENDED, JobStatus
-from app.services import batch_predictions as bulk
+from app.services import batch_predictions
 from app.settings import Settings
 from app.storage import Storage
 from tests.support import servers
@@ -88,7 +88,7 @@ def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
         wait_until(lambda: read_job(worker_sessions, job_id).status in ENDED, 60, "the end")
         wait_until(lambda: len(storage.keys(f"jobs/{job_id}")) == 1, what="the parts to be removed")
     with worker_sessions() as session:
-        job, output = bulk.output(session, job_id)
+        job, output = batch_predictions.output(session, job_id)
         starts = session.scalars(select(EventRow).where(EventRow.job_id == job_id, EventRow.kind == "started")).all()
     assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, len(KILLS) + 1)
     assert sum(start.data["resumed"] for start in starts) >= 3
@@ -118,7 +118,7 @@ def test_a_cancelled_prediction_stops_and_leaves_nothing(
     run = InThread(supervisor(settings, worker_sessions), job_id)
     wait_until(lambda: completed(worker_sessions, job_id) > 0, what="the first rows")
     with worker_sessions.begin() as session:
-        assert bulk.cancel(session, job_id).status is JobStatus.CANCELLING
+        assert batch_predictions.cancel(session, job_id).status is JobStatus.CANCELLING
     assert run.join() is Outcome.CANCELLED
     assert read_job(worker_sessions, job_id).status is JobStatus.CANCELLED
     assert storage.keys(f"jobs/{job_id}") == []

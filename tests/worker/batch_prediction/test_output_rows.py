@@ -8,18 +8,18 @@ import pytest
 
 from app.schemas.batch_predictions import BulkOptions, Format
 from tests.support.batch_outputs import READERS
-from worker.batch_prediction.output_rows import NO_ANSWER, Answers, join_parts, softmax, write_part
+from worker.batch_prediction.output_rows import NO_ANSWER, OutputRows, join_parts, softmax, write_part
 
 CLASSES = ["a,b", 'say "c"', "Ünder\nline"]
 LOGITS = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0], [-2.0, -1.0, 4.0]], np.float32)
 
 
-def answers(threshold: float = 0.0, **options: object) -> Answers:
-    return Answers(CLASSES, threshold, BulkOptions.model_validate(options))
+def answers(threshold: float = 0.0, **options: object) -> OutputRows:
+    return OutputRows(CLASSES, threshold, BulkOptions.model_validate(options))
 
 
 def test_without_options_a_row_has_its_number_its_label_and_its_confidence() -> None:
-    frame = answers().of(11, LOGITS)
+    frame = answers().from_logits(11, LOGITS)
     assert frame.columns == ["row", "label", "confidence", "abstained", "error"]
     assert frame["row"].to_list() == [11, 12, 13]
     assert frame["label"].to_list() == ['say "c"', "a,b", "Ünder\nline"]
@@ -29,7 +29,7 @@ def test_without_options_a_row_has_its_number_its_label_and_its_confidence() -> 
 
 
 def test_top_k_ranks_the_classes_and_stops_at_as_many_as_there_are() -> None:
-    frame = answers(top_k=9).of(1, LOGITS)
+    frame = answers(top_k=9).from_logits(1, LOGITS)
     ranked = ["label_2", "confidence_2", "label_3", "confidence_3"]
     assert frame.columns == ["row", "label", "confidence", "abstained", *ranked, "error"]
     assert frame.select("^label.*$").row(0) == ('say "c"', "Ünder\nline", "a,b")
@@ -39,26 +39,26 @@ def test_top_k_ranks_the_classes_and_stops_at_as_many_as_there_are() -> None:
 
 
 def test_the_model_abstains_where_its_confidence_is_below_the_threshold() -> None:
-    frame = answers().of(1, LOGITS)
+    frame = answers().from_logits(1, LOGITS)
     least = float(frame["confidence"].min())  # type: ignore[arg-type]
     assert frame["abstained"].to_list() == [False, False, False]
-    assert answers(least).of(1, LOGITS)["abstained"].to_list() == [False, False, False]
-    assert answers(least + 1e-6).of(1, LOGITS)["abstained"].to_list() == [False, True, False]
+    assert answers(least).from_logits(1, LOGITS)["abstained"].to_list() == [False, False, False]
+    assert answers(least + 1e-6).from_logits(1, LOGITS)["abstained"].to_list() == [False, True, False]
 
 
 def test_the_schema_is_that_of_the_frames() -> None:
     for made in (answers(), answers(top_k=2), answers(top_k=3, probabilities=True)):
-        assert made.of(1, LOGITS).schema == made.schema
+        assert made.from_logits(1, LOGITS).schema == made.schema
         assert made.failed(1, "why").schema == made.schema
 
 
 def test_a_row_without_a_finite_answer_has_an_error_and_its_neighbours_have_theirs() -> None:
     logits = LOGITS.copy()
     logits[1] = [np.nan, 1, np.inf]
-    frame = answers(top_k=2, probabilities=True).of(1, logits)
+    frame = answers(top_k=2, probabilities=True).from_logits(1, logits)
     assert frame["error"].to_list() == [None, NO_ANSWER, None]
     assert set(frame.row(1)[1:-1]) == {None}
-    whole = answers(top_k=2, probabilities=True).of(1, LOGITS)
+    whole = answers(top_k=2, probabilities=True).from_logits(1, LOGITS)
     assert frame[[0, 2]].drop("error").equals(whole[[0, 2]].drop("error"))
 
 
@@ -70,7 +70,7 @@ def test_logits_of_any_size_make_probabilities() -> None:
 @pytest.mark.parametrize("format", READERS)
 def test_parts_become_one_file_with_every_row_in_order(tmp_path: Path, format: Format) -> None:
     made = answers(top_k=2)
-    frames = [made.of(1, LOGITS), made.failed(4, 'bad, "really"'), made.of(5, LOGITS[::-1])]
+    frames = [made.from_logits(1, LOGITS), made.failed(4, 'bad, "really"'), made.from_logits(5, LOGITS[::-1])]
     parts = [tmp_path / f"part-{number}" for number in range(len(frames))]
     for frame, part in zip(frames, parts, strict=True):
         write_part(frame, part, format)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.batch_prediction.prefetch import ahead
+from worker.batch_prediction.prefetch import prefetch
 
 
 class Made:
@@ -25,13 +25,13 @@ class Made:
 
 def test_the_items_come_in_their_order_from_another_thread() -> None:
     source = Made(100)
-    assert list(ahead(source, 3)) == list(range(100))
+    assert list(prefetch(source, 3)) == list(range(100))
     assert threading.get_ident() not in source.threads
 
 
 def test_no_more_than_the_depth_is_made_ahead_and_nothing_after_the_end() -> None:
     source = Made(100)
-    items = ahead(source, 3)
+    items = prefetch(source, 3)
     assert [next(items) for _ in range(5)] == [0, 1, 2, 3, 4]
     items.close()  # type: ignore[attr-defined]
     made = source.made
@@ -45,11 +45,11 @@ def test_what_making_an_item_raises_comes_after_the_items_before_it() -> None:
         yield from range(4)
         raise OSError("the disk is gone")
 
-    items = ahead(failing(), 3)
+    items = prefetch(failing(), 3)
     assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(OSError, match="the disk is gone"):
         next(items)
 
 
 def test_two_stages_work_as_one() -> None:
-    assert list(ahead(map(str, ahead(range(20), 2)), 2)) == [str(number) for number in range(20)]
+    assert list(prefetch(map(str, prefetch(range(20), 2)), 2)) == [str(number) for number in range(20)]

@@ -3,7 +3,7 @@ import torch
 
 from app.algorithms.dann import DannParams
 from app.algorithms.self_training import SelfTrainingParams
-from worker.components.augmentation import affine, augmented, changed, photometric
+from worker.components.augmentation import affine, augment, augment_batch, photometric
 from worker.data.batch import Batch
 
 
@@ -46,7 +46,7 @@ def test_strong_changes_stay_pictures_and_differ_from_one_another() -> None:
 def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose: str) -> None:
     batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5)
     params = DannParams.model_validate({"augmentation": augmentation, "augmented": whose})
-    found = augmented(batch, params)
+    found = augment_batch(batch, params)
     for given, got, wanted in (
         (batch.source_x, found.source_x, augmentation != "none"),
         (batch.target_x, found.target_x, augmentation != "none" and whose == "both"),
@@ -57,11 +57,11 @@ def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose:
 
 def test_a_method_that_changes_the_target_itself_gets_it_as_it_is() -> None:
     batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5)
-    found = augmented(batch, SelfTrainingParams(augmentation="strong", augmented="both"))
+    found = augment_batch(batch, SelfTrainingParams(augmentation="strong", augmented="both"))
     assert found.target_x is batch.target_x
     assert not torch.equal(found.source_x["pixels"], batch.source_x["pixels"].float())
 
 
 def test_other_inputs_stay_as_they_are() -> None:
     numbers = {"numbers": torch.ones(3, 2)}
-    assert changed(numbers, "strong") is numbers
+    assert augment(numbers, "strong") is numbers

@@ -9,16 +9,16 @@ from app.algorithms.fine_tune import FineTuneParams
 from app.modalities.base import Chunk, Encoded, TensorSpec
 from tests.support.toy_problems import CPU
 from worker.data import batches
-from worker.data.batches import Batches, Examples, Stream, UnknownLabel, encode, split
+from worker.data.batches import EncodedDataset, PairedBatches, ShuffledSampler, UnknownLabel, encode, split
 
 
-def numbered(rows: int) -> Examples:
+def numbered(rows: int) -> EncodedDataset:
     """Examples whose input is their own number."""
-    return Examples({"numbers": torch.arange(rows, dtype=torch.float32).unsqueeze(1)}, torch.zeros(rows, dtype=torch.int64))
+    return EncodedDataset({"numbers": torch.arange(rows, dtype=torch.float32).unsqueeze(1)}, torch.zeros(rows, dtype=torch.int64))
 
 
-def make(source: int, target: int | None, size: int = 8, epochs: int = 3, minimum_steps: int = 0) -> Batches:
-    return Batches(
+def make(source: int, target: int | None, size: int = 8, epochs: int = 3, minimum_steps: int = 0) -> PairedBatches:
+    return PairedBatches(
         numbered(source),
         None if target is None else numbered(target),
         train=torch.arange(source),
@@ -27,36 +27,36 @@ def make(source: int, target: int | None, size: int = 8, epochs: int = 3, minimu
     )
 
 
-def seen(stream: Stream, steps: int) -> list[int]:
+def seen(stream: ShuffledSampler, steps: int) -> list[int]:
     return torch.cat([stream.batch(step) for step in range(steps)]).tolist()
 
 
 def test_every_pass_holds_every_example_once_in_another_order() -> None:
-    drawn = seen(Stream(torch.arange(100, 110), 4, seed=0, name=0), 5)
+    drawn = seen(ShuffledSampler(torch.arange(100, 110), 4, seed=0, name=0), 5)
     first, second = drawn[:10], drawn[10:]
     assert sorted(first) == sorted(second) == list(range(100, 110))
     assert first != second
 
 
 def test_a_batch_may_be_larger_than_the_data() -> None:
-    drawn = seen(Stream(torch.arange(3), 8, seed=0, name=0), 3)
+    drawn = seen(ShuffledSampler(torch.arange(3), 8, seed=0, name=0), 3)
     assert [drawn.count(number) for number in range(3)] == [8, 8, 8]
 
 
 def test_any_step_can_be_drawn_without_those_before() -> None:
-    stream = Stream(torch.arange(50), 16, seed=1, name=0)
+    stream = ShuffledSampler(torch.arange(50), 16, seed=1, name=0)
     in_order = [stream.batch(step) for step in range(20)]
-    assert all(torch.equal(Stream(torch.arange(50), 16, 1, 0).batch(step), in_order[step]) for step in (19, 3, 0))
+    assert all(torch.equal(ShuffledSampler(torch.arange(50), 16, 1, 0).batch(step), in_order[step]) for step in (19, 3, 0))
 
 
 def test_streams_and_seeds_differ() -> None:
-    draws = [seen(Stream(torch.arange(50), 50, seed, name), 1) for seed, name in ((0, 0), (0, 1), (1, 0))]
+    draws = [seen(ShuffledSampler(torch.arange(50), 50, seed, name), 1) for seed, name in ((0, 0), (0, 1), (1, 0))]
     assert draws[0] != draws[1] != draws[2] != draws[0]
 
 
 @pytest.mark.parametrize(("source", "target", "steps"), [(100, 20, 39), (20, 100, 39), (100, None, 39), (5, 3, 3)])
 def test_epochs_are_passes_over_the_larger_data_set(source: int, target: int | None, steps: int) -> None:
-    drawn = list(make(source, target).after(0))
+    drawn = list(make(source, target).from_step(0))
     assert len(drawn) == make(source, target).steps == steps
     assert all(len(batch.source_y) == 8 for batch in drawn)
     assert all((not batch.target_x) == (target is None) for batch in drawn)
@@ -69,7 +69,7 @@ def test_a_run_has_a_least_number_of_steps() -> None:
 
 
 def test_a_resumed_run_goes_on_with_the_next_batch() -> None:
-    whole, rest = list(make(30, 50).after(0)), list(make(30, 50).after(7))
+    whole, rest = list(make(30, 50).from_step(0)), list(make(30, 50).from_step(7))
     assert len(rest) == len(whole) - 7
     assert all(
         torch.equal(one.source_x["numbers"], other.source_x["numbers"]) for one, other in zip(whole[7:], rest, strict=True)
@@ -103,13 +103,13 @@ VARYING = {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32",
 def test_texts_of_different_lengths_become_one_array_and_batches_are_cut(
     resident: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "RESIDENT_BYTES", resident)
+    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", resident)
     texts = [chunk([[1, 2], [3]], ["b", "a"]), chunk([[4, 5, 6, 7]], ["a"]), chunk([[8]], ["b"])]
     examples = encode(texts, padded, VARYING, 4, ["a", "b"], tmp_path / "mapped")
     assert examples.inputs["terms"].tolist() == [[1, 2, 0, 0], [3, 0, 0, 0], [4, 5, 6, 7], [8, 0, 0, 0]]
     assert examples.labels is not None
     assert examples.labels.tolist() == [1, 0, 0, 1]
-    short, _ = examples.take(torch.tensor([3, 0]), CPU)
+    short, _ = examples.gather(torch.tensor([3, 0]), CPU)
     assert short["terms"].tolist() == [[8, 0], [1, 2]]
     assert short["weights"].shape == (2, 2)
     assert (tmp_path / "mapped").exists() == (resident == 0)
@@ -119,7 +119,7 @@ def test_texts_of_different_lengths_become_one_array_and_batches_are_cut(
 def test_data_that_take_too_much_memory_are_mapped_from_files(
     resident: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "RESIDENT_BYTES", resident)
+    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", resident)
     values = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
     specs = {"numbers": TensorSpec("float32", (2,))}
 
@@ -144,8 +144,8 @@ def test_labels_of_unlabelled_reading_are_left_out(tmp_path: Path) -> None:
 
 def test_a_balanced_source_shows_every_class_equally_often() -> None:
     labels = torch.tensor([0] * 90 + [1] * 10)
-    source = Examples({"numbers": torch.zeros(100, 1)}, labels)
+    source = EncodedDataset({"numbers": torch.zeros(100, 1)}, labels)
     params = FineTuneParams(batch_size=50, epochs=20, balanced=True)
-    drawn = list(Batches(source, None, train=torch.arange(100), params=params, device=CPU).after(0))
+    drawn = list(PairedBatches(source, None, train=torch.arange(100), params=params, device=CPU).from_step(0))
     shown = torch.cat([batch.source_y for batch in drawn])
     assert 0.45 < shown.double().mean() < 0.55

@@ -3,7 +3,7 @@
 import pytest
 
 from app.db.tables import DatasetRow
-from worker.data.job_inputs import Materials
+from worker.data.job_inputs import JobInputs
 
 
 @pytest.mark.parametrize(
@@ -12,4 +12,4 @@ from worker.data.job_inputs import Materials
 )
 def test_classes_are_numbered_in_numeric_order_when_all_are_numbers(names: list[str], classes: list[str]) -> None:
     source = DatasetRow(classes=dict.fromkeys(names, 1))
-    assert Materials(source, None, None, None).classes == classes
+    assert JobInputs(source, None, None, None).classes == classes

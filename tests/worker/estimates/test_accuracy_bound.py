@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from worker.estimates.accuracy_bound import agreement_loss, disagreement_loss, floor, sampling_error
-from worker.evaluation.outputs import Evidence
+from worker.estimates.accuracy_bound import accuracy_lower_bound, agreement_loss, disagreement_loss, sampling_error
+from worker.evaluation.outputs import ModelOutputs
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def evidence(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[Evidence, float]:
+def evidence(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[ModelOutputs, float]:
     """Of a network whose target lies `shift` further along a random direction, and its true target accuracy."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 4, rows)
@@ -26,7 +26,7 @@ def evidence(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[Ev
     direction /= np.linalg.norm(direction)
     source = 5 * np.eye(4)[labels] + random.normal(size=(rows, 4))
     target = 5 * np.eye(4)[labels] + random.normal(size=(rows, 4)) + shift * direction
-    given = Evidence(
+    given = ModelOutputs(
         *(source.astype(np.float32), source.astype(np.float32), labels, target.astype(np.float32), target.astype(np.float32))
     )
     return given, float((target.argmax(axis=1) == labels).mean())
@@ -55,7 +55,7 @@ def test_the_last_term_holds_for_all_but_delta_of_the_samples() -> None:
 
 def test_without_a_shift_only_the_sampling_error_is_lost() -> None:
     given, truth = evidence()
-    found = floor(given)
+    found = accuracy_lower_bound(given)
     assert found is not None
     assert found.discrepancy < 0.03
     assert truth - found.sampling - 0.05 < found.accuracy <= truth
@@ -67,7 +67,7 @@ def test_under_a_shift_the_floor_falls_and_stays_below_the_truth(seed: int) -> N
     found, truth = [], []
     for shift in (0.0, 3.0, 8.0):
         given, accuracy = evidence(shift=shift, seed=seed)
-        floors = floor(given)
+        floors = accuracy_lower_bound(given)
         assert floors is not None
         found.append(floors.accuracy)
         truth.append(accuracy)
@@ -79,19 +79,19 @@ def test_it_is_the_same_each_time_and_leaves_the_generators_alone() -> None:
     given, _ = evidence(rows=100, shift=2)
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    assert floor(given) == floor(given)
+    assert accuracy_lower_bound(given) == accuracy_lower_bound(given)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_nothing_is_said_of_a_few_examples() -> None:
-    assert floor(evidence(rows=3)[0]) is None
+    assert accuracy_lower_bound(evidence(rows=3)[0]) is None
 
 
 def test_of_many_classes_fewer_critics_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     given, _ = evidence(shift=2)
-    several = floor(given)
+    several = accuracy_lower_bound(given)
     monkeypatch.setattr("worker.estimates.accuracy_bound.MOST_OUTPUTS", 1)
-    one = floor(given)
+    one = accuracy_lower_bound(given)
     monkeypatch.undo()
     monkeypatch.setattr("worker.estimates.accuracy_bound.RESTARTS", 1)
-    assert one == floor(given) != several
+    assert one == accuracy_lower_bound(given) != several

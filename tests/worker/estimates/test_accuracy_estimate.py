@@ -3,10 +3,10 @@ from math import nan
 
 import pytest
 
-from worker.estimates.accuracy_estimate import FITTED, Combination, estimate
-from worker.estimates.estimators import DOUBTS, ESTIMATES, PARTS
+from worker.estimates.accuracy_estimate import FITTED, FittedCoefficients, estimate
+from worker.estimates.estimators import ESTIMATES, ESTIMATORS, UNCERTAINTY_SOURCES
 
-ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(DOUBTS, 0.0), "other_reverse_accuracy": 0.8}
+ALL_SAY = {**dict.fromkeys(ESTIMATES, 0.8), **dict.fromkeys(UNCERTAINTY_SOURCES, 0.0), "other_reverse_accuracy": 0.8}
 
 
 def test_estimates_that_agree_are_believed() -> None:
@@ -17,7 +17,7 @@ def test_estimates_that_agree_are_believed() -> None:
 
 @pytest.mark.parametrize("name", ["shifted", "sampling", "prior_distance"])
 def test_a_reason_for_doubt_never_narrows_the_interval(name: str) -> None:
-    fitted = Combination(FITTED.weights, {**FITTED.doubts, name: 0.1}, FITTED.below, FITTED.above)
+    fitted = FittedCoefficients(FITTED.weights, {**FITTED.doubts, name: 0.1}, FITTED.below, FITTED.above)
     calm, doubtful = estimate(ALL_SAY, fitted), estimate({**ALL_SAY, name: 0.5}, fitted)
     assert doubtful.high - doubtful.low > calm.high - calm.low
 
@@ -50,5 +50,5 @@ def test_parts_that_are_missing_say_nothing() -> None:
 
 def test_the_interval_stays_between_zero_and_one() -> None:
     for value in (0.0, 1.0):
-        found = estimate({**dict.fromkeys(PARTS, value), "sampling": 1.0})
+        found = estimate({**dict.fromkeys(ESTIMATORS, value), "sampling": 1.0})
         assert 0 <= found.low <= found.value <= found.high <= 1

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from tests.worker.validators.test_every_validator import evidence
-from worker.estimates import estimators as parts
-from worker.estimates.calibrated_outputs import Reverse, Study, study
-from worker.evaluation.outputs import Evidence
+from worker.estimates import estimators
+from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation, study
+from worker.evaluation.outputs import ModelOutputs
 
 
-def studied(given: Evidence) -> Study:
+def studied(given: ModelOutputs) -> CalibratedOutputs:
     found = study(given)
     assert found is not None
     return found
@@ -19,7 +19,7 @@ def studied(given: Evidence) -> Study:
 NETWORK = studied(evidence(2, rows=400))
 
 
-def calibrated_world(hard: float, rows: int = 20000) -> tuple[Study, float]:
+def calibrated_world(hard: float, rows: int = 20000) -> tuple[CalibratedOutputs, float]:
     """A network that is perfectly calibrated on both sides, of whose target rows a share is hard, and its accuracy there."""
     random = np.random.default_rng(0)
 
@@ -28,7 +28,7 @@ def calibrated_world(hard: float, rows: int = 20000) -> tuple[Study, float]:
         return np.stack([confidence, 1 - confidence], axis=1), random.random(rows) < confidence
 
     (source, right), (target, truth) = side(0.2), side(hard)
-    given = Evidence(
+    given = ModelOutputs(
         np.zeros((rows, 1), np.float32),
         source.astype(np.float32),
         np.where(right, 0, 1),
@@ -41,8 +41,8 @@ def calibrated_world(hard: float, rows: int = 20000) -> tuple[Study, float]:
 @pytest.mark.parametrize("hard", [0.2, 0.5, 0.8])
 def test_where_confidence_can_be_trusted_it_is_the_accuracy(hard: float) -> None:
     network, truth = calibrated_world(hard)
-    assert parts.average_confidence(network) == pytest.approx(truth, abs=0.01)
-    assert parts.difference_of_confidences(network) == pytest.approx(truth, abs=0.01)
+    assert estimators.average_confidence(network) == pytest.approx(truth, abs=0.01)
+    assert estimators.difference_of_confidences(network) == pytest.approx(truth, abs=0.01)
 
 
 def test_thresholds_count_the_target_rows_above_what_as_many_source_rows_reach_as_are_right() -> None:
@@ -51,30 +51,30 @@ def test_thresholds_count_the_target_rows_above_what_as_many_source_rows_reach_a
     labels = np.array([0, 1, 0, 0])  # the second row, the least certain, is wrong
     given = replace(NETWORK.evidence, source_logits=source.astype(np.float32), source_labels=labels)
     network = replace(NETWORK, evidence=given, source=source, target=target)
-    assert parts.thresholded_confidence(network) == pytest.approx(3 / 5)
-    assert parts.thresholded_entropy(network) == pytest.approx(3 / 5)
-    assert parts.thresholded_confidence(replace(network, target=source)) == pytest.approx(3 / 4)
+    assert estimators.thresholded_confidence(network) == pytest.approx(3 / 5)
+    assert estimators.thresholded_entropy(network) == pytest.approx(3 / 5)
+    assert estimators.thresholded_confidence(replace(network, target=source)) == pytest.approx(3 / 4)
     all_wrong = replace(network, evidence=replace(given, source_labels=np.ones(4, np.int64)))
-    assert parts.thresholded_confidence(all_wrong) == 0
+    assert estimators.thresholded_confidence(all_wrong) == 0
 
 
 def test_a_network_that_forces_even_classes_on_a_skewed_target_is_held_to_the_priors() -> None:
     random = np.random.default_rng(0)
     even, skewed = random.integers(0, 4, 1000), random.choice(4, 1000, p=[0.7, 0.1, 0.1, 0.1])
     features = (9 * np.eye(4)).astype(np.float32)
-    plain = studied(Evidence(features[even], features[even], even, features[skewed], features[skewed]))
-    forced = studied(Evidence(features[even], features[even], even, features[even], features[even]))
-    assert parts.thresholded_confidence(forced) > 0.99
-    assert parts.within_priors(forced, plain) == pytest.approx(1 - 0.45, abs=0.05)
-    assert parts.within_priors(plain, plain) > 0.95
+    plain = studied(ModelOutputs(features[even], features[even], even, features[skewed], features[skewed]))
+    forced = studied(ModelOutputs(features[even], features[even], even, features[even], features[even]))
+    assert estimators.thresholded_confidence(forced) > 0.99
+    assert estimators.within_priors(forced, plain) == pytest.approx(1 - 0.45, abs=0.05)
+    assert estimators.within_priors(plain, plain) > 0.95
 
 
 def test_every_part_has_its_range() -> None:
-    other = replace(studied(evidence(1, rows=400, seed=3)), reverse=Reverse(0.6, 0.5))
-    found = parts.parts(replace(NETWORK, critic=1.2, reverse=Reverse(0.8, 0.7)), other)
-    assert tuple(found) == parts.PARTS
+    other = replace(studied(evidence(1, rows=400, seed=3)), reverse=ReverseValidation(0.6, 0.5))
+    found = estimators.estimator_values(replace(NETWORK, critic=1.2, reverse=ReverseValidation(0.8, 0.7)), other)
+    assert tuple(found) == estimators.ESTIMATORS
     assert all(0 <= value <= 1 for value in found.values())
-    alone = parts.parts(NETWORK)
+    alone = estimators.estimator_values(NETWORK)
     unknown = {"critic", "reverse_accuracy", "reverse_confidence"}
     assert {name for name, value in alone.items() if math.isnan(value)} == unknown
 

@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 
 from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
 CLASSES = ["ant", "bee", "cat"]
 
 
-def evidence(apart: float, *, rows: int = 60) -> Evidence:
+def evidence(apart: float, *, rows: int = 60) -> ModelOutputs:
     """Of three classes in twelve features, the target moved by `apart`."""
     random = np.random.default_rng(0)
     labels = np.arange(rows) % 3
@@ -22,7 +22,7 @@ def evidence(apart: float, *, rows: int = 60) -> Evidence:
         return features
 
     source, target = side(0), side(apart)
-    return Evidence(source, source[:, :3], labels, target, target[:, :3])
+    return ModelOutputs(source, source[:, :3], labels, target, target[:, :3])
 
 
 def test_domains_that_are_one_have_no_distance_and_those_that_lie_apart_have_two() -> None:
@@ -66,7 +66,7 @@ def test_rows_in_the_order_of_their_classes_are_all_seen(tmp_path: Path, monkeyp
     monkeypatch.setattr("worker.estimates.feature_embedding.ROWS", 30)
     given = evidence(0, rows=120)
     order = np.argsort(given.source_labels, kind="stable")
-    grouped = Evidence(
+    grouped = ModelOutputs(
         given.source_features[order],
         given.source_logits[order],
         given.source_labels[order],

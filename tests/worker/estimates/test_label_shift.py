@@ -3,14 +3,14 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from worker.estimates import label_shift as priors
-from worker.evaluation.outputs import Evidence
+from worker.estimates import label_shift
+from worker.evaluation.outputs import ModelOutputs
 
 EVEN = np.full(4, 0.25)
 SKEWED = np.array([0.45, 0.35, 0.15, 0.05])
 
 
-def evidence(target: np.ndarray, *, rows: int = 2000, seed: int = 0) -> Evidence:
+def evidence(target: np.ndarray, *, rows: int = 2000, seed: int = 0) -> ModelOutputs:
     """Of the Bayes-optimal network for classes with normal features, whose target differs in its class priors only."""
     random = np.random.default_rng(seed)
 
@@ -19,18 +19,18 @@ def evidence(target: np.ndarray, *, rows: int = 2000, seed: int = 0) -> Evidence
         return (2 * (2 * np.eye(4)[labels] + random.normal(size=(rows, 4)))).astype(np.float32), labels
 
     (source, labels), (inputs, _) = side(EVEN), side(target)
-    return Evidence(source, source, labels, inputs, inputs)
+    return ModelOutputs(source, source, labels, inputs, inputs)
 
 
-def estimate(given: Evidence) -> priors.Priors:
-    return priors.estimate(given, given.source_probabilities, given.target_probabilities)
+def estimate(given: ModelOutputs) -> label_shift.ClassPriors:
+    return label_shift.estimate(given, given.source_probabilities, given.target_probabilities)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_both_estimates_find_the_priors_and_a_shift_is_detected(seed: int) -> None:
     found = estimate(evidence(SKEWED, seed=seed))
-    assert priors.total_variation(found.bbse, SKEWED) < 0.08
-    assert priors.total_variation(found.em, SKEWED) < 0.05
+    assert label_shift.total_variation(found.bbse, SKEWED) < 0.08
+    assert label_shift.total_variation(found.em, SKEWED) < 0.05
     assert found.distance == pytest.approx(0.3, abs=0.06)
     assert found.shifted
     assert found.p_value < 0.02
@@ -59,11 +59,11 @@ def test_bbse_is_the_constrained_least_squares_solution() -> None:
 
     def cost(shares: np.ndarray) -> float:
         distance = within @ shares - predicted / predicted.sum()
-        return float(distance @ distance + priors.RIDGE * ((shares - source) ** 2).sum())
+        return float(distance @ distance + label_shift.RIDGE * ((shares - source) ** 2).sum())
 
     sums = {"type": "eq", "fun": lambda shares: shares.sum() - 1}
     plain: np.ndarray = minimize(cost, source, bounds=[(0, 1)] * 3, constraints=sums, tol=1e-12).x
-    np.testing.assert_allclose(priors.bbse(counts, predicted), plain, atol=1e-3)
+    np.testing.assert_allclose(label_shift.bbse(counts, predicted), plain, atol=1e-3)
 
 
 def test_em_finds_the_priors_of_the_greatest_likelihood() -> None:
@@ -78,12 +78,12 @@ def test_em_finds_the_priors_of_the_greatest_likelihood() -> None:
 
     plain = softmax(minimize(cost, np.zeros(3), tol=1e-10).x)
     same = np.tile(source, (10, 1))  # a source whose mean prediction is its priors
-    np.testing.assert_allclose(priors.em(source, same, shares), plain, atol=5e-3)
+    np.testing.assert_allclose(label_shift.em(source, same, shares), plain, atol=5e-3)
 
 
 def test_of_very_many_classes_no_shift_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(priors, "MOST_CLASSES", 3)
+    monkeypatch.setattr(label_shift, "MOST_CLASSES", 3)
     found = estimate(evidence(SKEWED))
     assert not found.shifted
     assert (found.low.tolist(), found.high.tolist(), found.p_value) == ([0.0] * 4, [1.0] * 4, 1.0)
-    assert priors.total_variation(found.bbse, SKEWED) < 0.08
+    assert label_shift.total_variation(found.bbse, SKEWED) < 0.08

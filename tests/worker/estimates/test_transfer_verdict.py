@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from worker.estimates.accuracy_estimate import estimate
-from worker.estimates.calibrated_outputs import Study, study
-from worker.estimates.estimators import parts
-from worker.estimates.transfer_verdict import KNOWN, Verdict, answer, judge
-from worker.evaluation.outputs import Evidence
+from worker.estimates.calibrated_outputs import CalibratedOutputs, study
+from worker.estimates.estimators import estimator_values
+from worker.estimates.transfer_verdict import KNOWN, TransferVerdict, answer, judge_transfer
+from worker.evaluation.outputs import ModelOutputs
 
 EVEN = (0.25, 0.25, 0.25, 0.25)
-CLEAR = Verdict("unsure", gain=0.1, room=0.1, in_favour=1.0, source_lost=0.0, priors_apart=0.05, classes_lost=0)
+CLEAR = TransferVerdict("unsure", gain=0.1, room=0.1, in_favour=1.0, source_lost=0.0, priors_apart=0.05, classes_lost=0)
 
 
-def network(skill: float, *, said: np.ndarray | None = None, shares: tuple[float, ...] = EVEN) -> Study:
+def network(skill: float, *, said: np.ndarray | None = None, shares: tuple[float, ...] = EVEN) -> CalibratedOutputs:
     """Whose features point to the class with this skill on the target; `said` are its answers there if not the true classes."""
     random = np.random.default_rng(0)
     source, truth = random.integers(0, 4, 600), random.choice(4, 600, p=shares)
@@ -24,38 +24,38 @@ def network(skill: float, *, said: np.ndarray | None = None, shares: tuple[float
         return found
 
     source_x, target_x = features(source, 5), features(truth if said is None else said, skill)
-    found = study(Evidence(source_x, 2 * source_x, source, target_x, 2 * target_x))
+    found = study(ModelOutputs(source_x, 2 * source_x, source, target_x, 2 * target_x))
     assert found is not None
     return found
 
 
 def test_a_network_that_is_surer_of_the_same_classes_helps() -> None:
-    found = judge(network(5), network(1.5))
+    found = judge_transfer(network(5), network(1.5))
     assert found.helped == "yes"
     assert found.gain > 0.1
     assert found.in_favour > 0.6
 
 
 def test_the_same_network_is_no_help_and_no_harm() -> None:
-    found = judge(network(3), network(3))
+    found = judge_transfer(network(3), network(3))
     assert (found.helped, found.gain, found.in_favour, found.classes_lost) == ("unsure", 0, 0.5, 0)
 
 
 def test_the_reverse_is_harm() -> None:
-    assert judge(network(1.5), network(5)).helped == "no"
+    assert judge_transfer(network(1.5), network(5)).helped == "no"
 
 
 def test_confident_answers_in_even_shares_for_a_skewed_target_are_harm() -> None:
     skewed = (0.7, 0.1, 0.1, 0.1)
     even_answers = np.random.default_rng(1).integers(0, 4, 600)
-    found = judge(network(9, said=even_answers, shares=skewed), network(4, shares=skewed))
+    found = judge_transfer(network(9, said=even_answers, shares=skewed), network(4, shares=skewed))
     assert found.helped == "no"
     assert found.room < -0.2
     assert found.priors_apart > 0.3
 
 
 def test_a_plain_network_that_has_collapsed_says_nothing_of_the_class_shares() -> None:
-    found = judge(network(5), network(9, said=np.zeros(600, np.int64)))
+    found = judge_transfer(network(5), network(9, said=np.zeros(600, np.int64)))
     assert found.priors_apart > 0.5
     assert found.helped == "unsure"
 
@@ -63,19 +63,19 @@ def test_a_plain_network_that_has_collapsed_says_nothing_of_the_class_shares() -
 def test_many_classes_are_no_collapse_and_none_is_lost_by_chance() -> None:
     random, classes = np.random.default_rng(0), 210
 
-    def studied(said: np.ndarray) -> Study:
+    def studied(said: np.ndarray) -> CalibratedOutputs:
         logits = 9 * np.eye(classes, dtype=np.float32)
-        found = study(Evidence(logits[:2], logits[:2], np.arange(2), logits[said], logits[said]))
+        found = study(ModelOutputs(logits[:2], logits[:2], np.arange(2), logits[said], logits[said]))
         assert found is not None
         return found
 
     first, second = (studied(random.integers(0, classes, 1000)) for _ in range(2))
     assert not first.has_collapsed
-    assert first.said_classes != second.said_classes
-    assert judge(first, second).classes_lost == judge(second, first).classes_lost == 0
+    assert first.predicted_class_count != second.predicted_class_count
+    assert judge_transfer(first, second).classes_lost == judge_transfer(second, first).classes_lost == 0
     few = studied(random.integers(0, 100, 1000))
     assert few.has_collapsed
-    assert judge(few, first).classes_lost > 90
+    assert judge_transfer(few, first).classes_lost > 90
 
 
 def test_a_plain_network_that_its_own_features_contradict_says_nothing_of_the_class_shares() -> None:
@@ -87,7 +87,7 @@ def test_a_plain_network_that_its_own_features_contradict_says_nothing_of_the_cl
     confident = study(evidence)
     assert confident is not None
     assert not confident.has_collapsed
-    found = judge(adapted, confident)
+    found = judge_transfer(adapted, confident)
     assert found.room == 0
     assert found.helped != "no"
 
@@ -116,7 +116,7 @@ def test_each_sign_of_harm_counts_by_itself(change: dict[str, float]) -> None:
 
 
 def test_one_row_of_nine_is_no_harm_to_the_source() -> None:
-    def few(rows: int, wrong: int) -> Study:
+    def few(rows: int, wrong: int) -> CalibratedOutputs:
         given = network(5).evidence
         labels = given.source_logits[:rows].argmax(axis=1)
         labels[:wrong] = (labels[:wrong] + 1) % 4
@@ -131,31 +131,31 @@ def test_one_row_of_nine_is_no_harm_to_the_source() -> None:
         assert found is not None
         return found
 
-    one_of_nine = judge(few(9, 1), few(9, 0))
+    one_of_nine = judge_transfer(few(9, 1), few(9, 0))
     assert one_of_nine.source_lost == pytest.approx(1 / 9)
     assert one_of_nine.source_lost < one_of_nine.source_allowed
     assert answer(replace(CLEAR, source_lost=one_of_nine.source_lost)) == "no"
     assert answer(replace(CLEAR, source_lost=one_of_nine.source_lost, source_allowed=one_of_nine.source_allowed)) == "yes"
-    assert judge(few(300, 36), few(300, 0)).helped == "no"
+    assert judge_transfer(few(300, 36), few(300, 0)).helped == "no"
 
 
 def test_a_shift_of_the_classes_that_adaptation_takes_back_is_harm_where_it_is_known() -> None:
     skewed, even = (0.7, 0.1, 0.1, 0.1), np.random.default_rng(1).integers(0, 4, 600)
-    found = judge(network(9, said=even, shares=skewed), network(4, shares=skewed))
+    found = judge_transfer(network(9, said=even, shares=skewed), network(4, shares=skewed))
     assert found.shift_known
     assert found.carried_back > 0.3
-    assert not judge(network(5), network(3)).shift_known
+    assert not judge_transfer(network(5), network(3)).shift_known
 
 
 def test_what_the_plain_networks_errors_explain_is_no_known_shift() -> None:
     """0.24 from the source's shares: more than its errors, 0.17, but not by enough; less wrong, it would be believed."""
     some = (0.45, 0.25, 0.15, 0.15)
     adapted, plain = network(9, shares=some), network(2.7, shares=some)
-    before = estimate(parts(plain, adapted)).value
+    before = estimate(estimator_values(plain, adapted)).value
     assert before >= KNOWN
     assert plain.priors.distance > 1 - before
-    assert not judge(adapted, plain).shift_known
-    assert judge(adapted, network(4, shares=some)).shift_known
+    assert not judge_transfer(adapted, plain).shift_known
+    assert judge_transfer(adapted, network(4, shares=some)).shift_known
 
 
 def test_what_a_pupil_knows_outweighs_what_is_lost_on_the_source() -> None:

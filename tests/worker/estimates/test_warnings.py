@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from tests.worker.estimates.test_transfer_verdict import CLEAR, network
-from worker.estimates.calibrated_outputs import Study, study
-from worker.estimates.open_set import distances, missing_classes, source_distances, strangers
+from worker.estimates.calibrated_outputs import CalibratedOutputs, study
+from worker.estimates.open_set import distances, missing_classes, source_distances, unknown_class_rate
 from worker.estimates.warnings import warnings
-from worker.evaluation.clustering import class_centres
+from worker.evaluation.clustering import class_centroids
 
 CLASSES = ["ant", "bee", "cat", "dog"]
 
 
-def told(network: Study, *, target_rows: int = 1000, curve: tuple[float, ...] = ()) -> dict[str, str]:
+def told(network: CalibratedOutputs, *, target_rows: int = 1000, curve: tuple[float, ...] = ()) -> dict[str, str]:
     found = warnings(network, CLASSES, target_rows=target_rows, domain_accuracy=curve)
     return {warn.code: warn.message for warn in found}
 
@@ -61,8 +61,8 @@ def test_rows_that_are_like_no_class_are_counted() -> None:
     features[:200], logits[:200] = -10, np.random.default_rng(0).normal(size=(200, 4))
     found = study(replace(given, target_features=features, target_logits=logits))
     assert found is not None
-    assert strangers(found).target == pytest.approx(1 / 3, abs=0.08)
-    assert strangers(network(5)).target < 0.02
+    assert unknown_class_rate(found).target == pytest.approx(1 / 3, abs=0.08)
+    assert unknown_class_rate(network(5)).target < 0.02
     assert "look like none of the classes" in told(found)["classes_added"]
 
 
@@ -75,7 +75,7 @@ def test_few_rows_of_a_class_make_the_target_no_stranger_than_the_source(classes
         return found
 
     source, target = side(), side()
-    centres = class_centres(source, labels, classes)
+    centres = class_centroids(source, labels, classes)
     far = np.quantile(source_distances(source, labels, centres), 0.98)
     assert (distances(target, centres).min(axis=1) > far).mean() < 0.12
 

@@ -24,10 +24,10 @@ from tests.support.toy_problems import table
 from tests.worker.networks.test_backbones import CASES, Case, make_inputs
 from tests.worker.networks.test_transformers import ENCODERS, PICTURES, TEXTS, pixels, tokens
 from worker import networks
-from worker.data.batches import Examples
-from worker.data.splits import Data, make_data
-from worker.export import quantization as compact
-from worker.export.onnx import export, runtime
+from worker.data.batches import EncodedDataset
+from worker.data.splits import DomainData, split_source
+from worker.export import quantization
+from worker.export.onnx import export, inference_session
 from worker.networks.base import Inputs, Network
 
 TEMPERATURE = 1.7
@@ -37,16 +37,16 @@ COPIES: list[Precision] = ["float16", "int8"]
 
 
 def logits(path: Path, inputs: Encoded) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = runtime(path).run(["logits"], inputs)[0]
+    found: NDArray[np.float32] = inference_session(path).run(["logits"], inputs)[0]
     return found
 
 
 def write(folder: Path, precision: Precision, batch: Encoded) -> Path:
     copy = folder / GRAPHS[precision]
     if precision == "int8":
-        compact.quantize(folder / "model.onnx", copy, [batch])
+        quantization.quantize(folder / "model.onnx", copy, [batch])
     else:
-        compact.halve(folder / "model.onnx", copy)
+        quantization.to_float16(folder / "model.onnx", copy)
     return copy
 
 
@@ -107,15 +107,15 @@ def params(**values: Any) -> AlgorithmParams:
     return PARAMS["source_only"].model_validate({"algorithm": "source_only", "validation_fraction": 0.3, **values})
 
 
-def made(params: AlgorithmParams, graph: Path, data: Data) -> dict[str, Any]:
-    found = compact.compact(params, graph, data)
+def made(params: AlgorithmParams, graph: Path, data: DomainData) -> dict[str, Any]:
+    found = quantization.quantize_version(params, graph, data)
     assert found is not None
     return found
 
 
 @pytest.fixture
-def data() -> Data:
-    return make_data(table(600, 3, target=False), table(400, 3, target=True), None, params())
+def data() -> DomainData:
+    return split_source(table(600, 3, target=False), table(400, 3, target=True), None, params())
 
 
 @torch.no_grad()
@@ -158,11 +158,11 @@ def graph(tmp_path: Path, looking: Path) -> Path:
 
 @pytest.fixture
 def halved_badly(monkeypatch: pytest.MonkeyPatch, silent: Path) -> None:
-    monkeypatch.setattr(compact, "halve", lambda graph, copy: shutil.copy(silent, copy))
+    monkeypatch.setattr(quantization, "to_float16", lambda graph, copy: shutil.copy(silent, copy))
 
 
 @pytest.mark.parametrize("precision", COPIES)
-def test_a_good_copy_is_kept_with_what_was_measured(graph: Path, data: Data, precision: Precision) -> None:
+def test_a_good_copy_is_kept_with_what_was_measured(graph: Path, data: DomainData, precision: Precision) -> None:
     found = made(params(compact=precision), graph, data)
     copy = graph.with_name(GRAPHS[precision])
     assert (found["precision"], found["kept"], found["tolerance"]) == (precision, True, 0.01)
@@ -178,36 +178,38 @@ def test_a_good_copy_is_kept_with_what_was_measured(graph: Path, data: Data, pre
     assert 0.97 < found["agreement"] <= 1
 
 
-def test_none_is_made_where_none_is_asked_for(graph: Path, data: Data) -> None:
-    assert compact.compact(params(), graph, data) is None
+def test_none_is_made_where_none_is_asked_for(graph: Path, data: DomainData) -> None:
+    assert quantization.quantize_version(params(), graph, data) is None
     assert sorted(path.name for path in graph.parent.iterdir()) == ["model.onnx", "network.safetensors"]
 
 
 @pytest.mark.usefixtures("halved_badly")
 @pytest.mark.parametrize(("tolerance", "kept"), [(0.5, False), (0.7, True)])
-def test_a_copy_is_kept_up_to_the_tolerance(graph: Path, data: Data, tolerance: float, kept: bool) -> None:
+def test_a_copy_is_kept_up_to_the_tolerance(graph: Path, data: DomainData, tolerance: float, kept: bool) -> None:
     found = made(params(compact="float16", compact_tolerance=tolerance), graph, data)
     assert 0.5 < found["lost"] < 0.7
     assert found["kept"] is kept
     assert graph.with_name("model.fp16.onnx").exists() is kept
 
 
-def test_a_copy_that_differs_on_the_target_alone_is_not_kept(graph: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = compact._labels
+def test_a_copy_that_differs_on_the_target_alone_is_not_kept(
+    graph: Path, data: DomainData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = quantization._labels
 
-    def otherwise(path: Path, examples: Examples, rows: Tensor) -> NDArray[np.int64]:
+    def otherwise(path: Path, examples: EncodedDataset, rows: Tensor) -> NDArray[np.int64]:
         found = said(path, examples, rows)
         return found if path == graph or examples is data.source else (found + (np.arange(len(found)) < 10)) % 3
 
-    monkeypatch.setattr(compact, "_labels", otherwise)
+    monkeypatch.setattr(quantization, "_labels", otherwise)
     found = made(params(compact="float16"), graph, data)
     assert data.target is not None
     assert found["lost"] == pytest.approx(10 / len(data.target), abs=0.01)
     assert not found["kept"]
 
 
-def test_without_a_source_the_answers_on_the_target_decide(graph: Path, data: Data, request: pytest.FixtureRequest) -> None:
-    alone = Data(None, data.training[:0], data.held_out[:0], data.target, None)
+def test_without_a_source_the_answers_on_the_target_decide(graph: Path, data: DomainData, request: pytest.FixtureRequest) -> None:
+    alone = DomainData(None, data.training[:0], data.held_out[:0], data.target, None)
     good = made(params(compact="float16"), graph, alone)
     assert "accuracy_before" not in good
     assert (good["kept"], good["lost"]) == (True, pytest.approx(1 - good["agreement"]))

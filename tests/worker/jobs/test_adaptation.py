@@ -27,20 +27,20 @@ from tests.support.factories import csv_bytes, jsonl_bytes, npz_bytes
 from tests.support.job_bench import CNN, DANN, FINE_TUNE, SMALL, Bench, bench, digits, opened_bench
 from tests.support.toy_problems import pictures
 from worker import networks
-from worker.data.splits import Data
+from worker.data.splits import DomainData
 from worker.data.training_setup import choose_device
-from worker.export import quantization as compact
-from worker.jobs import adaptation as adapt
-from worker.protocol.progress import BadData, BadParameters, Reporter, Stopped
-from worker.reporting.report import state
-from worker.search.remote_trials import Nobody
+from worker.export import quantization
+from worker.jobs import adaptation
+from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
+from worker.reporting.report import build_report
+from worker.search.remote_trials import LocalOnly
 
 __all__ = ["bench"]  # the fixture
 
 FILES = {"manifest.json", "model.onnx", "network.safetensors"}
 
 
-class StopsAfter(Reporter):
+class StopsAfter(ProgressReporter):
     """Asks for a stop when so many points of the loss have been reported."""
 
     def __init__(self, points: int) -> None:
@@ -67,7 +67,7 @@ class Done:
 
 def done(bench: Bench, job: JobRow) -> Done:
     stream = io.StringIO()
-    reporter = Reporter(stream)
+    reporter = ProgressReporter(stream)
     result = bench.run(job, reporter=reporter)
     reporter.flush()  # the trainer's entry does so: a fast machine is done within one interval
     return Done(bench, job, result, bench.publish(job, result), stream.getvalue())
@@ -157,7 +157,7 @@ def test_pictures_that_are_made_much_smaller_are_warned_about(bench: Bench) -> N
     large = small.inputs["pixels"].numpy().repeat(2, axis=1).repeat(2, axis=2)
     source = bench.dataset("image", "large.npz", npz_bytes(x=large, y=small.labels.numpy()))
     stream = io.StringIO()
-    bench.run(bench.job({**FINE_TUNE, "epochs": 1}, source, base=CNN), reporter=Reporter(stream))
+    bench.run(bench.job({**FINE_TUNE, "epochs": 1}, source, base=CNN), reporter=ProgressReporter(stream))
     assert '"code":"data_reduced"' in stream.getvalue()
 
 
@@ -176,13 +176,13 @@ def test_a_compact_copy_is_a_file_of_the_version(bench: Bench) -> None:
 
 
 def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(graph: Path, copy: Path, data: Data) -> dict[str, Any]:
+    def lost(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
         return compared(graph, copy, data) | {"lost": 0.02}
 
-    compared = compact.compared
-    monkeypatch.setattr(compact, "compared", lost)
+    compared = quantization.compared
+    monkeypatch.setattr(quantization, "compared", lost)
     stream = io.StringIO()
-    reporter = Reporter(stream)
+    reporter = ProgressReporter(stream)
     params = {**FINE_TUNE, "epochs": 1, "compact": "float16"}
     result = bench.run(bench.job(params, digits(bench, target=False), base=CNN), reporter=reporter)
     reporter.flush()
@@ -212,13 +212,15 @@ def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(benc
     evaluation = digits(bench, target=False, rows=400)
     params = {**DANN, "algorithm": "bnm", "weight": 1000}
     job = bench.job(params, source, target, evaluation, base=CNN)
-    task, trials = adapt.prepare(job, "jobs/a/1", bench.settings, bench.storage, bench.folder, Reporter(io.StringIO()))
-    training = adapt.train(trials, task.params, Nobody())
-    metrics = state(task, trials, training).metrics
+    task, trials = adaptation.prepare(
+        job, "jobs/a/1", bench.settings, bench.storage, bench.folder, ProgressReporter(io.StringIO())
+    )
+    training = adaptation.train(trials, task.params, LocalOnly())
+    metrics = build_report(task, trials, training).metrics
     assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")
     assert "negative_transfer" in {warning["code"] for warning in metrics["warnings"]}
     wanted = replace(task, params=task.params.model_copy(update={"fallback": False}))
-    kept = state(wanted, trials, training).metrics
+    kept = build_report(wanted, trials, training).metrics
     assert (kept["helped"], kept["registered"]) == ("no", "adapted")
     assert kept["target_accuracy"] < metrics["target_accuracy"] == metrics["source_only_target_accuracy"]
 
@@ -278,7 +280,7 @@ def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weight
     source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
     job = bench.job(DANN, source, target, digits(bench, target=True), base=CNN)
     reporter = StopsAfter(50)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         bench.run(job, reporter=reporter)
     job.checkpoint = f"jobs/{job.id}/1/checkpoint-50.pt"
     resumed = bench.run(job, attempt=2)
@@ -290,7 +292,7 @@ def test_a_job_whose_checkpoint_is_gone_starts_again_and_says_so(bench: Bench) -
     job = bench.job(FINE_TUNE, digits(bench, target=False), base=CNN)
     job.checkpoint = f"jobs/{job.id}/1/checkpoint-50.pt"
     stream = io.StringIO()
-    result = bench.run(job, attempt=2, reporter=Reporter(stream))
+    result = bench.run(job, attempt=2, reporter=ProgressReporter(stream))
     assert "checkpoint_missing" in stream.getvalue()
     assert result.metrics["source_accuracy"] > 0.8
 
@@ -298,7 +300,7 @@ def test_a_job_whose_checkpoint_is_gone_starts_again_and_says_so(bench: Bench) -
 def test_a_checkpoint_of_another_job_is_refused(bench: Bench) -> None:
     source = digits(bench, target=False)
     first = bench.job(FINE_TUNE, source, base=CNN)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         bench.run(first, reporter=StopsAfter(5))
     other = bench.job({**FINE_TUNE, "learning_rate": 1e-4}, source, base=CNN)
     other.checkpoint = f"jobs/{first.id}/1/checkpoint-5.pt"
@@ -307,9 +309,9 @@ def test_a_checkpoint_of_another_job_is_refused(bench: Bench) -> None:
 
 
 def test_a_stop_before_the_training_is_heard(bench: Bench) -> None:
-    reporter = Reporter(io.StringIO())
+    reporter = ProgressReporter(io.StringIO())
     reporter.request_stop()
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         bench.run(bench.job(FINE_TUNE, digits(bench, target=False), base=CNN), reporter=reporter)
 
 

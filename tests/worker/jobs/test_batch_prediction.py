@@ -14,16 +14,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import ArtifactRow, JobRow
 from app.errors import InvalidInputs
-from app.schemas.trainer_messages import Output
+from app.schemas.trainer_messages import PredictionResult
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.batch_outputs import READERS, assert_answers, plain_probabilities, queue_prediction
 from tests.support.factories import csv_bytes, jsonl_bytes, npz_bytes, picture, write
 from tests.support.published_models import Exported, add_int8, export_network
-from worker.batch_prediction import onnx_model as asking
-from worker.batch_prediction.onnx_model import Asked
-from worker.jobs import batch_prediction as bulk
-from worker.protocol.progress import BadData, BadParameters, Reporter, Stopped
+from worker.batch_prediction import onnx_model
+from worker.batch_prediction.onnx_model import OnnxModel
+from worker.jobs import batch_prediction
+from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
 Sessions = sessionmaker[Session]
 CLASSES = ["1", "2", "3"]
@@ -62,8 +62,8 @@ def settings(worker_settings: Settings) -> Settings:
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data sets of a few rows come in several chunks, batches and parts."""
-    monkeypatch.setattr(asking, "CHUNK_ROWS", range(8, 8))
-    monkeypatch.setattr(asking, "BATCH_ROWS", range(3, 3))
+    monkeypatch.setattr(onnx_model, "CHUNK_ROWS", range(8, 8))
+    monkeypatch.setattr(onnx_model, "BATCH_ROWS", range(3, 3))
 
 
 class Bench:
@@ -79,7 +79,7 @@ class Bench:
         self.job_id = queue_prediction(self.sessions, self.storage, exported, path, **fields)
         return self.job_id
 
-    def run(self, stop: bool = False, **changes: Any) -> Output:
+    def run(self, stop: bool = False, **changes: Any) -> PredictionResult:
         """The next attempt; with `stop` it is asked to stop from the start."""
         self.attempts += 1
         folder = self.folder / f"attempt-{self.attempts}"
@@ -87,11 +87,11 @@ class Bench:
         with self.sessions() as session:
             job = session.get_one(JobRow, self.job_id)
         job.checkpoint = self.checkpoint()
-        reporter = Reporter(self.said)
+        reporter = ProgressReporter(self.said)
         if stop:
             reporter.request_stop()
         settings = self.settings.model_copy(update=changes)
-        output = bulk.run(job, self.attempts, settings, self.storage, folder, reporter)
+        output = batch_prediction.run(job, self.attempts, settings, self.storage, folder, reporter)
         reporter.flush()
         return output
 
@@ -101,7 +101,7 @@ class Bench:
     def checkpoint(self) -> str | None:
         return next((report["checkpoint"] for report in reversed(self.reports()) if report["checkpoint"]), None)
 
-    def read(self, output: Output) -> pl.DataFrame:
+    def read(self, output: PredictionResult) -> pl.DataFrame:
         with self.storage.local(output.file.storage_key) as path:
             return READERS[path.suffix[1:]](path)
 
@@ -168,7 +168,7 @@ def test_a_stopped_attempt_is_gone_on_with_after_its_last_row(bench: Bench, expo
     path = patients(tmp_path)
     bench.queue(exports["tabular"], path)
     for _ in range(3):
-        with pytest.raises(Stopped):
+        with pytest.raises(StopRequested):
             bench.run(stop=True)
     frame = bench.read(bench.run())
     assert_answers(frame, plain_probabilities(exports["tabular"], path), CLASSES)
@@ -192,7 +192,7 @@ def test_an_attempt_after_the_last_row_only_joins_the_parts(bench: Bench, export
 def test_a_lost_checkpoint_means_to_start_again(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     path = patients(tmp_path)
     bench.queue(exports["tabular"], path)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         bench.run(stop=True)
     bench.storage.delete(bench.checkpoint() or "")
     assert_answers(bench.read(bench.run()), plain_probabilities(exports["tabular"], path), CLASSES)
@@ -204,7 +204,7 @@ def test_rows_of_a_release_with_other_columns_are_answered_again(
 ) -> None:
     path = patients(tmp_path)
     bench.queue(exports["tabular"], path)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         bench.run(stop=True)
     key = bench.checkpoint() or ""
     older = tmp_path / "older.json"
@@ -216,7 +216,7 @@ def test_rows_of_a_release_with_other_columns_are_answered_again(
 
 def test_a_checkpoint_of_another_prediction_is_refused(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     bench.queue(exports["tabular"], patients(tmp_path))
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         bench.run(stop=True)
     with bench.sessions.begin() as session:
         job = session.get_one(JobRow, bench.job_id)
@@ -267,8 +267,8 @@ def test_a_row_that_cannot_be_encoded_stands_alone_with_its_reason() -> None:
             raise InvalidInputs("below nothing")
         return {"x": np.array(numbers)}
 
-    asked = Asked(encode, None, ("a", "b"), 0.0, 10, 10)
-    found = list(asked.pieces([1.0, 2.0, -3.0, 4.0, 5.0, -6.0, 7.0], 7))
+    asked = OnnxModel(encode, None, ("a", "b"), 0.0, 10, 10)
+    found = list(asked.encode_rows([1.0, 2.0, -3.0, 4.0, 5.0, -6.0, 7.0], 7))
     assert sum(rows for rows, _ in found) == 7
     flat = [value for rows, piece in found for value in ([piece] if isinstance(piece, str) else piece["x"].tolist())]
     assert flat == [1.0, 2.0, "below nothing", 4.0, 5.0, "below nothing", 7.0]

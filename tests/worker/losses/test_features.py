@@ -41,8 +41,8 @@ def test_the_median_kernel_is_the_mean_of_five_bandwidths_around_the_median_of_d
     pairs = np.sort([squared[i, j] for i, j in itertools.combinations(range(9), 2)])
     scale = pairs[(len(pairs) - 1) // 2]
     expected = np.mean([np.exp(-squared / (factor * scale)) for factor in (0.25, 0.5, 1, 2, 4)], axis=0)
-    np.testing.assert_allclose(losses.median_kernel(tensor(SOURCE)).numpy(), expected)
-    assert losses.median_kernel(torch.ones(5, 3)).isfinite().all()
+    np.testing.assert_allclose(losses.multi_bandwidth_gaussian_kernel(tensor(SOURCE)).numpy(), expected)
+    assert losses.multi_bandwidth_gaussian_kernel(torch.ones(5, 3)).isfinite().all()
 
 
 def test_the_mean_discrepancy_compares_no_example_with_itself() -> None:
@@ -51,12 +51,12 @@ def test_the_mean_discrepancy_compares_no_example_with_itself() -> None:
         np.mean([part[i, j] for i, j in itertools.permutations(range(len(part)), 2)]) for part in (kernel[:9, :9], kernel[9:, 9:])
     ]
     expected = sum(within) - 2 * kernel[:9, 9:].mean()
-    assert float(losses.mean_discrepancy(tensor(kernel), 9)) == pytest.approx(expected)
+    assert float(losses.mmd_squared(tensor(kernel), 9)) == pytest.approx(expected)
 
 
 def test_the_mean_discrepancy_is_unbiased() -> None:
     torch.manual_seed(0)
-    alike = torch.stack([losses.mean_discrepancy(losses.median_kernel(torch.randn(16, 3)), 8) for _ in range(400)])
+    alike = torch.stack([losses.mmd_squared(losses.multi_bandwidth_gaussian_kernel(torch.randn(16, 3)), 8) for _ in range(400)])
     assert abs(float(alike.mean())) < 4 * float(alike.std()) / 20
 
 
@@ -77,7 +77,7 @@ def test_the_largest_singular_values_are_squared_and_summed() -> None:
 
 def test_the_assignment_is_the_cheapest_of_all() -> None:
     costs = RANDOM.random((6, 6))
-    rows, columns = losses.assignment(tensor(costs))
+    rows, columns = losses.optimal_assignment(tensor(costs))
     cheapest = min(costs[range(6), order].sum() for order in itertools.permutations(range(6)))
     assert costs[rows.numpy(), columns.numpy()].sum() == pytest.approx(cheapest)
     assert sorted(columns.tolist()) == list(range(6))

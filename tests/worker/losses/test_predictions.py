@@ -44,7 +44,7 @@ def test_entropies_and_their_gradients_are_finite_where_the_softmax_underflows()
 
 def test_certainties_have_the_mean_one_and_no_gradient() -> None:
     logits = tensor(LOGITS).requires_grad_()
-    weights = losses.certainties(logits)
+    weights = losses.entropy_weights(logits)
     assert not weights.requires_grad
     np.testing.assert_allclose(weights.numpy(), certainties(softmax(LOGITS, axis=1)))
 
@@ -105,7 +105,7 @@ def test_only_sure_rows_of_the_guide_teach() -> None:
 
 
 def test_class_costs_are_the_cross_entropies_of_all_pairs() -> None:
-    costs = losses.class_costs(tensor(OTHERS), torch.from_numpy(LABELS))
+    costs = losses.label_costs(tensor(OTHERS), torch.from_numpy(LABELS))
     np.testing.assert_allclose(costs.numpy(), [[-log_softmax(row)[label] for row in OTHERS] for label in LABELS])
 
 

@@ -1,16 +1,16 @@
 import torch
 from torch import nn
 
-from worker.networks.base import DomainNorm, Network, with_domain_norms
+from worker.networks.base import DomainBatchNorm, Network, with_domain_norms
 
 
 def network() -> Network:
-    return Network(nn.Sequential(nn.Flatten(), DomainNorm(3)), nn.Identity(), nn.Linear(3, 2), 3)
+    return Network(nn.Sequential(nn.Flatten(), DomainBatchNorm(3)), nn.Identity(), nn.Linear(3, 2), 3)
 
 
 def test_it_is_batch_norm() -> None:
     values = torch.randn(20, 3, 4, 4) * 3 + 1
-    ours, theirs = DomainNorm(3), nn.BatchNorm2d(3)
+    ours, theirs = DomainBatchNorm(3), nn.BatchNorm2d(3)
     for _ in range(3):
         assert torch.allclose(ours(values), theirs(values), atol=1e-6)
     assert torch.allclose(ours.eval()(values), theirs.eval()(values), atol=1e-6)
@@ -21,7 +21,7 @@ def test_it_is_batch_norm() -> None:
 def test_the_source_has_statistics_of_its_own_inside_the_block_alone() -> None:
     both = network()
     norm = both.backbone.get_submodule("1")
-    assert isinstance(norm, DomainNorm)
+    assert isinstance(norm, DomainBatchNorm)
     with both.source_statistics():
         for _ in range(100):
             both.features(torch.randn(200, 3) + 5)  # type: ignore[arg-type]
@@ -41,10 +41,10 @@ def test_both_statistics_are_saved() -> None:
 
 
 def test_statistics_of_another_source_can_be_forgotten() -> None:
-    norm = DomainNorm(3)
+    norm = DomainBatchNorm(3)
     both = Network(nn.Identity(), norm, nn.Identity(), 3).eval()
     norm.running_mean.fill_(1)
-    both.keep_source_statistics()
+    both.copy_to_source_statistics()
     norm.running_mean.fill_(2)
     with both.source_statistics():
         assert torch.allclose(norm(torch.ones(4, 3)), torch.zeros(4, 3))
@@ -61,9 +61,9 @@ def test_batch_norms_of_others_become_domain_norms_that_answer_the_same() -> Non
     before = plain.eval()(pictures)
     ours = with_domain_norms(plain)
     norm = ours.get_submodule("1.0")
-    assert isinstance(norm, DomainNorm)
+    assert isinstance(norm, DomainBatchNorm)
     assert torch.equal(norm.source_mean, norm.running_mean)
     assert torch.equal(norm.source_var, norm.running_var)
     torch.testing.assert_close(ours.eval()(pictures), before)
-    assert isinstance(with_domain_norms(nn.BatchNorm1d(2)), DomainNorm)
+    assert isinstance(with_domain_norms(nn.BatchNorm1d(2)), DomainBatchNorm)
     assert isinstance(with_domain_norms(nn.BatchNorm1d(2, affine=False)), nn.BatchNorm1d)

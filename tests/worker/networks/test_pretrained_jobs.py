@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
-from app.serving.model_loader import Loader, StoredFile, VersionFiles
+from app.serving.model_loader import ModelLoader, StoredFile, VersionFiles
 from tests.support.factories import image_zip, jsonl_bytes
 from tests.support.job_bench import Bench, bench
 
@@ -48,7 +48,7 @@ def test_texts_are_learned_on_minilm_and_again_when_its_checkpoint_is_gone(bench
     assert second.metrics["source_accuracy"] >= 0.75
 
     files = {file.name: StoredFile(file.storage_key, file.digest) for file in second.artifacts}
-    loaded = Loader(bench.storage, threads=1).load(VersionFiles(str(version.id), second.manifest, files))
+    loaded = ModelLoader(bench.storage, threads=1).load(VersionFiles(str(version.id), second.manifest, files))
     answers = loaded.probabilities(["I loved this wonderful book", "I hated this dull book " * 20])
     assert [loaded.classes[number] for number in answers.argmax(axis=1)] == ["+", "-"]
 

@@ -30,7 +30,7 @@ from app.modalities.text import TextPreprocessing
 from app.networks.transformers import TransformersParams
 from worker import networks
 from worker.networks import transformers
-from worker.networks.base import DomainNorm, Inputs, Network, batch_norms
+from worker.networks.base import DomainBatchNorm, Inputs, Network, batch_norms
 from worker.protocol.progress import BadParameters
 
 SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -128,7 +128,7 @@ def test_a_version_is_built_again_when_its_checkpoint_is_gone(minilm: Path, tmp_
     params = TransformersParams(pretrained=str(checkpoint))
     specs = MODALITIES["text"].specs(TEXTS)
     first = networks.build(params, TEXTS, specs, 2).eval()
-    kept = json.loads(networks.portable(params).model_dump_json())
+    kept = json.loads(networks.self_contained_params(params).model_dump_json())
     shutil.rmtree(checkpoint)
 
     again = networks.build(TransformersParams.model_validate(kept), TEXTS, specs, 2)
@@ -234,4 +234,4 @@ def test_a_convolutional_encoder_keeps_the_domains_statistics_apart() -> None:
     assert norms
     with network.source_statistics():
         network(pixels())
-    assert all(isinstance(norm, DomainNorm) and norm.source_mean.any() and not norm.running_mean.any() for norm in norms)
+    assert all(isinstance(norm, DomainBatchNorm) and norm.source_mean.any() and not norm.running_mean.any() for norm in norms)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from app.schemas.trainer_messages import MetricPoint, Report, Warn
-from worker.protocol.progress import Reporter
+from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
+from worker.protocol.progress import ProgressReporter
 from worker.supervision.trainer_process import merged
 
 
@@ -33,15 +33,15 @@ def stream() -> io.StringIO:
 
 
 @pytest.fixture
-def reporter(stream: io.StringIO, clock: Clock) -> Reporter:
-    return Reporter(stream, interval_seconds=1, clock=clock)
+def reporter(stream: io.StringIO, clock: Clock) -> ProgressReporter:
+    return ProgressReporter(stream, interval_seconds=1, clock=clock)
 
 
 def reports(stream: io.StringIO) -> list[Report]:
     return [Report.model_validate_json(line) for line in stream.getvalue().splitlines()]
 
 
-def test_steps_within_the_interval_travel_together(reporter: Reporter, stream: io.StringIO, clock: Clock) -> None:
+def test_steps_within_the_interval_travel_together(reporter: ProgressReporter, stream: io.StringIO, clock: Clock) -> None:
     for step in range(10):
         clock.now = step * 0.3
         reporter.report(step, step / 10, step / 10, {"loss": 1.0})
@@ -50,14 +50,16 @@ def test_steps_within_the_interval_travel_together(reporter: Reporter, stream: i
     assert reports(stream)[-1].progress == 0.9
 
 
-def test_steps_between_distant_points_show_progress_now_and_then(reporter: Reporter, stream: io.StringIO, clock: Clock) -> None:
+def test_steps_between_distant_points_show_progress_now_and_then(
+    reporter: ProgressReporter, stream: io.StringIO, clock: Clock
+) -> None:
     for step in range(25):
         clock.now = step
-        reporter.moved(step / 100)
+        reporter.update_progress(step / 100)
     assert [report.progress for report in reports(stream)] == [0.0, 0.1, 0.2]
 
 
-def test_warnings_and_checkpoints_are_sent_at_once(reporter: Reporter, stream: io.StringIO) -> None:
+def test_warnings_and_checkpoints_are_sent_at_once(reporter: ProgressReporter, stream: io.StringIO) -> None:
     reporter.report(1, 0, 0.1, {})
     reporter.warn("collapsed", "The source accuracy fell to chance.")
     reporter.checkpoint("jobs/1/1/checkpoint-5.pt")
@@ -65,14 +67,14 @@ def test_warnings_and_checkpoints_are_sent_at_once(reporter: Reporter, stream: i
     assert [len(report.warnings) for report in reports(stream)] == [0, 1, 0]
 
 
-def test_values_that_are_not_finite_are_left_out(reporter: Reporter, stream: io.StringIO) -> None:
+def test_values_that_are_not_finite_are_left_out(reporter: ProgressReporter, stream: io.StringIO) -> None:
     reporter.report(1, 0, 2.0, {"loss": math.nan, "domain": math.inf, "lambda": 0.5})
     (report,) = reports(stream)
     assert [point.name for point in report.metrics] == ["lambda"]
     assert report.progress == 1.0
 
 
-def test_reports_that_wait_become_one(reporter: Reporter, stream: io.StringIO) -> None:
+def test_reports_that_wait_become_one(reporter: ProgressReporter, stream: io.StringIO) -> None:
     reporter.report(1, 0, 0.1, {"loss": 1.0})
     reporter.checkpoint("a")
     reporter.warn("code", "message")
@@ -82,7 +84,7 @@ def test_reports_that_wait_become_one(reporter: Reporter, stream: io.StringIO) -
     assert (len(whole.metrics), len(whole.warnings), whole.checkpoint) == (1, 1, "a")
 
 
-def test_a_signal_ends_a_wait_at_once(reporter: Reporter) -> None:
+def test_a_signal_ends_a_wait_at_once(reporter: ProgressReporter) -> None:
     previous = signal.signal(signal.SIGALRM, lambda *_: reporter.request_stop())
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     began = time.monotonic()
@@ -93,9 +95,9 @@ def test_a_signal_ends_a_wait_at_once(reporter: Reporter) -> None:
     signal.signal(signal.SIGALRM, previous)
 
 
-def test_what_another_trainer_reported_is_passed_on(reporter: Reporter, stream: io.StringIO) -> None:
+def test_what_another_trainer_reported_is_passed_on(reporter: ProgressReporter, stream: io.StringIO) -> None:
     points = [MetricPoint(step=step, epoch=0.5, name="loss", value=step / 2) for step in (1, 2)]
-    warning = Warn(code="collapsed", message="At step 3.")
+    warning = JobWarning(code="collapsed", message="At step 3.")
     reporter.report(7, 1, 0.4, {})
-    reporter.pass_on(points, [warning])
+    reporter.merge(points, [warning])
     assert reports(stream)[-1] == Report(progress=0.4, metrics=points, warnings=[warning])

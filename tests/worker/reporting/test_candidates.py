@@ -5,14 +5,14 @@ from math import nan
 
 from tests.support.toy_problems import table_network
 from tests.worker.estimates.test_transfer_verdict import CLEAR, network
-from worker.estimates.calibrated_outputs import Reverse, Study
+from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation
 from worker.estimates.transfer_verdict import DISPUTED, HARMLESS
-from worker.reporting.candidates import Finding, compare
+from worker.reporting.candidates import Candidate, compare
 from worker.training.trials import Trial
 
 
-def found(study: Study) -> Finding:
-    return Finding(Trial({}, 1, 1, {"entropy": nan}), table_network(4), study.evidence, study.calibration, study, None)
+def found(study: CalibratedOutputs) -> Candidate:
+    return Candidate(Trial({}, 1, 1, {"entropy": nan}), table_network(4), study.evidence, study.calibration, study, None)
 
 
 WEAK, STRONG = found(network(1.5)), found(network(5))
@@ -22,37 +22,37 @@ ALMOST, NEARLY = found(network(4)), found(network(3.3))
 
 def test_a_network_that_hurts_is_rejected_unless_it_is_wanted_anyhow() -> None:
     hurt = compare(WEAK, STRONG, fallback=True)
-    assert hurt.kept is STRONG
-    assert hurt.rejected is WEAK
+    assert hurt.selected is STRONG
+    assert hurt.discarded is WEAK
     wanted = compare(WEAK, STRONG, fallback=False)
-    assert wanted.kept is WEAK
-    assert wanted.rejected is STRONG
+    assert wanted.selected is WEAK
+    assert wanted.discarded is STRONG
 
 
 def test_a_search_does_not_leave_the_source_alone_for_a_few_rows() -> None:
     asked = compare(STRONG, ALMOST, fallback=True)
     assert asked.verdict is not None
     assert asked.verdict.disputed <= HARMLESS * 600
-    assert asked.kept is STRONG
-    assert compare(STRONG, ALMOST, fallback=True, searched=True).kept is STRONG
+    assert asked.selected is STRONG
+    assert compare(STRONG, ALMOST, fallback=True, searched=True).selected is STRONG
     kept = compare(STRONG, NEARLY, fallback=True, searched=True)
     assert kept.verdict is not None
     assert HARMLESS * 600 < kept.verdict.disputed < DISPUTED
-    assert kept.kept is NEARLY
+    assert kept.selected is NEARLY
     assert "it takes 30" in str(kept.reason)
     assert asked.reason is None
-    assert compare(STRONG, WEAK, fallback=True, searched=True).kept is STRONG
+    assert compare(STRONG, WEAK, fallback=True, searched=True).selected is STRONG
 
 
 def test_a_search_does_not_leave_the_source_alone_for_labels_that_do_not_hold_there() -> None:
-    def taught(accuracy: float) -> Finding:
-        return found(replace(network(5), reverse=Reverse(accuracy, 0.9)))
+    def taught(accuracy: float) -> Candidate:
+        return found(replace(network(5), reverse=ReverseValidation(accuracy, 0.9)))
 
-    assert compare(taught(0.9), WEAK, fallback=True, searched=True).kept is not WEAK
+    assert compare(taught(0.9), WEAK, fallback=True, searched=True).selected is not WEAK
     kept = compare(taught(0.6), WEAK, fallback=True, searched=True)
-    assert kept.kept is WEAK
+    assert kept.selected is WEAK
     assert "mean something else" in str(kept.reason)
-    assert compare(taught(0.6), WEAK, fallback=True).kept is not WEAK
+    assert compare(taught(0.6), WEAK, fallback=True).selected is not WEAK
 
 
 def test_of_a_small_target_fewer_rows_decide() -> None:
@@ -69,4 +69,4 @@ def test_a_search_that_found_nothing_better_says_so() -> None:
 
 def test_where_there_is_nothing_to_compare_with_the_network_is_kept() -> None:
     alone = compare(WEAK, None, fallback=True)
-    assert (alone.kept, alone.helped, alone.rejected) == (WEAK, None, None)
+    assert (alone.selected, alone.helped, alone.discarded) == (WEAK, None, None)

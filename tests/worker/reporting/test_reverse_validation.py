@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.support.toy_problems import Toy, make_toy, table_network, toy_params
-from worker.evaluation.outputs import Evidence
-from worker.protocol.progress import Stopped
-from worker.reporting.reverse_validation import reverse, source_accuracy
+from worker.evaluation.outputs import ModelOutputs
+from worker.protocol.progress import StopRequested
+from worker.reporting.reverse_validation import reverse_validate, source_accuracy
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def toy(tmp_path: Path) -> Toy:
     return make_toy(tmp_path, toy_params("mcc"))
 
 
-def answered(toy: Toy, target: np.ndarray) -> Evidence:
+def answered(toy: Toy, target: np.ndarray) -> ModelOutputs:
     """As of a network that says these classes of the target."""
-    found = toy.run.examiner.evidence(toy.run.algorithm.network)
+    found = toy.run.examiner.outputs(toy.run.algorithm.network)
     return replace(found, target_logits=np.eye(2, dtype=np.float32)[target])
 
 
@@ -32,7 +32,7 @@ def true_classes(toy: Toy) -> np.ndarray:
 
 
 def test_right_labels_teach_what_holds_on_the_source_and_on_unseen_rows(toy: Toy) -> None:
-    found = reverse(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)))
+    found = reverse_validate(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)))
     assert found is not None
     assert found.confidence > 0.9
     assert found.accuracy > 0.8
@@ -40,26 +40,26 @@ def test_right_labels_teach_what_holds_on_the_source_and_on_unseen_rows(toy: Toy
 
 def test_labels_that_depend_on_nothing_are_not_learned(toy: Toy) -> None:
     random = np.random.default_rng(0).integers(0, 2, len(true_classes(toy)))
-    found = reverse(lambda: table_network(2), toy.run.examiner, answered(toy, random))
+    found = reverse_validate(lambda: table_network(2), toy.run.examiner, answered(toy, random))
     assert found is not None
     assert found.confidence < 0.7
 
 
 def test_exchanged_labels_are_learned_and_contradicted_by_the_source(toy: Toy) -> None:
-    found = reverse(lambda: table_network(2), toy.run.examiner, answered(toy, 1 - true_classes(toy)))
+    found = reverse_validate(lambda: table_network(2), toy.run.examiner, answered(toy, 1 - true_classes(toy)))
     assert found is not None
     assert found.confidence > 0.9
     assert found.accuracy < 0.2
 
 
 def test_a_pupil_of_one_row_of_each_class_says_nothing(toy: Toy) -> None:
-    given = toy.run.examiner.evidence(toy.run.algorithm.network)
+    given = toy.run.examiner.outputs(toy.run.algorithm.network)
     every = replace(given, target_logits=np.eye(len(given.target_logits), dtype=np.float32))
-    assert reverse(lambda: table_network(2), toy.run.examiner, every) is None
+    assert reverse_validate(lambda: table_network(2), toy.run.examiner, every) is None
 
 
 def test_what_one_class_teaches_is_known(toy: Toy) -> None:
-    found = reverse(lambda: table_network(2), toy.run.examiner, answered(toy, 0 * true_classes(toy)))
+    found = reverse_validate(lambda: table_network(2), toy.run.examiner, answered(toy, 0 * true_classes(toy)))
     assert found is not None
     assert found.confidence == 1
     assert found.accuracy == pytest.approx(0.5, abs=0.1)
@@ -74,14 +74,14 @@ def test_the_source_leaves_no_trace_in_the_statistics_of_the_target(tmp_path: Pa
 
 
 def test_who_is_asked_to_stop_stops(toy: Toy) -> None:
-    with pytest.raises(Stopped):
-        reverse(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)), lambda: True)
+    with pytest.raises(StopRequested):
+        reverse_validate(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)), lambda: True)
 
 
 def test_the_randomness_of_others_is_left_alone(toy: Toy) -> None:
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    first = reverse(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)))
+    first = reverse_validate(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)))
     assert torch.rand(1) == expected
-    assert first == reverse(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)))
+    assert first == reverse_validate(lambda: table_network(2), toy.run.examiner, answered(toy, true_classes(toy)))

@@ -29,10 +29,10 @@ from tests.support.job_bench import CNN, SMALL, Bench, digits
 from tests.worker.supervision.test_supervisor import read_job
 from worker.jobs import trial as child
 from worker.jobs.adaptation import prepare
-from worker.protocol.progress import BadParameters, Reporter, Stopped
-from worker.search.remote_trials import OnQueue, Order, Standing
+from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
+from worker.search.remote_trials import PlannedTrial, QueuedTrials, TrialOwner
 from worker.search.successive_halving import search
-from worker.training.trials import Trial, Trials
+from worker.training.trials import Trial, TrialRunner
 
 Sessions = sessionmaker[Session]
 MCC, ADABN = "1-0-mcc", "1-1-adabn"
@@ -64,24 +64,26 @@ class Scene:
         return AutoParams.model_validate(self.job.params)
 
     @property
-    def orders(self) -> list[Order]:
-        return [Order(1, place, method, SHORT_STEPS) for place, method in enumerate(self.params.methods)]
+    def orders(self) -> list[PlannedTrial]:
+        return [PlannedTrial(1, place, method, SHORT_STEPS) for place, method in enumerate(self.params.methods)]
 
-    def trials(self, reporter: Reporter | None = None) -> Trials:
+    def trials(self, reporter: ProgressReporter | None = None) -> TrialRunner:
         folder = self.bench.folder / f"search-{self.lease.attempt}"
         folder.mkdir(exist_ok=True)
         prefix = f"jobs/{self.lease.job_id}/{self.lease.attempt}"
-        return prepare(self.job, prefix, self.bench.settings, self.bench.storage, folder, reporter or Reporter(io.StringIO()))[1]
+        return prepare(
+            self.job, prefix, self.bench.settings, self.bench.storage, folder, reporter or ProgressReporter(io.StringIO())
+        )[1]
 
-    def offers(self, trials: Trials) -> OnQueue:
-        return OnQueue(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
+    def offers(self, trials: TrialRunner) -> QueuedTrials:
+        return QueuedTrials(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
 
     def claim(self, job_id: UUID) -> Lease:
         return claim(self.bench, job_id)
 
-    def run(self, lease: Lease, reporter: Reporter | None = None) -> None:
+    def run(self, lease: Lease, reporter: ProgressReporter | None = None) -> None:
         """As a worker would; raises Stopped after giving the trial back."""
-        reporter = reporter or Reporter(io.StringIO())
+        reporter = reporter or ProgressReporter(io.StringIO())
         with self.bench.sessions() as session:
             row = session.get_one(JobRow, lease.job_id, options=[joinedload(JobRow.parent)])
         folder = self.bench.folder / f"{lease.job_id}-{lease.attempt}"
@@ -90,10 +92,10 @@ class Scene:
             tried = child.run(row, lease.attempt, self.bench.settings, self.bench.storage, folder, reporter)
         assert tried is not None
         with self.bench.sessions.begin() as session:
-            assert leases.conclude(session, lease, tried)
+            assert leases.finish_trial(session, lease, tried)
 
     @contextmanager
-    def _reporting(self, lease: Lease, reporter: Reporter) -> Iterator[None]:
+    def _reporting(self, lease: Lease, reporter: ProgressReporter) -> Iterator[None]:
         try:
             yield
         finally:
@@ -105,7 +107,7 @@ class Scene:
                     leases.release(session, lease)
 
 
-class StopsInStep(Reporter):
+class StopsInStep(ProgressReporter):
     """Is asked to stop in this step."""
 
     def __init__(self, step: int) -> None:
@@ -125,13 +127,13 @@ def claim(bench: Bench, job_id: UUID) -> Lease:
     return claimed[0]
 
 
-def reports(reporter: Reporter) -> list[Report]:
+def reports(reporter: ProgressReporter) -> list[Report]:
     stream = reporter._stream
     assert isinstance(stream, io.StringIO)
     return [Report.model_validate_json(line) for line in stream.getvalue().splitlines()]
 
 
-def points(reporter: Reporter, name: str) -> dict[int, float]:
+def points(reporter: ProgressReporter, name: str) -> dict[int, float]:
     return {point.step: point.value for report in reports(reporter) for point in report.metrics if point.name == name}
 
 
@@ -157,20 +159,20 @@ def scene(bench: Bench) -> Scene:
 
 
 def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Scene) -> None:
-    reporter = Reporter(io.StringIO())
+    reporter = ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
     start = trials.reference(scene.params, (0, 1)).weights
     offers = scene.offers(trials)
-    offers.offer(scene.orders, start)
-    offers.offer(scene.orders, start)
+    offers.enqueue(scene.orders, start)
+    offers.enqueue(scene.orders, start)
     assert len(scene.queue.sent) == 2
     taken = [scene.claim(job_id) for job_id in scene.queue.sent]
-    assert [offers.take(name) for name in (MCC, ADABN)] == [Standing.THEIRS, Standing.THEIRS]
+    assert [offers.claim(name) for name in (MCC, ADABN)] == [TrialOwner.REMOTE, TrialOwner.REMOTE]
     for lease in taken:
         scene.run(lease)
-    assert [offers.take(name) for name in (MCC, ADABN)] == [Standing.ENDED, Standing.ENDED]
+    assert [offers.claim(name) for name in (MCC, ADABN)] == [TrialOwner.FINISHED, TrialOwner.FINISHED]
 
-    alone_reporter = Reporter(io.StringIO())
+    alone_reporter = ProgressReporter(io.StringIO())
     alone = scene.trials(alone_reporter)
     for order, begun in zip(scene.orders, (None, start), strict=True):
         trial = alone.run(order.name, order.params, (0, 1), start=begun, steps=order.steps, prefix=f"{order.name}_")
@@ -183,21 +185,21 @@ def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Sc
 def test_a_trial_that_no_worker_has_begun_is_taken_back(scene: Scene) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
-    offers.offer(scene.orders[:1], None)
-    assert offers.take(MCC) is Standing.OURS
+    offers.enqueue(scene.orders[:1], None)
+    assert offers.claim(MCC) is TrialOwner.LOCAL
     assert read_job(scene.bench.sessions, scene.queue.sent[0]).status is JobStatus.CANCELLED
-    assert offers.take(ADABN) is Standing.OURS  # was never offered
+    assert offers.claim(ADABN) is TrialOwner.LOCAL  # was never offered
     assert not trials.interrupted
 
 
 def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: Scene) -> None:
-    reporter, alone = Reporter(io.StringIO()), Reporter(io.StringIO())
+    reporter, alone = ProgressReporter(io.StringIO()), ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
     offers = scene.offers(trials)
-    offers.offer(scene.orders[:1], None)
-    with pytest.raises(Stopped):
+    offers.enqueue(scene.orders[:1], None)
+    with pytest.raises(StopRequested):
         scene.run(scene.claim(scene.queue.sent[0]), StopsInStep(6))
-    assert offers.take(MCC) is Standing.OURS
+    assert offers.claim(MCC) is TrialOwner.LOCAL
     assert trials.interrupted is not None
     assert trials.interrupted["run"]["step"] == 6
     order = scene.orders[0]
@@ -212,44 +214,44 @@ def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: 
 def test_a_checkpoint_that_is_gone_is_done_without(scene: Scene) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
-    offers.offer(scene.orders[:1], None)
-    with pytest.raises(Stopped):
+    offers.enqueue(scene.orders[:1], None)
+    with pytest.raises(StopRequested):
         scene.run(scene.claim(scene.queue.sent[0]), StopsInStep(6))
     scene.bench.storage.delete(f"jobs/{scene.queue.sent[0]}")
-    assert offers.take(MCC) is Standing.OURS
+    assert offers.claim(MCC) is TrialOwner.LOCAL
     assert trials.interrupted is None
 
 
 def test_a_trial_whose_worker_does_not_train_yet_is_recalled_when_nothing_else_is_left(scene: Scene) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
-    offers.offer(scene.orders, None)
+    offers.enqueue(scene.orders, None)
     starting, training = (scene.claim(job_id) for job_id in scene.queue.sent)
     with scene.bench.sessions.begin() as session:
         leases.heartbeat(session, training, 60, Report(progress=0.0))
-    assert {offers.take(name) for name in (MCC, ADABN)} == {Standing.THEIRS}
-    assert [offers.take(name, recall=True) for name in (MCC, ADABN)] == [Standing.OURS, Standing.THEIRS]
+    assert {offers.claim(name) for name in (MCC, ADABN)} == {TrialOwner.REMOTE}
+    assert [offers.claim(name, recall=True) for name in (MCC, ADABN)] == [TrialOwner.LOCAL, TrialOwner.REMOTE]
     assert read_job(scene.bench.sessions, starting.job_id).status is JobStatus.CANCELLING
 
 
-@pytest.mark.parametrize(("code", "standing"), [("bad_parameters", Standing.ENDED), ("trainer_killed", Standing.OURS)])
+@pytest.mark.parametrize(("code", "standing"), [("bad_parameters", TrialOwner.FINISHED), ("trainer_killed", TrialOwner.LOCAL)])
 def test_what_failed_by_its_parameters_fails_here_too_and_anything_else_is_tried_again(
-    scene: Scene, code: str, standing: Standing
+    scene: Scene, code: str, standing: TrialOwner
 ) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
-    offers.offer(scene.orders[:1], None)
+    offers.enqueue(scene.orders[:1], None)
     lease = scene.claim(scene.queue.sent[0])
     with scene.bench.sessions.begin() as session:
         leases.fail(session, lease, code, "It diverged.")
-    assert offers.take(MCC) is standing
-    assert trials.failed == ({MCC: "It diverged."} if standing is Standing.ENDED else {})
-    if standing is Standing.ENDED:
+    assert offers.claim(MCC) is standing
+    assert trials.failed == ({MCC: "It diverged."} if standing is TrialOwner.FINISHED else {})
+    if standing is TrialOwner.FINISHED:
         with pytest.raises(BadParameters, match="It diverged"):
             trials.run(MCC, scene.orders[0].params, (0, 1))
 
 
-class StopsInWaiting(Reporter):
+class StopsInWaiting(ProgressReporter):
     """Is asked to stop when there is nothing to do but to wait."""
 
     def wait(self, seconds: float) -> None:
@@ -259,11 +261,11 @@ class StopsInWaiting(Reporter):
 def test_a_search_that_is_stopped_while_it_waits_goes_on_to_what_it_would_have_found_alone(scene: Scene) -> None:
     reporter = StopsInWaiting(io.StringIO())
     trials = scene.trials(reporter)
-    scene.offers(trials).offer(scene.orders[:1], None)
+    scene.offers(trials).enqueue(scene.orders[:1], None)
     begun = scene.claim(scene.queue.sent[0])
     with scene.bench.sessions.begin() as session:
         leases.heartbeat(session, begun, 60, Report(progress=0.5))
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         search(trials, scene.params, (0, 1), scene.offers(trials))
     reporter.flush()
     assert reports(reporter)[-1].progress > reports(reporter)[-2].progress  # half of a trial that another worker runs
@@ -307,8 +309,8 @@ def test_without_a_broker_or_for_a_moment_a_database_a_search_goes_on(scene: Sce
         return begin()
 
     monkeypatch.setattr(scene.bench.sessions, "begin", away_once)
-    offers.offer(scene.orders[:1], None)
-    assert offers.take(MCC) is Standing.OURS
+    offers.enqueue(scene.orders[:1], None)
+    assert offers.claim(MCC) is TrialOwner.LOCAL
     with scene.bench.sessions() as session:
         (child_row,) = session.get_one(JobRow, scene.lease.job_id).trials
     assert (child_row.trial, child_row.status) == (MCC, JobStatus.CANCELLED)

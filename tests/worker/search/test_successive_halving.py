@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from tests.support.toy_problems import pictures, table
-from worker.data.batches import Examples
-from worker.data.splits import make_data
+from worker.data.batches import EncodedDataset
+from worker.data.splits import split_source
 from worker.search.successive_halving import Plan, plan
 
 CANDIDATES = [
@@ -20,9 +20,9 @@ CANDIDATES = [
 ]
 
 
-def planned(examples: Examples, **values: Any) -> Plan:
+def planned(examples: EncodedDataset, **values: Any) -> Plan:
     params = AutoParams.model_validate({"candidates": CANDIDATES, **values})
-    return plan(params, make_data(examples, examples, None, params))
+    return plan(params, split_source(examples, examples, None, params))
 
 
 def names(methods: list[AlgorithmParams]) -> list[str]:
@@ -55,7 +55,7 @@ def test_candidates_keep_their_order_where_some_are_equal() -> None:
 
 def test_an_epoch_is_a_pass_over_the_larger_data_set_that_a_method_learns_from() -> None:
     methods = AutoParams.model_validate({"candidates": CANDIDATES}).methods
-    data = make_data(table(200, 2, target=False), table(60, 2, target=True), None, methods[0])
+    data = split_source(table(200, 2, target=False), table(60, 2, target=True), None, methods[0])
     assert {method.algorithm: data.rows(method) for method in methods} == {"mcc": 180, "dann": 180, "adabn": 60}
 
 

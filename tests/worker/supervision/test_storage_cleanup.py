@@ -12,8 +12,8 @@ from app.db.tables import JobRow, OutputRow
 from app.job_state import ACTIVE, ENDED, JobKind, JobStatus
 from app.storage import Storage
 from tests.support.factories import make_job, make_version
-from worker.supervision import storage_cleanup as leftovers
-from worker.supervision.storage_cleanup import remove_leftovers
+from worker.supervision import storage_cleanup
+from worker.supervision.storage_cleanup import delete_orphaned_files
 
 Sessions = sessionmaker[Session]
 
@@ -46,7 +46,7 @@ def test_what_a_job_without_a_checkpoint_stored_goes_when_it_has_ended(
     with sessions.begin() as session:
         job_id = make_job(session, status=status, attempt=1).id
     put(storage, file, job_id, "1/artifacts/model.onnx", "1/artifacts/manifest.json.0f.partial")
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert stored(storage) == []
     assert not_cleaned(sessions) == set()
 
@@ -55,7 +55,7 @@ def test_what_a_version_names_stays(sessions: Sessions, storage: Storage, file: 
     with sessions.begin() as session:
         job_id = make_version(session, artifacts=["model.onnx"]).job_id
     put(storage, file, job_id, "1/model.onnx", "1/checkpoint-5.pt", "2/model.onnx")
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert stored(storage) == [f"jobs/{job_id}/1/model.onnx"]
 
 
@@ -65,7 +65,7 @@ def test_the_output_of_a_prediction_stays(sessions: Sessions, storage: Storage, 
         key = f"jobs/{job_id}/1/predictions.csv"
         session.add(OutputRow(job_id=job_id, attempt=1, storage_key=key, digest="0" * 64, size_bytes=7, rows=1))
     put(storage, file, job_id, "1/predictions.csv", "1/part-1")
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert stored(storage) == [key]
 
 
@@ -76,7 +76,7 @@ def test_jobs_that_have_not_ended_keep_what_they_have(
     with sessions.begin() as session:
         job_id = make_job(session, status=status).id
     put(storage, file, job_id, "1/checkpoint-5.pt")
-    remove_leftovers(sessions, storage, lost=job_id)
+    delete_orphaned_files(sessions, storage, abandoned_job_id=job_id)
     assert stored(storage) == [f"jobs/{job_id}/1/checkpoint-5.pt"]
     assert not_cleaned(sessions) == {job_id}
 
@@ -84,16 +84,16 @@ def test_jobs_that_have_not_ended_keep_what_they_have(
 def test_each_job_is_looked_after_once_and_few_at_a_time(
     sessions: Sessions, storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftovers, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(storage_cleanup, "JOBS_AT_ONCE", 2)
     with sessions.begin() as session:
         job_ids = {make_job(session, status=JobStatus.FAILED).id for _ in range(3)}
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert len(not_cleaned(sessions)) == 1
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert not_cleaned(sessions) == set()
     for job_id in job_ids:
         put(storage, file, job_id, "1/later")
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert len(stored(storage)) == 3
 
 
@@ -103,7 +103,7 @@ def test_what_a_lost_attempt_stored_after_its_job_was_looked_after_goes_too(
     with sessions.begin() as session:
         job_id = make_job(session, status=JobStatus.FAILED, cleaned_at=db_now()).id
     put(storage, file, job_id, "1/model.onnx")
-    remove_leftovers(sessions, storage, lost=job_id)
+    delete_orphaned_files(sessions, storage, abandoned_job_id=job_id)
     assert stored(storage) == []
 
 
@@ -120,9 +120,9 @@ def test_a_storage_that_refuses_is_asked_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(storage, "delete", refuse)
-        remove_leftovers(sessions, storage)
+        delete_orphaned_files(sessions, storage)
     assert not_cleaned(sessions) == {job_id}
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert stored(storage) == []
 
 
@@ -132,11 +132,11 @@ def test_what_a_trial_stored_stays_until_its_search_has_ended(sessions: Sessions
         child = {"kind": JobKind.TRIAL, "parent_id": search.id, "trial": "1-0-mcc", "attempt": 1}
         child_id = make_job(session, status=JobStatus.SUCCEEDED, **child).id
     put(storage, file, child_id, "1/trial.pt")
-    remove_leftovers(sessions, storage, lost=child_id)
+    delete_orphaned_files(sessions, storage, abandoned_job_id=child_id)
     assert stored(storage) == [f"jobs/{child_id}/1/trial.pt"]
     with sessions.begin() as session:
         values = {"status": JobStatus.FAILED, "finished_at": db_now(), "lease_owner": None, "lease_expires_at": None}
         session.execute(update(JobRow).where(JobRow.id == search.id).values(values))
-    remove_leftovers(sessions, storage)
+    delete_orphaned_files(sessions, storage)
     assert stored(storage) == []
     assert not_cleaned(sessions) == set()

@@ -15,7 +15,7 @@ def test_temporary_files_are_made_in_the_run_folder(tmp_path: Path, worker_setti
     command = [sys.executable, "-c", "import sys, tempfile; sys.stderr.write(tempfile.gettempdir())"]
     with TrainerProcess(command, Lease(uuid4(), 1, "owner"), tmp_path, worker_settings) as trainer:
         assert trainer.exit_code() == 0
-        assert trainer.last_lines() == [str(tmp_path)]
+        assert trainer.stderr_tail() == [str(tmp_path)]
 
 
 def test_freed_memory_stays_with_the_trainer_unless_its_environment_says_otherwise(
@@ -26,4 +26,4 @@ def test_freed_memory_stays_with_the_trainer_unless_its_environment_says_otherwi
     command = [sys.executable, "-c", f"import os, sys; sys.stderr.write(' '.join(os.environ[name] for name in {names}))"]
     with TrainerProcess(command, Lease(uuid4(), 1, "owner"), tmp_path, worker_settings) as trainer:
         assert trainer.exit_code() == 0
-        assert trainer.last_lines() == [f"{2**30} 4096"]
+        assert trainer.stderr_tail() == [f"{2**30} 4096"]

@@ -1,20 +1,22 @@
 import numpy as np
 import torch
 
-from worker.training.checkpoint_selection import PATIENCE, Check, Selection
+from worker.training.checkpoint_selection import PATIENCE, CheckpointSelector, EvaluationOutcome
 
 
-def selection_of(chance: float, examples: int) -> Selection:
+def selection_of(chance: float, examples: int) -> CheckpointSelector:
     """That many examples, of whose commonest class this is the share."""
     common = round(chance * examples)
-    return Selection(np.concatenate([np.zeros(common, np.int64), 1 + np.arange(examples - common)]))
+    return CheckpointSelector(np.concatenate([np.zeros(common, np.int64), 1 + np.arange(examples - common)]))
 
 
-def look_at(accuracies: list[float], chance: float = 0.1, examples: int = 1000) -> tuple[Selection, list[Check]]:
+def look_at(
+    accuracies: list[float], chance: float = 0.1, examples: int = 1000
+) -> tuple[CheckpointSelector, list[EvaluationOutcome]]:
     """The weights of the network at step s are [s]."""
     selection = selection_of(chance, examples)
     checks = [
-        selection.look(step, accuracy, 0.0, {"w": torch.tensor([float(step)])})
+        selection.update(step, accuracy, 0.0, {"w": torch.tensor([float(step)])})
         for step, accuracy in enumerate(accuracies, start=1)
     ]
     return selection, checks
@@ -38,7 +40,7 @@ def test_a_run_that_recovers_ends_with_the_recovered_network() -> None:
     selection, _ = look_at([0.95, 0.1, 0.94])
     assert selection.step == 3
     assert selection.ever_collapsed
-    assert not selection.is_hopeless
+    assert not selection.has_collapsed_for_good
 
 
 def test_a_run_that_never_learned_has_not_collapsed() -> None:
@@ -60,14 +62,14 @@ def test_one_of_few_examples_is_no_loss_even_from_a_perfect_start() -> None:
 
 def test_a_collapsed_run_is_given_up_after_a_while() -> None:
     selection, _ = look_at([0.95] + [0.1] * PATIENCE)
-    assert selection.is_hopeless
-    assert not look_at([0.95] + [0.1] * (PATIENCE - 1))[0].is_hopeless
+    assert selection.has_collapsed_for_good
+    assert not look_at([0.95] + [0.1] * (PATIENCE - 1))[0].has_collapsed_for_good
 
 
 def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
     weights = {"w": torch.ones(2)}
     selection = selection_of(0.5, 100)
-    selection.look(1, 0.9, 0.0, weights)
+    selection.update(1, 0.9, 0.0, weights)
     weights["w"].zero_()
     other = selection_of(0.5, 100)
     other.load_state_dict(selection.state_dict())
@@ -78,7 +80,7 @@ def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
 def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equals_the_newest() -> None:
     selection = selection_of(0.1, 1000)
     for step, (accuracy, score) in enumerate([(0.9, 1.0), (0.95, 2.0), (0.94, 2.0), (0.5, 9.0), (0.95, 1.5)], start=1):
-        selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
+        selection.update(step, accuracy, score, {"w": torch.tensor([float(step)])})
     assert (selection.step, selection.score) == (3, 2.0)
     assert selection.weights["w"].tolist() == [3]
     assert selection.checks_without_better == 3
@@ -87,14 +89,14 @@ def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equa
 def test_without_a_source_the_score_alone_decides() -> None:
     selection = selection_of(0.0, 0)
     for step, score in enumerate([1.0, 3.0, 2.0], start=1):
-        assert selection.look(step, float("nan"), score, {}).healthy
+        assert selection.update(step, float("nan"), score, {}).healthy
     assert selection.step == 2
 
 
 def test_a_network_of_before_the_run_learned_is_left_behind_whatever_its_score() -> None:
     selection = selection_of(0.1, 1000)
     for step, (accuracy, score) in enumerate([(0.2, 9.0), (0.95, 1.0), (0.94, 0.5)], start=1):
-        selection.look(step, accuracy, score, {"w": torch.tensor([float(step)])})
+        selection.update(step, accuracy, score, {"w": torch.tensor([float(step)])})
     assert (selection.step, selection.score) == (2, 1.0)
     assert selection.weights["w"].tolist() == [2]
 
@@ -103,7 +105,7 @@ def test_without_scores_the_accuracy_tells_whether_a_run_still_gets_better() -> 
     selection = selection_of(0.1, 1000)
     counts = []
     for step, accuracy in enumerate([0.5, 0.8, 0.9, 0.9, 0.89, 0.91], start=1):
-        selection.look(step, accuracy, float("nan"), {})
+        selection.update(step, accuracy, float("nan"), {})
         counts.append(selection.checks_without_better)
     assert counts == [0, 0, 0, 1, 2, 0]
     assert selection.step == 6
@@ -112,5 +114,5 @@ def test_without_scores_the_accuracy_tells_whether_a_run_still_gets_better() -> 
 def test_where_nothing_is_known_a_run_goes_on() -> None:
     selection = selection_of(0.0, 0)
     for step in range(1, 5):
-        selection.look(step, float("nan"), float("nan"), {})
+        selection.update(step, float("nan"), float("nan"), {})
     assert (selection.step, selection.checks_without_better) == (4, 0)

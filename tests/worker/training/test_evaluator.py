@@ -2,14 +2,14 @@ import numpy as np
 import torch
 
 from tests.support.toy_problems import CPU, table, table_network, toy_params
-from worker.data.splits import make_data
-from worker.training.evaluator import Examiner, answers
+from worker.data.splits import split_source
+from worker.training.evaluator import Evaluator, features_and_logits
 
 
 def test_answers_come_in_the_order_of_the_rows_over_many_batches() -> None:
     examples, network = table(700, 3, target=False), table_network(3).eval()
     rows = torch.randperm(700, generator=torch.Generator().manual_seed(1))
-    features, logits = answers(network, examples, rows, CPU)
+    features, logits = features_and_logits(network, examples, rows, CPU)
     with torch.no_grad():
         whole = network.features(examples.inputs)
     np.testing.assert_allclose(features, whole[rows].numpy(), atol=1e-5)
@@ -17,8 +17,8 @@ def test_answers_come_in_the_order_of_the_rows_over_many_batches() -> None:
 
 
 def test_its_labels_are_those_of_the_rows_it_asks_about() -> None:
-    data = make_data(table(600, 3, target=False), None, None, toy_params("fine_tune", validation_fraction=0.5))
-    examiner = Examiner(data, 3, CPU, rows=100)
+    data = split_source(table(600, 3, target=False), None, None, toy_params("fine_tune", validation_fraction=0.5))
+    examiner = Evaluator(data, 3, CPU, rows=100)
     assert len(data.held_out) == 300
-    assert examiner.source_labels.tolist() == examiner.evidence(table_network(3)).source_labels.tolist()
+    assert examiner.source_labels.tolist() == examiner.outputs(table_network(3)).source_labels.tolist()
     assert len(examiner.source_labels) == 100

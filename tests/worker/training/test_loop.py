@@ -11,8 +11,8 @@ from tests.support.toy_problems import make_toy, toy_params
 from worker import validators
 from worker.algorithms.base import Algorithm
 from worker.data.batch import Batch
-from worker.protocol.progress import BadParameters, Stopped
-from worker.training.loop import TRAINING_SHARE, Diverged, Meter, check, is_due, train, uses_bfloat16
+from worker.protocol.progress import BadParameters, StopRequested
+from worker.training.loop import TRAINING_SHARE, Diverged, RunningMeans, evaluate, is_due, train, uses_bfloat16
 
 
 class Collapsing(Algorithm):
@@ -43,7 +43,7 @@ def test_a_run_that_collapses_is_warned_about_and_ends_with_the_network_before(t
     assert f"step {selection.step} is kept" in toy.warnings[0]["message"]
     assert 0.3 * steps < selection.step <= 0.65 * steps
     assert toy.series("source_accuracy")[-1] < 0.6
-    evidence = toy.run.examiner.evidence(toy.run.network)
+    evidence = toy.run.examiner.outputs(toy.run.network)
     assert validators.load("source_accuracy")(evidence) == selection.accuracy > 0.9
     assert toy.run.step < steps  # given up
 
@@ -113,10 +113,10 @@ def test_bfloat16_is_chosen_where_it_is_faster(tmp_path: Path, monkeypatch: pyte
     cpu, params = torch.device("cpu"), FineTuneParams()
     assert uses_bfloat16(params, torch.device("cuda"), tables)
     assert not uses_bfloat16(FineTuneParams(precision="float32"), torch.device("cuda"), tables)
-    monkeypatch.setattr("worker.training.mixed_precision.is_quicker", lambda: True)
+    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: True)
     assert uses_bfloat16(params, cpu, convolutions)
     assert not uses_bfloat16(params, cpu, tables)
-    monkeypatch.setattr("worker.training.mixed_precision.is_quicker", lambda: False)
+    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: False)
     assert not uses_bfloat16(params, cpu, convolutions)
 
 
@@ -126,7 +126,7 @@ def test_things_are_due_about_as_often_as_asked_and_at_the_end() -> None:
 
 
 def test_the_meter_gives_means_since_the_last_time() -> None:
-    meter = Meter()
+    meter = RunningMeans()
     meter.add({"loss": torch.tensor(1.0), "rate": 0.5})
     meter.add({"loss": torch.tensor(3.0), "rate": 0.5})
     assert meter.means() == {"loss": 2.0, "rate": 0.5}
@@ -147,7 +147,7 @@ def test_an_average_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
     whole = make_toy(tmp_path / "whole", params)
     train(whole.run)
     first = make_toy(tmp_path / "parts", params, stop_at=5)
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         train(first.run)
     second = make_toy(tmp_path / "parts", params)
     second.resume(first.checkpoint)
@@ -163,7 +163,7 @@ def test_a_run_whose_score_gets_no_better_ends_early(tmp_path: Path) -> None:
 
 
 def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.training.evaluator.Examiner._mixed", lambda *_: None)  # as of texts, which cannot be mixed
+    monkeypatch.setattr("worker.training.evaluator.Evaluator._mixed", lambda *_: None)  # as of texts, which cannot be mixed
     toy = make_toy(tmp_path, toy_params("mcc", validator="mixval", epochs=2))
     train(toy.run)
     assert {warning["code"] for warning in toy.warnings} == {"validator_silent"}
@@ -173,11 +173,11 @@ def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypa
 def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", warm_up=0.5, epochs=10), digits=True)
     before = toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight").clone()
-    batches = list(toy.run.batches.after(0))
+    batches = list(toy.run.batches.from_step(0))
     assert set(toy.run.algorithm.terms(batches[0])) == {"classification"}
     middle = toy.run.algorithm.terms(batches[len(batches) // 2])
     assert set(middle) == {"classification", "domain"}
-    assert toy.run.algorithm.measures()["lambda"] == pytest.approx(0, abs=0.1)
+    assert toy.run.algorithm.diagnostics()["lambda"] == pytest.approx(0, abs=0.1)
     train(toy.run)
     assert not torch.equal(before, toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight"))
 
@@ -196,4 +196,4 @@ def test_a_network_without_numbers_for_answers_is_found_at_a_check(tmp_path: Pat
     for weight in toy.run.network.head.parameters():
         weight.data.fill_(math.nan)
     with pytest.raises(Diverged):
-        check(toy.run)
+        evaluate(toy.run)

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from worker.training import mixed_precision as bfloat16
+from worker.training import mixed_precision
 
 HAS, HAS_NOT = {"avx512_bf16": True, "amx_bf16": False}, {"avx512_bf16": False}
 
 
 @pytest.fixture(autouse=True)
 def anew() -> Iterator[None]:
-    bfloat16.is_quicker.cache_clear()
+    mixed_precision.is_faster.cache_clear()
     yield
-    bfloat16.is_quicker.cache_clear()
+    mixed_precision.is_faster.cache_clear()
 
 
 @pytest.mark.parametrize(("seconds", "quicker"), [(0.6, True), (0.95, False), (1.8, False)])
@@ -22,16 +22,16 @@ def test_the_quicker_one_is_found_by_the_best_of_several_turns(
     monkeypatch: pytest.MonkeyPatch, seconds: float, quicker: bool
 ) -> None:
     noise = iter([5.0, 5.0, *[3.0] * 8, 1.0, seconds])
-    monkeypatch.setattr(bfloat16, "_convolve", lambda half: next(noise))
+    monkeypatch.setattr(mixed_precision, "_convolve", lambda half: next(noise))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: HAS)
-    assert bfloat16.is_quicker() is quicker
-    assert bfloat16.is_quicker() is quicker  # known by now
+    assert mixed_precision.is_faster() is quicker
+    assert mixed_precision.is_faster() is quicker  # known by now
 
 
 def test_without_instructions_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: HAS_NOT)
-    monkeypatch.delattr(bfloat16, "_convolve")
-    assert not bfloat16.is_quicker()
+    monkeypatch.delattr(mixed_precision, "_convolve")
+    assert not mixed_precision.is_faster()
 
 
 def test_the_measurement_leaves_no_trace() -> None:
@@ -39,6 +39,6 @@ def test_the_measurement_leaves_no_trace() -> None:
     expected = torch.rand(4)
     torch.manual_seed(3)
     with torch.no_grad():
-        assert bfloat16._convolve(half=False) > 0
-        assert bfloat16._convolve(half=True) > 0
+        assert mixed_precision._convolve(half=False) > 0
+        assert mixed_precision._convolve(half=True) > 0
     assert torch.equal(torch.rand(4), expected)

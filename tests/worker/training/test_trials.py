@@ -13,13 +13,13 @@ from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.storage import Storage
 from tests.support.toy_problems import CPU, table, table_network, toy_params
-from worker.data.splits import make_data
+from worker.data.splits import split_source
 from worker.networks.base import Network
-from worker.protocol.progress import BadParameters, Reporter, Stopped
-from worker.search.remote_trials import Nobody, Standing
+from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
+from worker.search.remote_trials import LocalOnly, TrialOwner
 from worker.search.successive_halving import search
 from worker.training.checkpoints import Checkpoints
-from worker.training.trials import Trials, source_params
+from worker.training.trials import TrialRunner, source_params
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ def test_the_source_is_trained_as_the_method_but_for_how_it_takes_over(
     assert expected.items() <= found.model_dump().items()
 
 
-def make_trials(folder: Path, params: AlgorithmParams) -> Trials:
-    data = make_data(table(200, 2, target=False), table(400, 2, target=True), None, params)
+def make_trials(folder: Path, params: AlgorithmParams) -> TrialRunner:
+    data = split_source(table(200, 2, target=False), table(400, 2, target=True), None, params)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "digest")
-    return Trials(lambda: table_network(2), data, 2, CPU, Reporter(io.StringIO()), checkpoints, math.inf)
+    return TrialRunner(lambda: table_network(2), data, 2, CPU, ProgressReporter(io.StringIO()), checkpoints, math.inf)
 
 
 @pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
@@ -68,17 +68,17 @@ def test_a_resumed_job_remembers_what_failed_and_how_long_it_took(tmp_path: Path
     with pytest.raises(BadParameters, match="batch norm"):
         first.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
     first.reporter.request_stop()
-    with pytest.raises(Stopped):
+    with pytest.raises(StopRequested):
         first.run("stopped", params, (0, 1), steps=3)
 
     second = make_trials(tmp_path, params)
     second.resume("jobs/a/1/checkpoint-1.pt")
-    second.build = unwanted
+    second.build_initial = unwanted
     assert second.run("done", params, (0, 1)).seconds == done.seconds > 0
     with pytest.raises(BadParameters, match="batch norm"):
         second.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
 
-    second.build = first.build
+    second.build_initial = first.build_initial
     assert second.interrupted is not None
     second.interrupted["run"]["seconds"] = 100.0
     assert 100 < second.run("stopped", params, (0, 1), steps=3).seconds < 200
@@ -98,11 +98,11 @@ def test_a_budget_of_minutes_counts_what_earlier_attempts_took(seconds: float, t
     assert [entry.params.algorithm for entry in entries] == ["mcc", "dann"][:tried]
 
 
-class Elsewhere(Nobody):
+class Elsewhere(LocalOnly):
     """Another worker has run DANN."""
 
-    def take(self, name: str, *, recall: bool = False) -> Standing:
-        return Standing.ENDED if name == "1-1-dann" else Standing.OURS
+    def take(self, name: str, *, recall: bool = False) -> TrialOwner:
+        return TrialOwner.FINISHED if name == "1-1-dann" else TrialOwner.LOCAL
 
 
 def test_what_another_worker_has_trained_counts_although_the_minutes_are_spent(tmp_path: Path) -> None:

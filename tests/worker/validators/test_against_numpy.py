@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_mutual_info_score, homogeneity_completeness
 
 from tests.worker.validators.test_every_validator import evidence
 from worker import validators
-from worker.evaluation.outputs import Evidence, Mixed
+from worker.evaluation.outputs import MixupOutputs, ModelOutputs
 from worker.validators import dev
 
 GIVEN = evidence(3)
@@ -20,13 +20,13 @@ def softmaxed(logits: np.ndarray) -> list[list[float]]:
     return [[math.exp(value) / sum(math.exp(other) for other in row) for value in row] for row in logits.astype(float)]
 
 
-def plain_clusters(given: Evidence) -> np.ndarray:
+def plain_clusters(given: ModelOutputs) -> np.ndarray:
     rows = given.target_features / np.linalg.norm(given.target_features, axis=1, keepdims=True)
     found: np.ndarray = KMeans(4, n_init=20, random_state=7).fit_predict(rows)
     return found
 
 
-def collapsed(given: Evidence) -> Evidence:
+def collapsed(given: ModelOutputs) -> ModelOutputs:
     return replace(given, target_logits=np.tile(np.array([9, 0, 0, 0], np.float32), (120, 1)))
 
 
@@ -102,7 +102,7 @@ def test_the_density_ratio_and_the_weighted_accuracy_follow_a_shift_of_the_input
     assert np.log(ratio).mean() == pytest.approx(np.log(truth).mean(), abs=0.1)
 
     logits = np.stack([np.zeros(4000), np.where(source[:, 0] > 1, 1.0, -1.0)], axis=1)  # wrong above 1, where the target is dense
-    given = Evidence(
+    given = ModelOutputs(
         source.astype(np.float32),
         logits.astype(np.float32),
         np.zeros(4000, np.int64),
@@ -117,9 +117,9 @@ def test_mixtures_are_to_be_predicted_as_the_nearer_of_the_two() -> None:
     logits = 9 * np.eye(4, dtype=np.float32)[np.arange(120) % 4]
     first, second = np.array([0, 0, 1, 1, 2]), np.array([4, 8, 2, 3, 3])
     answers = np.eye(4, dtype=np.float32)[[0, 3, 1, 1, 3]]  # of two pairs inside a class one is kept, of three across two
-    given = replace(GIVEN, target_logits=logits, mixed=Mixed(answers, first, second, 0.55))
+    given = replace(GIVEN, target_logits=logits, mixed=MixupOutputs(answers, first, second, 0.55))
     score = validators.load("mixval")
     assert score(given) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert score(replace(given, mixed=Mixed(answers, second, first, 0.45))) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert score(replace(given, mixed=MixupOutputs(answers, second, first, 0.45))) == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert math.isnan(score(GIVEN))
     assert math.isnan(score(replace(collapsed(given), mixed=given.mixed)))

@@ -7,10 +7,10 @@ import pytest
 
 from app.validators import VALIDATORS
 from worker import validators
-from worker.evaluation.outputs import Evidence
+from worker.evaluation.outputs import ModelOutputs
 
 
-def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> Evidence:
+def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> ModelOutputs:
     """Of a network whose features and logits point the more to the true class, the larger its skill."""
     random = np.random.default_rng(seed)
 
@@ -21,7 +21,7 @@ def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) 
 
     source_features, source_logits, source_labels = side()
     target_features, target_logits, _ = side()
-    return Evidence(source_features, source_logits, source_labels, target_features, target_logits)
+    return ModelOutputs(source_features, source_logits, source_labels, target_features, target_logits)
 
 
 @pytest.mark.parametrize("name", VALIDATORS)
@@ -33,7 +33,7 @@ def test_it_is_the_same_whenever_it_is_asked(name: str) -> None:
 @pytest.mark.parametrize("name", VALIDATORS)
 def test_the_order_of_the_examples_does_not_count(name: str) -> None:
     given, order = evidence(3), np.random.default_rng(1).permutation(120)
-    shuffled = Evidence(
+    shuffled = ModelOutputs(
         given.source_features[order],
         given.source_logits[order],
         given.source_labels[order],
