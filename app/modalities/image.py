@@ -98,11 +98,11 @@ class Image(Modality):
         if held:
             yield _chunk(held)
 
-    def differences(self, source: Profile, other: Profile) -> list[str]:
+    def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """None: sizes are brought to the network's, grey pictures are promoted."""
         return []
 
-    def reductions(self, network: NetworkParams, data: Profile) -> list[str]:
+    def information_loss(self, network: NetworkParams, data: Profile) -> list[str]:
         """Pictures that are much larger than a network's own input size; an encoder's is what it was trained with."""
         side = getattr(network, "input_size", None)
         height, width = data.details["height"][0], data.details["width"][0]

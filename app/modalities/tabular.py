@@ -97,7 +97,7 @@ class Tabular(Modality):
     options = TabularOptions
     preprocessing = TabularPreprocessing
 
-    def claims(self, path: Path, format: str, options: DatasetOptions) -> bool:
+    def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
         """Unless the only input column is text without a number in it."""
         options = _options(options)
         schema = tables.schema(path, format, options.delimiter)
@@ -147,10 +147,10 @@ class Tabular(Modality):
                 frame = pl.DataFrame([_raw(part[name], kind) for name, kind in kinds.items()])
                 yield Chunk(frame, to_category_strings(part[label]).to_list() if label else None, part.height)
 
-    def differences(self, source: Profile, other: Profile) -> list[str]:
+    def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         return _differences(_kinds(source), _kinds(other), "the source")
 
-    def misfits(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
+    def incompatibilities_with_model(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
         columns = _preprocessing(preprocessing).columns
         fitted = {column.name: "empty" if column.kind == "unused" else column.kind for column in columns}
         return _differences(fitted, _kinds(other), "the model")

@@ -63,7 +63,7 @@ class Text(Modality):
     options = TextOptions
     preprocessing = TextPreprocessing
 
-    def claims(self, path: Path, format: str, options: DatasetOptions) -> bool:
+    def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
         """With a column `text`, or a single column of text beside the label."""
         return text_columns.looks_like_text(path, format, _columns(options))
 
@@ -95,7 +95,7 @@ class Text(Modality):
         for found, labels in text_columns.read(file.path, file.format, columns, size, ErrorCollector()):
             yield Chunk(found, labels, len(found))
 
-    def differences(self, source: Profile, other: Profile) -> list[str]:
+    def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """None: any two sets of texts fit together."""
         return []
 

@@ -81,7 +81,7 @@ class StoppingBatches(PairedBatches):
     reporter: ProgressReporter
     stop_at: int | None = None
 
-    def after(self, step: int) -> Iterator[Batch]:
+    def from_step(self, step: int) -> Iterator[Batch]:
         for number, batch in enumerate(super().from_step(step), start=step + 1):
             if number == self.stop_at:
                 self.reporter.request_stop()

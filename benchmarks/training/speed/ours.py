@@ -33,7 +33,7 @@ class TimedReporter(ProgressReporter):
         super().__init__(sys.stderr)
         self._turns = turns
 
-    def moved(self, progress: float) -> None:
+    def update_progress(self, progress: float) -> None:
         super().update_progress(progress)
         self._turns.step()
 

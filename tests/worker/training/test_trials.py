@@ -101,7 +101,7 @@ def test_a_budget_of_minutes_counts_what_earlier_attempts_took(seconds: float, t
 class Elsewhere(LocalOnly):
     """Another worker has run DANN."""
 
-    def take(self, name: str, *, recall: bool = False) -> TrialOwner:
+    def claim(self, name: str, *, recall: bool = False) -> TrialOwner:
         return TrialOwner.FINISHED if name == "1-1-dann" else TrialOwner.LOCAL
 
 
