@@ -99,7 +99,7 @@ class JobNotFound(ServiceError):
 
 
 class PredictionNotFound(JobNotFound):
-    """There is no such bulk prediction."""
+    """There is no such batch prediction."""
 
 
 class PredictionNotReady(ServiceError):

@@ -1,6 +1,6 @@
 """The entry of the trainer process: `python -m worker.trainer JOB_ID ATTEMPT`, in a run folder, all settings in the environment.
 
-It runs one attempt of a job of any kind: an adaptation, a trial of one, or a bulk prediction, which needs no torch. It reads the
+It runs one attempt of a job of any kind: an adaptation, a trial of one, or a batch prediction, which needs no torch. It reads the
 database and writes only to the storage, to its run folder and, as `Report` lines, to standard output; but a search writes of its
 trials (`app.services.trials`). SIGTERM asks for an end after a checkpoint. It never outlives its supervisor. This module imports
 no torch; adaptations do.

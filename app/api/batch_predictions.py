@@ -1,4 +1,4 @@
-"""Routes of bulk predictions."""
+"""Routes of batch predictions."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.job_state import ENDED, JobKind, JobStatus
-from app.schemas.batch_predictions import BulkCreate, BulkOut
+from app.schemas.batch_predictions import BatchPredictionCreate, BatchPredictionOut
 from app.schemas.jobs import ModelName
 from app.schemas.pagination import Page
 from app.schemas.trainer_messages import MetricPoint
@@ -52,17 +52,17 @@ _OUTPUT: dict[int | str, dict[str, Any]] = {
     responses=error_responses(InvalidRequest, IdempotencyConflict, UploadTooLarge, UnsupportedContentType),
 )
 def submit_prediction(
-    body: BulkCreate,
+    body: BatchPredictionCreate,
     response: Response,
     session: SessionDep,
     queue: QueueDep,
     settings: SettingsDep,
     idempotency_key: IdempotencyKey = None,
-) -> BulkOut:
+) -> BatchPredictionOut:
     """Queue the prediction of a whole dataset."""
     job = batch_predictions.submit(session, queue, body, max_attempts=settings.max_attempts, key=idempotency_key)
     response.headers["Location"] = f"/predictions/{job.id}"
-    return BulkOut.of(job)
+    return BatchPredictionOut.of(job)
 
 
 @router.get("", responses=error_responses(InvalidRequest))
@@ -72,15 +72,15 @@ def list_predictions(
     model: Annotated[ModelName | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: After = None,
-) -> Page[BulkOut]:
-    """All bulk predictions, newest first."""
+) -> Page[BatchPredictionOut]:
+    """All batch predictions, newest first."""
     rows, following = batch_predictions.page(session, status, model, limit, after)
-    return Page(data=[BulkOut.of(row) for row in rows], next=following)
+    return Page(data=[BatchPredictionOut.of(row) for row in rows], next=following)
 
 
 @router.get("/{prediction_id}", responses=error_responses(PredictionNotFound, InvalidRequest))
-async def get_prediction(prediction_id: UUID, sessions: SessionsDep, watcher: WatcherDep, wait: Wait = 0) -> BulkOut:
-    """One bulk prediction; with `wait`, as soon as anything about it is different. One that has ended is answered at once."""
+async def get_prediction(prediction_id: UUID, sessions: SessionsDep, watcher: WatcherDep, wait: Wait = 0) -> BatchPredictionOut:
+    """One batch prediction; with `wait`, as soon as anything about it is different. One that has ended is answered at once."""
     found = await run_in_threadpool(_read, sessions, prediction_id)
     if wait and found.status not in ENDED:
         await watcher.wait_for_change(prediction_id, (found.status, found.updated_at), wait)
@@ -88,15 +88,15 @@ async def get_prediction(prediction_id: UUID, sessions: SessionsDep, watcher: Wa
     return found
 
 
-def _read(sessions: "sessionmaker[Session]", prediction_id: UUID) -> BulkOut:
+def _read(sessions: "sessionmaker[Session]", prediction_id: UUID) -> BatchPredictionOut:
     with sessions.begin() as session:
-        return BulkOut.of(batch_predictions.get(session, prediction_id))
+        return BatchPredictionOut.of(batch_predictions.get(session, prediction_id))
 
 
 @router.post("/{prediction_id}/cancel", responses=error_responses(PredictionNotFound, IllegalTransition, InvalidRequest))
-def cancel_prediction(prediction_id: UUID, session: SessionDep) -> BulkOut:
-    """Stop a bulk prediction. A running one is `cancelling` until its worker has stopped it."""
-    return BulkOut.of(batch_predictions.cancel(session, prediction_id))
+def cancel_prediction(prediction_id: UUID, session: SessionDep) -> BatchPredictionOut:
+    """Stop a batch prediction. A running one is `cancelling` until its worker has stopped it."""
+    return BatchPredictionOut.of(batch_predictions.cancel(session, prediction_id))
 
 
 @router.get(
@@ -152,6 +152,6 @@ async def stream_prediction_events(
     watcher: WatcherDep,
     last_event_id: LastEventId = 0,
 ) -> AsyncIterator[ServerSentEvent]:
-    """What happens to a bulk prediction; the events are those of a job."""
+    """What happens to a batch prediction; the events are those of a job."""
     async for event in stream(sessions, watcher, prediction_id, last_event_id, JobKind.PREDICT):
         yield event

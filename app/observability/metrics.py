@@ -84,10 +84,10 @@ def queue_depth(depth: int) -> Metric:
 
 
 def job_metrics(session: Session) -> list[Metric]:
-    """Adaptations, bulk predictions, trials by state, how long the last attempts of those that ended took, and predicted rows."""
+    """Adaptations, batch predictions, trials by state, how long the last attempts of those that ended took, and predicted rows."""
     names = {
         JobKind.ADAPT: ("isthmus_jobs", "Jobs by state."),
-        JobKind.PREDICT: ("isthmus_predictions", "Bulk predictions by state."),
+        JobKind.PREDICT: ("isthmus_predictions", "Batch predictions by state."),
         JobKind.TRIAL: ("isthmus_trials", "Trials that searches offered to other workers, by state."),
     }
     families = {kind: GaugeMetricFamily(*name, labels=["status"]) for kind, name in names.items()}
@@ -96,18 +96,18 @@ def job_metrics(session: Session) -> list[Metric]:
     for kind, family in families.items():
         for status in JobStatus:
             family.add_metric([status], counts.get((kind, status), 0))
-    return [*families.values(), _durations(session), _bulk_rows(session)]
+    return [*families.values(), _durations(session), _batch_prediction_rows(session)]
 
 
-def _bulk_rows(session: Session) -> Metric:
+def _batch_prediction_rows(session: Session) -> Metric:
     rows = session.scalar(select(func.coalesce(func.sum(OutputRow.rows), 0)))
-    return CounterMetricFamily("isthmus_bulk_rows", "Rows in the outputs of bulk predictions.", value=int(rows or 0))
+    return CounterMetricFamily("isthmus_batch_prediction_rows", "Rows in the outputs of batch predictions.", value=int(rows or 0))
 
 
 def _durations(session: Session) -> Metric:
     durations = HistogramMetricFamily(
         "isthmus_job_duration_seconds",
-        "Run time of the last attempt of jobs that ended; of bulk predictions under the algorithm `predict`, of trials `trial`.",
+        "Run time of the last attempt of jobs that ended; of batch predictions under the algorithm `predict`, of trials `trial`.",
         labels=["algorithm", "status"],
     )
     for algorithm, status, total, *counts in session.execute(_duration_query()):

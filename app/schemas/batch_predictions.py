@@ -1,4 +1,4 @@
-"""What a caller says to queue a bulk prediction, and what a bulk prediction says of itself."""
+"""What a caller says to queue a batch prediction, and what a batch prediction says of itself."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,7 +18,7 @@ from app.schemas.trainer_messages import JobWarning
 Format = Literal["parquet", "csv", "jsonl"]
 
 
-class BulkOptions(BaseModel):
+class BatchPredictionOptions(BaseModel):
     """What the output holds: a row for each row of the data set, in its order.
 
     Columns: `row` from 1, `label`, `confidence`, `abstained` (whether the confidence is below the version's threshold);
@@ -34,19 +34,21 @@ class BulkOptions(BaseModel):
     precision: Precision = Field("float32", description="Which of the version's graphs to run.")
 
     @classmethod
-    def of_job(cls, params: Mapping[str, Any]) -> "BulkOptions":
+    def of_job(cls, params: Mapping[str, Any]) -> "BatchPredictionOptions":
         """What the parameters of a job say, of which an older one has not all."""
-        return BulkOptions.model_validate({name: params[name] for name in BulkOptions.model_fields if name in params})
+        return BatchPredictionOptions.model_validate(
+            {name: params[name] for name in BatchPredictionOptions.model_fields if name in params}
+        )
 
 
-class BulkCreate(BulkOptions):
+class BatchPredictionCreate(BatchPredictionOptions):
     """One version over one data set."""
 
     model: ModelReference
     dataset: UUID = Field(description="Labelled or not, of the model's modality; its labels are not read.")
 
-    def options(self) -> BulkOptions:
-        return BulkOptions.model_validate(self.model_dump(include=set(BulkOptions.model_fields)))
+    def options(self) -> BatchPredictionOptions:
+        return BatchPredictionOptions.model_validate(self.model_dump(include=set(BatchPredictionOptions.model_fields)))
 
 
 class Counts(BaseModel):
@@ -65,8 +67,8 @@ class OutputOut(BaseModel):
     digest: str = Field(description="SHA-256 of the file.")
 
 
-class BulkOut(BulkOptions):
-    """One bulk prediction."""
+class BatchPredictionOut(BatchPredictionOptions):
+    """One batch prediction."""
 
     id: UUID
     model: str
@@ -88,9 +90,9 @@ class BulkOut(BulkOptions):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, row: JobRow) -> "BulkOut":
+    def of(cls, row: JobRow) -> "BatchPredictionOut":
         """The prediction as callers see it."""
-        options = BulkOptions.of_job(row.params).model_dump()
+        options = BatchPredictionOptions.of_job(row.params).model_dump()
         own = cls.model_fields.keys() - options.keys()
         same: dict[str, Any] = {name: getattr(row, name) for name in own if name in row.__mapper__.column_attrs}
         return cls(

@@ -1,6 +1,6 @@
-"""Bulk predictions: one version over one data set.
+"""Batch predictions: one version over one data set.
 
-Decision: a bulk prediction is a job of another kind, not a thing beside jobs. Context: it needs what jobs have: a queue, a
+Decision: a batch prediction is a job of another kind, not a thing beside jobs. Context: it needs what jobs have: a queue, a
 lease, attempts, checkpoints, cancelling, events, one process of its own. Consequences: one table, one state machine, one
 supervisor and one sweep serve both; `/jobs` lists adaptations, `/predictions` lists predictions, and neither answers for the
 other's ids. Alternatives: a table of its own copies every statement in `app.services.leases`; predicting in the HTTP server
@@ -19,11 +19,13 @@ from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
 from app.errors import DatasetNotFound, FieldError, InvalidRequest, PredictionNotReady
 from app.job_state import JobKind, JobStatus
-from app.schemas.batch_predictions import BulkCreate
+from app.schemas.batch_predictions import BatchPredictionCreate
 from app.services import datasets, jobs
 
 
-def submit(session: Session, queue: JobQueue, request: BulkCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
+def submit(
+    session: Session, queue: JobQueue, request: BatchPredictionCreate, *, max_attempts: int, key: str | None = None
+) -> JobRow:
     """Queue one prediction. Raises InvalidRequest, IdempotencyConflict."""
     return jobs.enqueue(session, queue, request, lambda: _checked(session, request), max_attempts=max_attempts, key=key)
 
@@ -53,7 +55,7 @@ def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
     return job, job.output
 
 
-def _checked(session: Session, request: BulkCreate) -> JobRow:
+def _checked(session: Session, request: BatchPredictionCreate) -> JobRow:
     version = jobs.named_version(session, request.model, "/model")
     _check_precision(version, request.precision)
     data = _dataset(session, request.dataset)

@@ -1,6 +1,6 @@
 """The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`.
 
-A bulk prediction (`app.services.batch_predictions`) is a job of another kind: it is queued, looked at and cancelled here. So
+A batch prediction (`app.services.batch_predictions`) is a job of another kind: it is queued, looked at and cancelled here. So
 is a trial of a
 search (`app.services.trials`), which callers see in its search alone.
 """

@@ -1,4 +1,4 @@
-"""Bulk predictions for tests: a real version, a real data set, a job that waits, and what must come out."""
+"""Batch predictions for tests: a real version, a real data set, a job that waits, and what must come out."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.job_state import JobKind
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile
-from app.schemas.batch_predictions import BulkOptions
+from app.schemas.batch_predictions import BatchPredictionOptions
 from app.storage import Storage
 from tests.support.factories import make_dataset, make_job
 from tests.support.published_models import Exported, store_version
@@ -35,7 +35,7 @@ def queue_prediction(
     profile = modality.check(path, path.suffix[1:], modality.options())
     key = f"datasets/{path.stem}/data{path.suffix}"
     storage.put(key, path)
-    options = {name: fields.pop(name) for name in BulkOptions.model_fields if name in fields}
+    options = {name: fields.pop(name) for name in BatchPredictionOptions.model_fields if name in fields}
     with sessions() as session:
         version = store_version(session, storage, exported, f"model-{path.stem}")
         data = make_dataset(
@@ -55,7 +55,7 @@ def queue_prediction(
             source_id=data.id,
             base={"model": f"{version.model.name}:{version.number}"},
             base_version_id=version.id,
-            params=BulkOptions(**options).model_dump() | {"total": data.rows},
+            params=BatchPredictionOptions(**options).model_dump() | {"total": data.rows},
             **fields,
         )
         session.commit()

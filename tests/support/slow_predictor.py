@@ -1,4 +1,4 @@
-"""Makes the bulk predictions of this process slow, so that there is time to hurt them."""
+"""Makes the batch predictions of this process slow, so that there is time to hurt them."""
 
 import time
 from typing import Any

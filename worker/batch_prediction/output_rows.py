@@ -1,4 +1,4 @@
-"""What a model says, as rows of an output file (`app.schemas.batch_predictions.BulkOptions`)."""
+"""What a model says, as rows of an output file (`app.schemas.batch_predictions.BatchPredictionOptions`)."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.schemas.batch_predictions import BulkOptions, Format
+from app.schemas.batch_predictions import BatchPredictionOptions, Format
 from app.storage import CHUNK
 
 NO_ANSWER = "its values are too large for this model"
@@ -20,7 +20,7 @@ ABSTAINED_PLACE = 3
 class OutputRows:
     """Makes data frames with the columns that the options ask for; the model abstains below the confidence `threshold`."""
 
-    def __init__(self, classes: Sequence[str], threshold: float, options: BulkOptions) -> None:
+    def __init__(self, classes: Sequence[str], threshold: float, options: BatchPredictionOptions) -> None:
         self._classes, self._threshold = pl.Series(classes, dtype=pl.String), threshold
         self._top_k = min(options.top_k, len(classes))
         self._probabilities = options.probabilities

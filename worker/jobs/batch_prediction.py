@@ -1,4 +1,4 @@
-"""A bulk prediction: read the data set in chunks, ask the version, store answers in parts, join the parts. Torch-free.
+"""A batch prediction: read the data set in chunks, ask the version, store answers in parts, join the parts. Torch-free.
 
 The answers to a row depend on that row alone, so an attempt that goes on where another was killed gives what that one would
 have given. A row that cannot be encoded, or to which the model has no finite answer, gets an `error` and the rest goes on. A
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.db.session import make_engine, make_sessions
 from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.modalities import MODALITIES
-from app.schemas.batch_predictions import BulkOptions
+from app.schemas.batch_predictions import BatchPredictionOptions
 from app.schemas.trainer_messages import PredictionResult
 from app.services.datasets import dataset_file
 from app.settings import Settings
@@ -44,7 +44,7 @@ def run(
 ) -> PredictionResult:
     """Run one attempt, from the last checkpoint if there is one. Raises Stopped, BadData, BadParameters, InvalidDataset."""
     data, version = _materials(settings, job)
-    options = BulkOptions.of_job(job.params)
+    options = BatchPredictionOptions.of_job(job.params)
     asked = onnx_model.load(version, options.precision, settings, storage, folder)
     answers = OutputRows(asked.classes, asked.threshold, options)
     parts = OutputParts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job), answers.schema.names())

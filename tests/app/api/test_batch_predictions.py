@@ -1,4 +1,4 @@
-"""Bulk predictions over HTTP, and what a worker may write about one; what the worker's process does is tested beside it."""
+"""Batch predictions over HTTP, and what a worker may write about one; what the worker's process does is tested beside it."""
 
 from datetime import timedelta
 from hashlib import sha256
@@ -331,7 +331,7 @@ def test_a_scrape_counts_predictions_apart_and_the_rows_of_their_outputs(client:
     samples = {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
     assert [samples["isthmus_jobs", status] for status in ("queued", "running", "succeeded")] == [0, 1, 0]
     assert [samples["isthmus_predictions", status] for status in ("queued", "running", "succeeded")] == [1, 0, 1]
-    assert samples["isthmus_bulk_rows_total",] == 100
+    assert samples["isthmus_batch_prediction_rows_total",] == 100
     assert samples["isthmus_job_duration_seconds_count", "predict", "succeeded"] == 1
 
 

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.job_state import JobKind, JobStatus
 from app.main import create_app
-from app.schemas.batch_predictions import BulkOptions
+from app.schemas.batch_predictions import BatchPredictionOptions
 from app.schemas.trainer_messages import PredictionResult, StoredArtifact
 from app.services import leases
 from app.settings import Settings
@@ -65,8 +65,8 @@ def known(app: FastAPI) -> dict[str, Any]:
 
 
 def make_prediction(session: Session, dataset_id: UUID) -> UUID:
-    """A bulk prediction that has succeeded, but whose output is gone."""
-    params = BulkOptions().model_dump() | {"total": 20}
+    """A batch prediction that has succeeded, but whose output is gone."""
+    params = BatchPredictionOptions().model_dump() | {"total": 20}
     fields = {"kind": JobKind.PREDICT, "source_id": dataset_id, "base": {"model": "digits:1"}, "params": params}
     job = make_job(session, status=JobStatus.RUNNING, **fields)
     file = StoredArtifact(name="output.parquet", storage_key="jobs/j/1/output.parquet", digest="0" * 64, size_bytes=10)

@@ -162,7 +162,9 @@ def test_the_settings_choose_for_who_names_none(preferring_int8: TestClient, sto
     assert close(found["confidence"], confidences(stored["image"], "model.int8.onnx", "image"))
 
 
-def test_a_bulk_prediction_names_a_graph_that_there_is(client: TestClient, session: Session, stored: dict[str, Exported]) -> None:
+def test_a_batch_prediction_names_a_graph_that_there_is(
+    client: TestClient, session: Session, stored: dict[str, Exported]
+) -> None:
     columns = [{"name": "age", "kind": "number", "missing": 0}, {"name": "sex", "kind": "category", "missing": 0}]
     data = make_dataset(session, labelled=False, classes=None, profile={"columns": columns, "label": None})
     session.commit()

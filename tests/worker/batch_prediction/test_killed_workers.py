@@ -1,4 +1,4 @@
-"""Workers, supervisors and predictors are killed with -9 while they predict in bulk; every row comes out once."""
+"""Workers, supervisors and predictors are killed with -9 during batch predictions; every row comes out once."""
 
 import random
 import time

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.schemas.batch_predictions import BulkOptions, Format
+from app.schemas.batch_predictions import BatchPredictionOptions, Format
 from tests.support.batch_outputs import READERS
 from worker.batch_prediction.output_rows import NO_ANSWER, OutputRows, join_parts, softmax, write_part
 
@@ -15,7 +15,7 @@ LOGITS = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0], [-2.0, -1.0, 4.0]], np.floa
 
 
 def answers(threshold: float = 0.0, **options: object) -> OutputRows:
-    return OutputRows(CLASSES, threshold, BulkOptions.model_validate(options))
+    return OutputRows(CLASSES, threshold, BatchPredictionOptions.model_validate(options))
 
 
 def test_without_options_a_row_has_its_number_its_label_and_its_confidence() -> None:

@@ -1,4 +1,4 @@
-"""One attempt of a bulk prediction, in this process: what comes out, how it goes on, what ends it."""
+"""One attempt of a batch prediction, in this process: what comes out, how it goes on, what ends it."""
 
 import io
 import json

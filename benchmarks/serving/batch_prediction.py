@@ -1,11 +1,11 @@
-"""Bulk predictions against two plain programs over ONNX Runtime: `python -m benchmarks.serving.bulk [mlp|lenet ...] [--rows N]`.
+"""Batch predictions against two plain programs over ONNX Runtime: `python -m benchmarks.serving.batch_prediction [mlp|lenet ...] [--rows N]`.
 
 The loop has all rows encoded in memory before its clock starts, and does nothing but run the graph, in batches of the same
 size. The script does what somebody would write who needs the answers once: it reads the whole file into memory, runs the graph
-in such batches, and writes labels and confidences to one file. The bulk prediction reads the stored data set, encodes it, runs
+in such batches, and writes labels and confidences to one file. The batch prediction reads the stored data set, encodes it, runs
 the graph, ranks the classes, stores parts and checkpoints and joins the output: `worker.jobs.batch_prediction.run` from its
 first line to its
-last. Rounds of the three alternate; each has one ONNX Runtime thread. The bulk prediction reads ahead in a thread of its own, so
+last. Rounds of the three alternate; each has one ONNX Runtime thread. The batch prediction reads ahead in a thread of its own, so
 it takes a second core where there is one. Its answers are checked against the loop's. Then the same prediction runs as a worker
 runs it, in a process of its own, for its memory.
 """
@@ -34,7 +34,7 @@ from app.db.tables import DatasetRow, JobRow
 from app.job_state import JobKind, JobStatus
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded
-from app.schemas.batch_predictions import BulkOptions, Format
+from app.schemas.batch_predictions import BatchPredictionOptions, Format
 from app.schemas.trainer_messages import PredictionResult
 from app.services import models
 from app.settings import Settings
@@ -111,7 +111,7 @@ LOADS = {
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A queued bulk prediction and all that its process would have."""
+    """A queued batch prediction and all that its process would have."""
 
     settings: Settings
     storage: Storage
@@ -172,7 +172,7 @@ def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
     found = {"format": profile.format, "rows": profile.rows, "classes": profile.classes, "profile": profile.details}
     with sessions.begin() as session:
         data = make_dataset(session, modality=modality.name, storage_key=key, labelled=False, **found)
-        params = BulkOptions(output=format).model_dump() | {"total": rows}
+        params = BatchPredictionOptions(output=format).model_dump() | {"total": rows}
         version = models.resolve(session, name)
         base = {"model": f"{name}:1"}
         job = make_job(
@@ -203,16 +203,16 @@ def timed(work: Callable[[], object]) -> Took:
 
 
 def speeds(bench: Bench, load: Load, rows: int, rounds: int) -> str:
-    """Alternate the loop, the script and the bulk prediction."""
+    """Alternate the loop, the script and the batch prediction."""
     loop, script = bench.loop(), bench.script(load.read)
-    loops, scripts, bulks = [], [], []
+    loops, scripts, predictions = [], [], []
     for attempt in range(1, rounds + 1):
         loops.append(timed(loop))
         scripts.append(timed(script))
-        bulks.append(timed(lambda: bench.predict(attempt)))  # noqa: B023  # it is called at once
+        predictions.append(timed(lambda: bench.predict(attempt)))  # noqa: B023  # it is called at once
     check(bench, loop())
-    told = [_told(name, took, rows) for name, took in (("loop", loops), ("script", scripts), ("bulk", bulks))]
-    return "\n".join([*told, _ratios("loop", loops, bulks), _ratios("script", scripts, bulks)])
+    told = [_told(name, took, rows) for name, took in (("loop", loops), ("script", scripts), ("batch", predictions))]
+    return "\n".join([*told, _ratios("loop", loops, predictions), _ratios("script", scripts, predictions)])
 
 
 def _told(name: str, took: Sequence[Took], rows: int) -> str:
@@ -220,11 +220,11 @@ def _told(name: str, took: Sequence[Took], rows: int) -> str:
     return f"  {name}: {rows / wall:,.0f} rows/s, {cpu / rows * 1e6:.2f} us of processor time a row (best of the rounds)"
 
 
-def _ratios(name: str, others: Sequence[Took], bulks: Sequence[Took]) -> str:
-    best = min(one.wall for one in others) / min(one.wall for one in bulks)
-    each = sorted(other.wall / bulk.wall for other, bulk in zip(others, bulks, strict=True))
+def _ratios(name: str, others: Sequence[Took], predictions: Sequence[Took]) -> str:
+    best = min(one.wall for one in others) / min(one.wall for one in predictions)
+    each = sorted(other.wall / prediction.wall for other, prediction in zip(others, predictions, strict=True))
     median = f"{each[len(each) // 2]:.2f} in the median round ({each[0]:.2f} to {each[-1]:.2f})"
-    return f"  bulk / {name}: {best:.2f} of the best, {median}"
+    return f"  batch / {name}: {best:.2f} of the best, {median}"
 
 
 def check(bench: Bench, logits: NDArray[np.float32]) -> None:
@@ -263,7 +263,7 @@ def process(bench: Bench, rows: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.bulk")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.batch_prediction")
     parser.add_argument("subjects", nargs="*", choices=[[], *LOADS], metavar="SUBJECT")
     parser.add_argument("--rows", type=int)
     parser.add_argument("--rounds", type=int, default=5)
