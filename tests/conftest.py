@@ -1,41 +1,24 @@
 """Real PostgreSQL and real Redis for the whole run; every database is built by the migrations."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import UUID
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.session import make_engine
+from app.db.session import make_engine, make_sessions
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
 from tests.support import servers
-
-ROOT = Path(__file__).parent.parent
-SHARED_DATA = ROOT.parent / "shared" / "data"
-
-
-class ListQueue:
-    """A JobQueue that remembers what was sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[UUID] = []
-
-    def send(self, job_id: UUID) -> None:
-        self.sent.append(job_id)
-
-    def depth(self) -> int:
-        return len(self.sent)
-
-    def check(self) -> None:
-        """A list is always there."""
+from tests.support.databases import create_postgres_database, migrate
+from tests.support.list_queue import ListQueue
+from tests.support.paths import ROOT, SHARED_DATA
+from tests.support.quick_settings import data_folder, quick_settings
 
 
 @pytest.hookimpl(trylast=True)
@@ -65,27 +48,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.R
     server.start()
     yield server
     server.stop()
-
-
-def create_postgres_database(server_url: str, name: str) -> str:
-    """A fresh, migrated database on the server; returns its URL."""
-    admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    admin.dispose()
-    url = server_url.replace("/postgres?", f"/{name}?")
-    migrate(url)
-    return url
-
-
-def migrate(url: str) -> None:
-    engine = make_engine(url)
-    config = Config(toml_file=str(ROOT / "pyproject.toml"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -139,3 +101,30 @@ def client(settings: Settings, sessions: sessionmaker[Session], queue: ListQueue
     app.state.sessions = sessions
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "isthmus.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def worker_settings(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A service of its own on SQLite, quick to notice things; its child processes can import the tests."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return quick_settings(data_dir=data_folder(tmp_path, empty_sqlite))
+
+
+@pytest.fixture
+def worker_sessions(worker_settings: Settings) -> Iterator[sessionmaker[Session]]:
+    engine = make_engine(worker_settings.database)
+    yield make_sessions(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def database_name() -> str:
+    return f"worker_{uuid.uuid4().hex[:12]}"

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import make_engine, make_sessions
-from tests.conftest import create_postgres_database, migrate
+from tests.support.databases import create_postgres_database, migrate
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

@@ -16,7 +16,7 @@ from sqlalchemy import inspect
 from app.cli import main
 from app.db.session import make_engine
 from app.db.tables import Base
-from tests.conftest import create_postgres_database
+from tests.support.databases import create_postgres_database
 from tests.support.servers import RedisServer, free_port
 
 NEWEST = "0002"

@@ -9,7 +9,7 @@ import yaml
 
 from app.cli import main
 from app.settings import Settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)

@@ -6,7 +6,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from app.settings import Settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
 

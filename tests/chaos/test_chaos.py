@@ -17,12 +17,12 @@ from app.job_state import ACTIVE, JobKind, JobStatus
 from app.settings import Settings
 from tests.chaos.fault_injector import Monkey
 from tests.chaos.invariants import resumptions, violations
-from tests.conftest import create_postgres_database
 from tests.support import servers
+from tests.support.databases import create_postgres_database
 from tests.support.factories import make_job
 from tests.support.polling import wait_until
+from tests.support.quick_settings import quick_settings
 from tests.support.worker_pool import fleet
-from tests.worker.conftest import quick_settings
 
 Sessions = sessionmaker[Session]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import create_postgres_database
+from tests.support.databases import create_postgres_database
 from tests.support.deployed_service import Client, running
 from tests.support.servers import RedisServer
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.support.embedded_service import Embedded, up
+from tests.support.paths import ROOT
 
 URL = "http://127.0.0.1:8000"
 

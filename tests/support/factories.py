@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
 from app.job_state import ENDED, LEASED, JobStatus
+from app.schemas.trainer_messages import Result, StoredArtifact
 from app.services.leases import Lease
 
 
@@ -154,3 +155,10 @@ def write(folder: Path, name: str, content: bytes) -> Path:
     path = folder / name
     path.write_bytes(content)
     return path
+
+
+def make_result(**fields: Any) -> Result:
+    files = ("model.onnx", "network.safetensors", "manifest.json")
+    artifacts = [StoredArtifact(name=name, storage_key=f"jobs/j/1/{name}", digest=name[0] * 64, size_bytes=7) for name in files]
+    defaults = {"modality": "image", "metrics": {"source_accuracy": 0.9}, "manifest": {"format": 1}, "artifacts": artifacts}
+    return Result(**{**defaults, **fields})

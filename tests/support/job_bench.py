@@ -20,8 +20,8 @@ from app.settings import Settings
 from app.storage import Storage
 from tests.support.distributed_trainer import briefly_examined
 from tests.support.factories import make_dataset, npz_bytes
+from tests.support.quick_settings import data_folder, quick_settings
 from tests.support.toy_problems import pictures
-from tests.worker.conftest import data_folder, quick_settings
 from worker.jobs import adaptation
 from worker.protocol.progress import ProgressReporter
 

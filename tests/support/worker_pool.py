@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from app.settings import Settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from worker.supervision.trainer_process import environment
 
 POOL = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]

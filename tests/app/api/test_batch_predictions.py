@@ -17,8 +17,8 @@ from app.job_state import JobKind, JobStatus
 from app.schemas.trainer_messages import MetricPoint, PredictionResult, Report, StoredArtifact
 from app.services import leases
 from app.storage import Storage
-from tests.conftest import ListQueue
 from tests.support.factories import lease_of, make_dataset, make_job, make_version
+from tests.support.list_queue import ListQueue
 
 CONTENT = bytes(range(256)) * 20
 OPTIONS = {"output": "csv", "top_k": 1, "probabilities": False, "total": 100}

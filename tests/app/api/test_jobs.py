@@ -16,8 +16,8 @@ from app.job_state import JobStatus
 from app.networks import NETWORKS
 from app.schemas.trainer_messages import MetricPoint, Report
 from app.services import leases, pagination
-from tests.conftest import ListQueue
 from tests.support.factories import lease_of, make_dataset, make_job, make_version
+from tests.support.list_queue import ListQueue
 
 FINE_TUNE = {"algorithm": "fine_tune"}
 

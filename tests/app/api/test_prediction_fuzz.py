@@ -15,7 +15,8 @@ from app.db.session import make_sessions
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
-from tests.conftest import ListQueue, migrate
+from tests.support.databases import migrate
+from tests.support.list_queue import ListQueue
 from tests.support.published_models import EXAMPLES, export_network, store_version
 
 PICTURE = np.zeros((1, 16, 16, 3), np.uint8)

@@ -24,8 +24,9 @@ from app.schemas.batch_predictions import BatchPredictionOptions
 from app.schemas.trainer_messages import PredictionResult, StoredArtifact
 from app.services import leases
 from app.settings import Settings
-from tests.conftest import ListQueue, create_postgres_database
+from tests.support.databases import create_postgres_database
 from tests.support.factories import csv_bytes, lease_of, make_job, make_version
+from tests.support.list_queue import ListQueue
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 Operation = APIOperation[Any, Any, Any, Any]

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from app.db.session import make_engine
-from tests.conftest import ROOT, create_postgres_database
+from tests.support.databases import create_postgres_database
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -14,8 +14,9 @@ from app.db.session import make_engine, make_sessions
 from app.job_state import JobStatus
 from app.main import create_app
 from app.settings import Settings
-from tests.conftest import ListQueue, create_postgres_database
+from tests.support.databases import create_postgres_database
 from tests.support.factories import make_dataset, make_job, picture_bytes
+from tests.support.list_queue import ListQueue
 from tests.support.servers import PostgresServer
 
 

@@ -24,7 +24,7 @@ from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
 from app.settings import Settings
 from app.storage import Storage
-from tests.app.observability.test_metrics import key, scrape
+from tests.support.metrics_scrape import key, scrape
 from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)

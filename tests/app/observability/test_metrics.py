@@ -4,23 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.orm import Session
 
 from app.db.tables import JobRow
 from app.job_state import JobKind, JobStatus
+from tests.support.metrics_scrape import key, scrape
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def scrape(client: TestClient) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Every sample, by name and labels."""
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    return {(sample.name, frozenset(sample.labels.items())): sample.value for family in families for sample in family.samples}
-
-
-def key(sample: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
-    return sample, frozenset(labels.items())
 
 
 def ended(algorithm: str, status: JobStatus, seconds: float) -> JobRow:

@@ -18,9 +18,8 @@ from app.main import create_app
 from app.schemas.trainer_messages import Report
 from app.services import jobs, leases
 from app.settings import Settings
-from tests.app.services.test_leases import make_result
-from tests.conftest import ListQueue
-from tests.support.factories import lease_of, make_dataset, make_job
+from tests.support.factories import lease_of, make_dataset, make_job, make_result
+from tests.support.list_queue import ListQueue
 
 Answer = TypeVar("Answer")
 

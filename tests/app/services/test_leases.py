@@ -12,17 +12,10 @@ from sqlalchemy.orm import Session
 from app.db.session import db_now
 from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
 from app.job_state import TRANSITIONS, JobStatus
-from app.schemas.trainer_messages import JobWarning, MetricPoint, Report, Result, StoredArtifact
+from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 from app.services import leases
 from app.services.leases import Lease
-from tests.support.factories import lease_of, make_job, make_version
-
-
-def make_result(**fields: Any) -> Result:
-    files = ("model.onnx", "network.safetensors", "manifest.json")
-    artifacts = [StoredArtifact(name=name, storage_key=f"jobs/j/1/{name}", digest=name[0] * 64, size_bytes=7) for name in files]
-    defaults = {"modality": "image", "metrics": {"source_accuracy": 0.9}, "manifest": {"format": 1}, "artifacts": artifacts}
-    return Result(**{**defaults, **fields})
+from tests.support.factories import lease_of, make_job, make_result, make_version
 
 
 def point(step: int, value: float, name: str = "classification") -> MetricPoint:

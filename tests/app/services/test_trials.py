@@ -13,8 +13,8 @@ from app.schemas.trainer_messages import TrialResult
 from app.schemas.trials import TrialSpec
 from app.services import jobs, leases, trials
 from app.services.trials import SearchAttempt
-from tests.conftest import ListQueue
 from tests.support.factories import lease_of, make_job
+from tests.support.list_queue import ListQueue
 from worker.supervision.sweep import sweep
 
 NAMES = ("1-0-mcc", "1-1-dann", "1-2-adabn")

@@ -17,7 +17,8 @@ from app.serving.loaded_model import LoadedModel
 from app.serving.model_loader import ModelLoader
 from app.settings import Settings
 from app.storage import Storage
-from tests.conftest import ListQueue, create_postgres_database
+from tests.support.databases import create_postgres_database
+from tests.support.list_queue import ListQueue
 from tests.support.published_models import Exported, add_int8, export_network, store_version
 from tests.support.servers import PostgresServer
 

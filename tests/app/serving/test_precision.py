@@ -15,8 +15,8 @@ from app.fast_path.asgi import IsthmusApp
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
-from tests.conftest import ListQueue
 from tests.support.factories import make_dataset, picture_bytes
+from tests.support.list_queue import ListQueue
 from tests.support.published_models import EXAMPLES, Exported, add_int8, export_network, store_version
 
 # what is asked here of the database is tested on both in test_models

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from app.db.session import make_engine
 from app.settings import Settings
 from app.storage import Storage
-from tests.conftest import ROOT, migrate
+from tests.support.databases import migrate
+from tests.support.paths import ROOT
 from tests.support.published_models import EXAMPLES, export_network, store_version
 
 SERVE = '''

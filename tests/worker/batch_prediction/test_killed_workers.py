@@ -20,10 +20,9 @@ from tests.support.batch_outputs import READERS, assert_answers, plain_probabili
 from tests.support.factories import csv_bytes, write
 from tests.support.polling import wait_until
 from tests.support.published_models import Exported, export_network
+from tests.support.quick_settings import quick_settings
+from tests.support.supervision import InThread, read_job, send_messages, supervisor, trainers
 from tests.support.worker_pool import Worker, fleet
-from tests.worker.conftest import quick_settings
-from tests.worker.supervision.test_supervisor import InThread, read_job, supervisor, trainers
-from tests.worker.supervision.test_workers import send
 from worker.supervision.attempt import Outcome
 
 Sessions = sessionmaker[Session]
@@ -81,7 +80,7 @@ def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
     job_id = queue_prediction(worker_sessions, storage, exported, table, output="csv", max_attempts=10)
     moments = sorted(chance.sample(range(0, ROWS // 2), len(KILLS)))
     with fleet(settings, tmp_path, workers=2) as workers:
-        send(settings, job_id)
+        send_messages(settings, job_id)
         for victim, moment in zip(KILLS, moments, strict=True):
             wait_until(lambda: completed(worker_sessions, job_id) >= moment, 60, f"{moment} rows")  # noqa: B023
             kill(workers, victim, chance)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import ROOT
 from tests.support.data_parallel_script import CASES, make, trained
+from tests.support.paths import ROOT
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

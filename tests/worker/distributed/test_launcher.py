@@ -12,11 +12,11 @@ from app.algorithms import PARAMS
 from app.db.tables import JobRow, MetricRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
-from tests.conftest import ListQueue
 from tests.support.job_bench import CNN, FINE_TUNE, SMALL, Bench, digits
+from tests.support.list_queue import ListQueue
 from tests.support.polling import wait_until
-from tests.worker.supervision.test_supervisor import InThread, add_job, is_training, read_job, request_cancel
-from tests.worker.supervision.test_supervisor import supervisor as light_supervisor
+from tests.support.supervision import InThread, add_job, is_training, read_job, request_cancel
+from tests.support.supervision import supervisor as light_supervisor
 from worker.supervision.attempt import Outcome
 from worker.supervision.supervisor import Supervisor
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.worker.validators.test_every_validator import evidence
+from tests.support.model_outputs import evidence
 from worker.estimates import estimators
 from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation, study
 from worker.evaluation.outputs import ModelOutputs

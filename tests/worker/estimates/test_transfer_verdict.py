@@ -3,30 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.support.transfer_cases import CLEAR, network
 from worker.estimates.accuracy_estimate import estimate
 from worker.estimates.calibrated_outputs import CalibratedOutputs, study
 from worker.estimates.estimators import estimator_values
-from worker.estimates.transfer_verdict import KNOWN, TransferVerdict, answer, judge_transfer
+from worker.estimates.transfer_verdict import KNOWN, answer, judge_transfer
 from worker.evaluation.outputs import ModelOutputs
-
-EVEN = (0.25, 0.25, 0.25, 0.25)
-CLEAR = TransferVerdict("unsure", gain=0.1, room=0.1, in_favour=1.0, source_lost=0.0, priors_apart=0.05, classes_lost=0)
-
-
-def network(skill: float, *, said: np.ndarray | None = None, shares: tuple[float, ...] = EVEN) -> CalibratedOutputs:
-    """Whose features point to the class with this skill on the target; `said` are its answers there if not the true classes."""
-    random = np.random.default_rng(0)
-    source, truth = random.integers(0, 4, 600), random.choice(4, 600, p=shares)
-    noise = random.normal(size=(600, 4))
-
-    def features(labels: np.ndarray, strength: float) -> np.ndarray:
-        found: np.ndarray = (strength * np.eye(4)[labels] + noise).astype(np.float32)
-        return found
-
-    source_x, target_x = features(source, 5), features(truth if said is None else said, skill)
-    found = study(ModelOutputs(source_x, 2 * source_x, source, target_x, 2 * target_x))
-    assert found is not None
-    return found
 
 
 def test_a_network_that_is_surer_of_the_same_classes_helps() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.worker.estimates.test_transfer_verdict import CLEAR, network
+from tests.support.transfer_cases import CLEAR, network
 from worker.estimates.calibrated_outputs import CalibratedOutputs, study
 from worker.estimates.open_set import distances, missing_classes, source_distances, unknown_class_rate
 from worker.estimates.warnings import warnings

@@ -20,9 +20,9 @@ from app.modalities.base import Encoded
 from app.modalities.tabular import NumberColumn, TabularPreprocessing
 from app.networks.mlp import MlpParams
 from app.networks.transformers import TransformersParams
+from tests.support.network_cases import CASES, Case, make_inputs
+from tests.support.pretrained_encoders import ENCODERS, PICTURES, TEXTS, pixels, tokens
 from tests.support.toy_problems import table
-from tests.worker.networks.test_backbones import CASES, Case, make_inputs
-from tests.worker.networks.test_transformers import ENCODERS, PICTURES, TEXTS, pixels, tokens
 from worker import networks
 from worker.data.batches import EncodedDataset
 from worker.data.splits import DomainData, split_source

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import nan
 
 from tests.support.toy_problems import table_network
-from tests.worker.estimates.test_transfer_verdict import CLEAR, network
+from tests.support.transfer_cases import CLEAR, network
 from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation
 from worker.estimates.transfer_verdict import DISPUTED, HARMLESS
 from worker.reporting.candidates import Candidate, compare

@@ -24,9 +24,9 @@ from app.services import leases
 from app.services.leases import Lease
 from app.services.trials import SearchAttempt
 from app.settings import Settings
-from tests.conftest import ListQueue
 from tests.support.job_bench import CNN, SMALL, Bench, digits
-from tests.worker.supervision.test_supervisor import read_job
+from tests.support.list_queue import ListQueue
+from tests.support.supervision import read_job
 from worker.jobs import trial as child
 from worker.jobs.adaptation import prepare
 from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested

@@ -19,10 +19,9 @@ from tests.support import servers
 from tests.support.distributed_trainer import briefly_examined
 from tests.support.job_bench import CNN, SMALL, Bench, digits
 from tests.support.polling import wait_until
+from tests.support.quick_settings import quick_settings
+from tests.support.supervision import is_training, read_job, send_messages
 from tests.support.worker_pool import Worker, fleet
-from tests.worker.conftest import quick_settings
-from tests.worker.supervision.test_supervisor import is_training, read_job
-from tests.worker.supervision.test_workers import send
 
 Sessions = sessionmaker[Session]
 DIVERGING = {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 10, "gradient_clip": 1e30}
@@ -74,7 +73,7 @@ def test_two_workers_find_what_one_finds(bench: Bench, tmp_path: Path) -> None:
     job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 4})
     expected = bench.run(job)
     with fleet(bench.settings, tmp_path, workers=2):
-        send(bench.settings, job.id)
+        send_messages(bench.settings, job.id)
         wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
     assert_found(bench, job.id, expected)
     assert [(line["round"], bool(line["error"])) for line in expected.metrics["search"]] == [
@@ -103,7 +102,7 @@ def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_th
     job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 2})
     expected = bench.run(job)
     with fleet(bench.settings, tmp_path, workers=2) as workers:
-        send(bench.settings, job.id)
+        send_messages(bench.settings, job.id)
         child = wait_until(lambda: next((one for one in trials_of(bench.sessions, job.id) if one.checkpoint), None), 60)
         working_on(bench, workers, child.id).main.kill()
         wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
@@ -117,7 +116,7 @@ def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_th
 def test_a_cancelled_search_leaves_no_trial_running(bench: Bench, tmp_path: Path) -> None:
     job = make_search(bench, minimum_steps=100_000)
     with fleet(bench.settings, tmp_path, workers=2):
-        send(bench.settings, job.id)
+        send_messages(bench.settings, job.id)
         wait_until(lambda: any(is_training(bench.sessions, one.id)() for one in trials_of(bench.sessions, job.id)), 60)
         with bench.sessions.begin() as session:
             jobs.cancel(session, job.id)

@@ -1,78 +1,22 @@
 """The supervisor with real trainer processes, on a database that both see."""
 
-from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
-from uuid import UUID
 
-import psutil
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import db_now, make_engine, make_sessions
 from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
-from tests.conftest import ListQueue, create_postgres_database
-from tests.support.factories import make_job
-from tests.support.fake_trainer import LIGHT_TRAINER, learned
+from tests.support.databases import create_postgres_database
+from tests.support.fake_trainer import learned
 from tests.support.polling import wait_until
-from tests.worker.conftest import quick_settings
+from tests.support.quick_settings import quick_settings
+from tests.support.supervision import InThread, Sessions, add_job, is_training, read_job, request_cancel, supervisor, trainers
 from worker.supervision.attempt import Outcome
-from worker.supervision.supervisor import Supervisor
-
-Sessions = sessionmaker[Session]
-
-
-def add_job(sessions: Sessions, *, max_attempts: int = 3, **params: object) -> UUID:
-    with sessions.begin() as session:
-        return make_job(session, max_attempts=max_attempts, params={"algorithm": "fine_tune", **params}).id
-
-
-def read_job(sessions: Sessions, job_id: UUID) -> JobRow:
-    with sessions() as session:
-        return session.get_one(JobRow, job_id)
-
-
-def supervisor(settings: Settings, sessions: Sessions, draining: Callable[[], bool] = lambda: False) -> Supervisor:
-    return Supervisor(settings, sessions, ListQueue(), draining, LIGHT_TRAINER)
-
-
-def is_training(sessions: Sessions, job_id: UUID, checkpoint: bool = True) -> Callable[[], bool]:
-    def condition() -> bool:
-        job = read_job(sessions, job_id)
-        return job.progress > 0 and (job.checkpoint is not None or not checkpoint)
-
-    return condition
-
-
-class InThread:
-    """A run of the supervisor beside the test."""
-
-    def __init__(self, supervisor: Supervisor, job_id: UUID) -> None:
-        self.outcome: Outcome | None = None
-        self._thread = Thread(target=self._run, args=(supervisor, job_id))
-        self._thread.start()
-
-    def _run(self, supervisor: Supervisor, job_id: UUID) -> None:
-        self.outcome = supervisor.run_job(job_id)
-
-    def join(self) -> Outcome | None:
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-        return self.outcome
-
-
-def trainers() -> list[psutil.Process]:
-    """Trainer processes of this test that are alive."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "tests.support.fake_trainer" in child.cmdline()
-    ]
 
 
 def test_a_job_that_succeeds_has_a_version_metrics_and_leaves_no_leftovers(
@@ -140,12 +84,6 @@ def test_a_job_can_be_cancelled_while_it_runs(worker_settings: Settings, worker_
     assert run.join() is Outcome.CANCELLED
     assert read_job(worker_sessions, job_id).status is JobStatus.CANCELLED
     assert stored_files(worker_settings) == []
-
-
-def request_cancel(sessions: Sessions, job_id: UUID) -> None:
-    with sessions.begin() as session:
-        running = (JobRow.id == job_id, JobRow.status == JobStatus.RUNNING)
-        session.execute(update(JobRow).where(*running).values(status=JobStatus.CANCELLING))
 
 
 def test_a_trainer_that_does_not_stop_is_killed_after_the_grace_period(

@@ -8,8 +8,8 @@ from app.db.session import db_now
 from app.db.tables import JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
-from tests.conftest import ListQueue
 from tests.support.factories import make_job
+from tests.support.list_queue import ListQueue
 from worker.supervision.sweep import sweep
 
 Sessions = sessionmaker[Session]

@@ -18,9 +18,9 @@ from tests.support import servers
 from tests.support.factories import make_job
 from tests.support.fake_trainer import learned
 from tests.support.polling import wait_until
+from tests.support.quick_settings import quick_settings
+from tests.support.supervision import add_job, is_training, read_job, send_messages
 from tests.support.worker_pool import BEAT, Worker, fleet, start
-from tests.worker.conftest import quick_settings
-from tests.worker.supervision.test_supervisor import add_job, is_training, read_job
 
 Sessions = sessionmaker[Session]
 
@@ -45,12 +45,6 @@ def workers(settings: Settings, tmp_path: Path) -> Iterator[list[Worker]]:
         yield started
 
 
-def send(settings: Settings, *job_ids: UUID) -> None:
-    queue = CeleryQueue(make_celery(settings))
-    for job_id in job_ids:
-        queue.send(job_id)
-
-
 def has_status(sessions: Sessions, job_id: UUID, status: JobStatus) -> bool:
     return read_job(sessions, job_id).status is status
 
@@ -67,7 +61,7 @@ def test_messages_that_make_no_sense_do_not_hurt_a_worker(
         celery.send_task(RUN_JOB, args=arguments)
     celery.send_task("isthmus.no_such_task")
     job_id = add_job(worker_sessions)
-    send(settings, job_id, job_id, job_id)
+    send_messages(settings, job_id, job_id, job_id)
     wait_until(lambda: has_status(worker_sessions, job_id, JobStatus.SUCCEEDED))
     assert all(worker.is_alive() for worker in workers)
     with worker_sessions() as session:
@@ -79,7 +73,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_to_another_that_resumes_it(
     settings: Settings, worker_sessions: Sessions, workers: list[Worker]
 ) -> None:
     job_id = add_job(worker_sessions, max_attempts=1, steps=400, step_seconds=0.01)
-    send(settings, job_id)
+    send_messages(settings, job_id)
     wait_until(is_training(worker_sessions, job_id))
     stopped = running_worker(workers)
     stopped.terminate()
@@ -101,7 +95,7 @@ def test_a_trainer_dies_with_its_supervisor_and_the_job_resumes_elsewhere(
 ) -> None:
     job_id = add_job(worker_sessions, steps=400, step_seconds=0.01)
     with fleet(redis_settings, tmp_path, workers=2) as workers:
-        send(redis_settings, job_id)
+        send_messages(redis_settings, job_id)
         wait_until(is_training(worker_sessions, job_id))
         victim = running_worker(workers)
         trainer = victim.trainer
@@ -141,7 +135,7 @@ def test_while_all_workers_are_busy_the_jobs_of_dead_ones_are_taken_back(
 ) -> None:
     long, lost = (add_job(worker_sessions, max_attempts=1, steps=100_000, step_seconds=0.01) for _ in range(2))
     with fleet(redis_settings, tmp_path, workers=2) as workers:
-        send(redis_settings, long, lost)
+        send_messages(redis_settings, long, lost)
         wait_until(lambda: all(is_training(worker_sessions, job_id)() for job_id in (long, lost)))
         workers[0].end()
         wait_until(lambda: {JobStatus.FAILED, JobStatus.RUNNING} == {read_job(worker_sessions, id).status for id in (long, lost)})

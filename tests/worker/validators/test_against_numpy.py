@@ -8,7 +8,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score, homogeneity_completeness_v_measure
 
-from tests.worker.validators.test_every_validator import evidence
+from tests.support.model_outputs import evidence
 from worker import validators
 from worker.evaluation.outputs import MixupOutputs, ModelOutputs
 from worker.validators import dev

@@ -6,22 +6,9 @@ import numpy as np
 import pytest
 
 from app.validators import VALIDATORS
+from tests.support.model_outputs import evidence
 from worker import validators
 from worker.evaluation.outputs import ModelOutputs
-
-
-def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> ModelOutputs:
-    """Of a network whose features and logits point the more to the true class, the larger its skill."""
-    random = np.random.default_rng(seed)
-
-    def side() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        labels = np.arange(rows) % classes
-        features = (skill * np.eye(classes)[labels] + random.normal(size=(rows, classes))).astype(np.float32)
-        return features, (2 * features).astype(np.float32), labels
-
-    source_features, source_logits, source_labels = side()
-    target_features, target_logits, _ = side()
-    return ModelOutputs(source_features, source_logits, source_labels, target_features, target_logits)
 
 
 @pytest.mark.parametrize("name", VALIDATORS)

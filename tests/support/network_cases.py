@@ -1,0 +1,70 @@
+"""Networks that are trained from scratch, with preprocessing and input shapes."""
+
+from typing import Any
+
+import torch
+
+from app.modalities.base import Preprocessing, TensorSpec
+from app.modalities.image import ImagePreprocessing
+from app.modalities.tabular import CategoryColumn, NumberColumn, TabularPreprocessing, UnusedColumn
+from app.modalities.text import TextPreprocessing
+from app.networks.base import NetworkParams
+from app.networks.cnn import CnnParams
+from app.networks.mlp import MlpParams
+from app.networks.resnet import ResnetParams
+from app.networks.vgg import VggParams
+from worker.networks.base import Inputs
+
+Case = tuple[NetworkParams, Preprocessing, dict[str, TensorSpec]]
+
+
+def picture_case(params: Any, channels: Any = 3) -> Case:
+    side = params.input_size
+    preprocessing = ImagePreprocessing(
+        size=(side, side), channels=channels, resize=(side, side), mean=(0.4,) * channels, std=(0.2,) * channels
+    )
+    return params, preprocessing, {"pixels": TensorSpec("uint8", (side, side, channels))}
+
+
+def table_case(numbers: int, categories: int, **params: Any) -> Case:
+    columns = [
+        *(NumberColumn(name=f"n{place}", mean=10, std=2) for place in range(numbers)),
+        UnusedColumn(name="empty"),
+        *(CategoryColumn(name=f"c{place}", levels=("no", "yes")) for place in range(categories)),
+    ]
+    specs = {"numbers": TensorSpec("float32", (numbers,)), "categories": TensorSpec("int64", (categories,))}
+    present = {name: spec for name, spec in specs.items() if spec.shape != (0,)}
+    return MlpParams(**params), TabularPreprocessing(columns=tuple(columns)), present
+
+
+def text_case(**params: Any) -> Case:
+    specs = {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32", (-1,))}
+    return MlpParams(**params), TextPreprocessing(kind="terms", vocabulary_size=50, max_length=20), specs
+
+
+CASES = {
+    "cnn": picture_case(CnnParams()),
+    "cnn of the smallest pictures": picture_case(CnnParams(input_size=8), 1),
+    "cnn of larger pictures": picture_case(CnnParams(input_size=64)),
+    "resnet": picture_case(ResnetParams(width=8)),
+    "resnet of odd pictures": picture_case(ResnetParams(width=8, input_size=33), 1),
+    "vgg": picture_case(VggParams()),
+    "vgg of the smallest pictures": picture_case(VggParams(input_size=8), 1),
+    "vgg of larger pictures": picture_case(VggParams(input_size=60)),
+    "mlp of a table": table_case(2, 3, layers=2),
+    "mlp of numbers": table_case(2, 0),
+    "mlp of categories": table_case(0, 2),
+    "mlp of texts": text_case(layers=2),
+}
+
+
+def make_inputs(specs: dict[str, TensorSpec], count: int) -> Inputs:
+    shapes = {name: (count, *(12 if size < 0 else size for size in spec.shape)) for name, spec in specs.items()}
+    inputs: Inputs = {}
+    for name, shape in shapes.items():
+        high = {"pixels": 256, "categories": 3, "terms": 50}.get(name)
+        dtype = getattr(torch, specs[name].dtype)
+        inputs[name] = torch.rand(shape) if high is None else torch.randint(0, high, shape, dtype=dtype)
+    if "numbers" in inputs:
+        inputs["numbers"][0] = torch.nan
+    return inputs
