@@ -315,7 +315,7 @@ def test_the_chunks_of_an_upload_are_not_taken_for_heads(
             looked_up.append(head)
             return super().get(head, default)
 
-    client.app.hot.heads = Watched()  # type: ignore[attr-defined]
+    client.app.hot.parsed_heads = Watched()  # type: ignore[attr-defined]
     connection, body = connect(), b"\r\n\r\n" * 2**19
     connection.send(asked(body, kind=b"application/octet-stream", more=b"X-Model: nothing\r\n"))
     assert connection.read()[0] == 404
@@ -331,7 +331,7 @@ def test_no_more_heads_are_kept_than_allowed(
     for length in (1, 2, 3, 200):
         connection.send(asked(more=b"X: %s\r\n" % (b"x" * length)))
         assert connection.read()[0] == 200
-        kept.append(len(client.app.hot.heads))  # type: ignore[attr-defined]
+        kept.append(len(client.app.hot.parsed_heads))  # type: ignore[attr-defined]
     assert kept == [1, 2, 1, 1]
 
 

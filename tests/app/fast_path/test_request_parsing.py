@@ -16,7 +16,7 @@ MOST_INPUTS = 3
 
 
 def pixels_of(inputs: str) -> NDArray[Any] | None:
-    version = cast(LoadedModel, SimpleNamespace(picture_shape=SHAPE))
+    version = cast(LoadedModel, SimpleNamespace(raw_pixel_shape=SHAPE))
     body = b'{"model": "grey", "inputs": %s}' % inputs.encode()
     question = request_parsing.parse_json(lambda reference, precision: version, MOST_INPUTS, body)
     return question.encoded["pixels"] if question is not None else None
