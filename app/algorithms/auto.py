@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from app.algorithms.base import AlgorithmParams, parse_params
 
 CANDIDATES: list[dict[str, Any]] = [
-    {"algorithm": "self_training", "weight_average": 0.999, "augmentation": "strong"},
-    {"algorithm": "self_training", "weight_average": 0.999},
-    {"algorithm": "cdan", "weight_average": 0.999},
+    {"algorithm": "self_training", "ema_decay": 0.999, "augmentation": "strong"},
+    {"algorithm": "self_training", "ema_decay": 0.999},
+    {"algorithm": "cdan", "ema_decay": 0.999},
 ]
 """Self-training twice, and an opponent. MCC is a term of self-training, and not by itself among them: it is confident in any
 case, which the validator takes for knowledge. Where strongly changed pictures have to bear the same labels, a network is less
@@ -38,7 +38,7 @@ class AutoParams(AlgorithmParams):
     """Auto: tries methods by successive halving, keeps what the validator finds best; source-only is always among them."""
 
     paper: ClassVar[str | None] = "Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943 (successive halving)"
-    searches: ClassVar[bool] = True
+    is_search: ClassVar[bool] = True
 
     algorithm: Literal["auto"] = "auto"
     candidates: list[dict[str, Any]] = Field(

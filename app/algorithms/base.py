@@ -20,7 +20,7 @@ class AlgorithmParams(BaseModel):
     needs_trained_network: ClassVar[bool] = False
     """Whether the method takes over from a network that was trained on the source."""
     augments_target_itself: ClassVar[bool] = False
-    """Whether the method changes the target's pictures itself, so that `augmented` is of the source alone."""
+    """Whether the method changes the target's pictures itself, so that `augment_domains` is of the source alone."""
     is_search: ClassVar[bool] = False
     """Whether it tries other algorithms."""
 
@@ -29,15 +29,15 @@ class AlgorithmParams(BaseModel):
     batch_size: int = Field(64, ge=2, le=4096, description="Source examples a step, and as many target examples.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="`sgd` has Nesterov momentum 0.9.")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="mu_0, the rate at the start.")
-    schedule: Literal["constant", "annealed"] = Field(
-        "annealed", description="annealed: mu_0 / (1 + 10 p)^0.75, p the fraction of the run."
+    lr_schedule: Literal["constant", "inverse_decay"] = Field(
+        "inverse_decay", description="inverse_decay: mu_0 / (1 + 10 p)^0.75, p the fraction of the run."
     )
-    backbone_rate: float = Field(
+    backbone_lr_factor: float = Field(
         0.03, ge=0, le=1, description="Factor on the learning rate of a pretrained encoder's weights; new layers take it whole."
     )
     weight_decay: float = Field(1e-3, ge=0, le=1, description="Decoupled for `adamw`, an L2 term for `sgd`.")
     gradient_clip: float = Field(5.0, gt=0, description="Largest norm of the joint gradient.")
-    minimum_steps: int = Field(
+    min_steps: int = Field(
         0, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: small data need them."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -46,14 +46,14 @@ class AlgorithmParams(BaseModel):
         "CPUs that are quicker in it, which is measured.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each source label that is spread over all classes.")
-    balanced: bool = Field(False, description="Whether every class of the source is drawn equally often.")
+    class_balanced: bool = Field(False, description="Whether every class of the source is drawn equally often.")
     augmentation: Literal["none", "affine", "strong"] = Field(
         "affine",
         description="Random changes of the training pictures. affine: rotation, scale, shear and shift, for domains that differ "
         "in these; strong: brightness, contrast, colours, inversion, noise and covered patches as well.",
     )
-    augmented: Literal["source", "both"] = Field("source", description="Whose training pictures are changed.")
-    weight_average: float = Field(
+    augment_domains: Literal["source", "both"] = Field("source", description="Whose training pictures are changed.")
+    ema_decay: float = Field(
         0.0, ge=0, lt=1, description="Decay a step of a moving average of the weights, which is what the version gets; 0: none."
     )
     validator: ValidatorName = Field(
@@ -71,12 +71,12 @@ class AlgorithmParams(BaseModel):
     validation_fraction: float = Field(
         0.1, gt=0, lt=0.9, description="Part of the source that is held out to watch the training."
     )
-    compact: Literal["none", "float16", "int8"] = Field(
+    quantize: Literal["none", "float16", "int8"] = Field(
         "none",
         description="A smaller copy of the network, to be served on request (`precision` of a prediction): in int8 of about a "
         "quarter of the size, and on CPUs quicker; float16 of half the size, for GPUs. The version has it if it is good enough.",
     )
-    compact_tolerance: float = Field(
+    max_quantization_loss: float = Field(
         0.01,
         ge=0,
         le=1,
@@ -101,7 +101,7 @@ class AlgorithmParams(BaseModel):
 class AdaptationParams(AlgorithmParams):
     """Parameters of methods that learn from source and target in the same steps."""
 
-    minimum_steps: int = Field(
+    min_steps: int = Field(
         500, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: short ones collapse."
     )
     batch_norm: Literal["domain", "shared"] = Field(
@@ -109,7 +109,7 @@ class AdaptationParams(AlgorithmParams):
         description="domain: source and target are normalised by statistics of their own, and the target's are served; "
         "shared: one batch of both.",
     )
-    warm_up: float = Field(
+    warmup_fraction: float = Field(
         0.0, ge=0, lt=1, description="Part of the run that trains on the source alone; p is the fraction of the rest."
     )
 

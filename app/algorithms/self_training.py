@@ -14,7 +14,7 @@ class SelfTrainingParams(AdaptationParams):
     """
 
     paper: ClassVar[str | None] = "Sohn et al., NeurIPS 2020, https://arxiv.org/abs/2001.07685"
-    changes_target: ClassVar[bool] = True
+    augments_target_itself: ClassVar[bool] = True
 
     algorithm: Literal["self_training"] = "self_training"
     threshold: float = Field(0.95, gt=0, le=1, description="tau, the least confidence of a prediction that teaches.")

@@ -12,10 +12,10 @@ class ShotParams(AlgorithmParams):
 
     paper: ClassVar[str | None] = "Liang et al., ICML 2020, https://arxiv.org/abs/2002.08546"
     needs_source: ClassVar[bool] = False
-    starts_trained: ClassVar[bool] = True
+    needs_trained_network: ClassVar[bool] = True
 
     algorithm: Literal["shot"] = "shot"
-    minimum_steps: int = Field(
+    min_steps: int = Field(
         500, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: small data need them."
     )
     pseudo_label_weight: float = Field(

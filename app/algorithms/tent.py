@@ -12,10 +12,10 @@ class TentParams(AlgorithmParams):
 
     paper: ClassVar[str | None] = "Wang et al., ICLR 2021, https://arxiv.org/abs/2006.10726"
     needs_source: ClassVar[bool] = False
-    starts_trained: ClassVar[bool] = True
+    needs_trained_network: ClassVar[bool] = True
 
     algorithm: Literal["tent"] = "tent"
     epochs: int = Field(5, ge=1, le=10_000, description="Passes over the target.")
-    minimum_steps: int = Field(
+    min_steps: int = Field(
         100, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: the statistics settle."
     )

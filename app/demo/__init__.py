@@ -19,8 +19,8 @@ PARAMS: dict[str, Any] = {
     "epochs": 9,
     "batch_size": 32,
     "learning_rate": 0.003,
-    "schedule": "constant",
-    "weight_average": 0.99,
+    "lr_schedule": "constant",
+    "ema_decay": 0.99,
     "augmentation": "none",
 }
 JOBS = {"fine_tune": "trained on the source alone", "dann": "adapted to the target"}

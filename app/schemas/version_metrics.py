@@ -105,7 +105,7 @@ class Evidence(TypedDict):
 
 
 class QuantizationReport(TypedDict, total=False):
-    """What was measured of the smaller copy that the job asked for (`compact`), in the engine that serves it.
+    """What was measured of the smaller copy that the job asked for (`quantize`), in the engine that serves it.
 
     `accuracy_`: on the held-out source, of the graph itself and of the copy; `agreement`: share of the target that both answer
     alike; `lost`: the larger of the accuracy lost and of the share by which both differ more often on the target than on the
@@ -162,7 +162,7 @@ class VersionMetrics(TypedDict, total=False):
     ]
     class_shares: ClassShares
     calibration: Calibration
-    compact: QuantizationReport
+    quantization: QuantizationReport
     helped: Annotated[Literal["yes", "no", "unsure"], Field(description="Whether adaptation did, judged without target labels.")]
     helped_evidence: Evidence
     registered: Annotated[Literal["adapted", "source_only"], Field(description="Which network the version is.")]

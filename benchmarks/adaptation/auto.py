@@ -92,7 +92,7 @@ def planned(options: argparse.Namespace) -> Iterator[Row]:
 def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) -> Row:
     """Search, and compare what was chosen with everything that was tried."""
     examples = encoded(task, skewed)
-    common = {"epochs": 1, "minimum_steps": options.steps, "seed": seed}
+    common = {"epochs": 1, "min_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
     data = split_source(examples.source, examples.target, None, params)
     examiner = Evaluator(data, len(examples.classes), CPU, ROWS)
@@ -175,7 +175,7 @@ def truth(trials: TrialRunner, examples: Encoded, trial: Trial) -> float:
 
 def label(params: Row) -> str:
     """The method and how its pictures are changed."""
-    return " ".join([params["algorithm"], params["augmentation"], *(["of both"] if params["augmented"] == "both" else [])])
+    return " ".join([params["algorithm"], params["augmentation"], *(["of both"] if params["augment_domains"] == "both" else [])])
 
 
 def networks(rows: list[Row]) -> pl.DataFrame:

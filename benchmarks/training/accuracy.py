@@ -48,7 +48,7 @@ TASKS = {
         "digits/usps_test.npz",
         wanted=95,
         steps=2500,
-        dann={"augmented": "both", "batch_norm": "shared"},
+        dann={"augment_domains": "both", "batch_norm": "shared"},
     ),
     "usps-mnist": Task(USPS, MNIST, "digits/mnist_test.npz", wanted=87),
     "mnist-mnistm": Task(MNIST, "digits/mnistm_unlabelled.npz", "digits/mnistm_test.npz", wanted=75),
@@ -114,7 +114,7 @@ def runs(service: Service, options: argparse.Namespace) -> Iterator[Run]:
 
 def make_run(service: Service, options: argparse.Namespace, name: str, algorithm: str, seed: int, own: Values) -> Run:
     task = TASKS[name]
-    params = {"algorithm": algorithm, "epochs": 1, "minimum_steps": options.steps or task.steps, "seed": seed}
+    params = {"algorithm": algorithm, "epochs": 1, "min_steps": options.steps or task.steps, "seed": seed}
     request = JobCreate.model_validate(
         {
             "model": name,

@@ -28,7 +28,7 @@ def _signals() -> Iterator[None]:
 
 
 def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "PARAMS", {"epochs": 1, "minimum_steps": 10})
+    monkeypatch.setattr(demo, "PARAMS", {"epochs": 1, "min_steps": 10})
     monkeypatch.setattr(images, "make", partial(images.make, copies=1))
     port = free_port()
     shown = CliRunner().invoke(main, ["demo", "--data", str(tmp_path / "demo"), "--port", str(port), "--seed", "3"])

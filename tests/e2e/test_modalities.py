@@ -47,7 +47,7 @@ def test_mnist_to_usps(service: Client, shared_data: Path, tmp_path: Path) -> No
         target=target["id"],
         evaluation=evaluation["id"],
         base={"network": "cnn", "input_size": 16},
-        params={"algorithm": "dann", "epochs": 4, "minimum_steps": 400},
+        params={"algorithm": "dann", "epochs": 4, "min_steps": 400},
     )
 
     version = service.version(job)
@@ -73,7 +73,7 @@ def test_amazon_to_webcam(service: Client, shared_data: Path) -> None:
         target=target["id"],
         evaluation=evaluation["id"],
         base={"network": "cnn", "input_size": 16},
-        params={"algorithm": "dann", "epochs": 8, "minimum_steps": 250},
+        params={"algorithm": "dann", "epochs": 8, "min_steps": 250},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.2
@@ -98,7 +98,7 @@ def test_books_to_dvd(service: Client, shared_data: Path) -> None:
         source=source["id"],
         target=target["id"],
         evaluation=evaluation["id"],
-        params={"algorithm": "dann", "epochs": 8, "minimum_steps": 300},
+        params={"algorithm": "dann", "epochs": 8, "min_steps": 300},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.72

@@ -19,7 +19,7 @@ from worker.training.loop import train
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.01, "precision": "float32", "epochs": 1}
 CASES: dict[str, dict[str, Any]] = {
-    "dann": {"batch_norm": "domain", "weight_average": 0.9},
+    "dann": {"batch_norm": "domain", "ema_decay": 0.9},
     "cdan": {"batch_norm": "shared"},
     "mcc": {},
     "mcd": {},

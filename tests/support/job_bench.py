@@ -26,7 +26,7 @@ from worker.jobs import adaptation
 from worker.protocol.progress import ProgressReporter
 
 SMALL = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "augmentation": "none"}
-DANN = {"algorithm": "dann", "minimum_steps": 120, **SMALL}
+DANN = {"algorithm": "dann", "min_steps": 120, **SMALL}
 FINE_TUNE = {"algorithm": "fine_tune", **SMALL}
 CNN = {"network": "cnn", "input_size": 8}
 

@@ -36,7 +36,7 @@ from worker.training.evaluator import Evaluator, features_and_logits
 from worker.training.loop import TrainingRun, train
 
 CPU = torch.device("cpu")
-SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "minimum_steps": 0, "augmentation": "none"}
+SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "min_steps": 0, "augmentation": "none"}
 FASTER = 3
 """Than the defaults that suit larger problems."""
 EXAMINED = 200
@@ -172,7 +172,7 @@ def make_toy(
 @cache
 def trained_weights(seed: int, classes: int, sizes: tuple[int, int], digits: bool) -> dict[str, Tensor]:
     """Of a network that was trained on the source alone."""
-    params = toy_params("source_only", seed=seed, minimum_steps=250 if digits else 0)
+    params = toy_params("source_only", seed=seed, min_steps=250 if digits else 0)
     with TemporaryDirectory() as folder:
         toy = make_toy(Path(folder), params, classes=classes, sizes=sizes, digits=digits)
         train(toy.run)

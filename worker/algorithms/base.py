@@ -72,7 +72,7 @@ class Algorithm(nn.Module, ABC):
         known = {id(weight) for weight in slow}
         slow = [weight for weight in slow if weight.requires_grad]
         fast = [weight for weight in self.parameters() if weight.requires_grad and id(weight) not in known]
-        return [{"params": fast, "factor": 1.0}] + ([{"params": slow, "factor": self.params.backbone_rate}] if slow else [])
+        return [{"params": fast, "factor": 1.0}] + ([{"params": slow, "factor": self.params.backbone_lr_factor}] if slow else [])
 
 
 class JointAdaptation(Algorithm):
@@ -83,7 +83,7 @@ class JointAdaptation(Algorithm):
     def terms(self, batch: Batch) -> Terms:
         source, target = self.outputs(batch)
         terms = {"classification": self.classification(source.logits, batch.source_y)}
-        progress = (batch.progress - self.params.warm_up) / (1 - self.params.warm_up)
+        progress = (batch.progress - self.params.warmup_fraction) / (1 - self.params.warmup_fraction)
         if progress < 0:
             return terms
         return terms | self.adaptation(source, target, Batch(batch.source_x, batch.source_y, batch.target_x, progress))

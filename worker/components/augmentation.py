@@ -25,7 +25,7 @@ def augment_batch(batch: Batch, params: AlgorithmParams) -> Batch:
     """The batch with its pictures changed as the parameters say."""
     if params.augmentation == "none":
         return batch
-    is_left = params.augmented == "source" or params.augments_target_itself
+    is_left = params.augment_domains == "source" or params.augments_target_itself
     target_x = batch.target_x if is_left else augment(batch.target_x, params.augmentation)
     return replace(batch, source_x=augment(batch.source_x, params.augmentation), target_x=target_x)
 

@@ -233,11 +233,11 @@ class PairedBatches:
 
 def num_steps(params: AlgorithmParams, rows: int) -> int:
     """Of a run whose larger data set has so many rows."""
-    return max(params.epochs * math.ceil(rows / params.batch_size), params.minimum_steps)
+    return max(params.epochs * math.ceil(rows / params.batch_size), params.min_steps)
 
 
 def _source_stream(source: EncodedDataset, train: Tensor, params: AlgorithmParams) -> ShuffledSampler:
-    if not params.balanced:
+    if not params.class_balanced:
         return ShuffledSampler(train, params.batch_size, params.seed, 0)
     assert source.labels is not None
     return ClassBalancedSampler(train, source.labels.cpu()[train], params.batch_size, params.seed, 0)

@@ -47,15 +47,15 @@ def quantize_version(params: AlgorithmParams, graph: Path, data: DomainData) -> 
 
     Returns what was measured, as `app.schemas.version_metrics.Compact` documents it; None where no copy is asked for.
     """
-    if params.compact == "none":
+    if params.quantize == "none":
         return None
-    copy = graph.with_name(GRAPHS[params.compact])
-    if params.compact == "int8":
+    copy = graph.with_name(GRAPHS[params.quantize])
+    if params.quantize == "int8":
         quantize(graph, copy, _calibration(data))
     else:
         to_float16(graph, copy)
-    found = {"precision": params.compact, "tolerance": params.compact_tolerance, **compared(graph, copy, data)}
-    kept = found["lost"] <= params.compact_tolerance
+    found = {"precision": params.quantize, "tolerance": params.max_quantization_loss, **compared(graph, copy, data)}
+    kept = found["lost"] <= params.max_quantization_loss
     if not kept:
         copy.unlink()
     return found | {"kept": kept}

@@ -167,10 +167,10 @@ def export_network(task: TrainingSetup, statement: ModelReport, data: DomainData
     copy = quantize_version(task.params, graph, data)
     if copy is None:
         return
-    statement.metrics["compact"] = copy
+    statement.metrics["quantization"] = copy
     if not copy["kept"]:
-        lost = f"it loses {copy['lost']:.2%}, more than `compact_tolerance` allows ({copy['tolerance']:.2%})"
-        reporter.warn("compact_not_kept", f"The version has no {copy['precision']} copy: {lost}.")
+        lost = f"it loses {copy['lost']:.2%}, more than `max_quantization_loss` allows ({copy['tolerance']:.2%})"
+        reporter.warn("quantization_rejected", f"The version has no {copy['precision']} copy: {lost}.")
 
 
 def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> dict[str, Any]:

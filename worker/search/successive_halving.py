@@ -81,9 +81,9 @@ class Search:
     def run_baseline(self, first: list[PlannedTrial]) -> Trial:
         """What the source alone gives. Other workers may begin meanwhile what does not start from it."""
         self.offers.enqueue([order for order in first if not order.params.needs_trained_network], None)
-        steps = max(method.minimum_steps for method in self.params.methods)
+        steps = max(method.min_steps for method in self.params.methods)
         whole = any(order.params.needs_trained_network for order in first)
-        return self.trials.reference(self.params.model_copy(update={"minimum_steps": steps}), self.spans.pop(0), whole=whole)
+        return self.trials.reference(self.params.model_copy(update={"min_steps": steps}), self.spans.pop(0), whole=whole)
 
     def run_round(self, orders: list[PlannedTrial], reference: Trial) -> None:
         """Try these, unless the budget is spent before one begins. The one that this job was interrupted in goes first."""
@@ -157,7 +157,7 @@ def plan(params: AutoParams, data: DomainData) -> Plan:
 def _distinct(methods: list[AlgorithmParams], data: DomainData) -> list[AlgorithmParams]:
     """Without repetitions, which those are that differ only in changes of pictures where there are none."""
     is_picture = any("pixels" in examples.inputs for examples in (data.source, data.target) if examples)
-    same = {} if is_picture else {"augmentation": "none", "augmented": "source"}
+    same = {} if is_picture else {"augmentation": "none", "augment_domains": "source"}
     seen: dict[str, AlgorithmParams] = {}
     for method in methods:
         seen.setdefault(method.model_copy(update=same).model_dump_json(), method)

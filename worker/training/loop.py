@@ -66,9 +66,7 @@ class TrainingRun:
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.algorithm)
-        self.average = (
-            ExponentialMovingAverage(self.algorithm.network, self.params.weight_average) if self.params.weight_average else None
-        )
+        self.average = ExponentialMovingAverage(self.algorithm.network, self.params.ema_decay) if self.params.ema_decay else None
 
     @property
     def progress(self) -> float:
@@ -263,7 +261,7 @@ def make_optimizer(algorithm: Algorithm) -> Optimizer:
 
 def set_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> float:
     """Give every group its rate at this point of the run; returns that of the new layers."""
-    rate = params.learning_rate * (inverse_decay(progress) if params.schedule == "annealed" else 1.0)
+    rate = params.learning_rate * (inverse_decay(progress) if params.lr_schedule == "inverse_decay" else 1.0)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     return rate

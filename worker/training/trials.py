@@ -155,7 +155,7 @@ class TrialRunner:
         if self.data.source is None:
             return 0
         if whole or params.needs_trained_network:
-            return max(num_steps(source_params(params), len(self.data.training)), params.minimum_steps)
+            return max(num_steps(source_params(params), len(self.data.training)), params.min_steps)
         return max(1, int(num_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
 
     def network(self, trial: Trial) -> Network:

@@ -12,7 +12,7 @@ from worker.training.loop import train
 
 
 def test_only_statistics_change_and_the_source_keeps_its_own(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("adabn", minimum_steps=60), digits=True, classes=10)
+    toy = make_toy(tmp_path, toy_params("adabn", min_steps=60), digits=True, classes=10)
     before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
     train(toy.run)
     after = toy.run.algorithm.network.state_dict()
@@ -21,7 +21,7 @@ def test_only_statistics_change_and_the_source_keeps_its_own(tmp_path: Path) -> 
 
 
 def test_the_statistics_become_those_of_the_target_without_dropout(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("adabn", minimum_steps=60), digits=True, classes=10)
+    toy = make_toy(tmp_path, toy_params("adabn", min_steps=60), digits=True, classes=10)
     train(toy.run)
     network = toy.run.algorithm.eval().network
     norm = network.get_submodule("bottleneck.1")

@@ -7,7 +7,7 @@ from worker.training.loop import train
 
 
 def test_the_sources_encoder_and_the_head_stay_as_they_were_trained(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("adda", minimum_steps=40), digits=True, classes=10)
+    toy = make_toy(tmp_path, toy_params("adda", min_steps=40), digits=True, classes=10)
     trained = {name: value.clone() for name, value in toy.run.algorithm.named_parameters()}
     train(toy.run)
     changed = {name for name, value in toy.run.algorithm.named_parameters() if not torch.equal(trained[name], value)}

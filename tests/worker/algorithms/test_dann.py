@@ -54,20 +54,20 @@ def test_lambda_slows_the_features_alone_and_the_discriminator_trains_at_full_st
 
 
 def test_the_discriminator_learns_to_tell_the_domains_apart_when_nothing_works_against_it(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.0, batch_norm="shared", minimum_steps=200), digits=True)
+    toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.0, batch_norm="shared", min_steps=200), digits=True)
     train(toy.run)
     accuracy = toy.series("domain_accuracy")
     assert accuracy[0] < 0.9 < 0.95 < accuracy[-1]
 
 
 def test_reversal_makes_the_features_alike(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("dann", lambda_max=1.0, minimum_steps=200), digits=True)
+    toy = make_toy(tmp_path, toy_params("dann", lambda_max=1.0, min_steps=200), digits=True)
     train(toy.run)
     assert sum(toy.series("domain_accuracy")[-20:]) / 20 < 0.75
 
 
 def test_the_curves_hold_both_losses_lambda_and_the_domain_accuracy(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.5, minimum_steps=0, epochs=1))
+    toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.5, min_steps=0, epochs=1))
     train(toy.run)
     steps = toy.run.batches.steps
     for name in ("classification", "domain", "domain_accuracy", "lambda", "learning_rate"):

@@ -73,7 +73,7 @@ def test_it_beats_training_on_the_source_alone(algorithm: str, classes: int) -> 
 @cache
 def target_accuracy(algorithm: str, classes: int) -> float:
     with TemporaryDirectory() as folder:
-        toy = make_toy(Path(folder), toy_params(algorithm, minimum_steps=120, epochs=1), classes=classes, digits=True)
+        toy = make_toy(Path(folder), toy_params(algorithm, min_steps=120, epochs=1), classes=classes, digits=True)
         train(toy.run)
     return toy.target_accuracy()
 
@@ -134,7 +134,7 @@ def test_the_features_follow_every_term_downhill_and_those_of_an_opponent_uphill
 def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(
     algorithm: str, stop_at: int, digits: bool, tmp_path: Path
 ) -> None:
-    params = toy_params(algorithm, epochs=1, minimum_steps=42)
+    params = toy_params(algorithm, epochs=1, min_steps=42)
     whole = make(tmp_path / "whole", params, digits=digits, sizes=(500, 300))
     train(whole.run)
 

@@ -42,7 +42,7 @@ def test_gradual_unfreezing_learns(tmp_path: Path) -> None:
 
 
 def test_a_pretrained_backbone_learns_more_slowly_than_the_head(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("fine_tune", backbone_rate=0.0, epochs=1))
+    toy = make_toy(tmp_path, toy_params("fine_tune", backbone_lr_factor=0.0, epochs=1))
     toy.run.algorithm.network.pretrained = True
     before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
     toy.run.__post_init__()

@@ -34,7 +34,7 @@ def test_heads_learn_to_differ_and_then_the_features_to_make_them_agree(tmp_path
 
 
 def test_before_the_adaptation_there_is_one_update(tmp_path: Path) -> None:
-    run = make_toy(tmp_path, toy_params("mcd", warm_up=0.5)).run
+    run = make_toy(tmp_path, toy_params("mcd", warmup_fraction=0.5)).run
     first, later = (next(iter(run.batches.from_step(step))) for step in (0, run.batches.steps * 3 // 4))
     assert run.algorithm.step(first, OptimizerStep(run)).keys() == {"classification"}
     assert "discrepancy" in run.algorithm.step(later, OptimizerStep(run))

@@ -20,7 +20,7 @@ def test_pictures_are_learned_in_their_strongly_changed_form_which_leaves_no_tra
 
 
 def test_more_and_more_examples_teach(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("self_training", minimum_steps=100, epochs=1), digits=True)
+    toy = make_toy(tmp_path, toy_params("self_training", min_steps=100, epochs=1), digits=True)
     train(toy.run)
     shares = toy.series("confident_share")
     assert sum(shares[-10:]) > sum(shares[:10])

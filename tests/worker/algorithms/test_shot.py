@@ -12,7 +12,7 @@ from worker.training.loop import train
 
 
 def test_the_head_stays_and_the_encoder_learns(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("shot", minimum_steps=40), digits=True, classes=10)
+    toy = make_toy(tmp_path, toy_params("shot", min_steps=40), digits=True, classes=10)
     before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
     train(toy.run)
     after = toy.run.algorithm.network.state_dict()

@@ -8,7 +8,7 @@ from worker.training.loop import train
 
 
 def test_only_the_norms_change(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("tent", minimum_steps=40), digits=True, classes=10)
+    toy = make_toy(tmp_path, toy_params("tent", min_steps=40), digits=True, classes=10)
     network = toy.run.algorithm.network
     norms = tuple(name for name, module in network.named_modules() if isinstance(module, DomainBatchNorm))
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -45,7 +45,7 @@ def test_strong_changes_stay_pictures_and_differ_from_one_another() -> None:
 @pytest.mark.parametrize("whose", ["source", "both"])
 def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose: str) -> None:
     batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5)
-    params = DannParams.model_validate({"augmentation": augmentation, "augmented": whose})
+    params = DannParams.model_validate({"augmentation": augmentation, "augment_domains": whose})
     found = augment_batch(batch, params)
     for given, got, wanted in (
         (batch.source_x, found.source_x, augmentation != "none"),
@@ -57,7 +57,7 @@ def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose:
 
 def test_a_method_that_changes_the_target_itself_gets_it_as_it_is() -> None:
     batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5)
-    found = augment_batch(batch, SelfTrainingParams(augmentation="strong", augmented="both"))
+    found = augment_batch(batch, SelfTrainingParams(augmentation="strong", augment_domains="both"))
     assert found.target_x is batch.target_x
     assert not torch.equal(found.source_x["pixels"], batch.source_x["pixels"].float())
 

@@ -17,12 +17,12 @@ def numbered(rows: int) -> EncodedDataset:
     return EncodedDataset({"numbers": torch.arange(rows, dtype=torch.float32).unsqueeze(1)}, torch.zeros(rows, dtype=torch.int64))
 
 
-def make(source: int, target: int | None, size: int = 8, epochs: int = 3, minimum_steps: int = 0) -> PairedBatches:
+def make(source: int, target: int | None, size: int = 8, epochs: int = 3, min_steps: int = 0) -> PairedBatches:
     return PairedBatches(
         numbered(source),
         None if target is None else numbered(target),
         train=torch.arange(source),
-        params=FineTuneParams(batch_size=size, epochs=epochs, minimum_steps=minimum_steps, seed=5),
+        params=FineTuneParams(batch_size=size, epochs=epochs, min_steps=min_steps, seed=5),
         device=CPU,
     )
 
@@ -64,8 +64,8 @@ def test_epochs_are_passes_over_the_larger_data_set(source: int, target: int | N
 
 
 def test_a_run_has_a_least_number_of_steps() -> None:
-    assert make(10, 10, minimum_steps=200).steps == 200
-    assert make(1000, 10, minimum_steps=200).steps == 375
+    assert make(10, 10, min_steps=200).steps == 200
+    assert make(1000, 10, min_steps=200).steps == 375
 
 
 def test_a_resumed_run_goes_on_with_the_next_batch() -> None:
@@ -145,7 +145,7 @@ def test_labels_of_unlabelled_reading_are_left_out(tmp_path: Path) -> None:
 def test_a_balanced_source_shows_every_class_equally_often() -> None:
     labels = torch.tensor([0] * 90 + [1] * 10)
     source = EncodedDataset({"numbers": torch.zeros(100, 1)}, labels)
-    params = FineTuneParams(batch_size=50, epochs=20, balanced=True)
+    params = FineTuneParams(batch_size=50, epochs=20, class_balanced=True)
     drawn = list(PairedBatches(source, None, train=torch.arange(100), params=params, device=CPU).from_step(0))
     shown = torch.cat([batch.source_y for batch in drawn])
     assert 0.45 < shown.double().mean() < 0.55

@@ -68,7 +68,7 @@ def test_all_processes_of_a_job_are_cancelled(settings: Settings, worker_session
 
 
 def add_real_job(bench: Bench, steps: int) -> UUID:
-    params = FINE_TUNE | {"minimum_steps": steps, "epochs": 1}
+    params = FINE_TUNE | {"min_steps": steps, "epochs": 1}
     return bench.job(params, digits(bench, target=False, rows=200), base=CNN).id
 
 
@@ -108,7 +108,7 @@ def test_the_processes_of_a_search_agree_on_who_trains_what(
     settings: Settings, worker_sessions: Sessions, tmp_path: Path
 ) -> None:
     bench = Bench(settings, worker_sessions, tmp_path)
-    values = {**SMALL, "epochs": 1, "minimum_steps": 30, "candidates": [{"algorithm": "mcc"}, {"algorithm": "adabn"}]}
+    values = {**SMALL, "epochs": 1, "min_steps": 30, "candidates": [{"algorithm": "mcc"}, {"algorithm": "adabn"}]}
     params = PARAMS["auto"].model_validate(values).model_dump(mode="json")
     source, target = digits(bench, target=False, rows=200), digits(bench, target=True, labelled=False, rows=200)
     job_id = bench.job(params, source, target, base=CNN).id

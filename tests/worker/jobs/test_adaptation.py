@@ -161,13 +161,13 @@ def test_pictures_that_are_made_much_smaller_are_warned_about(bench: Bench) -> N
     assert '"code":"data_reduced"' in stream.getvalue()
 
 
-def test_a_compact_copy_is_a_file_of_the_version(bench: Bench) -> None:
-    params = {**DANN, "compact": "int8", "compact_tolerance": 0.05}
+def test_a_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
+    params = {**DANN, "quantize": "int8", "max_quantization_loss": 0.05}
     result = bench.run(bench.job(params, digits(bench, target=False), digits(bench, target=True, labelled=False), base=CNN))
     TypeAdapter(VersionMetrics).validate_python(result.metrics)
-    found = result.metrics["compact"]
+    found = result.metrics["quantization"]
     assert (found["precision"], found["kept"]) == ("int8", True)
-    assert result.manifest["metrics"]["compact"] == found
+    assert result.manifest["metrics"]["quantization"] == found
     copy = next(file for file in result.artifacts if file.name == "model.int8.onnx")
     assert (copy.size_bytes, copy.digest) == (found["bytes_after"], result.manifest["digests"]["model.int8.onnx"])
     pixels = pictures(500, 10, target=True).inputs["pixels"].numpy()
@@ -183,13 +183,13 @@ def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest
     monkeypatch.setattr(quantization, "compared", lost)
     stream = io.StringIO()
     reporter = ProgressReporter(stream)
-    params = {**FINE_TUNE, "epochs": 1, "compact": "float16"}
+    params = {**FINE_TUNE, "epochs": 1, "quantize": "float16"}
     result = bench.run(bench.job(params, digits(bench, target=False), base=CNN), reporter=reporter)
     reporter.flush()
-    assert not result.metrics["compact"]["kept"]
+    assert not result.metrics["quantization"]["kept"]
     assert {file.name for file in result.artifacts} == FILES
     warned = [warning for line in stream.getvalue().splitlines() for warning in json.loads(line)["warnings"]]
-    assert [warning["code"] for warning in warned] == ["compact_not_kept"]
+    assert [warning["code"] for warning in warned] == ["quantization_rejected"]
     assert "2.00%" in warned[0]["message"]
 
 
@@ -229,7 +229,7 @@ def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 9}]
     params = {
         "algorithm": "auto",
-        "minimum_steps": 120,
+        "min_steps": 120,
         **SMALL,
         "candidates": candidates,
     }

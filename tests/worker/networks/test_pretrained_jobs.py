@@ -42,7 +42,7 @@ def test_texts_are_learned_on_minilm_and_again_when_its_checkpoint_is_gone(bench
 
     version = bench.publish(first_job, first)
     shutil.rmtree(minilm)
-    dann = {"algorithm": "dann", "epochs": 1, "minimum_steps": 0, "batch_size": 8, "learning_rate": 1e-4}
+    dann = {"algorithm": "dann", "epochs": 1, "min_steps": 0, "batch_size": 8, "learning_rate": 1e-4}
     second = bench.run(bench.job(dann, source, target, base={"model": "toy:1"}, base_version_id=version.id))
     assert second.manifest["network"] == first.manifest["network"]
     assert second.metrics["source_accuracy"] >= 0.75
@@ -61,7 +61,7 @@ def test_pictures_are_adapted_on_a_checkpoint_with_its_own_preprocessing(bench: 
     (tmp_path / "vit/preprocessor_config.json").write_text(json.dumps(processor))
     source, target = (bench.dataset("image", f"{each}.zip", image_zip(each=each)) for each in (6, 7))
 
-    params = {"algorithm": "dann", "epochs": 1, "minimum_steps": 0, "batch_size": 4}
+    params = {"algorithm": "dann", "epochs": 1, "min_steps": 0, "batch_size": 4}
     result = bench.run(bench.job(params, source, target, base={"network": "transformers", "pretrained": str(tmp_path / "vit")}))
 
     assert result.manifest["preprocessing"]["mean"] == [0.4] * 3

@@ -42,7 +42,7 @@ AUTO = {
     "algorithm": "auto",
     **SMALL,
     "epochs": 1,
-    "minimum_steps": STEPS,
+    "min_steps": STEPS,
     "candidates": [{"algorithm": "mcc"}, {"algorithm": "adabn"}],
 }
 

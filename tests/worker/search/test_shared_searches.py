@@ -70,7 +70,7 @@ def assert_found(bench: Bench, search_id: UUID, expected: Result) -> None:
 
 def test_two_workers_find_what_one_finds(bench: Bench, tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, DIVERGING]
-    job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 4})
+    job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 4})
     expected = bench.run(job)
     with fleet(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)
@@ -98,8 +98,8 @@ def working_on(bench: Bench, workers: list[Worker], job_id: UUID) -> Worker:
 
 
 def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_the_same(bench: Bench, tmp_path: Path) -> None:
-    candidates = [{"algorithm": "mcc", "minimum_steps": 600}, {"algorithm": "dann"}]  # the first is hurt while it trains
-    job = make_search(bench, minimum_steps=120, candidates=candidates, budget={"trials": 2})
+    candidates = [{"algorithm": "mcc", "min_steps": 600}, {"algorithm": "dann"}]  # the first is hurt while it trains
+    job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 2})
     expected = bench.run(job)
     with fleet(bench.settings, tmp_path, workers=2) as workers:
         send_messages(bench.settings, job.id)
@@ -114,7 +114,7 @@ def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_th
 
 
 def test_a_cancelled_search_leaves_no_trial_running(bench: Bench, tmp_path: Path) -> None:
-    job = make_search(bench, minimum_steps=100_000)
+    job = make_search(bench, min_steps=100_000)
     with fleet(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)
         wait_until(lambda: any(is_training(bench.sessions, one.id)() for one in trials_of(bench.sessions, job.id)), 60)

@@ -35,7 +35,7 @@ class Poisoned(Algorithm):
 
 
 def test_a_run_that_collapses_is_warned_about_and_ends_with_the_network_before(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("fine_tune", epochs=20, schedule="constant"), kind=Collapsing)
+    toy = make_toy(tmp_path, toy_params("fine_tune", epochs=20, lr_schedule="constant"), kind=Collapsing)
     train(toy.run)
     steps, selection = toy.run.batches.steps, toy.run.selection
     assert [warning["code"] for warning in toy.warnings] == ["collapsed"]
@@ -134,7 +134,7 @@ def test_the_meter_gives_means_since_the_last_time() -> None:
 
 
 def test_the_average_of_the_weights_is_what_is_kept_and_it_is_as_good(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("dann", weight_average=0.99, minimum_steps=150), digits=True)
+    toy = make_toy(tmp_path, toy_params("dann", ema_decay=0.99, min_steps=150), digits=True)
     train(toy.run)
     assert toy.run.network is not toy.run.algorithm.network
     assert toy.run.selection.accuracy > 0.9
@@ -143,7 +143,7 @@ def test_the_average_of_the_weights_is_what_is_kept_and_it_is_as_good(tmp_path: 
 
 
 def test_an_average_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
-    params = toy_params("fine_tune", weight_average=0.9, epochs=2)
+    params = toy_params("fine_tune", ema_decay=0.9, epochs=2)
     whole = make_toy(tmp_path / "whole", params)
     train(whole.run)
     first = make_toy(tmp_path / "parts", params, stop_at=5)
@@ -171,7 +171,7 @@ def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypa
 
 
 def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params("dann", warm_up=0.5, epochs=10), digits=True)
+    toy = make_toy(tmp_path, toy_params("dann", warmup_fraction=0.5, epochs=10), digits=True)
     before = toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight").clone()
     batches = list(toy.run.batches.from_step(0))
     assert set(toy.run.algorithm.terms(batches[0])) == {"classification"}
@@ -184,7 +184,7 @@ def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algorithm", ["bnm", "bsp", "deep_jdot", "mcc"])
 def test_a_method_that_diverges_says_so(algorithm: str, tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, toy_params(algorithm, epochs=1, minimum_steps=500))
+    toy = make_toy(tmp_path, toy_params(algorithm, epochs=1, min_steps=500))
     for weight in toy.run.network.head.parameters():
         weight.data.fill_(math.nan)
     with pytest.raises(Diverged):

@@ -25,11 +25,11 @@ from worker.training.trials import TrialRunner, source_params
 @pytest.mark.parametrize(
     ("algorithm", "said", "expected"),
     [
-        ("adabn", {}, {"epochs": 20, "minimum_steps": 0}),
-        ("tent", {"epochs": 7}, {"epochs": 7, "minimum_steps": 0}),
+        ("adabn", {}, {"epochs": 20, "min_steps": 0}),
+        ("tent", {"epochs": 7}, {"epochs": 7, "min_steps": 0}),
         ("adda", {"batch_size": 16}, {"learning_rate": 1e-3, "batch_size": 16}),
         ("adda", {"learning_rate": 0.01}, {"learning_rate": 0.01}),
-        ("dann", {"seed": 3}, {"minimum_steps": 500, "seed": 3}),
+        ("dann", {"seed": 3}, {"min_steps": 500, "seed": 3}),
     ],
 )
 def test_the_source_is_trained_as_the_method_but_for_how_it_takes_over(
@@ -56,7 +56,7 @@ def test_a_method_takes_over_from_a_network_that_is_fully_trained(algorithm: str
 def test_candidates_of_a_search_take_over_from_one_too(tmp_path: Path) -> None:
     found = {}
     for name, more in (("whole", ["adda"]), ("half", [])):
-        params = AutoParams(batch_size=32, minimum_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
+        params = AutoParams(batch_size=32, min_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
         found[name] = search(make_trials(tmp_path / name, params), params, (0, 1))[0].steps
     assert found == {"whole": 40, "half": 20}
 
