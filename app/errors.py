@@ -98,11 +98,11 @@ class JobNotFound(ServiceError):
     status = 404
 
 
-class PredictionNotFound(JobNotFound):
+class BatchPredictionNotFound(JobNotFound):
     """There is no such batch prediction."""
 
 
-class PredictionNotReady(ServiceError):
+class BatchPredictionNotReady(ServiceError):
     """The prediction has not succeeded: there is no output."""
 
     status = 409
@@ -136,7 +136,7 @@ class RangeNotSatisfiable(ServiceError):
     status = 416
 
 
-class ArtifactDamaged(ServiceError):
+class ArtifactCorrupt(ServiceError):
     """A stored file of this version is missing or damaged."""
 
 

@@ -31,10 +31,10 @@ class Settings(BaseSettings):
     )
     predict_threads: int = Field(1, gt=0, description="ONNX Runtime threads of one prediction.")
     predict_concurrency: int = Field(0, ge=0, description="Runs in threads at the same time. 0: as many as there are cores for.")
-    predict_inline_us: float = Field(
+    predict_inline_max_us: float = Field(
         2000, ge=0, description="Runs that should take no longer happen in the event loop, larger ones in threads."
     )
-    predict_patience_ms: float = Field(
+    predict_max_queue_delay_ms: float = Field(
         500,
         gt=0,
         description="Where requests wait longer for their turn, more get 503; under lasting overload, 0.3 of that.",
@@ -42,9 +42,9 @@ class Settings(BaseSettings):
     predict_max_batch: int = Field(
         0, ge=0, description="Most inputs of requests that are joined into one run. 0: decided when a version is loaded."
     )
-    predict_queue_delay_us: float = Field(0, ge=0, description="Time that a request waits for others although a thread is free.")
-    predict_queue: int = Field(256, gt=0, description="Requests of one version that may wait for a thread. More: 503.")
-    predict_deadline_ms: float = Field(5000, gt=0, description="A request that waited so long for a thread is answered 503.")
+    predict_batch_delay_us: float = Field(0, ge=0, description="Time that a request waits for others although a thread is free.")
+    predict_max_queue_size: int = Field(256, gt=0, description="Requests of one version that may wait for a thread. More: 503.")
+    predict_queue_timeout_ms: float = Field(5000, gt=0, description="A request that waited so long for a thread is answered 503.")
     predict_cache_bytes: int = Field(2 * 1024**3, gt=0, description="Versions kept loaded for predictions, by estimated memory.")
 
     lease_seconds: float = Field(45, gt=0, description="A worker that is silent for this long has lost its job.")

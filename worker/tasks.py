@@ -34,7 +34,7 @@ def run_sweep() -> None:
     try:
         sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds)
     except OperationalError as error:
-        log.warning("sweep.database_away", error=str(error))
+        log.warning("sweep.database_unreachable", error=str(error))
 
 
 @cache

@@ -16,11 +16,11 @@ from app.api.job_events import LastEventId, stream
 from app.api.jobs import After, IdempotencyKey, MetricName, Wait
 from app.errors import (
     ArtifactNotFound,
+    BatchPredictionNotFound,
+    BatchPredictionNotReady,
     IdempotencyConflict,
     IllegalTransition,
     InvalidRequest,
-    PredictionNotFound,
-    PredictionNotReady,
     RangeNotSatisfiable,
     UnsupportedContentType,
     UploadTooLarge,
@@ -32,7 +32,7 @@ from app.schemas.pagination import Page
 from app.schemas.trainer_messages import MetricPoint
 from app.services import batch_predictions, jobs
 
-router = APIRouter(prefix="/predictions", tags=["predictions"])
+router = APIRouter(prefix="/batch-predictions", tags=["batch predictions"])
 
 MEDIA_TYPES: Mapping[str, str] = {
     "parquet": "application/vnd.apache.parquet",
@@ -61,7 +61,7 @@ def submit_prediction(
 ) -> BatchPredictionOut:
     """Queue the prediction of a whole dataset."""
     job = batch_predictions.submit(session, queue, body, max_attempts=settings.max_attempts, key=idempotency_key)
-    response.headers["Location"] = f"/predictions/{job.id}"
+    response.headers["Location"] = f"/batch-predictions/{job.id}"
     return BatchPredictionOut.of(job)
 
 
@@ -78,7 +78,7 @@ def list_predictions(
     return Page(data=[BatchPredictionOut.of(row) for row in rows], next=following)
 
 
-@router.get("/{prediction_id}", responses=error_responses(PredictionNotFound, InvalidRequest))
+@router.get("/{prediction_id}", responses=error_responses(BatchPredictionNotFound, InvalidRequest))
 async def get_prediction(prediction_id: UUID, sessions: SessionsDep, watcher: WatcherDep, wait: Wait = 0) -> BatchPredictionOut:
     """One batch prediction; with `wait`, as soon as anything about it is different. One that has ended is answered at once."""
     found = await run_in_threadpool(_read, sessions, prediction_id)
@@ -93,7 +93,7 @@ def _read(sessions: "sessionmaker[Session]", prediction_id: UUID) -> BatchPredic
         return BatchPredictionOut.of(batch_predictions.get(session, prediction_id))
 
 
-@router.post("/{prediction_id}/cancel", responses=error_responses(PredictionNotFound, IllegalTransition, InvalidRequest))
+@router.post("/{prediction_id}/cancel", responses=error_responses(BatchPredictionNotFound, IllegalTransition, InvalidRequest))
 def cancel_prediction(prediction_id: UUID, session: SessionDep) -> BatchPredictionOut:
     """Stop a batch prediction. A running one is `cancelling` until its worker has stopped it."""
     return BatchPredictionOut.of(batch_predictions.cancel(session, prediction_id))
@@ -104,7 +104,9 @@ def cancel_prediction(prediction_id: UUID, session: SessionDep) -> BatchPredicti
     response_class=Response,
     responses={
         **_OUTPUT,
-        **error_responses(PredictionNotFound, ArtifactNotFound, PredictionNotReady, RangeNotSatisfiable, InvalidRequest),
+        **error_responses(
+            BatchPredictionNotFound, ArtifactNotFound, BatchPredictionNotReady, RangeNotSatisfiable, InvalidRequest
+        ),
     },
 )
 def download_output(prediction_id: UUID, sessions: SessionsDep, storage: StorageDep, conditions: ConditionsDep) -> Response:
@@ -121,7 +123,7 @@ def download_output(prediction_id: UUID, sessions: SessionsDep, storage: Storage
 @router.get(
     "/{prediction_id}/metrics",
     response_model=Page[MetricPoint],
-    responses=error_responses(PredictionNotFound, InvalidRequest),
+    responses=error_responses(BatchPredictionNotFound, InvalidRequest),
 )
 def list_prediction_metrics(
     prediction_id: UUID,
@@ -136,7 +138,7 @@ def list_prediction_metrics(
 
 
 def existing_prediction(prediction_id: UUID, sessions: SessionsDep) -> UUID:
-    """Checked before the stream begins. Raises PredictionNotFound."""
+    """Checked before the stream begins. Raises BatchPredictionNotFound."""
     with sessions.begin() as session:
         return batch_predictions.get(session, prediction_id).id
 
@@ -144,7 +146,7 @@ def existing_prediction(prediction_id: UUID, sessions: SessionsDep) -> UUID:
 @router.get(
     "/{prediction_id}/events",
     response_class=EventSourceResponse,
-    responses=error_responses(PredictionNotFound, InvalidRequest),
+    responses=error_responses(BatchPredictionNotFound, InvalidRequest),
 )
 async def stream_prediction_events(
     prediction_id: Annotated[UUID, Depends(existing_prediction)],

@@ -14,7 +14,7 @@ from app.api.deps import SessionDep, SettingsDep, error_responses
 from app.api.health import PartsDep
 from app.api.request_bodies import SMALL_BYTES, PredictorDep, read_body, run_prediction, validated
 from app.errors import (
-    ArtifactDamaged,
+    ArtifactCorrupt,
     FieldError,
     InvalidInputs,
     InvalidRequest,
@@ -49,12 +49,12 @@ Version = Annotated[VersionNumber, Path()]
 HeaderLength = Annotated[str | None, Header(alias=HEADER, description="Bytes of the JSON, where tensors follow it.")]
 _MODEL = "/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
-_FOUND = error_responses(ModelNotFound, InvalidRequest, ArtifactDamaged)
+_FOUND = error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt)
 _INFER: dict[str, Any] = {
     "response_model": InferResponse,
     "responses": {
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-        **error_responses(ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, ArtifactDamaged, Overloaded),
+        **error_responses(ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, ArtifactCorrupt, Overloaded),
     },
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": InferRequest.model_json_schema()}}}

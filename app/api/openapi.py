@@ -23,7 +23,7 @@ TAGS = [
     {"name": "events", "description": "What happens to a job, as server-sent events."},
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "predict", "description": "Predictions of a model version."},
-    {"name": "predictions", "description": "Batch predictions: a model version over a whole dataset, run by the workers."},
+    {"name": "batch predictions", "description": "A model version applied to a whole dataset by the workers."},
     {"name": "inference", "description": "Predictions by the Open Inference Protocol, version 2."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
 ]

@@ -12,7 +12,7 @@ from app.api.deps import SettingsDep, error_responses
 from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, run_prediction, stream_limited, validated
 from app.artifacts import Precision
 from app.errors import (
-    ArtifactDamaged,
+    ArtifactCorrupt,
     FieldError,
     InvalidInputs,
     InvalidRequest,
@@ -41,7 +41,7 @@ PREDICT_ERRORS = (
     InvalidInputs,
     UploadTooLarge,
     UnsupportedContentType,
-    ArtifactDamaged,
+    ArtifactCorrupt,
     Overloaded,
 )
 

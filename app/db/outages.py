@@ -16,4 +16,4 @@ def tolerate_outage(error: Exception) -> None:
     """
     if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
         raise error
-    log.warning("database.away", error=str(error))
+    log.warning("database.unreachable", error=str(error))

@@ -62,5 +62,5 @@ class Dependencies:
             error: Exception = TimeoutError(f"no answer within {self._limit_seconds:g} s")
         except Exception as unreachable:  # each part's client has its own errors, and any of them means "not reachable"
             error = unreachable
-        log.warning("health.part_away", part=part, error=str(error), kind=type(error).__name__)
+        log.warning("dependency.unreachable", dependency=part, error=str(error), kind=type(error).__name__)
         return error

@@ -69,12 +69,12 @@ class Snapshot:
         yield from self.families
 
 
-def render(parts_up: dict[str, bool], families: list[Metric]) -> bytes:
-    """The text of one scrape: this process's counters, which parts are reachable, and what was read from them."""
+def render(dependencies_up: dict[str, bool], families: list[Metric]) -> bytes:
+    """Return the text of one scrape: the counters of this process, the state of its dependencies, and `families`."""
     registry = CollectorRegistry()
-    up = Gauge("isthmus_part_up", "1 when this part can be reached.", ["part"], registry=registry)
-    for part, is_up in parts_up.items():
-        up.labels(part).set(is_up)
+    up = Gauge("isthmus_dependency_up", "1 if this dependency is reachable, else 0.", ["dependency"], registry=registry)
+    for name, is_up in dependencies_up.items():
+        up.labels(name).set(is_up)
     registry.register(Snapshot(families))
     return generate_latest(PROCESS) + generate_latest(registry)
 
@@ -87,7 +87,7 @@ def job_metrics(session: Session) -> list[Metric]:
     """Adaptations, batch predictions, trials by state, how long the last attempts of those that ended took, and predicted rows."""
     names = {
         JobKind.ADAPT: ("isthmus_jobs", "Jobs by state."),
-        JobKind.PREDICT: ("isthmus_predictions", "Batch predictions by state."),
+        JobKind.PREDICT: ("isthmus_batch_predictions", "Batch predictions by state."),
         JobKind.TRIAL: ("isthmus_trials", "Trials that searches offered to other workers, by state."),
     }
     families = {kind: GaugeMetricFamily(*name, labels=["status"]) for kind, name in names.items()}

@@ -60,7 +60,7 @@ class Counts(BaseModel):
 
 
 class OutputOut(BaseModel):
-    """The output file; `GET /predictions/{id}/output` is its content."""
+    """The output file; `GET /batch-predictions/{id}/output` is its content."""
 
     rows: int
     size_bytes: int

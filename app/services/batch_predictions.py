@@ -2,7 +2,7 @@
 
 Decision: a batch prediction is a job of another kind, not a thing beside jobs. Context: it needs what jobs have: a queue, a
 lease, attempts, checkpoints, cancelling, events, one process of its own. Consequences: one table, one state machine, one
-supervisor and one sweep serve both; `/jobs` lists adaptations, `/predictions` lists predictions, and neither answers for the
+supervisor and one sweep serve both; `/jobs` lists adaptations, `/batch-predictions` lists predictions, and neither answers for the
 other's ids. Alternatives: a table of its own copies every statement in `app.services.leases`; predicting in the HTTP server
 takes its memory and processors, and has no GPU.
 
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.artifacts import GRAPHS, Precision
 from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
-from app.errors import DatasetNotFound, FieldError, InvalidRequest, PredictionNotReady
+from app.errors import BatchPredictionNotReady, DatasetNotFound, FieldError, InvalidRequest
 from app.job_state import JobKind, JobStatus
 from app.schemas.batch_predictions import BatchPredictionCreate
 from app.services import datasets, jobs
@@ -31,7 +31,7 @@ def submit(
 
 
 def get(session: Session, prediction_id: UUID) -> JobRow:
-    """Raises PredictionNotFound."""
+    """Raises BatchPredictionNotFound."""
     return jobs.get(session, prediction_id, JobKind.PREDICT)
 
 
@@ -43,15 +43,15 @@ def page(
 
 
 def cancel(session: Session, prediction_id: UUID) -> JobRow:
-    """Raises PredictionNotFound, IllegalTransition."""
+    """Raises BatchPredictionNotFound, IllegalTransition."""
     return jobs.cancel(session, prediction_id, JobKind.PREDICT)
 
 
 def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
-    """The prediction and its file. Raises PredictionNotFound, and PredictionNotReady when there is none."""
+    """The prediction and its file. Raises BatchPredictionNotFound, and BatchPredictionNotReady when there is none."""
     job = get(session, prediction_id)
     if job.output is None:
-        raise PredictionNotReady(f"The prediction is {job.status}: there is no output.")
+        raise BatchPredictionNotReady(f"The prediction is {job.status}: there is no output.")
     return job, job.output
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, MetricRow, VersionRow
 from app.errors import (
+    BatchPredictionNotFound,
     DatasetNotFound,
     FieldError,
     IdempotencyConflict,
@@ -26,7 +27,6 @@ from app.errors import (
     InvalidRequest,
     JobNotFound,
     ModelNotFound,
-    PredictionNotFound,
     ServiceUnavailable,
 )
 from app.job_state import ENDED, JobKind, JobStatus
@@ -40,7 +40,7 @@ from app.services.cancellation import cancel_jobs
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
 _TRIALS = selectinload(JobRow.trials).load_only(JobRow.parent_id, JobRow.trial, JobRow.status)
-_NOT_FOUND = {JobKind.ADAPT: JobNotFound, JobKind.PREDICT: PredictionNotFound}
+_NOT_FOUND = {JobKind.ADAPT: JobNotFound, JobKind.PREDICT: BatchPredictionNotFound}
 
 
 def submit(session: Session, queue: JobQueue, request: JobCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
@@ -94,7 +94,7 @@ def send_after_commit(session: Session, queue: JobQueue, job_id: UUID) -> None:
 
 
 def get(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> JobRow:
-    """Raises JobNotFound, for predictions PredictionNotFound."""
+    """Raises JobNotFound, for predictions BatchPredictionNotFound."""
     query = select(JobRow).where(JobRow.id == job_id, JobRow.kind == kind)
     job = session.scalars(query.options(_NUMBER_OF_VERSION)).one_or_none()
     if job is None:

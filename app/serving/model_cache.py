@@ -39,7 +39,7 @@ class ModelCache:
         return loaded
 
     def load(self, version: VersionFiles) -> LoadedModel:
-        """From the cache or from the storage. Raises ArtifactDamaged."""
+        """From the cache or from the storage. Raises ArtifactCorrupt."""
         with self._lock:
             slot = self._slots.setdefault(version.key, _CacheEntry())
         with slot.lock:  # those who come while it is being loaded wait here; after a failure the next one tries again
@@ -51,7 +51,7 @@ class ModelCache:
         return loaded
 
     def preload_replacement(self, old: VersionFiles, new: VersionFiles) -> None:
-        """Load a version in its precision, and in whatever others of it the version before is here. Raises ArtifactDamaged."""
+        """Load a version in its precision, and in whatever others of it the version before is here. Raises ArtifactCorrupt."""
         for precision in GRAPHS:
             if precision == new.precision or (new.has(precision) and (old.version_id, precision) in self._slots):
                 self.load(new.at(precision))

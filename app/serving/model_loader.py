@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from app.artifacts import GRAPHS, Precision
-from app.errors import ArtifactDamaged, PrecisionNotFound
+from app.errors import ArtifactCorrupt, PrecisionNotFound
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, TensorSpec
 from app.serving.loaded_model import WARM_UP_ROWS, LatencyProfile, LoadedModel, SingleArrayInput
@@ -95,7 +95,7 @@ class ModelLoader:
             )
 
     def load(self, version: VersionFiles) -> LoadedModel:
-        """Raises ArtifactDamaged."""
+        """Raises ArtifactCorrupt."""
         modality = MODALITIES[version.manifest["modality"]]
         preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
         specs = modality.specs(preprocessing)
@@ -145,13 +145,13 @@ class ModelLoader:
 
     @contextmanager
     def _file(self, version: VersionFiles, name: str) -> Iterator[Path]:
-        """An artifact on this machine, digest verified. Raises ArtifactDamaged."""
+        """An artifact on this machine, digest verified. Raises ArtifactCorrupt."""
         stored = version.files.get(name)
         if stored is None or not self._storage.exists(stored.storage_key):
-            raise ArtifactDamaged(f"The file {name} of this version is missing.")
+            raise ArtifactCorrupt(f"The file {name} of this version is missing.")
         with self._storage.local(stored.storage_key) as path:
             if digest_of(path) != stored.digest:
-                raise ArtifactDamaged(f"The file {name} of this version is not the one that its job stored.")
+                raise ArtifactCorrupt(f"The file {name} of this version is not the one that its job stored.")
             yield path
 
 

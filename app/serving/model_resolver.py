@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.artifacts import Precision
-from app.errors import ArtifactDamaged, ModelNotFound
+from app.errors import ArtifactCorrupt, ModelNotFound
 from app.services import models, registry_revision
 from app.services.registry_revision import LOCAL_COMMITS
 from app.serving.model_loader import StoredFile, VersionFiles
@@ -107,8 +107,8 @@ class ModelResolver:
     def _load(self, old: VersionFiles, files: VersionFiles) -> None:
         try:
             self._replace(old, files)
-        except ArtifactDamaged as error:  # the next prediction tells its caller
-            log.error("serving.damaged", model=files.model, version=files.number, error=error.message)
+        except ArtifactCorrupt as error:  # the next prediction tells its caller
+            log.error("model.corrupt", model=files.model, version=files.number, error=error.message)
 
     async def _watch(self, engine: Engine) -> None:
         seen, away = None, False
@@ -120,7 +120,7 @@ class ModelResolver:
                 seen, away = revision, False
             except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
                 if not away:
-                    log.warning("serving.database_away", error=str(error))
+                    log.warning("database.unreachable", error=str(error))
                 away = True
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), INTERVAL_SECONDS)

@@ -45,12 +45,12 @@ class ServingPolicy:
         on_cores = 1 if settings.predict_device == "cuda" else len(os.sched_getaffinity(0)) // settings.predict_threads
         limits = QueuePolicy(
             concurrency=settings.predict_concurrency or max(1, on_cores),
-            max_queue_delay_us=settings.predict_queue_delay_us,
-            queue=settings.predict_queue,
-            deadline_seconds=settings.predict_deadline_ms / 1e3,
-            patience_seconds=settings.predict_patience_ms / 1e3,
+            max_queue_delay_us=settings.predict_batch_delay_us,
+            queue=settings.predict_max_queue_size,
+            deadline_seconds=settings.predict_queue_timeout_ms / 1e3,
+            patience_seconds=settings.predict_max_queue_delay_ms / 1e3,
         )
-        return cls(settings.predict_inline_us / 1e6, settings.predict_max_batch, limits)
+        return cls(settings.predict_inline_max_us / 1e6, settings.predict_max_batch, limits)
 
 
 class Predictor:
@@ -83,7 +83,7 @@ class Predictor:
         return version
 
     async def load(self, reference: str, precision: Precision | None = None) -> LoadedModel:
-        """Raises ModelNotFound, PrecisionNotFound, ArtifactDamaged."""
+        """Raises ModelNotFound, PrecisionNotFound, ArtifactCorrupt."""
         version = self.get_loaded(reference, precision)
         return version if version is not None else await asyncio.to_thread(self._load, reference, precision)
 

@@ -34,12 +34,12 @@ def delete_orphaned_files(sessions: sessionmaker[Session], storage: Storage, aba
         try:
             _clean(storage, f"jobs/{job_id}", kept)
         except OSError as error:
-            log.warning("job.leftovers_not_removed", ended_job_id=str(job_id), error=str(error))
+            log.warning("job.files_not_deleted", ended_job_id=str(job_id), error=str(error))
             return
         with sessions.begin() as session:
             done = {"checkpoint": None, "cleaned_at": db_now(), "updated_at": JobRow.updated_at}
             session.execute(update(JobRow).where(JobRow.id == job_id).values(done))
-        log.info("job.leftovers_removed", ended_job_id=str(job_id))
+        log.info("job.files_deleted", ended_job_id=str(job_id))
 
 
 def _due(sessions: sessionmaker[Session], abandoned_job_id: UUID | None) -> dict[UUID, set[str]]:

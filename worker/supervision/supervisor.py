@@ -108,7 +108,7 @@ class Supervisor:
         try:
             self._queue.send(job_id)
         except ServiceUnavailable:
-            log.warning("job.not_handed_on")
+            log.warning("job.requeue_failed")
 
 
 @contextmanager

@@ -19,15 +19,15 @@ def sweep(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: floa
     with sessions.begin() as session:
         reaped = leases.requeue_expired(session)
     for job_id in reaped:
-        log.warning("job.reaped", job_id=str(job_id))
+        log.warning("job.lease_expired", job_id=str(job_id))
     with sessions.begin() as session:
         orphans = trials.cancel_orphans(session)
     for job_id in orphans:
-        log.info("job.orphan_stopped", job_id=str(job_id))
+        log.info("trial.orphan_cancelled", job_id=str(job_id))
     try:
         _resend(sessions, queue, resend_seconds)
     except ServiceUnavailable as error:
-        log.warning("sweep.broker_away", error=error.message)
+        log.warning("sweep.broker_unreachable", error=error.message)
 
 
 def _resend(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: float) -> None:
@@ -42,5 +42,5 @@ def _resend(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: fl
     with sessions.begin() as session:
         job_ids = leases.claim_unsent(session, resend_seconds)
     for job_id in job_ids:
-        log.info("job.sent_again", job_id=str(job_id))
+        log.info("job.redelivered", job_id=str(job_id))
         queue.send(job_id)

@@ -117,7 +117,7 @@ class TrainerProcess:
         while line := pipe.readline(LONGEST_LINE):
             text = line.decode(errors="replace").rstrip()
             self._lines.append(text)
-            log.debug("trainer.said", line=text)
+            log.debug("trainer.stderr", line=text)
 
 
 def merged(earlier: Report | None, later: Report | None) -> Report | None:

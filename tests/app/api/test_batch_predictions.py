@@ -64,10 +64,10 @@ def places(answer: Any, status: int = 422) -> dict[str, str]:
 def test_a_prediction_is_accepted_with_its_defaults_and_a_fixed_version(
     client: TestClient, queue: ListQueue, session: Session, version: VersionRow, data: DatasetRow
 ) -> None:
-    answer = client.post("/predictions", json={"model": "patients", "dataset": str(data.id)})
+    answer = client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)})
     assert answer.status_code == 202, answer.text
     found = answer.json()
-    assert answer.headers["location"] == f"/predictions/{found['id']}"
+    assert answer.headers["location"] == f"/batch-predictions/{found['id']}"
     assert (found["model"], found["version"], found["dataset"]) == ("patients", version.number, str(data.id))
     assert (found["output"], found["top_k"], found["probabilities"]) == ("parquet", 1, False)
     assert (found["status"], found["progress"], found["attempt"]) == ("queued", 0.0, 0)
@@ -91,7 +91,7 @@ def test_a_prediction_is_accepted_with_its_defaults_and_a_fixed_version(
 )
 @pytest.mark.usefixtures("version")
 def test_what_is_wrong_is_named(client: TestClient, data: DatasetRow, body: dict[str, Any], pointer: str, says: str) -> None:
-    found = places(client.post("/predictions", json={"model": "patients", "dataset": str(data.id)} | body))
+    found = places(client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)} | body))
     assert says in found[pointer]
 
 
@@ -99,14 +99,14 @@ def test_what_is_wrong_is_named(client: TestClient, data: DatasetRow, body: dict
 def test_a_dataset_that_the_version_cannot_read_is_refused_with_every_reason(client: TestClient, session: Session) -> None:
     columns = [{"name": "age", "kind": "category", "missing": 0}, {"name": "weight", "kind": "number", "missing": 0}]
     other = stored(session, profile={"columns": columns, "label": None})
-    answer = client.post("/predictions", json={"model": "patients", "dataset": str(other.id)})
+    answer = client.post("/batch-predictions", json={"model": "patients", "dataset": str(other.id)})
     assert answer.status_code == 422
     details = [place["detail"] for place in answer.json()["errors"]]
     assert [place["pointer"] for place in answer.json()["errors"]] == ["/dataset"] * 3
     assert any("'sex' of the model is missing" in detail for detail in details)
     assert any("'weight' is not in the model" in detail for detail in details)
     texts = stored(session, modality="text", format="jsonl", profile={})
-    assert places(client.post("/predictions", json={"model": "patients", "dataset": str(texts.id)})) == {
+    assert places(client.post("/batch-predictions", json={"model": "patients", "dataset": str(texts.id)})) == {
         "/dataset": "patients:1 is for tabular data, the dataset is text data"
     }
 
@@ -115,7 +115,7 @@ def test_a_dataset_that_the_version_cannot_read_is_refused_with_every_reason(cli
 def test_a_labelled_dataset_is_accepted(client: TestClient, session: Session) -> None:
     labelled = make_dataset(session)
     session.commit()
-    assert client.post("/predictions", json={"model": "patients:1", "dataset": str(labelled.id)}).status_code == 202
+    assert client.post("/batch-predictions", json={"model": "patients:1", "dataset": str(labelled.id)}).status_code == 202
 
 
 @pytest.mark.usefixtures("version")
@@ -123,13 +123,13 @@ def test_the_same_key_gives_the_same_prediction_and_with_another_body_a_conflict
     client: TestClient, queue: ListQueue, data: DatasetRow
 ) -> None:
     body, headers = {"model": "patients", "dataset": str(data.id)}, {"Idempotency-Key": "once"}
-    first, again = (client.post("/predictions", json=body, headers=headers) for _ in range(2))
+    first, again = (client.post("/batch-predictions", json=body, headers=headers) for _ in range(2))
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json() == again.json()
     assert len(queue.sent) == 1
     assert (
         "used before"
-        in places(client.post("/predictions", json=body | {"output": "csv"}, headers=headers))["/header/idempotency-key"]
+        in places(client.post("/batch-predictions", json=body | {"output": "csv"}, headers=headers))["/header/idempotency-key"]
     )
 
 
@@ -137,13 +137,13 @@ def test_jobs_and_predictions_do_not_answer_for_one_another(client: TestClient, 
     job, prediction = make_job(session), make_prediction(session)
     session.commit()
     assert [row["id"] for row in client.get("/jobs").json()["data"]] == [str(job.id)]
-    assert [row["id"] for row in client.get("/predictions").json()["data"]] == [str(prediction.id)]
+    assert [row["id"] for row in client.get("/batch-predictions").json()["data"]] == [str(prediction.id)]
     for path in ("", "/metrics", "/events"):
         assert client.get(f"/jobs/{prediction.id}{path}").json()["code"] == "job_not_found"
-        assert client.get(f"/predictions/{job.id}{path}").json()["code"] == "prediction_not_found"
-    for path in (f"/jobs/{prediction.id}/cancel", f"/predictions/{job.id}/cancel"):
+        assert client.get(f"/batch-predictions/{job.id}{path}").json()["code"] == "batch_prediction_not_found"
+    for path in (f"/jobs/{prediction.id}/cancel", f"/batch-predictions/{job.id}/cancel"):
         assert client.post(path).status_code == 404
-    assert client.get(f"/predictions/{job.id}/output").status_code == 404
+    assert client.get(f"/batch-predictions/{job.id}/output").status_code == 404
     session.expire_all()
     assert {job.status, prediction.status} == {JobStatus.QUEUED}
 
@@ -155,10 +155,10 @@ def test_predictions_are_listed_by_status_and_model_in_pages(client: TestClient,
         for number in range(1, 5)
     ]
     failed = make_prediction(session, JobStatus.FAILED, error_code="bad_data")
-    page = client.get("/predictions?limit=2&model=m1&status=queued").json()
+    page = client.get("/batch-predictions?limit=2&model=m1&status=queued").json()
     assert [row["id"] for row in page["data"]] == [str(rows[2].id), str(rows[0].id)]
     assert page["next"] is None
-    assert [row["id"] for row in client.get("/predictions?status=failed").json()["data"]] == [str(failed.id)]
+    assert [row["id"] for row in client.get("/batch-predictions?status=failed").json()["data"]] == [str(failed.id)]
 
 
 def test_a_running_prediction_tells_how_far_it_is_and_how_fast(client: TestClient, session: Session) -> None:
@@ -167,26 +167,26 @@ def test_a_running_prediction_tells_how_far_it_is_and_how_fast(client: TestClien
     points = [MetricPoint(step=42, epoch=0, name=name, value=value) for name, value in values.items()]
     assert leases.heartbeat(session, lease_of(job), 60, Report(progress=0.4, metrics=points)) is JobStatus.RUNNING
     session.commit()
-    found = client.get(f"/predictions/{job.id}?wait=0").json()
+    found = client.get(f"/batch-predictions/{job.id}?wait=0").json()
     assert found["counts"] == {"total": 100, "completed": 40, "failed": 2}
     assert (found["rows_per_second"], found["progress"]) == (123.4, 0.4)
-    series = client.get(f"/predictions/{job.id}/metrics?name=rows_per_second").json()["data"]
+    series = client.get(f"/batch-predictions/{job.id}/metrics?name=rows_per_second").json()["data"]
     assert series == [{"step": 42, "epoch": 0.0, "name": "rows_per_second", "value": 123.4}]
 
 
 def test_a_prediction_is_cancelled_like_a_job(client: TestClient, session: Session) -> None:
     queued, running = make_prediction(session), make_prediction(session, JobStatus.RUNNING)
     done = make_prediction(session, JobStatus.SUCCEEDED)
-    assert client.post(f"/predictions/{queued.id}/cancel").json()["status"] == "cancelled"
-    assert client.post(f"/predictions/{running.id}/cancel").json()["status"] == "cancelling"
-    assert client.post(f"/predictions/{done.id}/cancel").json()["code"] == "illegal_transition"
+    assert client.post(f"/batch-predictions/{queued.id}/cancel").json()["status"] == "cancelled"
+    assert client.post(f"/batch-predictions/{running.id}/cancel").json()["status"] == "cancelling"
+    assert client.post(f"/batch-predictions/{done.id}/cancel").json()["code"] == "illegal_transition"
 
 
 @pytest.mark.usefixtures("version")
 def test_the_events_of_a_prediction_end_with_done(client: TestClient, session: Session, data: DatasetRow) -> None:
-    prediction = client.post("/predictions", json={"model": "patients", "dataset": str(data.id)}).json()
-    client.post(f"/predictions/{prediction['id']}/cancel")
-    lines = client.get(f"/predictions/{prediction['id']}/events").text.splitlines()
+    prediction = client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)}).json()
+    client.post(f"/batch-predictions/{prediction['id']}/cancel")
+    lines = client.get(f"/batch-predictions/{prediction['id']}/events").text.splitlines()
     assert [line for line in lines if line.startswith("event")] == ["event: queued", "event: done"]
 
 
@@ -194,7 +194,7 @@ def test_a_dataset_that_a_prediction_waits_for_cannot_be_deleted(client: TestCli
     data = make_dataset(session)
     prediction = make_prediction(session, source_id=data.id)
     assert client.delete(f"/datasets/{data.id}").json()["code"] == "dataset_in_use"
-    client.post(f"/predictions/{prediction.id}/cancel")
+    client.post(f"/batch-predictions/{prediction.id}/cancel")
     assert client.delete(f"/datasets/{data.id}").status_code == 204
 
 
@@ -209,7 +209,7 @@ def output(request: pytest.FixtureRequest, client: TestClient, session: Session,
     storage.put(key, tmp_path / "output.csv")
     assert leases.finish_prediction(session, lease_of(job), make_output(key)) is not None
     session.commit()
-    return f"/predictions/{job.id}/output"
+    return f"/batch-predictions/{job.id}/output"
 
 
 def test_a_prediction_that_succeeded_names_its_output(client: TestClient, output: str) -> None:
@@ -259,15 +259,15 @@ def test_what_cannot_be_answered_in_one_part_is_answered_whole(client: TestClien
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED])
 def test_before_it_has_succeeded_a_prediction_has_no_output(client: TestClient, session: Session, status: JobStatus) -> None:
-    answer = client.get(f"/predictions/{make_prediction(session, status).id}/output")
-    assert (answer.status_code, answer.json()["code"]) == (409, "prediction_not_ready")
+    answer = client.get(f"/batch-predictions/{make_prediction(session, status).id}/output")
+    assert (answer.status_code, answer.json()["code"]) == (409, "batch_prediction_not_ready")
 
 
 def test_an_output_that_is_no_longer_stored_is_not_found(client: TestClient, session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING)
     leases.finish_prediction(session, lease_of(job), make_output())
     session.commit()
-    assert client.get(f"/predictions/{job.id}/output").json()["code"] == "artifact_not_found"
+    assert client.get(f"/batch-predictions/{job.id}/output").json()["code"] == "artifact_not_found"
 
 
 def test_the_output_and_the_last_event_appear_together(session: Session) -> None:
@@ -330,7 +330,7 @@ def test_a_scrape_counts_predictions_apart_and_the_rows_of_their_outputs(client:
     families = text_string_to_metric_families(client.get("/metrics").text)
     samples = {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
     assert [samples["isthmus_jobs", status] for status in ("queued", "running", "succeeded")] == [0, 1, 0]
-    assert [samples["isthmus_predictions", status] for status in ("queued", "running", "succeeded")] == [1, 0, 1]
+    assert [samples["isthmus_batch_predictions", status] for status in ("queued", "running", "succeeded")] == [1, 0, 1]
     assert samples["isthmus_batch_prediction_rows_total",] == 100
     assert samples["isthmus_job_duration_seconds_count", "predict", "succeeded"] == 1
 
@@ -338,4 +338,4 @@ def test_a_scrape_counts_predictions_apart_and_the_rows_of_their_outputs(client:
 def test_an_unknown_prediction_is_not_found(client: TestClient) -> None:
     unknown: UUID = uuid4()
     for path in ("", "/output", "/metrics", "/events"):
-        assert client.get(f"/predictions/{unknown}{path}").json()["code"] == "prediction_not_found"
+        assert client.get(f"/batch-predictions/{unknown}{path}").json()["code"] == "batch_prediction_not_found"

@@ -51,7 +51,7 @@ def test_redis_that_stops_makes_it_unready_and_coming_back_makes_it_ready(
         }
         scrape = client.get("/metrics")
         assert scrape.status_code == 200
-        assert 'isthmus_part_up{part="broker"} 0.0' in scrape.text
+        assert 'isthmus_dependency_up{dependency="broker"} 0.0' in scrape.text
         assert 'isthmus_jobs{status="queued"} 0.0' in scrape.text
         assert client.get("/health/live").status_code == 200
         server.start()
@@ -66,7 +66,7 @@ def test_a_database_that_is_away_is_named_and_leaves_the_scrape_alone(settings: 
         assert (answer["status"], answer["database"], answer["broker"]) == (503, "error", "ok")
         scrape = client.get("/metrics")
     assert scrape.status_code == 200
-    assert 'isthmus_part_up{part="database"} 0.0' in scrape.text
+    assert 'isthmus_dependency_up{dependency="database"} 0.0' in scrape.text
     assert "isthmus_queue_depth 0.0" in scrape.text
 
 

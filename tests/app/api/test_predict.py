@@ -302,8 +302,8 @@ def test_a_missing_or_changed_file_is_noticed(client: TestClient, session: Sessi
     with storage.local(key) as path:
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"x")
-    assert problem(client, 500, json={"model": "text", "inputs": ["fine"]})["code"] == "artifact_damaged"
+    assert problem(client, 500, json={"model": "text", "inputs": ["fine"]})["code"] == "artifact_corrupt"
     storage.delete(key)
-    assert problem(client, 500, json={"model": "text", "inputs": ["fine"]})["code"] == "artifact_damaged"
+    assert problem(client, 500, json={"model": "text", "inputs": ["fine"]})["code"] == "artifact_corrupt"
     path.write_bytes(content)
     assert len(predict(client, "text", ["fine"])) == 1

@@ -103,7 +103,7 @@ def check_many(operation: Operation, mode: GenerationMode, known: dict[str, Any]
             case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
             if operation.label == "POST /jobs" and isinstance(case.body, dict):
                 case.body.update(source=known["dataset_id"], target=None, evaluation=None)
-            if operation.label == "POST /predictions" and isinstance(case.body, dict):
+            if operation.label == "POST /batch-predictions" and isinstance(case.body, dict):
                 case.body.update(model=known["name"], dataset=known["dataset_id"])
         check(case)
 
@@ -123,7 +123,7 @@ def test_whatever_is_asked_of_things_that_exist_gets_a_documented_answer(
     operations: list[Operation], known: dict[str, Any], mode: GenerationMode
 ) -> None:
     for operation in operations:
-        if "{" in operation.path or operation.label in ("POST /jobs", "POST /predictions"):
+        if "{" in operation.path or operation.label in ("POST /jobs", "POST /batch-predictions"):
             check_many(operation, mode, known)
 
 

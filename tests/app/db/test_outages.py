@@ -87,13 +87,13 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /v2/models/{model}/versions/{version}/ready": IDLE,
     "POST /v2/models/{model}/infer": {"json": TENSOR},
     "POST /v2/models/{model}/versions/{version}/infer": {"json": TENSOR},
-    "POST /predictions": {"json": {"model": "digits", "dataset": str(UUID(int=0))}},
-    "GET /predictions": IDLE,
-    "GET /predictions/{prediction_id}": {"params": {"wait": 5}},
-    "GET /predictions/{prediction_id}/metrics": IDLE,
-    "GET /predictions/{prediction_id}/events": IDLE,
-    "GET /predictions/{prediction_id}/output": IDLE,
-    "POST /predictions/{prediction_id}/cancel": IDLE,
+    "POST /batch-predictions": {"json": {"model": "digits", "dataset": str(UUID(int=0))}},
+    "GET /batch-predictions": IDLE,
+    "GET /batch-predictions/{prediction_id}": {"params": {"wait": 5}},
+    "GET /batch-predictions/{prediction_id}/metrics": IDLE,
+    "GET /batch-predictions/{prediction_id}/events": IDLE,
+    "GET /batch-predictions/{prediction_id}/output": IDLE,
+    "POST /batch-predictions/{prediction_id}/cancel": IDLE,
 }
 PLACES = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
 PLACES |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "prediction")}

@@ -276,9 +276,9 @@ class TestWithAQueueOfOne:
     def settings(self, tmp_path: Path) -> Settings:
         return Settings(
             data_dir=tmp_path / "data",
-            predict_inline_us=0,
+            predict_inline_max_us=0,
             predict_concurrency=1,
-            predict_queue=1,
+            predict_max_queue_size=1,
             predict_max_batch=1,
             _env_file=None,
         )

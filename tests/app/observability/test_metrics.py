@@ -74,7 +74,7 @@ def test_the_queue_and_the_build_are_there(client: TestClient) -> None:
     samples = scrape(client)
     assert samples[key("isthmus_queue_depth")] == 0
     assert samples[key("isthmus_build_info", version="0.1.0")] == 1
-    assert samples[key("isthmus_part_up", part="broker")] == 1
+    assert samples[key("isthmus_dependency_up", dependency="broker")] == 1
 
 
 def test_requests_are_counted_by_template_never_by_path(client: TestClient) -> None:

@@ -128,6 +128,6 @@ def test_callers_see_trials_in_their_search_alone(client: TestClient, session: S
     job = client.get(f"/jobs/{search.job_id}").json()
     assert [(UUID(one["id"]), one["name"], one["status"]) for one in job["trials"]] == shown
     assert client.get("/jobs").json()["data"] == [job]
-    for path in (f"/jobs/{shown[0][0]}", f"/jobs/{shown[0][0]}/events", f"/predictions/{shown[0][0]}"):
+    for path in (f"/jobs/{shown[0][0]}", f"/jobs/{shown[0][0]}/events", f"/batch-predictions/{shown[0][0]}"):
         assert client.get(path).status_code == 404
     assert client.post(f"/jobs/{shown[1][0]}/cancel").status_code == 404

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from app.errors import ArtifactDamaged
+from app.errors import ArtifactCorrupt
 from app.serving.loaded_model import softmax
 from app.serving.model_cache import ModelCache
 from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES, DeviceUnavailable, ModelLoader, StoredFile, VersionFiles
@@ -144,10 +144,10 @@ def test_a_changed_or_missing_file_is_refused_until_it_is_back(files: Storage, s
     (tmp_path / "bad").write_bytes(content[:-1] + b"\0")
 
     files.put(key, tmp_path / "bad")
-    with pytest.raises(ArtifactDamaged, match=f"{name} of this version is not the one"):
+    with pytest.raises(ArtifactCorrupt, match=f"{name} of this version is not the one"):
         engine.load(version)
     files.delete(key)
-    with pytest.raises(ArtifactDamaged, match=f"{name} of this version is missing"):
+    with pytest.raises(ArtifactCorrupt, match=f"{name} of this version is missing"):
         engine.load(version)
     files.put(key, tmp_path / "good")
     assert engine.load(version).probabilities(["fine"]).shape == (1, 2)

@@ -169,9 +169,9 @@ def test_a_batch_prediction_names_a_graph_that_there_is(
     data = make_dataset(session, labelled=False, classes=None, profile={"columns": columns, "label": None})
     session.commit()
     body = {"model": "tabular", "dataset": str(data.id)}
-    accepted = client.post("/predictions", json={**body, "precision": "int8"})
+    accepted = client.post("/batch-predictions", json={**body, "precision": "int8"})
     assert (accepted.status_code, accepted.json()["precision"]) == (202, "int8")
-    assert client.post("/predictions", json=body).json()["precision"] == "float32"
-    refused = client.post("/predictions", json={**body, "precision": "float16"})
+    assert client.post("/batch-predictions", json=body).json()["precision"] == "float32"
+    refused = client.post("/batch-predictions", json={**body, "precision": "float16"})
     assert refused.status_code == 422
     assert refused.json()["errors"] == [{"pointer": "/precision", "detail": "the version has no float16 graph"}]
