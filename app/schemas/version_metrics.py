@@ -1,131 +1,137 @@
-"""What a version says of itself: the keys of its `metrics`. `worker.reporting.report` writes them; what does not apply is left
-out."""
+"""Keys of a version's `metrics`. `worker.reporting.report` writes them and omits keys that do not apply."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="Lower and upper end, 90 %.")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="Lower and upper end of the 90 % interval.")]
 
 
 class ClassMetrics(TypedDict):
-    """Labelled examples of a class, and how many of them were recognised."""
+    """Labelled examples of a class and the number of correct predictions among them."""
 
     examples: int
     correct: int
-    recall: Share | None
-    precision: Share | None
+    recall: Fraction | None
+    precision: Fraction | None
 
 
-class Calibration(TypedDict):
-    """The temperature in the graph (Guo et al., ICML 2017), and the expected calibration error on the held-out source.
+class CalibrationReport(TypedDict):
+    """Temperature in the graph (Guo et al., ICML 2017) and expected calibration error on the held-out source.
 
-    `error_after` is that of each half of it by the temperature of the other half; with a few dozen rows it is mostly chance.
+    `error_after` is cross-fitted: each half of the rows uses the temperature of the other half. It is noisy for a few dozen rows.
     """
 
     temperature: float
-    error_before: Share
-    error_after: Share
+    error_before: Fraction
+    error_after: Fraction
 
 
 @with_config(ConfigDict(extra="allow"))
-class Estimate(TypedDict, total=False):
-    """Of the accuracy on the target, with its 90 % interval; `error`, estimate less truth, where there is an evaluation."""
+class EstimateReport(TypedDict, total=False):
+    """Estimated target accuracy with its 90 % interval.
 
-    value: Share
-    low: Share
-    high: Share
+    `estimators` holds the values that the estimate combines. `error` is estimate minus measured accuracy; it needs an evaluation
+    dataset.
+    """
+
+    value: Fraction
+    low: Fraction
+    high: Fraction
     confidence: float
-    parts: dict[str, float | None]
+    estimators: dict[str, float | None]
     error: float
 
 
-class LowerBound(TypedDict):
-    """A bound and how sure it is."""
+class LowerBoundReport(TypedDict):
+    """Lower bound of an accuracy and its confidence level."""
 
-    value: Share
+    value: Fraction
     confidence: float
 
 
-class ClassShare(TypedDict):
-    """A class's share of the held-out source, and that of the target as estimated, with its interval."""
+class ClassPriorReport(TypedDict):
+    """Proportion of a class in the held-out source, and the estimate for the target with its interval."""
 
-    source: Share
-    target: Share
-    low: Share
-    high: Share
+    source: Fraction
+    target: Fraction
+    low: Fraction
+    high: Fraction
 
 
-class ClassShares(TypedDict):
-    """Of all classes, by name. `shifted`: whether they seem to differ; `distance`: total variation."""
+class ClassPriorsReport(TypedDict):
+    """Class priors by class name. `shifted` means label shift was detected; `distance` is the total variation."""
 
     shifted: bool
-    distance: Share
+    distance: Fraction
     confidence: float
-    classes: dict[str, ClassShare]
+    classes: dict[str, ClassPriorReport]
 
 
 class BeforeAfter(TypedDict):
-    """A figure of the adapted network and of the one that was trained on the source alone."""
+    """A value of the adapted network and the same value of the source-only network."""
 
     adapted: float | None
     source_only: float | None
 
 
-class Evidence(TypedDict):
-    """What `helped` rests on.
+class HelpedEvidence(TypedDict):
+    """Evidence for `helped`. "Drop" and "gain" compare the adapted network with the source-only network.
 
-    `gain`: estimated accuracy, adapted less source-only; `room`: the same held to the class shares that the source-only network
-    finds; `in_favour`: share of the validators that prefer the adapted network; `source_lost`: accuracy lost on the source;
-    `source_allowed`: how much may be, a tenth or what chance does; `priors_apart`: total variation of both networks' class
-    shares; `classes_lost`: classes no longer predicted; `carried_back`: how much nearer to the source's the adapted network's
-    class shares are, where the source-only network sees others; `shift_known`: whether it is believed in that; `disputed`: target
-    rows on which the networks differ, of the `rows` that both were asked about; `taught`: accuracy on the source of a new network
-    that learned the target from the adapted one's answers, as a share of the adapted one's own, 1 where none was trained;
-    `taught_more`: less that of the source-only network; `steps` and `source_only_steps`: for how long both were trained.
+    `gain`: estimated target accuracy, adapted minus source-only.
+    `label_shift_headroom`: the same difference, with the adapted network limited by the source-only network's class priors.
+    `validators_in_favour`: fraction of the validators that score the adapted network higher.
+    `source_accuracy_drop`: loss of source accuracy; `source_accuracy_drop_allowed`: 0.1, or two standard errors if larger.
+    `class_prior_distance`: total variation between the class priors of both networks.
+    `classes_lost`: number of classes that only the source-only network predicts.
+    `label_shift_reverted`: how much closer the adapted network's class priors are to the source's.
+    `label_shift_trusted`: whether the source-only network is accurate enough for its class priors to count.
+    `disagreements`: target rows on which the networks disagree, out of `rows`.
+    `reverse_validation_ratio`: source accuracy of the adapted network's student, divided by the network's own; 1 without student.
+    `reverse_validation_gain`: this ratio minus the source-only network's ratio.
+    `steps`, `source_only_steps`: training steps of each network.
     """
 
     gain: float
-    room: float
-    in_favour: Share
-    source_lost: float
-    source_allowed: float
-    priors_apart: Share
+    label_shift_headroom: float
+    validators_in_favour: Fraction
+    source_accuracy_drop: float
+    source_accuracy_drop_allowed: float
+    class_prior_distance: Fraction
     classes_lost: int
-    carried_back: float
-    shift_known: bool
-    disputed: int
+    label_shift_reverted: float
+    label_shift_trusted: bool
+    disagreements: int
     rows: int
-    taught: float
-    taught_more: float
+    reverse_validation_ratio: float
+    reverse_validation_gain: float
     steps: int
     source_only_steps: int
 
 
 class QuantizationReport(TypedDict, total=False):
-    """What was measured of the smaller copy that the job asked for (`quantize`), in the engine that serves it.
+    """Measurements of the requested float16 or int8 copy in ONNX Runtime. Values that cannot be measured are omitted.
 
-    `accuracy_`: on the held-out source, of the graph itself and of the copy; `agreement`: share of the target that both answer
-    alike; `lost`: the larger of the accuracy lost and of the share by which both differ more often on the target than on the
-    source; the copy is `kept`, as a file of the version, if that is not more than `tolerance`. What cannot be measured is left
-    out.
+    `accuracy_before` and `accuracy_after`: held-out source accuracy of the graph and of the copy. `agreement`: fraction of target
+    rows with equal predictions. `loss`: the larger of the accuracy loss and of the excess disagreement on the target over the
+    source. The version gets the copy if `loss` is at most `max_loss` (`accepted`).
     """
 
     precision: Literal["float16", "int8"]
-    kept: bool
-    lost: Share
-    tolerance: Share
-    accuracy_before: Share
-    accuracy_after: Share
-    agreement: Share
+    accepted: bool
+    loss: Fraction
+    max_loss: Fraction
+    accuracy_before: Fraction
+    accuracy_after: Fraction
+    agreement: Fraction
     bytes_before: int
     bytes_after: int
 
 
 class VersionWarning(TypedDict):
-    """What to know before trusting the version."""
+    """A reason to be careful with the version."""
 
     code: str
     message: str
@@ -133,45 +139,47 @@ class VersionWarning(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class VersionMetrics(TypedDict, total=False):
-    """Accuracies and shares from 0 to 1. `source_` is of the held-out source, `target_` of the evaluation data set."""
+    """Accuracies and proportions from 0 to 1. `source_` keys use the held-out source, `target_` keys the evaluation dataset."""
 
-    steps: Annotated[int, Field(description="How many the run had.")]
-    kept_step: Annotated[int, Field(description="The step whose network was kept.")]
-    source_accuracy: Share
-    source_balanced_accuracy: Share
-    source_macro_f1: Share
-    source_calibration_error: Share
-    source_intervals: Annotated[dict[str, Interval], Field(description="Bootstrap, by figure.")]
+    steps: Annotated[int, Field(description="Training steps of the run.")]
+    selected_step: Annotated[int, Field(description="Step of the selected checkpoint.")]
+    source_accuracy: Fraction
+    source_balanced_accuracy: Fraction
+    source_macro_f1: Fraction
+    source_calibration_error: Fraction
+    source_intervals: Annotated[dict[str, Interval], Field(description="Bootstrap interval of each metric.")]
     source_classes: dict[str, ClassMetrics]
-    source_confusion: Annotated[list[list[int]], Field(description="Rows of true classes, in the order of `classes`.")]
-    target_accuracy: Share
-    target_balanced_accuracy: Share
-    target_macro_f1: Share
-    target_calibration_error: Share
+    source_confusion: Annotated[list[list[int]], Field(description="One row for each true class, in the order of `classes`.")]
+    target_accuracy: Fraction
+    target_balanced_accuracy: Fraction
+    target_macro_f1: Fraction
+    target_calibration_error: Fraction
     target_intervals: dict[str, Interval]
     target_classes: dict[str, ClassMetrics]
     target_confusion: list[list[int]]
-    source_only_target_accuracy: Annotated[float, Field(description="Of the network trained on the source alone.")]
-    target_accuracy_estimate: Estimate
-    target_accuracy_floor: Annotated[
-        LowerBound,
+    source_only_target_accuracy: Annotated[float, Field(description="Target accuracy of the source-only network.")]
+    target_accuracy_estimate: EstimateReport
+    target_accuracy_lower_bound: Annotated[
+        LowerBoundReport,
         Field(
-            description="The lower of the disagreement-discrepancy bound (Rosenfeld and Garg, NeurIPS 2023), which rests on an "
-            "assumption, and of the low end of the estimate's interval, which rests on a benchmark."
+            description="The smaller of the disagreement-discrepancy bound (Rosenfeld and Garg, NeurIPS 2023) and the lower end "
+            "of the estimate's interval. The bound rests on an assumption, the interval on a benchmark."
         ),
     ]
-    class_shares: ClassShares
-    calibration: Calibration
+    class_priors: ClassPriorsReport
+    calibration: CalibrationReport
     quantization: QuantizationReport
-    helped: Annotated[Literal["yes", "no", "unsure"], Field(description="Whether adaptation did, judged without target labels.")]
-    helped_evidence: Evidence
-    registered: Annotated[Literal["adapted", "source_only"], Field(description="Which network the version is.")]
+    helped: Annotated[
+        Literal["yes", "no", "unsure"], Field(description="Whether adaptation helped, judged without target labels.")
+    ]
+    helped_evidence: HelpedEvidence
+    registered: Annotated[Literal["adapted", "source_only"], Field(description="The network that became the version.")]
     validators: dict[str, BeforeAfter]
     proxy_a_distance: Annotated[
-        BeforeAfter, Field(description="How well the domains' features can be told apart: 0 not at all, 2 always.")
+        BeforeAfter, Field(description="Separability of the domains in feature space: 0 for none, 2 for perfect.")
     ]
     warnings: list[VersionWarning]
     search: Annotated[
         list[dict[str, Any]],
-        Field(description="What `auto` tried, by round, the source alone in round 0; what scored best is `chosen`."),
+        Field(description="Trials of `auto` by round; round 0 is source-only. The best trial is marked `chosen`."),
     ]

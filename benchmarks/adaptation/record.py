@@ -117,7 +117,7 @@ def _summary(checks: list[Row], chosen: dict[str, int], params: AlgorithmParams)
     kept = checks[chosen[params.validator]]
     return {
         "source_accuracy": kept["source_accuracy"],
-        "kept_step": kept["step"],
+        "selected_step": kept["step"],
         "last_accuracy": truth[-1],
         "oracle_accuracy": max(truth),
         "chosen_accuracy": kept["target_accuracy"],

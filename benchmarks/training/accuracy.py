@@ -140,7 +140,7 @@ def measure(service: Service, run: Run) -> Values:
         "target_accuracy": metrics["target_accuracy"],
         "source_accuracy": metrics["source_accuracy"],
         "steps": metrics["steps"],
-        "kept_step": metrics["kept_step"],
+        "selected_step": metrics["selected_step"],
         "seconds": round(time.monotonic() - started, 1),
         "run": run.key,
     }
@@ -158,7 +158,7 @@ def append(path: Path, row: Values) -> None:
 def one_line(row: Values) -> str:
     return (
         f"{row['task']} {row['algorithm']} seed {row['seed']}: target {row['target_accuracy']:.2%}, "
-        f"source {row['source_accuracy']:.2%}, step {row['kept_step']} of {row['steps']}, {row['seconds']} s"
+        f"source {row['source_accuracy']:.2%}, step {row['selected_step']} of {row['steps']}, {row['seconds']} s"
     )
 
 

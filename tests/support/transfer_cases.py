@@ -8,7 +8,15 @@ from worker.evaluation.outputs import ModelOutputs
 
 EVEN = (0.25, 0.25, 0.25, 0.25)
 
-CLEAR = TransferVerdict("unsure", gain=0.1, room=0.1, in_favour=1.0, source_lost=0.0, priors_apart=0.05, classes_lost=0)
+CLEAR = TransferVerdict(
+    "unsure",
+    gain=0.1,
+    label_shift_headroom=0.1,
+    validators_in_favour=1.0,
+    source_accuracy_drop=0.0,
+    class_prior_distance=0.05,
+    classes_lost=0,
+)
 
 
 def network(skill: float, *, said: np.ndarray | None = None, shares: tuple[float, ...] = EVEN) -> CalibratedOutputs:

@@ -36,7 +36,7 @@ class FittedCoefficients:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class AccuracyEstimate:
     """Accuracies from 0 to 1: the estimate and its 90 % interval."""
 
     value: float
@@ -58,11 +58,11 @@ FITTED = FittedCoefficients(
 )
 
 
-def estimate(parts: Mapping[str, float], fitted: FittedCoefficients = FITTED) -> Estimate:
+def estimate(parts: Mapping[str, float], fitted: FittedCoefficients = FITTED) -> AccuracyEstimate:
     """From a network's parts."""
     value = centre(parts, fitted)
     width = uncertainty(parts, value, fitted)
-    return Estimate(value, max(0.0, value - fitted.below * width), min(1.0, value + fitted.above * width))
+    return AccuracyEstimate(value, max(0.0, value - fitted.below * width), min(1.0, value + fitted.above * width))
 
 
 def centre(parts: Mapping[str, float], fitted: FittedCoefficients) -> float:

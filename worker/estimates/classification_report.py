@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredValue:
     """A figure and its bootstrap interval."""
 
     value: float
@@ -63,7 +63,7 @@ def by_class(counts: FloatArray, classes: list[str]) -> dict[str, dict[str, floa
 
 def measure(
     labels: NDArray[np.int64], shares: FloatArray, counts: FloatArray, random: np.random.Generator
-) -> dict[str, Measured]:
+) -> dict[str, MeasuredValue]:
     """Every figure with its interval; the bootstrap draws tables of counts and bins of confidence, not rows.
 
     As if there had been one row more, of any class, and the answer to it a guess: nine right of nine are no certainty.
@@ -100,7 +100,7 @@ def _calibration_errors(labels: NDArray[np.int64], shares: FloatArray, random: n
     return errors
 
 
-def _measured(value: float, drawn: FloatArray) -> Measured:
+def _measured(value: float, drawn: FloatArray) -> MeasuredValue:
     """Resampling makes noise of its own, which a distance from zero only grows by: the interval always holds the value."""
     low, high = np.quantile(drawn, ((1 - COVERED) / 2, (1 + COVERED) / 2))
-    return Measured(value, min(value, float(low)), max(value, float(high)))
+    return MeasuredValue(value, min(value, float(low)), max(value, float(high)))

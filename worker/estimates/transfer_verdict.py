@@ -23,7 +23,7 @@ from worker.estimates.estimators import estimator_values, thresholded_confidence
 from worker.estimates.label_shift import total_variation
 from worker.evaluation.statistics import binomial_standard_error
 
-Answer = Literal["yes", "no", "unsure"]
+Judgement = Literal["yes", "no", "unsure"]
 
 MARGIN = 0.02
 SOURCE_LOST = 0.10
@@ -66,42 +66,42 @@ VALIDATORS = ("information_maximisation", "nuclear_norm", "entropy", "v_measure"
 class TransferVerdict:
     """The answer and what it rests on.
 
-    `gain`: estimated accuracy of the adapted network less that of the plain one. `room`: the same with the
-    adapted one held to the plain one's class priors, 0 if those are not to be believed. `in_favour`: share of the validators.
-    `priors_apart`: total variation. `classes_lost`: how many fewer are said, 0 where chance would do. `carried_back`: how much
+    `gain`: estimated accuracy of the adapted network less that of the plain one. `label_shift_headroom`: the same with the
+    adapted one held to the plain one's class priors, 0 if those are not to be believed. `validators_in_favour`: share of the validators.
+    `class_prior_distance`: total variation. `classes_lost`: how many fewer are said, 0 where chance would do. `label_shift_reverted`: how much
     nearer to the source's class priors the adapted network's are than the plain one's, 0 unless those differ from the source's;
-    `shift_known`: whether they are believed to. `disputed`: target rows on which both differ. `taught`: accuracy on the source of
+    `label_shift_trusted`: whether they are believed to. `disagreements`: target rows on which both differ. `reverse_validation_ratio`: accuracy on the source of
     the adapted network's pupil (`worker.reporting.reverse_validation`), as a share of its own, 1 without a pupil;
-    `taught_more`: less that of the
-    plain one. `source_allowed`: how much of the accuracy on the source may be lost. `rows`: of the target, that both were asked
+    `reverse_validation_gain`: less that of the
+    plain one. `source_accuracy_drop_allowed`: how much of the accuracy on the source may be lost. `rows`: of the target, that both were asked
     about.
     """
 
-    helped: Answer
+    helped: Judgement
     gain: float
-    room: float
-    in_favour: float
-    source_lost: float
-    priors_apart: float
+    label_shift_headroom: float
+    validators_in_favour: float
+    source_accuracy_drop: float
+    class_prior_distance: float
     classes_lost: int
-    carried_back: float = 0.0
-    shift_known: bool = False
-    disputed: int = DISPUTED
-    taught: float = 1.0
-    taught_more: float = 0.0
-    source_allowed: float = SOURCE_LOST
+    label_shift_reverted: float = 0.0
+    label_shift_trusted: bool = False
+    disagreements: int = DISPUTED
+    reverse_validation_ratio: float = 1.0
+    reverse_validation_gain: float = 0.0
+    source_accuracy_drop_allowed: float = SOURCE_LOST
     rows: int = 1000
 
     @property
-    def enough(self) -> float:
+    def min_disagreements(self) -> float:
         """Disputed target rows that it takes to tell."""
         return min(DISPUTED, DISPUTED_SHARE * self.rows)
 
     @property
-    def is_promising(self) -> bool:
+    def supports_adapted(self) -> bool:
         """Whether there is reason to prefer the adapted network for those who ask for the best, whichever it is."""
-        decided = self.disputed >= self.enough or self.disputed <= HARMLESS * self.rows
-        return self.helped != "no" and decided and self.taught >= TAUGHT
+        decided = self.disagreements >= self.min_disagreements or self.disagreements <= HARMLESS * self.rows
+        return self.helped != "no" and decided and self.reverse_validation_ratio >= TAUGHT
 
 
 def judge_transfer(adapted: CalibratedOutputs, plain: CalibratedOutputs) -> TransferVerdict:
@@ -111,34 +111,37 @@ def judge_transfer(adapted: CalibratedOutputs, plain: CalibratedOutputs) -> Tran
     found = TransferVerdict(
         "unsure",
         gain=estimate(estimator_values(adapted, plain)).value - before,
-        room=within_priors(adapted, plain) - thresholded_confidence(plain) if knows else 0.0,
-        in_favour=_in_favour(adapted, plain),
-        source_lost=float(plain.is_correct.mean() - adapted.is_correct.mean()),
-        priors_apart=total_variation(adapted.priors.target, plain.priors.target),
+        label_shift_headroom=within_priors(adapted, plain) - thresholded_confidence(plain) if knows else 0.0,
+        validators_in_favour=_in_favour(adapted, plain),
+        source_accuracy_drop=float(plain.is_correct.mean() - adapted.is_correct.mean()),
+        class_prior_distance=total_variation(adapted.priors.target, plain.priors.target),
         classes_lost=_classes_lost(adapted, plain),
-        carried_back=max(0.0, plain.priors.distance - adapted.priors.distance) if plain.priors.shifted else 0.0,
-        shift_known=knows and plain.priors.distance >= 1 - before + BEYOND,
-        disputed=int((adapted.predicted != plain.predicted).sum()),
+        label_shift_reverted=max(0.0, plain.priors.distance - adapted.priors.distance) if plain.priors.shifted else 0.0,
+        label_shift_trusted=knows and plain.priors.distance >= 1 - before + BEYOND,
+        disagreements=int((adapted.predicted != plain.predicted).sum()),
         rows=len(plain.predicted),
-        taught=_taught(adapted),
-        taught_more=_taught(adapted) - _taught(plain),
-        source_allowed=max(SOURCE_LOST, 2 * binomial_standard_error(float(plain.is_correct.mean()), len(plain.is_correct))),
+        reverse_validation_ratio=_taught(adapted),
+        reverse_validation_gain=_taught(adapted) - _taught(plain),
+        source_accuracy_drop_allowed=max(
+            SOURCE_LOST, 2 * binomial_standard_error(float(plain.is_correct.mean()), len(plain.is_correct))
+        ),
     )
     return replace(found, helped=answer(found))
 
 
-def answer(found: TransferVerdict) -> Answer:
+def answer(found: TransferVerdict) -> Judgement:
     """What the evidence says, see the module."""
-    if found.taught_more < TAUGHT_MORE and (
-        found.source_lost > found.source_allowed or (found.gain < -MARGIN and found.in_favour <= 1 - MOST)
+    if found.reverse_validation_gain < TAUGHT_MORE and (
+        found.source_accuracy_drop > found.source_accuracy_drop_allowed
+        or (found.gain < -MARGIN and found.validators_in_favour <= 1 - MOST)
     ):
         return "no"
-    if found.classes_lost > 0 and found.in_favour < MOST:
+    if found.classes_lost > 0 and found.validators_in_favour < MOST:
         return "no"
-    if found.room < -SHORT_OF_ROOM or (found.shift_known and found.carried_back > CARRIED_BACK):
+    if found.label_shift_headroom < -SHORT_OF_ROOM or (found.label_shift_trusted and found.label_shift_reverted > CARRIED_BACK):
         return "no"
-    clear = found.gain > MARGIN and found.in_favour >= MOST and found.priors_apart < APART
-    if clear and found.disputed >= DISPUTED and found.carried_back < SUSPICIOUS:
+    clear = found.gain > MARGIN and found.validators_in_favour >= MOST and found.class_prior_distance < APART
+    if clear and found.disagreements >= DISPUTED and found.label_shift_reverted < SUSPICIOUS:
         return "yes"
     return "unsure"
 

@@ -73,11 +73,11 @@ def _of_the_classes(network: CalibratedOutputs, plain: CalibratedOutputs | None,
         missing = set(missing_classes(network.priors)) & set(missing_classes(seen.priors))
         if missing:
             names = ", ".join(classes[number] for number in sorted(missing))
-            yield JobWarning(code="classes_missing", message=f"The target seems to have hardly any examples of {names}.")
+            yield JobWarning(code="missing_classes", message=f"The target seems to have hardly any examples of {names}.")
     strange = unknown_class_rate(network)
     if strange.is_suspicious:
         yield JobWarning(
-            code="classes_added",
+            code="unknown_classes",
             message=f"{_percent(strange.target)} of the target examples ({_percent(strange.source)} of the source) look like "
             "none of the classes: the target may have classes that the source lacks, or differ more than the network can bridge.",
         )
@@ -104,13 +104,13 @@ def _of_the_discriminator(curve: Sequence[float]) -> Iterator[JobWarning]:
     mean = float(late.mean())
     if max(curve) < DEAD:
         yield JobWarning(
-            code="discriminator_dead",
+            code="discriminator_at_chance",
             message=f"The discriminator never told the domains apart ({_percent(max(curve))} right at best, half is chance): "
             "nothing was aligned.",
         )
     elif mean > WINNING:
         yield JobWarning(
-            code="discriminator_winning",
+            code="discriminator_separates_domains",
             message=f"The discriminator told the domains apart to the end ({_percent(mean)} right): they were not aligned.",
         )
 
@@ -120,13 +120,13 @@ def _of_the_verdict(verdict: TransferVerdict) -> Iterator[JobWarning]:
         yield JobWarning(
             code="negative_transfer",
             message="Adaptation seems to have made the network worse than training on the source alone: estimated accuracy "
-            f"{verdict.gain:+.1%}, {_percent(verdict.in_favour)} of the validators in favour, accuracy on the source "
-            f"{-verdict.source_lost:+.1%}.",
+            f"{verdict.gain:+.1%}, {_percent(verdict.validators_in_favour)} of the validators in favour, accuracy on the source "
+            f"{-verdict.source_accuracy_drop:+.1%}.",
         )
-    if 1 - MOST < verdict.in_favour < MOST:
+    if 1 - MOST < verdict.validators_in_favour < MOST:
         yield JobWarning(
             code="validators_disagree",
-            message=f"{_percent(verdict.in_favour)} of the validators prefer the adapted network, the others source-only.",
+            message=f"{_percent(verdict.validators_in_favour)} of the validators prefer the adapted network, the others source-only.",
         )
 
 

@@ -45,7 +45,7 @@ LAYERS = ("Gemm", "MatMul")
 def quantize_version(params: AlgorithmParams, graph: Path, data: DomainData) -> dict[str, Any] | None:
     """Write the copy that the parameters ask for beside the graph, and remove it again if it loses more than they allow.
 
-    Returns what was measured, as `app.schemas.version_metrics.Compact` documents it; None where no copy is asked for.
+    Returns what was measured, as `app.schemas.version_metrics.QuantizationReport` documents it; None where no copy is asked for.
     """
     if params.quantize == "none":
         return None
@@ -54,11 +54,11 @@ def quantize_version(params: AlgorithmParams, graph: Path, data: DomainData) -> 
         quantize(graph, copy, _calibration(data))
     else:
         to_float16(graph, copy)
-    found = {"precision": params.quantize, "tolerance": params.max_quantization_loss, **compared(graph, copy, data)}
-    kept = found["lost"] <= params.max_quantization_loss
+    found = {"precision": params.quantize, "max_loss": params.max_quantization_loss, **compared(graph, copy, data)}
+    kept = found["loss"] <= params.max_quantization_loss
     if not kept:
         copy.unlink()
-    return found | {"kept": kept}
+    return found | {"accepted": kept}
 
 
 def quantize(graph: Path, copy: Path, batches: Iterable[Encoded]) -> None:
@@ -94,12 +94,12 @@ def to_float16(graph: Path, copy: Path) -> None:
 
 
 def compared(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
-    """Sizes, agreement on the target, accuracies on the held-out source, and what is `lost`.
+    """Sizes, agreement on the target, accuracies on the held-out source, and `loss`.
 
     That is the larger of what is lost of the accuracy and by how much more the copy differs on the target than on the source:
     where both differ as often, what it costs is known from the source.
     """
-    found: dict[str, Any] = {"bytes_before": graph.stat().st_size, "bytes_after": copy.stat().st_size, "lost": 0.0}
+    found: dict[str, Any] = {"bytes_before": graph.stat().st_size, "bytes_after": copy.stat().st_size, "loss": 0.0}
     expected = 0.0
     if data.source is not None and data.source.labels is not None:
         rows = _spread(data.held_out, MEASURED_ROWS)
@@ -107,11 +107,11 @@ def compared(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
         said = [_labels(path, data.source, rows) for path in (graph, copy)]
         before, after = (int((labels == truth).sum()) for labels in said)
         found |= {"accuracy_before": before / len(rows), "accuracy_after": after / len(rows)}
-        found["lost"], expected = max(0, before - after) / len(rows), float((said[0] != said[1]).mean())
+        found["loss"], expected = max(0, before - after) / len(rows), float((said[0] != said[1]).mean())
     if data.target is not None:
         rows = _spread(torch.arange(len(data.target)), MEASURED_ROWS)
         agreed = float((_labels(graph, data.target, rows) == _labels(copy, data.target, rows)).mean())
-        found |= {"agreement": agreed, "lost": max(found["lost"], 1 - agreed - expected)}
+        found |= {"agreement": agreed, "loss": max(found["loss"], 1 - agreed - expected)}
     return found
 
 

@@ -168,8 +168,8 @@ def export_network(task: TrainingSetup, statement: ModelReport, data: DomainData
     if copy is None:
         return
     statement.metrics["quantization"] = copy
-    if not copy["kept"]:
-        lost = f"it loses {copy['lost']:.2%}, more than `max_quantization_loss` allows ({copy['tolerance']:.2%})"
+    if not copy["accepted"]:
+        lost = f"it loses {copy['loss']:.2%}, more than `max_quantization_loss` allows ({copy['max_loss']:.2%})"
         reporter.warn("quantization_rejected", f"The version has no {copy['precision']} copy: {lost}.")
 
 

@@ -38,4 +38,4 @@ def run(
     if not data_parallel.is_rank_zero():
         return None
     trials.checkpoints.put(TRIAL_FILE, trial.state_dict())
-    return TrialResult(metrics={"steps": trial.steps, "kept_step": trial.step})
+    return TrialResult(metrics={"steps": trial.steps, "selected_step": trial.step})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from worker.estimates.accuracy_bound import AccuracyBound, accuracy_lower_bound
 from worker.estimates.calibrated_outputs import CalibratedOutputs, study
 from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
-from worker.estimates.transfer_verdict import TAUGHT, Answer, TransferVerdict, judge_transfer
+from worker.estimates.transfer_verdict import TAUGHT, Judgement, TransferVerdict, judge_transfer
 from worker.evaluation.outputs import ModelOutputs, probabilities
 from worker.networks.base import Network
 from worker.reporting.reverse_validation import reverse_validate
@@ -83,17 +83,15 @@ class Comparison:
             return "no candidate that still knows the source well enough scored better"
         if self.verdict.helped == "no":
             return None
-        if self.verdict.disputed < self.verdict.enough:
-            return (
-                f"both networks differ on {self.verdict.disputed} target examples, and it takes {self.verdict.enough:.0f} to tell"
-            )
+        if self.verdict.disagreements < self.verdict.min_disagreements:
+            return f"both networks differ on {self.verdict.disagreements} target examples, and it takes {self.verdict.min_disagreements:.0f} to tell"
         return (
-            f"a new network that learned the target from the adapted one's answers knows {self.verdict.taught:.0%} of what that "
+            f"a new network that learned the target from the adapted one's answers knows {self.verdict.reverse_validation_ratio:.0%} of what that "
             f"one knows of the source, less than {TAUGHT:.0%}: its answers seem to mean something else there"
         )
 
     @property
-    def helped(self) -> Answer | None:
+    def helped(self) -> Judgement | None:
         if self.verdict is None:
             return None
         return "no" if self.adapted is self.baseline else self.verdict.helped
@@ -109,5 +107,5 @@ def compare(adapted: Candidate, baseline: Candidate | None, *, fallback: bool, s
     if baseline is None or baseline.study is None or adapted.study is None:
         return Comparison(adapted, baseline, None, adapted)
     verdict = judge_transfer(adapted.study, baseline.study)
-    is_kept = verdict.is_promising if searched else verdict.helped != "no"
+    is_kept = verdict.supports_adapted if searched else verdict.helped != "no"
     return Comparison(adapted, baseline, verdict, adapted if is_kept or not fallback else baseline)

@@ -70,7 +70,7 @@ def build_report(task: TrainingSetup, trials: TrialRunner, training: TrainingOut
     kept = comparison.selected
 
     warned = collect_warnings(task, trials, training, comparison)
-    metrics: dict[str, Any] = {"steps": kept.trial.steps, "kept_step": kept.trial.step}
+    metrics: dict[str, Any] = {"steps": kept.trial.steps, "selected_step": kept.trial.step}
     metrics |= labelled_metrics(task, trials, comparison) | unlabelled_estimates(task, comparison)
     if kept.calibration is not None:
         metrics["calibration"] = asdict(kept.calibration)
@@ -99,7 +99,7 @@ def collect_warnings(
     if adapted.study is None:
         return [] if target is None else [JobWarning(code="no_estimate", message=NO_ESTIMATE)]
     why = comparison.reason
-    kept = [JobWarning(code="source_only_kept", message=f"The version is the source-only network: {why}.")] if why else []
+    kept = [JobWarning(code="source_only_registered", message=f"The version is the source-only network: {why}.")] if why else []
     return kept + warnings(
         adapted.study,
         task.classes,
@@ -142,16 +142,16 @@ def unlabelled_estimates(task: TrainingSetup, comparison: Comparison) -> dict[st
     reasons = estimator_values(found.study, comparison.discarded.study if comparison.discarded else None)
     estimate = accuracy_estimate.estimate(reasons)
     metrics: dict[str, Any] = {
-        "target_accuracy_estimate": {**asdict(estimate), "confidence": CONFIDENCE, "parts": without_nan(reasons)},
-        "class_shares": class_shares(found.study.priors, task.classes),
+        "target_accuracy_estimate": {**asdict(estimate), "confidence": CONFIDENCE, "estimators": without_nan(reasons)},
+        "class_priors": class_priors(found.study.priors, task.classes),
     }
     if found.floor is not None:  # the bound's assumption fails for networks that are confident and wrong: the interval sees more
         value = min(found.floor.accuracy, estimate.low)
-        metrics["target_accuracy_floor"] = {"value": value, "confidence": found.floor.confidence}
+        metrics["target_accuracy_lower_bound"] = {"value": value, "confidence": found.floor.confidence}
     return metrics
 
 
-def class_shares(priors: ClassPriors, classes: Sequence[str]) -> dict[str, Any]:
+def class_priors(priors: ClassPriors, classes: Sequence[str]) -> dict[str, Any]:
     """Of the held-out source and, estimated with an interval, of the target; whether they seem to differ."""
     target = priors.target
     low, high = np.minimum(priors.low, target), np.maximum(priors.high, target)

@@ -198,4 +198,4 @@ def _line(entry: TrialRecord, chosen: bool) -> dict[str, Any]:
     if entry.trial is None:
         return line
     scores = {name: None if math.isnan(score) else score for name, score in entry.trial.scores.items()}
-    return line | {"steps": entry.trial.steps, "kept_step": entry.trial.step, "scores": scores}
+    return line | {"steps": entry.trial.steps, "selected_step": entry.trial.step, "scores": scores}

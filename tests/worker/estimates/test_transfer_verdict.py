@@ -15,12 +15,12 @@ def test_a_network_that_is_surer_of_the_same_classes_helps() -> None:
     found = judge_transfer(network(5), network(1.5))
     assert found.helped == "yes"
     assert found.gain > 0.1
-    assert found.in_favour > 0.6
+    assert found.validators_in_favour > 0.6
 
 
 def test_the_same_network_is_no_help_and_no_harm() -> None:
     found = judge_transfer(network(3), network(3))
-    assert (found.helped, found.gain, found.in_favour, found.classes_lost) == ("unsure", 0, 0.5, 0)
+    assert (found.helped, found.gain, found.validators_in_favour, found.classes_lost) == ("unsure", 0, 0.5, 0)
 
 
 def test_the_reverse_is_harm() -> None:
@@ -32,13 +32,13 @@ def test_confident_answers_in_even_shares_for_a_skewed_target_are_harm() -> None
     even_answers = np.random.default_rng(1).integers(0, 4, 600)
     found = judge_transfer(network(9, said=even_answers, shares=skewed), network(4, shares=skewed))
     assert found.helped == "no"
-    assert found.room < -0.2
-    assert found.priors_apart > 0.3
+    assert found.label_shift_headroom < -0.2
+    assert found.class_prior_distance > 0.3
 
 
 def test_a_plain_network_that_has_collapsed_says_nothing_of_the_class_shares() -> None:
     found = judge_transfer(network(5), network(9, said=np.zeros(600, np.int64)))
-    assert found.priors_apart > 0.5
+    assert found.class_prior_distance > 0.5
     assert found.helped == "unsure"
 
 
@@ -70,13 +70,19 @@ def test_a_plain_network_that_its_own_features_contradict_says_nothing_of_the_cl
     assert confident is not None
     assert not confident.has_collapsed
     found = judge_transfer(adapted, confident)
-    assert found.room == 0
+    assert found.label_shift_headroom == 0
     assert found.helped != "no"
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"gain": 0.01}, {"in_favour": 0.5}, {"priors_apart": 0.3}, {"disputed": 12}, {"carried_back": 0.2}],
+    [
+        {"gain": 0.01},
+        {"validators_in_favour": 0.5},
+        {"class_prior_distance": 0.3},
+        {"disagreements": 12},
+        {"label_shift_reverted": 0.2},
+    ],
 )
 def test_one_doubt_is_enough_to_be_unsure(change: dict[str, float]) -> None:
     assert answer(CLEAR) == "yes"
@@ -86,11 +92,11 @@ def test_one_doubt_is_enough_to_be_unsure(change: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"source_lost": 0.2},
-        {"room": -0.2},
-        {"gain": -0.1, "in_favour": 0.2},
-        {"classes_lost": 3, "in_favour": 0.5},
-        {"carried_back": 0.07, "shift_known": True},
+        {"source_accuracy_drop": 0.2},
+        {"label_shift_headroom": -0.2},
+        {"gain": -0.1, "validators_in_favour": 0.2},
+        {"classes_lost": 3, "validators_in_favour": 0.5},
+        {"label_shift_reverted": 0.07, "label_shift_trusted": True},
     ],
 )
 def test_each_sign_of_harm_counts_by_itself(change: dict[str, float]) -> None:
@@ -114,19 +120,28 @@ def test_one_row_of_nine_is_no_harm_to_the_source() -> None:
         return found
 
     one_of_nine = judge_transfer(few(9, 1), few(9, 0))
-    assert one_of_nine.source_lost == pytest.approx(1 / 9)
-    assert one_of_nine.source_lost < one_of_nine.source_allowed
-    assert answer(replace(CLEAR, source_lost=one_of_nine.source_lost)) == "no"
-    assert answer(replace(CLEAR, source_lost=one_of_nine.source_lost, source_allowed=one_of_nine.source_allowed)) == "yes"
+    assert one_of_nine.source_accuracy_drop == pytest.approx(1 / 9)
+    assert one_of_nine.source_accuracy_drop < one_of_nine.source_accuracy_drop_allowed
+    assert answer(replace(CLEAR, source_accuracy_drop=one_of_nine.source_accuracy_drop)) == "no"
+    assert (
+        answer(
+            replace(
+                CLEAR,
+                source_accuracy_drop=one_of_nine.source_accuracy_drop,
+                source_accuracy_drop_allowed=one_of_nine.source_accuracy_drop_allowed,
+            )
+        )
+        == "yes"
+    )
     assert judge_transfer(few(300, 36), few(300, 0)).helped == "no"
 
 
 def test_a_shift_of_the_classes_that_adaptation_takes_back_is_harm_where_it_is_known() -> None:
     skewed, even = (0.7, 0.1, 0.1, 0.1), np.random.default_rng(1).integers(0, 4, 600)
     found = judge_transfer(network(9, said=even, shares=skewed), network(4, shares=skewed))
-    assert found.shift_known
-    assert found.carried_back > 0.3
-    assert not judge_transfer(network(5), network(3)).shift_known
+    assert found.label_shift_trusted
+    assert found.label_shift_reverted > 0.3
+    assert not judge_transfer(network(5), network(3)).label_shift_trusted
 
 
 def test_what_the_plain_networks_errors_explain_is_no_known_shift() -> None:
@@ -136,17 +151,17 @@ def test_what_the_plain_networks_errors_explain_is_no_known_shift() -> None:
     before = estimate(estimator_values(plain, adapted)).value
     assert before >= KNOWN
     assert plain.priors.distance > 1 - before
-    assert not judge_transfer(adapted, plain).shift_known
-    assert judge_transfer(adapted, network(4, shares=some)).shift_known
+    assert not judge_transfer(adapted, plain).label_shift_trusted
+    assert judge_transfer(adapted, network(4, shares=some)).label_shift_trusted
 
 
 def test_what_a_pupil_knows_outweighs_what_is_lost_on_the_source() -> None:
-    lost = replace(CLEAR, source_lost=0.3)
+    lost = replace(CLEAR, source_accuracy_drop=0.3)
     assert answer(lost) == "no"
-    assert answer(replace(lost, taught_more=0.2)) != "no"
+    assert answer(replace(lost, reverse_validation_gain=0.2)) != "no"
 
 
 def test_what_a_pupil_knows_outweighs_a_lower_estimate() -> None:
-    worse = replace(CLEAR, gain=-0.05, in_favour=0.0)
+    worse = replace(CLEAR, gain=-0.05, validators_in_favour=0.0)
     assert answer(worse) == "no"
-    assert answer(replace(worse, taught_more=0.15)) == "unsure"
+    assert answer(replace(worse, reverse_validation_gain=0.15)) == "unsure"

@@ -51,7 +51,7 @@ def test_a_shift_of_the_classes_is_told_with_the_shares() -> None:
 def test_a_class_that_is_not_there_is_named() -> None:
     given = network(6, shares=(0.4, 0.3, 0.3, 0.0))
     assert list(missing_classes(given.priors)) == [3]
-    assert told(given)["classes_missing"].endswith("hardly any examples of dog.")
+    assert told(given)["missing_classes"].endswith("hardly any examples of dog.")
     assert list(missing_classes(network(6).priors)) == []
 
 
@@ -63,7 +63,7 @@ def test_rows_that_are_like_no_class_are_counted() -> None:
     assert found is not None
     assert unknown_class_rate(found).target == pytest.approx(1 / 3, abs=0.08)
     assert unknown_class_rate(network(5)).target < 0.02
-    assert "look like none of the classes" in told(found)["classes_added"]
+    assert "look like none of the classes" in told(found)["unknown_classes"]
 
 
 @pytest.mark.parametrize(("classes", "rows"), [(10, 50), (31, 3), (40, 1)])
@@ -83,12 +83,12 @@ def test_few_rows_of_a_class_make_the_target_no_stranger_than_the_source(classes
 def test_predictions_of_one_class_are_a_collapse_and_no_missing_classes() -> None:
     found = told(network(9, said=np.zeros(600, np.int64)))
     assert "Only 1 of 4 classes" in found["collapsed_predictions"]
-    assert "classes_missing" not in found
+    assert "missing_classes" not in found
 
 
 @pytest.mark.parametrize(
     ("curve", "code"),
-    [((0.5, 0.52, 0.49, 0.5), "discriminator_dead"), ((0.6, 0.99, 1.0, 0.99), "discriminator_winning")],
+    [((0.5, 0.52, 0.49, 0.5), "discriminator_at_chance"), ((0.6, 0.99, 1.0, 0.99), "discriminator_separates_domains")],
 )
 def test_a_discriminator_that_learned_nothing_or_was_never_fooled(curve: tuple[float, ...], code: str) -> None:
     assert [name for name in told(network(5), curve=curve) if name.startswith("discriminator")] == [code]
@@ -99,7 +99,7 @@ def test_a_discriminator_that_was_fooled_after_it_had_learned_is_as_it_should_be
 
 
 def test_a_verdict_against_adaptation_is_negative_transfer_with_its_figures() -> None:
-    verdict = replace(CLEAR, helped="no", gain=-0.12, in_favour=0.5, source_lost=0.03)
+    verdict = replace(CLEAR, helped="no", gain=-0.12, validators_in_favour=0.5, source_accuracy_drop=0.03)
     found = warnings(network(5), CLASSES, target_rows=1000, verdict=verdict)
     assert [warn.code for warn in found] == ["negative_transfer", "validators_disagree"]
     assert "-12.0%" in found[0].message

@@ -165,7 +165,7 @@ def halved_badly(monkeypatch: pytest.MonkeyPatch, silent: Path) -> None:
 def test_a_good_copy_is_kept_with_what_was_measured(graph: Path, data: DomainData, precision: Precision) -> None:
     found = made(params(quantize=precision), graph, data)
     copy = graph.with_name(GRAPHS[precision])
-    assert (found["precision"], found["kept"], found["tolerance"]) == (precision, True, 0.01)
+    assert (found["precision"], found["accepted"], found["max_loss"]) == (precision, True, 0.01)
     assert (found["bytes_before"], found["bytes_after"]) == (graph.stat().st_size, copy.stat().st_size)
     assert data.source is not None
     assert data.source.labels is not None
@@ -174,7 +174,7 @@ def test_a_good_copy_is_kept_with_what_was_measured(graph: Path, data: DomainDat
         right = logits(path, {"numbers": numbers}).argmax(axis=1) == labels
         assert found[name] == pytest.approx(right.mean())
     assert found["accuracy_before"] > 0.8
-    assert max(0, found["accuracy_before"] - found["accuracy_after"]) <= found["lost"] < 0.01
+    assert max(0, found["accuracy_before"] - found["accuracy_after"]) <= found["loss"] < 0.01
     assert 0.97 < found["agreement"] <= 1
 
 
@@ -187,8 +187,8 @@ def test_none_is_made_where_none_is_asked_for(graph: Path, data: DomainData) -> 
 @pytest.mark.parametrize(("tolerance", "kept"), [(0.5, False), (0.7, True)])
 def test_a_copy_is_kept_up_to_the_tolerance(graph: Path, data: DomainData, tolerance: float, kept: bool) -> None:
     found = made(params(quantize="float16", max_quantization_loss=tolerance), graph, data)
-    assert 0.5 < found["lost"] < 0.7
-    assert found["kept"] is kept
+    assert 0.5 < found["loss"] < 0.7
+    assert found["accepted"] is kept
     assert graph.with_name("model.fp16.onnx").exists() is kept
 
 
@@ -204,14 +204,14 @@ def test_a_copy_that_differs_on_the_target_alone_is_not_kept(
     monkeypatch.setattr(quantization, "_labels", otherwise)
     found = made(params(quantize="float16"), graph, data)
     assert data.target is not None
-    assert found["lost"] == pytest.approx(10 / len(data.target), abs=0.01)
-    assert not found["kept"]
+    assert found["loss"] == pytest.approx(10 / len(data.target), abs=0.01)
+    assert not found["accepted"]
 
 
 def test_without_a_source_the_answers_on_the_target_decide(graph: Path, data: DomainData, request: pytest.FixtureRequest) -> None:
     alone = DomainData(None, data.training[:0], data.held_out[:0], data.target, None)
     good = made(params(quantize="float16"), graph, alone)
     assert "accuracy_before" not in good
-    assert (good["kept"], good["lost"]) == (True, pytest.approx(1 - good["agreement"]))
+    assert (good["accepted"], good["loss"]) == (True, pytest.approx(1 - good["agreement"]))
     request.getfixturevalue("halved_badly")
-    assert not made(params(quantize="float16"), graph, alone)["kept"]
+    assert not made(params(quantize="float16"), graph, alone)["accepted"]

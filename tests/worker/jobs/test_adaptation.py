@@ -120,13 +120,13 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> 
     estimate = result.metrics["target_accuracy_estimate"]
     assert 0 <= estimate["low"] <= estimate["value"] <= estimate["high"] <= 1
     assert estimate["error"] == pytest.approx(estimate["value"] - result.metrics["target_accuracy"])
-    assert 0 <= result.metrics["target_accuracy_floor"]["value"] <= min(estimate["low"], result.metrics["target_accuracy"])
+    assert 0 <= result.metrics["target_accuracy_lower_bound"]["value"] <= min(estimate["low"], result.metrics["target_accuracy"])
     low, high = result.metrics["target_intervals"]["accuracy"]
     assert low < result.metrics["target_accuracy"] < high
     assert sum(map(sum, result.metrics["target_confusion"])) == 500
     assert (result.metrics["helped"] != "no", result.metrics["registered"]) == (True, "adapted")
-    assert 0.5 < result.metrics["helped_evidence"]["in_favour"] <= 1
-    assert sum(share["target"] for share in result.metrics["class_shares"]["classes"].values()) == pytest.approx(1)
+    assert 0.5 < result.metrics["helped_evidence"]["validators_in_favour"] <= 1
+    assert sum(share["target"] for share in result.metrics["class_priors"]["classes"].values()) == pytest.approx(1)
     assert 0 <= result.metrics["proxy_a_distance"]["adapted"] <= 2
     assert 0 < manifest["abstention_threshold"] < 1
     picture = pl.read_parquet(io.BytesIO(bench.content(result, "embedding.parquet")))
@@ -166,7 +166,7 @@ def test_a_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
     result = bench.run(bench.job(params, digits(bench, target=False), digits(bench, target=True, labelled=False), base=CNN))
     TypeAdapter(VersionMetrics).validate_python(result.metrics)
     found = result.metrics["quantization"]
-    assert (found["precision"], found["kept"]) == ("int8", True)
+    assert (found["precision"], found["accepted"]) == ("int8", True)
     assert result.manifest["metrics"]["quantization"] == found
     copy = next(file for file in result.artifacts if file.name == "model.int8.onnx")
     assert (copy.size_bytes, copy.digest) == (found["bytes_after"], result.manifest["digests"]["model.int8.onnx"])
@@ -177,7 +177,7 @@ def test_a_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
 
 def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
-        return compared(graph, copy, data) | {"lost": 0.02}
+        return compared(graph, copy, data) | {"loss": 0.02}
 
     compared = quantization.compared
     monkeypatch.setattr(quantization, "compared", lost)
@@ -186,7 +186,7 @@ def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest
     params = {**FINE_TUNE, "epochs": 1, "quantize": "float16"}
     result = bench.run(bench.job(params, digits(bench, target=False), base=CNN), reporter=reporter)
     reporter.flush()
-    assert not result.metrics["quantization"]["kept"]
+    assert not result.metrics["quantization"]["accepted"]
     assert {file.name for file in result.artifacts} == FILES
     warned = [warning for line in stream.getvalue().splitlines() for warning in json.loads(line)["warnings"]]
     assert [warning["code"] for warning in warned] == ["quantization_rejected"]
@@ -260,7 +260,7 @@ def test_a_search_whose_candidates_all_fail_ends_with_the_source_alone(bench: Be
     assert metrics["target_accuracy"] == metrics["source_only_target_accuracy"] > 0.7
     codes = {warning["code"] for warning in metrics["warnings"]}
     assert not {"validators_disagree", "negative_transfer"} & codes
-    assert "source_only_kept" in codes
+    assert "source_only_registered" in codes
 
 
 def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(adapted: Done) -> None:

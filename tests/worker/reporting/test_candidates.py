@@ -32,12 +32,12 @@ def test_a_network_that_hurts_is_rejected_unless_it_is_wanted_anyhow() -> None:
 def test_a_search_does_not_leave_the_source_alone_for_a_few_rows() -> None:
     asked = compare(STRONG, ALMOST, fallback=True)
     assert asked.verdict is not None
-    assert asked.verdict.disputed <= HARMLESS * 600
+    assert asked.verdict.disagreements <= HARMLESS * 600
     assert asked.selected is STRONG
     assert compare(STRONG, ALMOST, fallback=True, searched=True).selected is STRONG
     kept = compare(STRONG, NEARLY, fallback=True, searched=True)
     assert kept.verdict is not None
-    assert HARMLESS * 600 < kept.verdict.disputed < DISPUTED
+    assert HARMLESS * 600 < kept.verdict.disagreements < DISPUTED
     assert kept.selected is NEARLY
     assert "it takes 30" in str(kept.reason)
     assert asked.reason is None
@@ -56,11 +56,11 @@ def test_a_search_does_not_leave_the_source_alone_for_labels_that_do_not_hold_th
 
 
 def test_of_a_small_target_fewer_rows_decide() -> None:
-    verdict = replace(CLEAR, helped="unsure", disputed=8, rows=48)
-    assert verdict.is_promising
-    assert not replace(verdict, disputed=7).is_promising
-    assert not replace(verdict, rows=300).is_promising
-    assert replace(verdict, rows=600).is_promising
+    verdict = replace(CLEAR, helped="unsure", disagreements=8, rows=48)
+    assert verdict.supports_adapted
+    assert not replace(verdict, disagreements=7).supports_adapted
+    assert not replace(verdict, rows=300).supports_adapted
+    assert replace(verdict, rows=600).supports_adapted
 
 
 def test_a_search_that_found_nothing_better_says_so() -> None:
