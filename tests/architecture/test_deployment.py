@@ -120,7 +120,19 @@ def test_both_images_run_as_nobody_special_and_check_their_health() -> None:
 def test_the_images_hold_what_they_need_and_nothing_of_the_checkout_besides() -> None:
     copied = {name for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert copied == allowed == {"pyproject.toml", "README.md", "app", "worker", "migrations"}
+    assert (
+        copied
+        == allowed
+        == {
+            "pyproject.toml",
+            "constraints.txt",
+            "README.md",
+            "LICENSE",
+            "app",
+            "worker",
+            "migrations",
+        }
+    )
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim", "base", "base"]
 
 

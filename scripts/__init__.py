@@ -1,0 +1,1 @@
+"""Commands of the Makefile that take more than a line."""
