@@ -16,13 +16,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 from uuid import UUID
 
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import Session, joinedload, sessionmaker
 
 from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
@@ -31,6 +32,7 @@ from app.job_state import JobKind
 from app.schemas.trainer_messages import RESULT_FILE, AnyResult
 from app.settings import Settings
 from app.storage import Storage
+from worker.data.attempt_context import AttemptContext
 from worker.protocol.exit_codes import ExitCode
 from worker.protocol.parent_death import die_with_parent
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
@@ -40,7 +42,7 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 """What a database or a storage raises that is not reachable at the moment."""
 
-Work = Callable[[JobRow, int, Settings, Storage, Path, ProgressReporter], AnyResult | None]
+Work = Callable[[AttemptContext], AnyResult | None]
 
 
 def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] | None = None) -> int:
@@ -54,20 +56,19 @@ def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] |
     signal.signal(signal.SIGTERM, lambda *_: reporter.request_stop())
     settings = Settings(_env_file=None)
     try:
-        job = _load(settings, options.job_id)
-        if job is None or job.attempt != options.attempt:
-            return ExitCode.ORPHANED
-        folder = Path.cwd() / (f"rank-{rank}" if rank else "")
-        folder.mkdir(exist_ok=True)
-        work = (works or {}).get(job.kind) or _work(job.kind)
-        return _run(work, job, settings, folder, reporter)
+        with _database(settings.database) as sessions:
+            job = _load(sessions, options.job_id)
+            if job is None or job.attempt != options.attempt:
+                return ExitCode.ORPHANED
+            context = AttemptContext(job, settings, Storage(settings.storage), sessions, _scratch_folder(rank), reporter)
+            return _run((works or {}).get(job.kind) or _work(job.kind), context)
     except AWAY as error:
         return _refused(ExitCode.UNAVAILABLE, error)
 
 
-def _run(work: Work, job: JobRow, settings: Settings, folder: Path, reporter: ProgressReporter) -> int:
+def _run(work: Work, context: AttemptContext) -> int:
     try:
-        result = work(job, job.attempt, settings, Storage(settings.storage), folder, reporter)
+        result = work(context)
     except StopRequested:
         return ExitCode.STOPPED
     except (BadParameters, InvalidRequest) as error:
@@ -78,9 +79,9 @@ def _run(work: Work, job: JobRow, settings: Settings, folder: Path, reporter: Pr
         if not _is_gpu_out_of_memory(error):
             raise
         return _refused(ExitCode.GPU_OUT_OF_MEMORY, error)
-    reporter.flush()
+    context.reporter.flush()
     if result is not None:
-        (folder / RESULT_FILE).write_text(result.model_dump_json())
+        (context.folder / RESULT_FILE).write_text(result.model_dump_json())
     return ExitCode.DONE
 
 
@@ -104,14 +105,27 @@ def _private_stdout(speaks: bool) -> TextIO:
     return os.fdopen(reports, "w", encoding="utf-8")
 
 
-def _load(settings: Settings, job_id: UUID) -> JobRow | None:
-    """The job with its parent, detached, all columns loaded."""
-    engine = make_engine(settings.database)
+@contextmanager
+def _database(url: str) -> Iterator[sessionmaker[Session]]:
+    """Open the one engine of this process for the block."""
+    engine = make_engine(url)
     try:
-        with make_sessions(engine)() as session:
-            return session.get(JobRow, job_id, options=[joinedload(JobRow.parent)])
+        yield make_sessions(engine)
     finally:
         engine.dispose()
+
+
+def _load(sessions: sessionmaker[Session], job_id: UUID) -> JobRow | None:
+    """Return the job with its parent, detached, all columns loaded."""
+    with sessions() as session:
+        return session.get(JobRow, job_id, options=[joinedload(JobRow.parent)])
+
+
+def _scratch_folder(rank: int) -> Path:
+    """Return the folder of this process, which disappears with the attempt."""
+    folder = Path.cwd() / (f"rank-{rank}" if rank else "")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _work(kind: JobKind) -> Work:

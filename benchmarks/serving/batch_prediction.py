@@ -45,6 +45,7 @@ from tests.support.factories import make_dataset, make_job
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import OnnxModel
 from worker.batch_prediction.output_rows import softmax
+from worker.data.attempt_context import AttemptContext
 from worker.jobs import batch_prediction
 from worker.protocol.progress import ProgressReporter
 from worker.supervision.supervisor import Supervisor
@@ -127,7 +128,10 @@ class Bench:
         """What the worker's process does."""
         run_folder = self.folder / f"run-{attempt}"
         run_folder.mkdir()
-        return batch_prediction.run(self.job(), attempt, self.settings, self.storage, run_folder, ProgressReporter(io.StringIO()))
+        job, reporter = self.job(), ProgressReporter(io.StringIO())
+        job.attempt = attempt
+        context = AttemptContext(job, self.settings, self.storage, self.sessions, run_folder, reporter)
+        return batch_prediction.run(context)
 
     def loaded(self) -> tuple[DatasetRow, OnnxModel]:
         """The data set, and the version for the plain programs."""

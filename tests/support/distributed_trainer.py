@@ -6,7 +6,6 @@ What a search shares then does not depend on how long processes take to start.
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from unittest.mock import patch
 
 from sqlalchemy import select
@@ -15,11 +14,9 @@ from sqlalchemy.orm import Session
 from app.db.tables import JobRow
 from app.job_state import JobKind
 from app.schemas.trainer_messages import Result, TrialResult
-from app.settings import Settings
-from app.storage import Storage
 from tests.support.polling import wait_until
 from worker import trainer
-from worker.protocol.progress import ProgressReporter
+from worker.data.attempt_context import AttemptContext
 
 SHARING_TRAINER = (sys.executable, "-m", "tests.support.distributed_trainer")
 
@@ -31,18 +28,14 @@ def briefly_examined() -> Iterator[None]:
         yield
 
 
-def trial(
-    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> TrialResult | None:
+def trial(context: AttemptContext) -> TrialResult | None:
     from worker.jobs import trial as child
 
     with briefly_examined():
-        return child.run(job, attempt, settings, storage, folder, reporter)
+        return child.run(context)
 
 
-def adapt(
-    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> Result | None:
+def adapt(context: AttemptContext) -> Result | None:
     from worker.jobs import adaptation
     from worker.search.remote_trials import PlannedTrial, QueuedTrials
     from worker.training.trials import Weights
@@ -50,7 +43,7 @@ def adapt(
     offer = QueuedTrials.enqueue
 
     def is_shared(session: Session) -> bool:
-        trained = select(JobRow.id).where(JobRow.parent_id == job.id, JobRow.first_progress.is_not(None))
+        trained = select(JobRow.id).where(JobRow.parent_id == context.job.id, JobRow.first_progress.is_not(None))
         return session.scalar(trained.limit(1)) is not None
 
     def offer_and_wait(self: QueuedTrials, orders: Sequence[PlannedTrial], start: Weights | None) -> None:
@@ -58,7 +51,7 @@ def adapt(
         wait_until(lambda: self._ask(is_shared), 100, "another worker that trains a trial")
 
     with briefly_examined(), patch.object(QueuedTrials, "enqueue", offer_and_wait):
-        return adaptation.run(job, attempt, settings, storage, folder, reporter)
+        return adaptation.run(context)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app.db.tables import JobRow
 from app.errors import FieldError, InvalidDataset
 from app.job_state import JobKind
 from app.schemas.trainer_messages import Result, StoredArtifact, TrialResult
-from app.settings import Settings
-from app.storage import Storage
 from worker import trainer
-from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
+from worker.data.attempt_context import AttemptContext
+from worker.protocol.progress import BadData, BadParameters, StopRequested
 
 LIGHT_TRAINER = (sys.executable, "-m", "tests.support.fake_trainer")
 
@@ -34,21 +31,19 @@ def learned(steps: int, seed: int = 0) -> float:
     return sum(_draw(seed, step) for step in range(1, steps + 1))
 
 
-def adapt(job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter) -> Result:
-    return trained(job, attempt, storage, folder, reporter).result()
+def adapt(context: AttemptContext) -> Result:
+    return trained(context).result()
 
 
-def trial(
-    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> TrialResult:
-    return TrialResult(metrics={"total": trained(job, attempt, storage, folder, reporter).total})
+def trial(context: AttemptContext) -> TrialResult:
+    return TrialResult(metrics={"total": trained(context).total})
 
 
-def trained(job: JobRow, attempt: int, storage: Storage, folder: Path, reporter: ProgressReporter) -> "_Run":
-    end = job.params.get("ends")
+def trained(context: AttemptContext) -> "_Run":
+    end = context.job.params.get("ends")
     if end in ENDS:
         ENDS[end]()
-    run = _Run(job, attempt, storage, folder, reporter)
+    run = _Run(context)
     run.resume()
     run.train(deaf=end == "deaf")
     return run
@@ -56,51 +51,47 @@ def trained(job: JobRow, attempt: int, storage: Storage, folder: Path, reporter:
 
 @dataclass
 class _Run:
-    job: JobRow
-    attempt: int
-    storage: Storage
-    folder: Path
-    reporter: ProgressReporter
+    context: AttemptContext
     step: int = 0
     total: float = 0.0
     started_at_step: int = 0
     params: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.params = {"steps": 20, "step_seconds": 0.0, "checkpoint_every": 5, "seed": 0} | self.job.params
+        self.params = {"steps": 20, "step_seconds": 0.0, "checkpoint_every": 5, "seed": 0} | self.context.job.params
 
     def resume(self) -> None:
-        if self.job.checkpoint is not None:
-            with self.storage.local(self.job.checkpoint) as path, np.load(path, allow_pickle=False) as saved:
+        if self.context.job.checkpoint is not None:
+            with self.context.storage.local(self.context.job.checkpoint) as path, np.load(path, allow_pickle=False) as saved:
                 self.step, self.total = int(saved["step"]), float(saved["total"])
         self.started_at_step = self.step
-        self.reporter.report(self.attempt, 0, 0, {"started_at_step": self.step, "attempt": self.attempt})
+        self.context.reporter.report(self.context.attempt, 0, 0, {"started_at_step": self.step, "attempt": self.context.attempt})
 
     def train(self, deaf: bool) -> None:
         while self.step < self.params["steps"]:
             self.step += 1
             self.total += _draw(self.params["seed"], self.step)
             time.sleep(self.params["step_seconds"])
-            metrics = {"total": self.total, "attempt": float(self.attempt)}
-            self.reporter.report(1000 + self.step, 0, self.step / self.params["steps"], metrics)
-            if self.reporter.should_stop and not deaf:
+            metrics = {"total": self.total, "attempt": float(self.context.attempt)}
+            self.context.reporter.report(1000 + self.step, 0, self.step / self.params["steps"], metrics)
+            if self.context.reporter.should_stop and not deaf:
                 self.save()
                 raise StopRequested
             if self.step % self.params["checkpoint_every"] == 0:
                 self.save()
 
     def save(self) -> None:
-        path = self.folder / "checkpoint.npz"
+        path = self.context.folder / "checkpoint.npz"
         np.savez(path, step=self.step, total=self.total)
-        key = f"jobs/{self.job.id}/{self.attempt}/checkpoint-{self.step}.npz"
-        self.storage.put(key, path)
-        self.reporter.checkpoint(key)
+        key = f"{self.context.storage_folder}/checkpoint-{self.step}.npz"
+        self.context.storage.put(key, path)
+        self.context.reporter.checkpoint(key)
 
     def result(self) -> Result:
-        manifest = {"attempt": self.attempt, "total": self.total, "started_at_step": self.started_at_step}
-        path = self.folder / "manifest.json"
+        manifest = {"attempt": self.context.attempt, "total": self.total, "started_at_step": self.started_at_step}
+        path = self.context.folder / "manifest.json"
         path.write_text(json.dumps(manifest))
-        stored = self.storage.put(f"jobs/{self.job.id}/{self.attempt}/manifest.json", path)
+        stored = self.context.storage.put(f"{self.context.storage_folder}/manifest.json", path)
         artifact = StoredArtifact(
             name="manifest.json", storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes
         )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.distributed_trainer import briefly_examined
 from tests.support.factories import make_dataset, npz_bytes
 from tests.support.quick_settings import data_folder, quick_settings
 from tests.support.toy_problems import pictures
+from worker.data.attempt_context import AttemptContext
 from worker.jobs import adaptation
 from worker.protocol.progress import ProgressReporter
 
@@ -78,10 +80,16 @@ class Bench:
             session.add(job)
         return job
 
+    def context(self, job: JobRow, attempt: int = 1, reporter: ProgressReporter | None = None) -> AttemptContext:
+        """Return the context of an attempt, with an empty scratch folder."""
+        job.attempt = attempt
+        folder = Path(mkdtemp(dir=self.folder))
+        return AttemptContext(
+            job, self.settings, self.storage, self.sessions, folder, reporter or ProgressReporter(io.StringIO())
+        )
+
     def run(self, job: JobRow, attempt: int = 1, reporter: ProgressReporter | None = None) -> Result:
-        folder = self.folder / f"{job.id}-{attempt}"
-        folder.mkdir()
-        result = adaptation.run(job, attempt, self.settings, self.storage, folder, reporter or ProgressReporter(io.StringIO()))
+        result = adaptation.run(self.context(job, attempt, reporter))
         assert result is not None
         return result
 

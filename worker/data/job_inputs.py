@@ -6,14 +6,13 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.db.session import make_engine, make_sessions
 from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.formats.class_labels import in_order
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk
 from app.services.datasets import dataset_file
-from app.settings import Settings
 from app.storage import Storage
+from worker.data.attempt_context import AttemptContext
 from worker.protocol.progress import BadData
 
 
@@ -45,17 +44,14 @@ class JobInputs:
         return row.modality
 
 
-def load(settings: Settings, job: JobRow) -> JobInputs:
-    """Read the rows. Raises BadData when the source has no labels, or there is neither a source nor a base."""
-    engine = make_engine(settings.database)
-    try:
-        with make_sessions(engine)() as session:
-            source, target, evaluation = (
-                session.get(DatasetRow, key) if key else None for key in (job.source_id, job.target_id, job.evaluation_id)
-            )
-            base = _base(session, job)
-    finally:
-        engine.dispose()
+def load(context: AttemptContext) -> JobInputs:
+    """Read the rows. Raise BadData when the source has no labels, or there is neither a source nor a base."""
+    job = context.training_job
+    with context.sessions() as session:
+        source, target, evaluation = (
+            session.get(DatasetRow, key) if key else None for key in (job.source_id, job.target_id, job.evaluation_id)
+        )
+        base = _base(session, job)
     if source is not None and not source.classes:
         raise BadData("The source data set has no labels.")
     if source is None and base is None:

@@ -11,15 +11,15 @@ from safetensors.torch import load_file
 from app.algorithms import AnyParams
 from app.algorithms.base import AlgorithmParams
 from app.artifacts import WEIGHTS_FILE
-from app.db.tables import DatasetRow, JobRow
+from app.db.tables import DatasetRow
 from app.errors import InvalidInputs
 from app.modalities import MODALITIES
 from app.modalities.base import Encoder, Preprocessing, TensorSpec
 from app.networks import AnyNetwork
 from app.networks.base import NetworkParams
-from app.settings import Settings
 from app.storage import Storage
 from worker import networks
+from worker.data.attempt_context import AttemptContext
 from worker.data.batches import EncodedDataset, UnknownLabel, encode
 from worker.data.job_inputs import JobInputs, chunks, fetch_artifacts
 from worker.networks.base import Network
@@ -49,8 +49,9 @@ class TrainingSetup:
     abstention_threshold: float
 
 
-def prepare_training(job: JobRow, materials: JobInputs, settings: Settings, storage: Storage, folder: Path) -> TrainingSetup:
+def prepare_training(context: AttemptContext, materials: JobInputs) -> TrainingSetup:
     """Fit the preprocessing on the data that the job learns from, or take it over from the version that the job starts from."""
+    job, storage, folder = context.training_job, context.storage, context.folder / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     params = TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params)
     modality = MODALITIES[materials.modality]
@@ -70,7 +71,7 @@ def prepare_training(job: JobRow, materials: JobInputs, settings: Settings, stor
         specs=modality.specs(preprocessing),
         encoder=modality.encoder(preprocessing, folder),
         classes=materials.classes,
-        device=choose_device(settings.device),
+        device=choose_device(context.settings.device),
         folder=folder,
         temperature=known.get("temperature", 1.0),
         abstention_threshold=known.get("abstention_threshold", 0.0),

@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 
+from app import storage_keys
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.db.tables import DatasetRow, JobRow
 from app.modalities import MODALITIES
 from app.schemas.trainer_messages import Result, StoredArtifact
 from app.services.datasets import profile_of
-from app.services.trials import SearchAttempt
-from app.settings import Settings
-from app.storage import Storage, digest_of
+from app.storage import digest_of
 from worker import networks
+from worker.data.attempt_context import AttemptContext
 from worker.data.batches import EncodedDataset, num_steps
 from worker.data.job_inputs import JobInputs, load
 from worker.data.splits import DomainData, split_source
@@ -28,7 +28,7 @@ from worker.export.quantization import quantize_version
 from worker.networks.base import Inputs
 from worker.protocol.progress import BadData, ProgressReporter, StopRequested
 from worker.reporting.report import ModelReport, TrainingOutcome, build_report
-from worker.search.remote_trials import TrialScheduler, offers_of
+from worker.search.remote_trials import TrialScheduler, queued_trials
 from worker.search.successive_halving import search, table
 from worker.training.checkpoints import Checkpoints
 from worker.training.loop import TRAINING_SHARE
@@ -41,48 +41,42 @@ SOURCE_ONLY_STEP_COST = 0.5
 """What a step on the source alone takes of the time of one on both domains, for the job's progress."""
 
 
-def run(
-    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> Result | None:
-    """Run one attempt of a job, from its last checkpoint if it has one; `folder` is scratch.
+def run(context: AttemptContext) -> Result | None:
+    """Run one attempt of an adaptation, from its last checkpoint if there is one.
 
-    None in a process that only helps another to train. Raises Stopped, BadData, BadParameters (worker.protocol.progress),
-    InvalidDataset.
+    Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
-    prefix = f"jobs/{job.id}/{attempt}"
-    with data_parallel.distributed_session(choose_device(settings.device)):
-        task, trials = prepare(job, prefix, settings, storage, folder, reporter)
-        if job.checkpoint is not None:
-            trials.resume(job.checkpoint)
-        with offers_of(SearchAttempt(job.id, attempt), trials, settings) as offers:
-            training = train(trials, task.params, offers)
+    with data_parallel.distributed_session(choose_device(context.settings.device)):
+        task, trials = prepare(context)
+        if context.job.checkpoint is not None:
+            trials.resume(context.job.checkpoint)
+        training = train(trials, task.params, queued_trials(context, trials))
         trials.save()
     if not data_parallel.is_rank_zero():
         return None
 
     statement = build_report(task, trials, training)
     for warning in statement.warnings:
-        reporter.warn(warning.code, warning.message)
-    export_network(task, statement, trials.data, reporter)
-    manifest = write_manifest(job, task, statement)
+        context.reporter.warn(warning.code, warning.message)
+    export_network(task, statement, trials.data, context.reporter)
+    manifest = write_manifest(context.job, task, statement)
     return Result(
         modality=task.preprocessing.modality,
         metrics=statement.metrics,
         manifest=manifest,
-        artifacts=[store(storage, prefix, file) for file in sorted(task.folder.iterdir())],
+        artifacts=[store(context, file) for file in sorted(task.folder.iterdir())],
     )
 
 
-def prepare(
-    job: JobRow, prefix: str, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> tuple[TrainingSetup, TrialRunner]:
-    """All that is fixed before the training of a job, whose checkpoints go under `prefix`. Raises Stopped, BadData."""
+def prepare(context: AttemptContext) -> tuple[TrainingSetup, TrialRunner]:
+    """Read the data and fix everything that training needs. Raise StopRequested, BadData."""
+    settings, storage, reporter = context.settings, context.storage, context.reporter
     if settings.train_threads:
         torch.set_num_threads(settings.train_threads)
-    materials = load(settings, job)
-    task = prepare_training(job, materials, settings, storage, folder / "artifacts")
+    materials = load(context)
+    task = prepare_training(context, materials)
     warn_information_loss(task, materials, reporter)
-    data = load_data(task, materials, storage, folder, reporter)
+    data = load_data(task, materials, context)
     if any(data_parallel.broadcast_from_rank_zero(reporter.should_stop)):
         raise StopRequested
     trials = TrialRunner(
@@ -92,7 +86,7 @@ def prepare(
         classes=len(task.classes),
         device=task.device,
         reporter=reporter,
-        checkpoints=Checkpoints(storage, prefix, folder, digest_of_job(job)),
+        checkpoints=Checkpoints(storage, context.storage_folder, context.folder, digest_of_job(context.training_job)),
         checkpoint_seconds=settings.checkpoint_seconds,
     )
     return task, trials
@@ -106,13 +100,11 @@ def warn_information_loss(task: TrainingSetup, materials: JobInputs, reporter: P
             reporter.warn("data_reduced", reduction)
 
 
-def load_data(
-    task: TrainingSetup, materials: JobInputs, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> DomainData:
+def load_data(task: TrainingSetup, materials: JobInputs, context: AttemptContext) -> DomainData:
     """Encode the data sets. Labels of the target serve reports: the evaluation's, or those of a target that trains nothing."""
 
     def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> EncodedDataset | None:
-        return encode_dataset(task, storage, row, folder / name, labelled=labelled) if row else None
+        return encode_dataset(task, context.storage, row, context.folder / name, labelled=labelled) if row else None
 
     if task.params.needs_target and materials.target is None:
         raise BadData(f"`{task.params.algorithm}` needs a target data set.")
@@ -122,7 +114,7 @@ def load_data(
     return split_source(
         examples(materials.source, "source", labelled=True),
         examples(materials.target, "target", labelled=False),
-        examples(_with_known_classes(task, evaluation, reporter), "evaluation", labelled=True),
+        examples(_with_known_classes(task, evaluation, context.reporter), "evaluation", labelled=True),
         task.params,
     )
 
@@ -195,8 +187,8 @@ def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> 
     return manifest
 
 
-def store(storage: Storage, prefix: str, file: Path) -> StoredArtifact:
-    stored = storage.put(f"{prefix}/artifacts/{file.name}", file)
+def store(context: AttemptContext, file: Path) -> StoredArtifact:
+    stored = context.storage.put(storage_keys.artifact_file(context.job.id, context.attempt, file.name), file)
     return StoredArtifact(name=file.name, storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes)
 
 

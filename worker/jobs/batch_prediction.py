@@ -10,26 +10,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from app.db.session import make_engine, make_sessions
 from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.modalities import MODALITIES
 from app.schemas.batch_predictions import BatchPredictionOptions
 from app.schemas.trainer_messages import PredictionResult
 from app.services.datasets import dataset_file
-from app.settings import Settings
 from app.storage import Storage
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import EncodedRows, OnnxModel, PredictedRows
 from worker.batch_prediction.output_parts import OutputParts
 from worker.batch_prediction.output_rows import OutputRows
 from worker.batch_prediction.prefetch import prefetch
+from worker.data.attempt_context import AttemptContext
 from worker.protocol.progress import BadData, ProgressReporter, StopRequested
 
 AHEAD = 3
@@ -39,16 +37,19 @@ ANSWERING_SHARE = 0.95
 """Of a prediction's progress: joining the parts comes after it."""
 
 
-def run(
-    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> PredictionResult:
-    """Run one attempt, from the last checkpoint if there is one. Raises Stopped, BadData, BadParameters, InvalidDataset."""
-    data, version = _materials(settings, job)
+def run(context: AttemptContext) -> PredictionResult:
+    """Run one attempt, from the last checkpoint if there is one.
+
+    Raise StopRequested, BadData, BadParameters, InvalidDataset.
+    """
+    job, settings, storage, folder = context.job, context.settings, context.storage, context.folder
+    with context.sessions() as session:
+        data, version = rows_of(session, job)
     options = BatchPredictionOptions.of_job(job.params)
     asked = onnx_model.load(version, options.precision, settings, storage, folder)
     answers = OutputRows(asked.classes, asked.threshold, options)
-    parts = OutputParts(storage, f"jobs/{job.id}/{attempt}", folder, options.output, _digest(job), answers.schema.names())
-    run = Run(answers, parts, data.rows, reporter, settings.checkpoint_seconds)
+    parts = OutputParts(storage, context.storage_folder, folder, options.output, _digest(job), answers.schema.names())
+    run = Run(answers, parts, data.rows, context.reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < data.rows:
@@ -141,16 +142,6 @@ def pieces(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) 
             if skip < chunk.rows:
                 yield from asked.encode_rows(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
             skip = max(skip - chunk.rows, 0)
-
-
-def _materials(settings: Settings, job: JobRow) -> tuple[DatasetRow, VersionRow]:
-    """Detached rows. Raises BadData when one of them is not there."""
-    engine = make_engine(settings.database)
-    try:
-        with make_sessions(engine)() as session:
-            return rows_of(session, job)
-    finally:
-        engine.dispose()
 
 
 def rows_of(session: Session, job: JobRow) -> tuple[DatasetRow, VersionRow]:

@@ -3,34 +3,26 @@
 A trial depends on nothing but its parameters, the seed and the data, so it gives what it would have given in the search itself.
 """
 
-from pathlib import Path
-
 from app.algorithms.base import parse_params
-from app.db.tables import JobRow
 from app.schemas.trainer_messages import TrialResult
 from app.schemas.trials import TrialSpec
-from app.settings import Settings
-from app.storage import Storage
+from worker.data.attempt_context import AttemptContext
 from worker.data.training_setup import choose_device
 from worker.distributed import data_parallel
 from worker.jobs.adaptation import prepare
-from worker.protocol.progress import ProgressReporter
 from worker.search.remote_trials import TRIAL_FILE
 
 
-def run(
-    job: JobRow, attempt: int, settings: Settings, storage: Storage, folder: Path, reporter: ProgressReporter
-) -> TrialResult | None:
-    """Run one attempt, from the last checkpoint if there is one; what the trial gave is stored for the search.
+def run(context: AttemptContext) -> TrialResult | None:
+    """Run one attempt, from the last checkpoint if there is one, and store the trained network for the search.
 
-    None in a process that only helps another to train. Raises Stopped, BadData, BadParameters, InvalidDataset.
+    Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
-    assert job.parent is not None
-    order = TrialSpec.model_validate(job.params)
-    with data_parallel.distributed_session(choose_device(settings.device)):
-        _, trials = prepare(job.parent, f"jobs/{job.id}/{attempt}", settings, storage, folder, reporter)
-        if job.checkpoint is not None:
-            trials.resume(job.checkpoint)
+    order = TrialSpec.model_validate(context.job.params)
+    with data_parallel.distributed_session(choose_device(context.settings.device)):
+        _, trials = prepare(context)
+        if context.job.checkpoint is not None:
+            trials.resume(context.job.checkpoint)
         start = trials.checkpoints.read(order.start) if order.start else None
         trial = trials.run(
             order.name, parse_params(order.params), (0.0, 1.0), start=start, steps=order.steps, prefix=f"{order.name}_"

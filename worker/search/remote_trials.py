@@ -4,8 +4,7 @@ Where several processes train one job, the first writes and decides; the others 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, TypeVar
@@ -14,10 +13,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from app import storage_keys
 from app.algorithms.base import AlgorithmParams
 from app.broker.queue import CeleryQueue, JobQueue, make_celery
 from app.db.outages import OUTAGE_ERRORS, tolerate_outage
-from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
@@ -25,7 +24,7 @@ from app.schemas.trainer_messages import JobWarning
 from app.schemas.trials import TrialSpec
 from app.services import trials as service
 from app.services.trials import SearchAttempt
-from app.settings import Settings
+from worker.data.attempt_context import AttemptContext
 from worker.distributed import data_parallel
 from worker.protocol.exit_codes import ExitCode
 from worker.protocol.progress import StopRequested
@@ -97,14 +96,10 @@ class LocalOnly:
         """There is nobody to wait for."""
 
 
-@contextmanager
-def offers_of(search: SearchAttempt, trials: TrialRunner, settings: Settings) -> Iterator[TrialScheduler]:
-    """Through the database and the broker, while the block runs."""
-    engine = make_engine(settings.database)
-    try:
-        yield QueuedTrials(search, trials, make_sessions(engine), lambda: CeleryQueue(make_celery(settings)))
-    finally:
-        engine.dispose()
+def queued_trials(context: AttemptContext, trials: TrialRunner) -> "QueuedTrials":
+    """Return the scheduler that shares trials through the database and the broker."""
+    search = SearchAttempt(context.job.id, context.attempt)
+    return QueuedTrials(search, trials, context.sessions, lambda: CeleryQueue(make_celery(context.settings)))
 
 
 class QueuedTrials:
@@ -184,7 +179,7 @@ class QueuedTrials:
                 return
             self._trials.resume_foreign(child.checkpoint)
         elif child.status is JobStatus.SUCCEEDED:
-            stored = self._trials.checkpoints.read(f"jobs/{child.id}/{child.attempt}/{TRIAL_FILE}.pt")
+            stored = self._trials.checkpoints.read(storage_keys.attempt_file(child.id, child.attempt, f"{TRIAL_FILE}.pt"))
             self._trials.ended[name] = Trial(**stored)
         else:
             self._trials.failed[name] = child.error_message or ""

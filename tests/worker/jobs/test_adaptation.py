@@ -212,9 +212,7 @@ def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(benc
     evaluation = digits(bench, target=False, rows=400)
     params = {**DANN, "algorithm": "bnm", "weight": 1000}
     job = bench.job(params, source, target, evaluation, base=CNN)
-    task, trials = adaptation.prepare(
-        job, "jobs/a/1", bench.settings, bench.storage, bench.folder, ProgressReporter(io.StringIO())
-    )
+    task, trials = adaptation.prepare(bench.context(job))
     training = adaptation.train(trials, task.params, LocalOnly())
     metrics = build_report(task, trials, training).metrics
     assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")

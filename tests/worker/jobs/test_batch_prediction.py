@@ -22,6 +22,7 @@ from tests.support.factories import csv_bytes, jsonl_bytes, npz_bytes, picture, 
 from tests.support.published_models import Exported, add_int8, export_network
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import OnnxModel
+from worker.data.attempt_context import AttemptContext
 from worker.jobs import batch_prediction
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
@@ -86,12 +87,12 @@ class Bench:
         folder.mkdir()
         with self.sessions() as session:
             job = session.get_one(JobRow, self.job_id)
-        job.checkpoint = self.checkpoint()
+        job.attempt, job.checkpoint = self.attempts, self.checkpoint()
         reporter = ProgressReporter(self.said)
         if stop:
             reporter.request_stop()
         settings = self.settings.model_copy(update=changes)
-        output = batch_prediction.run(job, self.attempts, settings, self.storage, folder, reporter)
+        output = batch_prediction.run(AttemptContext(job, settings, self.storage, self.sessions, folder, reporter))
         reporter.flush()
         return output
 

@@ -68,12 +68,7 @@ class Scene:
         return [PlannedTrial(1, place, method, SHORT_STEPS) for place, method in enumerate(self.params.methods)]
 
     def trials(self, reporter: ProgressReporter | None = None) -> TrialRunner:
-        folder = self.bench.folder / f"search-{self.lease.attempt}"
-        folder.mkdir(exist_ok=True)
-        prefix = f"jobs/{self.lease.job_id}/{self.lease.attempt}"
-        return prepare(
-            self.job, prefix, self.bench.settings, self.bench.storage, folder, reporter or ProgressReporter(io.StringIO())
-        )[1]
+        return prepare(self.bench.context(self.job, self.lease.attempt, reporter))[1]
 
     def offers(self, trials: TrialRunner) -> QueuedTrials:
         return QueuedTrials(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
@@ -86,10 +81,8 @@ class Scene:
         reporter = reporter or ProgressReporter(io.StringIO())
         with self.bench.sessions() as session:
             row = session.get_one(JobRow, lease.job_id, options=[joinedload(JobRow.parent)])
-        folder = self.bench.folder / f"{lease.job_id}-{lease.attempt}"
-        folder.mkdir()
         with self._reporting(lease, reporter):
-            tried = child.run(row, lease.attempt, self.bench.settings, self.bench.storage, folder, reporter)
+            tried = child.run(self.bench.context(row, lease.attempt, reporter))
         assert tried is not None
         with self.bench.sessions.begin() as session:
             assert leases.finish_trial(session, lease, tried)

@@ -1,0 +1,43 @@
+"""One attempt of one job with everything that its code uses. Imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app import storage_keys
+from app.db.tables import JobRow
+from app.settings import Settings
+from app.storage import Storage
+from worker.protocol.progress import ProgressReporter
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptContext:
+    """The values that every step of an attempt needs; made once, by the entry of the trainer process.
+
+    `job` is detached, with all columns loaded. `folder` is scratch space that disappears with the attempt.
+    """
+
+    job: JobRow
+    settings: Settings
+    storage: Storage
+    sessions: sessionmaker[Session]
+    folder: Path
+    reporter: ProgressReporter
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, which fences all its writes."""
+        return self.job.attempt
+
+    @property
+    def training_job(self) -> JobRow:
+        """The job whose data and parameters are trained with: for a trial, the search that it belongs to."""
+        parent = self.job.parent if self.job.parent_id else None
+        return parent or self.job
+
+    @property
+    def storage_folder(self) -> str:
+        """The storage prefix of the files of this attempt."""
+        return storage_keys.attempt_folder(self.job.id, self.attempt)
