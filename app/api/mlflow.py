@@ -18,8 +18,6 @@ from app.serving.responses import Wanted
 
 router = APIRouter(tags=["predict"])
 
-TABULAR = "tabular"
-
 
 @router.post(
     "/invocations",
@@ -40,7 +38,7 @@ async def invoke(request: Request, predictor: PredictorDep, settings: SettingsDe
 
 
 def _encoded(asked: Invocation, version: LoadedModel, most_inputs: int) -> Encoded:
-    values = _values(asked, version.modality.name == TABULAR)
+    values = _values(asked, version.modality.rows_are_objects)
     if not 0 < len(values) <= most_inputs:
         raise InvalidInputs(f"There are {len(values)} inputs, expected 1 to {most_inputs}.", [FieldError("", "number of inputs")])
     return version.encoded(values)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app.artifacts import GRAPHS, Precision
-from app.formats import json_pixels
 from app.modalities.base import Encoded
 from app.schemas.limits import MOST_CLASSES
 from app.schemas.open_inference import InferRequest
@@ -27,8 +26,6 @@ _FIELDS = _PARAMETERS | {"inputs"}
 _DEFAULT = Wanted()
 FEW_BYTES = 8192
 """Up to so many, lists of a few thousand numbers are quicker than operations on their text."""
-_NOT_WHOLE = (b".", b"e", b"E", b'"')
-"""What fractions, true, false and strings have: `bytes` would make some of them into numbers."""
 
 GetLoadedModel = Callable[[str, Precision | None], LoadedModel | None]
 
@@ -54,7 +51,7 @@ def parse_json(ready: GetLoadedModel, most_inputs: int, body: bytes) -> ParsedRe
     version = ready(reference, fields.get("precision"))
     if version is None:
         return None
-    encoded = _encoded(body[start:end], version, most_inputs)
+    encoded = version.fast_encode(body[start:end], most_inputs)
     return ParsedRequest(version, encoded, partial(responses.answer, version, wanted)) if encoded is not None else None
 
 
@@ -122,30 +119,6 @@ def _wanted(fields: dict[str, Any]) -> Wanted | None:
     if type(top_k) is not int or not 0 < top_k <= MOST_CLASSES or type(probabilities) is not bool:
         return None
     return Wanted(top_k, probabilities)
-
-
-def _encoded(text: bytes, version: LoadedModel, most_inputs: int) -> Encoded | None:
-    if version.raw_pixel_shape is not None:
-        pixels = _pixels(text, version.raw_pixel_shape) if text.startswith(b"[[") else None
-        return {"pixels": pixels} if pixels is not None and len(pixels) <= most_inputs else None
-    values = _loaded(text)
-    return version.fast_encode(values) if type(values) is list and 0 < len(values) <= most_inputs else None
-
-
-def _pixels(text: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
-    height, width, channels = shape
-    if channels > 1 or len(text) > FEW_BYTES or text.startswith(b"[[[["):
-        return json_pixels.parse_pixels(text, shape)
-    if any(sign in text for sign in _NOT_WHOLE):
-        return None
-    try:
-        pictures = orjson.loads(text)
-        rows = [row for picture in pictures for row in picture]
-        if set(map(len, pictures)) != {height} or set(map(len, rows)) != {width}:
-            return None
-        return np.frombuffer(b"".join(map(bytes, rows)), np.uint8).reshape(-1, *shape)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _loaded(text: bytes) -> Any:

@@ -12,15 +12,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from app.errors import FieldError, InvalidInputs
 from app.networks.base import NetworkParams
 
 Encoded = dict[str, NDArray[Any]]
 Encoder = Callable[[Any], Encoded]
-QuickEncoder = Callable[[Sequence[Any]], Encoded | None]
+FastEncoder = Callable[[bytes, int], Encoded | None]
+"""From the JSON array of a prediction's inputs, and their maximum number, to encoded inputs; None if it declines."""
+
+
+def fast_json_encoder(encode: Callable[[list[Any]], Encoded | None]) -> FastEncoder:
+    """Return a fast encoder that parses the JSON array and passes its values on."""
+
+    def encode_text(text: bytes, max_inputs: int) -> Encoded | None:
+        try:
+            values = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+        return encode(values) if type(values) is list and 0 < len(values) <= max_inputs else None
+
+    return encode_text
 
 
 class DatasetOptions(BaseModel):
@@ -40,10 +54,16 @@ class Preprocessing(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One encoded input: NumPy dtype name and shape without the leading batch axis; -1 where it varies from batch to batch."""
+    """One encoded input: NumPy dtype name, and shape without the batch axis; -1 marks a length that varies between batches.
+
+    `augmentable`: images (height, width, channels) of 0..255, which training may change at random.
+    `marks_padding`: zero exactly where the examples of a batch are padded to one length.
+    """
 
     dtype: str
     shape: tuple[int, ...]
+    augmentable: bool = False
+    marks_padding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,12 @@ class Modality(ABC):
     """File name endings and the format each one means, e.g. {".tar.gz": "tar"}."""
     options: ClassVar[type[DatasetOptions]]
     preprocessing: ClassVar[type[Preprocessing]]
+    accepts_files: ClassVar[bool] = False
+    """Predictions may send their inputs as uploaded files, which `parse_bytes` reads."""
+    raw_tensor: ClassVar[str | None] = None
+    """Name of the BYTES tensor of the Open Inference Protocol whose elements `parse_bytes` reads, if there is one."""
+    rows_are_objects: ClassVar[bool] = False
+    """JSON inputs are objects by column name, even if there is only one column."""
 
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
         """Whether an upload that names no modality can be of this one, from a look at its beginning."""
@@ -131,17 +157,13 @@ class Modality(ABC):
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> Any:
         """JSON inputs of a prediction to raw inputs. Raises InvalidInputs with pointers `/inputs/3/age`."""
 
-    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
-        """From the JSON inputs of a prediction to arrays within microseconds; None for what it leaves to `parse` and `encode`.
+    def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> Any:
+        """Return raw inputs from uploaded files or elements of the raw tensor. Raise InvalidInputs."""
+        raise NotImplementedError
 
-        Whatever it does encode comes out the same as by them.
+    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
+        """Return a parser and encoder for simple inputs that takes microseconds.
+
+        It declines all inputs that `parse` or `encode` would reject, and encodes the others as they do.
         """
-        return lambda values: None
-
-    def raw_pixel_shape(self, preprocessing: Preprocessing) -> tuple[int, int, int] | None:
-        """(height, width, channels) of nested lists of pixels 0..255 that are the encoded input as they stand."""
-        return None
-
-    def parse_files(self, files: Sequence[bytes], preprocessing: Preprocessing) -> Any:
-        """Uploaded files of a prediction to raw inputs. Only pictures come as files."""
-        raise InvalidInputs(errors=[FieldError("/files", f"{self.name} inputs cannot be sent as files; send JSON")])
+        return lambda text, max_inputs: None

@@ -26,9 +26,20 @@ from app.formats.images import (
     thumbnail,
 )
 from app.formats.validation import LIMIT, ErrorCollector, pointer
-from app.modalities.base import Chunk, DatasetFile, DatasetOptions, Encoded, Encoder, Modality, Preprocessing, Profile, TensorSpec
+from app.modalities.base import (
+    Chunk,
+    DatasetFile,
+    DatasetOptions,
+    Encoded,
+    Encoder,
+    FastEncoder,
+    Modality,
+    Preprocessing,
+    Profile,
+    TensorSpec,
+)
 from app.networks.base import NetworkParams
-from app.preprocessing import hf_image_processor
+from app.preprocessing import fast_pixels, hf_image_processor
 
 DOWNSCALE_WARNING_FACTOR = 2
 """Times the side of a network's input."""
@@ -63,6 +74,8 @@ class Image(Modality):
     suffixes: ClassVar[Mapping[str, str]] = {".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar", ".npz": "npz"}
     options = ImageOptions
     preprocessing = ImagePreprocessing
+    accepts_files = True
+    raw_tensor = "image"
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
         labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; pictures without labels are in no folder")
@@ -104,7 +117,7 @@ class Image(Modality):
 
     def information_loss(self, network: NetworkParams, data: Profile) -> list[str]:
         """Pictures that are much larger than a network's own input size; an encoder's is what it was trained with."""
-        side = getattr(network, "input_size", None)
+        side = network.input_limits().image_side
         height, width = data.details["height"][0], data.details["width"][0]
         if side is None or min(height, width) < DOWNSCALE_WARNING_FACTOR * side:
             return []
@@ -127,7 +140,7 @@ class Image(Modality):
                 mean=config.mean,
                 std=config.std,
             )
-        side = getattr(network, "input_size", DEFAULT_SIZE)
+        side = network.input_limits().image_side or DEFAULT_SIZE
         colours = ChannelStats()
         for chunks in (source, target):
             for chunk in chunks:
@@ -150,19 +163,25 @@ class Image(Modality):
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)
-        return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels))}
+        return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels), augmentable=True)}
 
-    def raw_pixel_shape(self, preprocessing: Preprocessing) -> tuple[int, int, int] | None:
-        """Where nothing is left to resize."""
+    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
+        """Lists of pixels that need no resizing."""
         fitted = _preprocessing(preprocessing)
-        return (*fitted.size, fitted.channels) if fitted.resize == fitted.size else None
+        shape = (*fitted.size, fitted.channels)
+
+        def encode_pixels(text: bytes, max_inputs: int) -> Encoded | None:
+            pixels = fast_pixels.parse(text, shape, max_inputs)
+            return None if pixels is None else {"pixels": pixels}
+
+        return encode_pixels if fitted.resize == fitted.size else super().fast_encoder(preprocessing, encode)
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[Pixels]:
         """Base64 of picture files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
         return _parse_all(values, "inputs", _parse_one)
 
-    def parse_files(self, files: Sequence[bytes], preprocessing: Preprocessing) -> list[Pixels]:
-        return _parse_all(files, "files", decode)
+    def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> list[Pixels]:
+        return _parse_all(elements, "files", decode)
 
 
 def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:

@@ -22,11 +22,12 @@ from app.modalities.base import (
     DatasetOptions,
     Encoded,
     Encoder,
+    FastEncoder,
     Modality,
     Preprocessing,
     Profile,
-    QuickEncoder,
     TensorSpec,
+    fast_json_encoder,
 )
 from app.networks.base import NetworkParams
 from app.preprocessing import table_rows
@@ -96,6 +97,7 @@ class Tabular(Modality):
     suffixes: ClassVar[Mapping[str, str]] = {".csv": "csv", ".parquet": "parquet"}
     options = TabularOptions
     preprocessing = TabularPreprocessing
+    rows_are_objects = True
 
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
         """Unless the only input column is text without a number in it."""
@@ -192,13 +194,13 @@ class Tabular(Modality):
 
         return encode
 
-    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
-        """Rows of plain numbers, and of levels as they stand in the manifest."""
+    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
+        """Rows of numbers and of levels spelled as in the manifest."""
         fitted = _preprocessing(preprocessing)
         columns = {column.name: column.levels if isinstance(column, CategoryColumn) else None for column in fitted.columns}
         if any(isinstance(column, UnusedColumn) for column in fitted.columns):
-            return lambda values: None
-        return FastRowEncoder(columns)
+            return super().fast_encoder(preprocessing, encode)
+        return fast_json_encoder(FastRowEncoder(columns))
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)

@@ -18,11 +18,12 @@ from app.modalities.base import (
     DatasetOptions,
     Encoded,
     Encoder,
+    FastEncoder,
     Modality,
     Preprocessing,
     Profile,
-    QuickEncoder,
     TensorSpec,
+    fast_json_encoder,
 )
 from app.networks.base import NetworkParams
 from app.preprocessing.tfidf import DocumentFrequencies, TfidfVectorizer
@@ -31,8 +32,9 @@ from app.preprocessing.tokenizer import TokenizerEncoder, copy_tokenizer
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer.json"
 MAX_TERMS_A_TEXT = 1024
+DEFAULT_TOKENS = 512
 SHOWN_CHARACTERS = 1000
-QUICK_CHARACTERS = 4000
+FAST_CHARACTERS = 4000
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -62,6 +64,7 @@ class Text(Modality):
     suffixes: ClassVar[Mapping[str, str]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
     options = TextOptions
     preprocessing = TextPreprocessing
+    raw_tensor = "text"
 
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
         """With a column `text`, or a single column of text beside the label."""
@@ -104,7 +107,7 @@ class Text(Modality):
     ) -> TextPreprocessing:
         """A vocabulary over source and target; with a pretrained encoder its own tokenizer."""
         if pretrained is not None:
-            longest = getattr(network, "max_length", None) or 512
+            longest = network.input_limits().tokens or DEFAULT_TOKENS
             traits = copy_tokenizer(pretrained, folder / TOKENIZER, longest)
             return TextPreprocessing(
                 files=(TOKENIZER,),
@@ -131,20 +134,20 @@ class Text(Modality):
         vocabulary = TfidfVectorizer(folder / VOCABULARY)
         return lambda raw: dict(zip(("terms", "weights"), vocabulary.encode(raw, fitted.max_length), strict=True))
 
-    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> QuickEncoder:
+    def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
         """A few short texts."""
 
-        def quick(values: Sequence[Any]) -> Encoded | None:
-            if set(map(type, values)) != {str} or sum(map(len, values)) > QUICK_CHARACTERS:
+        def encode_short(texts: list[Any]) -> Encoded | None:
+            if set(map(type, texts)) != {str} or sum(map(len, texts)) > FAST_CHARACTERS:
                 return None
-            return encode(values)
+            return encode(texts)
 
-        return quick
+        return fast_json_encoder(encode_short)
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         if _preprocessing(preprocessing).kind == "tokens":
-            return {"input_ids": TensorSpec("int64", (-1,)), "attention_mask": TensorSpec("int64", (-1,))}
-        return {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32", (-1,))}
+            return {"input_ids": TensorSpec("int64", (-1,)), "attention_mask": TensorSpec("int64", (-1,), marks_padding=True)}
+        return {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32", (-1,), marks_padding=True)}
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[str]:
         errors = [
@@ -155,6 +158,13 @@ class Text(Modality):
         if errors:
             raise InvalidInputs(f"{errors[0].pointer}: {errors[0].detail}", errors[:LIMIT])
         return list(values)
+
+    def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> list[str]:
+        """UTF-8."""
+        try:
+            return [element.decode() for element in elements]
+        except UnicodeDecodeError as error:
+            raise InvalidInputs("A text is not valid UTF-8.", [FieldError("/inputs", "not UTF-8")]) from error
 
 
 def _columns(options: DatasetOptions) -> Columns:

@@ -1,12 +1,21 @@
 """What a caller may say to every network."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    """Input sizes that a network fixes; None where the modality's default applies."""
+
+    image_side: int | None = None
+    tokens: int | None = None
+
+
 class NetworkParams(BaseModel):
-    """A kind of network. Fields and class variables are what the modalities read to fit their preprocessing."""
+    """Parameters of a network. A subclass's docstring is its summary in the catalogue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,6 +27,10 @@ class NetworkParams(BaseModel):
     """Fields that manifests of versions have and callers may not name; they are not in the JSON schema."""
 
     network: str
+
+    def input_limits(self) -> InputLimits:
+        """Return the input sizes to which a modality fits its preprocessing."""
+        return InputLimits()
 
     @classmethod
     def catalogue_entry(cls) -> dict[str, Any]:

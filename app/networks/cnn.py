@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.networks.base import NetworkParams
+from app.networks.base import InputLimits, NetworkParams
 
 
 class CnnParams(NetworkParams):
@@ -14,3 +14,6 @@ class CnnParams(NetworkParams):
 
     network: Literal["cnn"] = "cnn"
     input_size: int = Field(28, ge=8, le=128, description="Pictures are brought to this height and width, in pixels.")
+
+    def input_limits(self) -> InputLimits:
+        return InputLimits(image_side=self.input_size)

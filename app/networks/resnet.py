@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.networks.base import NetworkParams
+from app.networks.base import InputLimits, NetworkParams
 
 MOST_VALUES = 2**20
 """Of a map of the first stage. Training keeps about 18 times as many float32 for each picture: 75 MB."""
@@ -24,3 +24,6 @@ class ResnetParams(NetworkParams):
         if self.width * self.input_size**2 > MOST_VALUES:
             raise ValueError(f"width * input_size * input_size may be at most {MOST_VALUES}")
         return self
+
+    def input_limits(self) -> InputLimits:
+        return InputLimits(image_side=self.input_size)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from app.networks.base import NetworkParams
+from app.networks.base import InputLimits, NetworkParams
 
 
 class TransformersParams(NetworkParams):
@@ -26,3 +26,6 @@ class TransformersParams(NetworkParams):
     config: SkipJsonSchema[dict[str, Any] | None] = Field(
         None, description="The encoder's configuration, kept with a version. Given, no checkpoint is loaded: weights are random."
     )
+
+    def input_limits(self) -> InputLimits:
+        return InputLimits(tokens=self.max_length)

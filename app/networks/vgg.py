@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.networks.base import NetworkParams
+from app.networks.base import InputLimits, NetworkParams
 
 
 class VggParams(NetworkParams):
@@ -15,3 +15,6 @@ class VggParams(NetworkParams):
 
     network: Literal["vgg"] = "vgg"
     input_size: int = Field(28, ge=8, le=128, description="Pictures are brought to this height and width, in pixels.")
+
+    def input_limits(self) -> InputLimits:
+        return InputLimits(image_side=self.input_size)

@@ -10,8 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from app.errors import InvalidInputs
-from app.modalities.base import Encoded, Encoder, Modality, Preprocessing, TensorSpec
+from app.errors import FieldError, InvalidInputs
+from app.modalities.base import Encoded, Encoder, FastEncoder, Modality, Preprocessing, TensorSpec
 
 ROWS_AT_ONCE = 64  # bounds the memory of a large request's activations
 
@@ -61,8 +61,7 @@ class LoadedModel:
     modality: Modality
     preprocessing: Preprocessing
     encode: Encoder
-    fast_encode: Callable[[Sequence[Any]], Encoded | None]
-    raw_pixel_shape: tuple[int, int, int] | None
+    fast_encode: FastEncoder
     specs: Mapping[str, TensorSpec]
     single_array: "SingleArrayInput | None"
     classes: tuple[str, ...]
@@ -81,8 +80,15 @@ class LoadedModel:
         return self.encode(self.modality.parse(values, self.preprocessing))
 
     def encoded_files(self, files: Sequence[bytes]) -> Encoded:
-        """Uploaded files as the graph takes them. Raises InvalidInputs."""
-        return self.encode(self.modality.parse_files(files, self.preprocessing))
+        """Encode uploaded files. Raise InvalidInputs, also if the modality accepts no files."""
+        if not self.modality.accepts_files:
+            detail = f"{self.modality.name} inputs cannot be sent as files; send JSON"
+            raise InvalidInputs(None, [FieldError("/files", detail)])
+        return self.encoded_elements(files)
+
+    def encoded_elements(self, elements: Sequence[bytes]) -> Encoded:
+        """Encode the elements of a raw tensor. Raise InvalidInputs."""
+        return self.encode(self.modality.parse_bytes(elements, self.preprocessing))
 
     def logits(self, encoded: Encoded) -> NDArray[np.float32]:
         """Encoded inputs, all with the same first axis n, to (n, classes)."""

@@ -111,7 +111,6 @@ class ModelLoader:
             preprocessing=preprocessing,
             encode=encode,
             fast_encode=modality.fast_encoder(preprocessing, encode),
-            raw_pixel_shape=modality.raw_pixel_shape(preprocessing),
             specs=specs,
             single_array=_plain(specs),
             classes=tuple(version.manifest["classes"]),

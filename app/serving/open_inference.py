@@ -20,15 +20,14 @@ from app.serving.responses import EncodedResponse, class_probabilities
 Array = NDArray[Any]
 DATATYPES = {"bool": "BOOL", "uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32", "float64": "FP64"}
 _DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
-_RAW = {"text": "text", "image": "picture"}
-"""What may come as BYTES instead of encoded: texts, and picture files."""
 _LENGTH = struct.Struct("<I")
 
 
 def inputs_of(version: LoadedModel) -> list[TensorMetadata]:
-    """What a caller shall send: texts as they are, anything else encoded."""
-    if version.modality.name == "text":
-        return [TensorMetadata(name=_RAW["text"], datatype="BYTES", shape=[-1])]
+    """Return the input tensors of a request: the raw one if encoded inputs are not a single array of fixed shape."""
+    raw = version.modality.raw_tensor
+    if raw is not None and version.single_array is None:
+        return [TensorMetadata(name=raw, datatype="BYTES", shape=[-1])]
     return [
         TensorMetadata(name=name, datatype=DATATYPES[spec.dtype], shape=[-1, *spec.shape]) for name, spec in version.specs.items()
     ]
@@ -48,7 +47,7 @@ def outputs_of(version: LoadedModel) -> list[TensorMetadata]:
 
 def encoded(asked: InferRequest, behind: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
     """The inputs as the graph takes them; `behind` is what follows the JSON. Raises InvalidInputs."""
-    raw = _RAW.get(version.modality.name)
+    raw = version.modality.raw_tensor
     found: dict[str, Array | list[bytes]] = {}
     for place, tensor in enumerate(asked.inputs):
         data, behind = _split(tensor, behind, place)
@@ -66,12 +65,7 @@ def encoded(asked: InferRequest, behind: bytes, version: LoadedModel, most_input
 def _of_elements(elements: "Array | list[bytes]", version: LoadedModel, most_inputs: int) -> Encoded:
     if not isinstance(elements, list) or not 0 < len(elements) <= most_inputs:
         raise _invalid(0, "shape", f"expected BYTES, 1 to {most_inputs} of them")
-    if version.modality.name == "image":
-        return version.encoded_files(elements)
-    try:
-        return version.encoded([element.decode() for element in elements])
-    except UnicodeDecodeError as error:
-        raise _invalid(0, "data", "not UTF-8") from error
+    return version.encoded_elements(elements)
 
 
 def _split(tensor: InferInput, behind: bytes, place: int) -> tuple[bytes | None, bytes]:

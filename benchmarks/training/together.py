@@ -97,7 +97,7 @@ def make_run(device: torch.device, options: argparse.Namespace) -> TrainingRun:
 
 def noise(size: tuple[int, int], device: torch.device) -> EncodedDataset:
     pixels = torch.randint(256, (ROWS, *size, 3), dtype=torch.uint8)
-    return EncodedDataset({"pixels": pixels}, torch.arange(ROWS) % CLASSES).to(device)
+    return EncodedDataset({"pixels": pixels}, torch.arange(ROWS) % CLASSES, augmentable=frozenset({"pixels"})).to(device)
 
 
 if __name__ == "__main__":

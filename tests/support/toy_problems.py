@@ -67,7 +67,8 @@ def pictures(rows: int, classes: int, *, target: bool) -> EncodedDataset:
     if target:
         pixels = pixels / 2 + np.random.default_rng(0).uniform(60, 120, (len(chosen), 1, 1))
     inputs = {"pixels": torch.from_numpy(pixels.astype(np.uint8)[..., None])}
-    return EncodedDataset(inputs, torch.from_numpy(digits.target[chosen].astype(np.int64)))
+    labels = torch.from_numpy(digits.target[chosen].astype(np.int64))
+    return EncodedDataset(inputs, labels, augmentable=frozenset({"pixels"}))
 
 
 def picture_network(classes: int) -> Network:

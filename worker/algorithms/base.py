@@ -3,7 +3,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import torch
@@ -86,7 +86,7 @@ class JointAdaptation(Algorithm):
         progress = (batch.progress - self.params.warmup_fraction) / (1 - self.params.warmup_fraction)
         if progress < 0:
             return terms
-        return terms | self.adaptation(source, target, Batch(batch.source_x, batch.source_y, batch.target_x, progress))
+        return terms | self.adaptation(source, target, replace(batch, progress=progress))
 
     @abstractmethod
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:

@@ -31,9 +31,9 @@ class SelfTraining(JointAdaptation):
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         taught = target
-        if "pixels" in batch.target_x:
+        if batch.augmentable:
             with frozen_batch_statistics(self.network):
-                taught = self.compute_outputs(augment(batch.target_x, "strong"))
+                taught = self.compute_outputs(augment(batch.target_x, batch.augmentable, "strong"))
         loss, share = losses.confident_cross_entropy(taught.logits, target.logits, self.params.threshold)
         self._measures = {"confident_share": share}
         return {
@@ -42,7 +42,7 @@ class SelfTraining(JointAdaptation):
         }
 
     def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:
-        return super().outputs(replace(batch, target_x=augment(batch.target_x, "affine")))
+        return super().outputs(replace(batch, target_x=augment(batch.target_x, batch.augmentable, "affine")))
 
     def diagnostics(self) -> dict[str, Tensor | float]:
         return self._measures

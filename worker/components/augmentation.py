@@ -22,20 +22,23 @@ CUTOUT_FRACTION = 0.25
 
 
 def augment_batch(batch: Batch, params: AlgorithmParams) -> Batch:
-    """The batch with its pictures changed as the parameters say."""
+    """Return the batch with the augmentation that the parameters ask for."""
     if params.augmentation == "none":
         return batch
-    is_left = params.augment_domains == "source" or params.augments_target_itself
-    target_x = batch.target_x if is_left else augment(batch.target_x, params.augmentation)
-    return replace(batch, source_x=augment(batch.source_x, params.augmentation), target_x=target_x)
+    source_x = augment(batch.source_x, batch.augmentable, params.augmentation)
+    if params.augment_domains == "source" or params.augments_target_itself:
+        return replace(batch, source_x=source_x)
+    return replace(batch, source_x=source_x, target_x=augment(batch.target_x, batch.augmentable, params.augmentation))
 
 
-def augment(inputs: Inputs, kind: str) -> Inputs:
-    """`affine` or `strong` changes of the pictures among the inputs, if there are any."""
-    if "pixels" not in inputs:
-        return inputs
-    pixels = affine(inputs["pixels"].float(), AFFINE)
-    return inputs | {"pixels": photometric(pixels) if kind == "strong" else pixels}
+def augment(inputs: Inputs, names: frozenset[str], kind: str) -> Inputs:
+    """Return the inputs, of which the images `names` have `affine` or `strong` random changes."""
+    return {name: _augmented(values, kind) if name in names else values for name, values in inputs.items()}
+
+
+def _augmented(pixels: Tensor, kind: str) -> Tensor:
+    moved = affine(pixels.float(), AFFINE)
+    return photometric(moved) if kind == "strong" else moved
 
 
 def affine(pixels: Tensor, strength: float) -> Tensor:

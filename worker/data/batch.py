@@ -9,9 +9,13 @@ from worker.networks.base import Inputs
 
 @dataclass(slots=True)
 class Batch:
-    """One step's examples; of a domain that the algorithm does not need there are none. `progress` is p in [0, 1) of this run."""
+    """Examples of one step; none of a domain that the algorithm does not need.
+
+    `progress` is p in [0, 1) of this run; `augmentable` names the inputs that are images.
+    """
 
     source_x: Inputs
     source_y: Tensor
     target_x: Inputs
     progress: float
+    augmentable: frozenset[str] = frozenset()

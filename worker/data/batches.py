@@ -7,7 +7,7 @@ batch may be larger than the data set.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ from worker.data.batch import Batch
 from worker.networks.base import Inputs
 
 IN_MEMORY_BYTES = 2 * 1024**3
-_PADDED_BY = ("attention_mask", "weights")
-"""Inputs that are 0 where the other inputs of varying length are padded."""
 
 
 class UnknownLabel(ValueError):
@@ -35,11 +33,13 @@ class EncodedDataset:
     """Encoded inputs, each (n, ...), and class numbers (n,) int64 where there are labels.
 
     `lengths` (n,), on the CPU, where the inputs' second axis varies: a batch is cut to its longest example.
+    `augmentable` names the inputs that are images.
     """
 
     inputs: Inputs
     labels: Tensor | None
     lengths: Tensor | None = None
+    augmentable: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -54,7 +54,8 @@ class EncodedDataset:
 
     def to(self, device: torch.device) -> "EncodedDataset":
         labels = None if self.labels is None else self.labels.to(device)
-        return EncodedDataset({name: values.to(device) for name, values in self.inputs.items()}, labels, self.lengths)
+        inputs = {name: values.to(device) for name, values in self.inputs.items()}
+        return replace(self, inputs=inputs, labels=labels)
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +82,8 @@ def encode(
             labels[done : done + chunk.rows] = _numbers(chunk.labels, numbers)
         done += chunk.rows
     inputs = {name: torch.from_numpy(array) for name, array in store.arrays.items()}
-    return EncodedDataset(inputs, torch.from_numpy(labels) if classes else None, store.lengths())
+    augmentable = frozenset(name for name, spec in specs.items() if spec.augmentable)
+    return EncodedDataset(inputs, torch.from_numpy(labels) if classes else None, store.lengths(), augmentable)
 
 
 def _numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
@@ -97,7 +99,7 @@ class _ColumnStore:
     def __init__(self, specs: dict[str, TensorSpec], rows: int, folder: Path) -> None:
         self._specs, self._rows, self._folder = specs, rows, folder
         self._width = 1
-        self._padded_by = next(filter(self._varies, _PADDED_BY), None)
+        self._padding_mask = next((name for name, spec in specs.items() if spec.marks_padding), None)
         self._lengths = torch.ones(rows, dtype=torch.int64)
         self.arrays = self._allocate()
 
@@ -108,12 +110,12 @@ class _ColumnStore:
         for name, values in encoded.items():
             part = self.arrays[name][start : start + rows]
             (part[:, : values.shape[1]] if self._varies(name) else part)[...] = values
-            if name == self._padded_by and values.shape[1]:
+            if name == self._padding_mask and values.shape[1]:
                 used = torch.from_numpy(values != 0) * torch.arange(1, values.shape[1] + 1)
                 self._lengths[start : start + rows] = used.amax(1).clamp(min=1)
 
     def lengths(self) -> Tensor | None:
-        return self._lengths if self._padded_by else None
+        return self._lengths if self._padding_mask else None
 
     def _varies(self, name: str) -> bool:
         return name in self._specs and -1 in self._specs[name].shape
@@ -216,6 +218,7 @@ class PairedBatches:
         larger = max(len(train) if source else 0, len(target) if target else 0)
         self.steps_of_epoch = math.ceil(larger / params.batch_size)
         self.steps = steps or num_steps(params, larger)
+        self._augmentable = frozenset[str]().union(*(domain.augmentable for domain in (source, target) if domain))
 
     def from_step(self, step: int) -> Iterator[Batch]:
         """The batches of steps `step` + 1, `step` + 2, ... of this run."""
@@ -225,7 +228,8 @@ class PairedBatches:
     def _batch(self, number: int) -> Batch:
         source_x, source_y = self._take(self.source, self._source_stream, number)
         target_x, _ = self._take(self.target, self._target_stream, number)
-        return Batch(source_x, torch.empty(0) if source_y is None else source_y, target_x, number / self.steps)
+        labels = torch.empty(0) if source_y is None else source_y
+        return Batch(source_x, labels, target_x, number / self.steps, self._augmentable)
 
     def _take(self, examples: EncodedDataset | None, stream: ShuffledSampler | None, number: int) -> tuple[Inputs, Tensor | None]:
         return examples.gather(stream.batch(number), self.device) if examples and stream else ({}, None)

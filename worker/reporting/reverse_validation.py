@@ -67,7 +67,7 @@ def train_student(student: Network, examiner: Evaluator, places: Tensor, labels:
         if should_stop():
             raise StopRequested
         chosen = places[torch.randint(len(places), (BATCH,))]
-        inputs = augment(examiner.target_inputs(chosen), "affine")
+        inputs = augment(examiner.target_inputs(chosen), examiner.augmentable, "affine")
         with torch.autocast(examiner.device.type, torch.bfloat16, enabled=has_bfloat16(examiner.device, student)):
             logits = student(inputs)
         optimizer.zero_grad(set_to_none=True)

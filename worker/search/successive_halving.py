@@ -156,8 +156,8 @@ def plan(params: AutoParams, data: DomainData) -> Plan:
 
 def _distinct(methods: list[AlgorithmParams], data: DomainData) -> list[AlgorithmParams]:
     """Without repetitions, which those are that differ only in changes of pictures where there are none."""
-    is_picture = any("pixels" in examples.inputs for examples in (data.source, data.target) if examples)
-    same = {} if is_picture else {"augmentation": "none", "augment_domains": "source"}
+    has_images = any(examples.augmentable for examples in (data.source, data.target) if examples)
+    same = {} if has_images else {"augmentation": "none", "augment_domains": "source"}
     seen: dict[str, AlgorithmParams] = {}
     for method in methods:
         seen.setdefault(method.model_copy(update=same).model_dump_json(), method)

@@ -68,6 +68,11 @@ class Evaluator:
         return self._data.target.gather(self._target_rows[places], self.device)[0]
 
     @property
+    def augmentable(self) -> frozenset[str]:
+        """Names of the inputs that are images."""
+        return self._data.target.augmentable if self._data.target else frozenset()
+
+    @property
     def source_labels(self) -> NDArray[np.int64]:
         """Class numbers (n,) of the held-out source rows that are asked about."""
         if self._data.source is None or self._data.source.labels is None:

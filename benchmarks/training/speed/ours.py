@@ -25,6 +25,8 @@ from worker.protocol.progress import ProgressReporter
 from worker.training.checkpoints import Checkpoints
 from worker.training.trials import TrialRunner
 
+IMAGES = frozenset({"pixels"})
+
 
 class TimedReporter(ProgressReporter):
     """The loop tells it of every step."""
@@ -43,8 +45,8 @@ def make_data(given: Problem) -> DomainData:
     pictures = _pixels(np.concatenate([given.source_x, given.source_test_x]))
     labels = torch.from_numpy(np.concatenate([given.source_y, given.source_test_y]))
     training, held_out = torch.arange(len(labels)).tensor_split([len(given.source_x)])
-    target = EncodedDataset({"pixels": _pixels(given.target_x)}, None)
-    return DomainData(EncodedDataset({"pixels": pictures}, labels), training, held_out, target, None)
+    target = EncodedDataset({"pixels": _pixels(given.target_x)}, None, augmentable=IMAGES)
+    return DomainData(EncodedDataset({"pixels": pictures}, labels, augmentable=IMAGES), training, held_out, target, None)
 
 
 def build() -> Network:

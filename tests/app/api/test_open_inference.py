@@ -132,7 +132,7 @@ def test_rows_texts_and_picture_files_get_the_networks_answers(
 def test_picture_files_are_decoded(protocol: triton.InferenceServerClient, models: dict[str, Exported]) -> None:
     raw = [picture(20, 14, seed=7), picture(9, 9, seed=8)]
     files = np.array([picture_bytes(pixels) for pixels in raw], object)
-    shown = protocol.infer("image", [tensor("picture", files, "BYTES", True)]).as_numpy("probabilities")
+    shown = protocol.infer("image", [tensor("image", files, "BYTES", True)]).as_numpy("probabilities")
     np.testing.assert_allclose(shown, models["image"].probabilities(raw), atol=1e-5)
 
 

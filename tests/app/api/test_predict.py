@@ -227,6 +227,8 @@ def test_files_are_for_pictures(client: TestClient, text: Exported) -> None:
     [
         ({"model": "image"}, [("files", picture_bytes()), ("files", b"not a picture")], "/files/1"),
         ({"model": "image"}, [("files", b"")], "/files/0"),
+        ({"model": "tabular"}, [("files", b"1,2")], "/files"),
+        ({"model": "text"}, [("files", b"words")], "/files"),
         ({}, [("files", picture_bytes())], "/model"),
         ({"model": "image", "top_k": "many"}, [("files", picture_bytes())], "/top_k"),
         ({"model": "image", "extra": "1"}, [("files", picture_bytes())], "/extra"),

@@ -9,14 +9,20 @@ import pytest
 from numpy.typing import NDArray
 
 from app.fast_path import request_parsing
+from app.preprocessing import fast_pixels
 from app.serving.loaded_model import LoadedModel
 
 SHAPE = (2, 3, 1)
 MOST_INPUTS = 3
 
 
+def encode(text: bytes, max_inputs: int) -> dict[str, NDArray[Any]] | None:
+    pixels = fast_pixels.parse(text, SHAPE, max_inputs)
+    return None if pixels is None else {"pixels": pixels}
+
+
 def pixels_of(inputs: str) -> NDArray[Any] | None:
-    version = cast(LoadedModel, SimpleNamespace(raw_pixel_shape=SHAPE))
+    version = cast(LoadedModel, SimpleNamespace(fast_encode=encode))
     body = b'{"model": "grey", "inputs": %s}' % inputs.encode()
     question = request_parsing.parse_json(lambda reference, precision: version, MOST_INPUTS, body)
     return question.encoded["pixels"] if question is not None else None

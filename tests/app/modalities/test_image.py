@@ -256,7 +256,7 @@ def test_files_base64_and_lists_are_the_same_picture(tmp_path: Path) -> None:
     fitted = fit(tmp_path, [chunk(picture)], [])
     content = factories.picture_bytes(picture)
     text = base64.b64encode(content).decode()
-    parsed = IMAGE.parse([text, f"data:image/png;base64,{text}", picture.tolist()], fitted) + IMAGE.parse_files([content], fitted)
+    parsed = IMAGE.parse([text, f"data:image/png;base64,{text}", picture.tolist()], fitted) + IMAGE.parse_bytes([content], fitted)
     np.testing.assert_array_equal(parsed, [picture] * 4)
     assert IMAGE.parse([[[0, 255], [1, 2]]], fitted)[0].shape == (2, 2, 1)
 
@@ -293,7 +293,7 @@ def test_bad_pictures_of_a_prediction_are_named(tmp_path: Path, value: object, s
 def test_undecodable_files_of_a_prediction_are_named(tmp_path: Path) -> None:
     fitted = fit(tmp_path, [chunk(factories.picture())], [])
     with pytest.raises(InvalidInputs) as caught:
-        IMAGE.parse_files([factories.picture_bytes(), b"x", b""], fitted)
+        IMAGE.parse_bytes([factories.picture_bytes(), b"x", b""], fitted)
     assert [error.pointer for error in caught.value.errors] == ["/files/1", "/files/2"]
 
 

@@ -204,12 +204,6 @@ def test_bad_rows_of_a_prediction_are_named(tmp_path: Path, value: object, point
     assert says in caught.value.errors[0].detail
 
 
-def test_files_are_no_tables(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputs, match="send JSON") as caught:
-        TABULAR.parse_files([b"1,2"], fit(tmp_path))
-    assert [place.pointer for place in caught.value.errors] == ["/files"]
-
-
 def test_heart_data_keeps_its_missing_values(tmp_path: Path, shared_data: Path) -> None:
     source, target = (
         checked(shared_data / "tabular" / f"heart_{name}.csv", "tabular", "csv")
