@@ -227,8 +227,6 @@ def test_files_are_for_pictures(client: TestClient, text: Exported) -> None:
     [
         ({"model": "image"}, [("files", picture_bytes()), ("files", b"not a picture")], "/files/1"),
         ({"model": "image"}, [("files", b"")], "/files/0"),
-        ({"model": "tabular"}, [("files", b"1,2")], "/files"),
-        ({"model": "text"}, [("files", b"words")], "/files"),
         ({}, [("files", picture_bytes())], "/model"),
         ({"model": "image", "top_k": "many"}, [("files", picture_bytes())], "/top_k"),
         ({"model": "image", "extra": "1"}, [("files", picture_bytes())], "/extra"),
@@ -243,6 +241,12 @@ def test_a_bad_form_is_refused_with_the_place(
     document = problem(client, 422, data=data, files=parts)
 
     assert pointer in [place["pointer"] for place in document["errors"]]
+
+
+def test_files_for_a_table_are_rejected(client: TestClient, tabular: Exported) -> None:
+    document = problem(client, 422, data={"model": "tabular"}, files=[("files", ("t.csv", io.BytesIO(b"1,2")))])
+    assert [error["pointer"] for error in document["errors"]] == ["/files"]
+    assert "send JSON" in document["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def padded(raw: Any) -> Encoded:
     return {"terms": terms, "weights": (terms > 0).astype(np.float32)}
 
 
-VARYING = {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32", (-1,))}
+VARYING = {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32", (-1,), marks_padding=True)}
 
 
 @pytest.mark.parametrize("resident", [2**30, 0])
