@@ -35,6 +35,12 @@ def read(path: Path, format: str, places: ErrorCollector) -> Iterator[Labelled]:
     return _read_npz(path, places) if format == "npz" else _read_folders(path, format, places)
 
 
+def has_image_array(path: Path) -> bool:
+    """Return whether an npz holds `x` of the type and shape of images. Raise InvalidDataset."""
+    x = npz.headers(path).get("x")
+    return x is not None and x.dtype == np.uint8 and _is_image_shape(x.shape)
+
+
 def _read_folders(path: Path, format: str, places: ErrorCollector) -> Iterator[Labelled]:
     layouts: set[Layout] = set()
     for member in archives.members(path, format, places):
@@ -86,6 +92,10 @@ def _npz_labels(path: Path, size: int) -> Iterator[str]:
         yield from map(str, names.tolist())
 
 
+def _is_image_shape(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
+
+
 def _check_npz(headers: dict[str, npz.Header], places: ErrorCollector) -> None:
     if "x" not in headers:
         names = ", ".join(map(repr, headers)) or "none"
@@ -96,7 +106,7 @@ def _check_npz(headers: dict[str, npz.Header], places: ErrorCollector) -> None:
     x, y = headers["x"], headers.get("y")
     if x.dtype != np.uint8:
         places.add("/x", f"x is of type {x.dtype}, expected uint8")
-    if len(x.shape) not in (3, 4) or (len(x.shape) == 4 and x.shape[3] not in (1, 3)):
+    if not _is_image_shape(x.shape):
         places.add("/x", f"x has shape {x.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
     elif not 0 < x.shape[1] * x.shape[2] <= MAX_PIXELS:
         places.add("/x", f"pictures of {x.shape[1]} x {x.shape[2]} pixels; between 1 and {MAX_PIXELS} pixels are accepted")

@@ -111,9 +111,12 @@ class Modality(ABC):
     rows_are_objects: ClassVar[bool] = False
     """JSON inputs are objects by column name, even if there is only one column."""
 
+    @abstractmethod
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
-        """Whether an upload that names no modality can be of this one, from a look at its beginning."""
-        return True
+        """Return whether this modality reads an upload that names none, from its header or first rows.
+
+        Only called if several modalities share the file name's suffix; at most one of them should agree. Raise InvalidDataset.
+        """
 
     @abstractmethod
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:

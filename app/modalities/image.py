@@ -77,6 +77,10 @@ class Image(Modality):
     accepts_files = True
     raw_tensor = "image"
 
+    def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
+        """Claim archives of image files, and arrays of uint8 images."""
+        return format != "npz" or image_folder.has_image_array(path)
+
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
         labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; pictures without labels are in no folder")
         places = ErrorCollector()

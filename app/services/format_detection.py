@@ -1,7 +1,7 @@
-"""What an upload is: its modality, format and options, from what the caller said, its name and its content."""
+"""Modality, format and options of an upload, from its form, its file name and its content."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from app.services.multipart_uploads import Upload
 
 @dataclass(frozen=True, slots=True)
 class DetectedFormat:
-    """How an upload is to be read."""
+    """The modality that reads an upload, with its format and options."""
 
     modality: Modality
     format: str
@@ -26,7 +26,7 @@ class DetectedFormat:
 
 
 def parse_form(fields: Mapping[str, str]) -> DatasetCreate:
-    """The fields of an upload form. Raises InvalidRequest."""
+    """Return the validated fields of an upload form. Raise InvalidRequest."""
     values: dict[str, Any] = {name: value for name, value in fields.items() if name == "name" or value}
     try:
         values["options"] = json.loads(fields.get("options") or "{}")
@@ -39,34 +39,47 @@ def parse_form(fields: Mapping[str, str]) -> DatasetCreate:
 
 
 def detect_format(upload: Upload, form: DatasetCreate) -> DetectedFormat:
-    """Raises InvalidRequest when nothing or more than one thing fits, InvalidDataset when the file cannot be read."""
-    if form.modality is not None and form.modality not in MODALITIES:
+    """Return the one modality that can read the upload.
+
+    Raise InvalidRequest if no modality or several can, and InvalidDataset if the file is corrupt.
+    """
+    by_suffix = _with_suffix(upload.filename, _allowed(form.modality))
+    for format in {format for _, format in by_suffix}:
+        check_in_sandbox(upload.path, format)
+    candidates = [DetectedFormat(modality, format, _options(modality, form)) for modality, format in _supporting(by_suffix, form)]
+    if len(candidates) == 1:
+        return candidates[0]
+    readers = [one for one in candidates if one.modality.can_read(upload.path, one.format, one.options)]
+    if len(readers) != 1:
+        raise _undecided(readers, candidates)
+    return readers[0]
+
+
+def _allowed(modality: str | None) -> list[Modality]:
+    if modality is not None and modality not in MODALITIES:
         detail = f"expected one of {', '.join(MODALITIES)}"
         raise InvalidRequest(f"Unknown modality: {detail}.", [FieldError("/modality", detail)])
-    wanted = [MODALITIES[form.modality]] if form.modality else list(MODALITIES.values())
-    by_name = [(modality, format) for modality in wanted if (format := _format(upload.filename, modality))]
-    if not by_name:
-        raise _unknown_suffix(upload.filename, wanted)
-    for format in {format for _, format in by_name}:
-        check_in_sandbox(upload.path, format)
-    fitting = [DetectedFormat(modality, format, _options(modality, form)) for modality, format in _supporting(by_name, form)]
-    if len(fitting) > 1:
-        fitting = [one for one in fitting if one.modality.can_read(upload.path, one.format, one.options)]
-    if len(fitting) != 1:
-        names = " or ".join(modality.name for modality, _ in by_name)
-        raise InvalidRequest(f"This can be {names}: say which.", [FieldError("/modality", f"say which: {names}")])
-    return fitting[0]
+    return [MODALITIES[modality]] if modality else list(MODALITIES.values())
+
+
+def _with_suffix(filename: str, modalities: Sequence[Modality]) -> list[tuple[Modality, str]]:
+    matches = [(modality, format) for modality in modalities if (format := _format(filename, modality))]
+    if matches:
+        return matches
+    known = "; ".join(f"{modality.name}: {', '.join(modality.suffixes)}" for modality in modalities)
+    detail = f"the name {printable(filename)!r} does not end in a known format ({known})"
+    raise InvalidRequest(f"Unknown format: {detail}.", [FieldError("/file", detail)])
 
 
 def _format(filename: str, modality: Modality) -> str | None:
-    endings = [suffix for suffix in modality.suffixes if filename.lower().endswith(suffix)]
-    return modality.suffixes[max(endings, key=len)] if endings else None
+    suffixes = [suffix for suffix in modality.suffixes if filename.lower().endswith(suffix)]
+    return modality.suffixes[max(suffixes, key=len)] if suffixes else None
 
 
 def _supporting(candidates: list[tuple[Modality, str]], form: DatasetCreate) -> list[tuple[Modality, str]]:
-    """Those that know all the options; all of them when none does, so that the first can say what is wrong."""
-    knowing = [one for one in candidates if form.options.keys() <= one[0].options.model_fields.keys()]
-    return knowing or candidates[:1]
+    """Return the candidates that have all options of the form, or the first one to report the unknown option."""
+    supporting = [one for one in candidates if form.options.keys() <= one[0].options.model_fields.keys()]
+    return supporting or candidates[:1]
 
 
 def _options(modality: Modality, form: DatasetCreate) -> DatasetOptions:
@@ -76,12 +89,12 @@ def _options(modality: Modality, form: DatasetCreate) -> DatasetOptions:
         raise _invalid(error, "options") from error
 
 
-def _unknown_suffix(filename: str, wanted: list[Modality]) -> InvalidRequest:
-    endings = "; ".join(f"{modality.name}: {', '.join(modality.suffixes)}" for modality in wanted)
-    detail = f"the name {printable(filename)!r} does not end in a known format ({endings})"
-    return InvalidRequest(f"Unknown format: {detail}.", [FieldError("/file", detail)])
+def _undecided(readers: Sequence[DetectedFormat], candidates: Sequence[DetectedFormat]) -> InvalidRequest:
+    names = " or ".join(one.modality.name for one in readers or candidates)
+    reason = "The file can be read as" if readers else "The file does not look like"
+    return InvalidRequest(f"{reason} {names}: name its `modality`.", [FieldError("/modality", f"name it: {names}")])
 
 
 def _invalid(error: ValidationError, *prefix: str) -> InvalidRequest:
-    places = [FieldError(pointer(*prefix, *place["loc"]), place["msg"]) for place in error.errors(include_context=False)]
-    return InvalidRequest(errors=places)
+    errors = [FieldError(pointer(*prefix, *one["loc"]), one["msg"]) for one in error.errors(include_context=False)]
+    return InvalidRequest(errors=errors)
