@@ -140,6 +140,10 @@ class ArtifactCorrupt(ServiceError):
     """A stored file of this version is missing or damaged."""
 
 
+class UnsupportedManifest(ArtifactCorrupt):
+    """This release cannot read the manifest of the version."""
+
+
 class ServiceUnavailable(ServiceError):
     """A part that this request needs is not reachable at the moment. Try again later."""
 

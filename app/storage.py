@@ -23,7 +23,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredFile:
     """A file that is safely in the storage."""
 
     key: str
@@ -44,9 +44,9 @@ class Storage:
         self.filesystem, self.root = fsspec.core.url_to_fs(url)
         self.is_local = isinstance(self.filesystem, LocalFileSystem)
 
-    def put(self, key: str, source: Path) -> Stored:
+    def put(self, key: str, source: Path) -> StoredFile:
         """Copy a file in: to a temporary name, then renamed, so that a key never names half a file."""
-        stored = Stored(key, digest_of(source), source.stat().st_size)
+        stored = StoredFile(key, digest_of(source), source.stat().st_size)
         target = self._path(key)
         if not self.is_local:  # object stores make an upload visible only when it is complete
             self.filesystem.put_file(str(source), target)

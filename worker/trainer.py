@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session, joinedload, sessionmaker
 
 from app.db.session import make_engine, make_sessions
 from app.db.tables import JobRow
-from app.errors import IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
+from app.errors import ArtifactCorrupt, IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
 from app.job_state import JobKind
 from app.schemas.trainer_messages import RESULT_FILE, AnyResult
 from app.settings import Settings
@@ -71,7 +71,7 @@ def _run(work: Work, context: AttemptContext) -> int:
         result = work(context)
     except StopRequested:
         return ExitCode.STOPPED
-    except (BadParameters, InvalidRequest) as error:
+    except (BadParameters, InvalidRequest, ArtifactCorrupt) as error:
         return _refused(ExitCode.BAD_PARAMETERS, error)
     except (BadData, InvalidDataset, IncompatibleDatasets) as error:
         return _refused(ExitCode.BAD_DATA, error)

@@ -9,6 +9,7 @@ from app.api.deps import RequireJson, SessionDep, SessionsDep, StorageDep, error
 from app.api.downloads import ConditionsDep, Download
 from app.api.request_bodies import PredictorDep
 from app.errors import (
+    ArtifactCorrupt,
     ArtifactNotFound,
     InvalidRequest,
     ModelNotFound,
@@ -51,7 +52,7 @@ def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: Aft
     return Page(data=[VersionSummary.of(row) for row in rows], next=following)
 
 
-@router.get("/{name}/versions/{number}", responses=error_responses(ModelNotFound, InvalidRequest))
+@router.get("/{name}/versions/{number}", responses=error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt))
 def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     """One version: metrics, lineage, files."""
     return VersionOut.of(models.version(session, name, number))

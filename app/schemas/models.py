@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
+from app.artifacts import Manifest
 from app.db.tables import AliasRow, ArtifactRow, VersionRow
 from app.db.views import ModelOverview
 from app.model_reference import LARGEST_NUMBER
@@ -121,7 +122,7 @@ class VersionOut(VersionSummary):
         return cls(
             **same,
             model=row.model.name,
-            classes=row.manifest["classes"],
+            classes=Manifest.read(row.manifest).classes,
             aliases=[alias.name for alias in row.model.aliases if alias.version_id == row.id],
             lineage=Lineage.of(row),
             artifacts=[ArtifactOut.of(artifact) for artifact in row.artifacts],

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from app.artifacts import Manifest
+
 RESULT_FILE = "result.json"
 
 
@@ -46,7 +48,7 @@ class Result(BaseModel):
 
     modality: str
     metrics: dict[str, Any]
-    manifest: dict[str, Any]
+    manifest: Manifest
     artifacts: list[StoredArtifact]
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import event, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from app.artifacts import Manifest
 from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, MetricRow, VersionRow
 from app.errors import (
@@ -217,7 +218,7 @@ def _base_without_source(
         if data is not None:
             check_version_accepts(version, data, f"/{role}", role)
     if evaluation is not None:
-        datasets.check_evaluation(evaluation, version.manifest["classes"])
+        datasets.check_evaluation(evaluation, Manifest.read(version.manifest).classes)
     return {"model": f"{version.model.name}:{version.number}"}, version.id
 
 
@@ -263,7 +264,7 @@ def check_version_accepts(version: VersionRow, data: DatasetRow, place: str, rol
         detail = f"{name} is for {version.modality} data, the {role} is {data.modality} data"
         raise InvalidRequest(detail, [FieldError(place, detail)])
     modality = MODALITIES[data.modality]
-    fitted = modality.preprocessing.model_validate(version.manifest["preprocessing"])
+    fitted = modality.preprocessing.model_validate(Manifest.read(version.manifest).preprocessing)
     misfits = modality.incompatibilities_with_model(fitted, datasets.profile_of(data))
     if misfits:
         raise InvalidRequest("; ".join(misfits[:3]), [FieldError(place, misfit) for misfit in misfits])

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Insert, Table, case, func, or_, select, up
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.artifacts import MANIFEST_FILE
 from app.db.job_updates import update_returning, update_returning_one
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, OutputRow, VersionRow
@@ -21,7 +22,6 @@ from app.job_state import LEASED, JobKind, JobStatus, sources_of
 from app.schemas.trainer_messages import JobWarning, MetricPoint, PredictionResult, Report, Result, TrialResult
 from app.services import job_events, registry_revision
 
-MANIFEST = "manifest.json"
 LONGEST_MESSAGE = 10_000
 NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
@@ -263,10 +263,10 @@ def _new_version(session: Session, job: JobRow, result: Result) -> VersionRow:
         attempt=job.attempt,
         base_version_id=job.base_version_id,
         modality=result.modality,
-        digest=next(artifact.digest for artifact in result.artifacts if artifact.name == MANIFEST),
+        digest=next(artifact.digest for artifact in result.artifacts if artifact.name == MANIFEST_FILE),
         size_bytes=sum(artifact.size_bytes for artifact in result.artifacts),
         metrics=result.metrics,
-        manifest=result.manifest,
+        manifest=result.manifest.to_json(),
         artifacts=[ArtifactRow(**artifact.model_dump()) for artifact in result.artifacts],
     )
     session.add(version)

@@ -65,7 +65,7 @@ class LoadedModel:
     specs: Mapping[str, TensorSpec]
     single_array: "SingleArrayInput | None"
     classes: tuple[str, ...]
-    threshold: float | None
+    threshold: float
     run_graph: RunGraph
     size_bytes: int
     speed: LatencyProfile = field(default=LatencyProfile(0.0, 0.0))

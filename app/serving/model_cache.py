@@ -10,7 +10,8 @@ from time import monotonic
 
 from app.artifacts import GRAPHS, Precision
 from app.serving.loaded_model import LoadedModel
-from app.serving.model_loader import ModelLoader, VersionFiles
+from app.serving.model_loader import ModelLoader
+from app.serving.version_files import VersionFiles
 
 
 @dataclass(slots=True, eq=False)

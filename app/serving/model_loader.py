@@ -1,24 +1,21 @@
 """From the stored files of a version to something that predicts: verify, load, warm up."""
 
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnxruntime
 
-from app.artifacts import GRAPHS, Precision
-from app.errors import ArtifactCorrupt, PrecisionNotFound
+from app.artifacts import GRAPHS
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, TensorSpec
 from app.serving.loaded_model import WARM_UP_ROWS, LatencyProfile, LoadedModel, SingleArrayInput
-from app.storage import Storage, digest_of
+from app.serving.version_files import VersionFiles
+from app.storage import Storage
 
 WARM_UP_LENGTH = 16
 SESSION_BYTES = 4 * 1024**2
@@ -34,43 +31,6 @@ PROVIDERS: dict[Device, list[str]] = {
 
 class DeviceUnavailable(RuntimeError):
     """ONNX Runtime cannot use the device of the settings."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """Where an artifact is and what it must digest to (SHA-256)."""
-
-    storage_key: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class VersionFiles:
-    """What it takes to load a version in one precision. `model` and `number` are what its answers name."""
-
-    version_id: str
-    manifest: Mapping[str, Any]
-    files: Mapping[str, StoredFile]
-    model: str = ""
-    number: int = 0
-    precision: Precision = "float32"
-
-    @property
-    def key(self) -> tuple[str, Precision]:
-        """Of what is loaded."""
-        return self.version_id, self.precision
-
-    def has(self, precision: Precision) -> bool:
-        """Whether there is such a graph; one in float32 always is, or the version is damaged."""
-        return precision == "float32" or GRAPHS[precision] in self.files
-
-    def at(self, precision: Precision | None) -> "VersionFiles":
-        """The same version in this precision; None: in that which it has here. Raises PrecisionNotFound."""
-        if precision is None or precision == self.precision:
-            return self
-        if not self.has(precision):
-            raise PrecisionNotFound(f"Version {self.number} of {self.model} has no {precision} graph.")
-        return replace(self, precision=precision)
 
 
 def _plain(specs: Mapping[str, TensorSpec]) -> SingleArrayInput | None:
@@ -96,12 +56,14 @@ class ModelLoader:
 
     def load(self, version: VersionFiles) -> LoadedModel:
         """Raises ArtifactCorrupt."""
-        modality = MODALITIES[version.manifest["modality"]]
-        preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
+        manifest = version.manifest
+        modality = MODALITIES[manifest.modality]
+        preprocessing = modality.preprocessing.model_validate(manifest.preprocessing)
         specs = modality.specs(preprocessing)
-        with self._folder(version, preprocessing.files) as folder:
-            encode = modality.encoder(preprocessing, folder)
-        with self._file(version, GRAPHS[version.precision]) as path:
+        with tempfile.TemporaryDirectory() as folder:
+            version.copy(self._storage, preprocessing.files, Path(folder))
+            encode = modality.encoder(preprocessing, Path(folder))
+        with version.local(self._storage, GRAPHS[version.precision]) as path:
             session = self._session(path)
             size_bytes = GRAPH_FACTOR * path.stat().st_size + SESSION_BYTES
         loaded = LoadedModel(
@@ -113,8 +75,8 @@ class ModelLoader:
             fast_encode=modality.fast_encoder(preprocessing, encode),
             specs=specs,
             single_array=_plain(specs),
-            classes=tuple(version.manifest["classes"]),
-            threshold=version.manifest.get("abstention_threshold"),
+            classes=tuple(manifest.classes),
+            threshold=manifest.abstention_threshold,
             run_graph=session._sess.run,  # what `session.run` calls, whose checks take as long as a small network
             size_bytes=size_bytes,
         )
@@ -132,26 +94,6 @@ class ModelLoader:
         if session.get_providers()[0] != self._providers[0]:
             raise DeviceUnavailable(f"{self._providers[0]} could not be started; ONNX Runtime would have used the CPU.")
         return session
-
-    @contextmanager
-    def _folder(self, version: VersionFiles, names: tuple[str, ...]) -> Iterator[Path]:
-        """A folder with the files that the preprocessing names, for as long as the block lasts."""
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            for name in names:
-                shutil.copyfile(stack.enter_context(self._file(version, name)), folder / name)
-            yield folder
-
-    @contextmanager
-    def _file(self, version: VersionFiles, name: str) -> Iterator[Path]:
-        """An artifact on this machine, digest verified. Raises ArtifactCorrupt."""
-        stored = version.files.get(name)
-        if stored is None or not self._storage.exists(stored.storage_key):
-            raise ArtifactCorrupt(f"The file {name} of this version is missing.")
-        with self._storage.local(stored.storage_key) as path:
-            if digest_of(path) != stored.digest:
-                raise ArtifactCorrupt(f"The file {name} of this version is not the one that its job stored.")
-            yield path
 
 
 def _warm_up(loaded: LoadedModel) -> LatencyProfile:

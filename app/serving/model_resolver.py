@@ -18,7 +18,7 @@ from app.artifacts import Precision
 from app.errors import ArtifactCorrupt, ModelNotFound
 from app.services import models, registry_revision
 from app.services.registry_revision import LOCAL_COMMITS
-from app.serving.model_loader import StoredFile, VersionFiles
+from app.serving.version_files import VersionFiles
 
 log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ class ModelResolver:
         """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
         old = self.get_cached(reference)
         if old is not None:
-            with suppress(ModelNotFound):
+            with suppress(ModelNotFound, ArtifactCorrupt):  # the next prediction reports it
                 self._load(old, self.resolve(version))
 
     def refresh(self) -> None:
@@ -74,7 +74,7 @@ class ModelResolver:
         for reference, old in list(known.items()):
             try:
                 files = self._query(reference)
-            except ModelNotFound:
+            except (ModelNotFound, ArtifactCorrupt):  # the next prediction reports it
                 known.pop(reference, None)
                 continue
             if files.version_id != old.version_id:
@@ -99,10 +99,8 @@ class ModelResolver:
 
     def _query(self, reference: str) -> VersionFiles:
         with self._sessions().begin() as session:
-            row = models.resolve(session, reference)
-            files = {file.name: StoredFile(file.storage_key, file.digest) for file in row.artifacts}
-            found = VersionFiles(str(row.id), row.manifest, files, row.model.name, row.number)
-            return found.at(self._precision) if found.has(self._precision) else found
+            files = VersionFiles.of(models.resolve(session, reference))
+            return files.at(self._precision) if files.has(self._precision) else files
 
     def _load(self, old: VersionFiles, files: VersionFiles) -> None:
         try:

@@ -159,7 +159,7 @@ def _outputs(logits: NDArray[np.float32], version: LoadedModel) -> dict[str, Arr
         "probabilities": probabilities.astype(np.float32),
         "label": labels,
         "confidence": confidence.astype(np.float32),
-        "abstained": confidence < (version.threshold or 0.0),
+        "abstained": confidence < version.threshold,
     }
 
 

@@ -63,7 +63,7 @@ def predictions(logits: NDArray[np.float32], version: LoadedModel, wanted: Wante
     rows, ranks = (
         _rank_small(logits, wanted.top_k) if logits.size <= PURE_PYTHON_MAX_LOGITS else _rank_large(logits, wanted.top_k)
     )
-    classes, threshold = version.classes, version.threshold or 0.0
+    classes, threshold = version.classes, version.threshold
     found = []
     for row, order in zip(rows, ranks, strict=True):
         top = [{"label": classes[rank], "probability": row[rank]} for rank in order]

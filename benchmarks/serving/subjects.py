@@ -1,6 +1,5 @@
 """What is asked for a prediction: small networks of every modality, exported as a job exports them, and inputs for them."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from app.artifacts import InputSpec
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoded, Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
@@ -23,6 +23,7 @@ from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
+from tests.support.factories import make_manifest
 from tests.support.published_models import Exported
 from worker import networks
 from worker.export.onnx import ONNX_FILE, export
@@ -44,7 +45,7 @@ class Subject:
 
     @property
     def classes(self) -> list[str]:
-        return list(self.exported.manifest["classes"])
+        return self.exported.manifest.classes
 
     @property
     def graph(self) -> Path:
@@ -156,12 +157,11 @@ def _subject(
         for weights in network.head.parameters():  # sharper than at random, so that answers differ from one another
             weights.mul_(10)
     export(network, {name: torch.from_numpy(array) for name, array in encode(raw[:4]).items()}, folder, specs)
-    manifest = {
-        "format": 1,
-        "modality": preprocessing.modality,
-        "preprocessing": preprocessing.model_dump(mode="json"),
-        "classes": list(classes),
-        "inputs": {name: {"dtype": spec.dtype, "shape": list(spec.shape)} for name, spec in specs.items()},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest = make_manifest(
+        modality=preprocessing.modality,
+        preprocessing=preprocessing.model_dump(mode="json"),
+        classes=list(classes),
+        inputs={name: InputSpec(spec.dtype, spec.shape) for name, spec in specs.items()},
+    )
+    manifest.write(folder)
     return Subject(name, Exported(network, encode, manifest, folder), raw, written)

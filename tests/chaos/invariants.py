@@ -38,9 +38,9 @@ def _breaches_of_version(job: JobRow) -> Iterator[str]:
         yield f"what was learned is wrong: {job.metrics}"
     if version is None:
         return
-    if not version.attempt == job.attempt == version.manifest["attempt"]:
-        yield f"attempt {version.manifest['attempt']} wrote the version, {job.attempt} was the last"
-    if version.manifest["total"] != job.metrics["total"]:
+    if not version.attempt == job.attempt == version.manifest["metrics"]["attempt"]:
+        yield f"attempt {version.manifest['metrics']['attempt']} wrote the version, {job.attempt} was the last"
+    if version.manifest["metrics"]["total"] != job.metrics["total"]:
         yield f"the version is not what was learned: {version.manifest}"
     if any(not artifact.storage_key.startswith(f"jobs/{job.id}/{job.attempt}/") for artifact in version.artifacts):
         yield "an artifact is not of the last attempt"

@@ -31,7 +31,7 @@ def queue_prediction(
     sessions: sessionmaker[Session], storage: Storage, exported: Exported, path: Path, rows: int | None = None, **fields: Any
 ) -> UUID:
     """A prediction of the whole file that waits for a worker. `rows`: what the upload has counted, if it is not the truth."""
-    modality = MODALITIES[exported.manifest["modality"]]
+    modality = MODALITIES[exported.manifest.modality]
     profile = modality.check(path, path.suffix[1:], modality.options())
     key = f"datasets/{path.stem}/data{path.suffix}"
     storage.put(key, path)
@@ -64,7 +64,7 @@ def queue_prediction(
 
 def plain_probabilities(exported: Exported, path: Path, graph: str = "model.onnx") -> NDArray[np.float32]:
     """What ONNX Runtime answers when it is given everything at once: (rows, classes)."""
-    modality = MODALITIES[exported.manifest["modality"]]
+    modality = MODALITIES[exported.manifest.modality]
     file = DatasetFile(path, path.suffix[1:], modality.options(), False)
     session = onnxruntime.InferenceSession(exported.folder / graph, providers=["CPUExecutionProvider"])
     chunks = [session.run(["logits"], exported.encode(chunk.inputs))[0] for chunk in modality.chunks(file)]

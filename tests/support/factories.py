@@ -15,6 +15,7 @@ from PIL import Image
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.artifacts import Manifest
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
 from app.job_state import ENDED, LEASED, JobStatus
@@ -80,6 +81,27 @@ PREPROCESSING = {
 }
 
 
+def make_manifest(**fields: Any) -> Manifest:
+    """Return the manifest of a version; by default one for tabular data with two classes."""
+    defaults: dict[str, Any] = {
+        "job_id": uuid.uuid4(),
+        "modality": "tabular",
+        "preprocessing": PREPROCESSING,
+        "classes": ["no", "yes"],
+        "base": {"network": "mlp"},
+        "network": {"network": "mlp"},
+        "algorithm": "dann",
+        "params": {"algorithm": "dann"},
+        "temperature": 1.0,
+        "abstention_threshold": 0.0,
+        "inputs": {},
+        "digests": {},
+        "libraries": {},
+        "metrics": {},
+    }
+    return Manifest(**{**defaults, **fields})
+
+
 def make_version(session: Session, *, model: str = "digits", artifacts: Iterable[str] = (), **fields: Any) -> VersionRow:
     """The next version of a model, with the succeeded job that made it; `artifacts` are names of files, in the database only."""
     model_row = session.scalars(select(ModelRow).where(ModelRow.name == model)).one_or_none() or ModelRow(name=model)
@@ -94,7 +116,7 @@ def make_version(session: Session, *, model: str = "digits", artifacts: Iterable
         "digest": sha256(job.id.bytes).hexdigest(),
         "size_bytes": 1000,
         "metrics": {"source_accuracy": 0.9},
-        "manifest": {"format": 1, "modality": "tabular", "classes": ["no", "yes"], "preprocessing": PREPROCESSING},
+        "manifest": make_manifest().to_json(),
         "artifacts": [
             ArtifactRow(name=name, storage_key=f"jobs/{job.id}/1/{name}", digest=sha256(name.encode()).hexdigest(), size_bytes=10)
             for name in artifacts
@@ -160,5 +182,10 @@ def write(folder: Path, name: str, content: bytes) -> Path:
 def make_result(**fields: Any) -> Result:
     files = ("model.onnx", "network.safetensors", "manifest.json")
     artifacts = [StoredArtifact(name=name, storage_key=f"jobs/j/1/{name}", digest=name[0] * 64, size_bytes=7) for name in files]
-    defaults = {"modality": "image", "metrics": {"source_accuracy": 0.9}, "manifest": {"format": 1}, "artifacts": artifacts}
+    defaults = {
+        "modality": "image",
+        "metrics": {"source_accuracy": 0.9},
+        "manifest": make_manifest(modality="image"),
+        "artifacts": artifacts,
+    }
     return Result(**{**defaults, **fields})

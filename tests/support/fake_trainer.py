@@ -5,7 +5,6 @@ The sum that it "learns" depends on every step, so a wrong resume shows. What it
 """
 
 import hashlib
-import json
 import os
 import signal
 import sys
@@ -16,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from app.artifacts import MANIFEST_FILE
 from app.errors import FieldError, InvalidDataset
 from app.job_state import JobKind
 from app.schemas.trainer_messages import Result, StoredArtifact, TrialResult
+from tests.support.factories import make_manifest
 from worker import trainer
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.progress import BadData, BadParameters, StopRequested
@@ -88,13 +89,12 @@ class _Run:
         self.context.reporter.checkpoint(key)
 
     def result(self) -> Result:
-        manifest = {"attempt": self.context.attempt, "total": self.total, "started_at_step": self.started_at_step}
-        path = self.context.folder / "manifest.json"
-        path.write_text(json.dumps(manifest))
-        stored = self.context.storage.put(f"{self.context.storage_folder}/manifest.json", path)
-        artifact = StoredArtifact(
-            name="manifest.json", storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes
-        )
+        metrics = {"attempt": self.context.attempt, "total": self.total, "started_at_step": self.started_at_step}
+        manifest = make_manifest(job_id=self.context.job.id, metrics=metrics)
+        manifest.write(self.context.folder)
+        path = self.context.folder / MANIFEST_FILE
+        stored = self.context.storage.put(f"{self.context.storage_folder}/{MANIFEST_FILE}", path)
+        artifact = StoredArtifact(name=MANIFEST_FILE, storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes)
         return Result(modality="tabular", metrics={"total": self.total}, manifest=manifest, artifacts=[artifact])
 
 

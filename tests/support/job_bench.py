@@ -103,7 +103,7 @@ class Bench:
             digest=next(file.digest for file in result.artifacts if file.name == "manifest.json"),
             size_bytes=0,
             metrics=result.metrics,
-            manifest=result.manifest,
+            manifest=result.manifest.to_json(),
             model=ModelRow(name="toy"),
             artifacts=[ArtifactRow(**file.model_dump()) for file in result.artifacts],
         )

@@ -1,6 +1,5 @@
 """Versions that can really predict: a small random network of each modality, exported and stored as a job would."""
 
-import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from app.artifacts import GRAPHS
+from app.artifacts import GRAPHS, InputSpec, Manifest
 from app.db.tables import ArtifactRow, VersionRow
 from app.modalities import MODALITIES
-from app.modalities.base import Chunk, Encoder, Preprocessing, TensorSpec
+from app.modalities.base import Chunk, Encoder
 from app.networks import NETWORKS
 from app.services import registry_revision
 from app.storage import Storage
-from tests.support.factories import make_version, picture
+from tests.support.factories import make_manifest, make_version, picture
 from worker import networks
 from worker.export.onnx import export
 from worker.export.quantization import quantize
@@ -44,7 +43,7 @@ class Exported:
 
     network: Network
     encode: Encoder
-    manifest: dict[str, Any]
+    manifest: Manifest
     folder: Path
 
     def probabilities(self, raw: Any) -> NDArray[np.float64]:
@@ -68,32 +67,25 @@ def export_network(modality: str, classes: Sequence[str], folder: Path, seed: in
         for weights in network.head.parameters():  # sharper than at random, so that answers differ from one another
             weights.mul_(10)
     export(network, {name: torch.from_numpy(array) for name, array in encode(raw).items()}, folder, specs)
-    manifest = _manifest(modality, preprocessing, classes, specs)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest = make_manifest(
+        modality=modality,
+        preprocessing=preprocessing.model_dump(mode="json"),
+        classes=list(classes),
+        inputs={name: InputSpec(spec.dtype, spec.shape) for name, spec in specs.items()},
+    )
+    manifest.write(folder)
     return Exported(network, encode, manifest, folder)
 
 
 def add_int8(exported: Exported) -> Path:
     """The compact copy that a job may have made."""
     path = exported.folder / GRAPHS["int8"]
-    quantize(exported.folder / GRAPHS["float32"], path, [exported.encode(EXAMPLES[exported.manifest["modality"]])])
+    quantize(exported.folder / GRAPHS["float32"], path, [exported.encode(EXAMPLES[exported.manifest.modality])])
     return path
 
 
 def _chunks(raw: Any) -> Iterable[Chunk]:
     return [Chunk(raw, None, len(raw))]
-
-
-def _manifest(
-    modality: str, preprocessing: Preprocessing, classes: Sequence[str], specs: dict[str, TensorSpec]
-) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "modality": modality,
-        "preprocessing": preprocessing.model_dump(mode="json"),
-        "classes": list(classes),
-        "inputs": {name: {"dtype": spec.dtype, "shape": list(spec.shape)} for name, spec in specs.items()},
-    }
 
 
 def store_version(session: Session, storage: Storage, exported: Exported, model: str) -> VersionRow:
@@ -104,7 +96,9 @@ def store_version(session: Session, storage: Storage, exported: Exported, model:
         ArtifactRow(name=name, storage_key=file.key, digest=file.digest, size_bytes=file.size_bytes)
         for name, file in stored.items()
     ]
-    version = make_version(session, model=model, modality=exported.manifest["modality"], manifest=exported.manifest, artifacts=[])
+    version = make_version(
+        session, model=model, modality=exported.manifest.modality, manifest=exported.manifest.to_json(), artifacts=[]
+    )
     version.artifacts = artifacts
     session.flush()
     registry_revision.bump_revision(session)

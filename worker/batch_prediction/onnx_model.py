@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
 from app.artifacts import GRAPHS, Precision
-from app.db.tables import VersionRow
 from app.errors import InvalidInputs
 from app.formats.images import InvalidImage
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, Encoder, TensorSpec
+from app.serving.version_files import VersionFiles
 from app.settings import Settings
-from app.storage import Storage, digest_of
-from worker.data.job_inputs import fetch_artifacts
-from worker.protocol.progress import BadParameters
+from app.storage import Storage
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CHUNK_BYTES, CHUNK_ROWS = 2**23, range(256, 16_384)
@@ -81,22 +79,20 @@ class OnnxModel:
         yield from self.encode_rows(inputs[half:], rows - half)
 
 
-def load(version: VersionRow, precision: Precision, settings: Settings, storage: Storage, folder: Path) -> OnnxModel:
-    """On the GPU if the settings want it, there is one and the runtime can use it. Raises BadParameters for damaged files."""
+def load(version: VersionFiles, precision: Precision, settings: Settings, storage: Storage, folder: Path) -> OnnxModel:
+    """On the GPU if the settings want it, there is one and the runtime can use it. Raises ArtifactCorrupt."""
     graph = GRAPHS[precision]
-    modality = MODALITIES[version.modality]
-    preprocessing = modality.preprocessing.model_validate(version.manifest["preprocessing"])
-    fetch_artifacts(storage, version, (graph, *preprocessing.files), folder)
-    for artifact in version.artifacts:
-        if (folder / artifact.name).exists() and digest_of(folder / artifact.name) != artifact.digest:
-            raise BadParameters(f"The file {artifact.name} of the version is not the one that its job stored.")
+    manifest = version.manifest
+    modality = MODALITIES[manifest.modality]
+    preprocessing = modality.preprocessing.model_validate(manifest.preprocessing)
+    version.copy(storage, (graph, *preprocessing.files), folder)
     session = _session(folder / graph, settings)
     specs = modality.specs(preprocessing)
     return OnnxModel(
         modality.encoder(preprocessing, folder),
         session,
-        tuple(version.manifest["classes"]),
-        version.manifest.get("abstention_threshold", 0.0),
+        tuple(manifest.classes),
+        manifest.abstention_threshold,
         chunk_rows=_rows(specs, CHUNK_BYTES, CHUNK_ROWS),
         batch_rows=_rows(specs, BATCH_BYTES[session.get_providers()[0]], BATCH_ROWS),
     )

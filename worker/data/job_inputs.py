@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -11,6 +10,7 @@ from app.formats.class_labels import in_order
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk
 from app.services.datasets import dataset_file
+from app.serving.version_files import VersionFiles
 from app.storage import Storage
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.progress import BadData
@@ -26,7 +26,7 @@ class JobInputs:
     source: DatasetRow | None
     target: DatasetRow | None
     evaluation: DatasetRow | None
-    base: VersionRow | None
+    base: VersionFiles | None
 
     @property
     def classes(self) -> list[str]:
@@ -34,14 +34,15 @@ class JobInputs:
         if self.source is not None:
             return in_order(self.source.classes or ())
         assert self.base is not None
-        return list(self.base.manifest["classes"])
+        return self.base.manifest.classes
 
     @property
     def modality(self) -> str:
         """Of all of them."""
-        row = self.source or self.base
-        assert row is not None
-        return row.modality
+        if self.source is not None:
+            return self.source.modality
+        assert self.base is not None
+        return self.base.manifest.modality
 
 
 def load(context: AttemptContext) -> JobInputs:
@@ -59,11 +60,9 @@ def load(context: AttemptContext) -> JobInputs:
     return JobInputs(source, target, evaluation, base)
 
 
-def _base(session: Session, job: JobRow) -> VersionRow | None:
+def _base(session: Session, job: JobRow) -> VersionFiles | None:
     version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None
-    if version is not None:
-        len(version.artifacts)  # loads them while there is a session
-    return version
+    return VersionFiles.of(version) if version else None
 
 
 def chunks(storage: Storage, row: DatasetRow | None) -> Iterator[Chunk]:
@@ -72,11 +71,3 @@ def chunks(storage: Storage, row: DatasetRow | None) -> Iterator[Chunk]:
         return
     with storage.local(row.storage_key) as path:
         yield from MODALITIES[row.modality].chunks(dataset_file(row, path))
-
-
-def fetch_artifacts(storage: Storage, version: VersionRow, names: tuple[str, ...], folder: Path) -> None:
-    """Copy these files of a version into the folder."""
-    keys = {artifact.name: artifact.storage_key for artifact in version.artifacts}
-    for name in names:
-        with storage.open(keys[name]) as file:
-            (folder / name).write_bytes(file.read())

@@ -21,7 +21,7 @@ from app.storage import Storage
 from worker import networks
 from worker.data.attempt_context import AttemptContext
 from worker.data.batches import EncodedDataset, UnknownLabel, encode
-from worker.data.job_inputs import JobInputs, chunks, fetch_artifacts
+from worker.data.job_inputs import JobInputs, chunks
 from worker.networks.base import Network
 from worker.protocol.progress import BadData
 
@@ -55,15 +55,15 @@ def prepare_training(context: AttemptContext, materials: JobInputs) -> TrainingS
     folder.mkdir(parents=True, exist_ok=True)
     params = TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params)
     modality = MODALITIES[materials.modality]
-    known = materials.base.manifest if materials.base else {}
-    if materials.base is None:
+    base = materials.base
+    if base is None:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(job.base)
         source, target = chunks(storage, materials.source), chunks(storage, materials.target if params.needs_target else None)
         preprocessing = modality.fit(source, target, network, networks.checkpoint(network), folder)
     else:
-        network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(materials.base.manifest["network"])
-        preprocessing = modality.preprocessing.model_validate(materials.base.manifest["preprocessing"])
-        fetch_artifacts(storage, materials.base, preprocessing.files, folder)
+        network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(base.manifest.network)
+        preprocessing = modality.preprocessing.model_validate(base.manifest.preprocessing)
+        base.copy(storage, preprocessing.files, folder)
     return TrainingSetup(
         params=params,
         network=network,
@@ -73,8 +73,8 @@ def prepare_training(context: AttemptContext, materials: JobInputs) -> TrainingS
         classes=materials.classes,
         device=choose_device(context.settings.device),
         folder=folder,
-        temperature=known.get("temperature", 1.0),
-        abstention_threshold=known.get("abstention_threshold", 0.0),
+        temperature=base.manifest.temperature if base else 1.0,
+        abstention_threshold=base.manifest.abstention_threshold if base else 0.0,
     )
 
 
@@ -101,9 +101,9 @@ def make_network(task: TrainingSetup, materials: JobInputs, storage: Storage) ->
     """With the base version's weights if there is one; with a new head if its classes are others."""
     network = networks.build(task.network, task.preprocessing, task.specs, len(task.classes))
     if materials.base is not None:
-        fetch_artifacts(storage, materials.base, (WEIGHTS_FILE,), task.folder)
+        materials.base.copy(storage, [WEIGHTS_FILE], task.folder)
         weights = load_file(task.folder / WEIGHTS_FILE)
-        if materials.base.manifest["classes"] != task.classes:
+        if materials.base.manifest.classes != task.classes:
             own = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
             weights = {name: value for name, value in weights.items() if not name.startswith("head.")} | own
         network.load_state_dict(weights)

@@ -4,13 +4,13 @@ import json
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from app import storage_keys
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
+from app.artifacts import InputSpec, Manifest
 from app.db.tables import DatasetRow, JobRow
 from app.modalities import MODALITIES
 from app.schemas.trainer_messages import Result, StoredArtifact
@@ -34,7 +34,6 @@ from worker.training.checkpoints import Checkpoints
 from worker.training.loop import TRAINING_SHARE
 from worker.training.trials import TrialRunner
 
-MANIFEST_FILE = "manifest.json"
 EXPORT_EXAMPLES = 8
 LIBRARIES = ("isthmus", "numpy", "onnx", "onnxruntime", "polars", "torch", "transformers")
 SOURCE_ONLY_STEP_COST = 0.5
@@ -165,25 +164,25 @@ def export_network(task: TrainingSetup, statement: ModelReport, data: DomainData
         reporter.warn("quantization_rejected", f"The version has no {copy['precision']} copy: {lost}.")
 
 
-def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> dict[str, Any]:
-    manifest = {
-        "format": 1,
-        "job_id": str(job.id),
-        "modality": task.preprocessing.modality,
-        "preprocessing": task.preprocessing.model_dump(mode="json"),
-        "classes": task.classes,
-        "base": job.base,
-        "network": networks.self_contained_params(task.network).model_dump(mode="json"),
-        "algorithm": task.params.algorithm,
-        "params": task.params.model_dump(mode="json"),
-        "temperature": statement.temperature,
-        "abstention_threshold": statement.abstention_threshold,
-        "inputs": {name: {"dtype": spec.dtype, "shape": list(spec.shape)} for name, spec in task.specs.items()},
-        "digests": {file.name: digest_of(file) for file in sorted(task.folder.iterdir())},
-        "libraries": {name: version(name) for name in LIBRARIES},
-        "metrics": statement.metrics,
-    }
-    (task.folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> Manifest:
+    """Write the version's manifest beside its other files, whose digests it holds."""
+    manifest = Manifest(
+        job_id=job.id,
+        modality=task.preprocessing.modality,
+        preprocessing=task.preprocessing.model_dump(mode="json"),
+        classes=task.classes,
+        base=job.base,
+        network=networks.self_contained_params(task.network).model_dump(mode="json"),
+        algorithm=task.params.algorithm,
+        params=task.params.model_dump(mode="json"),
+        temperature=statement.temperature,
+        abstention_threshold=statement.abstention_threshold,
+        inputs={name: InputSpec(spec.dtype, spec.shape) for name, spec in task.specs.items()},
+        digests={file.name: digest_of(file) for file in sorted(task.folder.iterdir())},
+        libraries={name: version(name) for name in LIBRARIES},
+        metrics=statement.metrics,
+    )
+    manifest.write(task.folder)
     return manifest
 
 

@@ -21,6 +21,7 @@ from app.modalities import MODALITIES
 from app.schemas.batch_predictions import BatchPredictionOptions
 from app.schemas.trainer_messages import PredictionResult
 from app.services.datasets import dataset_file
+from app.serving.version_files import VersionFiles
 from app.storage import Storage
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import EncodedRows, OnnxModel, PredictedRows
@@ -144,14 +145,13 @@ def pieces(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) 
             skip = max(skip - chunk.rows, 0)
 
 
-def rows_of(session: Session, job: JobRow) -> tuple[DatasetRow, VersionRow]:
+def rows_of(session: Session, job: JobRow) -> tuple[DatasetRow, VersionFiles]:
     """The data set and the version, with its artifacts."""
     data = session.get(DatasetRow, job.source_id) if job.source_id else None
     version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None
     if data is None or version is None:
         raise BadData("The data set or the version is not there.")
-    len(version.artifacts)  # loads them while there is a session
-    return data, version
+    return data, VersionFiles.of(version)
 
 
 def _digest(job: JobRow) -> str:

@@ -245,7 +245,10 @@ def test_a_version_abstains_below_its_threshold(
     confidence = exported.probabilities(["fine"]).max()
     for name, threshold in (("bold", confidence - 0.01), ("timid", confidence + 0.01)):
         changed = Exported(
-            exported.network, exported.encode, exported.manifest | {"abstention_threshold": threshold}, exported.folder
+            exported.network,
+            exported.encode,
+            exported.manifest.model_copy(update={"abstention_threshold": threshold}),
+            exported.folder,
         )
         store_version(session, storage, changed, name)
     for _ in range(2):  # by the routes, then by the short way

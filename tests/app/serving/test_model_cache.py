@@ -13,7 +13,8 @@ import pytest
 from app.errors import ArtifactCorrupt
 from app.serving.loaded_model import softmax
 from app.serving.model_cache import ModelCache
-from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES, DeviceUnavailable, ModelLoader, StoredFile, VersionFiles
+from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES, DeviceUnavailable, ModelLoader
+from app.serving.version_files import VersionFiles
 from app.storage import Storage
 from tests.support.published_models import EXAMPLES, Exported, export_network
 
@@ -36,7 +37,7 @@ def store(files: Storage, exported: Exported) -> Stored:
     def stored() -> VersionFiles:
         version = str(uuid.uuid4())
         put = {file.name: files.put(f"jobs/{version}/{file.name}", file) for file in exported.folder.iterdir()}
-        return VersionFiles(version, exported.manifest, {name: StoredFile(file.key, file.digest) for name, file in put.items()})
+        return VersionFiles(version, exported.manifest, put)
 
     return stored
 
@@ -137,7 +138,7 @@ def test_a_device_that_this_onnx_runtime_has_not_got_stops_the_start(files: Stor
 @pytest.mark.parametrize("name", ["model.onnx", "vocabulary.json"])
 def test_a_changed_or_missing_file_is_refused_until_it_is_back(files: Storage, store: Stored, tmp_path: Path, name: str) -> None:
     engine, version = engine_of(files), store()
-    key = version.files[name].storage_key
+    key = version.files[name].key
     with files.open(key) as file:
         content = file.read()
     (tmp_path / "good").write_bytes(content)

@@ -89,7 +89,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path) -> Itera
 def answers(bench: Bench, result: Result, inputs: dict[str, Any], graph: str = "model.onnx") -> list[str]:
     session = onnxruntime.InferenceSession(bench.content(result, graph))
     (logits,) = session.run(["logits"], inputs)
-    return [result.manifest["classes"][number] for number in logits.argmax(1)]
+    return [result.manifest.classes[number] for number in logits.argmax(1)]
 
 
 def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> None:
@@ -101,7 +101,7 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> 
         assert file.storage_key == f"jobs/{job.id}/1/artifacts/{file.name}"
         assert (sha256(content).hexdigest(), len(content)) == (file.digest, file.size_bytes)
     manifest = json.loads(bench.content(result, "manifest.json"))
-    assert manifest == json.loads(json.dumps(result.manifest))
+    assert manifest == result.manifest.to_json()
     assert manifest["digests"] == {file.name: file.digest for file in result.artifacts if file.name != "manifest.json"}
     assert manifest["inputs"] == {"pixels": {"dtype": "uint8", "shape": [8, 8, 1]}}
     assert manifest["classes"] == [str(digit) for digit in range(10)]
@@ -139,11 +139,11 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> 
 
 def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
     result = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), base=CNN))
-    temperature = result.manifest["temperature"]
+    temperature = result.manifest.temperature
     assert temperature != pytest.approx(1, abs=0.02)
     inputs = {"pixels": pictures(20, 10, target=False).inputs["pixels"].numpy()}
     (logits,) = onnxruntime.InferenceSession(bench.content(result, "model.onnx")).run(["logits"], inputs)
-    preprocessing = ImagePreprocessing.model_validate(result.manifest["preprocessing"])
+    preprocessing = ImagePreprocessing.model_validate(result.manifest.preprocessing)
     network = networks.build(CnnParams(input_size=8), preprocessing, {}, 10)
     network.load_state_dict(load(bench.content(result, "network.safetensors")))
     with torch.no_grad():
@@ -167,9 +167,9 @@ def test_a_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
     TypeAdapter(VersionMetrics).validate_python(result.metrics)
     found = result.metrics["quantization"]
     assert (found["precision"], found["accepted"]) == ("int8", True)
-    assert result.manifest["metrics"]["quantization"] == found
+    assert result.manifest.metrics["quantization"] == found
     copy = next(file for file in result.artifacts if file.name == "model.int8.onnx")
-    assert (copy.size_bytes, copy.digest) == (found["bytes_after"], result.manifest["digests"]["model.int8.onnx"])
+    assert (copy.size_bytes, copy.digest) == (found["bytes_after"], result.manifest.digests["model.int8.onnx"])
     pixels = pictures(500, 10, target=True).inputs["pixels"].numpy()
     both = [answers(bench, result, {"pixels": pixels}, name) for name in ("model.onnx", "model.int8.onnx")]
     assert np.mean([one == other for one, other in zip(*both, strict=True)]) == pytest.approx(found["agreement"])
@@ -198,12 +198,12 @@ def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it
     base = {"base": {"model": "toy:1"}, "base_version_id": tuned.version.id}
     params = {"algorithm": "adabn", "batch_size": 32, "augmentation": "none"}
     result = bench.run(bench.job(params, None, digits(bench, target=True, labelled=False), digits(bench, target=True), **base))
-    assert result.manifest["classes"] == [str(digit) for digit in range(10)]
+    assert result.manifest.classes == [str(digit) for digit in range(10)]
     assert not {"source_accuracy", "calibration"} & result.metrics.keys()
     assert [warning["code"] for warning in result.metrics["warnings"]] == ["no_estimate"]
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
     for known in ("temperature", "abstention_threshold"):
-        assert result.manifest[known] == tuned.result.manifest[known] not in (0, 1)
+        assert getattr(result.manifest, known) == getattr(tuned.result.manifest, known) not in (0, 1)
 
 
 def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(bench: Bench) -> None:
@@ -317,12 +317,12 @@ def test_a_job_starts_from_a_version_with_its_preprocessing_and_weights(tuned: D
     bench, first, base = tuned.bench, tuned.result, {"base": {"model": "toy:1"}, "base_version_id": tuned.version.id}
     frozen = {**FINE_TUNE, "epochs": 1, "unfreeze": "head", "learning_rate": 1e-9, "seed": 7}
     again = bench.run(bench.job(frozen, digits(bench, target=False), **base))
-    assert again.manifest["preprocessing"] == first.manifest["preprocessing"]
-    assert again.manifest["network"] == first.manifest["network"]
+    assert again.manifest.preprocessing == first.manifest.preprocessing
+    assert again.manifest.network == first.manifest.network
     assert again.metrics["source_accuracy"] == pytest.approx(first.metrics["source_accuracy"], abs=0.05)
 
     fewer = bench.run(bench.job(frozen, digits(bench, target=False, classes=4), **base))
-    assert fewer.manifest["classes"] == ["0", "1", "2", "3"]
+    assert fewer.manifest.classes == ["0", "1", "2", "3"]
     assert fewer.metrics["source_accuracy"] < 0.9  # a new head that has not been trained
     with bench.sessions() as session:
         assert session.scalars(select(VersionRow)).one().id == tuned.version.id
@@ -333,7 +333,7 @@ def test_fine_tuning_reports_on_a_labelled_target_and_learns_nothing_from_it(tun
     watched = bench.run(bench.job(FINE_TUNE, digits(bench, target=False), digits(bench, target=True), base=CNN))
     assert "target_accuracy" in watched.metrics
     assert "target_accuracy" not in alone.metrics
-    assert watched.manifest["preprocessing"] == alone.manifest["preprocessing"]
+    assert watched.manifest.preprocessing == alone.manifest.preprocessing
     assert bench.content(watched, "network.safetensors") == bench.content(alone, "network.safetensors")
 
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import ArtifactRow, JobRow
-from app.errors import InvalidInputs
+from app.errors import ArtifactCorrupt, InvalidInputs
 from app.schemas.trainer_messages import PredictionResult
 from app.settings import Settings
 from app.storage import Storage
@@ -128,7 +128,7 @@ def test_the_model_abstains_below_its_own_threshold(bench: Bench, exports: dict[
     path = patients(tmp_path)
     confidence = plain_probabilities(exports["tabular"], path).max(axis=1)
     threshold = float(np.median(confidence))
-    manifest = exports["tabular"].manifest | {"abstention_threshold": threshold}
+    manifest = exports["tabular"].manifest.model_copy(update={"abstention_threshold": threshold})
     bench.queue(replace(exports["tabular"], manifest=manifest), path)
     abstained = bench.read(bench.run())["abstained"].to_numpy()
     far = np.abs(confidence - threshold) > 1e-4
@@ -241,7 +241,7 @@ def test_a_damaged_graph_is_not_run(bench: Bench, exports: dict[str, Exported], 
         job = session.get_one(JobRow, bench.job_id)
         graph = session.get_one(ArtifactRow, (job.base_version_id, "model.onnx"))
         graph.digest = "0" * 64
-    with pytest.raises(BadParameters, match=r"model\.onnx"):
+    with pytest.raises(ArtifactCorrupt, match=r"model\.onnx"):
         bench.run()
 
 

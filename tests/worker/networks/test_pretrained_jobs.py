@@ -10,7 +10,10 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
-from app.serving.model_loader import ModelLoader, StoredFile, VersionFiles
+from app.artifacts import InputSpec
+from app.serving.model_loader import ModelLoader
+from app.serving.version_files import VersionFiles
+from app.storage import StoredFile
 from tests.support.factories import image_zip, jsonl_bytes
 from tests.support.job_bench import Bench, bench
 
@@ -44,10 +47,10 @@ def test_texts_are_learned_on_minilm_and_again_when_its_checkpoint_is_gone(bench
     shutil.rmtree(minilm)
     dann = {"algorithm": "dann", "epochs": 1, "min_steps": 0, "batch_size": 8, "learning_rate": 1e-4}
     second = bench.run(bench.job(dann, source, target, base={"model": "toy:1"}, base_version_id=version.id))
-    assert second.manifest["network"] == first.manifest["network"]
+    assert second.manifest.network == first.manifest.network
     assert second.metrics["source_accuracy"] >= 0.75
 
-    files = {file.name: StoredFile(file.storage_key, file.digest) for file in second.artifacts}
+    files = {file.name: StoredFile(file.storage_key, file.digest, file.size_bytes) for file in second.artifacts}
     loaded = ModelLoader(bench.storage, threads=1).load(VersionFiles(str(version.id), second.manifest, files))
     answers = loaded.probabilities(["I loved this wonderful book", "I hated this dull book " * 20])
     assert [loaded.classes[number] for number in answers.argmax(axis=1)] == ["+", "-"]
@@ -64,5 +67,5 @@ def test_pictures_are_adapted_on_a_checkpoint_with_its_own_preprocessing(bench: 
     params = {"algorithm": "dann", "epochs": 1, "min_steps": 0, "batch_size": 4}
     result = bench.run(bench.job(params, source, target, base={"network": "transformers", "pretrained": str(tmp_path / "vit")}))
 
-    assert result.manifest["preprocessing"]["mean"] == [0.4] * 3
-    assert result.manifest["inputs"] == {"pixels": {"dtype": "uint8", "shape": [24, 24, 3]}}
+    assert result.manifest.preprocessing["mean"] == [0.4] * 3
+    assert result.manifest.inputs == {"pixels": InputSpec("uint8", (24, 24, 3))}

@@ -29,7 +29,7 @@ def test_a_job_that_succeeds_has_a_version_metrics_and_leaves_no_leftovers(
         assert (job.status, job.attempt, job.progress, job.checkpoint) == (JobStatus.SUCCEEDED, 1, 1.0, None)
         assert job.metrics["total"] == pytest.approx(learned(20))
         version = session.scalars(select(VersionRow)).one()
-        assert version.manifest["attempt"] == version.attempt == 1
+        assert version.manifest["metrics"]["attempt"] == version.attempt == 1
         assert session.scalar(select(func.count()).select_from(MetricRow).where(MetricRow.name == "total")) == 20
         kinds = session.scalars(select(EventRow.kind).order_by(EventRow.id)).all()
     assert kinds[0] == "started"
@@ -119,9 +119,9 @@ def test_a_drained_job_goes_back_without_using_up_an_attempt_and_resumes(
     assert draining._queue.depth() == 1  # another worker was told
     assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
     with worker_sessions() as session:
-        manifest = session.scalars(select(VersionRow)).one().manifest
-    assert manifest["started_at_step"] > 0
-    assert manifest["total"] == pytest.approx(learned(300))
+        metrics = session.scalars(select(VersionRow)).one().manifest["metrics"]
+    assert metrics["started_at_step"] > 0
+    assert metrics["total"] == pytest.approx(learned(300))
     assert stored_files(worker_settings) == [f"jobs/{job_id}/2/manifest.json"]
 
 

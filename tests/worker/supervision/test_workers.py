@@ -86,8 +86,8 @@ def assert_resumed(sessions: Sessions, job_id: UUID, total: float) -> None:
     with sessions() as session:
         version = session.scalars(select(VersionRow).where(VersionRow.job_id == job_id)).one()
     assert version.attempt == 2
-    assert version.manifest["started_at_step"] > 0
-    assert version.manifest["total"] == pytest.approx(total)
+    assert version.manifest["metrics"]["started_at_step"] > 0
+    assert version.manifest["metrics"]["total"] == pytest.approx(total)
 
 
 def test_a_trainer_dies_with_its_supervisor_and_the_job_resumes_elsewhere(
