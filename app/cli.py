@@ -57,7 +57,7 @@ def api(host: str, port: int) -> None:
     """Run the HTTP server. For more throughput run more of them behind a proxy."""
     import uvicorn
 
-    from app.fast_path.protocol import FastPathProtocol
+    from app.fast_path.protocol import http_protocol
     from app.main import create_app
     from app.serving.model_loader import DeviceUnavailable
 
@@ -76,7 +76,7 @@ def api(host: str, port: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
         server_header=False,
-        http=FastPathProtocol,
+        http=http_protocol(app),
     )
 
 

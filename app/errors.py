@@ -1,45 +1,52 @@
-"""One hierarchy of errors. The class carries the HTTP status and the stable code, the docstring is the default message."""
+"""The hierarchy of errors that clients see, each with its HTTP status and a stable public code.
+
+A class is named after the problem, not `...Error`: the name in snake case is the public code, and the docstring is the default
+message and the title of the problem document.
+"""
 
 import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+_MAX_ERRORS_IN_MESSAGE = 3
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One bad field, row, column or file. `pointer` is an RFC 6901 JSON pointer, or `/rows/7`, `/files/a~1b.png`."""
+    """An invalid field, row, column or file. `pointer` is an RFC 6901 JSON pointer, or `/rows/7`, `/files/a~1b.png`."""
 
     pointer: str
     detail: str
 
 
 class ServiceError(Exception):
-    """Something went wrong."""
+    """An unexpected error occurred. The log of the server has the details."""
 
     status = 500
 
     def __init__(
         self, message: str | None = None, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
     ) -> None:
-        self.message = message or _first(errors) or inspect.getdoc(type(self)) or ""
+        self.message = message or _summarize(errors) or inspect.getdoc(type(self)) or ""
         self.errors = list(errors)
         self.headers = dict(headers or {})
         super().__init__(self.message)
 
     @classmethod
     def code(cls) -> str:
-        """The stable machine-readable name: `IllegalTransition` is `illegal_transition`."""
+        """Return the stable machine-readable name: `illegal_transition` for `IllegalTransition`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
 
-def _first(errors: Sequence[FieldError]) -> str:
-    more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
-    return "; ".join(f"{place.pointer}: {place.detail}".removeprefix(": ") for place in errors[:3]) + more
+def _summarize(errors: Sequence[FieldError]) -> str:
+    omitted = len(errors) - _MAX_ERRORS_IN_MESSAGE
+    more = f" (and {omitted} more)" if omitted > 0 else ""
+    return "; ".join(f"{e.pointer}: {e.detail}".removeprefix(": ") for e in errors[:_MAX_ERRORS_IN_MESSAGE]) + more
 
 
 class InvalidRequest(ServiceError):
-    """The request is not valid."""
+    """The request is invalid."""
 
     status = 422
 
@@ -51,71 +58,71 @@ class InvalidDataset(ServiceError):
 
 
 class InvalidInputs(ServiceError):
-    """The inputs do not fit the model."""
+    """The inputs do not match the inputs of the model."""
 
     status = 422
 
 
 class IncompatibleDatasets(ServiceError):
-    """The source and the other datasets of the job do not fit together."""
+    """The datasets of the job are incompatible with each other."""
 
     status = 422
 
 
 class IdempotencyConflict(ServiceError):
-    """This idempotency key was used before with another request."""
+    """This idempotency key was used before with a different request."""
 
     status = 422
 
 
 class UploadTooLarge(ServiceError):
-    """The body of the request is larger than this server accepts."""
+    """The request body exceeds the limit of this server."""
 
     status = 413
 
 
 class UnsupportedContentType(ServiceError):
-    """The content type of the request is not supported here."""
+    """This route does not support the content type of the request."""
 
     status = 415
 
 
 class DatasetNotFound(ServiceError):
-    """There is no such dataset."""
+    """The dataset does not exist."""
 
     status = 404
 
 
 class DatasetInUse(ServiceError):
-    """A job that has not ended uses this dataset."""
+    """An active job uses this dataset. Cancel the job or wait for its end."""
 
     status = 409
 
 
 class JobNotFound(ServiceError):
-    """There is no such job."""
+    """The job does not exist."""
 
     status = 404
 
 
 class BatchPredictionNotFound(JobNotFound):
-    """There is no such batch prediction."""
+    """The batch prediction does not exist."""
 
 
 class BatchPredictionNotReady(ServiceError):
-    """The prediction has not succeeded: there is no output."""
+    """The batch prediction has no output, because it has not succeeded."""
 
     status = 409
 
 
 class IllegalTransition(ServiceError):
-    """The job cannot go from its present status to the requested one."""
+    """The current status of the job does not allow this change."""
 
     status = 409
 
 
 class ModelNotFound(ServiceError):
-    """There is no such model, version or alias."""
+    """The model, version or alias does not exist."""
 
     status = 404
 
@@ -125,19 +132,19 @@ class PrecisionNotFound(ModelNotFound):
 
 
 class ArtifactNotFound(ServiceError):
-    """There is no such stored file."""
+    """The file does not exist."""
 
     status = 404
 
 
 class RangeNotSatisfiable(ServiceError):
-    """The file has no such bytes."""
+    """The requested range is outside of the file."""
 
     status = 416
 
 
 class ArtifactCorrupt(ServiceError):
-    """A stored file of this version is missing or damaged."""
+    """A stored file of this version is missing or corrupt."""
 
 
 class UnsupportedManifest(ArtifactCorrupt):
@@ -145,13 +152,17 @@ class UnsupportedManifest(ArtifactCorrupt):
 
 
 class ServiceUnavailable(ServiceError):
-    """A part that this request needs is not reachable at the moment. Try again later."""
+    """A dependency of this request is unreachable. Try again later."""
 
     status = 503
 
 
+class NotReady(ServiceUnavailable):
+    """A dependency of this server is unreachable."""
+
+
 class Overloaded(ServiceUnavailable):
-    """More requests wait than this server can answer in time. Try again."""
+    """The server has too many requests to respond in time. Try again."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers={"Retry-After": "1"})

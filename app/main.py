@@ -1,4 +1,4 @@
-"""create_app(): wiring only."""
+"""Wiring of the HTTP server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,10 +20,11 @@ from app.api import (
     predict,
     problem_details,
 )
+from app.api.application import IsthmusApp
 from app.api.middleware import BodySizeLimit, RequestContext
 from app.broker.queue import CeleryQueue, JobQueue, make_celery
 from app.db.session import make_engine, make_sessions
-from app.fast_path.asgi import FastPath, IsthmusApp
+from app.fast_path.asgi import FastPath
 from app.observability.health import Dependencies
 from app.observability.metrics import BUILD
 from app.services.job_watcher import JobWatcher
@@ -46,35 +47,43 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     await app.state.predictor.close()
     await app.state.watcher.close()
-    app.state.parts.close()
+    app.state.dependencies.close()
     app.state.engine.dispose()
 
 
 def create_app(settings: Settings | None = None, queue: JobQueue | None = None) -> FastAPI:
-    """The HTTP server. `queue` is the Celery broker of the settings unless a test brings its own."""
+    """Build the HTTP server. Jobs go to `queue`, by default to the Celery broker of the settings."""
     settings = settings or Settings()
     app = IsthmusApp(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan)
-    app.state.settings = settings
-    app.state.engine = make_engine(settings.database)
-    app.state.sessions = make_sessions(app.state.engine)
-    app.state.watcher = JobWatcher(lambda: app.state.sessions)
-    app.state.storage = Storage(settings.storage)
-    app.state.predictor = predictor = _predictor(app, settings)
-    app.hot = FastPath(app.through_fastapi, predictor, settings.max_predict_bytes, settings.max_predict_inputs)
-    app.state.queue = queue or CeleryQueue(make_celery(settings))
-    app.state.parts = Dependencies.of(app.state.engine, app.state.queue, app.state.storage)
-    BUILD.info({"version": VERSION})
+    _create_services(app, settings, queue)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(RequestContext)  # the outermost
     problem_details.install(app)
     openapi.install(app)
     for routes in (datasets, catalog, jobs, job_events, models, predict, batch_predictions, open_inference, mlflow, health):
         app.include_router(routes.router)
+    if settings.fast_path == "on":
+        limits = settings.max_predict_bytes, settings.max_predict_inputs
+        app.front = FastPath(app.call_fastapi, app.state.predictor, *limits)
+    BUILD.info({"version": VERSION})
     return app
 
 
-def _predictor(app: FastAPI, settings: Settings) -> Predictor:
+def _create_services(app: FastAPI, settings: Settings, queue: JobQueue | None) -> None:
+    """Create the objects that the routes find in `app.state`."""
+    state = app.state
+    state.settings = settings
+    state.engine = make_engine(settings.database)
+    state.sessions = make_sessions(state.engine)
+    state.watcher = JobWatcher(lambda: state.sessions)
+    state.storage = Storage(settings.storage)
+    state.predictor = _create_predictor(app, settings)
+    state.queue = queue or CeleryQueue(make_celery(settings))
+    state.dependencies = Dependencies.of(state.engine, state.queue, state.storage)
+
+
+def _create_predictor(app: FastAPI, settings: Settings) -> Predictor:
     loader = ModelLoader(app.state.storage, settings.predict_threads, settings.predict_device)
-    engine = ModelCache(loader, settings.predict_cache_bytes)
-    references = ModelResolver(lambda: app.state.sessions, engine.preload_replacement, settings.predict_precision)
-    return Predictor(references, engine, ServingPolicy.of(settings))
+    cache = ModelCache(loader, settings.predict_cache_bytes)
+    resolver = ModelResolver(lambda: app.state.sessions, cache.preload_replacement, settings.predict_precision)
+    return Predictor(resolver, cache, ServingPolicy.of(settings))

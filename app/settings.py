@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Largest dataset file.")
     max_predict_bytes: int = Field(32 * 1024**2, gt=0, description="Largest body of a prediction request.")
     max_predict_inputs: int = Field(1024, gt=0, description="Most inputs in one prediction request.")
+    fast_path: Literal["on", "off"] = Field(
+        "on", description="Whether simple prediction requests bypass FastAPI. off: the same responses, more slowly."
+    )
     predict_device: Literal["cpu", "cuda"] = Field("cpu", description="Where predictions run. cuda: needs `onnxruntime-gpu`.")
     predict_precision: Precision = Field(
         "float32", description="Graph that predictions run where a request names none and the version has it; else float32."

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pytest
 from fastapi.testclient import TestClient
@@ -79,8 +80,14 @@ def session(sessions: sessionmaker[Session]) -> Iterator[Session]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", _env_file=None)
+def fast_path() -> Literal["on", "off"]:
+    """Mode of the fast path. Modules about prediction routes override this by parametrisation, to run in both modes."""
+    return "on"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, fast_path: Literal["on", "off"]) -> Settings:
+    return Settings(data_dir=tmp_path / "data", fast_path=fast_path, _env_file=None)
 
 
 @pytest.fixture

@@ -1,14 +1,15 @@
-"""Routes of health: for whoever restarts processes, routes traffic, or draws graphs."""
+"""Routes of health checks and metrics."""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import Metric
 from pydantic import BaseModel
 
 from app.api.deps import QueueDep, SessionsDep
 from app.api.problem_details import problem
-from app.errors import ServiceUnavailable
+from app.errors import NotReady
 from app.observability.health import Dependencies
 from app.observability.metrics import job_metrics, queue_depth, render
 
@@ -17,35 +18,32 @@ router = APIRouter(tags=["health"])
 Condition = Literal["ok", "error"]
 
 
-class NotReady(ServiceUnavailable):
-    """A part that this service needs is not reachable."""
-
-
 class Live(BaseModel):
-    """The process runs and answers."""
+    """Liveness of the process."""
 
     status: Literal["ok"] = "ok"
 
 
 class Ready(BaseModel):
-    """Which of the parts that this process needs are reachable."""
+    """Condition of each dependency of this process."""
 
     database: Condition
     broker: Condition
     storage: Condition
 
 
-def get_parts(request: Request) -> Dependencies:
-    parts: Dependencies = request.app.state.parts
-    return parts
+def get_dependencies(request: Request) -> Dependencies:
+    """Return the dependencies of this process."""
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-PartsDep = Annotated[Dependencies, Depends(get_parts)]
+DependenciesDep = Annotated[Dependencies, Depends(get_dependencies)]
 
 
 @router.get("/health/live")
 def live() -> Live:
-    """Always 200 while the process can answer at all: restart it when this fails."""
+    """Return 200 while the process can respond. If this check fails, restart the process."""
     return Live()
 
 
@@ -54,29 +52,29 @@ def live() -> Live:
     response_model=Ready,
     responses={
         503: {
-            "description": "`not_ready`: a problem document that also has the members of the 200 answer. The log says why.",
+            "description": "`not_ready`: a problem document with the members of the 200 response. The log gives the reason.",
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
     },
 )
-def ready(request: Request, parts: PartsDep) -> Any:
-    """200 when database, broker and storage are reachable: send no traffic when this fails."""
-    conditions: dict[str, Condition] = {part: "error" if error else "ok" for part, error in parts.errors().items()}
-    away = [part for part, condition in conditions.items() if condition == "error"]
-    if not away:
+def ready(request: Request, dependencies: DependenciesDep) -> Any:
+    """Return 200 if database, broker and storage are reachable. If this check fails, send no traffic."""
+    conditions: dict[str, Condition] = {name: "error" if error else "ok" for name, error in dependencies.errors().items()}
+    unreachable = [name for name, condition in conditions.items() if condition == "error"]
+    if not unreachable:
         return Ready(**conditions)
-    return problem(request, NotReady(f"Not reachable: {', '.join(away)}."), conditions)
+    return problem(request, NotReady(f"Not reachable: {', '.join(unreachable)}."), conditions)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(parts: PartsDep, sessions: SessionsDep, queue: QueueDep) -> Response:
-    """Prometheus metrics. A part that is away is reported as such and its own metrics are missing; the rest is there."""
+def metrics(dependencies: DependenciesDep, sessions: SessionsDep, queue: QueueDep) -> Response:
+    """Return Prometheus metrics. If a dependency is unreachable, only its own metrics are missing."""
 
-    def jobs() -> Any:
+    def jobs() -> list[Metric]:
         with sessions() as session:
             return job_metrics(session)
 
-    answers = parts.run_checks({"database": jobs, "broker": lambda: [queue_depth(queue.depth())]})
-    up = {part: not isinstance(answer, Exception) for part, answer in answers.items()}
-    families = [family for answer in answers.values() if not isinstance(answer, Exception) for family in answer]
-    return Response(render(up, families), media_type=CONTENT_TYPE_LATEST)
+    results = dependencies.run_checks({"database": jobs, "broker": lambda: [queue_depth(queue.depth())]})
+    is_up = {name: not isinstance(result, Exception) for name, result in results.items()}
+    families = [family for result in results.values() if not isinstance(result, Exception) for family in result]
+    return Response(render(is_up, families), media_type=CONTENT_TYPE_LATEST)

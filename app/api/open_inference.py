@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.deps import SessionDep, SettingsDep, error_responses
-from app.api.health import PartsDep
+from app.api.health import DependenciesDep
 from app.api.request_bodies import SMALL_BYTES, PredictorDep, read_body, run_prediction, validated
 from app.errors import (
     ArtifactCorrupt,
@@ -75,11 +75,11 @@ def server_live() -> ServerLive:
 
 
 @router.get("/health/ready", responses=error_responses(ServiceUnavailable))
-def server_ready(parts: PartsDep) -> ServerReady:
+def server_ready(dependencies: DependenciesDep) -> ServerReady:
     """As `/health/ready`."""
-    away = [part for part, error in parts.errors().items() if error]
-    if away:
-        raise ServiceUnavailable(f"Not reachable: {', '.join(away)}.")
+    unreachable = [name for name, error in dependencies.errors().items() if error]
+    if unreachable:
+        raise ServiceUnavailable(f"Not reachable: {', '.join(unreachable)}.")
     return ServerReady()
 
 

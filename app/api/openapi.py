@@ -61,5 +61,5 @@ def _document(app: FastAPI) -> dict[str, Any]:
 def _answer_with_problems(responses: dict[str, Any]) -> None:
     default = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
     if default.endswith("/HTTPValidationError"):
-        responses["422"] = {"description": "`invalid_request`: The request is not valid.", "content": PROBLEM}
+        responses["422"] = {"description": "`invalid_request`: The request is invalid.", "content": PROBLEM}
     responses.setdefault("default", {"description": ANY_OTHER, "content": PROBLEM})

@@ -1,10 +1,10 @@
-"""The short way of prediction requests: past FastAPI, for those that are plain to see.
+"""Answers to simple prediction requests without FastAPI.
 
-Context: FastAPI's routing, validation and serialisation cost several times what a small network does. Decision: this stands
-in front of the routes, answers requests that can be read at a glance and whose version is loaded, and hands all others on,
-unchanged, to the routes of the same paths, which load versions and tell what is wrong. So the routes stay the whole truth, also
-in the OpenAPI document. Consequences: requests answered here are counted here, under the same names; their lines are written at
-level `debug`, since a line costs as much as a small network.
+Context: FastAPI's routing, validation and serialisation take several times as long as a small network. Decision: an ASGI app
+in front of FastAPI answers each prediction request that it can parse cheaply and whose version is loaded. It passes all other
+requests on, unchanged, to the routes of the same paths, which load versions and explain errors. The routes can therefore
+answer every request, and the OpenAPI document stays complete. Consequences: requests answered here are counted here, under the
+same metric names. Their log lines have level `debug`, because writing a line takes as long as a small network.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ from secrets import token_hex
 from time import perf_counter
 
 import structlog
-from anyio import BrokenResourceError
-from fastapi import FastAPI
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problem_details
@@ -32,77 +31,77 @@ from app.serving.responses import EncodedResponse
 log = structlog.get_logger("isthmus.access")
 _access = logging.getLogger("isthmus.access")
 
-_PROCESS, _numbers = token_hex(8).encode(), count()
-"""Of request ids: unique, and several times as quick as random ones."""
+_PROCESS_ID, _request_numbers = token_hex(8).encode(), count()
+"""Parts of new request ids: unique, and several times faster to make than random ids."""
 
 
 class FastPath:
-    """ASGI middleware, outside of all others."""
+    """ASGI app in front of all middleware. It answers simple prediction requests and passes all others to `app`."""
 
-    def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, most_inputs: int) -> None:
-        self._app, self._predictor, self.turns = app, predictor, predictor.turns
+    def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, max_inputs: int) -> None:
+        self._app, self._predictor, self.admission = app, predictor, predictor.turns
         self.parsed_heads: dict[bytes, CachedRequestHead] = {}
-        self.outbox = WriteCoalescer()
-        self._max_bytes, self._short = max_bytes, FastPathRouter(predictor.get_loaded_or_reject, most_inputs)
+        self.coalescer = WriteCoalescer()
+        self._max_bytes, self._router = max_bytes, FastPathRouter(predictor.get_loaded_or_reject, max_inputs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = {}
-        asked = None
+        route = None
         if scope["type"] == "http" and scope["method"] == "POST":
             headers = first_by_name(scope["headers"])
-            asked = self._short.match(scope["path"], scope["query_string"], headers)
-        if asked is None:
+            route = self._router.match(scope["path"], scope["query_string"], headers)
+        if route is None:
             await self._app(scope, receive, send)
             return
         start = perf_counter()
         try:
-            answered, receive = await self._answer(asked, receive)
+            result, receive = await self._answer(route, receive)
         except ClientDisconnected:
             return
         except ServiceError as error:
-            await self._reject(error, asked.counted, start, scope, headers, receive, send)
+            await self._reject(error, route.metrics, start, scope)(scope, receive, send)
             return
-        except Exception:  # whatever it is, the answer is the one that FastAPI's outermost layer gives, and uvicorn logs it
-            await self._reject(ServiceError(), asked.counted, start, scope, headers, receive, send)
+        except Exception:  # any error: respond as FastAPI's outermost layer does; uvicorn logs it
+            await self._reject(ServiceError(), route.metrics, start, scope)(scope, receive, send)
             raise
-        if answered is None:
+        if result is None:
             await self._app(scope, receive, send)
             return
-        answer, version, rows = answered
-        await send({"type": "http.response.start", "status": 200, "headers": _response_headers(answer, headers)})
-        await send({"type": "http.response.body", "body": answer.content})
-        self._count(asked.counted, version, rows, perf_counter() - start)
+        response, version, rows = result
+        await send({"type": "http.response.start", "status": 200, "headers": _response_headers(response, headers)})
+        await send({"type": "http.response.body", "body": response.content})
+        self._count(route.metrics, version, rows, perf_counter() - start)
 
     def match(self, target: bytes, headers: Headers) -> FastRoute | None:
-        """What the head of a POST asks for, where its body can be read here; `target` is the path with its query."""
+        """Return the route of a POST to `target`, a path with its query, if its body can be parsed here."""
         path, _, query = target.partition(b"?")
-        asked = self._short.match(path.decode("latin-1"), query, headers) if b"%" not in path else None
-        return asked if asked is not None and asked.read is not None else None
+        route = self._router.match(path.decode("latin-1"), query, headers) if b"%" not in path else None
+        return route if route is not None and route.parse is not None else None
 
-    def try_answer_sync(self, asked: FastRoute, body: bytes) -> EncodedResponse | None:
-        """The answer, counted, of status 200; None where it takes more than a short run, or is another."""
-        if asked.read is None or len(body) > self._max_bytes or not self.turns.is_idle():
+    def try_answer_sync(self, route: FastRoute, body: bytes) -> EncodedResponse | None:
+        """Return a response of status 200 and count it, or None if the request needs a thread, the routes or another status."""
+        if route.parse is None or len(body) > self._max_bytes or not self.admission.is_idle():
             return None
         start = perf_counter()
         try:
-            question = asked.read(body)
-            logits = self._predictor.predict_sync(question.version, question.encoded) if question is not None else None
-            if question is None or logits is None:
+            request = route.parse(body)
+            logits = self._predictor.predict_sync(request.version, request.encoded) if request is not None else None
+            if request is None or logits is None:
                 return None
-            answer = question.answer(logits)
-        except Exception:  # whatever it is, who answers in the ordinary way comes upon it again, and tells
+            response = request.encode_response(logits)
+        except Exception:  # any error: the ordinary way meets the same error and reports it
             return None
-        self._count(asked.counted, question.version, len(logits), perf_counter() - start)
-        return answer
+        self._count(route.metrics, request.version, len(logits), perf_counter() - start)
+        return response
 
     async def _answer(
-        self, asked: FastRoute, receive: Receive
+        self, route: FastRoute, receive: Receive
     ) -> tuple[tuple[EncodedResponse, LoadedModel, int] | None, Receive]:
-        """None for what the routes shall answer, and from where they have the body.
+        """Return the response, its version and number of rows, or None if FastAPI has to answer; and the rest of the body.
 
-        Raises InvalidInputs, Overloaded; ClientDisconnected when nobody waits any more.
+        Raises InvalidInputs, Overloaded, and ClientDisconnected if the client left.
         """
-        if asked.read is None:
+        if route.parse is None:
             self._predictor.check_overload()
             return None, receive
         message = await receive()
@@ -110,48 +109,39 @@ class FastPath:
             message = await _read_body(message, receive, self._max_bytes)
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
-        if not self.turns.is_idle():
-            await self.turns.acquire()
-        is_whole = not message.get("more_body") and len(message["body"]) <= self._max_bytes
-        question = asked.read(message["body"]) if is_whole else None
-        if question is None:
+        if not self.admission.is_idle():
+            await self.admission.acquire()
+        is_complete = not message.get("more_body") and len(message["body"]) <= self._max_bytes
+        request = route.parse(message["body"]) if is_complete else None
+        if request is None:
             return None, _replay(message, receive)
-        logits = self._predictor.submit(question.version, question.encoded)
+        logits = self._predictor.submit(request.version, request.encoded)
         if isinstance(logits, asyncio.Future):
             logits = await cancel_on_disconnect(logits, receive)
-        return (question.answer(logits), question.version, len(logits)), receive
+        return (request.encode_response(logits), request.version, len(logits)), receive
 
-    def _count(self, counted: RouteMetrics, version: LoadedModel, rows: int, seconds: float) -> None:
-        counted.answered.value += 1
-        counted.seconds.observe(seconds)
+    def _count(self, metrics: RouteMetrics, version: LoadedModel, rows: int, seconds: float) -> None:
+        metrics.succeeded.value += 1
+        metrics.seconds.observe(seconds)
         record_metrics(version, rows, seconds)
         if _access.isEnabledFor(logging.DEBUG):
-            log.debug("request", method="POST", route=counted.route, status=200, seconds=round(seconds, 6))
+            log.debug("request", method="POST", route=metrics.route, status=200, seconds=round(seconds, 6))
 
-    async def _reject(
-        self,
-        error: ServiceError,
-        counted: RouteMetrics,
-        start: float,
-        scope: Scope,
-        headers: Headers,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        answered, path = request_id(headers.get(b"x-request-id")).decode(), scope["path"]
-        REQUESTS.labels("POST", counted.route, error.status).inc()
-        counted.seconds.observe(perf_counter() - start)
-        if not isinstance(error, Overloaded):  # a flood that is refused must not become one of lines
-            log.info("request", method="POST", path=path, route=counted.route, status=error.status, request_id=answered)
-        await problem_details.problem_response(error, answered, problem_details.oip_error_member(path, error.message))(
-            scope, receive, send
-        )
+    def _reject(self, error: ServiceError, metrics: RouteMetrics, start: float, scope: Scope) -> Response:
+        """Count the error, log it, and return its problem document."""
+        path, given_id = scope["path"], first_by_name(scope["headers"]).get(b"x-request-id")
+        response_id = request_id(given_id).decode()
+        REQUESTS.labels("POST", metrics.route, error.status).inc()
+        metrics.seconds.observe(perf_counter() - start)
+        if not isinstance(error, Overloaded):  # one line per rejected request would make an overload worse
+            log.info("request", method="POST", path=path, route=metrics.route, status=error.status, request_id=response_id)
+        return problem_details.problem_response(error, response_id, problem_details.oip_error_member(path, error.message))
 
 
-async def _read_body(message: Message, receive: Receive, most: int) -> Message:
-    """The message with all of the body, as far as it is not larger than allowed and the client there."""
+async def _read_body(message: Message, receive: Receive, max_bytes: int) -> Message:
+    """Return one message with the whole body. Stop early if it exceeds `max_bytes` or the client leaves."""
     chunks, size = [message["body"]], len(message["body"])
-    while message.get("more_body") and size <= most:
+    while message.get("more_body") and size <= max_bytes:
         message = await receive()
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
@@ -159,54 +149,39 @@ async def _read_body(message: Message, receive: Receive, most: int) -> Message:
 
 
 def _replay(first: Message, receive: Receive) -> Receive:
-    replayed = False
+    """Return a `receive` that yields `first`, and then what the original yields."""
+    is_replayed = False
 
     async def receive_again() -> Message:
-        nonlocal replayed
-        if replayed:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        replayed = True
+        is_replayed = True
         return first
 
     return receive_again
 
 
-def _response_headers(answer: EncodedResponse, headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The headers of the answer to a request with these."""
-    head = [
-        (b"content-type", content_type(answer)),
-        (b"content-length", b"%d" % len(answer.content)),
-        (b"x-request-id", request_id(headers.get(b"x-request-id"))),
+def _response_headers(response: EncodedResponse, request_headers: Headers) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"content-type", content_type(response)),
+        (b"content-length", b"%d" % len(response.content)),
+        (b"x-request-id", request_id(request_headers.get(b"x-request-id"))),
     ]
-    if answer.json_bytes is not None:
-        head.append((LENGTH, b"%d" % answer.json_bytes))
-    return head
+    if response.json_bytes is not None:
+        headers.append((LENGTH, b"%d" % response.json_bytes))
+    return headers
 
 
-def content_type(answer: EncodedResponse) -> bytes:
-    return b"application/json" if answer.json_bytes is None else b"application/octet-stream"
+def content_type(response: EncodedResponse) -> bytes:
+    """Return the media type of a response: JSON, or JSON followed by binary tensors."""
+    return b"application/json" if response.json_bytes is None else b"application/octet-stream"
 
 
 def request_id(given: bytes | None) -> bytes:
-    """What the client gave, where that is sane."""
+    """Return the client's request id if it is valid, else a new one."""
     return (
         given
         if given is not None and VALID_REQUEST_ID.fullmatch(given.decode("latin-1"))
-        else b"%s%016x" % (_PROCESS, next(_numbers))
+        else b"%s%016x" % (_PROCESS_ID, next(_request_numbers))
     )
-
-
-class IsthmusApp(FastAPI):
-    """FastAPI, with a short way past it."""
-
-    hot: FastPath
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.hot(scope, receive, send)
-
-    async def through_fastapi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A client that leaves while an event waits to be sent to it makes FastAPI raise: that is no error."""
-        try:
-            await super().__call__(scope, receive, send)
-        except* BrokenResourceError:
-            pass

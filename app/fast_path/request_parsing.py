@@ -1,6 +1,6 @@
-"""Prediction requests whose bodies are plain to see: read within microseconds, or left to the routes, which look closely.
+"""Parsers of simple prediction requests, which take microseconds and decline everything else.
 
-The routes accept all that this does, with the same answers, and tell what is wrong with the rest.
+The routes accept every request that these parsers accept, give the same response, and explain the errors of the rest.
 """
 
 from collections.abc import Callable
@@ -23,105 +23,111 @@ from app.serving.responses import EncodedResponse, Wanted
 
 _PARAMETERS = {"model", "top_k", "probabilities", "precision"}
 _FIELDS = _PARAMETERS | {"inputs"}
-_DEFAULT = Wanted()
-FEW_BYTES = 8192
-"""Up to so many, lists of a few thousand numbers are quicker than operations on their text."""
+_DEFAULT_OPTIONS = Wanted()
+MAX_JSON_BYTES = 8192
+"""Largest JSON part of a tensor request that the event loop parses; the routes parse larger ones in a thread."""
 
 GetLoadedModel = Callable[[str, Precision | None], LoadedModel | None]
 
 
 class ParsedRequest(NamedTuple):
-    """A version that is loaded, its encoded inputs, and what to make of its logits (n, classes). It raises InvalidInputs."""
+    """A loaded version, the encoded inputs, and the function that encodes its logits (n, classes) or raises InvalidInputs."""
 
     version: LoadedModel
     encoded: Encoded
-    answer: Callable[[NDArray[np.float32]], EncodedResponse]
+    encode_response: Callable[[NDArray[np.float32]], EncodedResponse]
 
 
-def parse_json(ready: GetLoadedModel, most_inputs: int, body: bytes) -> ParsedRequest | None:
-    """A JSON body of `POST /predict`. Raises PrecisionNotFound."""
+def parse_json(get_loaded: GetLoadedModel, max_inputs: int, body: bytes) -> ParsedRequest | None:
+    """Parse a JSON body of `POST /predict`. Raises PrecisionNotFound."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
-    # all between the first and the last bracket is `inputs`, or else the rest is no such document: no bracket is left in it
-    fields = _loaded(body[:start] + b"[]" + body[end:])
+    # `inputs` is the text from the first to the last bracket; if it is not, the remaining text is not such a document
+    fields = _parse(body[:start] + b"[]" + body[end:])
     if type(fields) is not dict or fields.get("inputs") != [] or not _FIELDS.issuperset(fields):
         return None
-    reference, wanted = fields.get("model"), _wanted(fields)
-    if type(reference) is not str or wanted is None or not _names_graph(fields):
+    reference, options = fields.get("model"), _options(fields)
+    if type(reference) is not str or options is None or not _is_precision(fields.get("precision")):
         return None
-    version = ready(reference, fields.get("precision"))
+    version = get_loaded(reference, fields.get("precision"))
     if version is None:
         return None
-    encoded = version.fast_encode(body[start:end], most_inputs)
-    return ParsedRequest(version, encoded, partial(responses.answer, version, wanted)) if encoded is not None else None
+    encoded = version.fast_encode(body[start:end], max_inputs)
+    return ParsedRequest(version, encoded, partial(responses.answer, version, options)) if encoded is not None else None
 
 
 def parse_octet_stream(
-    query: bytes, header: bytes | None, ready: GetLoadedModel, most_inputs: int, body: bytes
+    query: bytes, model_header: bytes | None, get_loaded: GetLoadedModel, max_inputs: int, body: bytes
 ) -> ParsedRequest | None:
-    """A raw array, with the model in the query or in a header. Raises InvalidInputs, PrecisionNotFound."""
-    asked = _asked(query, header)
-    version = ready(asked.reference, asked.precision) if asked else None
-    if asked is None or version is None:
+    """Parse a raw array whose model is in the query or in a header. Raises InvalidInputs, PrecisionNotFound."""
+    parameters = _parse_parameters(query, model_header)
+    version = get_loaded(parameters.reference, parameters.precision) if parameters else None
+    if parameters is None or version is None:
         return None
-    return ParsedRequest(
-        version, tensor_inputs.of_bytes(body, version, most_inputs), partial(responses.answer, version, asked.wanted)
-    )
+    encoded = tensor_inputs.of_bytes(body, version, max_inputs)
+    return ParsedRequest(version, encoded, partial(responses.answer, version, parameters.options))
 
 
 def parse_tensors(
-    reference: str, length: bytes | None, ready: GetLoadedModel, most_inputs: int, body: bytes
+    reference: str, json_length: bytes | None, get_loaded: GetLoadedModel, max_inputs: int, body: bytes
 ) -> ParsedRequest | None:
-    """Of the Open Inference Protocol; `length` says how much of the body is JSON. Raises InvalidInputs."""
-    version = ready(reference, None)
-    size = len(body) if length is None else int(length) if length.isdigit() and len(length) < 12 else 0
-    if version is None or not 0 < size <= min(len(body), FEW_BYTES):
+    """Parse an Open Inference Protocol request, whose first `json_length` bytes are JSON. Raises InvalidInputs."""
+    version = get_loaded(reference, None)
+    size = _json_size(json_length, body)
+    if version is None or not 0 < size <= min(len(body), MAX_JSON_BYTES):
         return None
     try:
-        asked = InferRequest.model_validate_json(body[:size])
+        request = InferRequest.model_validate_json(body[:size])
     except ValidationError:
         return None
-    if any(tensor.datatype == "BYTES" for tensor in asked.inputs):  # a small picture file may be a large picture
+    if any(tensor.datatype == "BYTES" for tensor in request.inputs):  # a small image file may decode to a large image
         return None
-    encoded = open_inference.encoded(asked, body[size:], version, most_inputs)
-    return ParsedRequest(version, encoded, partial(open_inference.response, asked, version))
+    encoded = open_inference.encoded(request, body[size:], version, max_inputs)
+    return ParsedRequest(version, encoded, partial(open_inference.response, request, version))
 
 
-class _Asked(NamedTuple):
+def _json_size(json_length: bytes | None, body: bytes) -> int:
+    """Return the size of the JSON part, 0 if the header is not a number."""
+    if json_length is None:
+        return len(body)
+    return int(json_length) if json_length.isdigit() and len(json_length) < 12 else 0
+
+
+class _Parameters(NamedTuple):
     reference: str
     precision: Precision | None
-    wanted: Wanted
+    options: Wanted
 
 
 @lru_cache(1024)
-def _asked(query: bytes, header: bytes | None) -> _Asked | None:
-    """What stands beside the body; None where a parameter is not plain."""
+def _parse_parameters(query: bytes, model_header: bytes | None) -> _Parameters | None:
+    """Return the parameters beside the body, or None if only the routes can validate them."""
     fields: dict[str, Any] = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    reference = fields.get("model") if header is None else header.decode("latin-1")
-    if reference is None or not _PARAMETERS.issuperset(fields) or not _names_graph(fields):
+    reference = fields.get("model") if model_header is None else model_header.decode("latin-1")
+    if reference is None or not _PARAMETERS.issuperset(fields) or not _is_precision(fields.get("precision")):
         return None
     if "top_k" in fields:
-        is_plain = fields["top_k"].isascii() and fields["top_k"].isdecimal() and len(fields["top_k"]) < 10
-        fields["top_k"] = int(fields["top_k"]) if is_plain else None
+        is_number = fields["top_k"].isascii() and fields["top_k"].isdecimal() and len(fields["top_k"]) < 10
+        fields["top_k"] = int(fields["top_k"]) if is_number else None
     if "probabilities" in fields:
         fields["probabilities"] = {"true": True, "false": False}.get(fields["probabilities"])
-    wanted = _wanted(fields)
-    return _Asked(reference, fields.get("precision"), wanted) if wanted else None
+    options = _options(fields)
+    return _Parameters(reference, fields.get("precision"), options) if options else None
 
 
-def _names_graph(fields: dict[str, Any]) -> bool:
-    """Whether the precision, where one is named, is one that there is."""
-    precision = fields.get("precision")
-    return precision is None or (type(precision) is str and precision in GRAPHS)
+def _is_precision(value: object) -> bool:
+    return value is None or (type(value) is str and value in GRAPHS)
 
 
-def _wanted(fields: dict[str, Any]) -> Wanted | None:
-    top_k, probabilities = fields.get("top_k", _DEFAULT.top_k), fields.get("probabilities", _DEFAULT.probabilities)
+def _options(fields: dict[str, Any]) -> Wanted | None:
+    top_k = fields.get("top_k", _DEFAULT_OPTIONS.top_k)
+    probabilities = fields.get("probabilities", _DEFAULT_OPTIONS.probabilities)
     if type(top_k) is not int or not 0 < top_k <= MOST_CLASSES or type(probabilities) is not bool:
         return None
     return Wanted(top_k, probabilities)
 
 
-def _loaded(text: bytes) -> Any:
+def _parse(text: bytes) -> Any:
+    """Return the value of a JSON text, None if it is invalid."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Which requests have a short way, and how their bodies are read."""
+"""Choice of the requests that the fast path can parse, and of their parsers."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,68 +12,68 @@ from app.observability.metrics import REQUEST_SECONDS, REQUESTS
 PREDICT = "/predict"
 INFER, INFER_VERSION = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
 PREFIXES = (b"/predict", b"/v2/models/")
-"""Of every path that has one."""
+"""Prefixes of all paths that `FastPathRouter` matches."""
 ARROW, LENGTH = b"arrow", b"inference-header-content-length"
 
-_INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([1-9][0-9]{0,8}))?/infer")
+_INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([1-9][0-9]{0,8}))?/infer")
 
 Headers = dict[bytes, bytes]
-Read = Callable[[bytes], ParsedRequest | None]
+ParseBody = Callable[[bytes], ParsedRequest | None]
 
 
 def first_by_name(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """Of headers of the same name the first, as the routes take it."""
+    """Return headers as a dict; the first of duplicates wins, as in the routes."""
     return dict(reversed(headers))
 
 
 class RouteMetrics:
-    """What is told of one route, under the names that the routes' requests have."""
+    """Counters of one route, under the names that the route itself uses."""
 
     def __init__(self, route: str) -> None:
         self.route = route
         self.seconds = REQUEST_SECONDS.labels("POST", route)
-        self.answered = REQUESTS.labels("POST", route, 200)
+        self.succeeded = REQUESTS.labels("POST", route, 200)
 
 
 class FastRoute(NamedTuple):
-    """`read` gives None for a body that the routes shall read; it is None itself where only they can."""
+    """A matched route. `parse` is None if only FastAPI can parse the body; it returns None for bodies it cannot parse."""
 
-    counted: RouteMetrics
-    read: Read | None
+    metrics: RouteMetrics
+    parse: ParseBody | None
 
 
 class CachedRequestHead(NamedTuple):
-    """What a head means that was parsed before: what it asks for, with a body of so many bytes."""
+    """The meaning of a request head that was parsed before: its route and the size of its body."""
 
-    asked: FastRoute
-    size: int
+    route: FastRoute
+    body_size: int
 
 
 class FastPathRouter:
-    """`ready` gives a version that is loaded. Raises Overloaded."""
+    """Matcher of prediction requests. `get_loaded` returns a loaded version or raises Overloaded."""
 
-    def __init__(self, ready: GetLoadedModel, most_inputs: int) -> None:
-        self._ready, self._most_inputs = ready, most_inputs
+    def __init__(self, get_loaded: GetLoadedModel, max_inputs: int) -> None:
+        self._get_loaded, self._max_inputs = get_loaded, max_inputs
         self._predict, self._infer, self._infer_version = RouteMetrics(PREDICT), RouteMetrics(INFER), RouteMetrics(INFER_VERSION)
 
     def match(self, path: str, query: bytes, headers: Headers) -> FastRoute | None:
-        """Of a POST to this path, with the percent signs decoded."""
+        """Return the route of a POST to `path`, whose percent-encoding is already decoded."""
         if path == PREDICT:
-            return FastRoute(self._predict, self._read_predict(query, headers))
-        found = _INFER.fullmatch(path)
-        if found is None:
+            return FastRoute(self._predict, self._parse_predict(query, headers))
+        match = _INFER_PATH.fullmatch(path)
+        if match is None:
             return None
-        model, version = found.groups()
-        counted, reference = (self._infer_version, f"{model}:{version}") if version else (self._infer, model)
+        model, version = match.groups()
+        metrics, reference = (self._infer_version, f"{model}:{version}") if version else (self._infer, model)
         length = headers.get(LENGTH)
-        return FastRoute(counted, partial(request_parsing.parse_tensors, reference, length, self._ready, self._most_inputs))
+        return FastRoute(metrics, partial(request_parsing.parse_tensors, reference, length, self._get_loaded, self._max_inputs))
 
-    def _read_predict(self, query: bytes, headers: Headers) -> Read | None:
+    def _parse_predict(self, query: bytes, headers: Headers) -> ParseBody | None:
         content_type = headers.get(b"content-type")
         if ARROW in headers.get(b"accept", b""):
             return None
         if content_type == b"application/json" and not query:
-            return partial(request_parsing.parse_json, self._ready, self._most_inputs)
+            return partial(request_parsing.parse_json, self._get_loaded, self._max_inputs)
         if content_type == b"application/octet-stream":
-            return partial(request_parsing.parse_octet_stream, query, headers.get(b"x-model"), self._ready, self._most_inputs)
+            return partial(request_parsing.parse_octet_stream, query, headers.get(b"x-model"), self._get_loaded, self._max_inputs)
         return None

@@ -1,9 +1,10 @@
-"""uvicorn's protocol, with three gaps closed.
+"""uvicorn's protocol with three fixes.
 
-Context: uvicorn reads on with each of thousands of requests that it begins on one connection; it loses the body of a request that
-offers HTTP/2, as some clients do with every one; and when a client leaves it tells only the last of its requests. Decision: a
-connection is read no faster than it is answered; an offer of another protocol is ignored, as RFC 9110, 7.8 allows, and the
-request kept whole; the request that runs is told.
+Context: uvicorn keeps reading a connection while requests wait on it, so that thousands can pile up. It loses the body of a
+request that offers an upgrade to HTTP/2 (https://github.com/Kludex/uvicorn/issues/2722). When a client disconnects, it notifies
+only the last of the pipelined requests. Decision: a connection is read no faster than its requests are answered. An offer
+of an unsupported protocol is ignored, as RFC 9110, 7.8 allows, and the request keeps its body. The running request is
+notified. Consequences: this code depends on private names of uvicorn, whose version is therefore bounded in pyproject.toml.
 """
 
 import asyncio
@@ -17,22 +18,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 
 class _BackpressureFlowControl(FlowControl):
-    """Reads no more while requests wait behind one another: each that is begun would have uvicorn read hundreds of others."""
+    """Flow control that does not resume reading while pipelined requests wait; uvicorn resumes after each request."""
 
-    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
         super().__init__(transport)
-        self._waiting = waiting
+        self._pipeline = pipeline
 
     def resume_reading(self) -> None:
-        if not self._waiting:
+        if not self._pipeline:
             super().resume_reading()
 
 
 class PatchedHttpToolsProtocol(HttpToolsProtocol):
-    """One connection. `data` is what is being read, and `is_start` whether a request begins with it."""
+    """One connection. `data` is the data being parsed, `is_start` is true if a request begins with it."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.data, self.is_start = b"", True
         self.is_between = True
         self._ignores_upgrade, self._replay_data = False, b""
@@ -60,7 +61,7 @@ class PatchedHttpToolsProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._ignores_upgrade = self._asks_for_an_unknown_protocol()
+        self._ignores_upgrade = self._offers_unsupported_protocol()
         if not self._ignores_upgrade:
             super().on_headers_complete()
 
@@ -69,18 +70,18 @@ class PatchedHttpToolsProtocol(HttpToolsProtocol):
         if not self._ignores_upgrade:
             super().on_message_complete()
 
-    def _asks_for_an_unknown_protocol(self) -> bool:
+    def _offers_unsupported_protocol(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """The same without the header: the parser has left the body out."""
-        raised = sys.exception()
-        if not self._ignores_upgrade or raised is None:
+        """Parse the request again without its `Upgrade` header, because the parser has skipped the body."""
+        upgrade = sys.exception()
+        if not self._ignores_upgrade or upgrade is None:
             super()._unsupported_upgrade_warning()
             return
         lines = b"".join([b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"])
         start = self.parser.get_method(), self.url, self.parser.get_http_version().encode(), lines
-        self._replay_data = b"%s %s HTTP/%s\r\n%s\r\n" % start + self.data[raised.args[0] :]
+        self._replay_data = b"%s %s HTTP/%s\r\n%s\r\n" % start + self.data[upgrade.args[0] :]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle

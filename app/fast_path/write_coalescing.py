@@ -1,10 +1,10 @@
-"""Answers that leave together.
+"""Responses of one event loop iteration, written together.
 
-Context: to write an answer wakes its client, and where that sleeps on another core of a virtual machine, the interrupt costs the
-writer as much as a small network: 12 us. A client that has several connections reads the answer, goes back to sleep and is woken
-for the next. Decision: answers wait until the loop has come to the end of the requests that it found on its sockets, or until
-there is half a millisecond of work in them. Consequences: a client is woken once for all of them; whoever writes to a connection
-in another way, or closes it, flushes before.
+Context: writing a response wakes up its client. If the client sleeps on another core of a virtual machine, the interrupt costs
+the writer 12 us, as much as a small network. A client with several connections reads one response, sleeps, and is woken
+again for the next. Decision: responses wait until the event loop has handled all requests of its current iteration, or until they
+represent half a millisecond of work. Consequences: a client is woken once for all of them. Code that writes to or closes a
+connection in another way has to flush first.
 """
 
 import asyncio
@@ -14,24 +14,24 @@ MAX_DELAY_SECONDS = 0.0005
 
 
 class WriteCoalescer:
-    """Belongs to one event loop."""
+    """Buffer of responses. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[asyncio.Transport, bytes]] = []
+        self._buffer: list[tuple[asyncio.Transport, bytes]] = []
         self._oldest = 0.0
 
-    def write(self, transport: asyncio.Transport, data: bytes, begun: float) -> None:
-        """An answer that was begun then, in the seconds of time.monotonic."""
-        if not self._held:
-            self._oldest = begun
+    def write(self, transport: asyncio.Transport, data: bytes, started: float) -> None:
+        """Buffer a response. `started` is the time.monotonic at which its request began."""
+        if not self._buffer:
+            self._oldest = started
             asyncio.get_running_loop().call_soon(self.flush)
-        self._held.append((transport, data))
+        self._buffer.append((transport, data))
         if monotonic() - self._oldest > MAX_DELAY_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held, in order, to those who are still there."""
-        held, self._held = self._held, []
-        for transport, data in held:
+        """Write all buffered responses in order, except to connections that are closing."""
+        buffer, self._buffer = self._buffer, []
+        for transport, data in buffer:
             if not transport.is_closing():
                 transport.write(data)

@@ -1,4 +1,4 @@
-"""Are the database, the broker and the storage reachable? Each is asked in a thread of its own, for a bounded time."""
+"""Checks of the database, the broker and the storage, each in its own thread and with a time limit."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,11 +12,11 @@ from app.broker.queue import JobQueue
 from app.storage import Storage
 
 log = structlog.get_logger()
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 def check_database(engine: Engine) -> None:
-    """One query outside any transaction: on SQLite a transaction would wait for whoever is writing."""
+    """Run one query outside of a transaction, which on SQLite would wait for another writer."""
     connection = engine.raw_connection()
     try:
         connection.cursor().execute("SELECT 1")
@@ -25,7 +25,7 @@ def check_database(engine: Engine) -> None:
 
 
 class Dependencies:
-    """The parts that this process needs. A part that hangs occupies one of a few threads, never a request."""
+    """The services that this process needs. A check that hangs occupies one of a few threads but blocks no request."""
 
     def __init__(self, checks: dict[str, Callable[[], object]], limit_seconds: float = 3.0) -> None:
         self._checks = checks
@@ -34,33 +34,35 @@ class Dependencies:
 
     @classmethod
     def of(cls, engine: Engine, queue: JobQueue, storage: Storage) -> "Dependencies":
+        """Return the three dependencies of every process."""
         return cls({"database": lambda: check_database(engine), "broker": queue.check, "storage": storage.check})
 
     def errors(self) -> dict[str, str | None]:
-        """What is wrong with each part, None when it is well. Takes no longer than the limit."""
-        outcomes = self.run_checks(self._checks)
-        return {name: str(answer) if isinstance(answer, Exception) else None for name, answer in outcomes.items()}
+        """Return the error of each dependency, None if it is reachable, within the time limit."""
+        results = self.run_checks(self._checks)
+        return {name: str(result) if isinstance(result, Exception) else None for name, result in results.items()}
 
-    def run_checks(self, questions: dict[str, Callable[[], Answer]]) -> dict[str, Answer | Exception]:
-        """Call each in its own thread: its answer, or why there is none within the limit."""
-        futures = {name: self._threads.submit(question) for name, question in questions.items()}
+    def run_checks(self, checks: dict[str, Callable[[], Result]]) -> dict[str, Result | Exception]:
+        """Call each check in its own thread. Return its result, or the error if it fails or exceeds the limit."""
+        futures = {name: self._threads.submit(check) for name, check in checks.items()}
         deadline = monotonic() + self._limit_seconds
-        answers: dict[str, Answer | Exception] = {}
+        results: dict[str, Result | Exception] = {}
         for name, future in futures.items():
-            answer = self._outcome(name, future, deadline)
-            answers[name] = answer
-        return answers
+            result = self._wait(name, future, deadline)
+            results[name] = result
+        return results
 
     def close(self) -> None:
+        """Stop accepting checks."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _outcome(self, part: str, future: Future[Answer], deadline: float) -> Answer | Exception:
+    def _wait(self, name: str, future: Future[Result], deadline: float) -> Result | Exception:
         try:
             return future.result(max(0.0, deadline - monotonic()))
         except TimeoutError:
             future.cancel()
-            error: Exception = TimeoutError(f"no answer within {self._limit_seconds:g} s")
-        except Exception as unreachable:  # each part's client has its own errors, and any of them means "not reachable"
+            error: Exception = TimeoutError(f"no response within {self._limit_seconds:g} s")
+        except Exception as unreachable:  # clients raise their own errors; each means "unreachable"
             error = unreachable
-        log.warning("dependency.unreachable", dependency=part, error=str(error), kind=type(error).__name__)
+        log.warning("dependency.unreachable", dependency=name, error=str(error), kind=type(error).__name__)
         return error

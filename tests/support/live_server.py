@@ -1,4 +1,4 @@
-"""The app behind a real socket, as `isthmus api` puts it there."""
+"""The app behind a real socket, as `isthmus api` runs it."""
 
 import threading
 import time
@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.fast_path.protocol import FastPathProtocol
+from app.fast_path.protocol import http_protocol
 
 
 @contextmanager
 def live(client: TestClient) -> Iterator[uvicorn.Server]:
-    """Until the block ends, or somebody sets `should_exit`; the client's lifespan is the app's."""
-    config = uvicorn.Config(client.app, port=0, http=FastPathProtocol, log_config=None, access_log=False, lifespan="off")
+    """Serve the app of `client`, whose lifespan has begun, until the block ends or a test sets `should_exit`."""
+    app = client.app
+    assert isinstance(app, FastAPI)
+    config = uvicorn.Config(app, port=0, http=http_protocol(app), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -30,5 +33,6 @@ def live(client: TestClient) -> Iterator[uvicorn.Server]:
 
 
 def address(server: uvicorn.Server) -> tuple[str, int]:
+    """Return host and port of a running server."""
     host, port = server.servers[0].sockets[0].getsockname()
     return host, port

@@ -83,7 +83,7 @@ def test_a_part_that_hangs_costs_a_bounded_time_however_often_it_is_asked() -> N
     start = monotonic()
     for _ in range(6):  # more often than there are threads
         errors = parts.errors()
-        assert errors["hanging"] == "no answer within 0.1 s"
+        assert errors["hanging"] == "no response within 0.1 s"
     release.set()
     parts.close()
     assert monotonic() - start < 3

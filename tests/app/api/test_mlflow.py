@@ -12,7 +12,10 @@ from sqlalchemy.orm import Session
 from app.storage import Storage
 from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
 
-pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
+    pytest.mark.parametrize("fast_path", ["on", "off"]),
+]
 
 CLASSES = ["eight", "nine", "ten"]
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,10 @@ from tests.support.factories import picture, picture_bytes
 from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
 
 # what is asked here of the database is tested on both in test_models
-pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
+    pytest.mark.parametrize("fast_path", ["on", "off"]),
+]
 
 CLASSES = ["eight", "nine", "ten"]
 
@@ -277,8 +279,8 @@ def test_a_picture_of_enormous_size_is_refused_before_it_is_decoded(client: Test
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", max_predict_inputs=300, max_predict_bytes=200_000, _env_file=None)
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"max_predict_inputs": 300, "max_predict_bytes": 200_000})
 
 
 def test_too_many_inputs_are_refused(client: TestClient, text: Exported, image: Exported) -> None:

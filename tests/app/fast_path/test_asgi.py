@@ -1,4 +1,4 @@
-"""The short way past FastAPI: the same answers, the same counts, and nothing that it does not fully understand."""
+"""The fast path gives the same responses and counts as the routes, and declines every request it cannot parse."""
 
 import asyncio
 import gc
@@ -14,25 +14,25 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message
 
 from app.errors import Overloaded
-from app.fast_path.asgi import IsthmusApp
 from app.modalities.base import Encoded
 from app.serving.admission_control import EventLoopAdmission
 from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
 from app.settings import Settings
 from app.storage import Storage
+from tests.support.fast_path import DECLINED, app_of, isolate_fast_path
 from tests.support.metrics_scrape import key, scrape
 from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 CLASSES = ["eight", "nine", "ten"]
-PICTURES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
 INPUTS: dict[str, list[list[Any]]] = {
-    "image": [PICTURES.tolist(), PICTURES[:1].tolist(), np.zeros((2, 16, 16, 3), int).tolist()],
+    "image": [IMAGES.tolist(), IMAGES[:1].tolist(), np.zeros((2, 16, 16, 3), int).tolist()],
     "tabular": [
         [[30, "f"], [None, "m"], [51.5, None]],
         [{"age": 30, "sex": "f"}],
@@ -62,27 +62,18 @@ def loaded(client: TestClient, models: dict[str, Exported]) -> TestClient:
 
 
 @pytest.fixture
-def alone(loaded: TestClient) -> TestClient:
-    """What the short way does not answer is not answered at all."""
-
-    async def teapot(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 418, "headers": []})
-        await send({"type": "http.response.body"})
-
-    app = loaded.app
-    assert isinstance(app, IsthmusApp)
-    app.hot._app = teapot
+def isolated(loaded: TestClient) -> TestClient:
+    """Client of the fast path without FastAPI behind it."""
+    isolate_fast_path(loaded)
     return loaded
 
 
-def slowly(client: TestClient, path: str = "/predict", **request: Any) -> Any:
-    """The answer of the routes alone."""
-    app = client.app
-    assert isinstance(app, IsthmusApp)
-    return TestClient(app.through_fastapi).post(path, **request)
+def post_to_routes(client: TestClient, path: str = "/predict", **request: Any) -> Any:
+    """Return the response of the routes."""
+    return TestClient(app_of(client).call_fastapi).post(path, **request)
 
 
-def same(one: Any, other: Any) -> bool:
+def are_equal(one: Any, other: Any) -> bool:
     assert (one.status_code, other.status_code) == (200, 200), (one.text, other.text)
     assert one.headers["content-type"] == other.headers["content-type"]
     return bool(one.json() == other.json())
@@ -90,72 +81,72 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("more", [{}, {"top_k": 1}, {"top_k": 2, "probabilities": True}])
 @pytest.mark.parametrize("model", list(INPUTS))
-def test_the_short_way_and_the_routes_give_the_same_answers(alone: TestClient, model: str, more: dict[str, Any]) -> None:
+def test_fast_path_and_routes_give_the_same_predictions(isolated: TestClient, model: str, more: dict[str, Any]) -> None:
     for inputs in INPUTS[model]:
         body = {"model": model, "inputs": inputs, **more}
-        assert same(alone.post("/predict", json=body), slowly(alone, json=body))
+        assert are_equal(isolated.post("/predict", json=body), post_to_routes(isolated, json=body))
 
 
-def test_raw_bytes_get_the_answers_of_json(alone: TestClient) -> None:
+def test_raw_bytes_give_the_predictions_of_json(isolated: TestClient) -> None:
     headers = {"content-type": "application/octet-stream"}
-    as_json = alone.post("/predict", json={"model": "image", "inputs": PICTURES.tolist(), "top_k": 2})
-    in_query: dict[str, Any] = {"params": {"model": "image", "top_k": 2}, "content": PICTURES.tobytes(), "headers": headers}
-    in_header: dict[str, Any] = {"params": {"top_k": 2}, "content": PICTURES.tobytes(), "headers": headers | {"X-Model": "image"}}
+    as_json = isolated.post("/predict", json={"model": "image", "inputs": IMAGES.tolist(), "top_k": 2})
+    in_query: dict[str, Any] = {"params": {"model": "image", "top_k": 2}, "content": IMAGES.tobytes(), "headers": headers}
+    in_header: dict[str, Any] = {"params": {"top_k": 2}, "content": IMAGES.tobytes(), "headers": headers | {"X-Model": "image"}}
 
     for request in (in_query, in_header):
-        assert same(alone.post("/predict", **request), as_json)
-        assert same(slowly(alone, **request), as_json)
+        assert are_equal(isolated.post("/predict", **request), as_json)
+        assert are_equal(post_to_routes(isolated, **request), as_json)
 
 
 INFER = "/v2/models/image/infer"
 TENSOR = {"name": "pixels", "shape": [1, 16, 16, 3], "datatype": "UINT8"}
-IN_JSON = TENSOR | {"data": PICTURES[0].ravel().tolist()}
+IN_JSON = TENSOR | {"data": IMAGES[0].ravel().tolist()}
 
 
-def behind_json(**more: Any) -> dict[str, Any]:
-    """A request with its tensor behind the JSON."""
-    head = json.dumps({"inputs": [TENSOR | {"parameters": {"binary_data_size": PICTURES[0].nbytes}}], **more}).encode()
-    return {"content": head + PICTURES[0].tobytes(), "headers": {"Inference-Header-Content-Length": str(len(head))}}
+def binary_request(**more: Any) -> dict[str, Any]:
+    """Return a request whose tensor follows the JSON."""
+    head = json.dumps({"inputs": [TENSOR | {"parameters": {"binary_data_size": IMAGES[0].nbytes}}], **more}).encode()
+    return {"content": head + IMAGES[0].tobytes(), "headers": {"Inference-Header-Content-Length": str(len(head))}}
 
 
 @pytest.mark.parametrize("path", [INFER, "/v2/models/image:1/infer", "/v2/models/image/versions/1/infer"])
-@pytest.mark.parametrize("request_", [{"json": {"inputs": [IN_JSON], "id": "r-1"}}, behind_json()])
-def test_tensors_get_the_answers_of_the_routes(alone: TestClient, path: str, request_: dict[str, Any]) -> None:
-    slow = slowly(alone, path, **request_)  # the first, since no reference is known before somebody asked for it
-    assert same(alone.post(path, **request_), slow)
+@pytest.mark.parametrize("request_", [{"json": {"inputs": [IN_JSON], "id": "r-1"}}, binary_request()])
+def test_tensors_give_the_predictions_of_the_routes(isolated: TestClient, path: str, request_: dict[str, Any]) -> None:
+    expected = post_to_routes(isolated, path, **request_)  # first, because only the routes cache references
+    assert are_equal(isolated.post(path, **request_), expected)
 
 
-def test_tensors_come_back_behind_the_json(alone: TestClient) -> None:
-    request = behind_json(parameters={"binary_data_output": True})
-    quick, slow = alone.post(INFER, **request), slowly(alone, INFER, **request)
-    assert (quick.status_code, quick.content) == (200, slow.content)
+def test_output_tensors_follow_the_json(isolated: TestClient) -> None:
+    request = binary_request(parameters={"binary_data_output": True})
+    fast, expected = isolated.post(INFER, **request), post_to_routes(isolated, INFER, **request)
+    assert (fast.status_code, fast.content) == (200, expected.content)
     for name in ("Content-Type", "Content-Length", "Inference-Header-Content-Length"):
-        assert quick.headers[name] == slow.headers[name]
+        assert fast.headers[name] == expected.headers[name]
 
 
-def test_a_mistake_in_tensors_is_told_as_by_the_routes(alone: TestClient) -> None:
-    for request in (behind_json(outputs=[{"name": "nothing"}]), {"json": {"inputs": [IN_JSON | {"data": [300]}]}}):
-        quick, slow = alone.post(INFER, **request), slowly(alone, INFER, **request)
-        assert (quick.status_code, quick.headers["content-type"]) == (422, "application/problem+json")
-        assert quick.json() | {"request_id": ""} == slow.json() | {"request_id": ""}
+def test_invalid_tensors_give_the_problem_of_the_routes(isolated: TestClient) -> None:
+    for request in (binary_request(outputs=[{"name": "nothing"}]), {"json": {"inputs": [IN_JSON | {"data": [300]}]}}):
+        fast, expected = isolated.post(INFER, **request), post_to_routes(isolated, INFER, **request)
+        assert (fast.status_code, fast.headers["content-type"]) == (422, "application/problem+json")
+        assert fast.json() | {"request_id": ""} == expected.json() | {"request_id": ""}
 
 
 @pytest.mark.parametrize(
     ("path", "request_"),
     [
-        ("/v2/models/nothing/infer", behind_json()),
-        ("/v2/models/image/versions/2/infer", behind_json()),
-        ("/v2/models/image/versions/x/infer", behind_json()),
+        ("/v2/models/nothing/infer", binary_request()),
+        ("/v2/models/image/versions/2/infer", binary_request()),
+        ("/v2/models/image/versions/x/infer", binary_request()),
         (INFER, {"content": b"{"}),
         (INFER, {"json": {"inputs": []}}),
-        (INFER, behind_json() | {"headers": {"Inference-Header-Content-Length": "0"}}),
-        (INFER, behind_json() | {"headers": {"Inference-Header-Content-Length": "x"}}),
+        (INFER, binary_request() | {"headers": {"Inference-Header-Content-Length": "0"}}),
+        (INFER, binary_request() | {"headers": {"Inference-Header-Content-Length": "x"}}),
         (INFER, {"json": {"inputs": [TENSOR | {"datatype": "BYTES", "data": ["x"]}]}}),
         (INFER, {"json": {"inputs": [IN_JSON], "padding": "x" * 8192}}),
     ],
 )
-def test_tensors_that_are_not_plain_are_handed_on(alone: TestClient, path: str, request_: dict[str, Any]) -> None:
-    assert alone.post(path, **request_).status_code == 418
+def test_unusual_tensors_are_declined(isolated: TestClient, path: str, request_: dict[str, Any]) -> None:
+    assert isolated.post(path, **request_).status_code == DECLINED
 
 
 @pytest.mark.parametrize(
@@ -184,29 +175,29 @@ def test_tensors_that_are_not_plain_are_handed_on(alone: TestClient, path: str, 
         "",
     ],
 )
-def test_what_is_not_plain_is_handed_on(alone: TestClient, body: str) -> None:
-    answer = alone.post("/predict", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 418
+def test_unusual_json_body_is_declined(isolated: TestClient, body: str) -> None:
+    response = isolated.post("/predict", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == DECLINED
 
 
 @pytest.mark.parametrize(
     ("query", "kind"), [("top_k=abc", "application/json"), ("model=image&top_k=%D9%A3", "application/octet-stream")]
 )
-def test_a_query_that_is_not_plain_is_handed_on(alone: TestClient, query: str, kind: str) -> None:
+def test_unusual_query_is_declined(isolated: TestClient, query: str, kind: str) -> None:
     content = b'{"model": "text", "inputs": ["fine"]}' if kind == "application/json" else bytes(16 * 16 * 3)
     headers = {"content-type": kind}
-    assert alone.post(f"/predict?{query}", content=content, headers=headers).status_code == 418
-    assert slowly(alone, f"/predict?{query}", content=content, headers=headers).status_code == 422
+    assert isolated.post(f"/predict?{query}", content=content, headers=headers).status_code == DECLINED
+    assert post_to_routes(isolated, f"/predict?{query}", content=content, headers=headers).status_code == 422
 
 
-def test_a_picture_of_another_size_is_left_to_be_resized(alone: TestClient, models: dict[str, Exported]) -> None:
+def test_image_of_another_size_is_declined(isolated: TestClient, models: dict[str, Exported]) -> None:
     for shape in ((8, 8, 3), (16, 16), (16, 16, 1)):
         body = {"model": "image", "inputs": np.zeros((3, *shape), int).tolist()}
-        assert alone.post("/predict", json=body).status_code == 418
-        assert slowly(alone, json=body).status_code == 200
+        assert isolated.post("/predict", json=body).status_code == DECLINED
+        assert post_to_routes(isolated, json=body).status_code == 200
 
 
-def test_requests_are_counted_as_everywhere(loaded: TestClient) -> None:
+def test_predictions_are_counted_under_the_names_of_the_routes(loaded: TestClient) -> None:
     names = [
         key("isthmus_http_requests_total", method="POST", route="/predict", status="200"),
         key("isthmus_http_request_seconds_count", method="POST", route="/predict"),
@@ -221,24 +212,26 @@ def test_requests_are_counted_as_everywhere(loaded: TestClient) -> None:
     assert [after[name] - before[name] for name in names] == [3, 3, 3, 6]
 
 
-def test_the_id_of_a_request_is_echoed_or_made(alone: TestClient) -> None:
+def test_valid_request_id_is_echoed_and_others_are_replaced(isolated: TestClient) -> None:
     body = {"model": "text", "inputs": ["fine"]}
-    assert alone.post("/predict", json=body, headers={"X-Request-ID": "mine-1"}).headers["X-Request-ID"] == "mine-1"
-    made = {alone.post("/predict", json=body, headers={"X-Request-ID": "two words"}).headers["X-Request-ID"] for _ in range(3)}
-    assert [len(each) for each in made] == [32] * 3
+    assert isolated.post("/predict", json=body, headers={"X-Request-ID": "mine-1"}).headers["X-Request-ID"] == "mine-1"
+    new_ids = {
+        isolated.post("/predict", json=body, headers={"X-Request-ID": "two words"}).headers["X-Request-ID"] for _ in range(3)
+    }
+    assert [len(new_id) for new_id in new_ids] == [32] * 3
 
 
-def test_an_unexpected_error_is_a_problem(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(version: LoadedModel, encoded: Encoded) -> None:
+def test_unexpected_error_is_a_problem_without_its_message(isolated: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(version: LoadedModel, encoded: Encoded) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr(LoadedModel, "logits", broken)
-    answer = alone.post("/predict", json={"model": "text", "inputs": ["fine"]}, headers={"X-Request-ID": "r-1"})
-    assert (answer.status_code, answer.json()["code"], answer.json()["request_id"]) == (500, "service_error", "r-1")
-    assert "hunter2" not in answer.text
+    monkeypatch.setattr(LoadedModel, "logits", fail)
+    response = isolated.post("/predict", json={"model": "text", "inputs": ["fine"]}, headers={"X-Request-ID": "r-1"})
+    assert (response.status_code, response.json()["code"], response.json()["request_id"]) == (500, "service_error", "r-1")
+    assert "hunter2" not in response.text
 
 
-def test_a_version_abstains_below_its_threshold(
+def test_version_abstains_below_its_threshold(
     client: TestClient, session: Session, storage: Storage, networks: dict[str, Exported], tmp_path: Path
 ) -> None:
     exported = networks["text"]
@@ -251,7 +244,7 @@ def test_a_version_abstains_below_its_threshold(
             exported.folder,
         )
         store_version(session, storage, changed, name)
-    for _ in range(2):  # by the routes, then by the short way
+    for _ in range(2):  # by the routes, then by the fast path
         flags = [
             client.post("/predict", json={"model": name, "inputs": ["fine"]}).json()["predictions"][0]["abstained"]
             for name in ("bold", "timid")
@@ -260,18 +253,18 @@ def test_a_version_abstains_below_its_threshold(
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Runs wait for this event."""
-    go, run = threading.Event(), LoadedModel.logits
+def may_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Event that every model run waits for."""
+    event, run = threading.Event(), LoadedModel.logits
 
     def wait(version: LoadedModel, encoded: Encoded) -> Any:
-        assert go.wait(20)
+        assert event.wait(20)
         return run(version, encoded)
 
     monkeypatch.setattr(LoadedModel, "logits", wait)
-    go.set()  # for the warm-up
-    yield go
-    go.set()
+    event.set()  # for the warm-up
+    yield event
+    event.set()
 
 
 class TestWithAQueueOfOne:
@@ -286,24 +279,22 @@ class TestWithAQueueOfOne:
             _env_file=None,
         )
 
-    def test_what_cannot_wait_is_refused_at_once_and_the_rest_is_answered(
-        self, held: threading.Event, loaded: TestClient
-    ) -> None:
-        held.clear()
+    def test_requests_beyond_the_queue_are_rejected_at_once(self, may_run: threading.Event, loaded: TestClient) -> None:
+        may_run.clear()
         body = {"model": "text", "inputs": ["fine"]}
         with ThreadPoolExecutor(6) as pool:
-            asked = [pool.submit(loaded.post, "/predict", json=body) for _ in range(6)]
-            refused = [each.result() for each in wait_for(asked, 4)]
-            held.set()
-            answers = [each.result() for each in asked]
+            requests = [pool.submit(loaded.post, "/predict", json=body) for _ in range(6)]
+            rejected = [request.result() for request in wait_for(requests, 4)]
+            may_run.set()
+            responses = [request.result() for request in requests]
 
-        assert {each.status_code for each in refused} == {503}
-        assert {each.headers["retry-after"] for each in refused} == {"1"}
-        assert {each.json()["code"] for each in refused} == {"overloaded"}
-        assert sorted(each.status_code for each in answers) == [200, 200, 503, 503, 503, 503]
+        assert {response.status_code for response in rejected} == {503}
+        assert {response.headers["retry-after"] for response in rejected} == {"1"}
+        assert {response.json()["code"] for response in rejected} == {"overloaded"}
+        assert sorted(response.status_code for response in responses) == [200, 200, 503, 503, 503, 503]
         assert loaded.post("/predict", json=body).status_code == 200
 
-    def test_a_version_that_is_no_longer_kept_takes_no_memory_either(self, loaded: TestClient) -> None:
+    def test_evicted_version_is_freed(self, loaded: TestClient) -> None:
         predictor: Predictor = loaded.app.state.predictor  # type: ignore[attr-defined]
         version = ref(predictor.get_loaded("text"))
         assert loaded.post("/predict", json={"model": "text", "inputs": ["fine"]}).status_code == 200
@@ -312,38 +303,38 @@ class TestWithAQueueOfOne:
         assert version() is None
 
 
-def test_who_would_wait_too_long_for_the_event_loop_is_refused(alone: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_that_would_wait_too_long_is_rejected(isolated: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     body = {"model": "text", "inputs": ["fine"]}
-    monkeypatch.setattr(EventLoopAdmission, "is_idle", lambda turns: False)
-    monkeypatch.setattr(EventLoopAdmission, "acquire", refuse)
-    answer = alone.post("/predict", json=body)
-    assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "1", "overloaded")
-    assert answer.headers["content-type"] == "application/problem+json"
+    monkeypatch.setattr(EventLoopAdmission, "is_idle", lambda admission: False)
+    monkeypatch.setattr(EventLoopAdmission, "acquire", reject)
+    response = isolated.post("/predict", json=body)
+    assert (response.status_code, response.headers["retry-after"], response.json()["code"]) == (503, "1", "overloaded")
+    assert response.headers["content-type"] == "application/problem+json"
 
     monkeypatch.undo()
-    assert alone.post("/predict", json=body).status_code == 200
+    assert isolated.post("/predict", json=body).status_code == 200
 
 
-async def refuse(turns: EventLoopAdmission) -> None:
+async def reject(admission: EventLoopAdmission) -> None:
     raise Overloaded
 
 
-def test_tensors_are_counted_as_everywhere(loaded: TestClient) -> None:
+def test_tensors_are_counted_under_the_names_of_the_routes(loaded: TestClient) -> None:
     names = [
         key("isthmus_http_requests_total", method="POST", route="/v2/models/{model}/infer", status="200"),
         key("isthmus_http_request_seconds_count", method="POST", route="/v2/models/{model}/infer"),
         key("isthmus_predicted_inputs_total", modality="image"),
     ]
-    slowly(loaded, INFER, **behind_json())
-    between = scrape(loaded)
-    loaded.post(INFER, **behind_json())
+    post_to_routes(loaded, INFER, **binary_request())
+    before = scrape(loaded)
+    loaded.post(INFER, **binary_request())
     after = scrape(loaded)
 
-    assert [after[name] - between[name] for name in names] == [1, 1, 1]
+    assert [after[name] - before[name] for name in names] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-npy", "multipart/form-data; boundary=x"])
-def test_who_leaves_before_the_body_is_there_leaves_no_error(loaded: TestClient, content_type: str) -> None:
+def test_disconnect_before_the_body_is_no_error(loaded: TestClient, content_type: str) -> None:
     sent: list[Message] = []
     messages = iter([{"type": "http.request", "body": b"--x", "more_body": True}])
 
@@ -366,30 +357,30 @@ def test_who_leaves_before_the_body_is_there_leaves_no_error(loaded: TestClient,
     assert [message["status"] for message in sent if message["type"] == "http.response.start"] in ([], [499])
 
 
-def wait_for(asked: list[Any], count: int) -> list[Any]:
-    """Those that are done, when there are so many."""
+def wait_for(futures: list[Any], count: int) -> list[Any]:
+    """Wait until `count` of the futures are done and return them."""
     done = threading.Semaphore(0)
-    for each in asked:
-        each.add_done_callback(lambda _: done.release())
+    for future in futures:
+        future.add_done_callback(lambda _: done.release())
     for _ in range(count):
         assert done.acquire(timeout=20)
-    return [each for each in asked if each.done()]
+    return [future for future in futures if future.done()]
 
 
-def test_large_bodies_come_in_pieces_up_to_the_limit(loaded: TestClient) -> None:
-    body = json.dumps({"model": "image", "inputs": PICTURES.tolist()}).encode()
+def test_body_in_several_chunks_is_answered(loaded: TestClient) -> None:
+    body = json.dumps({"model": "image", "inputs": IMAGES.tolist()}).encode()
 
-    def pieces(content: bytes) -> Iterator[bytes]:
+    def chunks(content: bytes) -> Iterator[bytes]:
         yield from (content[start : start + 1000] for start in range(0, len(content), 1000))
 
     headers = {"content-type": "application/json"}
-    assert loaded.post("/predict", content=pieces(body), headers=headers).status_code == 200
+    assert loaded.post("/predict", content=chunks(body), headers=headers).status_code == 200
 
 
-def test_a_body_beyond_the_limit_is_handed_on(alone: TestClient) -> None:
+def test_body_beyond_the_limit_is_declined(loaded: TestClient) -> None:
     body = b'{"model": "text", "inputs": ["fine"]}'
     statuses = []
-    for most in (len(body), len(body) - 1):
-        alone.app.hot._max_bytes = most  # type: ignore[attr-defined]
-        statuses.append(alone.post("/predict", content=body, headers={"content-type": "application/json"}).status_code)
-    assert statuses == [200, 418]
+    for max_bytes in (len(body), len(body) - 1):
+        isolate_fast_path(loaded, max_bytes)
+        statuses.append(loaded.post("/predict", content=body, headers={"content-type": "application/json"}).status_code)
+    assert statuses == [200, DECLINED]

@@ -9,13 +9,12 @@ import onnxruntime
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
-from starlette.types import Receive, Scope, Send
 
-from app.fast_path.asgi import IsthmusApp
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.factories import make_dataset, picture_bytes
+from tests.support.fast_path import DECLINED, isolate_fast_path
 from tests.support.list_queue import ListQueue
 from tests.support.published_models import EXAMPLES, Exported, add_int8, export_network, store_version
 
@@ -76,14 +75,7 @@ def only_short(client: TestClient, stored: dict[str, Exported]) -> TestClient:
     for precision in ("float32", "int8"):
         predict(client, precision=precision)
         assert as_bytes(client, stored["image"], precision).status_code == 200
-
-    async def teapot(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 418, "headers": []})
-        await send({"type": "http.response.body"})
-
-    app = client.app
-    assert isinstance(app, IsthmusApp)
-    app.hot._app = teapot
+    isolate_fast_path(client)
     return client
 
 
@@ -112,8 +104,8 @@ def test_the_short_way_tells_of_a_graph_that_is_not_there_and_leaves_odd_names_t
     assert as_bytes(only_short, stored["image"], "float16").json()["code"] == "precision_not_found"
     odds: tuple[object, ...] = ("int4", 8, ["int8"], {})
     for odd in odds:
-        assert only_short.post("/predict", json={**body, "precision": odd}).status_code == 418
-    assert as_bytes(only_short, stored["image"], "").status_code == 418
+        assert only_short.post("/predict", json={**body, "precision": odd}).status_code == DECLINED
+    assert as_bytes(only_short, stored["image"], "").status_code == DECLINED
 
 
 def test_pictures_as_files_and_as_bytes_name_it_too(client: TestClient, stored: dict[str, Exported]) -> None:
