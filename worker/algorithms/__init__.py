@@ -7,9 +7,13 @@ from worker.algorithms.base import Algorithm
 from worker.networks.base import Network
 
 
+def implementation(name: str) -> type[Algorithm]:
+    """Return the class of the algorithm with this name."""
+    module = import_module(f"{__name__}.{name}")
+    classes = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    return next(cls for cls in classes if issubclass(cls, Algorithm))
+
+
 def build(params: AlgorithmParams, network: Network, classes: int) -> Algorithm:
-    """The algorithm that these parameters name; what it trains besides the network is initialised from torch's random state."""
-    module = import_module(f"{__name__}.{params.algorithm}")
-    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
-    kind = next(cls for cls in own if issubclass(cls, Algorithm))
-    return kind(network, params, classes)
+    """Return the algorithm of these parameters; its own layers are initialised from torch's random state."""
+    return implementation(params.algorithm)(network, params, classes)

@@ -3,9 +3,9 @@
 import torch
 
 from app.algorithms.adabn import AdabnParams
-from worker import losses
 from worker.algorithms.base import SourceFree, Terms, Update
 from worker.data.batch import Batch
+from worker.losses.predictions import entropies
 from worker.networks.base import Network, batch_norms
 from worker.protocol.progress import BadParameters
 
@@ -21,7 +21,7 @@ class Adabn(SourceFree):
             raise BadParameters("`adabn` moves the statistics of batch norm, and this network has no batch norm.")
 
     def terms(self, batch: Batch) -> Terms:
-        return {"entropy": losses.entropies(self.compute_outputs(batch.target_x).logits).mean()}
+        return {"entropy": entropies(self.compute_outputs(batch.target_x).logits).mean()}
 
     def step(self, batch: Batch, descend: Update) -> Terms:
         """Only forwards: nothing descends."""

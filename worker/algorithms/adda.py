@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from app.algorithms.adda import AddaParams
-from worker import losses
 from worker.algorithms.base import Algorithm, Terms
 from worker.components.adversarial import Discriminator
 from worker.data.batch import Batch
+from worker.losses.domains import domain_accuracy, domain_bce
 from worker.networks.base import Network
 
 
@@ -32,10 +32,10 @@ class Adda(Algorithm):
     def terms(self, batch: Batch) -> Terms:
         source, target = self.source_network.features(batch.source_x).float(), self.network.features(batch.target_x).float()
         source_side, target_side = self.discriminator(source), self.discriminator(target.detach())
-        self._measures = {"domain_accuracy": losses.domain_accuracy(source_side.detach(), target_side.detach())}
+        self._measures = {"domain_accuracy": domain_accuracy(source_side.detach(), target_side.detach())}
         fixed = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
         inverted = functional_call(self.discriminator, fixed, target)
-        return {"domain": losses.domain_bce(source_side, target_side), "confusion": losses.domain_bce(inverted, inverted[:0])}
+        return {"domain": domain_bce(source_side, target_side), "confusion": domain_bce(inverted, inverted[:0])}
 
     def diagnostics(self) -> dict[str, Tensor | float]:
         return self._measures

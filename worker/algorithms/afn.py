@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from app.algorithms.afn import AfnParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
+from worker.losses.features import stepwise_norm
 from worker.networks.base import Network
 
 
@@ -23,7 +23,7 @@ class Afn(JointAdaptation):
         sides = {"source": source.features, "target": target.features}
         with torch.no_grad():
             self._measures = {f"{side}_norm": torch.linalg.vector_norm(values, dim=1).mean() for side, values in sides.items()}
-        norms = [losses.stepwise_norm(values, self.params.norm_step) for values in sides.values()]
+        norms = [stepwise_norm(values, self.params.norm_step) for values in sides.values()]
         return {"norm": self.params.weight * (norms[0] + norms[1])}
 
     def diagnostics(self) -> dict[str, Tensor | float]:

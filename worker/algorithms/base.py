@@ -4,7 +4,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,12 @@ class Update(Protocol):
 
 
 class Algorithm(nn.Module, ABC):
-    """Owns the network and whatever else it trains (a discriminator). Returned terms are summed; names become metrics."""
+    """A network and the layers trained with it, such as a discriminator. Returned terms are summed; names become metrics."""
+
+    toy_target_accuracy: ClassVar[float] = 0.85
+    """Target accuracy that `test_every_algorithm` requires on its toy problem, beside 10 points more than source-only."""
+    adversarial_terms: ClassVar[frozenset[str]] = frozenset()
+    """Terms behind a gradient reversal, which the features increase."""
 
     def __init__(self, network: Network, params: Any, classes: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """Batch nuclear-norm maximisation. Cui et al., CVPR 2020, https://arxiv.org/abs/2003.12237"""
 
 from app.algorithms.bnm import BnmParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
+from worker.losses.predictions import nuclear_norm
 
 
 class Bnm(JointAdaptation):
@@ -12,4 +12,4 @@ class Bnm(JointAdaptation):
     params: BnmParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        return {"nuclear_norm": -self.params.weight * losses.nuclear_norm(target.logits)}
+        return {"nuclear_norm": -self.params.weight * nuclear_norm(target.logits)}

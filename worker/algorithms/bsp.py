@@ -3,16 +3,17 @@
 from torch import Tensor
 
 from app.algorithms.bsp import BspParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.components.adversarial import DomainAdversary
 from worker.data.batch import Batch
+from worker.losses.features import largest_singular_values
 from worker.networks.base import Network
 
 
 class Bsp(JointAdaptation):
     """E = L_y - lambda L_d + weight sum_{i <= k} (sigma_i(F_s)^2 + sigma_i(F_t)^2), F a batch's features (n, d)."""
 
+    adversarial_terms = frozenset({"domain"})
     params: BspParams
 
     def __init__(self, network: Network, params: BspParams, classes: int) -> None:
@@ -20,7 +21,7 @@ class Bsp(JointAdaptation):
         self.adversary = DomainAdversary(network.feature_width, params)
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        spectrum = [losses.largest_singular_values(side.features, self.params.singular_values) for side in (source, target)]
+        spectrum = [largest_singular_values(side.features, self.params.singular_values) for side in (source, target)]
         return {
             "domain": self.adversary(source.features, target.features, batch.progress),
             "spectral": self.params.weight * (spectrum[0] + spectrum[1]),

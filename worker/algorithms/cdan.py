@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from app.algorithms.cdan import CdanParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.components.adversarial import DomainAdversary
 from worker.data.batch import Batch
+from worker.losses.predictions import entropy_weights
 from worker.networks.base import Network
 
 WIDEST_PRODUCT = 4096
@@ -22,6 +22,7 @@ class Cdan(JointAdaptation):
     The weights have the mean 1 in each domain.
     """
 
+    adversarial_terms = frozenset({"domain"})
     params: CdanParams
 
     def __init__(self, network: Network, params: CdanParams, classes: int) -> None:
@@ -34,7 +35,7 @@ class Cdan(JointAdaptation):
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         weights = None
         if self.params.entropy_conditioning:
-            weights = losses.entropy_weights(source.logits), losses.entropy_weights(target.logits)
+            weights = entropy_weights(source.logits), entropy_weights(target.logits)
         joined = [self.joined(side.features, side.logits.detach().softmax(1)) for side in (source, target)]
         return {"domain": self.adversary(*joined, batch.progress, weights)}
 

@@ -3,9 +3,9 @@
 import torch
 
 from app.algorithms.dan import DanParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
+from worker.losses.features import mmd_squared, multi_bandwidth_gaussian_kernel
 
 
 class Dan(JointAdaptation):
@@ -14,5 +14,5 @@ class Dan(JointAdaptation):
     params: DanParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        kernel = losses.multi_bandwidth_gaussian_kernel(torch.cat([source.features, target.features]))
-        return {"discrepancy": self.params.weight * losses.mmd_squared(kernel, len(source.features))}
+        kernel = multi_bandwidth_gaussian_kernel(torch.cat([source.features, target.features]))
+        return {"discrepancy": self.params.weight * mmd_squared(kernel, len(source.features))}

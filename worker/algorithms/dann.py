@@ -12,6 +12,7 @@ from worker.networks.base import Network
 class Dann(JointAdaptation):
     """E = L_y - lambda L_d for the features; the discriminator itself trains at full strength."""
 
+    adversarial_terms = frozenset({"domain"})
     params: DannParams
 
     def __init__(self, network: Network, params: DannParams, classes: int) -> None:

@@ -1,9 +1,9 @@
 """Deep correlation alignment. Sun and Saenko, 2016, https://arxiv.org/abs/1607.01719"""
 
 from app.algorithms.deep_coral import DeepCoralParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
+from worker.losses.features import coral
 
 
 class DeepCoral(JointAdaptation):
@@ -12,4 +12,4 @@ class DeepCoral(JointAdaptation):
     params: DeepCoralParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        return {"coral": self.params.weight * losses.coral(source.features, target.features)}
+        return {"coral": self.params.weight * coral(source.features, target.features)}

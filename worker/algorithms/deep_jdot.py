@@ -1,9 +1,10 @@
 """Deep joint distribution optimal transport. Damodaran et al., ECCV 2018, https://arxiv.org/abs/1803.10081"""
 
 from app.algorithms.deep_jdot import DeepJdotParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
+from worker.losses.features import optimal_assignment, squared_distances
+from worker.losses.predictions import label_costs
 
 
 class DeepJdot(JointAdaptation):
@@ -12,7 +13,7 @@ class DeepJdot(JointAdaptation):
     params: DeepJdotParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        distances = self.params.feature_weight * losses.squared_distances(source.features, target.features)
-        labels = self.params.label_weight * losses.label_costs(target.logits, batch.source_y)
-        plan = losses.optimal_assignment(distances + labels)
+        distances = self.params.feature_weight * squared_distances(source.features, target.features)
+        labels = self.params.label_weight * label_costs(target.logits, batch.source_y)
+        plan = optimal_assignment(distances + labels)
         return {"transport": distances[plan].mean(), "transported_labels": labels[plan].mean()}

@@ -3,10 +3,10 @@
 import torch
 
 from app.algorithms.jan import JanParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.components.schedules import sigmoid_ramp_up
 from worker.data.batch import Batch
+from worker.losses.features import gaussian_kernel, mmd_squared, multi_bandwidth_gaussian_kernel
 
 BANDWIDTH = 1.68
 """Of the predictions' kernel, from the authors' code."""
@@ -18,7 +18,7 @@ class Jan(JointAdaptation):
     params: JanParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        features = losses.multi_bandwidth_gaussian_kernel(torch.cat([source.features, target.features]))
-        shares = losses.gaussian_kernel(torch.cat([source.logits, target.logits]).softmax(1), BANDWIDTH)
-        discrepancy = losses.mmd_squared(features * shares, len(source.features))
+        features = multi_bandwidth_gaussian_kernel(torch.cat([source.features, target.features]))
+        shares = gaussian_kernel(torch.cat([source.logits, target.logits]).softmax(1), BANDWIDTH)
+        discrepancy = mmd_squared(features * shares, len(source.features))
         return {"discrepancy": self.params.weight * sigmoid_ramp_up(batch.progress) * discrepancy}

@@ -1,9 +1,9 @@
 """Minimum class confusion. Jin et al., ECCV 2020, https://arxiv.org/abs/1912.03699"""
 
 from app.algorithms.mcc import MccParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.data.batch import Batch
+from worker.losses.predictions import class_confusion
 
 
 class Mcc(JointAdaptation):
@@ -12,4 +12,4 @@ class Mcc(JointAdaptation):
     params: MccParams
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        return {"confusion": self.params.weight * losses.class_confusion(target.logits, self.params.temperature)}
+        return {"confusion": self.params.weight * class_confusion(target.logits, self.params.temperature)}

@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 
 from app.algorithms.mcd import McdParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms, Update
 from worker.data.batch import Batch
+from worker.losses.predictions import classifier_discrepancy
 from worker.networks.base import Network, frozen_batch_statistics
 
 
@@ -39,7 +39,7 @@ class Mcd(JointAdaptation):
         return {"second_classification": second} | self._discrepancy(target)
 
     def _discrepancy(self, target: Outputs) -> Terms:
-        discrepancy = losses.classifier_discrepancy(target.logits, self.second_head(target.features).float())
+        discrepancy = classifier_discrepancy(target.logits, self.second_head(target.features).float())
         return {"discrepancy": self.params.weight * discrepancy}
 
     def _with_discrepancy(self, sign: float, batch: Batch) -> dict[str, Tensor]:

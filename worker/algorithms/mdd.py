@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from app.algorithms.mdd import MddParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.components.adversarial import reverse_gradient
 from worker.components.schedules import sigmoid_ramp_up
 from worker.data.batch import Batch
+from worker.losses.predictions import margin_disparity
 from worker.networks.base import Network
 
 
@@ -18,6 +18,7 @@ class Mdd(JointAdaptation):
     y is what the first classifier predicts.
     """
 
+    adversarial_terms = frozenset({"disparity"})
     params: MddParams
 
     def __init__(self, network: Network, params: MddParams, classes: int) -> None:
@@ -31,7 +32,7 @@ class Mdd(JointAdaptation):
         seen = reverse_gradient(torch.cat([source.features, target.features]), self._strength)
         source_logits, target_logits = self.auxiliary(seen).float().tensor_split([len(source.features)])
         labels = source.logits.argmax(1), target.logits.argmax(1)
-        return {"disparity": losses.margin_disparity(source_logits, target_logits, *labels, self.params.margin)}
+        return {"disparity": margin_disparity(source_logits, target_logits, *labels, self.params.margin)}
 
     def diagnostics(self) -> dict[str, Tensor | float]:
         return {"lambda": self._strength}

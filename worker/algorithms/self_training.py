@@ -8,11 +8,11 @@ from dataclasses import replace
 from torch import Tensor
 
 from app.algorithms.self_training import SelfTrainingParams
-from worker import losses
 from worker.algorithms.base import JointAdaptation, Outputs, Terms
 from worker.components.augmentation import augment
 from worker.components.schedules import sigmoid_ramp_up
 from worker.data.batch import Batch
+from worker.losses.predictions import class_confusion, confident_cross_entropy
 from worker.networks.base import Network, frozen_batch_statistics
 
 
@@ -34,11 +34,11 @@ class SelfTraining(JointAdaptation):
         if batch.augmentable:
             with frozen_batch_statistics(self.network):
                 taught = self.compute_outputs(augment(batch.target_x, batch.augmentable, "strong"))
-        loss, share = losses.confident_cross_entropy(taught.logits, target.logits, self.params.threshold)
+        loss, share = confident_cross_entropy(taught.logits, target.logits, self.params.threshold)
         self._measures = {"confident_share": share}
         return {
             "pseudo_labels": self.params.weight * sigmoid_ramp_up(batch.progress) * loss,
-            "confusion": self.params.confusion * losses.class_confusion(target.logits, self.params.temperature),
+            "confusion": self.params.confusion * class_confusion(target.logits, self.params.temperature),
         }
 
     def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:

@@ -5,10 +5,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from app.algorithms.shot import ShotParams
-from worker import losses
 from worker.algorithms.base import SourceFree, Terms
 from worker.data.batch import Batch
 from worker.evaluation.outputs import ModelOutputs
+from worker.losses.predictions import class_centroids, information_maximisation, nearest_centroid
 from worker.networks.base import Network
 
 
@@ -28,8 +28,8 @@ class Shot(SourceFree):
 
     def terms(self, batch: Batch) -> Terms:
         target = self.compute_outputs(batch.target_x)
-        uncertain, uneven = losses.information_maximisation(target.logits)
-        nearest = losses.nearest_centroid(target.features.detach(), self.centroids)
+        uncertain, uneven = information_maximisation(target.logits)
+        nearest = nearest_centroid(target.features.detach(), self.centroids)
         labels = torch.where(self.centroids.any(), nearest, target.logits.argmax(1))
         pseudo_labels = self.params.pseudo_label_weight * F.cross_entropy(target.logits, labels)
         return {"entropy": uncertain, "diversity": uneven, "pseudo_labels": pseudo_labels}
@@ -37,7 +37,7 @@ class Shot(SourceFree):
     def on_evaluation(self, evidence: ModelOutputs) -> None:
         """Centroids weighted by the predictions, then those of the examples nearest to each."""
         features = torch.from_numpy(evidence.target_features)
-        first = losses.class_centroids(features, torch.from_numpy(evidence.target_logits).softmax(1))
-        labels = F.one_hot(losses.nearest_centroid(features, first), self.classes).float()
-        second = losses.class_centroids(features, labels)
+        first = class_centroids(features, torch.from_numpy(evidence.target_logits).softmax(1))
+        labels = F.one_hot(nearest_centroid(features, first), self.classes).float()
+        second = class_centroids(features, labels)
         self.centroids.copy_(torch.where(labels.any(0).unsqueeze(1), second, first))

@@ -5,9 +5,9 @@ from typing import Any
 from torch import nn
 
 from app.algorithms.tent import TentParams
-from worker import losses
 from worker.algorithms.base import SourceFree, Terms
 from worker.data.batch import Batch
+from worker.losses.predictions import entropies
 from worker.networks.base import DomainBatchNorm, Network
 from worker.protocol.progress import BadParameters
 
@@ -30,7 +30,7 @@ class Tent(SourceFree):
             weight.requires_grad_(True)
 
     def terms(self, batch: Batch) -> Terms:
-        return {"entropy": losses.entropies(self.compute_outputs(batch.target_x).logits).mean()}
+        return {"entropy": entropies(self.compute_outputs(batch.target_x).logits).mean()}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """At the full rate, in a pretrained encoder too."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from app.algorithms.base import AdversarialParams
-from worker import losses
 from worker.components.schedules import sigmoid_ramp_up
+from worker.losses.domains import domain_accuracy, domain_bce
 
 
 class _Reversal(torch.autograd.Function):
@@ -57,6 +57,6 @@ class DomainAdversary(nn.Module):
         strength = self._lambda_max * sigmoid_ramp_up(progress)
         logits: Tensor = self.discriminator(reverse_gradient(torch.cat([source, target]), strength))
         source_side, target_side = logits.tensor_split([len(source)])
-        accuracy = losses.domain_accuracy(source_side.detach(), target_side.detach())
+        accuracy = domain_accuracy(source_side.detach(), target_side.detach())
         self.measures = {"lambda": strength, "domain_accuracy": accuracy}
-        return losses.domain_bce(source_side, target_side, weights)
+        return domain_bce(source_side, target_side, weights)

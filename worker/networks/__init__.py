@@ -1,8 +1,8 @@
 """The networks: the folder is the registry, a module's name is the network's name in `app.networks`.
 
 A new network is a new file with `build(params, preprocessing, specs, classes) -> Network`. A module whose networks start
-from a checkpoint also has `local_checkpoint(pretrained) -> Path`, and `portable(params)`: what a manifest keeps, so that
-the network is built again without the checkpoint.
+from a checkpoint also has `local_checkpoint(pretrained) -> Path`, and `self_contained_params(params)`: what a manifest
+keeps, so that the network is built again without the checkpoint.
 """
 
 from importlib import import_module
@@ -29,7 +29,7 @@ def checkpoint(params: NetworkParams) -> Path | None:
 def self_contained_params(params: NetworkParams) -> NetworkParams:
     """What a manifest keeps of the parameters."""
     module = _module(params)
-    return cast(NetworkParams, module.portable(params)) if hasattr(module, "portable") else params
+    return cast(NetworkParams, module.self_contained_params(params)) if hasattr(module, "self_contained_params") else params
 
 
 def _module(params: NetworkParams) -> ModuleType:

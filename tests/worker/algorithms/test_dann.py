@@ -11,10 +11,11 @@ from app.algorithms.dann import DannParams
 from app.modalities.text import TextPreprocessing
 from app.networks.mlp import MlpParams
 from tests.support.toy_problems import make_toy, picture_network, pictures, toy_params
-from worker import losses, networks
+from worker import networks
 from worker.algorithms.dann import Dann
 from worker.components.adversarial import Discriminator, reverse_gradient
 from worker.data.batch import Batch
+from worker.losses.domains import domain_bce
 from worker.networks.base import DomainBatchNorm
 from worker.training.loop import train
 
@@ -24,7 +25,7 @@ def domain_gradient(strength: float) -> torch.Tensor:
     torch.manual_seed(0)
     features = torch.randn(12, 5, requires_grad=True)
     logits = Discriminator(5, DannParams().discriminator_width, 0)(reverse_gradient(features, strength))
-    losses.domain_bce(logits[:6], logits[6:]).backward()  # type: ignore[no-untyped-call]
+    domain_bce(logits[:6], logits[6:]).backward()  # type: ignore[no-untyped-call]
     assert features.grad is not None
     return features.grad
 

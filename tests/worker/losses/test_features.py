@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker import losses
+from worker.losses import features
 
 Doubles = NDArray[np.float64]
 RANDOM = np.random.default_rng(0)
@@ -23,17 +23,17 @@ def distances(one: Doubles, other: Doubles) -> Doubles:
 
 def test_coral_is_the_distance_of_the_covariances() -> None:
     difference = np.cov(SOURCE.T) - np.cov(TARGET.T)
-    assert float(losses.coral(tensor(SOURCE), tensor(TARGET))) == pytest.approx((difference**2).sum() / (4 * 4**2))
+    assert float(features.coral(tensor(SOURCE), tensor(TARGET))) == pytest.approx((difference**2).sum() / (4 * 4**2))
 
 
 def test_squared_distances_are_those_of_all_pairs_and_never_negative() -> None:
-    np.testing.assert_allclose(losses.squared_distances(tensor(SOURCE), tensor(TARGET)).numpy(), distances(SOURCE, TARGET))
+    np.testing.assert_allclose(features.squared_distances(tensor(SOURCE), tensor(TARGET)).numpy(), distances(SOURCE, TARGET))
     far = torch.full((3, 2), 1e4) + torch.tensor([[0.0], [1e-3], [2e-3]])
-    assert (losses.squared_distances(far, far) >= 0).all()
+    assert (features.squared_distances(far, far) >= 0).all()
 
 
 def test_the_gaussian_kernel_has_the_bandwidth_in_its_exponent() -> None:
-    np.testing.assert_allclose(losses.gaussian_kernel(tensor(SOURCE), 1.68).numpy(), np.exp(-distances(SOURCE, SOURCE) / 1.68))
+    np.testing.assert_allclose(features.gaussian_kernel(tensor(SOURCE), 1.68).numpy(), np.exp(-distances(SOURCE, SOURCE) / 1.68))
 
 
 def test_the_median_kernel_is_the_mean_of_five_bandwidths_around_the_median_of_different_pairs() -> None:
@@ -41,8 +41,8 @@ def test_the_median_kernel_is_the_mean_of_five_bandwidths_around_the_median_of_d
     pairs = np.sort([squared[i, j] for i, j in itertools.combinations(range(9), 2)])
     scale = pairs[(len(pairs) - 1) // 2]
     expected = np.mean([np.exp(-squared / (factor * scale)) for factor in (0.25, 0.5, 1, 2, 4)], axis=0)
-    np.testing.assert_allclose(losses.multi_bandwidth_gaussian_kernel(tensor(SOURCE)).numpy(), expected)
-    assert losses.multi_bandwidth_gaussian_kernel(torch.ones(5, 3)).isfinite().all()
+    np.testing.assert_allclose(features.multi_bandwidth_gaussian_kernel(tensor(SOURCE)).numpy(), expected)
+    assert features.multi_bandwidth_gaussian_kernel(torch.ones(5, 3)).isfinite().all()
 
 
 def test_the_mean_discrepancy_compares_no_example_with_itself() -> None:
@@ -51,41 +51,43 @@ def test_the_mean_discrepancy_compares_no_example_with_itself() -> None:
         np.mean([part[i, j] for i, j in itertools.permutations(range(len(part)), 2)]) for part in (kernel[:9, :9], kernel[9:, 9:])
     ]
     expected = sum(within) - 2 * kernel[:9, 9:].mean()
-    assert float(losses.mmd_squared(tensor(kernel), 9)) == pytest.approx(expected)
+    assert float(features.mmd_squared(tensor(kernel), 9)) == pytest.approx(expected)
 
 
 def test_the_mean_discrepancy_is_unbiased() -> None:
     torch.manual_seed(0)
-    alike = torch.stack([losses.mmd_squared(losses.multi_bandwidth_gaussian_kernel(torch.randn(16, 3)), 8) for _ in range(400)])
+    alike = torch.stack(
+        [features.mmd_squared(features.multi_bandwidth_gaussian_kernel(torch.randn(16, 3)), 8) for _ in range(400)]
+    )
     assert abs(float(alike.mean())) < 4 * float(alike.std()) / 20
 
 
 def test_stepwise_norm_is_the_step_and_its_gradient_makes_features_longer() -> None:
-    features = tensor(SOURCE).requires_grad_()
-    loss = losses.stepwise_norm(features, 1.5)
+    rows = tensor(SOURCE).requires_grad_()
+    loss = features.stepwise_norm(rows, 1.5)
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == pytest.approx(1.5**2)
-    assert features.grad is not None
-    np.testing.assert_allclose(features.grad.numpy(), -2 * 1.5 / 9 * SOURCE / np.linalg.norm(SOURCE, axis=1, keepdims=True))
+    assert rows.grad is not None
+    np.testing.assert_allclose(rows.grad.numpy(), -2 * 1.5 / 9 * SOURCE / np.linalg.norm(SOURCE, axis=1, keepdims=True))
 
 
 def test_the_largest_singular_values_are_squared_and_summed() -> None:
     values = np.linalg.svd(SOURCE, compute_uv=False)
     for count in (1, 2):
-        assert float(losses.largest_singular_values(tensor(SOURCE), count)) == pytest.approx((values[:count] ** 2).sum())
+        assert float(features.largest_singular_values(tensor(SOURCE), count)) == pytest.approx((values[:count] ** 2).sum())
 
 
 def test_the_assignment_is_the_cheapest_of_all() -> None:
     costs = RANDOM.random((6, 6))
-    rows, columns = losses.optimal_assignment(tensor(costs))
+    rows, columns = features.optimal_assignment(tensor(costs))
     cheapest = min(costs[range(6), order].sum() for order in itertools.permutations(range(6)))
     assert costs[rows.numpy(), columns.numpy()].sum() == pytest.approx(cheapest)
     assert sorted(columns.tolist()) == list(range(6))
 
 
 def test_losses_are_computed_in_float32_under_autocast() -> None:
-    features = torch.randn(64, 32) + 30
+    rows = torch.randn(64, 32) + 30
     with torch.autocast("cpu", torch.bfloat16):
-        under = losses.squared_distances(features, features)
+        under = features.squared_distances(rows, rows)
     assert under.dtype == torch.float32
-    assert torch.equal(under, losses.squared_distances(features, features))
+    assert torch.equal(under, features.squared_distances(rows, rows))
