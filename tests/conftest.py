@@ -18,8 +18,14 @@ from app.storage import Storage
 from tests.support import servers
 from tests.support.databases import create_postgres_database, migrate
 from tests.support.list_queue import ListQueue
+from tests.support.markers import add_markers
 from tests.support.paths import ROOT, SHARED_DATA
 from tests.support.quick_settings import data_folder, quick_settings
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Set the markers by which `make test-fast` selects."""
+    add_markers(item)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,0 +1,37 @@
+"""Markers that follow from the path and the fixtures of a test, so that no test sets them itself."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+SERVERS = {"postgres": ("postgres_server", "postgresql"), "redis": ("redis_server", "redis")}
+# they start whole services, workers or long trainings; `make test-fast` omits them
+SLOW = (
+    "app/api/test_prediction_fuzz.py",
+    "app/api/test_schemathesis.py",
+    "app/demo",
+    "benchmarks",
+    "chaos",
+    "e2e",
+    "worker/algorithms/test_every_algorithm.py",
+    "worker/batch_prediction/test_killed_workers.py",
+    "worker/distributed",
+    "worker/jobs",
+    "worker/networks/test_pretrained_jobs.py",
+    "worker/reporting/test_reverse_validation.py",
+    "worker/search",
+    "worker/supervision/test_supervisor.py",
+    "worker/supervision/test_workers.py",
+)
+
+
+def add_markers(item: pytest.Item) -> None:
+    """Mark a test as `slow` by its path and as `postgres` or `redis` by its fixtures and their parameters."""
+    if any(item.path.is_relative_to(TESTS / path) for path in SLOW):
+        item.add_marker(pytest.mark.slow)
+    fixtures = getattr(item, "fixturenames", ())
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    for marker, (fixture, parameter) in SERVERS.items():
+        if fixture in fixtures or any(value == parameter for value in parameters if isinstance(value, str)):
+            item.add_marker(marker)
