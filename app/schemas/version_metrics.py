@@ -77,6 +77,27 @@ class BeforeAfter(TypedDict):
     source_only: float | None
 
 
+class RuleCondition(TypedDict):
+    """A measurement of the evidence and the threshold it meets."""
+
+    measure: str
+    value: float
+    comparison: Literal["<", "<=", ">", ">=", "=="]
+    threshold: float
+
+
+class FiredRule(TypedDict):
+    """A rule that holds for the evidence.
+
+    A rule with effect `no` or `unsure` decides `helped`. With effect `source_only`, `auto` registers the source-only network.
+    """
+
+    name: str
+    effect: Literal["no", "unsure", "source_only"]
+    reason: str
+    conditions: list[RuleCondition]
+
+
 class HelpedEvidence(TypedDict):
     """Evidence for `helped`. "Drop" and "gain" compare the adapted network with the source-only network.
 
@@ -92,6 +113,7 @@ class HelpedEvidence(TypedDict):
     `reverse_validation_ratio`: source accuracy of the adapted network's student, divided by the network's own; 1 without student.
     `reverse_validation_gain`: this ratio minus the source-only network's ratio.
     `steps`, `source_only_steps`: training steps of each network.
+    `fired_rules`: the rules that decide `helped`; none means `yes`.
     """
 
     gain: float
@@ -109,6 +131,7 @@ class HelpedEvidence(TypedDict):
     reverse_validation_gain: float
     steps: int
     source_only_steps: int
+    fired_rules: list[FiredRule]
 
 
 class QuantizationReport(TypedDict, total=False):

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from app.algorithms.auto import AutoParams
 from app.storage import Storage
 from benchmarks.adaptation.encoded import Encoded, encoded
+from benchmarks.adaptation.networks import verdict_row
 from benchmarks.adaptation.tasks import Task, of_folder, tasks
 from worker.data.splits import split_source
 from worker.estimates import accuracy_estimate
@@ -126,7 +127,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
         "oracle": max(network.accuracy for network in (plain, *(network for _, network in tried))),
         "method": label(best.params.model_dump()) if best else "source_only",
         "helped": comparison.helped,
-        "verdict": comparison.verdict and asdict(comparison.verdict),
+        "verdict": comparison.verdict and verdict_row(comparison.verdict),
         "seconds": searched,
         **kept.estimate(rejected if rejected is not kept else None),
         "networks": [

@@ -26,7 +26,7 @@ from benchmarks.adaptation.store import Store
 from benchmarks.adaptation.tasks import Task, of_folder, tasks
 from worker.data.splits import split_source
 from worker.estimates.estimators import estimator_values
-from worker.estimates.transfer_verdict import judge_transfer
+from worker.estimates.transfer_verdict import TransferVerdict, judge_transfer
 from worker.protocol.progress import ProgressReporter
 from worker.reporting.candidates import Candidate, evaluate
 from worker.reporting.report import ROWS
@@ -104,11 +104,17 @@ def _stated(row: Row, adapted: Candidate, alone: Row, plain: Candidate) -> list[
     ours, other = adapted.study, plain.study
     if ours is None or other is None:
         return []
-    common = {name: row[name] for name in (*SETTING, "method", "variant", "key")} | asdict(judge_transfer(ours, other))
+    verdict = judge_transfer(ours, other)
+    common = {name: row[name] for name in (*SETTING, "method", "variant", "key")} | verdict_row(verdict)
     return [
         common | {"adapted": True, "target_accuracy": row["chosen_accuracy"]} | _floor(adapted) | estimator_values(ours, other),
         common | {"adapted": False, "target_accuracy": alone["last_accuracy"]} | _floor(plain) | estimator_values(other, ours),
     ]
+
+
+def verdict_row(verdict: TransferVerdict) -> Row:
+    """Return the judgement, the evidence and the names of the fired rules."""
+    return {"helped": verdict.helped, **asdict(verdict.evidence), "rules": ", ".join(rule.name for rule in verdict.fired)}
 
 
 def _floor(found: Candidate) -> Row:

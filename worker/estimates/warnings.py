@@ -7,7 +7,8 @@ import numpy as np
 from app.schemas.trainer_messages import JobWarning
 from worker.estimates.calibrated_outputs import CalibratedOutputs
 from worker.estimates.open_set import missing_classes, unknown_class_rate
-from worker.estimates.transfer_verdict import MOST, TransferVerdict
+from worker.estimates.transfer_rules import THRESHOLDS
+from worker.estimates.transfer_verdict import TransferVerdict
 
 FEW_HELD_OUT = 30
 FEW_ROWS = 100
@@ -116,17 +117,17 @@ def _of_the_discriminator(curve: Sequence[float]) -> Iterator[JobWarning]:
 
 
 def _of_the_verdict(verdict: TransferVerdict) -> Iterator[JobWarning]:
-    if verdict.helped == "no":
+    if harm := verdict.fired_with("no"):
         yield JobWarning(
             code="negative_transfer",
-            message="Adaptation seems to have made the network worse than training on the source alone: estimated accuracy "
-            f"{verdict.gain:+.1%}, {_percent(verdict.validators_in_favour)} of the validators in favour, accuracy on the source "
-            f"{-verdict.source_accuracy_drop:+.1%}.",
+            message=f"Adaptation seems to have hurt: {'; '.join(map(str, harm))}. "
+            "Expect at most the accuracy of the source-only model; try another algorithm, or more target data.",
         )
-    if 1 - MOST < verdict.validators_in_favour < MOST:
+    in_favour = verdict.evidence.validators_in_favour
+    if 1 - THRESHOLDS.validator_majority < in_favour < THRESHOLDS.validator_majority:
         yield JobWarning(
             code="validators_disagree",
-            message=f"{_percent(verdict.validators_in_favour)} of the validators prefer the adapted network, the others source-only.",
+            message=f"{_percent(in_favour)} of the validators prefer the adapted network, the others source-only.",
         )
 
 

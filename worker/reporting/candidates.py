@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from worker.estimates.accuracy_bound import AccuracyBound, accuracy_lower_bound
 from worker.estimates.calibrated_outputs import CalibratedOutputs, study
 from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
-from worker.estimates.transfer_verdict import TAUGHT, Judgement, TransferVerdict, judge_transfer
+from worker.estimates.transfer_rules import Judgement
+from worker.estimates.transfer_verdict import TransferVerdict, judge_transfer
 from worker.evaluation.outputs import ModelOutputs, probabilities
 from worker.networks.base import Network
 from worker.reporting.reverse_validation import reverse_validate
 from worker.training.evaluator import Evaluator
 from worker.training.trials import Trial, TrialRunner
+
+NO_BETTER_TRIAL = "no trial with enough source accuracy scored better than source-only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +79,14 @@ class Comparison:
 
     @property
     def reason(self) -> str | None:
-        """Why the plain network is kept, where it is and not for the verdict's `no`."""
+        """The reason to register the source-only network, None if the adapted one is registered or the verdict is `no`."""
         if self.selected is not self.baseline or self.verdict is None:
             return None
         if self.adapted is self.baseline:
-            return "no candidate that still knows the source well enough scored better"
+            return NO_BETTER_TRIAL
         if self.verdict.helped == "no":
             return None
-        if self.verdict.disagreements < self.verdict.min_disagreements:
-            return f"both networks differ on {self.verdict.disagreements} target examples, and it takes {self.verdict.min_disagreements:.0f} to tell"
-        return (
-            f"a new network that learned the target from the adapted one's answers knows {self.verdict.reverse_validation_ratio:.0%} of what that "
-            f"one knows of the source, less than {TAUGHT:.0%}: its answers seem to mean something else there"
-        )
+        return "; ".join(map(str, self.verdict.fired_with("source_only")))
 
     @property
     def helped(self) -> Judgement | None:

@@ -172,9 +172,8 @@ def adaptation_effect(task: TrainingSetup, comparison: Comparison, baseline: Can
         "validators": {name: {"adapted": score, "source_only": alone.get(name)} for name, score in ours.items()},
     }
     if verdict is not None:
-        evidence = asdict(verdict)
-        del evidence["helped"]
-        evidence |= {"steps": adapted.trial.steps, "source_only_steps": baseline.trial.steps}
+        steps = {"steps": adapted.trial.steps, "source_only_steps": baseline.trial.steps}
+        evidence = asdict(verdict.evidence) | steps | {"fired_rules": [asdict(rule) for rule in verdict.fired]}
         found |= {"helped": comparison.helped, "helped_evidence": evidence}
         found["proxy_a_distance"] = {"adapted": distance(adapted), "source_only": distance(baseline)}
     return found

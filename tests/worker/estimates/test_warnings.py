@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support.transfer_cases import CLEAR, network
+from tests.support.transfer_cases import CLEAR_GAIN, network
 from worker.estimates.calibrated_outputs import CalibratedOutputs, study
 from worker.estimates.open_set import distances, missing_classes, source_distances, unknown_class_rate
+from worker.estimates.transfer_verdict import judge
 from worker.estimates.warnings import warnings
 from worker.evaluation.clustering import class_centroids
 
@@ -18,7 +19,12 @@ def told(network: CalibratedOutputs, *, target_rows: int = 1000, curve: tuple[fl
 
 
 def test_nothing_is_told_of_a_network_without_trouble() -> None:
-    assert warnings(network(5), CLASSES, target_rows=1000, plain=network(4), verdict=CLEAR, domain_accuracy=[0.9, 0.6, 0.6]) == []
+    assert (
+        warnings(
+            network(5), CLASSES, target_rows=1000, plain=network(4), verdict=judge(CLEAR_GAIN), domain_accuracy=[0.9, 0.6, 0.6]
+        )
+        == []
+    )
 
 
 def test_a_target_is_small_by_its_classes() -> None:
@@ -36,20 +42,20 @@ def test_a_few_labelled_rows_are_told_of() -> None:
 def test_a_shift_that_only_the_source_alone_sees_is_told_as_such() -> None:
     found = {
         warn.code: warn.message
-        for warn in warnings(network(5), CLASSES, target_rows=1000, plain=network(5, shares=(0.7, 0.1, 0.1, 0.1)))
+        for warn in warnings(network(5), CLASSES, target_rows=1000, plain=network(5, priors=(0.7, 0.1, 0.1, 0.1)))
     }
     assert "ant 2" in found["class_prior_shift"]
     assert "So says the source-only network" in found["class_prior_shift"]
 
 
 def test_a_shift_of_the_classes_is_told_with_the_shares() -> None:
-    message = told(network(5, shares=(0.7, 0.1, 0.1, 0.1)))["class_prior_shift"]
+    message = told(network(5, priors=(0.7, 0.1, 0.1, 0.1)))["class_prior_shift"]
     assert "ant 2" in message
     assert "to 7" in message or "to 6" in message
 
 
 def test_a_class_that_is_not_there_is_named() -> None:
-    given = network(6, shares=(0.4, 0.3, 0.3, 0.0))
+    given = network(6, priors=(0.4, 0.3, 0.3, 0.0))
     assert list(missing_classes(given.priors)) == [3]
     assert told(given)["missing_classes"].endswith("hardly any examples of dog.")
     assert list(missing_classes(network(6).priors)) == []
@@ -81,7 +87,7 @@ def test_few_rows_of_a_class_make_the_target_no_stranger_than_the_source(classes
 
 
 def test_predictions_of_one_class_are_a_collapse_and_no_missing_classes() -> None:
-    found = told(network(9, said=np.zeros(600, np.int64)))
+    found = told(network(9, predicted=np.zeros(600, np.int64)))
     assert "Only 1 of 4 classes" in found["collapsed_predictions"]
     assert "missing_classes" not in found
 
@@ -98,8 +104,8 @@ def test_a_discriminator_that_was_fooled_after_it_had_learned_is_as_it_should_be
     assert told(network(5), curve=(0.5, 0.9, 0.7, 0.55, 0.5)) == {}
 
 
-def test_a_verdict_against_adaptation_is_negative_transfer_with_its_figures() -> None:
-    verdict = replace(CLEAR, helped="no", gain=-0.12, validators_in_favour=0.5, source_accuracy_drop=0.03)
-    found = warnings(network(5), CLASSES, target_rows=1000, verdict=verdict)
+def test_negative_transfer_warning_lists_the_fired_rules() -> None:
+    evidence = replace(CLEAR_GAIN, validators_in_favour=0.5, source_accuracy_drop=0.2)
+    found = warnings(network(5), CLASSES, target_rows=1000, verdict=judge(evidence))
     assert [warn.code for warn in found] == ["negative_transfer", "validators_disagree"]
-    assert "-12.0%" in found[0].message
+    assert "source_accuracy_drop 0.2 > 0.1" in found[0].message
