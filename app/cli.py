@@ -59,12 +59,12 @@ def api(host: str, port: int) -> None:
 
     from app.fast_path.protocol import http_protocol
     from app.main import create_app
-    from app.serving.model_loader import DeviceUnavailable
+    from app.serving.onnx_session import DeviceUnavailableError
 
     settings = _load_settings("api")
     try:
         app = create_app(settings)
-    except DeviceUnavailable as error:
+    except DeviceUnavailableError as error:
         raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
     gc.freeze()  # what is loaded by now stays, and looking through it for garbage would stop the answers for a tenth of a second
     # a stream of events never ends by itself: its client resumes elsewhere

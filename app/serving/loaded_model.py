@@ -1,6 +1,6 @@
 """A model version that is loaded and ready to predict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -12,6 +12,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from app.errors import FieldError, InvalidInputs
 from app.modalities.base import Encoded, Encoder, FastEncoder, Modality, Preprocessing, TensorSpec
+from app.serving.onnx_session import OUTPUTS, RunGraph
+from app.serving.probabilities import softmax
 
 ROWS_AT_ONCE = 64  # bounds the memory of a large request's activations
 
@@ -19,14 +21,8 @@ ROWS_AT_ONCE = 64  # bounds the memory of a large request's activations
 WARM_UP_ROWS = 8
 
 
-OUTPUTS = ["logits"]
-
-
 RUN_OPTIONS = onnxruntime.RunOptions()
 """The default ones: without, each run makes its own."""
-
-
-RunGraph = Callable[[list[str], Encoded, onnxruntime.RunOptions], list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,7 @@ class LoadedModel:
 
     def probabilities(self, raw: Any) -> NDArray[np.float64]:
         """Raw inputs of the modality to class probabilities (n, classes)."""
-        return softmax(self.logits(self.encode(raw)))
+        return softmax(self.logits(self.encode(raw)).astype(np.float64))
 
     def encoded(self, values: Sequence[Any]) -> Encoded:
         """JSON inputs as the graph takes them. Raises InvalidInputs."""
@@ -113,10 +109,3 @@ def rows_of(encoded: Encoded) -> int:
     for values in encoded.values():
         return len(values)
     return 0
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities (n, classes) of logits (n, classes)."""
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities

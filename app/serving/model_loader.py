@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
-import onnxruntime
 
 from app.artifacts import GRAPHS
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, TensorSpec
 from app.serving.loaded_model import WARM_UP_ROWS, LatencyProfile, LoadedModel, SingleArrayInput
+from app.serving.onnx_session import Device, open_session, require_device, require_support, unchecked_run
 from app.serving.version_files import VersionFiles
 from app.storage import Storage
 
@@ -21,16 +20,6 @@ WARM_UP_LENGTH = 16
 SESSION_BYTES = 4 * 1024**2
 GRAPH_FACTOR = 2
 """A session holds the weights of its graph, some of them a second time in the layout that its kernels like."""
-
-Device = Literal["cpu", "cuda"]
-PROVIDERS: dict[Device, list[str]] = {
-    "cpu": ["CPUExecutionProvider"],
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
-}
-
-
-class DeviceUnavailable(RuntimeError):
-    """ONNX Runtime cannot use the device of the settings."""
 
 
 def _plain(specs: Mapping[str, TensorSpec]) -> SingleArrayInput | None:
@@ -42,17 +31,13 @@ def _plain(specs: Mapping[str, TensorSpec]) -> SingleArrayInput | None:
 
 
 class ModelLoader:
-    """Makes sessions on one device. Raises DeviceUnavailable when this ONNX Runtime has not got it."""
+    """A loader for one device. Raises DeviceUnavailableError if the installed ONNX Runtime does not support it."""
 
     def __init__(self, storage: Storage, threads: int, device: Device = "cpu") -> None:
         self._storage = storage
         self._threads = threads
-        self._providers = PROVIDERS[device]
-        available = onnxruntime.get_available_providers()
-        if self._providers[0] not in available:
-            raise DeviceUnavailable(
-                f"This ONNX Runtime has no {self._providers[0]}, only {', '.join(available)}: install `onnxruntime-gpu`."
-            )
+        self._device = device
+        require_support(device)
 
     def load(self, version: VersionFiles) -> LoadedModel:
         """Raises ArtifactCorrupt."""
@@ -64,7 +49,8 @@ class ModelLoader:
             version.copy(self._storage, preprocessing.files, Path(folder))
             encode = modality.encoder(preprocessing, Path(folder))
         with version.local(self._storage, GRAPHS[version.precision]) as path:
-            session = self._session(path)
+            session = open_session(path, self._threads, self._device, spin=False)  # spinning takes cores from other requests
+            require_device(session, self._device)
             size_bytes = GRAPH_FACTOR * path.stat().st_size + SESSION_BYTES
         loaded = LoadedModel(
             model=version.model,
@@ -77,23 +63,11 @@ class ModelLoader:
             single_array=_plain(specs),
             classes=tuple(manifest.classes),
             threshold=manifest.abstention_threshold,
-            run_graph=session._sess.run,  # what `session.run` calls, whose checks take as long as a small network
+            run_graph=unchecked_run(session),
             size_bytes=size_bytes,
         )
         loaded.speed = _warm_up(loaded)
         return loaded
-
-    def _session(self, path: Path) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # a thread that waits for work would otherwise spin on a core that another request needs
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(path, options, providers=self._providers)
-        if session.get_providers()[0] != self._providers[0]:
-            raise DeviceUnavailable(f"{self._providers[0]} could not be started; ONNX Runtime would have used the CPU.")
-        return session
 
 
 def _warm_up(loaded: LoadedModel) -> LatencyProfile:

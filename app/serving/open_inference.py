@@ -15,7 +15,8 @@ from app.modalities.base import Encoded
 from app.schemas.open_inference import InferInput, InferOutput, InferRequest, TensorMetadata
 from app.serving import tensor_inputs
 from app.serving.loaded_model import LoadedModel
-from app.serving.responses import EncodedResponse, class_probabilities
+from app.serving.probabilities import class_probabilities
+from app.serving.responses import EncodedResponse
 
 Array = NDArray[Any]
 DATATYPES = {"bool": "BOOL", "uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32", "float64": "FP64"}

@@ -10,9 +10,9 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from app.errors import FieldError, InvalidInputs
 from app.schemas.limits import TOP_K
-from app.serving.loaded_model import LoadedModel, softmax
+from app.serving.loaded_model import LoadedModel
+from app.serving.probabilities import class_probabilities
 
 PURE_PYTHON_MAX_LOGITS = 64
 """Up to so many logits Python is quicker than the dozen calls of NumPy."""
@@ -73,17 +73,6 @@ def predictions(logits: NDArray[np.float32], version: LoadedModel, wanted: Wante
             prediction["probabilities"] = dict(zip(classes, row, strict=True))
         found.append(prediction)
     return found
-
-
-def class_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Class probabilities (n, classes). Raises InvalidInputs where they are not finite."""
-    with np.errstate(invalid="ignore"):
-        probabilities = softmax(logits)
-    bad = np.flatnonzero(np.isnan(probabilities).any(axis=1))
-    if len(bad):
-        places = [FieldError(f"/inputs/{row}", "its values are too large for this model") for row in bad]
-        raise InvalidInputs("The model has no finite answer to some of the inputs.", places)
-    return probabilities
 
 
 def _rank_small(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:

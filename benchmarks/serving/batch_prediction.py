@@ -37,6 +37,7 @@ from app.modalities.base import Encoded
 from app.schemas.batch_predictions import BatchPredictionOptions, Format
 from app.schemas.trainer_messages import PredictionResult
 from app.services import models
+from app.serving.probabilities import softmax
 from app.settings import Settings
 from app.storage import Storage
 from benchmarks.serving.store import fill
@@ -44,7 +45,6 @@ from benchmarks.serving.subjects import FEATURES, SIDE, SUBJECTS
 from tests.support.factories import make_dataset, make_job
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import OnnxModel
-from worker.batch_prediction.output_rows import softmax
 from worker.data.attempt_context import AttemptContext
 from worker.jobs import batch_prediction
 from worker.protocol.progress import ProgressReporter

@@ -15,10 +15,10 @@ from app.job_state import JobKind
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile
 from app.schemas.batch_predictions import BatchPredictionOptions
+from app.serving.probabilities import softmax
 from app.storage import Storage
 from tests.support.factories import make_dataset, make_job
 from tests.support.published_models import Exported, store_version
-from worker.batch_prediction.output_rows import softmax
 
 READERS: Mapping[str, Callable[[Path], pl.DataFrame]] = {
     "parquet": pl.read_parquet,

@@ -16,14 +16,14 @@ from app.errors import InvalidInputs
 from app.formats.images import InvalidImage
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, Encoder, TensorSpec
+from app.serving.onnx_session import OUTPUTS, Device, device_of, open_session, supports
 from app.serving.version_files import VersionFiles
 from app.settings import Settings
 from app.storage import Storage
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CHUNK_BYTES, CHUNK_ROWS = 2**23, range(256, 16_384)
 """Of encoded inputs, as the numbers of 32 bits that they become; within what is read and encoded at once."""
-BATCH_BYTES, BATCH_ROWS = {CPU: 2**20, CUDA: 2**24}, range(16, 1024)
+BATCH_BYTES, BATCH_ROWS = {"cpu": 2**20, "cuda": 2**24}, range(16, 1024)
 """The same, of what the graph is run on at once: its activations take many times that."""
 LONGEST = 1024
 """What an axis that varies is taken for."""
@@ -55,7 +55,7 @@ class OnnxModel:
         parts = []
         for start in range(0, rows, self.batch_rows):
             batch = {name: values[start : start + self.batch_rows] for name, values in encoded.items()}
-            parts.append(self.session.run(["logits"], batch)[0])
+            parts.append(self.session.run(OUTPUTS, batch)[0])
         return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
     def answered(self, piece: EncodedRows) -> PredictedRows:
@@ -94,20 +94,13 @@ def load(version: VersionFiles, precision: Precision, settings: Settings, storag
         tuple(manifest.classes),
         manifest.abstention_threshold,
         chunk_rows=_rows(specs, CHUNK_BYTES, CHUNK_ROWS),
-        batch_rows=_rows(specs, BATCH_BYTES[session.get_providers()[0]], BATCH_ROWS),
+        batch_rows=_rows(specs, BATCH_BYTES[device_of(session)], BATCH_ROWS),
     )
 
 
 def _session(path: Path, settings: Settings) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.train_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    wanted = [CPU]
-    if settings.device != "cpu" and CUDA in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls()
-        wanted = [CUDA, CPU]
-    return onnxruntime.InferenceSession(path, options, providers=wanted)
+    device: Device = "cuda" if settings.device != "cpu" and supports("cuda") else "cpu"
+    return open_session(path, settings.train_threads, device)
 
 
 def _rows(specs: dict[str, TensorSpec], most_bytes: int, between: range) -> int:

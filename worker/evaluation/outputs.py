@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+
+from app.serving.probabilities import softmax
 
 Floats = NDArray[np.float32]
 
@@ -52,5 +53,4 @@ class ModelOutputs:
 
 def probabilities(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     """Softmax of logits (n, classes) over the temperature."""
-    shares: NDArray[np.float64] = softmax(logits.astype(np.float64) / temperature, axis=1)
-    return shares
+    return softmax(logits.astype(np.float64) / temperature)

@@ -13,7 +13,6 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from app.artifacts import GRAPHS, WEIGHTS_FILE
 from app.modalities.base import TensorSpec
+from app.serving.onnx_session import OUTPUTS, open_session
 from worker.networks.base import Inputs, Network
 
 OPSET = 18
@@ -35,7 +35,7 @@ PROVED_ROWS = (1, 5)
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 
-class ExportMismatch(Exception):
+class ExportMismatchError(Exception):
     """The exported graph does not give the network's answers."""
 
 
@@ -58,7 +58,7 @@ def export(
     """Write `model.onnx` and `network.safetensors` (float32, evaluation mode, whatever the training ran in) and prove the former.
 
     The graph's inputs are the keys of `example`, some encoded examples; its output is `logits` (n, classes), divided by the
-    temperature. The first axis is dynamic, and so are the axes that `specs` gives as -1. Raises ExportMismatch.
+    temperature. The first axis is dynamic, and so are the axes that `specs` gives as -1. Raises ExportMismatchError.
     """
     frozen = deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
     example = {name: tensor.detach().cpu() for name, tensor in example.items()}
@@ -75,7 +75,7 @@ def export(
 def _write_graph(network: nn.Module, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
     parameter_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
     if parameter_bytes > LARGEST_ONNX_BYTES:
-        raise ExportMismatch(f"The network has {parameter_bytes} bytes of weights, an ONNX file holds {LARGEST_ONNX_BYTES}.")
+        raise ExportMismatchError(f"The network has {parameter_bytes} bytes of weights, an ONNX file holds {LARGEST_ONNX_BYTES}.")
     shapes = {name: _dynamic_axes(specs[name]) for name in example}
     # the exporter's warnings are about how it traces; whether it traced right is what the proof tells
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
@@ -85,7 +85,7 @@ def _write_graph(network: nn.Module, example: Inputs, path: Path, specs: Mapping
             f=path,
             kwargs={"inputs": example},
             input_names=list(example),
-            output_names=["logits"],
+            output_names=OUTPUTS,
             dynamic_shapes={"inputs": shapes},
             opset_version=OPSET,
             external_data=False,
@@ -110,18 +110,10 @@ def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fracti
     return resized
 
 
-def inference_session(path: Path) -> onnxruntime.InferenceSession:
-    """The engine that serves, on as many threads as torch uses."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def _check_equivalence(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
-    session = inference_session(path)
+    session = open_session(path, torch.get_num_threads())
     for batch in batches:
-        (answer,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in batch.items()})
+        (answer,) = session.run(OUTPUTS, {name: tensor.numpy() for name, tensor in batch.items()})
         _compare(_logits(network, batch), answer, batch)
 
 
@@ -137,4 +129,4 @@ def _compare(expected: NDArray[np.float32], answer: NDArray[np.float32], batch: 
         return
     shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in batch.items())
     difference = float(np.abs(answer - expected).max()) if answer.shape == expected.shape else answer.shape
-    raise ExportMismatch(f"On {shapes} the graph's logits differ from the network's by {difference}.")
+    raise ExportMismatchError(f"On {shapes} the graph's logits differ from the network's by {difference}.")

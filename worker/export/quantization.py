@@ -28,9 +28,9 @@ from torch import Tensor
 from app.algorithms.base import AlgorithmParams
 from app.artifacts import GRAPHS
 from app.modalities.base import Encoded
+from app.serving.onnx_session import OUTPUTS, open_session
 from worker.data.batches import EncodedDataset
 from worker.data.splits import DomainData
-from worker.export.onnx import inference_session
 
 BATCH = 64
 CALIBRATION_ROWS = 256
@@ -145,8 +145,8 @@ def _batches(examples: EncodedDataset, rows: Tensor) -> Iterator[Encoded]:
 
 def _labels(path: Path, examples: EncodedDataset, rows: Tensor) -> NDArray[np.int64]:
     """Class numbers (n,) that the graph gives; -1 where it has no finite answer."""
-    session = inference_session(path)
-    logits = np.concatenate([session.run(["logits"], batch)[0] for batch in _batches(examples, rows)])
+    session = open_session(path, torch.get_num_threads())
+    logits = np.concatenate([session.run(OUTPUTS, batch)[0] for batch in _batches(examples, rows)])
     return np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
 
 

@@ -11,9 +11,10 @@ import onnxruntime
 import pytest
 
 from app.errors import ArtifactCorrupt
-from app.serving.loaded_model import softmax
 from app.serving.model_cache import ModelCache
-from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES, DeviceUnavailable, ModelLoader
+from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES, ModelLoader
+from app.serving.onnx_session import DeviceUnavailableError
+from app.serving.probabilities import softmax
 from app.serving.version_files import VersionFiles
 from app.storage import Storage
 from tests.support.published_models import EXAMPLES, Exported, export_network
@@ -55,7 +56,7 @@ def count_sessions(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionO
         made.append(options)
         return real(path, options, **rest)
 
-    monkeypatch.setattr("app.serving.model_loader.onnxruntime.InferenceSession", session)
+    monkeypatch.setattr("app.serving.onnx_session.onnxruntime.InferenceSession", session)
     return made
 
 
@@ -131,7 +132,7 @@ def test_the_warm_up_tells_how_long_runs_take(files: Storage, store: Stored) -> 
 def test_a_device_that_this_onnx_runtime_has_not_got_stops_the_start(files: Storage) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime can use CUDA")
-    with pytest.raises(DeviceUnavailable, match=r"no CUDAExecutionProvider, only .*CPUExecutionProvider.*onnxruntime-gpu"):
+    with pytest.raises(DeviceUnavailableError, match=r"no CUDAExecutionProvider, only .*CPUExecutionProvider.*onnxruntime-gpu"):
         ModelLoader(files, threads=1, device="cuda")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.schemas.batch_predictions import BatchPredictionOptions, Format
 from tests.support.batch_outputs import READERS
-from worker.batch_prediction.output_rows import NO_ANSWER, OutputRows, join_parts, softmax, write_part
+from worker.batch_prediction.output_rows import NO_ANSWER, OutputRows, join_parts, write_part
 
 CLASSES = ["a,b", 'say "c"', "Ünder\nline"]
 LOGITS = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0], [-2.0, -1.0, 4.0]], np.float32)
@@ -62,9 +62,11 @@ def test_a_row_without_a_finite_answer_has_an_error_and_its_neighbours_have_thei
     assert frame[[0, 2]].drop("error").equals(whole[[0, 2]].drop("error"))
 
 
-def test_logits_of_any_size_make_probabilities() -> None:
-    found = softmax(np.array([[3e38, -3e38], [0, 1e-30]], np.float32))
-    assert np.allclose(found, np.array([[1.0, 0.0], [0.5, 0.5]]))
+def test_logits_of_any_size_give_probabilities() -> None:
+    logits = np.array([[3e38, -3e38, -3e38], [0, 1e-30, -3e38]], np.float32)
+    frame = answers(probabilities=True).from_logits(1, logits)
+    columns = [name for name in frame.columns if name.startswith("probability_")]
+    assert np.allclose(frame[columns].to_numpy(), np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]))
 
 
 @pytest.mark.parametrize("format", READERS)

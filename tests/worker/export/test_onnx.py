@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from app.modalities.base import TensorSpec
-from worker.export.onnx import ExportMismatch, export
+from worker.export.onnx import ExportMismatchError, export
 from worker.networks.base import Inputs, Network
 
 PICTURE = {"pixels": TensorSpec("uint8", (12, 12, 3))}
@@ -144,14 +144,14 @@ def test_a_network_trained_in_bfloat16_is_exported_as_float32(tmp_path: Path) ->
 
 
 def test_a_graph_that_answers_otherwise_than_the_network_fails_the_export(tmp_path: Path) -> None:
-    with pytest.raises(ExportMismatch, match=r"numbers \(\d, 4\)"):
+    with pytest.raises(ExportMismatchError, match=r"numbers \(\d, 4\)"):
         export(network(Counter(), 4), {"numbers": torch.ones(4, 4)}, tmp_path, TABLE)
 
 
 def test_a_network_that_answers_nan_fails_the_export(tmp_path: Path) -> None:
     broken = network(Terms(), 6)
     broken.head.bias.data.fill_(torch.nan)  # type: ignore[operator]
-    with pytest.raises(ExportMismatch):
+    with pytest.raises(ExportMismatchError):
         export(broken, terms(4, 10), tmp_path, TERMS)
 
 

@@ -20,6 +20,7 @@ from app.modalities.base import Encoded
 from app.modalities.tabular import NumberColumn, TabularPreprocessing
 from app.networks.mlp import MlpParams
 from app.networks.transformers import TransformersParams
+from app.serving.onnx_session import open_session
 from tests.support.network_cases import CASES, Case, make_inputs
 from tests.support.pretrained_encoders import ENCODERS, PICTURES, TEXTS, pixels, tokens
 from tests.support.toy_problems import table
@@ -27,7 +28,7 @@ from worker import networks
 from worker.data.batches import EncodedDataset
 from worker.data.splits import DomainData, split_source
 from worker.export import quantization
-from worker.export.onnx import export, inference_session
+from worker.export.onnx import export
 from worker.networks.base import Inputs, Network
 
 TEMPERATURE = 1.7
@@ -37,7 +38,7 @@ COPIES: list[Precision] = ["float16", "int8"]
 
 
 def logits(path: Path, inputs: Encoded) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = inference_session(path).run(["logits"], inputs)[0]
+    found: NDArray[np.float32] = open_session(path, 1).run(["logits"], inputs)[0]
     return found
 
 
