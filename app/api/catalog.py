@@ -1,4 +1,4 @@
-"""Routes of algorithms and networks: the catalogues."""
+"""Routes of the available algorithms and networks."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ router = APIRouter(tags=["algorithms"])
 
 @router.get("/algorithms", response_model=Page[AlgorithmOut])
 def list_algorithms() -> dict[str, Any]:
-    """Every algorithm with the JSON schema of its parameters, on one page."""
+    """List all algorithms with the JSON schemas of their parameters."""
     return {"data": [params.catalogue_entry() for params in PARAMS.values()], "next": None}
 
 
 @router.get("/networks", response_model=Page[NetworkOut])
 def list_networks() -> dict[str, Any]:
-    """Every network with the JSON schema of its options, on one page."""
+    """List all networks with the JSON schemas of their options."""
     return {"data": [network.catalogue_entry() for network in NETWORKS.values()], "next": None}

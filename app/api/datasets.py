@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.deps import SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
+from app.api.middleware import own_body_limit
 from app.db.tables import DatasetRow
 from app.errors import (
     DatasetInUse,
@@ -31,15 +32,19 @@ router = APIRouter(prefix="/datasets", tags=["datasets"])
     status_code=201,
     response_model=DatasetOut,
     responses={
-        200: {"model": DatasetOut, "description": "The same file and options were uploaded before: that dataset."},
+        200: {
+            "model": DatasetOut,
+            "description": "The existing dataset, if the same file was uploaded with the same options before.",
+        },
         **error_responses(InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType),
     },
     openapi_extra={"requestBody": UPLOAD_BODY},
 )
+@own_body_limit
 async def upload_dataset(
     request: Request, response: Response, sessions: SessionsDep, storage: StorageDep, settings: SettingsDep
 ) -> DatasetRow:
-    """Upload a dataset. It is checked to its last row; what is wrong is answered with its place."""
+    """Upload and validate a dataset. An error response names each invalid row, column or file."""
     folder, fields = settings.scratch_dir, ["name", "modality", "options"]
     async with receive_upload(_body(request), request.headers, folder, fields, settings.max_upload_bytes) as upload:
         row, is_new = await run_in_threadpool(datasets.create, sessions, storage, upload)
@@ -52,22 +57,22 @@ async def upload_dataset(
 def list_datasets(
     session: SessionDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(max_length=500, description="`next` of the page before.")] = None,
+    after: Annotated[str | None, Query(max_length=500, description="`next` of the previous page.")] = None,
 ) -> dict[str, object]:
-    """All datasets, newest first."""
-    rows, following = datasets.page(session, limit, after)
-    return {"data": rows, "next": following}
+    """List all datasets, newest first."""
+    rows, cursor = datasets.page(session, limit, after)
+    return {"data": rows, "next": cursor}
 
 
 @router.get("/{dataset_id}", response_model=DatasetOut, responses=error_responses(DatasetNotFound, InvalidRequest))
 def get_dataset(dataset_id: UUID, session: SessionDep) -> DatasetRow:
-    """One dataset."""
+    """Return one dataset."""
     return datasets.get(session, dataset_id)
 
 
 @router.delete("/{dataset_id}", status_code=204, responses=error_responses(DatasetNotFound, DatasetInUse, InvalidRequest))
 def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -> None:
-    """Delete a dataset and its file. Ended jobs and their versions stay as they are."""
+    """Delete a dataset and its file. Finished jobs and their versions remain."""
     datasets.delete(session, storage, dataset_id)
 
 
@@ -75,7 +80,7 @@ def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -
 def preview_dataset(
     dataset_id: UUID, sessions: SessionsDep, storage: StorageDep, limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> Preview:
-    """The first examples of a dataset."""
+    """Return the first examples of a dataset."""
     with sessions.begin() as session:
         row = datasets.get(session, dataset_id)
     return Preview(data=datasets.preview(row, storage, limit))
@@ -86,4 +91,4 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
         async for chunk in request.stream():
             yield chunk
     except ClientDisconnect as error:
-        raise InvalidRequest("The body is cut short.") from error
+        raise InvalidRequest("The request body is incomplete.") from error

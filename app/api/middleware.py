@@ -1,8 +1,10 @@
-"""Around every request: an id, one log line, metrics, a bound on its body. Plain ASGI, so that streams pass untouched."""
+"""Middleware of every request: an id, a log line, metrics, and a limit of its body. Plain ASGI, so that it buffers nothing."""
 
 import re
 import uuid
+from collections.abc import Callable
 from time import perf_counter
+from typing import Any, TypeVar
 
 import structlog
 from fastapi import HTTPException
@@ -12,42 +14,47 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.observability.metrics import REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger("isthmus.access")
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 HEADER = "X-Request-ID"
 MAX_BODY_BYTES = 1024 * 1024
-UNLIMITED_PATHS = re.compile(r"/datasets|/predict|/invocations|/v2/models/.*/infer")
-"""Their routes have bounds of their own."""
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_QUIET = ("/health/", "/metrics")
+_QUIET_PREFIXES = ("/health/", "/metrics")
+
+
+def own_body_limit(endpoint: Endpoint) -> Endpoint:
+    """Exempt a route from `MAX_BODY_BYTES`. It has to read its body in chunks and enforce a limit of its own."""
+    endpoint.__dict__["has_own_body_limit"] = True
+    return endpoint
 
 
 class BodySizeLimit:
-    """Bounds the body of every route that does not read its own piece by piece: FastAPI would hold all of it in memory."""
+    """Limit of all bodies that FastAPI reads into memory. Routes marked with `own_body_limit` are exempt."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        bounded = scope["type"] == "http" and not UNLIMITED_PATHS.fullmatch(scope["path"])
-        await self.app(scope, _bounded(receive) if bounded else receive, send)
+        await self.app(scope, _limit(scope, receive) if scope["type"] == "http" else receive, send)
 
 
-def _bounded(receive: Receive) -> Receive:
+def _limit(scope: Scope, receive: Receive) -> Receive:
     received = 0
 
-    async def receive_bounded() -> Message:
+    async def receive_limited() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
+        # the router has set the endpoint before anything reads the body
+        if received > MAX_BODY_BYTES and not getattr(scope.get("endpoint"), "has_own_body_limit", False):
             raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
         return message
 
-    return receive_bounded
+    return receive_limited
 
 
 class RequestContext:
-    """Takes a sane `X-Request-ID` over or makes one; binds it to every log line of the request and echoes it."""
+    """Request ids. A valid `X-Request-ID` is kept, else a new id is made; log lines and the response carry it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -60,20 +67,20 @@ class RequestContext:
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        observed = _RequestRecorder(scope, request_id, send)
+        recorder = _RequestRecorder(scope, request_id, send)
         try:
-            await self.app(scope, receive, observed.send)
+            await self.app(scope, receive, recorder.send)
         finally:
-            observed.finish()
+            recorder.finish()
 
 
 class _RequestRecorder:
-    """One request on its way: what it was answered, and when."""
+    """Status and duration of one request."""
 
     def __init__(self, scope: Scope, request_id: str, send: Send) -> None:
         self.scope, self.request_id, self._send = scope, request_id, send
         self.start = perf_counter()
-        self.status = 500  # an error that leaves the app before it answers becomes a 500 further out
+        self.status = 500  # an error that leaves the app before its response becomes a 500 in an outer layer
         self.seconds: float | None = None
 
     async def send(self, message: Message) -> None:
@@ -83,13 +90,12 @@ class _RequestRecorder:
         await self._send(message)
 
     def finish(self) -> None:
-        """The end of the answer: count it and write its line. Latency counts to the start, the line also to the end."""
+        """Count the request and log it. The metric measures the time to the start of the response, the log line to its end."""
         total = perf_counter() - self.start
-        method, route = self.scope["method"], _route(self.scope)
+        method, route, path = self.scope["method"], _route(self.scope), self.scope["path"]
         REQUESTS.labels(method, route, self.status).inc()
         REQUEST_SECONDS.labels(method, route).observe(self.seconds or total)
-        path = self.scope["path"]
-        write = log.debug if path.startswith(_QUIET) and self.status < 400 else log.info
+        write = log.debug if path.startswith(_QUIET_PREFIXES) and self.status < 400 else log.info
         client = (self.scope.get("client") or ("",))[0]
         write("request", method=method, path=path, route=route, status=self.status, seconds=round(total, 4), client=client)
 
@@ -100,5 +106,5 @@ def _request_id(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The template, never the path: a label per job id would grow for ever."""
+    """Return the path template; a metric label for each path would grow without limit."""
     return getattr(scope.get("route"), "path", None) or "unmatched"

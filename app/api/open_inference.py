@@ -1,7 +1,7 @@
-"""Routes of the Open Inference Protocol, version 2, as Triton, KServe and their clients speak it.
+"""Routes of the Open Inference Protocol, version 2, for clients of Triton and KServe.
 
-`{model}` is any model reference: `digits`, `digits:3`, `digits@production`. Errors are problem documents with the protocol's
-member `error`.
+`{model}` is any model reference: `digits`, `digits:3`, `digits@production`. Errors are problem documents with the additional
+member `error` of the protocol.
 """
 
 from functools import partial
@@ -12,7 +12,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api.deps import SessionDep, SettingsDep, error_responses
 from app.api.health import DependenciesDep
-from app.api.request_bodies import SMALL_BYTES, PredictorDep, read_body, run_prediction, validated
+from app.api.middleware import own_body_limit
+from app.api.request_bodies import MAX_INLINE_PARSE_BYTES, PredictorDep, read_body, run_prediction, validated
 from app.errors import (
     ArtifactCorrupt,
     FieldError,
@@ -46,10 +47,10 @@ router = APIRouter(prefix="/v2", tags=["inference"])
 HEADER = "Inference-Header-Content-Length"
 Model = Annotated[ModelReference, Path()]
 Version = Annotated[VersionNumber, Path()]
-HeaderLength = Annotated[str | None, Header(alias=HEADER, description="Bytes of the JSON, where tensors follow it.")]
+HeaderLength = Annotated[str | None, Header(alias=HEADER, description="Size of the JSON in bytes, if binary tensors follow it.")]
 _MODEL = "/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
-_FOUND = error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt)
+_MODEL_ERRORS = error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt)
 _INFER: dict[str, Any] = {
     "response_model": InferResponse,
     "responses": {
@@ -64,19 +65,19 @@ _INFER: dict[str, Any] = {
 
 @router.get("")
 def server_metadata(request: Request) -> ServerMetadata:
-    """Name, version and the extensions of the protocol that this server speaks."""
+    """Return name and version of the server and the protocol extensions that it supports."""
     return ServerMetadata(version=request.app.version)
 
 
 @router.get("/health/live")
 def server_live() -> ServerLive:
-    """As `/health/live`."""
+    """Return 200 while the process can respond."""
     return ServerLive()
 
 
 @router.get("/health/ready", responses=error_responses(ServiceUnavailable))
 def server_ready(dependencies: DependenciesDep) -> ServerReady:
-    """As `/health/ready`."""
+    """Return 200 if database, broker and storage are reachable."""
     unreachable = [name for name, error in dependencies.errors().items() if error]
     if unreachable:
         raise ServiceUnavailable(f"Not reachable: {', '.join(unreachable)}.")
@@ -85,43 +86,45 @@ def server_ready(dependencies: DependenciesDep) -> ServerReady:
 
 @router.post("/repository/index", responses=error_responses(InvalidRequest))
 def repository_index(session: SessionDep) -> list[IndexEntry]:
-    """The versions of all models, newest models first."""
+    """List the versions of all models, newest models first."""
     return [IndexEntry(name=name, version=str(number)) for name, number in models.index(session)]
 
 
-@router.get(_MODEL + "/ready", responses=_FOUND)
+@router.get(_MODEL + "/ready", responses=_MODEL_ERRORS)
 async def model_ready(model: Model, predictor: PredictorDep) -> ModelReady:
-    """200 when the version is loaded; to ask loads it."""
+    """Load the version if necessary, and return 200 once it is loaded."""
     return _ready(await predictor.load(model))
 
 
-@router.get(_VERSION + "/ready", responses=_FOUND)
+@router.get(_VERSION + "/ready", responses=_MODEL_ERRORS)
 async def version_ready(model: Model, version: Version, predictor: PredictorDep) -> ModelReady:
-    """200 when the version is loaded; to ask loads it."""
+    """Load the version if necessary, and return 200 once it is loaded."""
     return _ready(await predictor.load(f"{model}:{version}"))
 
 
-@router.get(_MODEL, responses=_FOUND)
+@router.get(_MODEL, responses=_MODEL_ERRORS)
 async def model_metadata(model: Model, predictor: PredictorDep) -> ModelMetadata:
-    """Names, types and shapes of what goes in and comes out."""
+    """Return names, types and shapes of the input and output tensors."""
     return _metadata(await predictor.load(model))
 
 
-@router.get(_VERSION, responses=_FOUND)
+@router.get(_VERSION, responses=_MODEL_ERRORS)
 async def version_metadata(model: Model, version: Version, predictor: PredictorDep) -> ModelMetadata:
-    """Names, types and shapes of what goes in and comes out."""
+    """Return names, types and shapes of the input and output tensors."""
     return _metadata(await predictor.load(f"{model}:{version}"))
 
 
 @router.post(_MODEL + "/infer", **_INFER)
+@own_body_limit
 async def infer(
     request: Request, model: Model, predictor: PredictorDep, settings: SettingsDep, header_length: HeaderLength = None
 ) -> Response:
-    """Tensors in, tensors out; in JSON, or behind it as the binary tensor extension has it."""
+    """Predict from tensors in JSON, or in binary after the JSON (binary tensor data extension)."""
     return await _infer(request, model, predictor, settings, header_length)
 
 
 @router.post(_VERSION + "/infer", **_INFER)
+@own_body_limit
 async def infer_version(
     request: Request,
     model: Model,
@@ -130,7 +133,7 @@ async def infer_version(
     settings: SettingsDep,
     header_length: HeaderLength = None,
 ) -> Response:
-    """Tensors in, tensors out; in JSON, or behind it as the binary tensor extension has it."""
+    """Predict from tensors in JSON, or in binary after the JSON (binary tensor data extension)."""
     return await _infer(request, f"{model}:{version}", predictor, settings, header_length)
 
 
@@ -138,26 +141,27 @@ async def _infer(
     request: Request, reference: str, predictor: Predictor, settings: Settings, header_length: str | None
 ) -> Response:
     body = await read_body(request, settings.max_predict_bytes)
-    is_small = len(body) <= SMALL_BYTES
-    asked, behind = _asked(body, header_length) if is_small else await run_in_threadpool(_asked, body, header_length)
+    is_small = len(body) <= MAX_INLINE_PARSE_BYTES
+    infer_request, tensor_data = _parse(body, header_length) if is_small else await run_in_threadpool(_parse, body, header_length)
     version = await predictor.load(reference)
-    encode = partial(open_inference.encoded, behind=behind, version=version, most_inputs=settings.max_predict_inputs)
-    is_plain = all(tensor.datatype != "BYTES" for tensor in asked.inputs)  # a small picture file may be a large picture
-    encoded = encode(asked) if is_small and is_plain else await predictor.encoded(version, encode, asked)
+    encode = partial(open_inference.encoded, behind=tensor_data, version=version, most_inputs=settings.max_predict_inputs)
+    # a small image file may decode to a large image
+    has_files = any(tensor.datatype == "BYTES" for tensor in infer_request.inputs)
+    encoded = encode(infer_request) if is_small and not has_files else await predictor.encoded(version, encode, infer_request)
     logits = await run_prediction(request, predictor, version, encoded)
-    content, document_bytes = open_inference.response(asked, version, logits)
-    if document_bytes is None:
+    content, json_bytes = open_inference.response(infer_request, version, logits)
+    if json_bytes is None:
         return Response(content, media_type="application/json")
-    return Response(content, media_type="application/octet-stream", headers={HEADER: str(document_bytes)})
+    return Response(content, media_type="application/octet-stream", headers={HEADER: str(json_bytes)})
 
 
-def _asked(body: bytes, header_length: str | None) -> tuple[InferRequest, bytes]:
-    """The JSON of the request, and what follows it."""
+def _parse(body: bytes, header_length: str | None) -> tuple[InferRequest, bytes]:
+    """Return the request in the JSON, and the tensor data after it."""
     if header_length is None:
         return validated(InferRequest, body), b""
     size = int(header_length) if header_length.isdecimal() and len(header_length) < 12 else -1
     if not 0 < size <= len(body):
-        raise InvalidRequest(errors=[FieldError(f"/header/{HEADER}", f"expected 1 to {len(body)}, the bytes of the body")])
+        raise InvalidRequest(errors=[FieldError(f"/header/{HEADER}", f"expected 1 to {len(body)}, the size of the body")])
     return validated(InferRequest, body[:size]), body[size:]
 
 

@@ -1,14 +1,15 @@
-"""Routes of predict."""
+"""The route of predictions."""
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.deps import SettingsDep, error_responses
+from app.api.middleware import own_body_limit
 from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, run_prediction, stream_limited, validated
 from app.artifacts import Precision
 from app.errors import (
@@ -29,7 +30,7 @@ from app.schemas.predict import PredictCreate, PredictForm, PredictOut
 from app.serving import responses, tensor_inputs
 from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Logits
-from app.serving.responses import Wanted
+from app.serving.responses import OutputOptions
 
 router = APIRouter(tags=["predict"])
 
@@ -45,9 +46,9 @@ PREDICT_ERRORS = (
     Overloaded,
 )
 
-ReadArray = Callable[[bytes, LoadedModel, int], Encoded]
-_ARRAYS: dict[str, ReadArray] = {OCTET_STREAM: tensor_inputs.of_bytes, NPY: tensor_inputs.of_npy}
-_FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}, "description": "Picture files."}
+DecodeArray = Callable[[bytes, LoadedModel, int], Encoded]
+_ARRAYS: dict[str, DecodeArray] = {OCTET_STREAM: tensor_inputs.of_bytes, NPY: tensor_inputs.of_npy}
+_FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}, "description": "Image files."}
 _FORM = PredictForm.model_json_schema()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODIES = {
@@ -57,9 +58,27 @@ _BODIES = {
     NPY: _BINARY,
 }
 
-TopK = Annotated[int, Query(ge=1, le=MOST_CLASSES, description="As in a JSON body, for bodies that are an array.")]
-Probabilities = Annotated[bool, Query(description="Likewise.")]
-PrecisionParam = Annotated[Precision | None, Query(description="Likewise.")]
+
+class QueryOptions(NamedTuple):
+    """Options of a request whose body is an array and cannot hold them."""
+
+    output: OutputOptions
+    precision: Precision | None
+
+
+async def get_query_options(
+    top_k: Annotated[
+        int, Query(ge=1, le=MOST_CLASSES, description="For array bodies: maximum number of classes in `top`.")
+    ] = TOP_K,
+    probabilities: Annotated[
+        bool, Query(description="For array bodies: whether the response has the probability of every class.")
+    ] = False,
+    precision: Annotated[
+        Precision | None, Query(description="For array bodies: graph to run. Default: the setting of the server.")
+    ] = None,
+) -> QueryOptions:
+    """Return the options of the query."""
+    return QueryOptions(OutputOptions(top_k, probabilities), precision)
 
 
 @router.post(
@@ -68,87 +87,85 @@ PrecisionParam = Annotated[Precision | None, Query(description="Likewise.")]
     responses={200: {"content": {ARROW: _BINARY}}, **error_responses(*PREDICT_ERRORS, PrecisionNotFound)},
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
 )
+@own_body_limit
 async def predict(
     request: Request,
     predictor: PredictorDep,
     settings: SettingsDep,
     model: ModelDep,
-    top_k: TopK = TOP_K,
-    probabilities: Probabilities = False,
-    precision: PrecisionParam = None,
+    query: Annotated[QueryOptions, Depends(get_query_options)],
 ) -> Response:
-    """Predict: JSON for every modality, picture files as multipart, or the encoded input itself.
+    """Predict the classes of inputs, sent as JSON (every modality), as image files, or as an array.
 
-    The latter as a little-endian array in C order (`application/octet-stream`), of the type and shape that
-    `GET /v2/models/{model}` tells, or as a `.npy` file (`application/x-npy`), of a model that takes a single input.
-    With `Accept: application/vnd.apache.arrow.stream` the answer is a table, a row an input.
+    An array is little-endian in C order (`application/octet-stream`) or a `.npy` file (`application/x-npy`). Its type and shape
+    are those of `GET /v2/models/{model}`; the model must have a single input. With
+    `Accept: application/vnd.apache.arrow.stream` the response is a table with one row for each input.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type in _ARRAYS:
-        reference, wanted = require_model(model), Wanted(top_k, probabilities)
-        body, version = await read_body(request, settings.max_predict_bytes), await predictor.load(reference, precision)
+        reference, options = require_model(model), query.output
+        body, version = await read_body(request, settings.max_predict_bytes), await predictor.load(reference, query.precision)
         encoded = _ARRAYS[content_type](body, version, settings.max_predict_inputs)
     elif content_type == JSON:
-        asked = await run_in_threadpool(
-            _parse_json, await read_body(request, settings.max_predict_bytes), settings.max_predict_inputs
-        )
-        version, wanted = await predictor.load(asked.model, asked.precision), _wanted(asked)
-        encoded = await predictor.encoded(version, version.encoded, asked.inputs)
+        body = await read_body(request, settings.max_predict_bytes)
+        create = await run_in_threadpool(_parse_json, body, settings.max_predict_inputs)
+        version, options = await predictor.load(create.model, create.precision), _output_options(create)
+        encoded = await predictor.encoded(version, version.encoded, create.inputs)
     elif content_type == MULTIPART:
         form, files = await _parse_form(request, settings.max_predict_bytes, settings.max_predict_inputs)
-        version, wanted = await predictor.load(form.model, form.precision), _wanted(form)
+        version, options = await predictor.load(form.model, form.precision), _output_options(form)
         encoded = await predictor.encoded(version, version.encoded_files, files)
     else:
         raise UnsupportedContentType(f"Send {', '.join(_BODIES)}, not {content_type[:100] or 'nothing'}.")
-    return answer(request, await run_prediction(request, predictor, version, encoded), version, wanted)
+    return encode_response(request, await run_prediction(request, predictor, version, encoded), version, options)
 
 
-def answer(request: Request, logits: Logits, version: LoadedModel, wanted: Wanted) -> Response:
-    """As JSON, or as an Arrow stream where the caller prefers that."""
+def encode_response(request: Request, logits: Logits, version: LoadedModel, options: OutputOptions) -> Response:
+    """Return the predictions as JSON, or as an Arrow stream if the client accepts that."""
     if ARROW not in request.headers.get("accept", ""):
-        return Response(responses.to_json(logits, version, wanted), media_type=JSON)
+        return Response(responses.to_json(logits, version, options), media_type=JSON)
     headers = {"X-Model": version.model, "X-Model-Version": str(version.number)}
-    return Response(responses.to_arrow(logits, version, wanted), media_type=ARROW, headers=headers)
+    return Response(responses.to_arrow(logits, version, options), media_type=ARROW, headers=headers)
 
 
-def _wanted(form: PredictForm) -> Wanted:
-    return Wanted(form.top_k, form.probabilities)
+def _output_options(form: PredictForm) -> OutputOptions:
+    return OutputOptions(form.top_k, form.probabilities)
 
 
-def _parse_json(data: bytes, limit: int) -> PredictCreate:
+def _parse_json(data: bytes, max_inputs: int) -> PredictCreate:
     body = validated(PredictCreate, data)
-    if len(body.inputs) > limit:
-        raise InvalidInputs(f"There are {len(body.inputs)} inputs.", [FieldError("/inputs", f"more than {limit}")])
+    if len(body.inputs) > max_inputs:
+        raise InvalidInputs(f"There are {len(body.inputs)} inputs.", [FieldError("/inputs", f"more than {max_inputs}")])
     return body
 
 
-async def _parse_form(request: Request, most_bytes: int, most_files: int) -> tuple[PredictForm, list[bytes]]:
-    form = await _form(request, stream_limited(request, most_bytes), most_files)
+async def _parse_form(request: Request, max_bytes: int, max_files: int) -> tuple[PredictForm, list[bytes]]:
+    form = await _read_form(request, stream_limited(request, max_bytes), max_files)
     try:
-        files, fields = await _parts(form)
+        files, fields = await _split_form(form)
     finally:
         await form.close()
     if not files:
-        raise InvalidInputs("There are no files.", [FieldError("/files", "send at least one picture")])
+        raise InvalidInputs("There are no files.", [FieldError("/files", "send at least one image")])
     return validated(PredictForm, fields), files
 
 
-async def _form(request: Request, body: AsyncGenerator[bytes, None], most_files: int) -> FormData:
-    parser = MultiPartParser(request.headers, body, max_files=most_files, max_fields=10)
+async def _read_form(request: Request, body: AsyncGenerator[bytes, None], max_files: int) -> FormData:
+    parser = MultiPartParser(request.headers, body, max_files=max_files, max_fields=10)
     try:
         return await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
-        raise InvalidRequest("The multipart body cannot be read.", [FieldError("", str(error))]) from error
+        raise InvalidRequest("The multipart body is malformed.", [FieldError("", str(error))]) from error
 
 
-async def _parts(form: FormData) -> tuple[list[bytes], dict[str, str]]:
-    """Contents of `files` in their order, and the text fields. Raises InvalidRequest for a file of another name."""
+async def _split_form(form: FormData) -> tuple[list[bytes], dict[str, str]]:
+    """Return the contents of `files` in their order, and the text fields. Raises InvalidRequest for other files."""
     files, fields = [], {}
-    for name, part in form.multi_items():
-        if isinstance(part, str):
-            fields[name] = part
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            fields[name] = value
         elif name == "files":
-            files.append(await part.read())
+            files.append(await value.read())
         else:
-            raise InvalidRequest(errors=[FieldError(pointer(name), "send the pictures in fields named `files`")])
+            raise InvalidRequest(errors=[FieldError(pointer(name), "send the images in fields named `files`")])
     return files, fields

@@ -1,4 +1,4 @@
-"""What the routes of predictions share: bodies read in pieces up to a bound, checked, and answered while the client is there."""
+"""Dependencies and helpers that the prediction routes share: limited bodies, validation, disconnecting clients."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,17 +20,18 @@ from app.serving.predictor import Logits, Predictor, record_metrics
 
 MODEL_HEADER = "X-Model"
 HTTP_499_CLIENT_CLOSED_REQUEST = 499
-SMALL_BYTES = 8192
-"""Up to so many, a body is parsed before a thread would have begun to."""
+MAX_INLINE_PARSE_BYTES = 8192
+"""Up to this size, parsing a body takes less time than starting a thread for it."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class ClientDisconnected(Exception):
-    """Nobody is there any more to be answered."""
+class ClientDisconnected(Exception):  # an event, not an error, as starlette's ClientDisconnect
+    """The client closed the connection before the response."""
 
 
 async def get_predictor(request: Request) -> Predictor:
+    """Return the predictor of this process."""
     predictor: Predictor = request.app.state.predictor
     return predictor
 
@@ -38,10 +39,14 @@ async def get_predictor(request: Request) -> Predictor:
 PredictorDep = Annotated[Predictor, Depends(get_predictor)]
 
 
-ModelQuery = Annotated[ModelReference | None, Query(description=f"Of a body that names none; or the header `{MODEL_HEADER}`.")]
+ModelQuery = Annotated[
+    ModelReference | None,
+    Query(description=f"Model reference, for bodies without one. The header `{MODEL_HEADER}` takes precedence."),
+]
 
 
 async def get_model(request: Request, model: ModelQuery = None) -> str | None:
+    """Return the model reference of the header or the query."""
     return request.headers.get(MODEL_HEADER, model)
 
 
@@ -49,67 +54,67 @@ ModelDep = Annotated[str | None, Depends(get_model)]
 
 
 def require_model(model: str | None) -> str:
-    """Raises InvalidRequest."""
+    """Return the model reference. Raises InvalidRequest if there is none."""
     if model is None:
         raise InvalidRequest(errors=[FieldError("/query/model", f"name the model here or in the header {MODEL_HEADER}")])
     return model
 
 
 async def stream_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body as it comes. Raises UploadTooLarge before it holds more than `limit` bytes."""
+    """Yield the body as it arrives. Raises UploadTooLarge as soon as it exceeds `limit` bytes."""
     received = 0
     try:
         async for chunk in request.stream():
             received += len(chunk)
             if received > limit:
-                raise UploadTooLarge(f"A prediction request may have {limit} bytes.")
+                raise UploadTooLarge(f"The body of a prediction request may have at most {limit} bytes.")
             yield chunk
     except ClientDisconnect as error:
-        raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client left.") from error
+        raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """All of the body. Raises UploadTooLarge."""
+    """Return the whole body. Raises UploadTooLarge."""
     return b"".join([chunk async for chunk in stream_limited(request, limit)])
 
 
 def validated(schema: type[Body], data: bytes | dict[str, Any]) -> Body:
-    """Raises what FastAPI raises for a bad body."""
+    """Validate a body. Raises RequestValidationError, as FastAPI does for an invalid body."""
     try:
         return schema.model_validate_json(data) if isinstance(data, bytes) else schema.model_validate(data)
     except ValidationError as error:
-        places = error.errors(include_url=False, include_context=False)
-        body = data if isinstance(data, dict) or places[0]["type"] == "json_invalid" else from_json(data)
-        raise RequestValidationError([{**place, "loc": ("body", *place["loc"])} for place in places], body=body) from error
+        errors = error.errors(include_url=False, include_context=False)
+        body = data if isinstance(data, dict) or errors[0]["type"] == "json_invalid" else from_json(data)
+        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in errors], body=body) from error
 
 
 async def run_prediction(request: Request, predictor: Predictor, version: LoadedModel, encoded: Encoded) -> Logits:
-    """The logits. Raises InvalidInputs, Overloaded; a client that leaves gives its place in the queue away."""
+    """Return the logits; drop the request from the queue if its client disconnects. Raises InvalidInputs, Overloaded."""
     start = perf_counter()
     logits = predictor.submit(version, encoded)
     if isinstance(logits, asyncio.Future):
         try:
             logits = await cancel_on_disconnect(logits, request.receive)
         except ClientDisconnected as error:
-            raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client left.") from error
+            raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
     record_metrics(version, len(logits), perf_counter() - start)
     return logits
 
 
-async def cancel_on_disconnect(started: "asyncio.Future[Logits]", receive: Receive) -> Logits:
-    """The logits when they are there. Raises what their computation raises; ClientDisconnected when the client left before."""
-    gone = asyncio.create_task(_disconnect(receive))
-    waiting: set[asyncio.Future[Any]] = {started, gone}
+async def cancel_on_disconnect(pending: "asyncio.Future[Logits]", receive: Receive) -> Logits:
+    """Return the result of `pending` or raise its error. Raises ClientDisconnected if the client disconnects first."""
+    disconnected = asyncio.create_task(_wait_for_disconnect(receive))
+    futures: set[asyncio.Future[Any]] = {pending, disconnected}
     try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if not started.done():
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        if not pending.done():
             raise ClientDisconnected
-        return started.result()
+        return pending.result()
     finally:
-        started.cancel()
-        gone.cancel()
+        pending.cancel()
+        disconnected.cancel()
 
 
-async def _disconnect(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -19,11 +19,11 @@ from app.schemas.limits import MOST_CLASSES
 from app.schemas.open_inference import InferRequest
 from app.serving import open_inference, responses, tensor_inputs
 from app.serving.loaded_model import LoadedModel
-from app.serving.responses import EncodedResponse, Wanted
+from app.serving.responses import EncodedResponse, OutputOptions
 
 _PARAMETERS = {"model", "top_k", "probabilities", "precision"}
 _FIELDS = _PARAMETERS | {"inputs"}
-_DEFAULT_OPTIONS = Wanted()
+_DEFAULT_OPTIONS = OutputOptions()
 MAX_JSON_BYTES = 8192
 """Largest JSON part of a tensor request that the event loop parses; the routes parse larger ones in a thread."""
 
@@ -95,7 +95,7 @@ def _json_size(json_length: bytes | None, body: bytes) -> int:
 class _Parameters(NamedTuple):
     reference: str
     precision: Precision | None
-    options: Wanted
+    options: OutputOptions
 
 
 @lru_cache(1024)
@@ -118,12 +118,12 @@ def _is_precision(value: object) -> bool:
     return value is None or (type(value) is str and value in GRAPHS)
 
 
-def _options(fields: dict[str, Any]) -> Wanted | None:
+def _options(fields: dict[str, Any]) -> OutputOptions | None:
     top_k = fields.get("top_k", _DEFAULT_OPTIONS.top_k)
     probabilities = fields.get("probabilities", _DEFAULT_OPTIONS.probabilities)
     if type(top_k) is not int or not 0 < top_k <= MOST_CLASSES or type(probabilities) is not bool:
         return None
-    return Wanted(top_k, probabilities)
+    return OutputOptions(top_k, probabilities)
 
 
 def _parse(text: bytes) -> Any:

@@ -22,7 +22,7 @@ Ranks = list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OutputOptions:
     """What a prediction shall hold: how many classes in `top`, and whether the probabilities of all."""
 
     top_k: int = TOP_K
@@ -36,18 +36,18 @@ class EncodedResponse(NamedTuple):
     json_bytes: int | None = None
 
 
-def answer(version: LoadedModel, wanted: Wanted, logits: NDArray[np.float32]) -> EncodedResponse:
+def answer(version: LoadedModel, wanted: OutputOptions, logits: NDArray[np.float32]) -> EncodedResponse:
     """The JSON answer to one request. Raises InvalidInputs."""
     return EncodedResponse(to_json(logits, version, wanted))
 
 
-def to_json(logits: NDArray[np.float32], version: LoadedModel, wanted: Wanted) -> bytes:
+def to_json(logits: NDArray[np.float32], version: LoadedModel, wanted: OutputOptions) -> bytes:
     """The JSON answer to one request. Raises InvalidInputs."""
     found = predictions(logits, version, wanted)
     return orjson.dumps({"model": version.model, "version": version.number, "predictions": found})
 
 
-def to_arrow(logits: NDArray[np.float32], version: LoadedModel, wanted: Wanted) -> bytes:
+def to_arrow(logits: NDArray[np.float32], version: LoadedModel, wanted: OutputOptions) -> bytes:
     """The answer to one request as an Arrow stream, a row an input. Raises InvalidInputs."""
     found = predictions(logits, version, wanted)
     columns = {name: [prediction[name] for prediction in found] for name in ("label", "confidence", "abstained", "top")}
@@ -58,7 +58,7 @@ def to_arrow(logits: NDArray[np.float32], version: LoadedModel, wanted: Wanted) 
     return buffer.getvalue()
 
 
-def predictions(logits: NDArray[np.float32], version: LoadedModel, wanted: Wanted) -> list[dict[str, Any]]:
+def predictions(logits: NDArray[np.float32], version: LoadedModel, wanted: OutputOptions) -> list[dict[str, Any]]:
     """One for each row of logits (n, classes). Raises InvalidInputs where the model has no finite answer."""
     rows, ranks = (
         _rank_small(logits, wanted.top_k) if logits.size <= PURE_PYTHON_MAX_LOGITS else _rank_large(logits, wanted.top_k)

@@ -10,7 +10,7 @@ import pytest
 from app.errors import InvalidInputs
 from app.serving import responses
 from app.serving.loaded_model import LoadedModel
-from app.serving.responses import Wanted
+from app.serving.responses import OutputOptions
 
 CLASSES = ('1 "%d"', "%", "é")
 VERSION = cast(LoadedModel, SimpleNamespace(model='a "%s"', number=7, classes=CLASSES, threshold=0.6))
@@ -21,9 +21,9 @@ def read(document: bytes) -> Any:
     return json.loads(document, parse_float=lambda text: round(float(text), 12))
 
 
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(1), Wanted(1000, probabilities=True)])
+@pytest.mark.parametrize("wanted", [OutputOptions(), OutputOptions(1), OutputOptions(1000, probabilities=True)])
 @pytest.mark.parametrize("rows", [1, 5])
-def test_few_and_many_rows_are_written_alike(rows: int, wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_and_many_rows_are_written_alike(rows: int, wanted: OutputOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = np.random.default_rng(rows).normal(0, 3, (rows, len(CLASSES))).astype(np.float32)
     logits[0] = [2.0, 1.0, 2.0]  # of equals the first comes first
     few = responses.to_json(logits, VERSION, wanted)
@@ -43,5 +43,5 @@ def test_rows_without_a_finite_answer_are_named(rows: int) -> None:
     logits = np.zeros((rows, len(CLASSES)), np.float32)
     logits[1, 2] = np.inf
     with pytest.raises(InvalidInputs) as caught:
-        responses.to_json(logits, VERSION, Wanted())
+        responses.to_json(logits, VERSION, OutputOptions())
     assert [error.pointer for error in caught.value.errors] == ["/inputs/1"]
