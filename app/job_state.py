@@ -10,14 +10,6 @@ Every change of status is one conditional UPDATE in `app.services.jobs`, `app.se
 from enum import StrEnum
 
 
-class JobKind(StrEnum):
-    """What a job does: make a version, predict a whole data set with one, or train one trial of another job's search."""
-
-    ADAPT = "adapt"
-    PREDICT = "predict"
-    TRIAL = "trial"
-
-
 class JobStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

@@ -1,29 +1,19 @@
 """Wiring of the HTTP server."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from importlib.metadata import version
+from pkgutil import iter_modules
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from app.api import (
-    batch_predictions,
-    catalog,
-    datasets,
-    health,
-    job_events,
-    jobs,
-    mlflow,
-    models,
-    open_inference,
-    openapi,
-    predict,
-    problem_details,
-)
+from app import api
+from app.api import openapi, problem_details
 from app.api.application import IsthmusApp
 from app.api.middleware import BodySizeLimit, RequestContext
 from app.broker.queue import CeleryQueue, JobQueue, make_celery
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.fast_path.asgi import FastPath
 from app.observability.health import Dependencies
 from app.observability.metrics import BUILD
@@ -60,8 +50,8 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     app.add_middleware(RequestContext)  # the outermost
     problem_details.install(app)
     openapi.install(app)
-    for routes in (datasets, catalog, jobs, job_events, models, predict, batch_predictions, open_inference, mlflow, health):
-        app.include_router(routes.router)
+    for router in _routers():
+        app.include_router(router)
     if settings.fast_path == "on":
         limits = settings.max_predict_bytes, settings.max_predict_inputs
         app.front = FastPath(app.call_fastapi, app.state.predictor, *limits)
@@ -69,12 +59,20 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
     return app
 
 
+def _routers() -> Iterator[APIRouter]:
+    """Yield the `router` of every module in `app.api` that has one: new routes are a new file."""
+    for module in iter_modules(api.__path__):
+        router = getattr(import_module(f"{api.__name__}.{module.name}"), "router", None)
+        if router is not None:
+            yield router
+
+
 def _create_services(app: FastAPI, settings: Settings, queue: JobQueue | None) -> None:
     """Create the objects that the routes find in `app.state`."""
     state = app.state
     state.settings = settings
     state.engine = make_engine(settings.database)
-    state.sessions = make_sessions(state.engine)
+    state.sessions = SessionFactory(state.engine)
     state.watcher = JobWatcher(lambda: state.sessions)
     state.storage = Storage(settings.storage)
     state.predictor = _create_predictor(app, settings)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -24,11 +24,20 @@ _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that is safely in the storage."""
+    """A file in the storage, with its SHA-256."""
 
     key: str
     digest: str
     size_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The last segment of the key."""
+        return self.key.rpartition("/")[2]
+
+    def columns(self) -> dict[str, Any]:
+        """Return the values of the columns that every table of stored files has."""
+        return {"storage_key": self.key, "digest": self.digest, "size_bytes": self.size_bytes}
 
 
 def digest_of(path: Path) -> str:

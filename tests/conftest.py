@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
@@ -75,7 +75,7 @@ def sessions(engine: Engine) -> Iterator[sessionmaker[Session]]:
     """Commits become savepoints of one outer transaction, which is rolled back: tests leave nothing."""
     with engine.connect() as connection:
         outer = connection.begin()
-        yield sessionmaker(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
+        yield SessionFactory(connection, join_transaction_mode="create_savepoint")
         outer.rollback()
 
 
@@ -134,7 +134,7 @@ def worker_settings(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.Monk
 @pytest.fixture
 def worker_sessions(worker_settings: Settings) -> Iterator[sessionmaker[Session]]:
     engine = make_engine(worker_settings.database)
-    yield make_sessions(engine)
+    yield SessionFactory(engine)
     engine.dispose()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import RUN_JOB, SWEEP, CeleryQueue
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from worker.celery_app import celery, drain, settings
 from worker.supervision import sweep
 from worker.supervision.supervisor import TRAINER, Supervisor
@@ -40,4 +40,4 @@ def run_sweep() -> None:
 @cache
 def sessions() -> sessionmaker[Session]:
     """Made on first use, which is after the fork: connections are not shared."""
-    return make_sessions(make_engine(settings.database))
+    return SessionFactory(make_engine(settings.database))

@@ -18,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 from uuid import UUID
@@ -25,11 +26,11 @@ from uuid import UUID
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.db.tables import JobRow
 from app.errors import ArtifactCorrupt, IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
-from app.job_state import JobKind
-from app.schemas.trainer_messages import RESULT_FILE, AnyResult
+from app.job_types.base import JobResult
+from app.schemas.trainer_messages import RESULT_FILE
 from app.settings import Settings
 from app.storage import Storage
 from worker.data.attempt_context import AttemptContext
@@ -42,11 +43,11 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
 """What a database or a storage raises that is not reachable at the moment."""
 
-Work = Callable[[AttemptContext], AnyResult | None]
+Run = Callable[[AttemptContext], JobResult | None]
 
 
-def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] | None = None) -> int:
-    """Run one attempt; returns the exit code. `works` are what tests bring for some kinds of job."""
+def main(arguments: Sequence[str] | None = None, runs: Mapping[str, Run] | None = None) -> int:
+    """Run one attempt and return the exit code. `runs` replace the code of some kinds of jobs in tests."""
     options = _options(arguments)
     if not die_with_parent(options.supervisor):
         return ExitCode.ORPHANED
@@ -61,14 +62,14 @@ def main(arguments: Sequence[str] | None = None, works: Mapping[JobKind, Work] |
             if job is None or job.attempt != options.attempt:
                 return ExitCode.ORPHANED
             context = AttemptContext(job, settings, Storage(settings.storage), sessions, _scratch_folder(rank), reporter)
-            return _run((works or {}).get(job.kind) or _work(job.kind), context)
+            return _run((runs or {}).get(job.kind) or _code_of(job.kind), context)
     except AWAY as error:
         return _refused(ExitCode.UNAVAILABLE, error)
 
 
-def _run(work: Work, context: AttemptContext) -> int:
+def _run(run: Run, context: AttemptContext) -> int:
     try:
-        result = work(context)
+        result = run(context)
     except StopRequested:
         return ExitCode.STOPPED
     except (BadParameters, InvalidRequest, ArtifactCorrupt) as error:
@@ -110,7 +111,7 @@ def _database(url: str) -> Iterator[sessionmaker[Session]]:
     """Open the one engine of this process for the block."""
     engine = make_engine(url)
     try:
-        yield make_sessions(engine)
+        yield SessionFactory(engine)
     finally:
         engine.dispose()
 
@@ -128,21 +129,10 @@ def _scratch_folder(rank: int) -> Path:
     return folder
 
 
-def _work(kind: JobKind) -> Work:
-    """Imported late: loading torch takes seconds, and until then the signal handler and the parent's death must be set up."""
-    match kind:
-        case JobKind.PREDICT:
-            from worker.jobs import batch_prediction
-
-            return batch_prediction.run
-        case JobKind.TRIAL:
-            from worker.jobs import trial
-
-            return trial.run
-        case JobKind.ADAPT:
-            from worker.jobs import adaptation
-
-            return adaptation.run
+def _code_of(kind: str) -> Run:
+    """Import the code of a kind of job. Torch takes seconds to load, so the signal handler must be installed before."""
+    run: Run = import_module(f"worker.jobs.{kind}").run
+    return run
 
 
 def _refused(code: ExitCode, error: Exception) -> ExitCode:

@@ -25,7 +25,8 @@ from app.errors import (
     UnsupportedContentType,
     UploadTooLarge,
 )
-from app.job_state import ENDED, JobKind, JobStatus
+from app.job_state import ENDED, JobStatus
+from app.job_types.batch_prediction import BATCH_PREDICTION
 from app.schemas.batch_predictions import BatchPredictionCreate, BatchPredictionOut
 from app.schemas.jobs import ModelName
 from app.schemas.pagination import Page
@@ -133,7 +134,7 @@ def list_prediction_metrics(
     after: After = None,
 ) -> dict[str, Any]:
     """The series `completed`, `failed` and `rows_per_second`; a step is a row."""
-    points, following = jobs.metrics(session, prediction_id, name, limit, after, JobKind.PREDICT)
+    points, following = jobs.metrics(session, prediction_id, name, limit, after, BATCH_PREDICTION)
     return {"data": points, "next": following}
 
 
@@ -155,5 +156,5 @@ async def stream_prediction_events(
     last_event_id: LastEventId = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """What happens to a batch prediction; the events are those of a job."""
-    async for event in stream(sessions, watcher, prediction_id, last_event_id, JobKind.PREDICT):
+    async for event in stream(sessions, watcher, prediction_id, last_event_id, BATCH_PREDICTION):
         yield event

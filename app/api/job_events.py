@@ -1,7 +1,7 @@
 """Routes of events."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header
@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.api.deps import SessionsDep, WatcherDep, error_responses
 from app.db.tables import EventRow
 from app.errors import InvalidRequest, JobNotFound
-from app.job_state import ENDED, JobKind
+from app.job_state import ENDED
+from app.job_types.adaptation import ADAPTATION
+from app.job_types.base import JobType
 from app.services import job_events, jobs
 from app.services.job_watcher import JobVersion, JobWatcher
 
@@ -37,16 +39,16 @@ async def stream_events(
 
     Events: `queued`, `started`, `progress`, `metrics`, `warning`, `cancelling`, `requeued`, `done`.
     """
-    async for event in stream(sessions, watcher, job_id, last_event_id, JobKind.ADAPT):
+    async for event in stream(sessions, watcher, job_id, last_event_id, ADAPTATION):
         yield event
 
 
 async def stream(
-    sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: UUID, last_id: int, kind: JobKind
+    sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: UUID, last_id: int, job_type: JobType[Any]
 ) -> AsyncIterator[ServerSentEvent]:
     """The events of a job of any kind, from the one after `last_id` to the last."""
     try:
-        async for row in _rows(sessions, watcher, job_id, last_id, kind):
+        async for row in _rows(sessions, watcher, job_id, last_id, job_type):
             data = row.data | {"attempt": row.attempt, "created_at": row.created_at}
             yield ServerSentEvent(id=str(row.id), event=row.kind, data=data)
     except SQLAlchemyError:  # the database is away: the stream breaks off, the client connects again and resumes
@@ -54,10 +56,10 @@ async def stream(
 
 
 async def _rows(
-    sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: UUID, last_id: int, kind: JobKind
+    sessions: "sessionmaker[Session]", watcher: JobWatcher, job_id: UUID, last_id: int, job_type: JobType[Any]
 ) -> AsyncIterator[EventRow]:
     while True:
-        stamp, rows = await run_in_threadpool(_read, sessions, job_id, last_id, kind)
+        stamp, rows = await run_in_threadpool(_read, sessions, job_id, last_id, job_type)
         for row in rows:
             yield row
             if row.kind == job_events.DONE:
@@ -69,8 +71,10 @@ async def _rows(
             await watcher.wait_for_change(job_id, stamp, POLL_SECONDS)
 
 
-def _read(sessions: "sessionmaker[Session]", job_id: UUID, last_id: int, kind: JobKind) -> tuple[JobVersion, Sequence[EventRow]]:
+def _read(
+    sessions: "sessionmaker[Session]", job_id: UUID, last_id: int, job_type: JobType[Any]
+) -> tuple[JobVersion, Sequence[EventRow]]:
     """The stamp first: what happens after it is seen now or wakes the watcher."""
     with sessions.begin() as session:
-        job = jobs.get(session, job_id, kind)
+        job = jobs.get(session, job_id, job_type)
         return (job.status, job.updated_at), job_events.after(session, job, last_id)

@@ -1,6 +1,7 @@
 """Engines, sessions and the database's clock."""
 
 import sqlite3
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,5 +85,19 @@ def _sqlite_engine(url: str, path: str | None) -> Engine:
     return engine
 
 
-def make_sessions(engine: Engine) -> sessionmaker[Session]:
-    return sessionmaker(engine, expire_on_commit=False)
+REGISTRY_COMMITS = "registry_commits"
+
+
+@dataclass(slots=True)
+class CommitCounter:
+    """The number of commits of a certain kind."""
+
+    count: int = 0
+
+
+class SessionFactory(sessionmaker[Session]):
+    """Makes sessions, and counts their commits that changed the model registry (`app.db.registry_revision`)."""
+
+    def __init__(self, bind: Engine | Connection, **options: Any) -> None:
+        self.registry_commits = CommitCounter()
+        super().__init__(bind, expire_on_commit=False, info={REGISTRY_COMMITS: self.registry_commits}, **options)

@@ -9,15 +9,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from app.db.session import UtcDateTime, db_now
-from app.job_state import JobKind, JobStatus
+from app.job_state import JobStatus
 
 JsonType = JSON().with_variant(JSONB(), "postgresql")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER keys
 StatusType = Enum(
     JobStatus, native_enum=False, create_constraint=True, length=16, name="status", values_callable=lambda e: [s.value for s in e]
-)
-KindType = Enum(
-    JobKind, native_enum=False, create_constraint=True, length=16, name="kind", values_callable=lambda e: [k.value for k in e]
 )
 
 
@@ -82,7 +79,7 @@ class JobRow(Base):
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
-    kind: Mapped[JobKind] = mapped_column(KindType, default=JobKind.ADAPT)
+    kind: Mapped[str] = mapped_column(String(32), default="adaptation", doc="A name in `app.job_types.JOB_TYPES`.")
     model_name: Mapped[str] = mapped_column(String(100), index=True)
     source_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     target_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
@@ -238,9 +235,9 @@ class AliasRow(Base):
 
 
 class RegistryRevisionRow(Base):
-    """A single row. Its number grows with every change of what model references mean: see `app.services.registry_revision`."""
+    """A single row, whose number grows with every change of aliases or versions: see `app.db.registry_revision`."""
 
-    __tablename__ = "catalogue"
+    __tablename__ = "registry_revision"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)

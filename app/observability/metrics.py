@@ -11,14 +11,15 @@ from typing import Any
 from prometheus_client import REGISTRY as PROCESS
 from prometheus_client import CollectorRegistry, Gauge, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from app.db.tables import JobRow, OutputRow
-from app.job_state import ENDED, JobKind, JobStatus
+from app.job_state import ENDED, JobStatus
+from app.job_types import JOB_TYPES
 from app.observability.counters import CounterVec, HistogramVec
 
 REQUESTS = CounterVec("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
@@ -84,13 +85,11 @@ def queue_depth(depth: int) -> Metric:
 
 
 def job_metrics(session: Session) -> list[Metric]:
-    """Adaptations, batch predictions, trials by state, how long the last attempts of those that ended took, and predicted rows."""
-    names = {
-        JobKind.ADAPT: ("isthmus_jobs", "Jobs by state."),
-        JobKind.PREDICT: ("isthmus_batch_predictions", "Batch predictions by state."),
-        JobKind.TRIAL: ("isthmus_trials", "Trials that searches offered to other workers, by state."),
+    """Return the jobs of every kind by state, the durations of their last attempts, and the number of predicted rows."""
+    families = {
+        kind: GaugeMetricFamily(job_type.metric_name, job_type.metric_help, labels=["status"])
+        for kind, job_type in JOB_TYPES.items()
     }
-    families = {kind: GaugeMetricFamily(*name, labels=["status"]) for kind, name in names.items()}
     found = session.execute(select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status))
     counts = {(kind, status): count for kind, status, count in found}
     for kind, family in families.items():
@@ -107,7 +106,7 @@ def _batch_prediction_rows(session: Session) -> Metric:
 def _durations(session: Session) -> Metric:
     durations = HistogramMetricFamily(
         "isthmus_job_duration_seconds",
-        "Run time of the last attempt of jobs that ended; of batch predictions under the algorithm `predict`, of trials `trial`.",
+        "Run time of the last attempt of jobs that ended. Jobs without an algorithm have their kind as the label.",
         labels=["algorithm", "status"],
     )
     for algorithm, status, total, *counts in session.execute(_duration_query()):
@@ -118,7 +117,7 @@ def _durations(session: Session) -> Metric:
 
 def _duration_query() -> Select[Any]:
     seconds: ColumnElement[float] = Seconds(JobRow.started_at, JobRow.finished_at)
-    algorithm = func.coalesce(JobRow.params["algorithm"].as_string(), type_coerce(JobRow.kind, String))
+    algorithm = func.coalesce(JobRow.params["algorithm"].as_string(), JobRow.kind)
     below = [func.count().filter(seconds <= bound) for bound in DURATION_BUCKETS]
     return (
         select(algorithm, JobRow.status, func.sum(seconds), *below, func.count())

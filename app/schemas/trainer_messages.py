@@ -1,10 +1,6 @@
 """What a trainer tells its supervisor: JSON lines on its standard output, and one result file when it is done."""
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
-
-from app.artifacts import Manifest
+from pydantic import BaseModel
 
 RESULT_FILE = "result.json"
 
@@ -32,40 +28,3 @@ class Report(BaseModel):
     metrics: list[MetricPoint] = []
     warnings: list[JobWarning] = []
     checkpoint: str | None = None
-
-
-class StoredArtifact(BaseModel):
-    """A file of the version or of the output, already in the storage under this attempt's prefix."""
-
-    name: str
-    storage_key: str
-    digest: str
-    size_bytes: int
-
-
-class Result(BaseModel):
-    """What becomes the version when the supervisor's last transaction commits."""
-
-    modality: str
-    metrics: dict[str, Any]
-    manifest: Manifest
-    artifacts: list[StoredArtifact]
-
-
-class PredictionResult(BaseModel):
-    """What a prediction gives instead: all its answers in one file."""
-
-    metrics: dict[str, Any]
-    rows: int
-    file: StoredArtifact
-
-
-class TrialResult(BaseModel):
-    """What a trial says of its end instead; its network is in the storage (`worker.search.remote_trials`)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    metrics: dict[str, Any]
-
-
-AnyResult = Result | PredictionResult | TrialResult

@@ -18,7 +18,8 @@ from app.artifacts import GRAPHS, Precision
 from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
 from app.errors import BatchPredictionNotReady, DatasetNotFound, FieldError, InvalidRequest
-from app.job_state import JobKind, JobStatus
+from app.job_state import JobStatus
+from app.job_types.batch_prediction import BATCH_PREDICTION
 from app.schemas.batch_predictions import BatchPredictionCreate
 from app.services import datasets, jobs
 
@@ -32,19 +33,19 @@ def submit(
 
 def get(session: Session, prediction_id: UUID) -> JobRow:
     """Raises BatchPredictionNotFound."""
-    return jobs.get(session, prediction_id, JobKind.PREDICT)
+    return jobs.get(session, prediction_id, BATCH_PREDICTION)
 
 
 def page(
     session: Session, statuses: Sequence[JobStatus], model: str | None, limit: int, after: str | None
 ) -> tuple[list[JobRow], str | None]:
     """One page of predictions, newest first, and the cursor of the next one."""
-    return jobs.page(session, statuses, model, limit, after, JobKind.PREDICT)
+    return jobs.page(session, statuses, model, limit, after, BATCH_PREDICTION)
 
 
 def cancel(session: Session, prediction_id: UUID) -> JobRow:
     """Raises BatchPredictionNotFound, IllegalTransition."""
-    return jobs.cancel(session, prediction_id, JobKind.PREDICT)
+    return jobs.cancel(session, prediction_id, BATCH_PREDICTION)
 
 
 def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
@@ -61,7 +62,7 @@ def _checked(session: Session, request: BatchPredictionCreate) -> JobRow:
     data = _dataset(session, request.dataset)
     jobs.check_version_accepts(version, data, "/dataset", "dataset")
     return JobRow(
-        kind=JobKind.PREDICT,
+        kind=BATCH_PREDICTION.name,
         model_name=version.model.name,
         source_id=data.id,
         base={"model": f"{version.model.name}:{version.number}"},

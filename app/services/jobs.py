@@ -20,17 +20,17 @@ from app.artifacts import Manifest
 from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, MetricRow, VersionRow
 from app.errors import (
-    BatchPredictionNotFound,
     DatasetNotFound,
     FieldError,
     IdempotencyConflict,
     IllegalTransition,
     InvalidRequest,
-    JobNotFound,
     ModelNotFound,
     ServiceUnavailable,
 )
-from app.job_state import ENDED, JobKind, JobStatus
+from app.job_state import ENDED, JobStatus
+from app.job_types.adaptation import ADAPTATION
+from app.job_types.base import JobType
 from app.modalities import MODALITIES
 from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
@@ -41,7 +41,6 @@ from app.services.cancellation import cancel_jobs
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
 _TRIALS = selectinload(JobRow.trials).load_only(JobRow.parent_id, JobRow.trial, JobRow.status)
-_NOT_FOUND = {JobKind.ADAPT: JobNotFound, JobKind.PREDICT: BatchPredictionNotFound}
 
 
 def submit(session: Session, queue: JobQueue, request: JobCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
@@ -94,12 +93,12 @@ def send_after_commit(session: Session, queue: JobQueue, job_id: UUID) -> None:
     event.listen(session, "after_commit", send, once=True)
 
 
-def get(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> JobRow:
-    """Raises JobNotFound, for predictions BatchPredictionNotFound."""
-    query = select(JobRow).where(JobRow.id == job_id, JobRow.kind == kind)
+def get(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) -> JobRow:
+    """Return a job of this type. Raise the type's error when there is none."""
+    query = select(JobRow).where(JobRow.id == job_id, JobRow.kind == job_type.name)
     job = session.scalars(query.options(_NUMBER_OF_VERSION)).one_or_none()
     if job is None:
-        raise _NOT_FOUND[kind](f"There is no {'job' if kind is JobKind.ADAPT else 'prediction'} {job_id}.")
+        raise job_type.not_found(f"There is no {job_type.noun} {job_id}.")
     return job
 
 
@@ -109,10 +108,10 @@ def page(
     model: str | None,
     limit: int,
     after: str | None,
-    kind: JobKind = JobKind.ADAPT,
+    job_type: JobType[Any] = ADAPTATION,
 ) -> tuple[list[JobRow], str | None]:
     """One page of the jobs of one kind, newest first, and the cursor of the next one."""
-    query = select(JobRow).where(JobRow.kind == kind).options(_NUMBER_OF_VERSION, _TRIALS)
+    query = select(JobRow).where(JobRow.kind == job_type.name).options(_NUMBER_OF_VERSION, _TRIALS)
     if statuses:
         query = query.where(JobRow.status.in_(statuses))
     if model is not None:
@@ -120,23 +119,23 @@ def page(
     return pagination.page(session, query, JobRow, limit, after)
 
 
-def cancel(session: Session, job_id: UUID, kind: JobKind = JobKind.ADAPT) -> JobRow:
+def cancel(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) -> JobRow:
     """A queued job is cancelled at once, a running one when its worker has heard of it; again: nothing more happens.
 
     The trials of a search go with it. Raises JobNotFound, and IllegalTransition when the job has ended in another way.
     """
-    stopped = cancel_jobs(session, JobRow.id == job_id, JobRow.kind == kind)
+    stopped = cancel_jobs(session, JobRow.id == job_id, JobRow.kind == job_type.name)
     if not stopped:
-        return _cancelled_before(get(session, job_id, kind))
+        return _cancelled_before(get(session, job_id, job_type))
     trials.stop_trials(session, job_id)
     return stopped[0]
 
 
 def metrics(
-    session: Session, job_id: UUID, name: str | None, limit: int, after: str | None, kind: JobKind = JobKind.ADAPT
+    session: Session, job_id: UUID, name: str | None, limit: int, after: str | None, job_type: JobType[Any] = ADAPTATION
 ) -> tuple[Sequence[MetricRow], str | None]:
     """A page of the job's metrics by step and name, and the cursor of the next one. Raises JobNotFound."""
-    get(session, job_id, kind)
+    get(session, job_id, job_type)
     query = select(MetricRow).where(MetricRow.job_id == job_id)
     if name is not None:
         query = query.where(MetricRow.name == name)

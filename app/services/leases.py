@@ -14,13 +14,14 @@ from sqlalchemy import ColumnElement, Insert, Table, case, func, or_, select, up
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.artifacts import MANIFEST_FILE
 from app.db.job_updates import update_returning, update_returning_one
 from app.db.session import db_now
-from app.db.tables import ArtifactRow, JobRow, MetricRow, ModelRow, OutputRow, VersionRow
-from app.job_state import LEASED, JobKind, JobStatus, sources_of
-from app.schemas.trainer_messages import JobWarning, MetricPoint, PredictionResult, Report, Result, TrialResult
-from app.services import job_events, registry_revision
+from app.db.tables import JobRow, MetricRow
+from app.job_state import LEASED, JobStatus, sources_of
+from app.job_types import JOB_TYPES
+from app.job_types.base import JobResult
+from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
+from app.services import job_events
 
 LONGEST_MESSAGE = 10_000
 NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
@@ -61,41 +62,16 @@ def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Repo
     return job.status
 
 
-def succeed(session: Session, lease: Lease, result: Result) -> VersionRow | None:
-    """The version, its artifacts, the metrics and the final status appear together, or not at all."""
+def finish(session: Session, lease: Lease, result: JobResult) -> JobRow | None:
+    """Set the job to succeeded together with all rows of its result; return the job, None when the lease was lost."""
     job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
     if job is None:
         return None
-    version = _new_version(session, job, result)
     job.metrics = job.metrics | result.metrics
-    job.version = version
+    JOB_TYPES[job.kind].finish(session, job, result)
     job_events.record_done(session, job)
     session.flush()
-    registry_revision.bump_revision(session)
-    return version
-
-
-def finish_prediction(session: Session, lease: Lease, output: PredictionResult) -> OutputRow | None:
-    """What `succeed` is to an adaptation: a prediction's output, the metrics and the final status, together or not at all."""
-    job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
-    if job is None:
-        return None
-    job.output = OutputRow(attempt=job.attempt, rows=output.rows, **output.file.model_dump(exclude={"name"}))
-    job.metrics = job.metrics | output.metrics
-    job_events.record_done(session, job)
-    session.flush()
-    return job.output
-
-
-def finish_trial(session: Session, lease: Lease, tried: TrialResult) -> bool:
-    """What `succeed` is to an adaptation: a trial's metrics and its final status."""
-    job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
-    if job is None:
-        return False
-    job.metrics = job.metrics | tried.metrics
-    job_events.record_done(session, job)
-    session.flush()
-    return True
+    return job
 
 
 def fail(session: Session, lease: Lease, code: str, message: str) -> bool:
@@ -205,11 +181,9 @@ def _progress_columns(report: Report) -> dict[str, Any]:
 
 
 def _checkpoint_columns(checkpoint: str) -> dict[str, Any]:
-    """A prediction that stored answers in its last attempt gets another: it never does the same rows twice, so it ends.
-
-    An adaptation does not: what kills its machine once an hour would do so for as long as the training lasts.
-    """
-    is_last = (JobRow.kind == JobKind.PREDICT) & (JobRow.attempt == JobRow.max_attempts)
+    """Return the columns of a new checkpoint. Kinds that never repeat work get another attempt for one in the last attempt."""
+    gains = [name for name, job_type in JOB_TYPES.items() if job_type.gains_attempts]
+    is_last = JobRow.kind.in_(gains) & (JobRow.attempt == JobRow.max_attempts)
     return {"checkpoint": checkpoint, "max_attempts": case((is_last, JobRow.max_attempts + 1), else_=JobRow.max_attempts)}
 
 
@@ -251,34 +225,6 @@ def _store_warning(session: Session, job: JobRow, warning: JobWarning) -> None:
     if entry not in job.warnings:
         job.warnings = [*job.warnings, entry]
         job_events.record(session, job, "warning", **entry)
-
-
-def _new_version(session: Session, job: JobRow, result: Result) -> VersionRow:
-    model = _locked_model(session, job.model_name)
-    newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model.id))
-    version = VersionRow(
-        model_id=model.id,
-        number=(newest or 0) + 1,
-        job_id=job.id,
-        attempt=job.attempt,
-        base_version_id=job.base_version_id,
-        modality=result.modality,
-        digest=next(artifact.digest for artifact in result.artifacts if artifact.name == MANIFEST_FILE),
-        size_bytes=sum(artifact.size_bytes for artifact in result.artifacts),
-        metrics=result.metrics,
-        manifest=result.manifest.to_json(),
-        artifacts=[ArtifactRow(**artifact.model_dump()) for artifact in result.artifacts],
-    )
-    session.add(version)
-    session.flush()
-    return version
-
-
-def _locked_model(session: Session, name: str) -> ModelRow:
-    """The model's row, locked, so that two jobs that end at once number their versions one after the other."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(ModelRow).values(name=name).on_conflict_do_nothing(index_elements=["name"]))
-    return session.scalars(select(ModelRow).where(ModelRow.name == name).with_for_update()).one()
 
 
 def _clean(message: str) -> str:

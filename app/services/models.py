@@ -10,12 +10,13 @@ from sqlalchemy import Insert, Select, and_, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, defer, selectinload
 
+from app.db.registry_revision import bump_revision
 from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
 from app.db.views import ModelOverview
 from app.errors import ArtifactNotFound, ModelNotFound
 from app.model_reference import LARGEST_NUMBER, REFERENCE, is_valid_name
-from app.services import pagination, registry_revision
+from app.services import pagination
 
 
 def resolve(session: Session, reference: str) -> VersionRow:
@@ -115,7 +116,7 @@ def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
     moved = {"version_id": owner.id, "updated_at": db_now()}
     statement = _alias_upsert(session, columns, moved).returning(AliasRow)
     row = session.scalars(statement.execution_options(populate_existing=True)).one()
-    registry_revision.bump_revision(session)
+    bump_revision(session)
     return row
 
 
@@ -132,4 +133,4 @@ def delete_alias(session: Session, name: str, alias: str) -> None:
     statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
     if not is_valid_name(alias) or session.scalars(statement).one_or_none() is None:
         raise ModelNotFound(f"The model {name} has no alias {alias[:100]!r}.")
-    registry_revision.bump_revision(session)
+    bump_revision(session)

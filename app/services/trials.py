@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session, aliased
 from app.db.job_updates import update_returning_one
 from app.db.session import db_now
 from app.db.tables import JobRow, MetricRow
-from app.job_state import JobKind, JobStatus
+from app.job_state import JobStatus
+from app.job_types.trial import TRIAL
 from app.schemas.trainer_messages import MetricPoint
 from app.schemas.trials import TrialSpec
 from app.services import job_events
@@ -90,7 +91,7 @@ def stop_trials(session: Session, search_id: UUID) -> None:
 def cancel_orphans(session: Session) -> list[UUID]:
     """Cancel the trials of searches that have ended, or will; returns their ids."""
     going_on = select(_Parent.id).where(_Parent.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
-    left = JobRow.kind == JobKind.TRIAL, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
+    left = JobRow.kind == TRIAL.name, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
     free = select(JobRow.id).where(*left, JobRow.parent_id.not_in(going_on)).with_for_update(skip_locked=True)
     return [child.id for child in cancel_jobs(session, JobRow.id.in_(free))]
 
@@ -102,7 +103,7 @@ def _of(search: SearchAttempt, name: str) -> tuple[ColumnElement[bool], ...]:
 
 def _child(parent: JobRow, order: TrialSpec) -> JobRow:
     return JobRow(
-        kind=JobKind.TRIAL,
+        kind=TRIAL.name,
         parent_id=parent.id,
         trial=order.name,
         model_name=parent.model_name,

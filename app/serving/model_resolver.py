@@ -12,12 +12,12 @@ from contextlib import suppress
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
 
 from app.artifacts import Precision
+from app.db.registry_revision import read_revision
+from app.db.session import SessionFactory
 from app.errors import ArtifactCorrupt, ModelNotFound
-from app.services import models, registry_revision
-from app.services.registry_revision import LOCAL_COMMITS
+from app.services import models
 from app.serving.version_files import VersionFiles
 
 log = structlog.get_logger()
@@ -35,13 +35,13 @@ class ModelResolver:
 
     def __init__(
         self,
-        sessions: Callable[[], "sessionmaker[Session]"],
+        sessions: Callable[[], SessionFactory],
         replace: Callable[[VersionFiles, VersionFiles], None],
         precision: Precision,
     ) -> None:
         self._sessions, self._replace, self._precision = sessions, replace, precision
         self._known: dict[str, VersionFiles] = {}
-        self._commits = LOCAL_COMMITS.count
+        self._commits = 0
         self._closed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
@@ -92,8 +92,9 @@ class ModelResolver:
             await asyncio.wait([self._watching])
 
     def _present(self) -> dict[str, VersionFiles]:
-        if self._commits != LOCAL_COMMITS.count:
-            self._commits = LOCAL_COMMITS.count
+        commits = self._sessions().registry_commits.count
+        if self._commits != commits:
+            self._commits = commits
             self._known = {}
         return self._known
 
@@ -112,7 +113,7 @@ class ModelResolver:
         seen, away = None, False
         while not self._closed.is_set():
             try:
-                revision = await asyncio.to_thread(registry_revision.revision, engine)
+                revision = await asyncio.to_thread(read_revision, engine)
                 if seen is not None and revision != seen:
                     await asyncio.to_thread(self.refresh)
                 seen, away = revision, False

@@ -29,13 +29,13 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import CeleryQueue, make_celery
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.db.tables import DatasetRow, JobRow
-from app.job_state import JobKind, JobStatus
+from app.job_state import JobStatus
+from app.job_types.batch_prediction import BATCH_PREDICTION, BatchPredictionResult
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded
 from app.schemas.batch_predictions import BatchPredictionOptions, Format
-from app.schemas.trainer_messages import PredictionResult
 from app.services import models
 from app.serving.probabilities import softmax
 from app.settings import Settings
@@ -124,7 +124,7 @@ class Bench:
         with self.sessions() as session:
             return session.get_one(JobRow, self.job_id)
 
-    def predict(self, attempt: int) -> PredictionResult:
+    def predict(self, attempt: int) -> BatchPredictionResult:
         """What the worker's process does."""
         run_folder = self.folder / f"run-{attempt}"
         run_folder.mkdir()
@@ -167,7 +167,7 @@ def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
     """A service's data directory with the version, the data set and the queued prediction."""
     fill(folder / "data", [(name, SUBJECTS[name](folder / "subject"))])
     settings = Settings(_env_file=None, data_dir=folder / "data", train_threads=1, device="cpu")
-    storage, sessions = Storage(settings.storage), make_sessions(make_engine(settings.database))
+    storage, sessions = Storage(settings.storage), SessionFactory(make_engine(settings.database))
     path = LOADS[name].write(rows, folder)
     modality = MODALITIES[LOADS[name].modality]
     profile = modality.check(path, path.suffix[1:], modality.options())
@@ -181,7 +181,7 @@ def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
         base = {"model": f"{name}:1"}
         job = make_job(
             session,
-            kind=JobKind.PREDICT,
+            kind=BATCH_PREDICTION.name,
             model_name=name,
             source_id=data.id,
             base_version_id=version.id,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.db.migrate import upgrade
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.settings import Settings
 from app.storage import Storage
 from benchmarks.serving.subjects import Subject
@@ -19,7 +19,7 @@ def fill(data: Path, versions: Iterable[tuple[str, Subject]]) -> None:
     settings = Settings(_env_file=None, data_dir=data)
     upgrade(settings.database)
     engine, storage = make_engine(settings.database), Storage(settings.storage)
-    with make_sessions(engine)() as session:
+    with SessionFactory(engine)() as session:
         for model, subject in versions:
             store_version(session, storage, subject.exported, model)
     engine.dispose()

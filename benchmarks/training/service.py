@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from app.db.migrate import upgrade
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.db.tables import JobRow
+from app.job_types.adaptation import AdaptationResult
 from app.schemas.jobs import JobCreate
-from app.schemas.trainer_messages import RESULT_FILE, Result
+from app.schemas.trainer_messages import RESULT_FILE
 from app.services import datasets, jobs
 from app.services.multipart_uploads import Upload
 from app.settings import Settings
@@ -46,7 +45,7 @@ class Service:
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = Settings(_env_file=None, data_dir=folder.absolute(), train_threads=threads)
         upgrade(self.settings.database)
-        self.sessions: sessionmaker[Session] = make_sessions(make_engine(self.settings.database))
+        self.sessions: SessionFactory = SessionFactory(make_engine(self.settings.database))
         self.storage = Storage(self.settings.storage)
         self._uploaded: dict[Path, UUID] = {}
 
@@ -72,7 +71,7 @@ class Service:
             ended = subprocess.run(command, cwd=folder, env=self._environment(), capture_output=True, text=True, check=False)
             if ended.returncode:
                 raise TrainerFailed(f"exit code {ended.returncode}: {ended.stderr[-2000:]}")
-            return Result.model_validate_json((folder / RESULT_FILE).read_text()).metrics
+            return AdaptationResult.model_validate_json((folder / RESULT_FILE).read_text()).metrics
         finally:
             shutil.rmtree(folder)
 

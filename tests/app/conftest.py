@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from tests.support.databases import create_postgres_database, migrate
 
 
@@ -22,5 +22,5 @@ def live_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def live_sessions(live_database: str) -> Iterator[sessionmaker[Session]]:
     engine = make_engine(live_database)
-    yield make_sessions(engine)
+    yield SessionFactory(engine)
     engine.dispose()

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import JobRow
 from app.errors import IllegalTransition
-from app.job_state import ACTIVE, JobKind
+from app.job_state import ACTIVE
+from app.job_types.adaptation import ADAPTATION
 from app.services import jobs
 from app.settings import Settings
 from tests.support.polling import wait_until
@@ -108,7 +109,7 @@ class Monkey:
     def _cancel(self) -> bool:
         with suppress(IllegalTransition), self.sessions.begin() as session:
             job_ids = session.scalars(
-                select(JobRow.id).where(JobRow.kind == JobKind.ADAPT, JobRow.status.in_(ACTIVE)).order_by(JobRow.created_at)
+                select(JobRow.id).where(JobRow.kind == ADAPTATION.name, JobRow.status.in_(ACTIVE)).order_by(JobRow.created_at)
             ).all()
             if job_ids:
                 jobs.cancel(session, self._random.choice(job_ids))

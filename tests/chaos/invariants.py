@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import EventRow, JobRow, MetricRow
-from app.job_state import ENDED, JobKind, JobStatus
+from app.job_state import ENDED, JobStatus
+from app.job_types.adaptation import ADAPTATION
 from tests.support.fake_trainer import learned
 
 
@@ -32,7 +33,7 @@ def _breaches(session: Session, job: JobRow) -> Iterator[str]:
 
 def _breaches_of_version(job: JobRow) -> Iterator[str]:
     version, has_succeeded = job.version, job.status is JobStatus.SUCCEEDED
-    if (version is not None) != (has_succeeded and job.kind is JobKind.ADAPT):
+    if (version is not None) != (has_succeeded and job.kind == ADAPTATION.name):
         yield f"it is {job.status} and has version {version}"
     if has_succeeded and job.metrics["total"] != pytest.approx(learned(job.params["steps"], job.params["seed"])):
         yield f"what was learned is wrong: {job.metrics}"

@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import CeleryQueue, make_celery
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.db.tables import JobRow
-from app.job_state import ACTIVE, JobKind, JobStatus
+from app.job_state import ACTIVE, JobStatus
+from app.job_types.trial import TRIAL
 from app.settings import Settings
 from tests.chaos.fault_injector import Monkey
 from tests.chaos.invariants import resumptions, violations
@@ -58,7 +59,7 @@ def embedded_settings(worker_settings: Settings) -> Settings:
 def opened(settings: Settings) -> Iterator[Sessions]:
     engine = make_engine(settings.database)
     try:
-        yield make_sessions(engine)
+        yield SessionFactory(engine)
     finally:
         engine.dispose()
 
@@ -71,7 +72,7 @@ def submit(settings: Settings, sessions: Sessions, seeds: range, steps: int = 20
         with sessions.begin() as session:
             job_ids: list[UUID] = [make_job(session, params=params, max_attempts=10).id]
             if seed - seeds.start < trials:
-                child: dict[str, Any] = {"kind": JobKind.TRIAL, "parent_id": job_ids[0], "trial": "1-0-mcc"}
+                child: dict[str, Any] = {"kind": TRIAL.name, "parent_id": job_ids[0], "trial": "1-0-mcc"}
                 job_ids.append(make_job(session, params=params, max_attempts=10, **child).id)
         for job_id in job_ids:
             queue.send(job_id)

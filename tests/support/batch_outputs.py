@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.job_state import JobKind
+from app.job_types.batch_prediction import BATCH_PREDICTION
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile
 from app.schemas.batch_predictions import BatchPredictionOptions
@@ -50,7 +50,7 @@ def queue_prediction(
         )
         job = make_job(
             session,
-            kind=JobKind.PREDICT,
+            kind=BATCH_PREDICTION.name,
             model_name=version.model.name,
             source_id=data.id,
             base={"model": f"{version.model.name}:{version.number}"},

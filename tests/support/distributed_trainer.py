@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import JobRow
-from app.job_state import JobKind
-from app.schemas.trainer_messages import Result, TrialResult
+from app.job_types.adaptation import ADAPTATION, AdaptationResult
+from app.job_types.trial import TRIAL, TrialResult
 from tests.support.polling import wait_until
 from worker import trainer
 from worker.data.attempt_context import AttemptContext
@@ -35,7 +35,7 @@ def trial(context: AttemptContext) -> TrialResult | None:
         return child.run(context)
 
 
-def adapt(context: AttemptContext) -> Result | None:
+def adapt(context: AttemptContext) -> AdaptationResult | None:
     from worker.jobs import adaptation
     from worker.search.remote_trials import PlannedTrial, QueuedTrials
     from worker.training.trials import Weights
@@ -55,4 +55,4 @@ def adapt(context: AttemptContext) -> Result | None:
 
 
 if __name__ == "__main__":
-    sys.exit(trainer.main(works={JobKind.ADAPT: adapt, JobKind.TRIAL: trial}))
+    sys.exit(trainer.main(runs={ADAPTATION.name: adapt, TRIAL.name: trial}))

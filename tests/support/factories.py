@@ -19,8 +19,9 @@ from app.artifacts import Manifest
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
 from app.job_state import ENDED, LEASED, JobStatus
-from app.schemas.trainer_messages import Result, StoredArtifact
+from app.job_types.adaptation import AdaptationResult
 from app.services.leases import Lease
+from app.storage import StoredFile
 
 
 def make_dataset(session: Session, **fields: Any) -> DatasetRow:
@@ -179,13 +180,13 @@ def write(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
-def make_result(**fields: Any) -> Result:
+def make_result(**fields: Any) -> AdaptationResult:
     files = ("model.onnx", "network.safetensors", "manifest.json")
-    artifacts = [StoredArtifact(name=name, storage_key=f"jobs/j/1/{name}", digest=name[0] * 64, size_bytes=7) for name in files]
+    artifacts = [StoredFile(f"jobs/j/1/{name}", digest=name[0] * 64, size_bytes=7) for name in files]
     defaults = {
         "modality": "image",
         "metrics": {"source_accuracy": 0.9},
         "manifest": make_manifest(modality="image"),
         "artifacts": artifacts,
     }
-    return Result(**{**defaults, **fields})
+    return AdaptationResult(**{**defaults, **fields})

@@ -17,8 +17,8 @@ import numpy as np
 
 from app.artifacts import MANIFEST_FILE
 from app.errors import FieldError, InvalidDataset
-from app.job_state import JobKind
-from app.schemas.trainer_messages import Result, StoredArtifact, TrialResult
+from app.job_types.adaptation import ADAPTATION, AdaptationResult
+from app.job_types.trial import TRIAL, TrialResult
 from tests.support.factories import make_manifest
 from worker import trainer
 from worker.data.attempt_context import AttemptContext
@@ -32,7 +32,7 @@ def learned(steps: int, seed: int = 0) -> float:
     return sum(_draw(seed, step) for step in range(1, steps + 1))
 
 
-def adapt(context: AttemptContext) -> Result:
+def adapt(context: AttemptContext) -> AdaptationResult:
     return trained(context).result()
 
 
@@ -88,14 +88,13 @@ class _Run:
         self.context.storage.put(key, path)
         self.context.reporter.checkpoint(key)
 
-    def result(self) -> Result:
+    def result(self) -> AdaptationResult:
         metrics = {"attempt": self.context.attempt, "total": self.total, "started_at_step": self.started_at_step}
         manifest = make_manifest(job_id=self.context.job.id, metrics=metrics)
         manifest.write(self.context.folder)
         path = self.context.folder / MANIFEST_FILE
         stored = self.context.storage.put(f"{self.context.storage_folder}/{MANIFEST_FILE}", path)
-        artifact = StoredArtifact(name=MANIFEST_FILE, storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes)
-        return Result(modality="tabular", metrics={"total": self.total}, manifest=manifest, artifacts=[artifact])
+        return AdaptationResult(modality="tabular", metrics={"total": self.total}, manifest=manifest, artifacts=[stored])
 
 
 def _draw(seed: int, step: int) -> float:
@@ -168,4 +167,4 @@ if __name__ == "__main__":
         from tests.support.slow_predictor import slow_down
 
         slow_down(float(os.environ["TESTS_CHUNK_SECONDS"]))
-    sys.exit(trainer.main(works={JobKind.ADAPT: adapt, JobKind.TRIAL: trial}))
+    sys.exit(trainer.main(runs={ADAPTATION.name: adapt, TRIAL.name: trial}))

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
+from app.job_types.adaptation import AdaptationResult
 from app.modalities import MODALITIES
 from app.networks import default_network
-from app.schemas.trainer_messages import Result
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.distributed_trainer import briefly_examined
@@ -88,12 +88,12 @@ class Bench:
             job, self.settings, self.storage, self.sessions, folder, reporter or ProgressReporter(io.StringIO())
         )
 
-    def run(self, job: JobRow, attempt: int = 1, reporter: ProgressReporter | None = None) -> Result:
+    def run(self, job: JobRow, attempt: int = 1, reporter: ProgressReporter | None = None) -> AdaptationResult:
         result = adaptation.run(self.context(job, attempt, reporter))
         assert result is not None
         return result
 
-    def publish(self, job: JobRow, result: Result) -> VersionRow:
+    def publish(self, job: JobRow, result: AdaptationResult) -> VersionRow:
         """The version of a job, as the supervisor makes it."""
         version = VersionRow(
             number=1,
@@ -105,14 +105,14 @@ class Bench:
             metrics=result.metrics,
             manifest=result.manifest.to_json(),
             model=ModelRow(name="toy"),
-            artifacts=[ArtifactRow(**file.model_dump()) for file in result.artifacts],
+            artifacts=[ArtifactRow(name=file.name, **file.columns()) for file in result.artifacts],
         )
         with self.sessions.begin() as session:
             session.add(version)
         return version
 
-    def content(self, result: Result, name: str) -> bytes:
-        key = next(file.storage_key for file in result.artifacts if file.name == name)
+    def content(self, result: AdaptationResult, name: str) -> bytes:
+        key = next(file.key for file in result.artifacts if file.name == name)
         with self.storage.open(key) as file:
             return file.read()
 
@@ -130,7 +130,7 @@ def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
     (folder / "bench").mkdir()
     engine = make_engine(settings.database)
     with briefly_examined():
-        yield Bench(settings, make_sessions(engine), folder / "bench")
+        yield Bench(settings, SessionFactory(engine), folder / "bench")
     engine.dispose()
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.artifacts import GRAPHS, InputSpec, Manifest
+from app.db.registry_revision import bump_revision
 from app.db.tables import ArtifactRow, VersionRow
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoder
 from app.networks import NETWORKS
-from app.services import registry_revision
 from app.storage import Storage
 from tests.support.factories import make_manifest, make_version, picture
 from worker import networks
@@ -91,16 +91,13 @@ def _chunks(raw: Any) -> Iterable[Chunk]:
 def store_version(session: Session, storage: Storage, exported: Exported, model: str) -> VersionRow:
     """The version that a job with these files would have made."""
     prefix = f"jobs/{uuid.uuid4()}/1"
-    stored = {file.name: storage.put(f"{prefix}/{file.name}", file) for file in sorted(exported.folder.iterdir())}
-    artifacts = [
-        ArtifactRow(name=name, storage_key=file.key, digest=file.digest, size_bytes=file.size_bytes)
-        for name, file in stored.items()
-    ]
+    stored = [storage.put(f"{prefix}/{file.name}", file) for file in sorted(exported.folder.iterdir())]
+    artifacts = [ArtifactRow(name=file.name, **file.columns()) for file in stored]
     version = make_version(
         session, model=model, modality=exported.manifest.modality, manifest=exported.manifest.to_json(), artifacts=[]
     )
     version.artifacts = artifacts
     session.flush()
-    registry_revision.bump_revision(session)
+    bump_revision(session)
     session.commit()
     return version

@@ -12,8 +12,7 @@ import polars as pl
 from pydantic import BaseModel
 
 from app.schemas.batch_predictions import Format
-from app.schemas.trainer_messages import StoredArtifact
-from app.storage import Storage
+from app.storage import Storage, StoredFile
 from worker.batch_prediction.output_rows import join_parts, write_part
 from worker.protocol.progress import BadParameters
 
@@ -66,7 +65,7 @@ class OutputParts:
         self.state = self.state.model_copy(update={"rows": rows, "failed": self.state.failed + failed, "parts": parts})
         return self._checkpoint()
 
-    def concatenate(self, schema: pl.Schema) -> StoredArtifact:
+    def concatenate(self, schema: pl.Schema) -> StoredFile:
         """Store the output: all parts in one file."""
         path = self._folder / f"output.{self._format}"
         with self._local() as parts:
@@ -84,10 +83,10 @@ class OutputParts:
             self._storage.delete(self._checkpoints.pop(0))
         return key
 
-    def _put(self, key: str, path: Path) -> StoredArtifact:
+    def _put(self, key: str, path: Path) -> StoredFile:
         stored = self._storage.put(key, path)
         path.unlink()
-        return StoredArtifact(name=path.name, storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes)
+        return stored
 
     @contextmanager
     def _local(self) -> Iterator[list[Path]]:

@@ -12,10 +12,10 @@ from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.artifacts import InputSpec, Manifest
 from app.db.tables import DatasetRow, JobRow
+from app.job_types.adaptation import AdaptationResult
 from app.modalities import MODALITIES
-from app.schemas.trainer_messages import Result, StoredArtifact
 from app.services.datasets import profile_of
-from app.storage import digest_of
+from app.storage import StoredFile, digest_of
 from worker import networks
 from worker.data.attempt_context import AttemptContext
 from worker.data.batches import EncodedDataset, num_steps
@@ -40,7 +40,7 @@ SOURCE_ONLY_STEP_COST = 0.5
 """What a step on the source alone takes of the time of one on both domains, for the job's progress."""
 
 
-def run(context: AttemptContext) -> Result | None:
+def run(context: AttemptContext) -> AdaptationResult | None:
     """Run one attempt of an adaptation, from its last checkpoint if there is one.
 
     Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
@@ -59,7 +59,7 @@ def run(context: AttemptContext) -> Result | None:
         context.reporter.warn(warning.code, warning.message)
     export_network(task, statement, trials.data, context.reporter)
     manifest = write_manifest(context.job, task, statement)
-    return Result(
+    return AdaptationResult(
         modality=task.preprocessing.modality,
         metrics=statement.metrics,
         manifest=manifest,
@@ -186,9 +186,8 @@ def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> 
     return manifest
 
 
-def store(context: AttemptContext, file: Path) -> StoredArtifact:
-    stored = context.storage.put(storage_keys.artifact_file(context.job.id, context.attempt, file.name), file)
-    return StoredArtifact(name=file.name, storage_key=stored.key, digest=stored.digest, size_bytes=stored.size_bytes)
+def store(context: AttemptContext, file: Path) -> StoredFile:
+    return context.storage.put(storage_keys.artifact_file(context.job.id, context.attempt, file.name), file)
 
 
 def digest_of_job(job: JobRow) -> str:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.db.tables import DatasetRow, JobRow, VersionRow
+from app.job_types.batch_prediction import BatchPredictionResult
 from app.modalities import MODALITIES
 from app.schemas.batch_predictions import BatchPredictionOptions
-from app.schemas.trainer_messages import PredictionResult
 from app.services.datasets import dataset_file
 from app.serving.version_files import VersionFiles
 from app.storage import Storage
@@ -38,7 +38,7 @@ ANSWERING_SHARE = 0.95
 """Of a prediction's progress: joining the parts comes after it."""
 
 
-def run(context: AttemptContext) -> PredictionResult:
+def run(context: AttemptContext) -> BatchPredictionResult:
     """Run one attempt, from the last checkpoint if there is one.
 
     Raise StopRequested, BadData, BadParameters, InvalidDataset.
@@ -57,7 +57,7 @@ def run(context: AttemptContext) -> PredictionResult:
         encoded = prefetch(pieces(asked, storage, data, run.done), AHEAD)
         run.answer(prefetch(map(asked.answered, encoded), AHEAD))
     file = parts.concatenate(run.answers.schema)
-    return PredictionResult(metrics=run.counts(), rows=data.rows, file=file)
+    return BatchPredictionResult(metrics=run.counts(), rows=data.rows, file=file)
 
 
 @dataclass

@@ -4,7 +4,7 @@ A trial depends on nothing but its parameters, the seed and the data, so it give
 """
 
 from app.algorithms.base import parse_params
-from app.schemas.trainer_messages import TrialResult
+from app.job_types.trial import TrialResult
 from app.schemas.trials import TrialSpec
 from worker.data.attempt_context import AttemptContext
 from worker.data.training_setup import choose_device

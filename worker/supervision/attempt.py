@@ -4,15 +4,16 @@ import signal
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
+from typing import Any
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.outages import OUTAGE_ERRORS, tolerate_outage
-from app.job_state import JobKind, JobStatus
-from app.schemas.trainer_messages import RESULT_FILE, AnyResult, PredictionResult, Report, Result, TrialResult
+from app.job_state import JobStatus
+from app.job_types.base import JobResult, JobType
+from app.schemas.trainer_messages import RESULT_FILE, Report
 from app.services import leases
 from app.services.leases import Lease
 from app.settings import Settings
@@ -44,17 +45,15 @@ class Attempt:
     def __init__(
         self,
         lease: Lease,
-        kind: JobKind,
+        job_type: JobType[Any],
         trainer: TrainerProcess,
-        folder: Path,
         sessions: sessionmaker[Session],
         settings: Settings,
         draining: Callable[[], bool],
     ) -> None:
         self._lease = lease
-        self._kind = kind
+        self._job_type = job_type
         self._trainer = trainer
-        self._folder = folder
         self._sessions = sessions
         self._settings = settings
         self._draining = draining
@@ -134,19 +133,20 @@ class Attempt:
             self._kill_at = time.monotonic() + self._settings.cancel_grace_seconds
             self._trainer.stop()
 
-    def _result(self) -> AnyResult | Failure:
+    def _result(self) -> JobResult | Failure:
         try:
-            return TypeAdapter[AnyResult](AnyResult).validate_json((self._folder / RESULT_FILE).read_bytes())
+            result: JobResult = self._job_type.result.model_validate_json((self._trainer.folder / RESULT_FILE).read_bytes())
+            return result
         except (FileNotFoundError, ValidationError) as error:
-            return no_result(str(error), self._kind)
+            return no_result(str(error), self._job_type)
 
-    def _record(self, code: int, result: AnyResult | Failure | None) -> Outcome:
+    def _record(self, code: int, result: JobResult | Failure | None) -> Outcome:
         with self._sessions.begin() as session:
             status = self._heartbeat(session)
             if status is None:
                 return Outcome.LOST
-            if isinstance(result, AnyResult):
-                return _or_lost(self._succeed(session, result), Outcome.SUCCEEDED)
+            if isinstance(result, JobResult):
+                return _or_lost(leases.finish(session, self._lease, result) is not None, Outcome.SUCCEEDED)
             if status is JobStatus.CANCELLING:
                 return _or_lost(leases.acknowledge_cancel(session, self._lease), Outcome.CANCELLED)
             if not self._timed_out and self._stopped_on_request(code):
@@ -157,18 +157,8 @@ class Attempt:
             log.warning("trainer.failed", code=failure.code, error=failure.message)
             return _or_lost(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
 
-    def _succeed(self, session: Session, result: AnyResult) -> bool:
-        match result:
-            case PredictionResult():
-                return leases.finish_prediction(session, self._lease, result) is not None
-            case TrialResult():
-                return leases.finish_trial(session, self._lease, result)
-            case Result():
-                return leases.succeed(session, self._lease, result) is not None
-
     def _should_retry(self, code: int) -> bool:
-        """A prediction that was killed loses little: another attempt goes on after what is stored."""
-        return self._kind is JobKind.PREDICT and code == -signal.SIGKILL and not self._timed_out
+        return self._job_type.retries_after_kill and code == -signal.SIGKILL and not self._timed_out
 
     def _stopped_on_request(self, code: int) -> bool:
         """It stopped as asked, or before it could hear, or it had to be killed."""
@@ -177,7 +167,7 @@ class Attempt:
     def _failure(self, code: int) -> Failure:
         if self._timed_out:
             return timeout_of(self._settings.job_timeout_seconds)
-        return classify_exit(code, self._trainer.stderr_tail(), self._kind)
+        return classify_exit(code, self._trainer.stderr_tail(), self._job_type)
 
 
 def _or_lost(written: bool, outcome: Outcome) -> Outcome:

@@ -3,27 +3,15 @@
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from app.job_state import JobKind
+from app.job_types.base import JobType
 from worker.protocol.exit_codes import ExitCode
 
 CODE_OF_EXIT = {  # the trainer's last line is the message for the user
     ExitCode.BAD_PARAMETERS: "bad_parameters",
     ExitCode.BAD_DATA: "bad_data",
     ExitCode.GPU_OUT_OF_MEMORY: "gpu_out_of_memory",
-}
-
-PROCESSES = {JobKind.ADAPT: "trainer", JobKind.PREDICT: "predictor", JobKind.TRIAL: "trainer"}
-"""What the process is called that ran the job."""
-
-_OF_TRAINING = (
-    "Ask for less of it: a smaller batch, smaller pictures, shorter texts or a narrower network; "
-    "or let this machine run fewer jobs at once."
-)
-MEMORY_ADVICE = {
-    JobKind.ADAPT: _OF_TRAINING,
-    JobKind.PREDICT: "Let this machine run fewer jobs at once.",
-    JobKind.TRIAL: _OF_TRAINING,
 }
 
 
@@ -35,14 +23,14 @@ class Failure:
     message: str
 
 
-def classify_exit(exit_code: int, lines: Sequence[str], kind: JobKind) -> Failure:
+def classify_exit(exit_code: int, lines: Sequence[str], job_type: JobType[Any]) -> Failure:
     """The failure behind an exit code and the last lines of standard error. None of these is tried again."""
-    process = PROCESSES[kind]
+    process = job_type.process
     if exit_code in CODE_OF_EXIT:
         return Failure(CODE_OF_EXIT[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason.")
     if exit_code == -signal.SIGKILL:
         how = f"The {process} was killed; the machine may have run out of memory."
-        return Failure(f"{process}_killed", f"{how} {MEMORY_ADVICE[kind]}")
+        return Failure(f"{process}_killed", f"{how} {job_type.memory_advice}")
     how = f"The {process} ended with exit code {exit_code}."
     if exit_code < 0:
         how = f"The {process} was ended by {_signal_name(-exit_code)}."
@@ -53,8 +41,8 @@ def timeout_of(seconds: float) -> Failure:
     return Failure("job_timeout", f"The attempt ran for longer than {seconds:g} seconds.")
 
 
-def no_result(reason: str, kind: JobKind) -> Failure:
-    process = PROCESSES[kind]
+def no_result(reason: str, job_type: JobType[Any]) -> Failure:
+    process = job_type.process
     return Failure(f"{process}_error", f"The {process} ended without a result that can be read: {reason}")
 
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -21,7 +22,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.broker.queue import JobQueue
 from app.db.outages import OUTAGE_ERRORS, tolerate_outage
 from app.errors import ServiceUnavailable
-from app.job_state import JobKind
+from app.job_types import JOB_TYPES
+from app.job_types.base import JobType
 from app.services import leases
 from app.services.leases import Lease
 from app.settings import Settings
@@ -63,7 +65,7 @@ class Supervisor:
             claimed = self._claim(job_id)
             return self._run_claimed(*claimed) if claimed else None
 
-    def _claim(self, job_id: UUID) -> tuple[Lease, JobKind] | None:
+    def _claim(self, job_id: UUID) -> tuple[Lease, JobType[Any]] | None:
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         with self._sessions.begin() as session:
             claimed = leases.claim(session, job_id, owner, self._settings.lease_seconds)
@@ -71,12 +73,12 @@ class Supervisor:
             log.info("job.not_claimed")
             return None
         lease, job = claimed
-        return lease, job.kind
+        return lease, JOB_TYPES[job.kind]
 
-    def _run_claimed(self, lease: Lease, kind: JobKind) -> Outcome:
+    def _run_claimed(self, lease: Lease, job_type: JobType[Any]) -> Outcome:
         with structlog.contextvars.bound_contextvars(attempt=lease.attempt):
-            log.info("job.claimed", owner=lease.owner, kind=kind.value)
-            outcome = self._attempt(lease, kind)
+            log.info("job.claimed", owner=lease.owner, kind=job_type.name)
+            outcome = self._attempt(lease, job_type)
             log.info(f"job.{outcome}")
             if outcome is Outcome.RELEASED:
                 self._requeue_message(lease.job_id)
@@ -84,17 +86,17 @@ class Supervisor:
                 self._clean_up(lease.job_id if outcome is Outcome.LOST else None)
             return outcome
 
-    def _attempt(self, lease: Lease, kind: JobKind) -> Outcome:
+    def _attempt(self, lease: Lease, job_type: JobType[Any]) -> Outcome:
         with (
             _run_folder(self._settings.scratch_dir / "runs", lease) as folder,
-            TrainerProcess(self._command(kind), lease, folder, self._settings) as trainer,
+            TrainerProcess(self._command(job_type), lease, folder, self._settings) as trainer,
         ):
             log.info("trainer.started", pid=trainer.pid)
-            attempt = Attempt(lease, kind, trainer, folder, self._sessions, self._settings, self._draining)
+            attempt = Attempt(lease, job_type, trainer, self._sessions, self._settings, self._draining)
             return attempt.record_end() if attempt.supervise() else Outcome.LOST
 
-    def _command(self, kind: JobKind) -> Sequence[str]:
-        several = kind is not JobKind.PREDICT and self._settings.train_processes > 1
+    def _command(self, job_type: JobType[Any]) -> Sequence[str]:
+        several = job_type.may_use_several_processes and self._settings.train_processes > 1
         return [*RANKS, *self._trainer] if several else self._trainer
 
     def _clean_up(self, lost: UUID | None) -> None:

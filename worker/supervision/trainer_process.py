@@ -32,6 +32,7 @@ class TrainerProcess:
     """
 
     def __init__(self, command: Sequence[str], lease: Lease, folder: Path, settings: Settings) -> None:
+        self.folder = folder
         self._process = subprocess.Popen(
             [*command, str(lease.job_id), str(lease.attempt), "--supervisor", str(os.getpid())],
             cwd=folder,

@@ -13,10 +13,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import DatasetRow, EventRow, JobRow, OutputRow, VersionRow
-from app.job_state import JobKind, JobStatus
-from app.schemas.trainer_messages import MetricPoint, PredictionResult, Report, StoredArtifact
+from app.job_state import JobStatus
+from app.job_types.adaptation import ADAPTATION
+from app.job_types.batch_prediction import BATCH_PREDICTION, BatchPredictionResult
+from app.schemas.trainer_messages import MetricPoint, Report
 from app.services import leases
-from app.storage import Storage
+from app.storage import Storage, StoredFile
 from tests.support.factories import lease_of, make_dataset, make_job, make_version
 from tests.support.list_queue import ListQueue
 
@@ -43,16 +45,18 @@ def stored(session: Session, **fields: Any) -> DatasetRow:
 
 
 def make_prediction(session: Session, status: JobStatus = JobStatus.QUEUED, **fields: Any) -> JobRow:
-    row = make_job(session, status=status, kind=JobKind.PREDICT, base={"model": "patients:1"}, **{"params": OPTIONS, **fields})
+    row = make_job(
+        session, status=status, kind=BATCH_PREDICTION.name, base={"model": "patients:1"}, **{"params": OPTIONS, **fields}
+    )
     row.source_id = row.source_id or make_dataset(session).id
     session.commit()
     return row
 
 
-def make_output(storage_key: str = "jobs/p/1/output.csv", content: bytes = CONTENT) -> PredictionResult:
+def make_output(storage_key: str = "jobs/p/1/output.csv", content: bytes = CONTENT) -> BatchPredictionResult:
     digest = sha256(content).hexdigest()
-    file = StoredArtifact(name="output.csv", storage_key=storage_key, digest=digest, size_bytes=len(content))
-    return PredictionResult(metrics={"completed": 99, "failed": 1, "rows_per_second": 250.0}, rows=100, file=file)
+    file = StoredFile(storage_key, digest=digest, size_bytes=len(content))
+    return BatchPredictionResult(metrics={"completed": 99, "failed": 1, "rows_per_second": 250.0}, rows=100, file=file)
 
 
 def places(answer: Any, status: int = 422) -> dict[str, str]:
@@ -207,7 +211,7 @@ def output(request: pytest.FixtureRequest, client: TestClient, session: Session,
     job = make_prediction(session, JobStatus.RUNNING)
     key = f"jobs/{job.id}/1/output.csv"
     storage.put(key, tmp_path / "output.csv")
-    assert leases.finish_prediction(session, lease_of(job), make_output(key)) is not None
+    assert leases.finish(session, lease_of(job), make_output(key)) is not None
     session.commit()
     return f"/batch-predictions/{job.id}/output"
 
@@ -265,14 +269,15 @@ def test_before_it_has_succeeded_a_prediction_has_no_output(client: TestClient, 
 
 def test_an_output_that_is_no_longer_stored_is_not_found(client: TestClient, session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING)
-    leases.finish_prediction(session, lease_of(job), make_output())
+    leases.finish(session, lease_of(job), make_output())
     session.commit()
     assert client.get(f"/batch-predictions/{job.id}/output").json()["code"] == "artifact_not_found"
 
 
 def test_the_output_and_the_last_event_appear_together(session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING, metrics={"completed": 50})
-    output = leases.finish_prediction(session, lease_of(job), make_output())
+    leases.finish(session, lease_of(job), make_output())
+    output = job.output
     assert output is not None
     assert (output.job_id, output.attempt, output.rows, output.size_bytes) == (job.id, 1, 100, len(CONTENT))
     assert (job.status, job.progress, job.metrics["completed"], job.version) == (JobStatus.SUCCEEDED, 1.0, 99, None)
@@ -282,7 +287,7 @@ def test_the_output_and_the_last_event_appear_together(session: Session) -> None
 def test_who_has_lost_the_lease_delivers_nothing_and_does_not_try_again(session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING, attempt=2)
     lost = leases.Lease(job.id, 1, "worker-1")
-    assert leases.finish_prediction(session, lost, make_output()) is None
+    assert leases.finish(session, lost, make_output()) is None
     assert not leases.retry(session, lost, "killed")
     assert session.get(OutputRow, job.id) is None
     session.refresh(job)
@@ -304,9 +309,9 @@ def test_a_prediction_that_is_being_cancelled_is_not_tried_again(session: Sessio
     assert not leases.retry(session, lease_of(job), "killed")
 
 
-@pytest.mark.parametrize(("kind", "attempts"), [(JobKind.PREDICT, 4), (JobKind.ADAPT, 3)])
+@pytest.mark.parametrize(("kind", "attempts"), [(BATCH_PREDICTION.name, 4), (ADAPTATION.name, 3)])
 def test_only_a_prediction_that_stored_answers_in_its_last_attempt_gets_another(
-    session: Session, kind: JobKind, attempts: int
+    session: Session, kind: str, attempts: int
 ) -> None:
     job = make_job(session, status=JobStatus.RUNNING, kind=kind, attempt=3, max_attempts=3)
     for number in (1, 2):
@@ -325,7 +330,7 @@ def test_a_scrape_counts_predictions_apart_and_the_rows_of_their_outputs(client:
     make_job(session, status=JobStatus.RUNNING)
     make_prediction(session)
     job = make_prediction(session, JobStatus.RUNNING)
-    leases.finish_prediction(session, lease_of(job), make_output())
+    leases.finish(session, lease_of(job), make_output())
     session.commit()
     families = text_string_to_metric_families(client.get("/metrics").text)
     samples = {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}

@@ -76,7 +76,7 @@ def report(sessions: sessionmaker[Session], lease: leases.Lease, progress: float
 
 def finish(sessions: sessionmaker[Session], lease: leases.Lease) -> None:
     with sessions.begin() as session:
-        assert leases.succeed(session, lease, make_result())
+        assert leases.finish(session, lease, make_result())
 
 
 def test_a_long_poll_is_answered_when_the_job_changes(

@@ -190,7 +190,7 @@ def stored(session: Session, storage: Storage, tmp_path: Path) -> str:
     """A version with a real file; returns the path of its download."""
     (tmp_path / "model.onnx").write_bytes(CONTENT)
     file = storage.put("jobs/some/1/model.onnx", tmp_path / "model.onnx")
-    artifact = ArtifactRow(name="model.onnx", storage_key=file.key, digest=file.digest, size_bytes=file.size_bytes)
+    artifact = ArtifactRow(name="model.onnx", **file.columns())
     version = make_version(session)
     artifact.version_id = version.id
     session.add(artifact)
@@ -247,11 +247,7 @@ def test_another_file_system_streams_the_same_bytes(client: TestClient, session:
     (tmp_path / "manifest.json").write_bytes(CONTENT)
     file = storage.put("jobs/some/1/manifest.json", tmp_path / "manifest.json")
     version = make_version(session)
-    session.add(
-        ArtifactRow(
-            version_id=version.id, name="manifest.json", storage_key=file.key, digest=file.digest, size_bytes=len(CONTENT)
-        )
-    )
+    session.add(ArtifactRow(version_id=version.id, name="manifest.json", **file.columns()))
     session.commit()
     client.app.state.storage = storage  # type: ignore[attr-defined]
 

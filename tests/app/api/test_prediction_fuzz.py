@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.db.session import make_sessions
+from app.db.session import SessionFactory
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
@@ -37,7 +37,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     config = Settings(data_dir=tmp_path_factory.mktemp("fuzz"), max_predict_bytes=100_000, _env_file=None)
     migrate(config.database)
     app: FastAPI = create_app(config, ListQueue())
-    with make_sessions(app.state.engine)() as session:
+    with SessionFactory(app.state.engine)() as session:
         for name in EXAMPLES:
             exported = export_network(name, ["eight", "nine"], tmp_path_factory.mktemp(name))
             store_version(session, Storage(config.storage), exported, name)

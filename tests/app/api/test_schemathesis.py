@@ -18,12 +18,13 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
-from app.job_state import JobKind, JobStatus
+from app.job_state import JobStatus
+from app.job_types.batch_prediction import BATCH_PREDICTION, BatchPredictionResult
 from app.main import create_app
 from app.schemas.batch_predictions import BatchPredictionOptions
-from app.schemas.trainer_messages import PredictionResult, StoredArtifact
 from app.services import leases
 from app.settings import Settings
+from app.storage import StoredFile
 from tests.support.databases import create_postgres_database
 from tests.support.factories import csv_bytes, lease_of, make_job, make_version
 from tests.support.list_queue import ListQueue
@@ -68,10 +69,10 @@ def known(app: FastAPI) -> dict[str, Any]:
 def make_prediction(session: Session, dataset_id: UUID) -> UUID:
     """A batch prediction that has succeeded, but whose output is gone."""
     params = BatchPredictionOptions().model_dump() | {"total": 20}
-    fields = {"kind": JobKind.PREDICT, "source_id": dataset_id, "base": {"model": "digits:1"}, "params": params}
+    fields = {"kind": BATCH_PREDICTION.name, "source_id": dataset_id, "base": {"model": "digits:1"}, "params": params}
     job = make_job(session, status=JobStatus.RUNNING, **fields)
-    file = StoredArtifact(name="output.parquet", storage_key="jobs/j/1/output.parquet", digest="0" * 64, size_bytes=10)
-    leases.finish_prediction(session, lease_of(job), PredictionResult(metrics={"completed": 20, "failed": 0}, rows=20, file=file))
+    file = StoredFile("jobs/j/1/output.parquet", digest="0" * 64, size_bytes=10)
+    leases.finish(session, lease_of(job), BatchPredictionResult(metrics={"completed": 20, "failed": 0}, rows=20, file=file))
     return job.id
 
 

@@ -50,12 +50,11 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_works_again(connection: Conne
     command.check(config(connection))
 
 
-def test_a_database_of_before_trials_keeps_its_jobs_and_takes_trials(connection: Connection) -> None:
-    """And gives the trials up again, and nothing else."""
+def test_migration_of_trials_keeps_jobs_both_ways(connection: Connection) -> None:
     command.downgrade(config(connection), "0001")
     insert_job(connection, "0", kind="adapt")
     insert(connection, "event", job_id="0" * 32, attempt=0, kind="queued", data="{}", created_at=NEW_YEAR)
-    command.upgrade(config(connection), "head")
+    command.upgrade(config(connection), "0002")
     parent = {"parent_id": "0" * 32}
     insert_job(connection, "1", kind="trial", trial="1-0-mcc", **parent)
     assert is_refused(connection, kind="trial", trial="1-1-mcc")
@@ -71,13 +70,35 @@ def test_a_database_of_before_trials_keeps_its_jobs_and_takes_trials(connection:
     assert not is_refused(connection, kind="predict")
 
 
+def test_migration_of_job_kinds_renames_them_both_ways(connection: Connection) -> None:
+    command.downgrade(config(connection), "0002")
+    insert_job(connection, "0", kind="adapt")
+    insert_job(connection, "1", kind="predict")
+    insert_job(connection, "2", kind="trial", trial="1-0-mcc", parent_id="0" * 32)
+    connection.execute(text("UPDATE catalogue SET revision = 7"))
+    command.upgrade(config(connection), "head")
+    assert kinds(connection) == ["adaptation", "batch_prediction", "trial"]
+    assert connection.scalar(text("SELECT revision FROM registry_revision")) == 7
+    insert_job(connection, "3", kind="evaluation")
+    assert is_refused(connection, kind="trial", trial="1-1-mcc")
+
+    command.downgrade(config(connection), "0002")
+    assert kinds(connection) == ["adapt", "predict", "trial"]
+    assert connection.scalar(text("SELECT revision FROM catalogue")) == 7
+    assert is_refused(connection, kind="evaluation")
+
+
+def kinds(connection: Connection) -> list[str]:
+    return list(connection.scalars(text("SELECT kind FROM job ORDER BY id")))
+
+
 NEW_YEAR = "2026-01-01 00:00:00"
 
 
 def is_refused(connection: Connection, **values: object) -> bool:
     try:
         with connection.begin_nested():
-            insert_job(connection, "2", **values)
+            insert_job(connection, "9", **values)
     except IntegrityError:
         return True
     return False

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.job_state import JobStatus
 from app.main import create_app
 from app.settings import Settings
@@ -36,7 +36,7 @@ def url(server: PostgresServer) -> str:
 @pytest.fixture
 def sessions(url: str) -> Iterator[sessionmaker[Session]]:
     engine = make_engine(url)
-    yield make_sessions(engine)
+    yield SessionFactory(engine)
     engine.dispose()
 
 

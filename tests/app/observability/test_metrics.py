@@ -7,7 +7,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from app.db.tables import JobRow
-from app.job_state import JobKind, JobStatus
+from app.job_state import JobStatus
+from app.job_types.trial import TRIAL
 from tests.support.metrics_scrape import key, scrape
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,7 +62,7 @@ def test_trials_are_counted_apart(client: TestClient, session: Session) -> None:
     session.add(search)
     session.flush()
     trial = ended("mcc", JobStatus.SUCCEEDED, 20)
-    trial.kind, trial.parent_id, trial.trial, trial.params = JobKind.TRIAL, search.id, "1-0-mcc", {"params": trial.params}
+    trial.kind, trial.parent_id, trial.trial, trial.params = TRIAL.name, search.id, "1-0-mcc", {"params": trial.params}
     session.add(trial)
     session.commit()
     samples = scrape(client)

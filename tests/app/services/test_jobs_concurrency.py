@@ -60,9 +60,10 @@ def test_jobs_that_end_at_once_number_their_versions_one_after_the_other(live_se
 
     def succeed(lease: leases.Lease) -> int:
         with live_sessions.begin() as session:
-            version = leases.succeed(session, lease, make_result())
-            assert version is not None
-            return version.number
+            job = leases.finish(session, lease, make_result())
+            assert job is not None
+            assert job.version is not None
+            return job.version.number
 
     numbers = at_once([lambda lease=lease: succeed(lease) for lease in held])  # type: ignore[misc]
     assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
@@ -75,7 +76,7 @@ def test_a_job_is_finished_once_however_many_say_so(live_sessions: sessionmaker[
 
         def succeed(lease: leases.Lease = lease) -> bool:
             with live_sessions.begin() as session:
-                return leases.succeed(session, lease, make_result()) is not None
+                return leases.finish(session, lease, make_result()) is not None
 
         def fail(lease: leases.Lease = lease) -> bool:
             with live_sessions.begin() as session:

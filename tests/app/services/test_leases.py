@@ -38,6 +38,13 @@ def last_event(session: Session, job: JobRow) -> dict[str, Any]:
     return data
 
 
+def finished_version(session: Session, job: JobRow) -> VersionRow:
+    finished = leases.finish(session, lease_of(job), make_result())
+    assert finished is not None
+    assert finished.version is not None
+    return finished.version
+
+
 def expire(session: Session, job: JobRow) -> None:
     session.execute(update(JobRow).where(JobRow.id == job.id).values(lease_expires_at=db_now(-1)))
 
@@ -143,7 +150,7 @@ def test_without_the_lease_nothing_is_written(session: Session, wrong: dict[str,
     lost = replace(lease_of(job), **wrong)
     report = Report(progress=0.9, metrics=[point(1, 1.0)], warnings=[JobWarning(code="w", message="m")], checkpoint="jobs/j/9/c")
     assert leases.heartbeat(session, lost, 60, report) is None
-    assert leases.succeed(session, lost, make_result()) is None
+    assert leases.finish(session, lost, make_result()) is None
     assert not leases.fail(session, lost, "trainer_error", "It broke.")
     assert not leases.release(session, lost)
     assert not leases.acknowledge_cancel(session, lost)
@@ -156,8 +163,7 @@ def test_without_the_lease_nothing_is_written(session: Session, wrong: dict[str,
 def test_success_makes_the_version_its_artifacts_and_the_last_event_appear_together(session: Session) -> None:
     base = make_version(session, model="letters")
     job = make_job(session, status=JobStatus.RUNNING, model_name="digits", base_version_id=base.id, metrics={"domain": 0.6})
-    version = leases.succeed(session, lease_of(job), make_result())
-    assert version is not None
+    version = finished_version(session, job)
     assert (version.model.name, version.number, version.job_id, version.attempt) == ("digits", 1, job.id, 1)
     assert (version.digest, version.size_bytes, version.base_version_id) == ("m" * 64, 21, base.id)
     assert [artifact.name for artifact in version.artifacts] == ["model.onnx", "network.safetensors", "manifest.json"]
@@ -171,15 +177,14 @@ def test_versions_are_numbered_per_model(session: Session) -> None:
     make_version(session, model="digits")
     numbers = []
     for model in ("digits", "letters", "digits"):
-        version = leases.succeed(session, lease_of(make_job(session, status=JobStatus.RUNNING, model_name=model)), make_result())
-        assert version is not None
-        numbers.append(version.number)
+        job = make_job(session, status=JobStatus.RUNNING, model_name=model)
+        numbers.append(finished_version(session, job).number)
     assert numbers == [2, 1, 3]
 
 
 def test_a_trainer_that_was_done_before_it_heard_of_the_cancellation_succeeds(session: Session) -> None:
     job = make_job(session, status=JobStatus.CANCELLING)
-    assert leases.succeed(session, lease_of(job), make_result()) is not None
+    assert leases.finish(session, lease_of(job), make_result()) is not None
     assert job.status == JobStatus.SUCCEEDED
 
 
@@ -239,8 +244,8 @@ def test_a_worker_that_was_reaped_cannot_write_after_the_next_attempt_started(se
     leases.requeue_expired(session)
     second = claimed(session, job, "worker-1")
     assert leases.heartbeat(session, first, 60, Report(progress=0.5)) is None
-    assert leases.succeed(session, first, make_result()) is None
-    assert leases.succeed(session, second, make_result()) is not None
+    assert leases.finish(session, first, make_result()) is None
+    assert leases.finish(session, second, make_result()) is not None
     events = session.execute(select(EventRow.kind, EventRow.attempt).where(EventRow.job_id == job.id).order_by(EventRow.id))
     assert [tuple(row) for row in events] == [("started", 1), ("requeued", 1), ("started", 2), ("done", 2)]
 

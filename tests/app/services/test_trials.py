@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import EventRow, JobRow
-from app.job_state import ACTIVE, JobKind, JobStatus
-from app.schemas.trainer_messages import TrialResult
+from app.job_state import ACTIVE, JobStatus
+from app.job_types.trial import TRIAL, TrialResult
 from app.schemas.trials import TrialSpec
 from app.services import jobs, leases, trials
 from app.services.trials import SearchAttempt
@@ -31,7 +31,7 @@ def search(session: Session) -> SearchAttempt:
 
 
 def make_trial(session: Session, search: SearchAttempt, status: JobStatus = JobStatus.QUEUED, name: str = "1-0-mcc") -> JobRow:
-    return make_job(session, kind=JobKind.TRIAL, parent_id=search.job_id, trial=name, status=status, params={"name": name})
+    return make_job(session, kind=TRIAL.name, parent_id=search.job_id, trial=name, status=status, params={"name": name})
 
 
 def events_of(session: Session, job: JobRow) -> list[str]:
@@ -44,7 +44,7 @@ def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Sess
     rows = [session.get_one(JobRow, job_id) for job_id in [*first, *second]]
     assert [row.trial for row in rows] == list(NAMES)
     for row in rows:
-        assert (row.kind, row.status, row.parent_id, row.max_attempts) == (JobKind.TRIAL, JobStatus.QUEUED, search.job_id, 4)
+        assert (row.kind, row.status, row.parent_id, row.max_attempts) == (TRIAL.name, JobStatus.QUEUED, search.job_id, 4)
         assert TrialSpec.model_validate(row.params).name == row.trial
         assert events_of(session, row) == ["queued"]
 
@@ -113,10 +113,10 @@ def test_a_trial_that_has_ended_keeps_its_metrics(session: Session, search: Sear
     child = make_trial(session, search, JobStatus.RUNNING)
     child.metrics = {"mcc": 0.5}
     lease = lease_of(child)
-    assert leases.finish_trial(session, lease, TrialResult(metrics={"steps": 40}))
+    assert leases.finish(session, lease, TrialResult(metrics={"steps": 40}))
     assert (child.status, child.progress, child.metrics) == (JobStatus.SUCCEEDED, 1.0, {"mcc": 0.5, "steps": 40})
     assert events_of(session, child) == ["done"]
-    assert not leases.finish_trial(session, lease, TrialResult(metrics={}))
+    assert not leases.finish(session, lease, TrialResult(metrics={}))
 
 
 def test_callers_see_trials_in_their_search_alone(client: TestClient, session: Session, search: SearchAttempt) -> None:

@@ -37,8 +37,8 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 def store(files: Storage, exported: Exported) -> Stored:
     def stored() -> VersionFiles:
         version = str(uuid.uuid4())
-        put = {file.name: files.put(f"jobs/{version}/{file.name}", file) for file in exported.folder.iterdir()}
-        return VersionFiles(version, exported.manifest, put)
+        stored = {file.name: files.put(f"jobs/{version}/{file.name}", file) for file in exported.folder.iterdir()}
+        return VersionFiles(version, exported.manifest, stored)
 
     return stored
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.session import make_engine, make_sessions
+from app.db.session import SessionFactory, make_engine
 from app.db.tables import AliasRow, ModelRow, RegistryRevisionRow, VersionRow
 from app.main import create_app
 from app.serving.loaded_model import LoadedModel
@@ -172,7 +172,7 @@ def test_what_is_known_is_served_while_the_database_is_away(
 ) -> None:
     url = create_postgres_database(postgres.url, "away")
     engine = make_engine(url)
-    with make_sessions(engine)() as session:
+    with SessionFactory(engine)() as session:
         for _ in range(2):
             store_version(session, Storage(settings.storage), exported, "text")
     engine.dispose()

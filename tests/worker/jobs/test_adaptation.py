@@ -19,9 +19,9 @@ from sqlalchemy import select
 
 from app.algorithms import PARAMS
 from app.db.tables import JobRow, VersionRow
+from app.job_types.adaptation import AdaptationResult
 from app.modalities.image import ImagePreprocessing
 from app.networks.cnn import CnnParams
-from app.schemas.trainer_messages import Result
 from app.schemas.version_metrics import VersionMetrics
 from tests.support.factories import csv_bytes, jsonl_bytes, npz_bytes
 from tests.support.job_bench import CNN, DANN, FINE_TUNE, SMALL, Bench, bench, digits, opened_bench
@@ -60,7 +60,7 @@ class Done:
 
     bench: Bench
     job: JobRow
-    result: Result
+    result: AdaptationResult
     version: VersionRow
     said: str
 
@@ -86,7 +86,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path) -> Itera
         yield done(bench, bench.job(FINE_TUNE, digits(bench, target=False), base=CNN))
 
 
-def answers(bench: Bench, result: Result, inputs: dict[str, Any], graph: str = "model.onnx") -> list[str]:
+def answers(bench: Bench, result: AdaptationResult, inputs: dict[str, Any], graph: str = "model.onnx") -> list[str]:
     session = onnxruntime.InferenceSession(bench.content(result, graph))
     (logits,) = session.run(["logits"], inputs)
     return [result.manifest.classes[number] for number in logits.argmax(1)]
@@ -98,7 +98,7 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> 
     assert {file.name for file in result.artifacts} == FILES | {"embedding.parquet"}
     for file in result.artifacts:
         content = bench.content(result, file.name)
-        assert file.storage_key == f"jobs/{job.id}/1/artifacts/{file.name}"
+        assert file.key == f"jobs/{job.id}/1/artifacts/{file.name}"
         assert (sha256(content).hexdigest(), len(content)) == (file.digest, file.size_bytes)
     manifest = json.loads(bench.content(result, "manifest.json"))
     assert manifest == result.manifest.to_json()
@@ -266,7 +266,7 @@ def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(adapt
     base = {"base": {"model": "toy:1"}, "base_version_id": adapted.version.id}
     again = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), **base))
 
-    def knows_a_source(result: Result) -> bool:
+    def knows_a_source(result: AdaptationResult) -> bool:
         weights = load(bench.content(result, "network.safetensors"))
         return any(bool(value) for name, value in weights.items() if name.endswith("has_source"))
 

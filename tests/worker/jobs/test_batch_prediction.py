@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import ArtifactRow, JobRow
 from app.errors import ArtifactCorrupt, InvalidInputs
-from app.schemas.trainer_messages import PredictionResult
+from app.job_types.batch_prediction import BatchPredictionResult
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.batch_outputs import READERS, assert_answers, plain_probabilities, queue_prediction
@@ -80,7 +80,7 @@ class Bench:
         self.job_id = queue_prediction(self.sessions, self.storage, exported, path, **fields)
         return self.job_id
 
-    def run(self, stop: bool = False, **changes: Any) -> PredictionResult:
+    def run(self, stop: bool = False, **changes: Any) -> BatchPredictionResult:
         """The next attempt; with `stop` it is asked to stop from the start."""
         self.attempts += 1
         folder = self.folder / f"attempt-{self.attempts}"
@@ -102,8 +102,8 @@ class Bench:
     def checkpoint(self) -> str | None:
         return next((report["checkpoint"] for report in reversed(self.reports()) if report["checkpoint"]), None)
 
-    def read(self, output: PredictionResult) -> pl.DataFrame:
-        with self.storage.local(output.file.storage_key) as path:
+    def read(self, output: BatchPredictionResult) -> pl.DataFrame:
+        with self.storage.local(output.file.key) as path:
             return READERS[path.suffix[1:]](path)
 
 

@@ -13,7 +13,6 @@ from transformers import ViTConfig, ViTModel
 from app.artifacts import InputSpec
 from app.serving.model_loader import ModelLoader
 from app.serving.version_files import VersionFiles
-from app.storage import StoredFile
 from tests.support.factories import image_zip, jsonl_bytes
 from tests.support.job_bench import Bench, bench
 
@@ -50,7 +49,7 @@ def test_texts_are_learned_on_minilm_and_again_when_its_checkpoint_is_gone(bench
     assert second.manifest.network == first.manifest.network
     assert second.metrics["source_accuracy"] >= 0.75
 
-    files = {file.name: StoredFile(file.storage_key, file.digest, file.size_bytes) for file in second.artifacts}
+    files = {file.name: file for file in second.artifacts}
     loaded = ModelLoader(bench.storage, threads=1).load(VersionFiles(str(version.id), second.manifest, files))
     answers = loaded.probabilities(["I loved this wonderful book", "I hated this dull book " * 20])
     assert [loaded.classes[number] for number in answers.argmax(axis=1)] == ["+", "-"]

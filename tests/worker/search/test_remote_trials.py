@@ -85,7 +85,7 @@ class Scene:
             tried = child.run(self.bench.context(row, lease.attempt, reporter))
         assert tried is not None
         with self.bench.sessions.begin() as session:
-            assert leases.finish_trial(session, lease, tried)
+            assert leases.finish(session, lease, tried)
 
     @contextmanager
     def _reporting(self, lease: Lease, reporter: ProgressReporter) -> Iterator[None]:

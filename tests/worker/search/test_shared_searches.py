@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.algorithms import PARAMS
 from app.db.tables import EventRow, JobRow, VersionRow
-from app.job_state import ENDED, JobKind, JobStatus
-from app.schemas.trainer_messages import Result
+from app.job_state import ENDED, JobStatus
+from app.job_types.adaptation import ADAPTATION, AdaptationResult
+from app.job_types.trial import TRIAL
 from app.services import jobs
 from app.settings import Settings
 from tests.support import servers
@@ -54,7 +55,7 @@ def trials_of(sessions: Sessions, search_id: UUID) -> list[JobRow]:
         return list(session.scalars(select(JobRow).where(JobRow.parent_id == search_id).order_by(JobRow.trial)))
 
 
-def assert_found(bench: Bench, search_id: UUID, expected: Result) -> None:
+def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> None:
     """The same table, the same choice, the same weights; no trial goes on."""
     job = read_job(bench.sessions, search_id)
     assert job.status is JobStatus.SUCCEEDED, job.error_message
@@ -125,4 +126,4 @@ def test_a_cancelled_search_leaves_no_trial_running(bench: Bench, tmp_path: Path
         everything = [job.id, *(one.id for one in trials_of(bench.sessions, job.id))]
         wait_until(lambda: {read_job(bench.sessions, id).status for id in everything} == {JobStatus.CANCELLED}, 60)
     with bench.sessions() as session:
-        assert {one.kind for one in session.scalars(select(JobRow))} == {JobKind.ADAPT, JobKind.TRIAL}
+        assert {one.kind for one in session.scalars(select(JobRow))} == {ADAPTATION.name, TRIAL.name}

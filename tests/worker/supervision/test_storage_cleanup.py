@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import db_now
 from app.db.tables import JobRow, OutputRow
-from app.job_state import ACTIVE, ENDED, JobKind, JobStatus
+from app.job_state import ACTIVE, ENDED, JobStatus
+from app.job_types.batch_prediction import BATCH_PREDICTION
+from app.job_types.trial import TRIAL
 from app.storage import Storage
 from tests.support.factories import make_job, make_version
 from worker.supervision import storage_cleanup
@@ -61,7 +63,7 @@ def test_what_a_version_names_stays(sessions: Sessions, storage: Storage, file: 
 
 def test_the_output_of_a_prediction_stays(sessions: Sessions, storage: Storage, file: Path) -> None:
     with sessions.begin() as session:
-        job_id = make_job(session, kind=JobKind.PREDICT, status=JobStatus.SUCCEEDED, attempt=1).id
+        job_id = make_job(session, kind=BATCH_PREDICTION.name, status=JobStatus.SUCCEEDED, attempt=1).id
         key = f"jobs/{job_id}/1/predictions.csv"
         session.add(OutputRow(job_id=job_id, attempt=1, storage_key=key, digest="0" * 64, size_bytes=7, rows=1))
     put(storage, file, job_id, "1/predictions.csv", "1/part-1")
@@ -129,7 +131,7 @@ def test_a_storage_that_refuses_is_asked_again(
 def test_what_a_trial_stored_stays_until_its_search_has_ended(sessions: Sessions, storage: Storage, file: Path) -> None:
     with sessions.begin() as session:
         search = make_job(session, status=JobStatus.RUNNING)
-        child = {"kind": JobKind.TRIAL, "parent_id": search.id, "trial": "1-0-mcc", "attempt": 1}
+        child = {"kind": TRIAL.name, "parent_id": search.id, "trial": "1-0-mcc", "attempt": 1}
         child_id = make_job(session, status=JobStatus.SUCCEEDED, **child).id
     put(storage, file, child_id, "1/trial.pt")
     delete_orphaned_files(sessions, storage, abandoned_job_id=child_id)

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from app.db.session import db_now, make_engine, make_sessions
+from app.db.session import SessionFactory, db_now, make_engine
 from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
@@ -188,7 +188,7 @@ def set_database_reachable(server_url: str, name: str, reachable: bool) -> None:
 def test_a_short_absence_of_the_database_costs_nothing(postgres_server: str, postgres_settings: Settings) -> None:
     name = str(make_url(postgres_settings.database).database)
     engine = make_engine(postgres_settings.database)
-    sessions = make_sessions(engine)
+    sessions = SessionFactory(engine)
     job_id = add_job(sessions, steps=400, step_seconds=0.01)
     run = InThread(supervisor(postgres_settings, sessions), job_id)
     wait_until(is_training(sessions, job_id))
@@ -205,7 +205,7 @@ def test_a_short_absence_of_the_database_costs_nothing(postgres_server: str, pos
 def test_a_long_absence_of_the_database_ends_the_trainer(postgres_server: str, postgres_settings: Settings) -> None:
     name = str(make_url(postgres_settings.database).database)
     engine = make_engine(postgres_settings.database)
-    sessions = make_sessions(engine)
+    sessions = SessionFactory(engine)
     job_id = add_job(sessions, steps=100_000, step_seconds=0.01)
     settings = postgres_settings.model_copy(update={"lease_seconds": 2})
     run = InThread(supervisor(settings, sessions), job_id)
