@@ -337,7 +337,7 @@ def test_a_scrape_counts_predictions_apart_and_the_rows_of_their_outputs(client:
     assert [samples["isthmus_jobs", status] for status in ("queued", "running", "succeeded")] == [0, 1, 0]
     assert [samples["isthmus_batch_predictions", status] for status in ("queued", "running", "succeeded")] == [1, 0, 1]
     assert samples["isthmus_batch_prediction_rows_total",] == 100
-    assert samples["isthmus_job_duration_seconds_count", "predict", "succeeded"] == 1
+    assert samples["isthmus_job_duration_seconds_count", "batch_prediction", "succeeded"] == 1
 
 
 def test_an_unknown_prediction_is_not_found(client: TestClient) -> None:
