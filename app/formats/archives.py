@@ -1,4 +1,4 @@
-"""Members of zip and tar archives, one after another: never extracted, and every size bounded before it is read."""
+"""Members of zip and tar archives, read one after another. Nothing is extracted; every size is bounded before it is read."""
 
 import errno
 import gzip
@@ -26,7 +26,7 @@ MAX_GLOBAL_HEADERS = 100
 _ZIP_END = struct.Struct("<4s4H2LH")
 _ZIP64_END = struct.Struct("<4sQ2H2L4Q")
 _ZIP64_LOCATOR_BYTES = 20
-METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # the others cannot be unpacked piece by piece
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # other methods cannot be unpacked in chunks
 _JUNK = {"thumbs.db", "desktop.ini"}
 _TAR_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 
@@ -46,22 +46,22 @@ CORRUPT_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in an archive. `read` must be called before the next member is asked for."""
+    """A file in an archive. Call `read` before advancing to the next member."""
 
     name: str
     read: Callable[[], bytes]
 
 
-def members(path: Path, format: str, places: ErrorCollector) -> Iterator[Member]:
-    """Regular files of a `zip` or `tar` in archive order, without hidden ones; unsafe ones go into `places` instead.
+def members(path: Path, format: str, errors: ErrorCollector) -> Iterator[Member]:
+    """Yield the regular, visible files of a `zip` or `tar` in archive order. Add an error for each unsafe one.
 
-    Raises InvalidDataset when it is no such archive, is damaged, or unpacks to more than `MAX_RATIO` times its size.
+    Raises InvalidDataset if the file is not such an archive, is damaged, or unpacks to more than `MAX_RATIO` times its size.
     """
-    return _zip_members(path, places) if format == "zip" else _tar_members(path, places)
+    return _zip_members(path, errors) if format == "zip" else _tar_members(path, errors)
 
 
 def is_hidden(name: str) -> bool:
-    """What operating systems leave in archives."""
+    """Return whether a member is a file that operating systems add to archives."""
     parts = PurePosixPath(name).parts
     return bool(parts) and (
         any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts) or parts[-1].lower() in _JUNK
@@ -69,7 +69,7 @@ def is_hidden(name: str) -> bool:
 
 
 def unsafe_path_reason(name: str) -> str | None:
-    """Why a member's name is refused, though nothing is ever written to it."""
+    """Return why a member's name is rejected, or None. Nothing is ever written to that path."""
     path = PurePosixPath(name)
     if path.is_absolute() or PureWindowsPath(name).drive:
         return "an absolute path"
@@ -79,7 +79,7 @@ def unsafe_path_reason(name: str) -> str | None:
 
 
 def check_expansion_ratio(total: int, packed: int) -> None:
-    """Raises InvalidDataset when the unpacked bytes are out of proportion to the packed ones."""
+    """Raise InvalidDataset if the archive unpacks to more than `MAX_RATIO` times its size."""
     if total > RATIO_FREE_BYTES + MAX_RATIO * packed:
         detail = f"the archive unpacks to more than {MAX_RATIO} times its size"
         raise InvalidDataset(detail, [FieldError("/file", detail)])
@@ -87,7 +87,7 @@ def check_expansion_ratio(total: int, packed: int) -> None:
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip whose directory and total size are within bounds. Raises InvalidDataset."""
+    """Open a zip whose directory and total size are within bounds. Raise InvalidDataset."""
     with as_invalid_dataset("zip archive"):
         _check_zip_directory(path)
         archive = zipfile.ZipFile(path)
@@ -98,11 +98,11 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 @contextmanager
 def as_invalid_dataset(what: str, where: str = "/file") -> Iterator[None]:
-    """Turns what the readers raise on damaged bytes into InvalidDataset."""
+    """Convert the exceptions that readers raise on damaged bytes to InvalidDataset."""
     try:
         yield
     except CORRUPT_ERRORS as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk's fault, not the upload's
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a disk error, not a bad upload
             raise
         detail = f"not a readable {what}: {printable(str(error) or type(error).__name__)}"
         raise InvalidDataset(detail, [FieldError(where, detail)]) from error
@@ -113,7 +113,7 @@ def is_encrypted(info: zipfile.ZipInfo) -> bool:
 
 
 def _check_zip_directory(path: Path) -> None:
-    """zipfile loads the whole directory: refuse a huge one from the record at the end of the file."""
+    """Reject a huge directory by the record at the end of the file, because zipfile loads all of it."""
     with path.open("rb") as file:
         length = file.seek(0, 2)
         file.seek(max(0, length - _ZIP_END.size - 65535 - _ZIP64_LOCATOR_BYTES - _ZIP64_END.size))
@@ -128,7 +128,7 @@ def _check_zip_directory(path: Path) -> None:
 
 
 def _zip64_directory(tail: bytes, end: int) -> tuple[int, int] | None:
-    """Entries and bytes of the directory by the record of large archives, which zipfile believes rather than the other."""
+    """Return entries and bytes of the directory from the zip64 record, which takes precedence in zipfile."""
     locator = end - _ZIP64_LOCATOR_BYTES
     start = locator - _ZIP64_END.size
     if start < 0 or not tail.startswith(b"PK\x06\x07", locator) or not tail.startswith(b"PK\x06\x06", start):
@@ -143,15 +143,15 @@ def _check_count(count: int) -> None:
         raise InvalidDataset(detail, [FieldError("/file", detail)])
 
 
-def _zip_members(path: Path, places: ErrorCollector) -> Iterator[Member]:
+def _zip_members(path: Path, errors: ErrorCollector) -> Iterator[Member]:
     with open_zip(path) as archive:
         _check_count(len(archive.infolist()))
         names: set[str] = set()
         for info in archive.infolist():
-            name = info.filename.replace("\\", "/")  # some tools on Windows write it so
+            name = info.filename.replace("\\", "/")  # some tools on Windows write backslashes
             problem = _zip_problem(info, name, names)
             if problem:
-                places.add(pointer("files", name), f"{printable(name)}: {problem}")
+                errors.add(pointer("files", name), f"{printable(name)}: {problem}")
             elif not name.endswith("/") and not is_hidden(name):
                 yield Member(name, partial(_read_zip, archive, info))
             names.add(name)
@@ -164,7 +164,7 @@ def _zip_problem(info: zipfile.ZipInfo, name: str, seen: set[str]) -> str | None
     if is_encrypted(info):
         return "encrypted"
     if info.compress_type not in METHODS:
-        return "packed in another way than by deflate"
+        return "compressed by a method other than deflate"
     if info.file_size > MAX_MEMBER_BYTES:
         return f"larger than {MAX_MEMBER_BYTES} bytes"
     return unsafe_path_reason(name) or ("twice in the archive" if name in seen else None)
@@ -172,11 +172,11 @@ def _zip_problem(info: zipfile.ZipInfo, name: str, seen: set[str]) -> str | None
 
 def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     with as_invalid_dataset("member of the archive", pointer("files", info.filename)), archive.open(info) as file:
-        return file.read(info.file_size)  # the archive's own `read` unpacks all that there is, whatever size it claims
+        return file.read(info.file_size)  # ZipFile.read would unpack everything, regardless of the declared size
 
 
 class _BoundedHeader(tarfile.TarInfo):
-    """tarfile reads extended headers whole, whatever size they claim, and maps of sparse files to their end."""
+    """A tar header that rejects large extended headers and sparse files, which tarfile would read without a limit."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -192,24 +192,24 @@ class _BoundedHeader(tarfile.TarInfo):
         raise tarfile.ReadError(f"{next.name} is a sparse file")
 
 
-def _tar_members(path: Path, places: ErrorCollector) -> Iterator[Member]:
+def _tar_members(path: Path, errors: ErrorCollector) -> Iterator[Member]:
     with _open_tar(path) as (archive, stream):
         total = count = 0
         while (info := _next(archive)) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # a stream needs no list of what went by
+            archive.members.clear()  # type: ignore[attr-defined]  # a stream needs no list of past members
             count, total = count + 1, total + info.size
             _check_count(count)
             check_expansion_ratio(total, path.stat().st_size)
             problem = _tar_problem(info)
             if problem:
-                places.add(pointer("files", info.name), f"{printable(info.name)}: {problem}")
+                errors.add(pointer("files", info.name), f"{printable(info.name)}: {problem}")
             elif info.isreg() and not is_hidden(info.name):
                 yield Member(info.name.removeprefix("./"), partial(_read_tar, archive, info))
         _read_to_end(stream, total, path)
 
 
 def _read_to_end(stream: BinaryIO, total: int, path: Path) -> None:
-    """Past the archive's end mark, because a gzip's checksum is at its very end."""
+    """Read past the end mark of the archive, because a gzip's checksum is at its very end."""
     with as_invalid_dataset("tar archive"):
         while rest := stream.read(1024**2):
             total += len(rest)
@@ -218,7 +218,7 @@ def _read_to_end(stream: BinaryIO, total: int, path: Path) -> None:
 
 @contextmanager
 def _open_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, BinaryIO]]:
-    """The archive and the bytes it is read from."""
+    """Open the archive and the stream that it is read from."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -231,7 +231,7 @@ def _open_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, BinaryIO]]:
 
 
 def _forward_only(stream: BinaryIO) -> tarfile.TarFile:
-    """Looking back in a gzip would unpack it again from its start."""
+    """Open the stream without seeking: a seek back in a gzip unpacks it again from its start."""
     return tarfile.open(fileobj=stream, mode="r|", tarinfo=_BoundedHeader)
 
 

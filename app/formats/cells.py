@@ -4,7 +4,7 @@ import polars as pl
 
 
 def as_numbers(values: pl.Series) -> pl.Series:
-    """Float64; null where there is no number."""
+    """Convert to Float64, with null for cells that are not numbers."""
     numbers = values.cast(pl.Float64, strict=False)
     if values.dtype != pl.String or numbers.null_count() == values.null_count():
         return numbers
@@ -12,11 +12,11 @@ def as_numbers(values: pl.Series) -> pl.Series:
 
 
 def trimmed(values: pl.Series) -> pl.Series:
-    """Text without the space around it; null where nothing is left."""
+    """Strip text, with null for cells that are then empty."""
     text = values.str.strip_chars()
     return text.set(text == "", None)
 
 
 def is_supported(dtype: pl.DataType) -> bool:
-    """Whether a Parquet column can be a feature."""
+    """Return whether a Parquet column can be a feature."""
     return dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Null, pl.Categorical, pl.Enum)

@@ -1,4 +1,4 @@
-"""The labels of a labelled dataset, counted."""
+"""Class counts of a labelled dataset."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ MAX_LENGTH = 200
 
 
 class ClassCounter:
-    """Counts classes in bounded memory: raises InvalidDataset as soon as there are too many or one cannot be stored."""
+    """A count per class, in bounded memory. `add` raises InvalidDataset on too many classes or an unusable name."""
 
     def __init__(self, where: str, hint: str = "") -> None:
         self.where = where
@@ -24,31 +24,34 @@ class ClassCounter:
     def add(self, labels: Sequence[str]) -> None:
         self.counts.update(labels)
         if len(self.counts) > MAX_CLASSES:
-            self._refuse(f"more than {MAX_CLASSES} different labels: is this a number to estimate? Only classes can be learnt")
+            self._reject(f"more than {MAX_CLASSES} different labels; only classification is supported, not regression")
         for name in set(labels):
             if len(name) > MAX_LENGTH or not storable(name):
-                self._refuse(f"not usable as a class name: {printable(name, 50)!r}")
+                self._reject(f"not usable as a class name: {printable(name, 50)!r}")
 
-    def _refuse(self, detail: str) -> NoReturn:
+    def _reject(self, detail: str) -> NoReturn:
         raise InvalidDataset(detail, [FieldError(self.where, detail)])
 
-    def classes(self, places: ErrorCollector) -> dict[str, int]:
-        """Examples of each class, numbers in numeric order. A single one goes into `places`, unless others may have been bad."""
-        if len(self.counts) == 1 and not places.count:
+    def classes(self, errors: ErrorCollector) -> dict[str, int]:
+        """Return the number of examples per class, numbers in numeric order.
+
+        Adds an error for a single class, unless earlier errors may explain it.
+        """
+        if len(self.counts) == 1 and not errors.count:
             only = printable(next(iter(self.counts)))
-            places.add(self.where, f"only one class, {only!r}: there is nothing to tell apart{self.hint}")
+            errors.add(self.where, f"only one class, {only!r}: at least two are required{self.hint}")
         return {name: self.counts[name] for name in in_order(self.counts)}
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Sorted; by value when every name is a whole number."""
+    """Sort names, by value if every name is an integer."""
     names = list(names)
     whole = all(name.lstrip("-").isdecimal() and name.isascii() and len(name) < 19 for name in names)
     return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 
 def to_category_strings(values: pl.Series) -> pl.Series:
-    """Class or level names of any column: trimmed, empty and NaN mean missing, and 1.0 is called 1 as in the file beside it."""
+    """Convert any column to class or level names: trimmed, null for empty and NaN, and `1` for 1.0 (as in a CSV file)."""
     if values.dtype.is_float():
         values = values.fill_nan(None)
     text = values.cast(pl.String).str.strip_chars()
@@ -57,11 +60,11 @@ def to_category_strings(values: pl.Series) -> pl.Series:
     return text.set(text == "", None)
 
 
-def count_labels(labels: ClassCounter, values: pl.Series, rows: Sequence[int], column: str, places: ErrorCollector) -> list[str]:
-    """Count one block of a label column; a missing label goes into `places` with its row."""
+def count_labels(labels: ClassCounter, values: pl.Series, rows: Sequence[int], column: str, errors: ErrorCollector) -> list[str]:
+    """Count one block of a label column and return its names. Add an error for each row without a label."""
     names = to_category_strings(values)
     for index in names.is_null().arg_true():
-        places.add(f"/rows/{rows[index]}/{column}", f"row {rows[index]} has no label in column {column!r}")
-    found = names.drop_nulls().to_list()
-    labels.add(found)
-    return found
+        errors.add(f"/rows/{rows[index]}/{column}", f"row {rows[index]} has no label in column {column!r}")
+    names_present = names.drop_nulls().to_list()
+    labels.add(names_present)
+    return names_present

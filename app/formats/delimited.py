@@ -1,7 +1,7 @@
 """CSV in blocks of text cells, with exact row numbers.
 
-Lines without quotes, of equal length, are split by Polars a block at a time; from the first quote on, the csv module
-reads on. Both mean the same by a regular line, so that only the speed differs.
+Polars splits blocks of unquoted lines with the expected number of cells. From the first quote on, the csv module parses
+the rest. Both read regular lines alike; only the speed differs.
 """
 
 import csv
@@ -28,19 +28,19 @@ csv.field_size_limit(MAX_LINE_BYTES)
 
 
 def columns(path: Path, delimiter: Delimiter) -> list[str]:
-    """The names in the first line. Raises InvalidDataset."""
+    """Return the names in the first line. Raise InvalidDataset."""
     with path.open("rb") as file:
         return _Reader(file, delimiter, ErrorCollector()).names
 
 
-def blocks(path: Path, delimiter: Delimiter, places: ErrorCollector) -> Iterator[RowBlock]:
-    """All rows as text cells, an empty cell as null. Ragged rows go into `places` and are left out."""
+def blocks(path: Path, delimiter: Delimiter, errors: ErrorCollector) -> Iterator[RowBlock]:
+    """Yield all rows as text cells, with null for empty cells. Skip ragged rows and add an error for each."""
     with path.open("rb") as file:
-        yield from _Reader(file, delimiter, places).blocks()
+        yield from _Reader(file, delimiter, errors).blocks()
 
 
 class _Lines:
-    """Decoded lines of a file; `offset` is where the next one begins, `begin` where its row does."""
+    """Decoded lines of a file. `offset` is the position of the next line, `begin` that of its row."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -51,38 +51,38 @@ class _Lines:
         while line := self.file.readline(MAX_LINE_BYTES):
             self.offset += len(line)
             if self.offset - self.begin >= MAX_LINE_BYTES:  # quoted line breaks do not end a row
-                raise _bad(self.row, f"a line is longer than {MAX_LINE_BYTES} bytes")
+                raise _invalid_row(self.row, f"a line is longer than {MAX_LINE_BYTES} bytes")
             try:
                 yield line.decode()
             except UnicodeDecodeError as error:
-                raise _bad(self.row, f"byte {line[error.start]:#04x} is not UTF-8") from error
+                raise _invalid_row(self.row, f"byte {line[error.start]:#04x} is not UTF-8") from error
 
 
 class _Reader:
-    """One pass over a file; `row` is the number of the next row."""
+    """One pass over a file. `row` is the number of the next row."""
 
-    def __init__(self, file: BinaryIO, delimiter: Delimiter, places: ErrorCollector) -> None:
+    def __init__(self, file: BinaryIO, delimiter: Delimiter, errors: ErrorCollector) -> None:
         self.file = file
         self.delimiter = delimiter
-        self.places = places
+        self.errors = errors
         self.row = 1
         self.names = self._header()
         self.block_bytes = max(BLOCK_BYTES, BLOCK_BYTES_A_COLUMN * len(self.names))
 
     def blocks(self) -> Iterator[RowBlock]:
-        while content := self._whole_lines():
+        while content := self._read_lines():
             if b'"' in content:
                 self.file.seek(-len(content), 1)
-                yield from self._slow(self.file)
+                yield from self._parse_csv(self.file)
                 return
-            block = self._fast(content)
-            yield from [block] if block else self._slow(io.BytesIO(content))
+            block = self._split_unquoted(content)
+            yield from [block] if block else self._parse_csv(io.BytesIO(content))
 
     def _header(self) -> list[str]:
         if self.file.read(3) != b"\xef\xbb\xbf":
             self.file.seek(0)
         lines = _Lines(self.file)
-        with _syntax(lines):
+        with _csv_errors(lines):
             names = next((line for line in csv.reader(lines, delimiter=self.delimiter, strict=True) if line), None)
         if names is None:
             raise InvalidDataset("The file is empty.", [FieldError("/file", "the file is empty")])
@@ -91,19 +91,19 @@ class _Reader:
             _check_delimiter(names[0])
         return check_names([name.strip() for name in names])
 
-    def _whole_lines(self) -> bytes:
-        """About one block, up to the end of a line."""
+    def _read_lines(self) -> bytes:
+        """Read about one block, up to the end of a line."""
         content = self.file.read(self.block_bytes)
         if not content or content.endswith(b"\n"):
             return content
         rest = self.file.readline(MAX_LINE_BYTES)
         if len(rest) == MAX_LINE_BYTES:
             row = self.row + content.count(b"\n")
-            raise _bad(row, f"a line is longer than {MAX_LINE_BYTES} bytes")
+            raise _invalid_row(row, f"a line is longer than {MAX_LINE_BYTES} bytes")
         return content + rest
 
-    def _fast(self, content: bytes) -> RowBlock | None:
-        """A block whose lines all have the right number of cells and no quotes; None when some line has not."""
+    def _split_unquoted(self, content: bytes) -> RowBlock | None:
+        """Split a block without quotes. Return None if a line has another number of cells than the header."""
         content = content.replace(b"\r\n", b"\n")
         content = content if content.endswith(b"\n") else content + b"\n"
         count = _regular_lines(content, self.delimiter, len(self.names))
@@ -121,13 +121,13 @@ class _Reader:
         self.row += count
         return RowBlock(rows, frame)
 
-    def _slow(self, file: BinaryIO) -> Iterator[RowBlock]:
+    def _parse_csv(self, file: BinaryIO) -> Iterator[RowBlock]:
         lines = _Lines(file)
         lines.row = self.row
         begin, rows, cells = lines.offset, list[int](), list[Sequence[str]]()
-        with _syntax(lines):
+        with _csv_errors(lines):
             for line in csv.reader(lines, delimiter=self.delimiter, strict=True):
-                if self._is_whole(line):
+                if self._is_complete(line):
                     rows.append(self.row)
                     cells.append(line)
                 self.row += bool(line)
@@ -138,10 +138,10 @@ class _Reader:
         if rows:
             yield self._block(rows, cells)
 
-    def _is_whole(self, line: Sequence[str]) -> bool:
+    def _is_complete(self, line: Sequence[str]) -> bool:
         if line and len(line) != len(self.names):
             detail = f"row {self.row} has {len(line)} cells, the header has {len(self.names)}"
-            self.places.add(f"/rows/{self.row}", detail)
+            self.errors.add(f"/rows/{self.row}", detail)
         return len(line) == len(self.names)
 
     def _block(self, rows: Sequence[int], cells: Sequence[Sequence[str]]) -> RowBlock:
@@ -152,15 +152,17 @@ class _Reader:
 
 
 def _check_delimiter(header: str) -> None:
-    """A table with another delimiter would pass as one column of text."""
+    """Raise InvalidDataset if a single column name contains another delimiter: the table would be read as one column."""
     for delimiter in get_args(Delimiter):
         if delimiter in header:
-            detail = f"the header is one cell, {printable(header, 50)!r}: is {delimiter!r} the delimiter?"
+            detail = (
+                f"the header is one cell, {printable(header, 50)!r}: set `options.delimiter` if {delimiter!r} is the delimiter"
+            )
             raise InvalidDataset(detail, [FieldError("/options/delimiter", detail)])
 
 
 def _regular_lines(content: bytes, delimiter: str, width: int) -> int | None:
-    """How many lines there are when each has `width` cells, none is blank and nothing needs the csv module's rules."""
+    """Return the number of lines. Return None if one is blank, has not `width` cells or needs the csv module's rules."""
     if b"\r" in content:
         return None
     characters = np.frombuffer(content, np.uint8)
@@ -180,12 +182,12 @@ def _is_utf8(content: bytes) -> bool:
 
 
 @contextmanager
-def _syntax(lines: _Lines) -> Iterator[None]:
+def _csv_errors(lines: _Lines) -> Iterator[None]:
     try:
         yield
     except csv.Error as error:
-        raise _bad(lines.row, f"not readable as CSV: {error}") from error
+        raise _invalid_row(lines.row, f"not readable as CSV: {error}") from error
 
 
-def _bad(row: int, detail: str) -> InvalidDataset:
+def _invalid_row(row: int, detail: str) -> InvalidDataset:
     return InvalidDataset(f"Row {row}: {detail}", [FieldError(f"/rows/{row}", f"row {row}: {detail}")])

@@ -1,9 +1,9 @@
-"""Pictures and labels out of ImageFolder archives and npz arrays.
+"""Images and labels of ImageFolder archives and npz files.
 
-A class is a folder: `class_name/picture.png`. Pictures at the top level are an unlabelled dataset; deeper folders and
-mixtures of both are refused. One folder may be around all class folders (`photos/class_name/picture.png`), as it is when a
-folder is packed as a whole; a single folder of pictures stays what it looks like, one class, which is refused.
-An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, whole numbers or strings.
+A class is a folder: `class_name/image.png`. Images at the top level are an unlabelled dataset. Deeper folders and mixtures
+of both are rejected. One folder may enclose all class folders (`photos/class_name/image.png`), as in an archive of a whole
+folder. A single folder of images is one class, and one class alone is rejected.
+An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, integers or strings.
 """
 
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ Layout = tuple[bool, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """uint8 (H, W, 1 or 3) and the class, None when unlabelled."""
+class LabelledImage:
+    """An image, uint8 (H, W, 1 or 3), and its class, None if unlabelled."""
 
     pixels: Pixels
     label: str | None
 
 
-def read(path: Path, format: str, places: ErrorCollector) -> Iterator[Labelled]:
-    """All pictures in a fixed order. What is wrong goes into `places`."""
-    return _read_npz(path, places) if format == "npz" else _read_folders(path, format, places)
+def read(path: Path, format: str, errors: ErrorCollector) -> Iterator[LabelledImage]:
+    """Yield all images in a fixed order. Add an error for each invalid file."""
+    return _read_npz(path, errors) if format == "npz" else _read_folders(path, format, errors)
 
 
 def has_image_array(path: Path) -> bool:
@@ -41,49 +41,49 @@ def has_image_array(path: Path) -> bool:
     return x is not None and x.dtype == np.uint8 and _is_image_shape(x.shape)
 
 
-def _read_folders(path: Path, format: str, places: ErrorCollector) -> Iterator[Labelled]:
+def _read_folders(path: Path, format: str, errors: ErrorCollector) -> Iterator[LabelledImage]:
     layouts: set[Layout] = set()
-    for member in archives.members(path, format, places):
+    for member in archives.members(path, format, errors):
         parts = PurePosixPath(member.name).parts
         problem = _layout_problem(parts, layouts)
         if problem is None:
             layouts.add(_layout(parts))
             try:
-                yield Labelled(decode(member.read()), parts[-2] if len(parts) > 1 else None)
+                yield LabelledImage(decode(member.read()), parts[-2] if len(parts) > 1 else None)
             except InvalidImage as error:
                 problem = str(error)
         if problem is not None:
-            places.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")
+            errors.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")
 
 
 def _layout(parts: tuple[str, ...]) -> Layout:
-    """Whether a picture is in a class folder, and the folder around that."""
+    """Return whether an image is in a class folder, and the enclosing folder."""
     return len(parts) > 1, parts[:-2]
 
 
 def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
-    """`layouts`: of the pictures so far, which is one."""
+    """Return why a file does not fit the layout of the images so far, or None. `layouts` has at most one element."""
     if len(parts) > 3:
-        return "a folder inside a class folder; expected class_name/picture.png, with at most one folder around all classes"
+        return "a folder inside a class folder; expected class_name/image.png, with at most one folder around all classes"
     if not parts[-1].lower().endswith(SUFFIXES):
-        return "not a picture"
+        return "not an image"
     if not layouts or _layout(parts) in layouts:
         return None
     if any(in_class != (len(parts) > 1) for in_class, _ in layouts):
-        return "some pictures are in class folders and some are not"
-    return "some class folders are inside another folder; expected class_name/picture.png, or one folder around all classes"
+        return "some images are in class folders and some are not"
+    return "some class folders are inside another folder; expected class_name/image.png, or one folder around all classes"
 
 
-def _read_npz(path: Path, places: ErrorCollector) -> Iterator[Labelled]:
+def _read_npz(path: Path, errors: ErrorCollector) -> Iterator[LabelledImage]:
     headers = npz.headers(path)
-    _check_npz(headers, places)
-    places.check()
+    _check_npz(headers, errors)
+    errors.check()
     shape = headers["x"].shape
     size = max(1, min(1024, CHUNK_PIXELS // (shape[1] * shape[2])))
     labels = _npz_labels(path, size) if "y" in headers else None
     for block in npz.rows(path, "x", size):
         for pixels in block.reshape(*block.shape[:3], -1):
-            yield Labelled(pixels, next(labels) if labels else None)
+            yield LabelledImage(pixels, next(labels) if labels else None)
 
 
 def _npz_labels(path: Path, size: int) -> Iterator[str]:
@@ -96,21 +96,21 @@ def _is_image_shape(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
 
 
-def _check_npz(headers: dict[str, npz.Header], places: ErrorCollector) -> None:
+def _check_npz(headers: dict[str, npz.Header], errors: ErrorCollector) -> None:
     if "x" not in headers:
         names = ", ".join(map(repr, headers)) or "none"
         detail = f"there is no array 'x'; the arrays are: {printable(names)}"
         raise InvalidDataset(detail, [FieldError("/x", detail)])
     for name in headers.keys() - {"x", "y"}:
-        places.add(pointer(name), f"unknown array {printable(name)!r}; expected x and, for labels, y")
+        errors.add(pointer(name), f"unknown array {printable(name)!r}; expected x and, for labels, y")
     x, y = headers["x"], headers.get("y")
     if x.dtype != np.uint8:
-        places.add("/x", f"x is of type {x.dtype}, expected uint8")
+        errors.add("/x", f"x is of type {x.dtype}, expected uint8")
     if not _is_image_shape(x.shape):
-        places.add("/x", f"x has shape {x.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
+        errors.add("/x", f"x has shape {x.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
     elif not 0 < x.shape[1] * x.shape[2] <= MAX_PIXELS:
-        places.add("/x", f"pictures of {x.shape[1]} x {x.shape[2]} pixels; between 1 and {MAX_PIXELS} pixels are accepted")
+        errors.add("/x", f"images of {x.shape[1]} x {x.shape[2]} pixels; between 1 and {MAX_PIXELS} pixels are accepted")
     if y is not None and (y.dtype.kind not in "iuSU" or y.dtype.itemsize > 4 * 200):
-        places.add("/y", f"y is of type {y.dtype}, expected whole numbers or short strings")
+        errors.add("/y", f"y is of type {y.dtype}, expected integers or short strings")
     if y is not None and y.shape != x.shape[:1]:
-        places.add("/y", f"y has shape {y.shape}, expected {x.shape[:1]}: one label a picture")
+        errors.add("/y", f"y has shape {y.shape}, expected {x.shape[:1]}: one label per image")

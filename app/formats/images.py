@@ -1,4 +1,4 @@
-"""Decoding and shaping of pictures. The size in the header is bounded before anything is decoded."""
+"""Decoding and resizing of images. The size in the header is checked before anything is decoded."""
 
 import base64
 import io
@@ -18,35 +18,46 @@ DRAFT_SIDE = 1024
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _GREY = {"1", "L", "LA", "La", "I", "F"}
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error)
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 
 
 class InvalidImage(ValueError):
-    """The bytes are not a picture that can be used; the message says why."""
+    """The bytes are not a usable image. The message gives the reason."""
 
 
 def decode(content: bytes) -> Pixels:
-    """uint8 (H, W, 1) for grey pictures, (H, W, 3) for all others, turned as EXIF says. Raises InvalidImage.
+    """Decode to uint8 (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImage.
 
-    Large JPEGs are decoded at a half, a quarter or an eighth, with both sides still at least `DRAFT_SIDE`.
+    Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with both sides still at least `DRAFT_SIDE`.
     """
     try:
-        with _open(content) as picture:
-            _check_size(*picture.size)
-            picture.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
-            ImageOps.exif_transpose(picture, in_place=True)
-            return _pixels(picture)
+        with _open(content) as image:
+            _check_size(*image.size)
+            image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _pixels(image)
     except InvalidImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InvalidImage(f"more than {MAX_PIXELS} pixels") from error
-    except _BROKEN as error:
+    except _DECODE_ERRORS as error:
         reason = "truncated" if "truncated" in str(error) else "damaged"
         raise InvalidImage(f"{reason}: it cannot be decoded") from error
 
 
 def as_channels(pixels: Pixels, channels: int) -> Pixels:
-    """Grey promoted to RGB, or RGB turned to grey; (H, W, channels)."""
+    """Convert grey to RGB or RGB to grey: (H, W, channels)."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
@@ -55,16 +66,16 @@ def as_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def resize(pixels: Pixels, height: int, width: int, resample: Resample = "bilinear") -> Pixels:
-    """(H, W, C) to (height, width, C); the same array when it has that size."""
+    """Resize (H, W, C) to (height, width, C). Return the same array if it has that size."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    result = np.asarray(picture.resize((width, height), Image.Resampling[resample.upper()]))
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    result = np.asarray(image.resize((width, height), Image.Resampling[resample.upper()]))
     return result[:, :, None] if result.ndim == 2 else result
 
 
 def crop(pixels: Pixels, height: int, width: int) -> Pixels:
-    """The centre (height, width, C); black where the picture is smaller."""
+    """Crop the centre (height, width, C), padded with black where the image is smaller."""
     missing = [max(0, height - pixels.shape[0]), max(0, width - pixels.shape[1])]
     if any(missing):
         pixels = np.pad(pixels, [(gap // 2, gap - gap // 2) for gap in missing] + [(0, 0)])
@@ -73,11 +84,11 @@ def crop(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def thumbnail(pixels: Pixels, side: int = 96) -> str:
-    """A PNG data URL, its longest side at most `side` pixels."""
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    picture.thumbnail((side, side))
+    """Return a PNG data URL with the longest side at most `side` pixels."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((side, side))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -85,37 +96,37 @@ def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise InvalidImage("not a picture of a known kind (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
+        raise InvalidImage("not an image of a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise InvalidImage(f"{width} x {height} pixels: at most {MAX_PIXELS} pixels are accepted")
     if not width * height:
-        raise InvalidImage("a picture without pixels")
+        raise InvalidImage("an image without pixels")
 
 
-def _pixels(picture: Image.Image) -> Pixels:
-    if picture.mode.startswith("I;16"):  # Pillow's own conversion clips instead of scaling
-        return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)[:, :, None]
-    if picture.mode in _GREY:
-        return np.asarray(_in_mode(picture, "L"))[:, :, None]
-    return np.asarray(_in_mode(picture, "RGB"))
+def _pixels(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):  # Pillow's own conversion clips instead of scaling
+        return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)[:, :, None]
+    if image.mode in _GREY:
+        return np.asarray(_in_mode(image, "L"))[:, :, None]
+    return np.asarray(_in_mode(image, "RGB"))
 
 
-def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
-    """Pillow copies even when there is nothing to convert."""
-    return picture if picture.mode == mode else picture.convert(mode)
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert the mode only if it differs, because Pillow always copies."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def from_lists(value: list[object]) -> Pixels:
-    """Nested lists (H, W), (H, W, 1) or (H, W, 3) of whole numbers 0..255. Raises InvalidImage."""
+    """Convert nested lists (H, W), (H, W, 1) or (H, W, 3) of integers 0..255. Raise InvalidImage."""
     try:
         pixels = np.array(value)
     except ValueError as error:
         raise InvalidImage("rows of different lengths") from error
     if pixels.dtype.kind not in "iu" or pixels.ndim not in (2, 3) or not pixels.size:
-        raise InvalidImage("expected nested lists of whole numbers: (H, W), (H, W, 1) or (H, W, 3)")
+        raise InvalidImage("expected nested lists of integers: (H, W), (H, W, 1) or (H, W, 3)")
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] not in (1, 3):
         raise InvalidImage(f"{pixels.shape[2]} channels; expected 1 or 3")
@@ -126,14 +137,14 @@ def from_lists(value: list[object]) -> Pixels:
 
 
 class ChannelStats:
-    """Mean and deviation of pixels over 255, by channel, from exact counts of all 256 values."""
+    """Mean and standard deviation of pixels / 255 per channel, from exact counts of all 256 values."""
 
     def __init__(self) -> None:
         self.channels: Literal[1, 3] = 1
         self.counts = np.zeros((3, 256), np.int64)
 
     def add(self, pixels: Pixels) -> None:
-        """Count one picture; grey counts in all three channels."""
+        """Count one image. Grey counts in all three channels."""
         if pixels.shape[2] == 1:
             self.counts += np.bincount(pixels.ravel(), minlength=256)
             return
@@ -142,7 +153,7 @@ class ChannelStats:
             self.counts[channel] += np.bincount(pixels[:, :, channel].ravel(), minlength=256)
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and deviation of each channel, in 0..1; a deviation of 1 for pictures of one colour."""
+        """Return mean and standard deviation per channel, in 0..1. The deviation of a constant channel is 1."""
         counts = self.counts[: self.channels]
         values = np.arange(256) / 255
         total = np.maximum(counts.sum(axis=1), 1)
@@ -153,7 +164,7 @@ class ChannelStats:
 
 
 class SizeRange:
-    """Smallest and largest height and width."""
+    """The smallest and largest height and width."""
 
     def __init__(self) -> None:
         self.least = [1 << 31, 1 << 31]

@@ -1,10 +1,9 @@
-"""Nested JSON lists of pixels straight to an array, without a Python object for each of them.
+"""Nested JSON lists of pixels parsed straight to an array, without a Python object per pixel.
 
-Context: of a batch of pictures sent as JSON, most of the time goes into making a Python int of every pixel and taking it
-apart again. Decision: the common case - whole numbers 0..255, nested the same way everywhere, compact or with a space after
-each comma - is read by operations on the whole text at once; anything else, wrong or merely unusual, is left to the general
-way, which also says what is wrong. Alternatives: simdjson's buffers, about as fast, but without wheels for every Python that
-this runs on.
+Context: for a batch of images sent as JSON, most of the time is spent on one Python int per pixel.
+Decision: vector operations on the whole text parse the common case: integers 0..255 in regular nesting, compact or with a
+space after each comma. The general parser handles everything else and reports errors.
+Alternatives: simdjson's buffers are about as fast, but lack wheels for some supported Python versions.
 """
 
 from functools import lru_cache
@@ -16,29 +15,29 @@ from numpy.typing import NDArray
 _DIGITS = b"0123456789"
 _OPEN, _CLOSE, _COMMA, _SPACE = b"[], "
 _MARGIN = b"[[["
-"""In front of the text, so that the three places before any digit are there."""
+"""Prefix of the text, so that every digit has three characters before it."""
 
 Bytes = NDArray[np.uint8]
 
 
 def parse_pixels(text: bytes, shape: tuple[int, ...]) -> Bytes | None:
-    """The array (n, *shape) that the JSON text of a list of such arrays means; None when it is not plainly that.
+    """Parse a JSON list of arrays of `shape` to (n, *shape). Return None for any other text.
 
     A trailing axis of 1 may be left out.
     """
-    places = np.frombuffer(_MARGIN + text, np.uint8)
-    digits = places - np.uint8(_DIGITS[0])
+    characters = np.frombuffer(_MARGIN + text, np.uint8)
+    digits = characters - np.uint8(_DIGITS[0])
     is_digit = digits < 10
     ends = np.flatnonzero(is_digit[:-1] > is_digit[1:])
     count, rest = divmod(len(ends), prod(shape))
-    if rest or not count or not _nested(text, count, shape) or _outside(places, is_digit):
+    if rest or not count or not _nested(text, count, shape) or _outside(characters, is_digit):
         return None
     values = _values(digits, ends)
     return None if values is None else values.reshape(count, *shape)
 
 
 def _nested(text: bytes, count: int, shape: tuple[int, ...]) -> bool:
-    """Whether without its numbers and spaces the text is what so many arrays of this shape look like."""
+    """Return whether the text without its numbers and spaces is the skeleton of `count` arrays of this shape."""
     skeleton = text.translate(None, _DIGITS + b" ")
     whole = _skeleton(shape)
     if shape[-1] == 1 and len(skeleton) != count * (len(whole) + 1) + 1:
@@ -54,12 +53,12 @@ def _skeleton(shape: tuple[int, ...]) -> bytes:
     return text
 
 
-def _outside(places: Bytes, is_digit: NDArray[np.bool_]) -> bool:
-    """Whether a space is not after a comma, or a number before `[` or after `]`.
+def _outside(characters: Bytes, is_digit: NDArray[np.bool_]) -> bool:
+    """Return whether a space does not follow a comma, or a number stands before `[` or after `]`.
 
-    With as many numbers as places for them, any other place is right.
+    The count of numbers is right already, so every other position is valid.
     """
-    left, right = places[:-1], places[1:]
+    left, right = characters[:-1], characters[1:]
     stray = (right == _SPACE) > (left == _COMMA)
     after = (left == _CLOSE) & is_digit[1:]
     before = is_digit[:-1] & (right == _OPEN)
@@ -67,8 +66,8 @@ def _outside(places: Bytes, is_digit: NDArray[np.bool_]) -> bool:
 
 
 def _values(digits: Bytes, ends: NDArray[np.intp]) -> Bytes | None:
-    """The numbers whose last digits are at `ends`, None when one is above 255 or begins with a zero that JSON has not."""
-    ones, tens, hundreds, more = (digits.take(ends - place) for place in range(4))
+    """Return the numbers whose last digits are at `ends`. Return None if one exceeds 255 or has a leading zero."""
+    ones, tens, hundreds, more = (digits.take(ends - offset) for offset in range(4))
     has_tens = tens < 10
     has_hundreds = has_tens & (hundreds < 10)
     zero_first = (tens == 0) > has_hundreds

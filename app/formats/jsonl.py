@@ -1,4 +1,4 @@
-"""JSON lines: one object a line."""
+"""JSON lines: one object per line."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,24 +13,24 @@ BLOCK_BYTES = 4 * 1024 * 1024
 Record = dict[str, object]
 
 
-def blocks(path: Path, size: int, places: ErrorCollector) -> Iterator[tuple[Sequence[int], list[Record]]]:
-    """Row numbers and objects, at most `size` at a time. Lines that are no objects go into `places`."""
-    rows, records, held = list[int](), list[Record](), 0
+def blocks(path: Path, size: int, errors: ErrorCollector) -> Iterator[tuple[Sequence[int], list[Record]]]:
+    """Yield row numbers and objects, at most `size` at a time. Add an error for each line that is not an object."""
+    rows, records, buffered_bytes = list[int](), list[Record](), 0
     for row, line in enumerate(_lines(path), start=1):
-        record = _record(line, row, places)
+        record = _record(line, row, errors)
         if record is not None:
             rows.append(row)
             records.append(record)
-            held += len(line)
-        if len(rows) >= size or held > BLOCK_BYTES:
+            buffered_bytes += len(line)
+        if len(rows) >= size or buffered_bytes > BLOCK_BYTES:
             yield rows, records
-            rows, records, held = [], [], 0
+            rows, records, buffered_bytes = [], [], 0
     if rows:
         yield rows, records
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Lines that are not blank."""
+    """Yield the lines that are not blank."""
     with path.open("rb") as file:
         if file.read(3) != b"\xef\xbb\xbf":
             file.seek(0)
@@ -44,16 +44,16 @@ def _lines(path: Path) -> Iterator[bytes]:
                 yield line
 
 
-def _record(line: bytes, row: int, places: ErrorCollector) -> Record | None:
+def _record(line: bytes, row: int, errors: ErrorCollector) -> Record | None:
     try:
         record = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        places.add(f"/rows/{row}", f"row {row}: byte {line[error.start]:#04x} is not UTF-8")
+        errors.add(f"/rows/{row}", f"row {row}: byte {line[error.start]:#04x} is not UTF-8")
         return None
     except (ValueError, RecursionError) as error:
-        places.add(f"/rows/{row}", f"row {row} is not JSON: {printable(str(error))}")
+        errors.add(f"/rows/{row}", f"row {row} is not JSON: {printable(str(error))}")
         return None
     if not isinstance(record, dict):
-        places.add(f"/rows/{row}", f"row {row} is not a JSON object")
+        errors.add(f"/rows/{row}", f"row {row} is not a JSON object")
         return None
     return record

@@ -1,4 +1,4 @@
-"""Arrays of an npz, in pieces: the header is read first, the data as it unpacks, and nothing is ever unpickled."""
+"""Arrays of an npz in chunks: first the header, then the data as it unpacks. Nothing is unpickled."""
 
 import math
 import tokenize
@@ -18,21 +18,21 @@ from app.formats.validation import pointer
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an array says about itself."""
+    """Shape and type that an array declares."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
 
 def headers(path: Path) -> dict[str, Header]:
-    """The arrays of an npz by name, checked against the sizes of their files. Raises InvalidDataset."""
+    """Return the headers of an npz by array name, checked against the file sizes. Raise InvalidDataset."""
     with open_zip(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         return {info.filename.removesuffix(".npy"): _header(archive, info) for info in infos[:20]}
 
 
 def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
-    """At most `size` entries of the first axis at a time. Raises InvalidDataset when the data is damaged."""
+    """Yield at most `size` entries of the first axis at a time. Raise InvalidDataset if the data is damaged."""
     with open_zip(path) as archive, as_invalid_dataset(f"array {name!r}", pointer(name)), archive.open(f"{name}.npy") as file:
         header = read_header(file)
         entry = math.prod(header.shape[1:]) * header.dtype.itemsize
@@ -44,30 +44,30 @@ def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
     name = info.filename.removesuffix(".npy")
     if not info.filename.endswith(".npy"):
-        raise _bad(name, f"{name!r} is not a NumPy array")
+        raise _invalid_array(name, f"{name!r} is not a NumPy array")
     if is_encrypted(info):
-        raise _bad(name, f"{name!r} is encrypted")
+        raise _invalid_array(name, f"{name!r} is encrypted")
     if info.compress_type not in METHODS:
-        raise _bad(name, f"{name!r} is packed in another way than by deflate")
+        raise _invalid_array(name, f"{name!r} is compressed by a method other than deflate")
     with as_invalid_dataset(f"array {name!r}", pointer(name)), archive.open(info) as file:
         header = read_header(file)
         expected = file.tell() + math.prod(header.shape) * header.dtype.itemsize
     if header.dtype.hasobject:
-        raise _bad(name, f"array {name!r} holds Python objects; only plain numbers and strings are accepted")
+        raise _invalid_array(name, f"array {name!r} holds Python objects; only plain numbers and strings are accepted")
     if expected != info.file_size:
-        raise _bad(name, f"array {name!r} says shape {header.shape}, but its data has another size")
+        raise _invalid_array(name, f"array {name!r} declares shape {header.shape}, but its data has another size")
     return header
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """The beginning of a `.npy`; leaves the file at its data. Raises ValueError."""
+    """Read the header of a `.npy` and leave the file at its data. Raise ValueError."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"npy version {version} is not supported")
     try:
         shape, fortran, dtype = read(file)
-    except (MemoryError, RecursionError, SyntaxError, tokenize.TokenError) as error:  # it is parsed as Python
+    except (MemoryError, RecursionError, SyntaxError, tokenize.TokenError) as error:  # NumPy parses the header as Python
         raise ValueError("its header is not one that NumPy writes") from error
     if fortran and len(shape) > 1:
         raise ValueError("it is in Fortran order; save it with np.ascontiguousarray")
@@ -83,5 +83,5 @@ def _read(file: IO[bytes], count: int) -> bytes:
     return content
 
 
-def _bad(name: str, detail: str) -> InvalidDataset:
+def _invalid_array(name: str, detail: str) -> InvalidDataset:
     return InvalidDataset(detail, [FieldError(pointer(name), detail)])

@@ -1,9 +1,10 @@
-"""A first reading of files whose reader can take its whole process down, in a process of its own.
+"""A first read of untrusted files in a child process, for formats whose reader can abort the process.
 
-Context: Polars' Parquet reader aborts on some damaged files (a length in a page header is allocated as it stands), and no
-exception can catch that. Decision: before the server itself opens an uploaded Parquet file, a child with bounded memory
-reads it to its end with the same code; what it survived is read again in the server. Cost: the start of a process and a
-second reading.
+Context: Polars' Parquet reader aborts on some damaged files (it allocates an unchecked length from a page header). No
+exception handler can catch that.
+Decision: before the server opens an uploaded Parquet file, a child process with bounded memory reads all of it with the same
+code. If the child succeeds, the server reads the file again.
+Consequences: an upload costs one more process and a second read.
 """
 
 import os
@@ -17,11 +18,11 @@ from app.formats import parquet
 
 MEMORY_BYTES = 8 * 1024**3
 TIMEOUT_SECONDS = 900
-REFUSED = 65
+EXIT_INVALID = 65
 
 
 def check_in_sandbox(path: Path, format: str) -> None:
-    """Returns when the file can be read safely. Raises InvalidDataset."""
+    """Raise InvalidDataset if the file cannot be read safely."""
     if format != "parquet":
         return
     command = [sys.executable, "-m", __name__, str(path)]
@@ -37,14 +38,14 @@ def check_in_sandbox(path: Path, format: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise _refusal("not a readable parquet file: reading it takes too long") from error
+        raise _invalid_file("not a readable parquet file: reading it takes too long") from error
     if child.returncode:
-        found = child.stdout.decode(errors="replace") if child.returncode == REFUSED else ""
-        raise _refusal(found or "not a readable parquet file: it is damaged")
+        problem = child.stdout.decode(errors="replace") if child.returncode == EXIT_INVALID else ""
+        raise _invalid_file(problem or "not a readable parquet file: it is damaged")
 
 
 def scan(path: Path) -> str | None:
-    """What is wrong with the file, if anything."""
+    """Return the first error in the file, or None."""
     try:
         for _ in parquet.blocks(path, parquet.columns(path)):
             pass
@@ -53,7 +54,7 @@ def scan(path: Path) -> str | None:
     return None
 
 
-def _refusal(detail: str) -> InvalidDataset:
+def _invalid_file(detail: str) -> InvalidDataset:
     return InvalidDataset(detail, [FieldError("/file", detail)])
 
 
@@ -62,7 +63,7 @@ def main(path: Path) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     problem = scan(path)
     sys.stdout.write(problem or "")
-    return REFUSED if problem else 0
+    return EXIT_INVALID if problem else 0
 
 
 if __name__ == "__main__":

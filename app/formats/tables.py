@@ -1,4 +1,4 @@
-"""CSV and Parquet behind one pair of functions."""
+"""One interface to CSV and Parquet."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,17 +12,17 @@ from app.formats.validation import ErrorCollector
 
 
 def schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:
-    """Column names and types; every CSV column is text. Raises InvalidDataset."""
+    """Return column names and types. Every CSV column is text. Raise InvalidDataset."""
     if format == "parquet":
         parquet.columns(path)
         return dict(parquet.schema(path))
     return {name: pl.String() for name in delimited.columns(path, delimiter)}
 
 
-def blocks(path: Path, format: str, delimiter: Delimiter, wanted: Sequence[str], places: ErrorCollector) -> Iterator[RowBlock]:
-    """All rows of the wanted columns; ragged rows go into `places`."""
+def blocks(path: Path, format: str, delimiter: Delimiter, names: Sequence[str], errors: ErrorCollector) -> Iterator[RowBlock]:
+    """Yield all rows of the named columns. Add an error for each ragged row."""
     if format == "parquet":
-        yield from parquet.blocks(path, wanted)
+        yield from parquet.blocks(path, names)
         return
-    for block in delimited.blocks(path, delimiter, places):
-        yield RowBlock(block.rows, block.frame.select(wanted))
+    for block in delimited.blocks(path, delimiter, errors):
+        yield RowBlock(block.rows, block.frame.select(names))

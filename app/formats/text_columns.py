@@ -1,4 +1,4 @@
-"""Texts and labels out of CSV, JSON lines and Parquet."""
+"""Texts and labels of CSV, JSON lines and Parquet."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ DEFAULT_TEXT = "text"
 DEFAULT_LABEL = "label"
 FIRST_RECORDS = 1000
 
-Read = tuple[list[str], list[str] | None]
+TextRows = tuple[list[str], list[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns to read; None: the default one."""
+    """The columns to read. None means the default column."""
 
     text: str | None
     label: str | None
@@ -31,7 +31,7 @@ class Columns:
 
 
 def resolve(path: Path, format: str, columns: Columns) -> Columns:
-    """The columns that there are. Raises InvalidDataset naming what is missing."""
+    """Resolve defaults to the columns of the file. Raise InvalidDataset if one is missing."""
     schema = _schema(path, format, columns.delimiter)
     names = list(schema)
     unnamed = [name for name in names if name != columns.text]
@@ -45,7 +45,7 @@ def resolve(path: Path, format: str, columns: Columns) -> Columns:
 
 
 def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
-    """Whether there is a column `text`, or a single one beside the label, with something that is no number."""
+    """Return whether there is a column `text`, or a single column beside the label that contains no numbers."""
     if format == "jsonl" or columns.text:
         return True
     schema = _schema(path, format, columns.delimiter)
@@ -58,27 +58,27 @@ def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
     return first is not None and as_numbers(first.frame.to_series()).drop_nulls().is_empty()
 
 
-def read(path: Path, format: str, columns: Columns, size: int, places: ErrorCollector) -> Iterator[Read]:
-    """Texts and their labels, at most `size` at a time. What is wrong goes into `places`."""
+def read(path: Path, format: str, columns: Columns, size: int, errors: ErrorCollector) -> Iterator[TextRows]:
+    """Yield texts and their labels, at most `size` at a time. Add an error for each invalid row."""
     if format == "jsonl":
-        return _read_jsonl(path, columns, size, places)
-    return _read_table(path, format, columns, size, places)
+        return _read_jsonl(path, columns, size, errors)
+    return _read_table(path, format, columns, size, errors)
 
 
 def _schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:
     if format != "jsonl":
         return tables.schema(path, format, delimiter)
-    places = ErrorCollector()
-    _, records = next(jsonl.blocks(path, FIRST_RECORDS, places), (None, None))
+    errors = ErrorCollector()
+    _, records = next(jsonl.blocks(path, FIRST_RECORDS, errors), (None, None))
     if records is None:
-        places.check()
+        errors.check()
         raise InvalidDataset("There are no texts.", [FieldError("/file", "there are no texts")])
     return {name: pl.String() for record in records for name in record}
 
 
 def _check_label(schema: dict[str, pl.DataType], label: str | None) -> None:
     if label is not None and not is_supported(schema[label]):
-        detail = f"column {printable(label, 50)!r} is of type {schema[label]}: no label"
+        detail = f"column {printable(label, 50)!r} is of type {schema[label]}, which cannot be a label"
         raise InvalidDataset(detail, [FieldError(pointer("columns", label), detail)])
 
 
@@ -86,15 +86,15 @@ def _default(name: str, names: Sequence[str]) -> str | None:
     return name if name in names else None
 
 
-def _read_table(path: Path, format: str, columns: Columns, size: int, places: ErrorCollector) -> Iterator[Read]:
+def _read_table(path: Path, format: str, columns: Columns, size: int, errors: ErrorCollector) -> Iterator[TextRows]:
     assert columns.text is not None
-    wanted = [columns.text] + ([columns.label] if columns.label else [])
-    for block in tables.blocks(path, format, columns.delimiter, wanted, places):
+    names = [columns.text] + ([columns.label] if columns.label else [])
+    for block in tables.blocks(path, format, columns.delimiter, names, errors):
         for start in range(0, block.frame.height, size):
             frame, rows = block.frame.slice(start, size), block.rows[start : start + size]
             texts = _texts(frame[columns.text], columns.text)
             labels = to_category_strings(frame[columns.label]).to_list() if columns.label else None
-            yield _complete_rows(rows, texts, labels, columns, places)
+            yield _complete_rows(rows, texts, labels, columns, errors)
 
 
 def _texts(values: pl.Series, name: str) -> list[str | None]:
@@ -104,35 +104,35 @@ def _texts(values: pl.Series, name: str) -> list[str | None]:
     return values.cast(pl.String).to_list()
 
 
-def _read_jsonl(path: Path, columns: Columns, size: int, places: ErrorCollector) -> Iterator[Read]:
+def _read_jsonl(path: Path, columns: Columns, size: int, errors: ErrorCollector) -> Iterator[TextRows]:
     assert columns.text is not None
-    for rows, records in jsonl.blocks(path, size, places):
-        texts = [_text(record, row, columns.text, places) for row, record in zip(rows, records, strict=True)]
-        labels = [_label(record, row, columns, places) for row, record in zip(rows, records, strict=True)]
-        yield _complete_rows(rows, texts, labels if columns.label else None, columns, places)
+    for rows, records in jsonl.blocks(path, size, errors):
+        texts = [_text(record, row, columns.text, errors) for row, record in zip(rows, records, strict=True)]
+        labels = [_label(record, row, columns, errors) for row, record in zip(rows, records, strict=True)]
+        yield _complete_rows(rows, texts, labels if columns.label else None, columns, errors)
 
 
-def _text(record: jsonl.Record, row: int, name: str, places: ErrorCollector) -> str | None:
+def _text(record: jsonl.Record, row: int, name: str, errors: ErrorCollector) -> str | None:
     value = record.get(name)
     if value is None or (isinstance(value, str) and encodable(value)):
         return value
-    places.add(pointer("rows", row, name), f"row {row}: {printable(name, 50)!r} is not a text")
+    errors.add(pointer("rows", row, name), f"row {row}: {printable(name, 50)!r} is not a string")
     return ""
 
 
-def _label(record: jsonl.Record, row: int, columns: Columns, places: ErrorCollector) -> str | None:
+def _label(record: jsonl.Record, row: int, columns: Columns, errors: ErrorCollector) -> str | None:
     name = columns.label or DEFAULT_LABEL
     value = record.get(name)
     if value is None:
         return None
     if columns.label is None and columns.text != name:
-        places.add(pointer("rows", row, name), f"row {row} has a label, the first {FIRST_RECORDS} rows have none")
+        errors.add(pointer("rows", row, name), f"row {row} has a label, but the first {FIRST_RECORDS} rows have none")
         return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int):
         return str(value).strip() or None
-    places.add(pointer("rows", row, name), f"row {row}: the label is neither a text nor a whole number")
+    errors.add(pointer("rows", row, name), f"row {row}: the label is neither a string nor an integer")
     return ""
 
 
@@ -141,17 +141,17 @@ def _complete_rows(
     texts: Sequence[str | None],
     labels: Sequence[str | None] | None,
     columns: Columns,
-    places: ErrorCollector,
-) -> Read:
-    """What has a text and a label; the rest goes into `places`."""
-    found, names = list[str](), list[str]()
+    errors: ErrorCollector,
+) -> TextRows:
+    """Return the rows with both a text and a label. Add an error for each other row."""
+    complete, names = list[str](), list[str]()
     for index, text in enumerate(texts):
         label = labels[index] if labels is not None else ""
         if text is None:
-            places.add(pointer("rows", rows[index], columns.text), f"row {rows[index]} has no text")
+            errors.add(pointer("rows", rows[index], columns.text), f"row {rows[index]} has no text")
         if label is None:
-            places.add(pointer("rows", rows[index], columns.label), f"row {rows[index]} has no label")
+            errors.add(pointer("rows", rows[index], columns.label), f"row {rows[index]} has no label")
         if text is not None and label is not None:
-            found.append(text)
+            complete.append(text)
             names.append(label)
-    return found, names if labels is not None else None
+    return complete, names if labels is not None else None

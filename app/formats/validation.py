@@ -1,4 +1,4 @@
-"""Where an upload is wrong: the first places in full, the rest as a number."""
+"""Errors of an upload: the first ones in full, the rest as a count."""
 
 from app.errors import FieldError, InvalidDataset
 
@@ -6,23 +6,23 @@ LIMIT = 20
 
 
 def pointer(*parts: object) -> str:
-    """RFC 6901: `pointer("files", "a/b.png")` is `/files/a~1b.png`."""
+    """Return an RFC 6901 JSON pointer: `pointer("files", "a/b.png")` is `/files/a~1b.png`."""
     return "".join("/" + printable(str(part)).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def printable(text: str, limit: int = 100) -> str:
-    """Foreign text in a message: cut, and without what JSON or a terminal cannot carry."""
+    """Truncate untrusted text for a message and replace unprintable characters."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cut)
 
 
 def storable(text: str) -> bool:
-    """Whether every database and every JSON document can hold this text: no NUL, no lone surrogate."""
+    """Return whether every database and JSON document can hold this text: no NUL, no lone surrogate."""
     return "\0" not in text and encodable(text)
 
 
 def encodable(text: str) -> bool:
-    """Whether a text that came as JSON has no lone surrogate."""
+    """Return whether a text from JSON has no lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -31,7 +31,7 @@ def encodable(text: str) -> bool:
 
 
 class ErrorCollector:
-    """Collects what is wrong with one upload."""
+    """The errors of one upload."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
@@ -43,7 +43,7 @@ class ErrorCollector:
             self.errors.append(FieldError(where, detail))
 
     def check(self) -> None:
-        """Raises InvalidDataset when anything was added."""
+        """Raise InvalidDataset if any error was added."""
         if not self.count:
             return
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""

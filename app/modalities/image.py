@@ -104,7 +104,7 @@ class Image(Modality):
         return [row | {"label": label} for row, label in zip(shown, chunk.labels, strict=True)] if chunk.labels else shown
 
     def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
-        held: list[image_folder.Labelled] = []
+        held: list[image_folder.LabelledImage] = []
         held_bytes = 0
         for picture in image_folder.read(file.path, file.format, ErrorCollector()):
             held.append(picture)
@@ -193,7 +193,7 @@ def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
     return preprocessing
 
 
-def _chunk(pictures: Sequence[image_folder.Labelled]) -> Chunk:
+def _chunk(pictures: Sequence[image_folder.LabelledImage]) -> Chunk:
     labels = [picture.label for picture in pictures if picture.label is not None]
     return Chunk([picture.pixels for picture in pictures], labels or None, len(pictures))
 

@@ -1,4 +1,4 @@
-"""The picture preprocessing of a pretrained encoder: its `preprocessor_config.json` in this service's words."""
+"""The image preprocessing of a pretrained encoder, read from its `preprocessor_config.json`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ _RESAMPLE: dict[int, Resample] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: 
 
 
 @dataclass(frozen=True, slots=True)
-class PictureConfig:
-    """Resize to `resize` (a number: its shorter side), cut `size` out of the centre, then (x / 255 - mean) / std."""
+class ImageProcessorConfig:
+    """Resize to `resize` (a number: the shorter side), crop `size` from the centre, then (x / 255 - mean) / std."""
 
     size: Sides
     resize: int | Sides
@@ -25,8 +25,8 @@ class PictureConfig:
     std: tuple[float, ...]
 
 
-class _File(BaseModel):
-    """What is read of the file; the defaults are those of `transformers`."""
+class _ProcessorFile(BaseModel):
+    """The fields that are read from the file, with the defaults of `transformers`."""
 
     image_processor_type: str = ""
     size: Size = None
@@ -41,37 +41,37 @@ class _File(BaseModel):
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
 
-def read(pretrained: Path) -> PictureConfig:
-    """Raises InvalidRequest when the directory has no such file or it is not understood."""
+def read(pretrained: Path) -> ImageProcessorConfig:
+    """Read the config of a checkpoint. Raise InvalidRequest if the file is missing or not supported."""
     path = pretrained / "preprocessor_config.json"
     if not path.is_file():
-        raise InvalidRequest("The pretrained picture encoder has no preprocessor_config.json.")
+        raise InvalidRequest("The pretrained image encoder has no preprocessor_config.json.")
     try:
-        file = _File.model_validate_json(path.read_bytes())
+        file = _ProcessorFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise InvalidRequest(f"The encoder's preprocessor_config.json is not understood: {error}") from error
+        raise InvalidRequest(f"The encoder's preprocessor_config.json is not supported: {error}") from error
     size, resize = _geometry(file)
-    mean, std = _normalisation(file)
-    return PictureConfig(size, resize, _RESAMPLE.get(file.resample, "bilinear"), mean, std)
+    mean, std = _normalization(file)
+    return ImageProcessorConfig(size, resize, _RESAMPLE.get(file.resample, "bilinear"), mean, std)
 
 
-def _geometry(file: _File) -> tuple[Sides, int | Sides]:
-    """Size of the result, and what to resize to before the centre is cut out."""
+def _geometry(file: _ProcessorFile) -> tuple[Sides, int | Sides]:
+    """Return the size of the result and the size before the centre crop."""
     edge, exact = _edge(file.size), _exact(file.size)
     if edge and file.image_processor_type.startswith("ConvNext"):
-        # it cuts small sizes out of a picture enlarged by 1 / crop_pct and stretches to large ones
+        # ConvNext crops small sizes from an image enlarged by 1 / crop_pct, and stretches to large ones
         return (edge, edge), int(edge / (file.crop_pct or 224 / 256)) if edge < 384 else (edge, edge)
     cut = _exact(file.crop_size) or _square(_edge(file.crop_size)) if file.do_center_crop else None
     if isinstance(file.size, int) and cut is None:
         return (file.size, file.size), (file.size, file.size)
     resize, size = exact or edge, cut or exact or _square(edge)
     if resize is None or size is None:
-        raise InvalidRequest("The encoder's preprocessor_config.json gives no picture size.")
+        raise InvalidRequest("The encoder's preprocessor_config.json gives no image size.")
     return size, resize
 
 
-def _normalisation(file: _File) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation for pixels over 255, whatever the file scales them by."""
+def _normalization(file: _ProcessorFile) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation for pixels / 255, independent of the file's own scale."""
     if not file.do_normalize:
         return (0.0,) * 3, (1.0,) * 3
     scale = 255 * (file.rescale_factor if file.do_rescale else 1)

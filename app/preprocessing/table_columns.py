@@ -1,9 +1,9 @@
-"""What the columns of a table hold: numbers or categories, found out in one pass and read the same way ever after.
+"""Column types of a table, detected in one pass: numbers or categories.
 
-Context: CSV has no types. A column whose cells are all numbers is a number column, one without any number is a category
-column; a mixture is refused with its places, because a guess would silently turn `n/a` into a category or a code like `12`
-into a number. `options.categories` names columns that are codes although they look like numbers. A column without any
-value fits both. Text in Parquet is text: nothing is guessed where the file has types.
+Context: CSV has no types. A guess would silently turn `n/a` into a category or a code like `12` into a number.
+Decision: a column with only numbers is a number column, and one without numbers is a category column. A mixture is rejected,
+with the rows. `options.categories` names columns of numeric codes. A column without values fits both. The types of Parquet
+are used as they are.
 """
 
 import math
@@ -20,28 +20,28 @@ from app.formats.class_labels import to_category_strings
 from app.formats.validation import LIMIT, ErrorCollector, pointer, printable, storable
 
 Kind = Literal["number", "category", "empty"]
-Seen = list[tuple[int, str]]
+Examples = list[tuple[int, str]]
 
-LARGEST = float(np.finfo(np.float32).max)
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 ROUNDING = 1e-12
 MAX_CELL_LENGTH = 1000
-MAX_SHOWN = 100
+MAX_SHOWN_LENGTH = 100
 ADVICE = "leave the cell empty if the value is missing, or name the column in `options.categories`"
 
 
 @dataclass(slots=True)
 class ColumnProfile:
-    """What was seen of one column so far."""
+    """Counts and examples of one column so far."""
 
     name: str
     may_be_numbers: bool
     missing: int = 0
     numbers: int = 0
     texts: int = 0
-    seen_numbers: Seen = field(default_factory=list)
-    seen_texts: Seen = field(default_factory=list)
-    seen_outside: Seen = field(default_factory=list)
-    seen_unusable: Seen = field(default_factory=list)
+    seen_numbers: Examples = field(default_factory=list)
+    seen_texts: Examples = field(default_factory=list)
+    seen_outside: Examples = field(default_factory=list)
+    seen_unusable: Examples = field(default_factory=list)
 
     def add(self, values: pl.Series, rows: Sequence[int]) -> None:
         """Count one block."""
@@ -62,7 +62,7 @@ class ColumnProfile:
                 _keep_examples(self.seen_numbers, numbers.is_not_null(), values, rows)
             return
         text = trimmed(values) if numbers.null_count() > values.null_count() else values
-        inside = numbers.is_finite() & (numbers.abs() <= LARGEST)
+        inside = numbers.is_finite() & (numbers.abs() <= MAX_FLOAT32)
         is_text = text.is_not_null() & numbers.is_null()
         self.missing += text.null_count()
         self.numbers += int(inside.sum())
@@ -82,23 +82,25 @@ class ColumnProfile:
             return "category"
         return "number" if self.numbers or self.seen_outside else "empty"
 
-    def report(self, places: ErrorCollector) -> None:
-        """What is wrong with the column, once it was read to its end."""
+    def report(self, errors: ErrorCollector) -> None:
+        """Add the errors of the column after its last block."""
         if self.numbers and self.texts:
-            self._report_mixture(places)
-        if self.numbers or not self.texts:  # a category may well be called "inf"
+            self._report_mixture(errors)
+        if self.numbers or not self.texts:  # "inf" is a valid category
             for row, value in self.seen_outside:
-                self._place(places, row, f"{value} is not a finite 32-bit number; leave the cell empty if the value is missing")
+                self._add_error(
+                    errors, row, f"{value} is not a finite 32-bit number; leave the cell empty if the value is missing"
+                )
         for row, value in self.seen_unusable:
-            self._place(places, row, f"{printable(value, 30)!r} is too long or holds a NUL character")
+            self._add_error(errors, row, f"{printable(value, 30)!r} is too long or holds a NUL character")
 
-    def _report_mixture(self, places: ErrorCollector) -> None:
+    def _report_mixture(self, errors: ErrorCollector) -> None:
         for row, value in self.seen_texts if self.numbers >= self.texts else self.seen_numbers:
             what = "text among numbers" if self.numbers >= self.texts else "a number among text"
-            self._place(places, row, f"{printable(value, 30)!r} is {what}: {ADVICE}")
+            self._add_error(errors, row, f"{printable(value, 30)!r} is {what}: {ADVICE}")
 
-    def _place(self, places: ErrorCollector, row: int, detail: str) -> None:
-        places.add(pointer("rows", row, self.name), f"row {row}, column {printable(self.name, 50)!r}: {detail}")
+    def _add_error(self, errors: ErrorCollector, row: int, detail: str) -> None:
+        errors.add(pointer("rows", row, self.name), f"row {row}, column {printable(self.name, 50)!r}: {detail}")
 
 
 class RunningStats:
@@ -117,25 +119,25 @@ class RunningStats:
         self.count = count
 
     def deviation(self) -> float:
-        """Of all values so far; 1 for a constant, whose deviation is what its mean was rounded by."""
+        """Return the standard deviation, or 1 for a constant, whose deviation is only a rounding error."""
         deviation = math.sqrt(self.squares / self.count)
         return deviation if deviation > ROUNDING * abs(self.mean) else 1.0
 
 
 def _all_inside(numbers: pl.Series) -> bool:
-    """Whether every number is finite in 32 bits; what is missing does not matter."""
+    """Return whether every number is finite in 32 bits. Nulls are ignored."""
     largest = numbers.abs().max()
-    return numbers.is_finite().all() and not (isinstance(largest, float) and largest > LARGEST)
+    return numbers.is_finite().all() and not (isinstance(largest, float) and largest > MAX_FLOAT32)
 
 
-def _keep_examples(seen: Seen, where: pl.Series, values: pl.Series, rows: Sequence[int]) -> None:
-    """The first places. A null in `where` is none."""
+def _keep_examples(seen: Examples, where: pl.Series, values: pl.Series, rows: Sequence[int]) -> None:
+    """Keep the first examples where `where` is true. A null counts as false."""
     if len(seen) == LIMIT or not where.any():
         return
     for index in where.arg_true().head(LIMIT - len(seen)):
-        seen.append((rows[index], str(values[index])[:MAX_SHOWN]))
+        seen.append((rows[index], str(values[index])[:MAX_SHOWN_LENGTH]))
 
 
 def is_valid_category(text: str) -> bool:
-    """Whether a text can be a level of a category."""
+    """Return whether a text can be a level of a category."""
     return len(text) <= MAX_CELL_LENGTH and storable(text)

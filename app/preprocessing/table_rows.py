@@ -1,17 +1,17 @@
-"""Rows of a prediction request: objects by column name or arrays in column order, checked cell by cell."""
+"""Table rows of a prediction request, checked cell by cell: objects by column name or arrays in column order."""
 
 from collections.abc import Mapping, Sequence
 
 from app.errors import FieldError, InvalidInputs
 from app.formats.validation import LIMIT, pointer, printable
-from app.preprocessing.table_columns import LARGEST, is_valid_category
+from app.preprocessing.table_columns import MAX_FLOAT32, is_valid_category
 
 Cell = float | str | None
 Row = dict[str, Cell]
 
 
 def parse(values: Sequence[object], kinds: Mapping[str, str]) -> list[Row]:
-    """One row a value; `kinds` are the columns in order. Raises InvalidInputs with pointers like `/inputs/3/age`."""
+    """Parse one row per value. `kinds` are the columns in order. Raise InvalidInputs with pointers like `/inputs/3/age`."""
     errors: list[FieldError] = []
     rows = []
     for index, value in enumerate(values):
@@ -26,14 +26,14 @@ def parse(values: Sequence[object], kinds: Mapping[str, str]) -> list[Row]:
 def _row(value: object, kinds: Mapping[str, str], where: str, errors: list[FieldError]) -> Row:
     if isinstance(value, Mapping):
         for name in value.keys() - kinds.keys():
-            errors.append(FieldError(where + pointer(name), "the model knows no such column"))
+            errors.append(FieldError(where + pointer(name), "the model has no such column"))
         for name in [name for name in kinds if name not in value]:
             errors.append(FieldError(where + pointer(name), "this column is missing; send null when its value is unknown"))
         return {name: _cell(value.get(name), kind, where + pointer(name), errors) for name, kind in kinds.items()}
     if isinstance(value, list) and len(value) == len(kinds):
         return {
-            name: _cell(cell, kind, where + pointer(place), errors)
-            for place, (cell, (name, kind)) in enumerate(zip(value, kinds.items(), strict=True))
+            name: _cell(cell, kind, where + pointer(position), errors)
+            for position, (cell, (name, kind)) in enumerate(zip(value, kinds.items(), strict=True))
         }
     wrong = f"an array of {len(value)} values" if isinstance(value, list) else f"a {type(value).__name__}"
     errors.append(FieldError(where, f"{wrong}: expected an object by column name or an array of {len(kinds)} values"))
@@ -47,7 +47,7 @@ def _cell(value: object, kind: str, where: str, errors: list[FieldError]) -> Cel
     if kind == "number":
         problem = _number_problem(value)
     elif not isinstance(value, str | int | float) or not is_valid_category(str(value)):
-        problem = "expected a text, a number, true, false or null"
+        problem = "expected a string, a number, true, false or null"
     if problem:
         errors.append(FieldError(where, problem))
         return None
@@ -57,11 +57,11 @@ def _cell(value: object, kind: str, where: str, errors: list[FieldError]) -> Cel
 def _number_problem(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"expected a number or null, not {printable(repr(value), 40)}"
-    if not abs(value) <= LARGEST:  # NaN too; a whole number of any length can be compared
+    if not abs(value) <= MAX_FLOAT32:  # also true for NaN; integers of any length can be compared
         return "not a finite 32-bit number"
     return None
 
 
 def _name(value: object) -> str:
-    """The way a file would have it."""
+    """Return a level's name as a file contains it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,7 +1,8 @@
-"""TF-IDF over words and pairs of neighbouring words.
+"""TF-IDF over words and bigrams.
 
-Words are runs of letters and digits in lower case. The vocabulary holds the terms that occur in most texts. A weight is
-(1 + ln count) * (1 + ln((1 + texts) / (1 + texts with the term))), scaled to Euclidean length 1 a text. Id 0 is padding.
+Words are runs of letters and digits in lower case. The vocabulary holds the terms with the highest document frequency.
+A weight is (1 + ln count) * (1 + ln((1 + texts) / (1 + texts with the term))), scaled to unit L2 norm per text.
+Id 0 is padding.
 """
 
 import json
@@ -25,7 +26,7 @@ def ngrams(text: str) -> list[str]:
 
 
 class DocumentFrequencies:
-    """In how many texts each term occurs. Terms seen once are forgotten whenever the table grows too large."""
+    """The number of texts that contain each term. Terms seen once are dropped if the table grows too large."""
 
     def __init__(self) -> None:
         self.texts = 0
@@ -39,7 +40,7 @@ class DocumentFrequencies:
                 self.counts = Counter({term: count for term, count in self.counts.items() if count > 1})
 
     def write(self, path: Path) -> int:
-        """Write the vocabulary with its inverse document frequencies; returns how many terms it has."""
+        """Write the vocabulary with its inverse document frequencies and return its size."""
         frequent = sorted(self.counts, key=lambda term: (-self.counts[term], term))[:MAX_TERMS]
         idf = [1 + float(np.log((1 + self.texts) / (1 + self.counts[term]))) for term in frequent]
         path.write_text(json.dumps({"terms": frequent, "idf": idf}), encoding="utf-8")
@@ -47,7 +48,7 @@ class DocumentFrequencies:
 
 
 class TfidfVectorizer:
-    """What `Frequencies.write` wrote."""
+    """Encoder that uses the vocabulary written by `DocumentFrequencies.write`."""
 
     def __init__(self, path: Path) -> None:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -55,7 +56,10 @@ class TfidfVectorizer:
         self.idf = np.array([0.0, *stored["idf"]])
 
     def encode(self, texts: Sequence[str], max_length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Ids and weights, (n, L) each; the `max_length` heaviest terms of a text, L those of the longest text, at least 1."""
+        """Return ids and weights, (n, L) each, of the `max_length` heaviest terms per text.
+
+        L is the number of terms of the longest text, at least 1.
+        """
         rows = [self._encode(text, max_length) for text in texts]
         longest = max([1, *(len(ids) for ids, _ in rows)])
         terms = np.zeros((len(rows), longest), np.int64)

@@ -1,4 +1,4 @@
-"""A pretrained encoder's own tokenizer, run with the `tokenizers` library alone."""
+"""A pretrained encoder's tokenizer, run with the `tokenizers` library only."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class TokenizerInfo:
-    """What the encoder's batches need to know beside the tokenizer."""
+    """Properties of the encoder's batches that the tokenizer file lacks."""
 
     vocabulary_size: int
     max_length: int
@@ -22,7 +22,7 @@ class TokenizerInfo:
 
 
 def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> TokenizerInfo:
-    """Copy `tokenizer.json` of a checkpoint directory. Raises InvalidRequest when it has none."""
+    """Copy `tokenizer.json` of a checkpoint directory. Raise InvalidRequest if it has none."""
     source = pretrained / "tokenizer.json"
     if not source.is_file():
         raise InvalidRequest("The pretrained text encoder has no tokenizer.json.")
@@ -37,7 +37,7 @@ def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> Tokenizer
 
 
 class TokenizerEncoder:
-    """Texts to ids and an attention mask, padded to the longest of the batch."""
+    """Encoder of texts to ids and an attention mask, padded to the longest text of the batch."""
 
     def __init__(self, path: Path, max_length: int, pad_id: int) -> None:
         self.tokenizer = Tokenizer.from_file(str(path))
@@ -46,7 +46,7 @@ class TokenizerEncoder:
         self.pad_id = pad_id
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ids and mask, int64 (n, L) each, L at least 1."""
+        """Return ids and mask, int64 (n, L) each, with L at least 1."""
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
         longest = max([1, *map(len, rows)])
         ids = np.full((len(rows), longest), self.pad_id, np.int64)
@@ -58,7 +58,7 @@ class TokenizerEncoder:
 
 
 def _longest(config: dict[str, int]) -> int:
-    """Positions that the encoder has; RoBERTa and its kin lose the first ones to padding."""
+    """Return the number of positions. RoBERTa and related encoders reserve the first ones for padding."""
     positions = config.get("max_position_embeddings", 1 << 30)
     shifted = str(config.get("model_type")) in {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
     return positions - (config.get("pad_token_id") or 0) - 1 if shifted else positions

@@ -138,7 +138,7 @@ BAD: dict[str, Bad] = {
     "an empty npz": Bad("a.npz", b"", "/file", "not a readable zip"),
     "an empty parquet": Bad("a.parquet", b"", "/file", "not a readable parquet", TABULAR),
     "a csv with a header only": Bad("a.csv", b"x,label\n", "/file", "no rows", TABULAR),
-    "an archive without pictures": Bad("a.zip", factories.zip_bytes({}), "/file", "no pictures"),
+    "an archive without images": Bad("a.zip", factories.zip_bytes({}), "/file", "no pictures"),
     "not a zip": Bad("a.zip", b"this is no zip" * 100, "/file", "not a readable zip"),
     "not a tar": Bad("a.tar.gz", b"\x1f\x8b this is no tar", "/file", "not a readable tar"),
     "half a zip": Bad("a.zip", factories.image_zip()[:300], "/file", "not a readable zip"),
@@ -147,9 +147,9 @@ BAD: dict[str, Bad] = {
     "a tar bomb": Bad(
         "a.tar.gz", tar_of(*(tar_member(f".{n}", 60 * 1024**2) for n in range(3)), packed=True), "/file", "100 times"
     ),
-    "a member packed by bzip2": Bad("a.zip", packed_zip(zipfile.ZIP_BZIP2), "/files/a~10.png", "by deflate"),
-    "a member packed by lzma": Bad("a.zip", packed_zip(zipfile.ZIP_LZMA), "/files/a~10.png", "by deflate"),
-    "a member larger than it says": Bad("a.zip", lying_zip(), "/files/a~10.png", "not a picture"),
+    "a member compressed by bzip2": Bad("a.zip", packed_zip(zipfile.ZIP_BZIP2), "/files/a~10.png", "other than deflate"),
+    "a member compressed by lzma": Bad("a.zip", packed_zip(zipfile.ZIP_LZMA), "/files/a~10.png", "other than deflate"),
+    "a member larger than declared": Bad("a.zip", lying_zip(), "/files/a~10.png", "not an image"),
     "a long zip directory": Bad("a.zip", long_zip_directory(100_001), "/file", "more than 100000 files"),
     "a sparse tar": Bad("a.tar.gz", sparse_tar(), "/file", "sparse"),
     "tar headers in tar headers": Bad("a.tar.gz", nested_tar_headers(), "/file", "not a readable tar"),
@@ -163,8 +163,8 @@ BAD: dict[str, Bad] = {
     "a symlink in a zip": Bad("a.zip", zip_link(), "/files/cat~1link.png", "a link"),
     "a symlink in a tar": Bad("a.tar", tar_of(tar_member("a/0.png", kind=tarfile.SYMTYPE)), "/files/a~10.png", "a link"),
     "an encrypted zip": Bad("a.zip", encrypted_zip(), "/files/cat~10.png", "encrypted"),
-    "a huge picture": Bad("a.zip", factories.zip_bytes({"a/0.png": png_header(100_000, 100_000)}), "/files/a~10.png", "pixels"),
-    "a large picture": Bad("a.zip", factories.zip_bytes({"a/0.png": png_header(9_000, 9_000)}), "/files/a~10.png", "9000 x 9000"),
+    "a huge image": Bad("a.zip", factories.zip_bytes({"a/0.png": png_header(100_000, 100_000)}), "/files/a~10.png", "pixels"),
+    "a large image": Bad("a.zip", factories.zip_bytes({"a/0.png": png_header(9_000, 9_000)}), "/files/a~10.png", "9000 x 9000"),
     "a truncated png": Bad("a.zip", factories.zip_bytes({"a/0.png": PICTURE[:-60]}), "/files/a~10.png", "cannot be decoded"),
     "a truncated jpeg": Bad(
         "a.zip",
@@ -172,13 +172,13 @@ BAD: dict[str, Bad] = {
         "/files/a~10.jpg",
         "truncated",
     ),
-    "not a picture": Bad("a.zip", factories.zip_bytes({"a/0.png": b"hello"}), "/files/a~10.png", "not a picture"),
-    "a text file in a zip": Bad("a.zip", factories.zip_bytes({"a/notes.txt": b"hello"}), "/files/a~1notes.txt", "not a picture"),
+    "not an image": Bad("a.zip", factories.zip_bytes({"a/0.png": b"hello"}), "/files/a~10.png", "not an image"),
+    "a text file in a zip": Bad("a.zip", factories.zip_bytes({"a/notes.txt": b"hello"}), "/files/a~1notes.txt", "not an image"),
     "nested folders": Bad(
-        "a.zip", factories.zip_bytes({"a/b/c/0.png": PICTURE}), "/files/a~1b~1c~10.png", "class_name/picture.png"
+        "a.zip", factories.zip_bytes({"a/b/c/0.png": PICTURE}), "/files/a~1b~1c~10.png", "class_name/image.png"
     ),
     "a folder in a class folder": Bad(
-        "a.zip", factories.zip_bytes({"a/0.png": PICTURE, "a/b/1.png": PICTURE}), "/files/a~1b~11.png", "class_name/picture.png"
+        "a.zip", factories.zip_bytes({"a/0.png": PICTURE, "a/b/1.png": PICTURE}), "/files/a~1b~11.png", "class_name/image.png"
     ),
     "two folders around classes": Bad(
         "a.zip",
@@ -189,8 +189,8 @@ BAD: dict[str, Bad] = {
     "folders and none": Bad(
         "a.zip", factories.zip_bytes({"a/0.png": PICTURE, "1.png": PICTURE}), "/files/1.png", "class folders"
     ),
-    "one class of pictures": Bad("a.zip", factories.image_zip(["cat"]), "/files", "only one class"),
-    "one class of pictures in a folder": Bad("a.zip", factories.image_zip(["pets/cat"]), "/files", "only one class"),
+    "one class of images": Bad("a.zip", factories.image_zip(["cat"]), "/files", "only one class"),
+    "one class of images in a folder": Bad("a.zip", factories.image_zip(["pets/cat"]), "/files", "only one class"),
     "an object npz": Bad("a.npz", factories.npz_bytes(x=np.array([{}, []], object)), "/x", "Python objects"),
     "object labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.array([{}] * 4, object)), "/y", "Python objects"),
     "an npz header that is no Python": Bad("a.npz", npz_header("(" * 9000), "/x", "header"),
@@ -202,7 +202,7 @@ BAD: dict[str, Bad] = {
     "an npz with few labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.arange(3)), "/y", "shape (3,)"),
     "an npz with float labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.arange(4.0)), "/y", "float64"),
     "an npz with one class": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.ones(4, int)), "/y", "only one class"),
-    "an npz without pictures": Bad("a.npz", factories.npz_bytes(x=ZEROS[:0]), "/file", "no pictures"),
+    "an npz without images": Bad("a.npz", factories.npz_bytes(x=ZEROS[:0]), "/file", "no pictures"),
     "a Fortran npz": Bad("a.npz", factories.npz_bytes(x=np.asfortranarray(ZEROS)), "/x", "ascontiguousarray"),
     "a short row": Bad("a.csv", csv("x,y,label", "1,2,a", "3,b", "5,6,b"), "/rows/2", "2 cells, the header has 3", TABULAR),
     "a long row": Bad("a.csv", csv("x,y,label", "1,2,a", "3,4,b,5"), "/rows/2", "4 cells", TABULAR),
@@ -216,7 +216,7 @@ BAD: dict[str, Bad] = {
     "invalid utf-8": Bad("a.csv", b"x,label\n1,a\n2,\xff\n", "/rows/2", "0xff is not UTF-8", TABULAR),
     "duplicate columns": Bad("a.csv", csv("x,x,label", "1,2,a", "3,4,b"), "/columns/2", "both called 'x'", TABULAR),
     "a column without a name": Bad("a.csv", csv("x,,label", "1,2,a", "3,4,b"), "/columns/2", "no name", TABULAR),
-    "a NUL in a name": Bad("a.csv", b"x\0,label\n1,a\n2,b\n", "/columns/1", "cannot be used", TABULAR),
+    "a NUL in a name": Bad("a.csv", b"x\0,label\n1,a\n2,b\n", "/columns/1", "unusable name", TABULAR),
     "a NUL in a cell": Bad("a.csv", b"x,label\nq\0,a\nr,b\n", "/rows/1/x", "NUL", TABULAR),
     "a NUL in a label": Bad("a.csv", b"x,label\n1,a\n2,b\0\n", "/columns/label", "class name", TABULAR),
     "a missing label column": Bad(
@@ -225,12 +225,12 @@ BAD: dict[str, Bad] = {
     "a missing category column": Bad(
         "a.csv", csv("x,y", "1,2"), "/options/categories", "'q'", {"options": '{"categories": ["q"]}'}
     ),
-    "another delimiter": Bad("a.csv", csv("x;label", "1;a", "2;b"), "/options/delimiter", "is ';' the delimiter?"),
+    "another delimiter": Bad("a.csv", csv("x;label", "1;a", "2;b"), "/options/delimiter", "if ';' is the delimiter"),
     "only a label": Bad("a.csv", csv("label", "a", "b"), "/columns", "beside the label", TABULAR),
     "all cells empty": Bad("a.csv", csv("x,y", ",", ","), "/columns", "empty", TABULAR),
     "one class": Bad("a.csv", csv("x,label", "1,a", "2,a"), "/columns/label", "only one class, 'a'", TABULAR),
     "too many classes": Bad(
-        "a.csv", csv("x,label", *(f"{n},{n}" for n in range(1001))), "/columns/label", "number to estimate", TABULAR
+        "a.csv", csv("x,label", *(f"{n},{n}" for n in range(1001))), "/columns/label", "not regression", TABULAR
     ),
     "NaN as a label": Bad(
         "a.parquet", parquet(x=[1, 2, 3], label=[1.0, 2.0, float("nan")]), "/rows/3/label", "row 3 has no label", TABULAR
@@ -250,13 +250,13 @@ BAD: dict[str, Bad] = {
     "not json": Bad("a.jsonl", b'{"text": "a"}\n{"text": \n', "/rows/2", "not JSON"),
     "not an object": Bad("a.jsonl", b'{"text": "a"}\n[1]\n', "/rows/2", "not a JSON object"),
     "deep json": Bad("a.jsonl", b'{"text": "a"}\n' + b"[" * 100_000 + b"\n", "/rows/2", "not JSON"),
-    "jsonl without a text": Bad("a.jsonl", b'{"text": "a"}\n{"text": 5}\n{"x": 1}\n', "/rows/2/text", "not a text"),
+    "jsonl without a text": Bad("a.jsonl", b'{"text": "a"}\n{"text": 5}\n{"x": 1}\n', "/rows/2/text", "not a string"),
     "jsonl of another kind": Bad("a.jsonl", b'{"a": "1", "b": "2"}\n', "/options/text", "the columns are 'a', 'b'"),
     "jsonl with a missing label": Bad(
         "a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b"}\n{"text": "c", "label": "y"}\n', "/rows/2/label", "no label"
     ),
     "jsonl with a strange label": Bad("a.jsonl", b'{"text": "a", "label": [1]}\n', "/rows/1/label", "neither"),
-    "jsonl with a lone surrogate": Bad("a.jsonl", b'{"text": "\\ud800"}\n', "/rows/1/text", "not a text"),
+    "jsonl with a lone surrogate": Bad("a.jsonl", b'{"text": "\\ud800"}\n', "/rows/1/text", "not a string"),
     "jsonl that is not utf-8": Bad("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "/rows/2", "not UTF-8"),
     "texts of one class": Bad("a.csv", csv("text,label", "a b,x", "c d,x"), "/columns/label", "only one class", TEXT),
     "an unknown ending": Bad("a.exe", b"MZ", "/file", "does not end in a known format"),

@@ -245,9 +245,9 @@ def test_other_scales_are_brought_to_ours(tmp_path: Path) -> None:
 def test_a_checkpoint_without_a_usable_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"no preprocessor_config\.json"):
         IMAGE.fit([], [], TransformersParams(pretrained="x"), tmp_path, tmp_path)
-    with pytest.raises(InvalidRequest, match="no picture size"):
+    with pytest.raises(InvalidRequest, match="no image size"):
         pretrained(tmp_path, image_mean=[0.5, 0.5, 0.5])
-    with pytest.raises(InvalidRequest, match="not understood"):
+    with pytest.raises(InvalidRequest, match="not supported"):
         pretrained(tmp_path, size="large")
 
 
@@ -265,18 +265,18 @@ def test_files_base64_and_lists_are_the_same_picture(tmp_path: Path) -> None:
     ("value", "says"),
     [
         ("not base64!", "base64"),
-        ("", "not a picture"),
-        (base64.b64encode(b"hello").decode(), "not a picture"),
+        ("", "not an image"),
+        (base64.b64encode(b"hello").decode(), "not an image"),
         (base64.b64encode(factories.picture_bytes()[:60]).decode(), "cannot be decoded"),
         ([[1, 2], [3]], "different lengths"),
-        ([[0.5, 1.0]], "whole numbers"),
+        ([[0.5, 1.0]], "integers"),
         ([[0, 256]], "outside 0..255"),
         ([[-1, 0]], "outside 0..255"),
         ([[[1, 2, 3, 4]]], "4 channels"),
         ([1, 2, 3], "expected nested lists"),
         ([], "expected nested lists"),
-        ([[10**30]], "whole numbers"),
-        ([["a"]], "whole numbers"),
+        ([[10**30]], "integers"),
+        ([["a"]], "integers"),
         (5, "expected base64"),
         (None, "expected base64"),
         ({}, "expected base64"),
