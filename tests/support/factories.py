@@ -129,14 +129,14 @@ def make_version(session: Session, *, model: str = "digits", artifacts: Iterable
     return row
 
 
-def picture(height: int = 8, width: int = 8, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
+def make_image(height: int = 8, width: int = 8, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
     """Noise, uint8 (height, width, channels)."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def picture_bytes(pixels: NDArray[np.uint8] | None = None, format: str = "PNG") -> bytes:
+def image_bytes(pixels: NDArray[np.uint8] | None = None, format: str = "PNG") -> bytes:
     """An encoded picture file of uint8 (H, W, C)."""
-    pixels = picture() if pixels is None else pixels
+    pixels = make_image() if pixels is None else pixels
     buffer = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, format)
     return buffer.getvalue()
@@ -155,7 +155,7 @@ def image_zip(classes: Sequence[str] = ("cat", "dog"), each: int = 3, channels: 
     """An ImageFolder zip of noise; without classes a flat, unlabelled one."""
     folders = [f"{name}/" for name in classes] or [""]
     names = [f"{folder}{number}.png" for folder in folders for number in range(each)]
-    return zip_bytes({name: picture_bytes(picture(channels=channels, seed=seed)) for seed, name in enumerate(names)})
+    return zip_bytes({name: image_bytes(make_image(channels=channels, seed=seed)) for seed, name in enumerate(names)})
 
 
 def npz_bytes(**arrays: NDArray[Any]) -> bytes:

@@ -22,7 +22,7 @@ from app.storage import Storage
 from tests.support.distributed_trainer import briefly_examined
 from tests.support.factories import make_dataset, npz_bytes
 from tests.support.quick_settings import data_folder, quick_settings
-from tests.support.toy_problems import pictures
+from tests.support.toy_problems import toy_images
 from worker.data.attempt_context import AttemptContext
 from worker.jobs import adaptation
 from worker.protocol.progress import ProgressReporter
@@ -135,7 +135,7 @@ def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
 
 
 def digits(bench: Bench, *, target: bool, labelled: bool = True, classes: int = 10, rows: int = 500) -> DatasetRow:
-    examples = pictures(rows, classes, target=target)
+    examples = toy_images(rows, classes, target=target)
     assert examples.labels is not None
     arrays = {"x": examples.inputs["pixels"].numpy()} | ({"y": examples.labels.numpy()} if labelled else {})
     return bench.dataset("image", f"digits-{target}-{labelled}-{classes}-{rows}.npz", npz_bytes(**arrays))

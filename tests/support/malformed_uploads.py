@@ -125,7 +125,7 @@ def parquet(**columns: list[Any]) -> bytes:
     return buffer.getvalue()
 
 
-PICTURE = factories.picture_bytes()
+PNG = factories.image_bytes()
 ZEROS = np.zeros((4, 8, 8), np.uint8)
 TABULAR = {"modality": "tabular"}
 TEXT = {"modality": "text"}
@@ -155,40 +155,36 @@ BAD: dict[str, Bad] = {
     "tar headers in tar headers": Bad("a.tar.gz", nested_tar_headers(), "/file", "not a readable tar"),
     "a long tar header": Bad("a.tar.gz", long_tar_header(), "/file", "header"),
     "path traversal in a zip": Bad(
-        "a.zip", factories.zip_bytes({"../../a/0.png": PICTURE}), "/files/..~1..~1a~10.png", "leaves the archive"
+        "a.zip", factories.zip_bytes({"../../a/0.png": PNG}), "/files/..~1..~1a~10.png", "leaves the archive"
     ),
-    "an absolute path in a zip": Bad("a.zip", factories.zip_bytes({"/a/0.png": PICTURE}), "/files/~1a~10.png", "absolute"),
-    "a backslash traversal": Bad("a.zip", factories.zip_bytes({"..\\0.png": PICTURE}), "/files", "leaves the archive"),
+    "an absolute path in a zip": Bad("a.zip", factories.zip_bytes({"/a/0.png": PNG}), "/files/~1a~10.png", "absolute"),
+    "a backslash traversal": Bad("a.zip", factories.zip_bytes({"..\\0.png": PNG}), "/files", "leaves the archive"),
     "path traversal in a tar": Bad("a.tar", tar_of(tar_member("../a/0.png")), "/files/..~1a~10.png", "leaves the archive"),
     "a symlink in a zip": Bad("a.zip", zip_link(), "/files/cat~1link.png", "a link"),
     "a symlink in a tar": Bad("a.tar", tar_of(tar_member("a/0.png", kind=tarfile.SYMTYPE)), "/files/a~10.png", "a link"),
     "an encrypted zip": Bad("a.zip", encrypted_zip(), "/files/cat~10.png", "encrypted"),
     "a huge image": Bad("a.zip", factories.zip_bytes({"a/0.png": png_header(100_000, 100_000)}), "/files/a~10.png", "pixels"),
     "a large image": Bad("a.zip", factories.zip_bytes({"a/0.png": png_header(9_000, 9_000)}), "/files/a~10.png", "9000 x 9000"),
-    "a truncated png": Bad("a.zip", factories.zip_bytes({"a/0.png": PICTURE[:-60]}), "/files/a~10.png", "cannot be decoded"),
+    "a truncated png": Bad("a.zip", factories.zip_bytes({"a/0.png": PNG[:-60]}), "/files/a~10.png", "cannot be decoded"),
     "a truncated jpeg": Bad(
         "a.zip",
-        factories.zip_bytes({"a/0.jpg": factories.picture_bytes(factories.picture(64, 64), "JPEG")[:-500]}),
+        factories.zip_bytes({"a/0.jpg": factories.image_bytes(factories.make_image(64, 64), "JPEG")[:-500]}),
         "/files/a~10.jpg",
         "truncated",
     ),
     "not an image": Bad("a.zip", factories.zip_bytes({"a/0.png": b"hello"}), "/files/a~10.png", "not an image"),
     "a text file in a zip": Bad("a.zip", factories.zip_bytes({"a/notes.txt": b"hello"}), "/files/a~1notes.txt", "not an image"),
-    "nested folders": Bad(
-        "a.zip", factories.zip_bytes({"a/b/c/0.png": PICTURE}), "/files/a~1b~1c~10.png", "class_name/image.png"
-    ),
+    "nested folders": Bad("a.zip", factories.zip_bytes({"a/b/c/0.png": PNG}), "/files/a~1b~1c~10.png", "class_name/image.png"),
     "a folder in a class folder": Bad(
-        "a.zip", factories.zip_bytes({"a/0.png": PICTURE, "a/b/1.png": PICTURE}), "/files/a~1b~11.png", "class_name/image.png"
+        "a.zip", factories.zip_bytes({"a/0.png": PNG, "a/b/1.png": PNG}), "/files/a~1b~11.png", "class_name/image.png"
     ),
     "two folders around classes": Bad(
         "a.zip",
-        factories.zip_bytes({"train/a/0.png": PICTURE, "test/a/1.png": PICTURE}),
+        factories.zip_bytes({"train/a/0.png": PNG, "test/a/1.png": PNG}),
         "/files/test~1a~11.png",
         "one folder around all classes",
     ),
-    "folders and none": Bad(
-        "a.zip", factories.zip_bytes({"a/0.png": PICTURE, "1.png": PICTURE}), "/files/1.png", "class folders"
-    ),
+    "folders and none": Bad("a.zip", factories.zip_bytes({"a/0.png": PNG, "1.png": PNG}), "/files/1.png", "class folders"),
     "one class of images": Bad("a.zip", factories.image_zip(["cat"]), "/files", "only one class"),
     "one class of images in a folder": Bad("a.zip", factories.image_zip(["pets/cat"]), "/files", "only one class"),
     "an object npz": Bad("a.npz", factories.npz_bytes(x=np.array([{}, []], object)), "/x", "Python objects"),

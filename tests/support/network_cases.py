@@ -18,7 +18,7 @@ from worker.networks.base import Inputs
 Case = tuple[NetworkParams, Preprocessing, dict[str, TensorSpec]]
 
 
-def picture_case(params: Any, channels: Any = 3) -> Case:
+def image_case(params: Any, channels: Any = 3) -> Case:
     side = params.input_size
     preprocessing = ImagePreprocessing(
         size=(side, side), channels=channels, resize=(side, side), mean=(0.4,) * channels, std=(0.2,) * channels
@@ -43,14 +43,14 @@ def text_case(**params: Any) -> Case:
 
 
 CASES = {
-    "cnn": picture_case(CnnParams()),
-    "cnn of the smallest pictures": picture_case(CnnParams(input_size=8), 1),
-    "cnn of larger pictures": picture_case(CnnParams(input_size=64)),
-    "resnet": picture_case(ResnetParams(width=8)),
-    "resnet of odd pictures": picture_case(ResnetParams(width=8, input_size=33), 1),
-    "vgg": picture_case(VggParams()),
-    "vgg of the smallest pictures": picture_case(VggParams(input_size=8), 1),
-    "vgg of larger pictures": picture_case(VggParams(input_size=60)),
+    "cnn": image_case(CnnParams()),
+    "cnn of the smallest images": image_case(CnnParams(input_size=8), 1),
+    "cnn of larger images": image_case(CnnParams(input_size=64)),
+    "resnet": image_case(ResnetParams(width=8)),
+    "resnet of odd images": image_case(ResnetParams(width=8, input_size=33), 1),
+    "vgg": image_case(VggParams()),
+    "vgg of the smallest images": image_case(VggParams(input_size=8), 1),
+    "vgg of larger images": image_case(VggParams(input_size=60)),
     "mlp of a table": table_case(2, 3, layers=2),
     "mlp of numbers": table_case(2, 0),
     "mlp of categories": table_case(0, 2),

@@ -19,14 +19,14 @@ from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoder
 from app.networks import NETWORKS
 from app.storage import Storage
-from tests.support.factories import make_manifest, make_version, picture
+from tests.support.factories import make_image, make_manifest, make_version
 from worker import networks
 from worker.export.onnx import export
 from worker.export.quantization import quantize
 from worker.networks.base import Network
 
 EXAMPLES: dict[str, Any] = {
-    "image": [picture(10, 10, seed=seed) for seed in range(6)],
+    "image": [make_image(10, 10, seed=seed) for seed in range(6)],
     "tabular": pl.DataFrame({"age": [30.0, None, 51.0, 44.0, 28.0, 60.0], "sex": ["f", "m", "f", None, "m", "m"]}),
     "text": ["a fine book", "what a waste", "dull and long", "a joy to read", "fine", "never again, a waste of money"],
 }

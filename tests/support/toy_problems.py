@@ -59,7 +59,7 @@ def table_network(classes: int) -> Network:
     return networks.build(MlpParams(), TabularPreprocessing(columns=columns), specs, classes)
 
 
-def pictures(rows: int, classes: int, *, target: bool) -> EncodedDataset:
+def toy_images(rows: int, classes: int, *, target: bool) -> EncodedDataset:
     """Digits of 8x8 pixels; the target has others, of less contrast and brighter, each in its own measure."""
     digits = load_digits()
     chosen = np.flatnonzero(digits.target < classes)[int(target) :: 2][:rows]
@@ -71,7 +71,7 @@ def pictures(rows: int, classes: int, *, target: bool) -> EncodedDataset:
     return EncodedDataset(inputs, labels, augmentable=frozenset({"pixels"}))
 
 
-def picture_network(classes: int) -> Network:
+def image_network(classes: int) -> Network:
     preprocessing = ImagePreprocessing(size=(8, 8), channels=1, resize=(8, 8), mean=(0.5,), std=(0.5,))
     return networks.build(CnnParams(input_size=8), preprocessing, {}, classes)
 
@@ -142,7 +142,7 @@ def make_toy(
     digest: str = "these parameters",
 ) -> Toy:
     """A run as `worker.jobs.adaptation` makes it, on tables or on digits. `kind` replaces the algorithm of the parameters."""
-    make, build = (pictures, picture_network) if digits else (table, table_network)
+    make, build = (toy_images, image_network) if digits else (table, table_network)
     source, target = make(sizes[0], classes, target=False), make(sizes[1], classes, target=True)
     data = split_source(source, target if params.needs_target else None, None, params)
     trained = trained_weights(params.seed, classes, sizes, digits) if params.needs_trained_network else None

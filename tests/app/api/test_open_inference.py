@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from app.settings import Settings
 from app.storage import Storage
-from tests.support.factories import picture, picture_bytes
+from tests.support.factories import image_bytes, make_image
 from tests.support.live_server import address, live
 from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
 
@@ -133,8 +133,8 @@ def test_rows_texts_and_picture_files_get_the_networks_answers(
 
 
 def test_picture_files_are_decoded(protocol: triton.InferenceServerClient, models: dict[str, Exported]) -> None:
-    raw = [picture(20, 14, seed=7), picture(9, 9, seed=8)]
-    files = np.array([picture_bytes(pixels) for pixels in raw], object)
+    raw = [make_image(20, 14, seed=7), make_image(9, 9, seed=8)]
+    files = np.array([image_bytes(pixels) for pixels in raw], object)
     shown = protocol.infer("image", [tensor("image", files, "BYTES", True)]).as_numpy("probabilities")
     np.testing.assert_allclose(shown, models["image"].probabilities(raw), atol=1e-5)
 

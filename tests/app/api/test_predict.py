@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.services import models
 from app.settings import Settings
 from app.storage import Storage
-from tests.support.factories import picture, picture_bytes
+from tests.support.factories import image_bytes, make_image
 from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
 
 # what is asked here of the database is tested on both in test_models
@@ -71,8 +71,8 @@ def check(predictions: list[dict[str, Any]], exported: Exported, raw: Any) -> No
 
 
 def test_pictures_as_lists_base64_and_files_get_the_networks_answers(client: TestClient, image: Exported) -> None:
-    raw = [picture(20, 14, seed=7), picture(9, 9, seed=8)]
-    files = [picture_bytes(pixels) for pixels in raw]
+    raw = [make_image(20, 14, seed=7), make_image(9, 9, seed=8)]
+    files = [image_bytes(pixels) for pixels in raw]
 
     as_lists = predict(client, "image", [pixels.tolist() for pixels in raw])
     as_base64 = predict(client, "image", [base64.b64encode(file).decode() for file in files])
@@ -165,7 +165,7 @@ def problem(client: TestClient, status: int, **request: Any) -> dict[str, Any]:
         ("image", [3], "/inputs/0"),
         ("image", ["not base64"], "/inputs/0"),
         ("image", [[[1, 2]], base64.b64encode(b"not a picture").decode()], "/inputs/1"),
-        ("image", [base64.b64encode(picture_bytes()[:60]).decode()], "/inputs/0"),
+        ("image", [base64.b64encode(image_bytes()[:60]).decode()], "/inputs/0"),
     ],
 )
 def test_a_bad_input_is_named(
@@ -227,13 +227,13 @@ def test_files_are_for_pictures(client: TestClient, text: Exported) -> None:
 @pytest.mark.parametrize(
     ("data", "files", "pointer"),
     [
-        ({"model": "image"}, [("files", picture_bytes()), ("files", b"not a picture")], "/files/1"),
+        ({"model": "image"}, [("files", image_bytes()), ("files", b"not a picture")], "/files/1"),
         ({"model": "image"}, [("files", b"")], "/files/0"),
-        ({}, [("files", picture_bytes())], "/model"),
-        ({"model": "image", "top_k": "many"}, [("files", picture_bytes())], "/top_k"),
-        ({"model": "image", "extra": "1"}, [("files", picture_bytes())], "/extra"),
-        ({"model": "image"}, [("pictures", picture_bytes())], "/pictures"),
-        ({"model": "image"}, [("model", picture_bytes())], "/model"),
+        ({}, [("files", image_bytes())], "/model"),
+        ({"model": "image", "top_k": "many"}, [("files", image_bytes())], "/top_k"),
+        ({"model": "image", "extra": "1"}, [("files", image_bytes())], "/extra"),
+        ({"model": "image"}, [("pictures", image_bytes())], "/pictures"),
+        ({"model": "image"}, [("model", image_bytes())], "/model"),
     ],
 )
 def test_a_bad_form_is_refused_with_the_place(

@@ -15,7 +15,7 @@ from app.job_state import JobStatus
 from app.main import create_app
 from app.settings import Settings
 from tests.support.databases import create_postgres_database
-from tests.support.factories import make_dataset, make_job, picture_bytes
+from tests.support.factories import image_bytes, make_dataset, make_job
 from tests.support.list_queue import ListQueue
 from tests.support.servers import PostgresServer
 
@@ -55,7 +55,7 @@ def assert_unavailable(answer: Any, what: str) -> None:
 
 
 TABLE = ("patients.csv", b"age,label\n30,no\n40,yes\n50,no\n60,yes\n", "text/csv")
-PICTURE = ("seven.png", picture_bytes(), "image/png")
+PICTURE = ("seven.png", image_bytes(), "image/png")
 TENSOR = {"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
 IDLE: dict[str, Any] = {}
 NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {

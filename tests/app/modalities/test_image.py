@@ -54,10 +54,10 @@ def tar_gz(files: dict[str, bytes]) -> bytes:
 
 
 def test_zip_tar_and_npz_of_the_same_pictures_are_read_alike(tmp_path: Path) -> None:
-    pictures = [factories.picture(seed=seed) for seed in range(4)]
+    pictures = [factories.make_image(seed=seed) for seed in range(4)]
     names = ["cat", "cat", "dog", "dog"]
     files = {
-        f"{name}/{number}.png": factories.picture_bytes(picture)
+        f"{name}/{number}.png": factories.image_bytes(picture)
         for number, (name, picture) in enumerate(zip(names, pictures, strict=True))
     }
     npz = factories.npz_bytes(x=np.stack(pictures), y=np.array(names))
@@ -83,7 +83,7 @@ def test_flat_archives_are_unlabelled(tmp_path: Path) -> None:
 
 
 def test_folders_of_zips_from_windows_are_classes(tmp_path: Path) -> None:
-    picture = factories.picture_bytes()
+    picture = factories.image_bytes()
     content = factories.zip_bytes({"cat\\": b"", "cat\\0.png": picture, "dog\\0.png": picture})
     file = dataset(tmp_path, "a.zip", content, "image")
     assert labels(list(IMAGE.chunks(file))) == ["cat", "dog"]
@@ -91,7 +91,7 @@ def test_folders_of_zips_from_windows_are_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["zip", "tar.gz"])
 def test_a_folder_around_all_classes_is_no_class(tmp_path: Path, ending: str) -> None:
-    picture = factories.picture_bytes()
+    picture = factories.image_bytes()
     names = ["photos/cat/0.png", "__MACOSX/photos/cat/._0.png", "photos/.DS_Store", "photos/dog/1.png"]
     files = dict.fromkeys(names, picture)
     content = factories.zip_bytes({"photos/": b"", **files}) if ending == "zip" else tar_gz(files)
@@ -139,7 +139,7 @@ def test_large_jpegs_are_decoded_smaller() -> None:
 
 
 def test_mean_and_deviation_are_over_both_sides_in_the_network_size(tmp_path: Path) -> None:
-    source, target = factories.picture(seed=1), factories.picture(seed=2)
+    source, target = factories.make_image(seed=1), factories.make_image(seed=2)
     fitted = fit(tmp_path, [chunk(source)], [chunk(target)])
     pixels = np.stack([source, target]) / 255
     np.testing.assert_allclose(fitted.mean, pixels.mean(axis=(0, 1, 2)))
@@ -159,7 +159,7 @@ def test_pictures_much_larger_than_a_networks_input_are_told_of() -> None:
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_grey_is_promoted_when_the_other_side_is_rgb(tmp_path: Path, swapped: bool) -> None:
-    grey, colour = factories.picture(channels=1), factories.picture(channels=3)
+    grey, colour = factories.make_image(channels=1), factories.make_image(channels=3)
     sides = [[chunk(grey)], [chunk(colour)]]
     fitted = fit(tmp_path, sides[swapped], sides[not swapped])
     encoded = IMAGE.encoder(fitted, tmp_path)([grey, colour])["pixels"]
@@ -170,8 +170,8 @@ def test_grey_is_promoted_when_the_other_side_is_rgb(tmp_path: Path, swapped: bo
 
 
 def test_grey_stays_grey_and_a_colour_picture_is_turned_grey_then(tmp_path: Path) -> None:
-    fitted = fit(tmp_path, [chunk(factories.picture(channels=1))], [chunk(factories.picture(channels=1))])
-    encoded = IMAGE.encoder(fitted, tmp_path)([factories.picture(channels=3)])["pixels"]
+    fitted = fit(tmp_path, [chunk(factories.make_image(channels=1))], [chunk(factories.make_image(channels=1))])
+    encoded = IMAGE.encoder(fitted, tmp_path)([factories.make_image(channels=3)])["pixels"]
     assert (fitted.channels, encoded.shape) == (1, (1, 8, 8, 1))
 
 
@@ -198,14 +198,14 @@ def test_a_vit_stretches_with_its_own_mean(tmp_path: Path) -> None:
     )
     assert (fitted.size, fitted.resize, fitted.resample) == ((24, 24), (24, 24), "bicubic")
     assert fitted.mean == pytest.approx((0.1, 0.2, 0.3))
-    assert IMAGE.encoder(fitted, tmp_path)([factories.picture(30, 50)])["pixels"].shape == (1, 24, 24, 3)
+    assert IMAGE.encoder(fitted, tmp_path)([factories.make_image(30, 50)])["pixels"].shape == (1, 24, 24, 3)
 
 
 @pytest.mark.parametrize("height", [40, 80])
 def test_a_clip_resizes_the_shorter_side_and_cuts_the_centre(tmp_path: Path, height: int) -> None:
     config = {"size": {"shortest_edge": 24}, "crop_size": {"height": 16, "width": 16}, "do_center_crop": True, "resample": 2}
     fitted = pretrained(tmp_path, **config)
-    picture = factories.picture(height, 60)
+    picture = factories.make_image(height, 60)
     shorter = (24, 36) if height == 40 else (32, 24)
     resized = np.asarray(Image.fromarray(picture).resize(shorter[::-1], Image.Resampling.BILINEAR))
     top, left = (shorter[0] - 16) // 2, (shorter[1] - 16) // 2
@@ -252,9 +252,9 @@ def test_a_checkpoint_without_a_usable_config_is_refused(tmp_path: Path) -> None
 
 
 def test_files_base64_and_lists_are_the_same_picture(tmp_path: Path) -> None:
-    picture = factories.picture()
+    picture = factories.make_image()
     fitted = fit(tmp_path, [chunk(picture)], [])
-    content = factories.picture_bytes(picture)
+    content = factories.image_bytes(picture)
     text = base64.b64encode(content).decode()
     parsed = IMAGE.parse([text, f"data:image/png;base64,{text}", picture.tolist()], fitted) + IMAGE.parse_bytes([content], fitted)
     np.testing.assert_array_equal(parsed, [picture] * 4)
@@ -267,7 +267,7 @@ def test_files_base64_and_lists_are_the_same_picture(tmp_path: Path) -> None:
         ("not base64!", "base64"),
         ("", "not an image"),
         (base64.b64encode(b"hello").decode(), "not an image"),
-        (base64.b64encode(factories.picture_bytes()[:60]).decode(), "cannot be decoded"),
+        (base64.b64encode(factories.image_bytes()[:60]).decode(), "cannot be decoded"),
         ([[1, 2], [3]], "different lengths"),
         ([[0.5, 1.0]], "integers"),
         ([[0, 256]], "outside 0..255"),
@@ -283,7 +283,7 @@ def test_files_base64_and_lists_are_the_same_picture(tmp_path: Path) -> None:
     ],
 )
 def test_bad_pictures_of_a_prediction_are_named(tmp_path: Path, value: object, says: str) -> None:
-    fitted = fit(tmp_path, [chunk(factories.picture())], [])
+    fitted = fit(tmp_path, [chunk(factories.make_image())], [])
     with pytest.raises(InvalidInputs) as caught:
         IMAGE.parse([[[1]], value], fitted)
     assert [error.pointer for error in caught.value.errors] == ["/inputs/1"]
@@ -291,9 +291,9 @@ def test_bad_pictures_of_a_prediction_are_named(tmp_path: Path, value: object, s
 
 
 def test_undecodable_files_of_a_prediction_are_named(tmp_path: Path) -> None:
-    fitted = fit(tmp_path, [chunk(factories.picture())], [])
+    fitted = fit(tmp_path, [chunk(factories.make_image())], [])
     with pytest.raises(InvalidInputs) as caught:
-        IMAGE.parse_bytes([factories.picture_bytes(), b"x", b""], fitted)
+        IMAGE.parse_bytes([factories.image_bytes(), b"x", b""], fitted)
     assert [error.pointer for error in caught.value.errors] == ["/files/1", "/files/2"]
 
 

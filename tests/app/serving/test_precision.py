@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
-from tests.support.factories import make_dataset, picture_bytes
+from tests.support.factories import image_bytes, make_dataset
 from tests.support.fast_path import DECLINED, isolate_fast_path
 from tests.support.list_queue import ListQueue
 from tests.support.published_models import EXAMPLES, Exported, add_int8, export_network, store_version
@@ -111,7 +111,7 @@ def test_the_short_way_tells_of_a_graph_that_is_not_there_and_leaves_odd_names_t
 def test_pictures_as_files_and_as_bytes_name_it_too(client: TestClient, stored: dict[str, Exported]) -> None:
     expected = confidences(stored["image"], "model.int8.onnx", "image")
     assert not close(expected, confidences(stored["image"], "model.onnx", "image"))
-    files = [("files", io.BytesIO(picture_bytes(pixels))) for pixels in EXAMPLES["image"]]
+    files = [("files", io.BytesIO(image_bytes(pixels))) for pixels in EXAMPLES["image"]]
     as_files = client.post("/predict", data={"model": "image", "precision": "int8"}, files=files)
     for answer in (as_files, as_bytes(client, stored["image"], "int8")):
         assert answer.status_code == 200, answer.text

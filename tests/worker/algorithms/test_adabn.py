@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.support.toy_problems import make_toy, picture_network, pictures, table_network, toy_params
+from tests.support.toy_problems import image_network, make_toy, table_network, toy_images, toy_params
 from worker import algorithms
 from worker.networks.base import DomainBatchNorm
 from worker.protocol.progress import BadParameters
@@ -39,6 +39,6 @@ def test_a_network_without_norms_is_refused(algorithm: str) -> None:
 
 
 def test_dropout_is_off_while_it_runs() -> None:
-    algorithm = algorithms.build(toy_params("adabn"), picture_network(10), 10).train()
-    inputs = pictures(8, 10, target=True).inputs
+    algorithm = algorithms.build(toy_params("adabn"), image_network(10), 10).train()
+    inputs = toy_images(8, 10, target=True).inputs
     assert torch.equal(algorithm.compute_outputs(inputs).features, algorithm.compute_outputs(inputs).features)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from app.algorithms.dann import DannParams
 from app.modalities.text import TextPreprocessing
 from app.networks.mlp import MlpParams
-from tests.support.toy_problems import make_toy, picture_network, pictures, toy_params
+from tests.support.toy_problems import image_network, make_toy, toy_images, toy_params
 from worker import networks
 from worker.algorithms.dann import Dann
 from worker.components.adversarial import Discriminator, reverse_gradient
@@ -40,8 +40,8 @@ def test_the_gradient_that_reaches_the_features_is_not_zero_and_reversed() -> No
 def test_lambda_slows_the_features_alone_and_the_discriminator_trains_at_full_strength() -> None:
     def gradients(lambda_max: float) -> tuple[torch.Tensor, torch.Tensor]:
         torch.manual_seed(0)
-        algorithm = Dann(picture_network(10), DannParams(lambda_max=lambda_max, batch_norm="shared"), 10).eval()
-        source, target = pictures(8, 10, target=False), pictures(8, 10, target=True)
+        algorithm = Dann(image_network(10), DannParams(lambda_max=lambda_max, batch_norm="shared"), 10).eval()
+        source, target = toy_images(8, 10, target=False), toy_images(8, 10, target=True)
         assert source.labels is not None
         term = algorithm.terms(Batch(source.inputs, source.labels, target.inputs, 0.3))["domain"]
         features = algorithm.network.get_parameter("bottleneck.0.weight")
@@ -80,9 +80,9 @@ def test_the_curves_hold_both_losses_lambda_and_the_domain_accuracy(tmp_path: Pa
 
 
 def test_the_domains_are_normalised_apart_and_the_targets_statistics_are_served() -> None:
-    source, target = pictures(64, 10, target=False), pictures(64, 10, target=True)
+    source, target = toy_images(64, 10, target=False), toy_images(64, 10, target=True)
     assert source.labels is not None
-    algorithm = Dann(picture_network(10), DannParams(), 10)
+    algorithm = Dann(image_network(10), DannParams(), 10)
     for _ in range(60):
         algorithm.terms(Batch(source.inputs, source.labels, target.inputs, 0.5))
     parts = [algorithm.network.get_submodule(name) for name in ("backbone.0", "backbone.1.0", "backbone.1.1")]

@@ -4,21 +4,21 @@ import pytest
 import torch
 
 from app.algorithms.fine_tune import FineTuneParams
-from tests.support.toy_problems import make_toy, picture_network, pictures, toy_params
+from tests.support.toy_problems import image_network, make_toy, toy_images, toy_params
 from worker.algorithms.fine_tune import FineTune
 from worker.data.batch import Batch
 from worker.training.loop import train
 
 
 def trained_blocks(algorithm: FineTune, progress: float) -> list[bool]:
-    examples = pictures(8, 10, target=False)
+    examples = toy_images(8, 10, target=False)
     assert examples.labels is not None
     algorithm.terms(Batch(examples.inputs, examples.labels, {}, progress))
     return [all(weight.requires_grad for weight in block.parameters()) for block in algorithm.network.blocks()]
 
 
 def test_gradual_unfreezing_goes_from_the_head_to_the_input_in_half_of_the_run() -> None:
-    algorithm = FineTune(picture_network(10), FineTuneParams(unfreeze="gradual"), 10)
+    algorithm = FineTune(image_network(10), FineTuneParams(unfreeze="gradual"), 10)
     progress = (0, 0.13, 0.26, 0.39, 0.9)
     counts = [sum(trained_blocks(algorithm, at)) for at in progress]
     assert counts == [1, 2, 3, 4, 4]

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from app.algorithms.shot import ShotParams
-from tests.support.toy_problems import make_toy, picture_network, toy_params
+from tests.support.toy_problems import image_network, make_toy, toy_params
 from worker.algorithms.shot import Shot
 from worker.data.batch import Batch
 from worker.evaluation.outputs import ModelOutputs
@@ -33,7 +33,7 @@ def evidence(features: list[list[float]], logits: list[list[float]]) -> ModelOut
 
 
 def test_centroids_outvote_a_prediction_and_a_class_that_nobody_is_near_keeps_its_first() -> None:
-    algorithm = Shot(picture_network(3), ShotParams(), 3)
+    algorithm = Shot(image_network(3), ShotParams(), 3)
     algorithm.centroids = torch.zeros(3, 2)
     rows = [[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]
     shares = [[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.3, 0.65, 0.05], [0.05, 0.9, 0.05]]

@@ -9,7 +9,7 @@ from worker.data.batch import Batch
 IMAGES = frozenset({"pixels"})
 
 
-def pictures(count: int = 400) -> torch.Tensor:
+def images(count: int = 400) -> torch.Tensor:
     """A bright square in the middle."""
     batch = torch.zeros(count, 16, 16, 1)
     batch[:, 4:12, 4:12] = 200
@@ -18,7 +18,7 @@ def pictures(count: int = 400) -> torch.Tensor:
 
 def test_every_picture_is_moved_in_its_own_way() -> None:
     torch.manual_seed(0)
-    moved = affine(pictures(), 0.3)
+    moved = affine(images(), 0.3)
     assert moved.shape == (400, 16, 16, 1)
     assert moved.is_contiguous()
     assert not torch.allclose(moved[0], moved[1], atol=20)
@@ -33,7 +33,7 @@ def test_the_border_goes_on_outside() -> None:
 
 def test_strong_changes_stay_pictures_and_differ_from_one_another() -> None:
     torch.manual_seed(0)
-    strong = photometric(pictures().expand(-1, -1, -1, 3))
+    strong = photometric(images().expand(-1, -1, -1, 3))
     assert strong.shape == (400, 16, 16, 3)
     assert strong.min() >= 0
     assert strong.max() <= 255
@@ -46,7 +46,7 @@ def test_strong_changes_stay_pictures_and_differ_from_one_another() -> None:
 @pytest.mark.parametrize("augmentation", ["none", "affine", "strong"])
 @pytest.mark.parametrize("whose", ["source", "both"])
 def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose: str) -> None:
-    batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5, IMAGES)
+    batch = Batch({"pixels": images(8).byte()}, torch.zeros(8), {"pixels": images(8).byte()}, 0.5, IMAGES)
     params = DannParams.model_validate({"augmentation": augmentation, "augment_domains": whose})
     found = augment_batch(batch, params)
     for given, got, wanted in (
@@ -58,7 +58,7 @@ def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose:
 
 
 def test_a_method_that_changes_the_target_itself_gets_it_as_it_is() -> None:
-    batch = Batch({"pixels": pictures(8).byte()}, torch.zeros(8), {"pixels": pictures(8).byte()}, 0.5, IMAGES)
+    batch = Batch({"pixels": images(8).byte()}, torch.zeros(8), {"pixels": images(8).byte()}, 0.5, IMAGES)
     found = augment_batch(batch, SelfTrainingParams(augmentation="strong", augment_domains="both"))
     assert found.target_x is batch.target_x
     assert not torch.equal(found.source_x["pixels"], batch.source_x["pixels"].float())

@@ -25,7 +25,7 @@ from app.networks.cnn import CnnParams
 from app.schemas.version_metrics import VersionMetrics
 from tests.support.factories import csv_bytes, jsonl_bytes, npz_bytes
 from tests.support.job_bench import CNN, DANN, FINE_TUNE, SMALL, Bench, bench, digits, opened_bench
-from tests.support.toy_problems import pictures
+from tests.support.toy_problems import toy_images
 from worker import networks
 from worker.data.splits import DomainData
 from worker.data.training_setup import choose_device
@@ -109,7 +109,7 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> 
     assert manifest["network"]["network"] == "cnn"
     assert manifest["params"]["lambda_max"] == 1
 
-    examples = pictures(500, 10, target=True)
+    examples = toy_images(500, 10, target=True)
     assert examples.labels is not None
     predicted = answers(bench, result, {"pixels": examples.inputs["pixels"].numpy()})
     right = np.mean([name == str(label) for name, label in zip(predicted, examples.labels.tolist(), strict=True)])
@@ -141,7 +141,7 @@ def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
     result = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), base=CNN))
     temperature = result.manifest.temperature
     assert temperature != pytest.approx(1, abs=0.02)
-    inputs = {"pixels": pictures(20, 10, target=False).inputs["pixels"].numpy()}
+    inputs = {"pixels": toy_images(20, 10, target=False).inputs["pixels"].numpy()}
     (logits,) = onnxruntime.InferenceSession(bench.content(result, "model.onnx")).run(["logits"], inputs)
     preprocessing = ImagePreprocessing.model_validate(result.manifest.preprocessing)
     network = networks.build(CnnParams(input_size=8), preprocessing, {}, 10)
@@ -152,7 +152,7 @@ def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
 
 
 def test_pictures_that_are_made_much_smaller_are_warned_about(bench: Bench) -> None:
-    small = pictures(100, 10, target=False)
+    small = toy_images(100, 10, target=False)
     assert small.labels is not None
     large = small.inputs["pixels"].numpy().repeat(2, axis=1).repeat(2, axis=2)
     source = bench.dataset("image", "large.npz", npz_bytes(x=large, y=small.labels.numpy()))
@@ -170,7 +170,7 @@ def test_a_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
     assert result.manifest.metrics["quantization"] == found
     copy = next(file for file in result.artifacts if file.name == "model.int8.onnx")
     assert (copy.size_bytes, copy.digest) == (found["bytes_after"], result.manifest.digests["model.int8.onnx"])
-    pixels = pictures(500, 10, target=True).inputs["pixels"].numpy()
+    pixels = toy_images(500, 10, target=True).inputs["pixels"].numpy()
     both = [answers(bench, result, {"pixels": pixels}, name) for name in ("model.onnx", "model.int8.onnx")]
     assert np.mean([one == other for one, other in zip(*both, strict=True)]) == pytest.approx(found["agreement"])
 

@@ -18,7 +18,7 @@ from app.job_types.batch_prediction import BatchPredictionResult
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.batch_outputs import READERS, assert_answers, plain_probabilities, queue_prediction
-from tests.support.factories import csv_bytes, jsonl_bytes, npz_bytes, picture, write
+from tests.support.factories import csv_bytes, jsonl_bytes, make_image, npz_bytes, write
 from tests.support.published_models import Exported, add_int8, export_network
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import OnnxModel
@@ -37,7 +37,7 @@ def patients(folder: Path) -> Path:
 
 
 def pictures(folder: Path) -> Path:
-    pixels = np.stack([picture(9, 11, seed=seed) for seed in range(ROWS)])
+    pixels = np.stack([make_image(9, 11, seed=seed) for seed in range(ROWS)])
     return write(folder, "pictures.npz", npz_bytes(x=pixels, y=np.arange(ROWS) % 2))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.networks.cnn import CnnParams
-from tests.support.network_cases import CASES, make_inputs, picture_case, table_case, text_case
+from tests.support.network_cases import CASES, image_case, make_inputs, table_case, text_case
 from worker import networks
 from worker.networks.base import Network
 
@@ -55,7 +55,7 @@ def test_the_order_of_terms_and_padding_do_not_matter_in_training_or_in_serving(
 
 
 def test_pixels_are_normalised_inside_the_network() -> None:
-    network = networks.build(*picture_case(CnnParams()), CLASSES)
+    network = networks.build(*image_case(CnnParams()), CLASSES)
     pixels = torch.randint(0, 256, (2, 28, 28, 3), dtype=torch.uint8)
     normalised = network.backbone.get_submodule("0")({"pixels": pixels})
     assert torch.allclose(normalised, (pixels.permute(0, 3, 1, 2) / 255 - 0.4) / 0.2, atol=1e-5)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
-from tests.support.toy_problems import pictures, table
+from tests.support.toy_problems import table, toy_images
 from worker.data.batches import EncodedDataset
 from worker.data.splits import split_source
 from worker.search.successive_halving import Plan, plan
@@ -30,7 +30,7 @@ def names(methods: list[AlgorithmParams]) -> list[str]:
 
 
 def test_every_candidate_is_tried_shortly_and_the_better_half_to_the_end() -> None:
-    found = planned(pictures(60, 2, target=False))
+    found = planned(toy_images(60, 2, target=False))
     assert (names(found.first), found.second) == (["mcc", "mcc", "dann", "adabn"], 2)
 
 
@@ -42,7 +42,7 @@ def test_candidates_that_differ_only_in_changes_of_pictures_are_one_where_there_
 
 @pytest.mark.parametrize(("trials", "first", "second"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (4, 3, 1), (6, 4, 2), (100, 4, 2)])
 def test_a_budget_of_trials_is_kept(trials: int, first: int, second: int) -> None:
-    found = planned(pictures(60, 2, target=False), budget={"trials": trials})
+    found = planned(toy_images(60, 2, target=False), budget={"trials": trials})
     assert (len(found.first), found.second) == (first, second)
     assert len(found.first) + found.second <= trials
 
