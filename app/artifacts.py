@@ -24,6 +24,9 @@ WEIGHTS_FILE = "network.safetensors"
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT: Literal[1] = 1
 
+TrainingPrecision = Literal["float32", "bfloat16"]
+"""The precision of matrix products in training."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
@@ -50,6 +53,7 @@ class Manifest(BaseModel):
     network: dict[str, JsonValue]
     algorithm: str
     params: dict[str, JsonValue]
+    training_precision: TrainingPrecision
     temperature: float
     abstention_threshold: float
     inputs: dict[str, InputSpec]

@@ -102,6 +102,9 @@ class JobRow(Base):
         default=db_now(), doc="When the broker was last told of this job; null: not since it was queued again."
     )
     checkpoint: Mapped[str | None] = mapped_column(String(255), doc="Storage key of the newest checkpoint.")
+    training_precision: Mapped[str | None] = mapped_column(
+        String(8), doc="Decided by the first attempt; its later attempts and its trials use it too. Null: not decided."
+    )
 
     progress: Mapped[float] = mapped_column(default=0.0)
     first_progress: Mapped[float | None] = mapped_column(doc="What the present attempt began at: not 0 when it resumed.")

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel
 
+from app.artifacts import TrainingPrecision
+
 RESULT_FILE = "result.json"
 
 
@@ -22,9 +24,13 @@ class JobWarning(BaseModel):
 
 
 class Report(BaseModel):
-    """Progress since the last report. `checkpoint` is the storage key of a checkpoint that is safely stored."""
+    """Progress since the last report. `checkpoint` is the storage key of a checkpoint that is safely stored.
+
+    `training_precision` is the decision of the first attempt, for all later ones.
+    """
 
     progress: float
     metrics: list[MetricPoint] = []
     warnings: list[JobWarning] = []
     checkpoint: str | None = None
+    training_precision: TrainingPrecision | None = None

@@ -177,6 +177,8 @@ def _progress_columns(report: Report) -> dict[str, Any]:
         "progress": case((JobRow.progress > progress, JobRow.progress), else_=progress),
         "first_progress": func.coalesce(JobRow.first_progress, progress),
     }
+    if report.training_precision:
+        values["training_precision"] = func.coalesce(JobRow.training_precision, report.training_precision)
     return values | (_checkpoint_columns(report.checkpoint) if report.checkpoint else {})
 
 

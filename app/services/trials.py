@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, aliased
 
+from app.artifacts import TrainingPrecision
 from app.db.job_updates import update_returning_one
 from app.db.session import db_now
 from app.db.tables import JobRow, MetricRow
@@ -39,10 +40,14 @@ class SearchAttempt:
     attempt: int
 
 
-def enqueue(session: Session, search: SearchAttempt, orders: Sequence[TrialSpec]) -> list[UUID]:
-    """Queue those that were never offered; returns their ids, none when the search has lost its job or is being cancelled."""
+def enqueue(session: Session, search: SearchAttempt, orders: Sequence[TrialSpec], precision: TrainingPrecision) -> list[UUID]:
+    """Queue those that were never offered; returns their ids, none when the search has lost its job or is being cancelled.
+
+    The search's precision is stored with them: its supervisor may not have written it yet, and the trials read it.
+    """
     held = JobRow.id == search.job_id, JobRow.attempt == search.attempt, JobRow.status == JobStatus.RUNNING
-    parent = update_returning_one(session, update(JobRow).where(*held).values(updated_at=db_now()))
+    decided = func.coalesce(JobRow.training_precision, precision)
+    parent = update_returning_one(session, update(JobRow).where(*held).values(updated_at=db_now(), training_precision=decided))
     if parent is None:
         return []
     known = set(session.scalars(select(JobRow.trial).where(JobRow.parent_id == parent.id)))

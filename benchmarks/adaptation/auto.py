@@ -35,6 +35,7 @@ from worker.reporting.report import ROWS, without_nan
 from worker.search.successive_halving import search
 from worker.training.checkpoints import Checkpoints
 from worker.training.evaluator import Evaluator, features_and_logits
+from worker.training.mixed_precision import decide_precision
 from worker.training.trials import Trial, TrialRunner
 
 CPU = torch.device("cpu")
@@ -107,6 +108,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
             ProgressReporter(io.StringIO()),
             Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", Path(folder), ""),
             math.inf,
+            decide_precision(params, CPU, examples.build),
         )
         reference, best, entries = search(trials, params, (0.0, 1.0))
     searched = time.monotonic() - began

@@ -95,7 +95,7 @@ def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: 
     params = parse_params(_loaded(said))
     data = split_source(examples.source, examples.target, examples.evaluation, params)
     with TemporaryDirectory() as folder:
-        trials = trials_of(examples, data, ProgressReporter(io.StringIO()), Path(folder))
+        trials = trials_of(examples, data, params, ProgressReporter(io.StringIO()), Path(folder))
         return evaluate(trials, Evaluator(data, len(examples.classes), CPU, ROWS), Trial(store.weights(key), 0, 0, {}))
 
 

@@ -24,6 +24,7 @@ from worker.protocol.progress import BadData, BadParameters, ProgressReporter
 from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints
 from worker.training.evaluator import Evaluator
+from worker.training.mixed_precision import decide_precision
 from worker.training.trials import TrialRunner, Weights
 
 CPU = torch.device("cpu")
@@ -66,7 +67,7 @@ def record(run: Run, reference: Record | None) -> Record:
     steps = run.steps_for(max(len(data.training), len(task.target)))
     began = time.monotonic()
     with TemporaryDirectory() as folder:
-        trials = trials_of(task, data, recorder, Path(folder))
+        trials = trials_of(task, data, run.params, recorder, Path(folder))
         start = reference.weights if reference and run.params.needs_trained_network else None
         trial = trials.run(run.params.algorithm, run.params, (0.0, 1.0), start=start, steps=steps)
     seconds = time.monotonic() - began
@@ -84,7 +85,7 @@ def record(run: Run, reference: Record | None) -> Record:
     return Record(row, recorder.checks, trial.weights)
 
 
-def trials_of(task: Encoded, data: DomainData, reporter: ProgressReporter, folder: Path) -> TrialRunner:
+def trials_of(task: Encoded, data: DomainData, params: AlgorithmParams, reporter: ProgressReporter, folder: Path) -> TrialRunner:
     """Of a task, as a job makes them."""
     return TrialRunner(
         build_initial=task.build,
@@ -94,6 +95,7 @@ def trials_of(task: Encoded, data: DomainData, reporter: ProgressReporter, folde
         reporter=reporter,
         checkpoints=Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, ""),
         checkpoint_seconds=math.inf,
+        precision=decide_precision(params, CPU, task.build),
     )
 
 

@@ -29,6 +29,7 @@ from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
 from worker.training.evaluator import Evaluator
 from worker.training.loop import OptimizerStep, TrainingRun
+from worker.training.mixed_precision import decide_precision
 
 CLASSES, ROWS, WARM_UP = 10, 1024, 5
 NETWORKS: dict[str, CnnParams | ResnetParams] = {"cnn": CnnParams(input_size=28), "resnet": ResnetParams(input_size=32)}
@@ -92,6 +93,7 @@ def make_run(device: torch.device, options: argparse.Namespace) -> TrainingRun:
         ProgressReporter(io.StringIO()),
         Checkpoints(Storage("memory://"), "", Path(), ""),
         math.inf,
+        decide_precision(params, device, lambda: network),
     )
 
 

@@ -22,16 +22,21 @@ SHARING_TRAINER = (sys.executable, "-m", "tests.support.distributed_trainer")
 
 
 @contextmanager
-def briefly_examined() -> Iterator[None]:
-    """Validators and pupils, which learn from what a network says, would take most of a small job's time."""
-    with patch("worker.training.loop.CHECKS", 4), patch("worker.reporting.reverse_validation.STEPS", 25):
+def briefly_examined(*, bfloat16_is_faster: bool = False) -> Iterator[None]:
+    """Evaluate rarely: validators and students would take most of a small job's time. The measurement's result is given."""
+    with (
+        patch("worker.training.loop.CHECKS", 4),
+        patch("worker.reporting.reverse_validation.STEPS", 25),
+        patch("worker.training.mixed_precision.is_faster", lambda: bfloat16_is_faster),
+    ):
         yield
 
 
 def trial(context: AttemptContext) -> TrialResult | None:
+    """Run a trial in a process whose own measurement contradicts the search's: the search's decision must win."""
     from worker.jobs import trial as child
 
-    with briefly_examined():
+    with briefly_examined(bfloat16_is_faster=True):
         return child.run(context)
 
 

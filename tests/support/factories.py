@@ -93,6 +93,7 @@ def make_manifest(**fields: Any) -> Manifest:
         "network": {"network": "mlp"},
         "algorithm": "dann",
         "params": {"algorithm": "dann"},
+        "training_precision": "float32",
         "temperature": 1.0,
         "abstention_threshold": 0.0,
         "inputs": {},

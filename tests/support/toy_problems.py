@@ -34,6 +34,7 @@ from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
 from worker.training.evaluator import Evaluator, features_and_logits
 from worker.training.loop import TrainingRun, train
+from worker.training.mixed_precision import resolve_precision
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "min_steps": 0, "augmentation": "none"}
@@ -166,7 +167,8 @@ def make_toy(
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
     examiner = Evaluator(data, classes, CPU, rows=EXAMINED)
     selection = CheckpointSelector(examiner.source_labels)
-    run = TrainingRun(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9)
+    precision = resolve_precision(params, "float32")
+    run = TrainingRun(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9, precision)
     return Toy(run, stream, target)
 
 

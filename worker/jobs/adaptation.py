@@ -1,6 +1,8 @@
 """The steps of a job: load, fit or reuse the preprocessing, train, state what came of it, export, store."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +12,7 @@ import torch
 from app import storage_keys
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
-from app.artifacts import InputSpec, Manifest
+from app.artifacts import InputSpec, Manifest, TrainingPrecision
 from app.db.tables import DatasetRow, JobRow
 from app.job_types.adaptation import AdaptationResult
 from app.modalities import MODALITIES
@@ -25,13 +27,14 @@ from worker.data.training_setup import TrainingSetup, choose_device, encode_data
 from worker.distributed import data_parallel
 from worker.export.onnx import export
 from worker.export.quantization import quantize_version
-from worker.networks.base import Inputs
+from worker.networks.base import Inputs, Network
 from worker.protocol.progress import BadData, ProgressReporter, StopRequested
 from worker.reporting.report import ModelReport, TrainingOutcome, build_report
 from worker.search.remote_trials import TrialScheduler, queued_trials
 from worker.search.successive_halving import search, table
 from worker.training.checkpoints import Checkpoints
 from worker.training.loop import TRAINING_SHARE
+from worker.training.mixed_precision import decide_precision
 from worker.training.trials import TrialRunner
 
 EXPORT_EXAMPLES = 8
@@ -49,6 +52,7 @@ def run(context: AttemptContext) -> AdaptationResult | None:
         task, trials = prepare(context)
         if context.job.checkpoint is not None:
             trials.resume(context.job.checkpoint)
+        context.reporter.use_precision(trials.precision)
         training = train(trials, task.params, queued_trials(context, trials))
         trials.save()
     if not data_parallel.is_rank_zero():
@@ -58,7 +62,7 @@ def run(context: AttemptContext) -> AdaptationResult | None:
     for warning in statement.warnings:
         context.reporter.warn(warning.code, warning.message)
     export_network(task, statement, trials.data, context.reporter)
-    manifest = write_manifest(context.job, task, statement)
+    manifest = write_manifest(context.job, task, statement, trials.precision)
     return AdaptationResult(
         modality=task.preprocessing.modality,
         metrics=statement.metrics,
@@ -78,17 +82,26 @@ def prepare(context: AttemptContext) -> tuple[TrainingSetup, TrialRunner]:
     data = load_data(task, materials, context)
     if any(data_parallel.broadcast_from_rank_zero(reporter.should_stop)):
         raise StopRequested
+    build_untrained = partial(networks.build, task.network, task.preprocessing, task.specs, len(task.classes))
     trials = TrialRunner(
         build_initial=lambda: make_network(task, materials, storage),
-        build_untrained=lambda: networks.build(task.network, task.preprocessing, task.specs, len(task.classes)),
+        build_untrained=build_untrained,
         data=data,
         classes=len(task.classes),
         device=task.device,
         reporter=reporter,
         checkpoints=Checkpoints(storage, context.storage_folder, context.folder, digest_of_job(context.training_job)),
         checkpoint_seconds=settings.checkpoint_seconds,
+        precision=training_precision(context.training_job, task, build_untrained),
     )
     return task, trials
+
+
+def training_precision(job: JobRow, task: TrainingSetup, build: Callable[[], Network]) -> TrainingPrecision:
+    """Return the precision that an earlier attempt or the search has decided on; decide if there is none."""
+    decided = job.training_precision or decide_precision(task.params, task.device, build)
+    (is_bfloat16,) = data_parallel.broadcast_from_rank_zero(decided == "bfloat16")
+    return "bfloat16" if is_bfloat16 else "float32"
 
 
 def warn_information_loss(task: TrainingSetup, materials: JobInputs, reporter: ProgressReporter) -> None:
@@ -164,7 +177,7 @@ def export_network(task: TrainingSetup, statement: ModelReport, data: DomainData
         reporter.warn("quantization_rejected", f"The version has no {copy['precision']} copy: {lost}.")
 
 
-def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> Manifest:
+def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport, precision: TrainingPrecision) -> Manifest:
     """Write the version's manifest beside its other files, whose digests it holds."""
     manifest = Manifest(
         job_id=job.id,
@@ -175,6 +188,7 @@ def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport) -> 
         network=networks.self_contained_params(task.network).model_dump(mode="json"),
         algorithm=task.params.algorithm,
         params=task.params.model_dump(mode="json"),
+        training_precision=precision,
         temperature=statement.temperature,
         abstention_threshold=statement.abstention_threshold,
         inputs={name: InputSpec(spec.dtype, spec.shape) for name, spec in task.specs.items()},

@@ -11,6 +11,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import SupportsFloat, TextIO
 
+from app.artifacts import TrainingPrecision
 from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 
 QUIET_SECONDS = 10.0
@@ -44,6 +45,7 @@ class ProgressReporter:
         self._points: list[tuple[int, float, Mapping[str, SupportsFloat]]] = []
         self._warnings: list[JobWarning] = []
         self._checkpoint: str | None = None
+        self._training_precision: TrainingPrecision | None = None
         self._stop = False
         self._wakeup: SimpleQueue[None] = SimpleQueue()
 
@@ -93,6 +95,10 @@ class ProgressReporter:
         self._checkpoint = key
         self.flush()
 
+    def use_precision(self, precision: TrainingPrecision) -> None:
+        """Send the precision that the job trains in with the next line, and so not later than any checkpoint."""
+        self._training_precision = precision
+
     def flush(self) -> None:
         """Send what is waiting; the entry of the trainer does so at the end too."""
         report = Report(
@@ -100,8 +106,9 @@ class ProgressReporter:
             metrics=[point for noted in self._points for point in _finite_points(*noted)],
             warnings=self._warnings,
             checkpoint=self._checkpoint,
+            training_precision=self._training_precision,
         )
-        self._points, self._warnings, self._checkpoint = [], [], None
+        self._points, self._warnings, self._checkpoint, self._training_precision = [], [], None, None
         self._sent_at = self._clock()
         self._stream.write(report.model_dump_json() + "\n")
         self._stream.flush()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.estimates.accuracy_bound import AccuracyBound, accuracy_lower_bound
-from worker.estimates.calibrated_outputs import CalibratedOutputs, study
+from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation, study
 from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
 from worker.estimates.transfer_rules import Judgement
 from worker.estimates.transfer_verdict import TransferVerdict, judge_transfer
@@ -49,10 +49,14 @@ def evaluate(trials: TrialRunner, examiner: Evaluator, trial: Trial) -> Candidat
     evidence = examiner.outputs(network)
     below = accuracy_lower_bound(evidence)
     critic = nan if below is None else 1 - below.source_error - below.discrepancy
-    pupil = None if network.pretrained else reverse_validate(trials.new, examiner, evidence, lambda: trials.reporter.should_stop)
+    pupil = None if network.pretrained else _reverse_validate(trials, examiner, evidence)
     known = study(evidence, critic, pupil)
     calibration = known.calibration if known else _calibration(evidence)
     return Candidate(trial, network, evidence, calibration, known, below if known else None)
+
+
+def _reverse_validate(trials: TrialRunner, examiner: Evaluator, evidence: ModelOutputs) -> ReverseValidation | None:
+    return reverse_validate(trials.new, examiner, evidence, lambda: trials.reporter.should_stop, trials.precision)
 
 
 def _calibration(evidence: ModelOutputs) -> Calibration | None:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from app.artifacts import TrainingPrecision
 from worker.components.augmentation import augment
 from worker.estimates.calibrated_outputs import ReverseValidation
 from worker.evaluation.outputs import ModelOutputs
 from worker.networks.base import Network, batch_norms, frozen_batch_statistics
 from worker.protocol.progress import StopRequested
 from worker.training.evaluator import Evaluator
-from worker.training.loop import has_bfloat16
 
 STEPS = 250
 BATCH = 64
@@ -38,6 +38,7 @@ def reverse_validate(
     examiner: Evaluator,
     evidence: ModelOutputs,
     should_stop: Callable[[], bool] = bool,
+    precision: TrainingPrecision = "float32",
     seed: int = 0,
 ) -> ReverseValidation | None:
     """Of the network whose answers to the examiner's rows the evidence holds; `build` makes a pupil that knows nothing.
@@ -53,13 +54,20 @@ def reverse_validate(
         torch.manual_seed(seed)
         pupil = build().to(examiner.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         taught, kept = torch.randperm(len(labels)).tensor_split([int(TRAIN_FRACTION * len(labels))])
-        train_student(pupil, examiner, taught, labels, should_stop)
+        train_student(pupil, examiner, taught, labels, should_stop, precision)
     return ReverseValidation(
         confidence=confidence(pupil, examiner, kept, labels), accuracy=source_accuracy(pupil, examiner, known)
     )
 
 
-def train_student(student: Network, examiner: Evaluator, places: Tensor, labels: Tensor, should_stop: Callable[[], bool]) -> None:
+def train_student(
+    student: Network,
+    examiner: Evaluator,
+    places: Tensor,
+    labels: Tensor,
+    should_stop: Callable[[], bool],
+    precision: TrainingPrecision,
+) -> None:
     """STEPS steps on the target rows at these places, whose classes are `labels` (m,). Raises Stopped."""
     student.train()
     optimizer = torch.optim.AdamW(student.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
@@ -68,7 +76,7 @@ def train_student(student: Network, examiner: Evaluator, places: Tensor, labels:
             raise StopRequested
         chosen = places[torch.randint(len(places), (BATCH,))]
         inputs = augment(examiner.target_inputs(chosen), examiner.augmentable, "affine")
-        with torch.autocast(examiner.device.type, torch.bfloat16, enabled=has_bfloat16(examiner.device, student)):
+        with torch.autocast(examiner.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = student(inputs)
         optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(logits.float(), labels[chosen].to(examiner.device)).backward()  # type: ignore[no-untyped-call]

@@ -115,7 +115,7 @@ class QueuedTrials:
         if not data_parallel.is_rank_zero():
             return
         told = [self._spec_of(order, start) for order in orders if not self._trials.is_finished(order.name)]
-        self._send(self._ask(lambda session: service.enqueue(session, self._search, told)))
+        self._send(self._ask(lambda session: service.enqueue(session, self._search, told, self._trials.precision)))
 
     def claim(self, name: str, *, recall: bool = False) -> TrialOwner:
         standing = TrialOwner(

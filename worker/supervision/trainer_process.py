@@ -130,6 +130,7 @@ def merged(earlier: Report | None, later: Report | None) -> Report | None:
         metrics=earlier.metrics + later.metrics,
         warnings=earlier.warnings + later.warnings,
         checkpoint=later.checkpoint or earlier.checkpoint,
+        training_precision=later.training_precision or earlier.training_precision,
     )
 
 

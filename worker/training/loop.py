@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from app.algorithms.base import AlgorithmParams
+from app.artifacts import TrainingPrecision
 from worker import validators
 from worker.algorithms.base import Algorithm, Terms
 from worker.components.augmentation import augment_batch
@@ -21,7 +22,6 @@ from worker.data.batches import PairedBatches
 from worker.distributed import data_parallel
 from worker.networks.base import Network
 from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
-from worker.training import mixed_precision
 from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, random_state, restore_random_state
 from worker.training.ema import ExponentialMovingAverage
@@ -53,6 +53,7 @@ class TrainingRun:
     reporter: ProgressReporter
     checkpoints: Checkpoints
     checkpoint_seconds: float
+    precision: TrainingPrecision = "float32"
     begin: float = 0.0
     end: float = TRAINING_SHARE
     prefix: str = ""
@@ -161,9 +162,7 @@ class OptimizerStep:
     def __init__(self, run: TrainingRun) -> None:
         self._optimizer, self._clip = run.optimizer, run.params.gradient_clip
         self._device = run.batches.device.type
-        self._bfloat16 = bool(
-            *data_parallel.broadcast_from_rank_zero(uses_bfloat16(run.params, run.batches.device, run.algorithm.network))
-        )
+        self._bfloat16 = run.precision == "bfloat16"
         self._weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
@@ -265,13 +264,3 @@ def set_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> 
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     return rate
-
-
-def uses_bfloat16(params: AlgorithmParams, device: torch.device, network: Network) -> bool:
-    """auto: where it is faster."""
-    return has_bfloat16(device, network) if params.precision == "auto" else params.precision == "bfloat16"
-
-
-def has_bfloat16(device: torch.device, network: Network) -> bool:
-    """On GPUs, and on CPUs that are quicker in it where the network is worth it."""
-    return device.type == "cuda" or (network.is_dense and mixed_precision.is_faster())

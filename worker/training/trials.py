@@ -13,6 +13,7 @@ from torch import Tensor
 
 from app.algorithms.base import AlgorithmParams
 from app.algorithms.source_only import SourceOnlyParams
+from app.artifacts import TrainingPrecision
 from worker import algorithms, validators
 from worker.data.batches import PairedBatches, num_steps
 from worker.data.splits import DomainData
@@ -23,6 +24,7 @@ from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
 from worker.training.evaluator import Evaluator
 from worker.training.loop import TrainingRun, train
+from worker.training.mixed_precision import resolve_precision
 
 Weights = dict[str, Tensor]
 REFERENCE = "source_only"
@@ -74,6 +76,7 @@ class TrialRunner:
     reporter: ProgressReporter
     checkpoints: Checkpoints
     checkpoint_seconds: float
+    precision: TrainingPrecision = "float32"
     build_untrained: Callable[[], Network] | None = None
     ended: dict[str, Trial] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -99,7 +102,7 @@ class TrialRunner:
             self.reporter.warn("checkpoint_missing", "The last checkpoint is gone; the training starts again from the beginning.")
             return
         self.ended = {name: Trial(**trial) for name, trial in state["ended"].items()}
-        self.failed = state["failed"]
+        self.failed, self.precision = state["failed"], state["precision"]
         self.interrupted = {"trial": state["trial"], "run": state["run"]}
 
     def resume_foreign(self, key: str) -> None:
@@ -207,6 +210,7 @@ class TrialRunner:
             self.reporter,
             self.checkpoints,
             self.checkpoint_seconds,
+            resolve_precision(params, self.precision),
             begin=span[0],
             end=span[1],
             prefix=prefix,
@@ -216,4 +220,4 @@ class TrialRunner:
     def _shared_state(self, name: str | None) -> dict[str, Any]:
         """What checkpoints hold beside the state of the run, which is of this trial."""
         ended = {key: trial.state_dict() for key, trial in self.ended.items()}
-        return {"trial": name, "ended": ended, "failed": dict(self.failed)}
+        return {"trial": name, "ended": ended, "failed": dict(self.failed), "precision": self.precision}

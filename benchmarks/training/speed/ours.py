@@ -23,6 +23,7 @@ from worker.data.splits import DomainData
 from worker.networks.base import Network
 from worker.protocol.progress import ProgressReporter
 from worker.training.checkpoints import Checkpoints
+from worker.training.mixed_precision import decide_precision
 from worker.training.trials import TrialRunner
 
 IMAGES = frozenset({"pixels"})
@@ -64,7 +65,9 @@ def main() -> None:
         folder = Path(name)
         checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "speed")
         seconds = Settings(_env_file=None).checkpoint_seconds
-        trials = TrialRunner(build, make_data(given), 10, torch.device("cpu"), reporter, checkpoints, seconds)
+        device = torch.device("cpu")
+        precision = decide_precision(params, device, build)
+        trials = TrialRunner(build, make_data(given), 10, device, reporter, checkpoints, seconds, precision)
         trial = trials.run("dann", params, (0.0, 1.0), steps=given.steps)
     network = trials.network(trial)
     turns.end(*_accuracies(given, network))

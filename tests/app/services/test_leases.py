@@ -116,6 +116,15 @@ def test_progress_never_goes_backwards_within_an_attempt(session: Session) -> No
     assert job.first_progress == 0.4
 
 
+def test_first_reported_precision_is_stored_for_all_attempts(session: Session) -> None:
+    job = make_job(session)
+    first = claimed(session, job)
+    leases.heartbeat(session, first, 60, Report(progress=0.1, training_precision="bfloat16"))
+    leases.release(session, first)
+    leases.heartbeat(session, claimed(session, job), 60, Report(progress=0.1, training_precision="float32"))
+    assert job.training_precision == "bfloat16"
+
+
 def test_a_later_attempt_replaces_the_points_of_an_earlier_one(session: Session) -> None:
     job = make_job(session)
     first = claimed(session, job)

@@ -39,8 +39,8 @@ def events_of(session: Session, job: JobRow) -> list[str]:
 
 
 def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Session, search: SearchAttempt) -> None:
-    first = trials.enqueue(session, search, orders(*NAMES[:2]))
-    second = trials.enqueue(session, search, orders(*NAMES))
+    first = trials.enqueue(session, search, orders(*NAMES[:2]), "float32")
+    second = trials.enqueue(session, search, orders(*NAMES), "float32")
     rows = [session.get_one(JobRow, job_id) for job_id in [*first, *second]]
     assert [row.trial for row in rows] == list(NAMES)
     for row in rows:
@@ -49,13 +49,19 @@ def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Sess
         assert events_of(session, row) == ["queued"]
 
 
+def test_precision_of_a_search_is_stored_before_its_trials_can_be_claimed(session: Session, search: SearchAttempt) -> None:
+    trials.enqueue(session, search, orders(NAMES[0]), "bfloat16")
+    trials.enqueue(session, search, orders(NAMES[1]), "float32")
+    assert session.get_one(JobRow, search.job_id).training_precision == "bfloat16"
+
+
 @pytest.mark.parametrize(
     ("status", "attempt"), [(status, 1) for status in JobStatus if status != JobStatus.RUNNING] + [(JobStatus.RUNNING, 2)]
 )
 def test_who_has_lost_its_search_offers_nothing_and_takes_nothing_back(session: Session, status: JobStatus, attempt: int) -> None:
     search = SearchAttempt(make_job(session, status=status, attempt=attempt).id, 1)
     child = make_trial(session, search)
-    assert trials.enqueue(session, search, orders(NAMES[1])) == []
+    assert trials.enqueue(session, search, orders(NAMES[1]), "float32") == []
     assert trials.take_back_queued(session, search, "1-0-mcc") is None
     starting = make_trial(session, search, JobStatus.RUNNING, name=NAMES[2])
     assert trials.take_back_starting(session, search, NAMES[2]) is None

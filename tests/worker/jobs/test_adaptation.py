@@ -137,6 +137,21 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> 
     assert {"classification", "domain", "domain_accuracy", "lambda", "source_accuracy"} <= {point["name"] for point in points}
 
 
+def test_first_attempt_reports_its_precision_and_its_students_follow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train_student(*args: Any) -> None:
+        used.append(args[-1])
+
+    used: list[str] = []
+    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: True)
+    monkeypatch.setattr("worker.reporting.reverse_validation.train_student", train_student)
+    source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
+    first = done(bench, bench.job({**DANN, "min_steps": 1, "epochs": 1}, source, target, base=CNN))
+    reported = [json.loads(line)["training_precision"] for line in first.said.splitlines()]
+    assert [precision for precision in reported if precision] == ["bfloat16"]
+    assert first.result.manifest.training_precision == "bfloat16"
+    assert used == ["bfloat16"] * 2
+
+
 def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
     result = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), base=CNN))
     temperature = result.manifest.temperature
@@ -273,7 +288,10 @@ def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(adapt
     assert (knows_a_source(adapted.result), knows_a_source(again)) == (True, False)
 
 
-def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weights(adapted: Done) -> None:
+@pytest.mark.parametrize("row_has_precision", [True, False])
+def test_resumed_attempt_gives_the_same_weights_although_its_measurement_differs(
+    row_has_precision: bool, adapted: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench, whole = adapted.bench, adapted.result
     source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
     job = bench.job(DANN, source, target, digits(bench, target=True), base=CNN)
@@ -281,7 +299,10 @@ def test_an_attempt_that_was_stopped_is_continued_by_the_next_to_the_same_weight
     with pytest.raises(StopRequested):
         bench.run(job, reporter=reporter)
     job.checkpoint = f"jobs/{job.id}/1/checkpoint-50.pt"
+    job.training_precision = "float32" if row_has_precision else None
+    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: True)
     resumed = bench.run(job, attempt=2)
+    assert resumed.manifest.training_precision == "float32"
     assert bench.content(resumed, "network.safetensors") == bench.content(whole, "network.safetensors")
     assert resumed.metrics == whole.metrics
 

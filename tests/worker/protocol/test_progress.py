@@ -75,13 +75,21 @@ def test_values_that_are_not_finite_are_left_out(reporter: ProgressReporter, str
 
 
 def test_reports_that_wait_become_one(reporter: ProgressReporter, stream: io.StringIO) -> None:
+    reporter.use_precision("float32")
     reporter.report(1, 0, 0.1, {"loss": 1.0})
     reporter.checkpoint("a")
     reporter.warn("code", "message")
     first, second, third = reports(stream)
     whole = merged(merged(merged(None, first), second), third)
     assert whole is not None
-    assert (len(whole.metrics), len(whole.warnings), whole.checkpoint) == (1, 1, "a")
+    assert (len(whole.metrics), len(whole.warnings), whole.checkpoint, whole.training_precision) == (1, 1, "a", "float32")
+
+
+def test_precision_is_sent_once_and_not_after_a_checkpoint(reporter: ProgressReporter, stream: io.StringIO) -> None:
+    reporter.use_precision("bfloat16")
+    reporter.checkpoint("a")
+    reporter.checkpoint("b")
+    assert [(report.checkpoint, report.training_precision) for report in reports(stream)] == [("a", "bfloat16"), ("b", None)]
 
 
 def test_a_signal_ends_a_wait_at_once(reporter: ProgressReporter) -> None:

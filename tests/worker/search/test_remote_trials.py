@@ -175,6 +175,21 @@ def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Sc
     assert points(reporter, f"{MCC}_information_maximisation") == expected != {}
 
 
+@pytest.mark.parametrize("is_faster", [True, False])
+def test_trial_follows_the_precision_of_its_search_against_its_own_measurement(
+    is_faster: bool, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: is_faster)
+    trials, order = scene.trials(), scene.orders[0]
+    expected = scene.trials().run(order.name, order.params, (0, 1), steps=order.steps)
+    scene.offers(trials).enqueue([order], None)
+    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: not is_faster)
+    scene.run(scene.claim(scene.queue.sent[0]))
+    assert scene.offers(trials).claim(MCC) is TrialOwner.FINISHED
+    assert_same(trials.ended[MCC], expected)
+    assert scene.trials().precision == ("bfloat16" if is_faster else "float32")
+
+
 def test_a_trial_that_no_worker_has_begun_is_taken_back(scene: Scene) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from app.algorithms.fine_tune import FineTuneParams
 from tests.support.toy_problems import make_toy, toy_params
 from worker import validators
 from worker.algorithms.base import Algorithm
 from worker.data.batch import Batch
 from worker.protocol.progress import BadParameters, StopRequested
-from worker.training.loop import TRAINING_SHARE, Diverged, RunningMeans, evaluate, is_due, train, uses_bfloat16
+from worker.training.loop import TRAINING_SHARE, Diverged, RunningMeans, evaluate, is_due, train
 
 
 class Collapsing(Algorithm):
@@ -105,19 +104,6 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     train(toy.run)
     assert toy.run.selection.accuracy > 0.8
     assert all(value.dtype == torch.float32 for value in toy.run.algorithm.parameters())
-
-
-def test_bfloat16_is_chosen_where_it_is_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    toy = make_toy(tmp_path, toy_params("dann"), digits=True)
-    convolutions, tables = toy.run.algorithm.network, make_toy(tmp_path, toy_params("dann")).run.algorithm.network
-    cpu, params = torch.device("cpu"), FineTuneParams()
-    assert uses_bfloat16(params, torch.device("cuda"), tables)
-    assert not uses_bfloat16(FineTuneParams(precision="float32"), torch.device("cuda"), tables)
-    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: True)
-    assert uses_bfloat16(params, cpu, convolutions)
-    assert not uses_bfloat16(params, cpu, tables)
-    monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: False)
-    assert not uses_bfloat16(params, cpu, convolutions)
 
 
 def test_things_are_due_about_as_often_as_asked_and_at_the_end() -> None:
