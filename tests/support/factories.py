@@ -136,7 +136,7 @@ def make_image(height: int = 8, width: int = 8, channels: int = 3, seed: int = 0
 
 
 def image_bytes(pixels: NDArray[np.uint8] | None = None, format: str = "PNG") -> bytes:
-    """An encoded picture file of uint8 (H, W, C)."""
+    """Return uint8 (H, W, C) encoded as an image file."""
     pixels = make_image() if pixels is None else pixels
     buffer = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, format)

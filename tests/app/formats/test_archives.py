@@ -1,4 +1,4 @@
-"""Archives are read member by member, within bounds."""
+"""Members of archives: order, bounds and rejected entries."""
 
 import io
 import tarfile
@@ -31,40 +31,40 @@ ARCHIVES = {"zip": factories.zip_bytes(FILES), "tar": tar(FILES, packed=False), 
 
 
 def read(path: Path, format: str) -> tuple[dict[str, bytes], ErrorCollector]:
-    places = ErrorCollector()
-    return {member.name: member.read() for member in archives.members(path, format, places)}, places
+    errors = ErrorCollector()
+    return {member.name: member.read() for member in archives.members(path, format, errors)}, errors
 
 
 @pytest.mark.parametrize("ending", ARCHIVES)
-def test_members_come_in_order_with_their_bytes(tmp_path: Path, ending: str) -> None:
+def test_members_are_yielded_in_order_with_their_bytes(tmp_path: Path, ending: str) -> None:
     path = factories.write(tmp_path, f"a.{ending}", ARCHIVES[ending])
-    found, places = read(path, ending[:3])
-    assert list(found.items()) == list(FILES.items())
-    assert places.count == 0
+    contents, errors = read(path, ending[:3])
+    assert list(contents.items()) == list(FILES.items())
+    assert errors.count == 0
 
 
 @pytest.mark.parametrize("ending", ARCHIVES)
-def test_members_need_not_be_read(tmp_path: Path, ending: str) -> None:
+def test_unread_members_are_skipped(tmp_path: Path, ending: str) -> None:
     path = factories.write(tmp_path, f"a.{ending}", ARCHIVES[ending])
     assert [member.name for member in archives.members(path, ending[:3], ErrorCollector())] == list(FILES)
 
 
 @pytest.mark.parametrize("ending", ARCHIVES)
-@pytest.mark.parametrize("kept", range(0, 100, 9))
-def test_every_cut_of_an_archive_is_refused(tmp_path: Path, ending: str, kept: int) -> None:
+@pytest.mark.parametrize("percent", range(0, 100, 9))
+def test_truncated_archive_is_rejected(tmp_path: Path, ending: str, percent: int) -> None:
     content = ARCHIVES[ending]
-    path = factories.write(tmp_path, f"a.{ending}", content[: len(content) * kept // 100])
+    path = factories.write(tmp_path, f"a.{ending}", content[: len(content) * percent // 100])
     try:
-        found, _ = read(path, ending[:3])
+        contents, _ = read(path, ending[:3])
     except InvalidDataset:
         return
-    # a tar has no end mark that must be there: cut at a member's end it is a shorter tar
+    # the end mark of a tar is optional: truncated between members it is a shorter tar
     assert ending == "tar"
-    assert list(found.items()) == list(FILES.items())[: len(found)]
+    assert list(contents.items()) == list(FILES.items())[: len(contents)]
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar.gz"])
-def test_flipped_bytes_never_give_other_bytes(tmp_path: Path, ending: str) -> None:
+def test_flipped_bytes_never_change_a_member_silently(tmp_path: Path, ending: str) -> None:
     content = ARCHIVES[ending]
     for position in range(0, len(content), 7):
         broken = bytearray(content)
@@ -74,7 +74,7 @@ def test_flipped_bytes_never_give_other_bytes(tmp_path: Path, ending: str) -> No
             assert read(path, ending[:3])[0].items() <= FILES.items()
 
 
-def test_what_operating_systems_leave_is_ignored(tmp_path: Path) -> None:
+def test_operating_system_files_are_ignored(tmp_path: Path) -> None:
     names = ["__MACOSX/a/._1.png", "a/.DS_Store", ".hidden/x.png", "a/Thumbs.db", "a/1.png", "a/"]
     path = factories.write(tmp_path, "a.zip", factories.zip_bytes(dict.fromkeys(names, b"")))
     assert list(read(path, "zip")[0]) == ["a/1.png"]
@@ -92,42 +92,42 @@ def test_what_operating_systems_leave_is_ignored(tmp_path: Path) -> None:
         ("a\\..\\b", False),
     ],
 )
-def test_unsafe_names_are_told_from_safe_ones(name: str, safe: bool) -> None:
+def test_unsafe_path_reason_is_none_only_for_safe_names(name: str, safe: bool) -> None:
     assert (archives.unsafe_path_reason(name) is None) is safe
 
 
-def test_too_many_members_are_refused_before_the_directory_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_members_are_rejected_before_loading_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
     for format, content in (("zip", ARCHIVES["zip"]), ("tar", ARCHIVES["tar"])):
         with pytest.raises(InvalidDataset, match="more than 2 files"):
             read(factories.write(tmp_path, "a", content), format)
 
 
-def test_a_member_that_is_twice_in_a_zip_is_refused(tmp_path: Path) -> None:
+def test_duplicate_zip_member_is_rejected(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a/1.png", b"one")
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("a/1.png", b"two")
-    _, places = read(factories.write(tmp_path, "a.zip", buffer.getvalue()), "zip")
-    assert "twice" in places.errors[0].detail
+    _, errors = read(factories.write(tmp_path, "a.zip", buffer.getvalue()), "zip")
+    assert "twice" in errors.errors[0].detail
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+def test_links_and_devices_in_a_tar_are_rejected(tmp_path: Path, kind: bytes) -> None:
     path = factories.write(tmp_path, "a.tar", tar_of(tar_member("a/1.png", kind=kind)))
-    found, places = read(path, "tar")
-    assert not found
-    assert "link or a special file" in places.errors[0].detail
+    contents, errors = read(path, "tar")
+    assert not contents
+    assert "link or a special file" in errors.errors[0].detail
 
 
-def test_a_member_that_unpacks_to_more_than_it_says_is_unpacked_no_further(tmp_path: Path) -> None:
+def test_member_is_unpacked_only_to_its_declared_size(tmp_path: Path) -> None:
     path = factories.write(tmp_path, "a.zip", lying_zip())
     tracemalloc.start()
     try:
-        found, _ = read(path, "zip")
+        contents, _ = read(path, "zip")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found == {"a/0.png": bytes(100)}
+    assert contents == {"a/0.png": bytes(100)}
     assert peak < 2 * 1024**2

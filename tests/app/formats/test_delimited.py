@@ -1,4 +1,4 @@
-"""CSV in blocks: the fast and the slow way read the same."""
+"""CSV in blocks: Polars and the csv module read the same rows."""
 
 import csv
 import io
@@ -14,15 +14,15 @@ from app.formats.validation import ErrorCollector
 from tests.support import factories
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
-PLAIN = st.text(st.sampled_from("abc 1.5-é"), max_size=6)
+UNQUOTED = st.text(st.sampled_from("abc 1.5-é"), max_size=6)
 
 
 def read(path: Path, delimiter: delimited.Delimiter = ",") -> tuple[list[int], list[tuple[str | None, ...]], ErrorCollector]:
-    rows, cells, places = list[int](), list[tuple[str | None, ...]](), ErrorCollector()
-    for block in delimited.blocks(path, delimiter, places):
+    rows, cells, errors = list[int](), list[tuple[str | None, ...]](), ErrorCollector()
+    for block in delimited.blocks(path, delimiter, errors):
         rows += block.rows
         cells += block.frame.rows()
-    return rows, cells, places
+    return rows, cells, errors
 
 
 def small_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -30,17 +30,17 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(delimited, "BLOCK_BYTES_A_COLUMN", 1)
 
 
-def test_blocks_cover_a_file_that_is_larger_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_cover_a_file_larger_than_one_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch, 100)
     path = factories.write(tmp_path, "a.csv", factories.csv_bytes(["x", "y"], [[n, n * n] for n in range(500)]))
-    rows, cells, places = read(path)
+    rows, cells, errors = read(path)
     assert rows == list(range(1, 501))
     assert cells == [(str(n), str(n * n)) for n in range(500)]
-    assert places.count == 0
+    assert errors.count == 0
 
 
 @pytest.mark.parametrize("quoted", [False, True])
-def test_row_numbers_stay_right_around_ragged_and_blank_lines(
+def test_row_numbers_are_exact_around_ragged_and_blank_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quoted: bool
 ) -> None:
     small_blocks(monkeypatch, 64)
@@ -50,47 +50,45 @@ def test_row_numbers_stay_right_around_ragged_and_blank_lines(
     if quoted:
         lines[119] = '"120\nand more",120'
     path = factories.write(tmp_path, "a.csv", "\n".join(["x,y", *lines]).encode())
-    rows, cells, places = read(path)
-    assert [error.pointer for error in places.errors] == ["/rows/50", "/rows/100"]
+    rows, cells, errors = read(path)
+    assert [error.pointer for error in errors.errors] == ["/rows/50", "/rows/100"]
     assert rows == [number for number in range(1, 200) if number not in (50, 100)]
     assert all(cell[1] == str(row) for row, cell in zip(rows, cells, strict=True))
 
 
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=30))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_what_the_csv_module_writes_is_read_back(tmp_path: Path, table: list[tuple[str, str, str]]) -> None:
+def test_output_of_the_csv_module_is_read_back(tmp_path: Path, table: list[tuple[str, str, str]]) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerows([("x", "y", "z"), *table])
     path = factories.write(tmp_path, "a.csv", buffer.getvalue().encode())
-    _, cells, places = read(path)
+    _, cells, errors = read(path)
     assert cells == [tuple(cell or None for cell in row) for row in table]
-    assert places.count == 0
+    assert errors.count == 0
 
 
-@given(st.lists(st.lists(PLAIN, min_size=1, max_size=4), max_size=30), st.sampled_from(["\n", "\r\n"]), st.booleans())
+@given(st.lists(st.lists(UNQUOTED, min_size=1, max_size=4), max_size=30), st.sampled_from(["\n", "\r\n"]), st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_unquoted_lines_are_split_as_the_csv_module_splits_them(
-    tmp_path: Path, table: list[list[str]], newline: str, ends: bool
-) -> None:
+def test_unquoted_lines_are_split_like_the_csv_module(tmp_path: Path, table: list[list[str]], newline: str, ends: bool) -> None:
     content = newline.join(",".join(row) for row in [["x", "y"], *table]) + (newline if ends else "")
     path = factories.write(tmp_path, "a.csv", content.encode())
     expected = [row for row in csv.reader(io.StringIO(content, newline="")) if row][1:]
-    rows, cells, places = read(path)
+    rows, cells, errors = read(path)
     assert cells == [tuple(cell or None for cell in row) for row in expected if len(row) == 2]
-    assert places.count == sum(len(row) != 2 for row in expected)
+    assert errors.count == sum(len(row) != 2 for row in expected)
     assert rows == [number for number, row in enumerate(expected, start=1) if len(row) == 2]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_delimiters_and_a_byte_order_mark(tmp_path: Path, delimiter: delimited.Delimiter) -> None:
+def test_every_delimiter_is_read_with_a_byte_order_mark(tmp_path: Path, delimiter: delimited.Delimiter) -> None:
     content = f"x{delimiter}y\r\n1{delimiter}2\r\n".encode("utf-8-sig")
     path = factories.write(tmp_path, "a.csv", content)
     assert delimited.columns(path, delimiter) == ["x", "y"]
     assert read(path, delimiter)[1] == [("1", "2")]
 
 
-def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_line_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch, 100)
     monkeypatch.setattr(delimited, "MAX_LINE_BYTES", 1000)
     path = factories.write(tmp_path, "a.csv", b"x,y\n1,2\n" + b"9" * 5000)
@@ -98,7 +96,7 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         read(path)
 
 
-def test_a_row_that_goes_on_over_many_quoted_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_row_of_quoted_lines_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch, 100)
     monkeypatch.setattr(delimited, "MAX_LINE_BYTES", 1000)
     cell = '"' + "9" * 90 + '\n"'
@@ -109,7 +107,7 @@ def test_a_row_that_goes_on_over_many_quoted_lines_is_refused(tmp_path: Path, mo
         read(path)
 
 
-def test_invalid_utf8_is_found_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_utf8_is_reported_with_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch, 64)
     lines = [b"x,y", *[b"%d,%d" % (n, n) for n in range(1, 100)]]
     lines[77] = b"\xe9,77"

@@ -1,4 +1,4 @@
-"""Pixels read from the text of nested lists: the same as by way of Python's numbers, or not at all."""
+"""Pixels parsed from JSON text: equal to the result of `json`, or None."""
 
 import json
 from math import prod
@@ -14,8 +14,8 @@ from app.formats import json_pixels
 SHAPES = [(2, 2, 1), (3, 1, 3), (1, 1, 1), (2, 3, 3)]
 
 
-def slowly(text: bytes, shape: tuple[int, ...]) -> Any:
-    """What the text means, if it is arrays of this shape of whole numbers 0..255, nested as they should be."""
+def parse_with_json(text: bytes, shape: tuple[int, ...]) -> Any:
+    """Return the arrays of a text with integers 0..255 in this shape, else None."""
     try:
         values = json.loads(text)
         array = np.array(values)
@@ -30,7 +30,7 @@ def slowly(text: bytes, shape: tuple[int, ...]) -> Any:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("separator", [",", ", "])
 @pytest.mark.parametrize("rows", [1, 5])
-def test_pictures_are_read_as_they_are(shape: tuple[int, ...], separator: str, rows: int) -> None:
+def test_valid_images_are_parsed_exactly(shape: tuple[int, ...], separator: str, rows: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), dtype=np.uint8)
     texts = [json.dumps(pixels.tolist(), separators=(separator, ":")).encode()]
     if shape[-1] == 1:
@@ -70,19 +70,19 @@ def test_pictures_are_read_as_they_are(shape: tuple[int, ...], separator: str, r
         '[[[0,1],[2,"3"]]]',
     ],
 )
-def test_anything_else_is_left_to_others(text: str) -> None:
+def test_any_other_text_returns_none(text: str) -> None:
     assert json_pixels.parse_pixels(text.encode(), (2, 2, 1)) is None
 
 
 @settings(max_examples=400, derandomize=True, deadline=None, database=None)
 @given(data=st.data())
-def test_a_damaged_text_is_never_read_as_another(data: st.DataObject) -> None:
+def test_damaged_text_is_never_parsed_differently_from_json(data: st.DataObject) -> None:
     shape = data.draw(st.sampled_from(SHAPES))
     values = np.array(data.draw(st.lists(st.integers(0, 300), min_size=2 * prod(shape), max_size=2 * prod(shape))))
     text = bytearray(json.dumps(values.reshape(2, *shape).tolist()), "ascii")
     for _ in range(data.draw(st.integers(0, 3))):
-        place = data.draw(st.integers(0, len(text) - 1))
-        text[place : place + data.draw(st.integers(0, 2))] = data.draw(st.text("[], 0129-.", max_size=2)).encode()
+        position = data.draw(st.integers(0, len(text) - 1))
+        text[position : position + data.draw(st.integers(0, 2))] = data.draw(st.text("[], 0129-.", max_size=2)).encode()
     read = json_pixels.parse_pixels(bytes(text), shape)
     if read is not None:
-        np.testing.assert_array_equal(read, slowly(bytes(text), shape))
+        np.testing.assert_array_equal(read, parse_with_json(bytes(text), shape))

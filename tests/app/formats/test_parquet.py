@@ -1,4 +1,4 @@
-"""Parquet is read in blocks that are small whatever their text amounts to."""
+"""Parquet is read in blocks of bounded size."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from app.errors import InvalidDataset
 from app.formats import parquet
 
 
-def test_text_that_a_dictionary_repeats_comes_in_small_blocks(tmp_path: Path) -> None:
+def test_dictionary_encoded_text_is_read_in_small_blocks(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     words = ["a" * 500_000, None, "b" * 500_000]
     pl.DataFrame({"text": words * 100, "number": range(300)}).write_parquet(path)
@@ -20,7 +20,7 @@ def test_text_that_a_dictionary_repeats_comes_in_small_blocks(tmp_path: Path) ->
     assert max(int(block.frame["text"].str.len_bytes().sum()) for block in blocks) <= parquet.MAX_CELL_BYTES + 500_000
 
 
-def test_a_cell_that_is_too_long_is_named(tmp_path: Path) -> None:
+def test_overlong_cell_is_reported_with_its_row(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pl.DataFrame({"text": ["a"] * 1030 + ["b" * (parquet.MAX_CELL_BYTES + 1)]}).write_parquet(path)
     with pytest.raises(InvalidDataset, match="row 1031, column 'text': more than") as caught:
@@ -29,7 +29,7 @@ def test_a_cell_that_is_too_long_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kinds", [[pl.Float32, pl.Int64], [pl.Float32, pl.Boolean]])
-def test_every_row_comes_once_and_in_order_whatever_row_groups_and_slices_there_are(
+def test_every_row_is_read_once_in_order_across_slices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: list[type[pl.DataType]]
 ) -> None:
     monkeypatch.setattr(parquet, "SLICE_BYTES", 9_000)
@@ -43,7 +43,7 @@ def test_every_row_comes_once_and_in_order_whatever_row_groups_and_slices_there_
     assert pl.concat([block.frame for block in blocks]).equals(frame)
 
 
-def test_who_has_seen_enough_may_leave(tmp_path: Path) -> None:
+def test_iteration_can_stop_after_the_first_block(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pl.DataFrame({"a": range(300_000)}).write_parquet(path, row_group_size=10_000)
     first = next(iter(parquet.blocks(path, ["a"])))

@@ -35,7 +35,7 @@ def fit(tmp_path: Path, source: bytes = SOURCE, target: bytes = TARGET) -> Tabul
     return TabularPreprocessing.model_validate_json(fitted.model_dump_json())  # as it comes out of a manifest
 
 
-def test_numbers_are_fitted_on_the_source_and_levels_on_both(tmp_path: Path) -> None:
+def test_numbers_are_fitted_on_the_source_levels_on_both(tmp_path: Path) -> None:
     assert fit(tmp_path).columns == (
         NumberColumn(name="age", mean=50.0, std=float(np.std([40, 50, 60]))),
         CategoryColumn(name="sex", levels=("f", "m", "x")),
@@ -43,20 +43,20 @@ def test_numbers_are_fitted_on_the_source_and_levels_on_both(tmp_path: Path) -> 
     )
 
 
-def test_a_constant_has_deviation_one(tmp_path: Path) -> None:
+def test_std_of_a_constant_is_one(tmp_path: Path) -> None:
     rows = [[7, "a"], [7, "b"]]
     (column,) = fit(tmp_path, factories.csv_bytes(["x", "label"], rows), factories.csv_bytes(["x"], [[1]])).columns
     assert column == NumberColumn(name="x", mean=7.0, std=1.0)
 
 
-def test_a_constant_that_no_float_holds_exactly_has_deviation_one_too(tmp_path: Path) -> None:
+def test_std_of_an_inexact_constant_is_one(tmp_path: Path) -> None:
     rows = [[0.1, label] for label in "ab" * 45]
     (column,) = fit(tmp_path, factories.csv_bytes(["x", "label"], rows), factories.csv_bytes(["x"], [[1]])).columns
     assert isinstance(column, NumberColumn)
     assert column.std == 1
 
 
-def test_float32_is_encoded_as_it_stands_and_fitted_as_precisely_as_float64(tmp_path: Path) -> None:
+def test_float32_is_encoded_unchanged_and_fitted_in_float64(tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).normal(1000, 1, (5001, 3)).astype(np.float32)
     rows = pl.DataFrame(numbers, ["a", "b", "c"]).with_columns(b=pl.when(pl.int_range(5001) != 2500).then("b"))
     numbers[2500, 1] = np.nan
@@ -75,7 +75,7 @@ def test_float32_is_encoded_as_it_stands_and_fitted_as_precisely_as_float64(tmp_
     np.testing.assert_array_equal(same, numbers)
 
 
-def test_columns_are_found_by_name_and_the_missing_is_marked(tmp_path: Path) -> None:
+def test_columns_are_matched_by_name_and_missing_cells_marked(tmp_path: Path) -> None:
     fitted = fit(tmp_path)
     target = dataset(tmp_path, "target.csv", TARGET, "tabular")
     encode = TABULAR.encoder(fitted, tmp_path)
@@ -87,7 +87,7 @@ def test_columns_are_found_by_name_and_the_missing_is_marked(tmp_path: Path) -> 
         assert (encoded[name].dtype.name, encoded[name].shape[1:]) == (spec.dtype, spec.shape)
 
 
-def test_moments_do_not_depend_on_the_size_of_the_chunks(tmp_path: Path) -> None:
+def test_mean_and_std_do_not_depend_on_chunk_size(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(1e6, 3, 1000)
     rows = [[value, "ab"[n % 2]] for n, value in enumerate(values)]
     file = dataset(tmp_path, "a.csv", factories.csv_bytes(["x", "label"], rows), "tabular")
@@ -97,7 +97,7 @@ def test_moments_do_not_depend_on_the_size_of_the_chunks(tmp_path: Path) -> None
         assert column.std == pytest.approx(values.std(), rel=1e-9)
 
 
-def test_chunks_are_of_the_asked_size_and_hold_every_row_once(tmp_path: Path) -> None:
+def test_chunks_have_the_requested_size_and_every_row_once(tmp_path: Path) -> None:
     rows = [[n, "ab"[n % 2]] for n in range(100)]
     file = dataset(tmp_path, "a.csv", factories.csv_bytes(["x", "label"], rows), "tabular")
     chunks = list(TABULAR.chunks(file, 30))
@@ -106,7 +106,7 @@ def test_chunks_are_of_the_asked_size_and_hold_every_row_once(tmp_path: Path) ->
     assert pl.concat([chunk.inputs for chunk in chunks])["x"].to_list() == list(range(100))
 
 
-def test_csv_and_parquet_of_the_same_table_are_read_alike(tmp_path: Path) -> None:
+def test_csv_and_parquet_of_the_same_table_are_equal(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {
             "whole": [1, 2, None],
@@ -137,7 +137,7 @@ def test_parquet_is_read_in_blocks_across_row_groups(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("frame", "pointer", "says"),
+    ("frame", "pointer", "message"),
     [
         (pl.DataFrame({"x": [1.0, float("nan")], "label": ["a", "b"]}), "/rows/2/x", "not a finite"),
         (pl.DataFrame({"x": [float("inf"), 1.0], "label": ["a", "b"]}), "/rows/1/x", "not a finite"),
@@ -146,14 +146,14 @@ def test_parquet_is_read_in_blocks_across_row_groups(tmp_path: Path, monkeypatch
         (pl.DataFrame({"x": [1], "label": ["a"]}).clear(), "/file", "no rows"),
     ],
 )
-def test_bad_parquet_is_refused_with_its_place(tmp_path: Path, frame: pl.DataFrame, pointer: str, says: str) -> None:
+def test_invalid_parquet_is_rejected_with_a_pointer(tmp_path: Path, frame: pl.DataFrame, pointer: str, message: str) -> None:
     with pytest.raises(InvalidDataset) as caught:
         dataset(tmp_path, "a.parquet", parquet_bytes(frame), "tabular")
     assert caught.value.errors[0].pointer == pointer
-    assert says in caught.value.errors[0].detail
+    assert message in caught.value.errors[0].detail
 
 
-def test_damaged_parquet_is_refused(tmp_path: Path) -> None:
+def test_damaged_parquet_is_rejected(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": np.arange(1000.0), "word": ["a", "b"] * 500, "label": ["a", "b"] * 500})
     content = parquet_bytes(frame)
     for cut in (10, len(content) // 2, len(content) - 9):
@@ -161,19 +161,19 @@ def test_damaged_parquet_is_refused(tmp_path: Path) -> None:
             dataset(tmp_path, "a.parquet", content[:cut], "tabular")
 
 
-def test_codes_that_look_like_numbers_can_be_categories(tmp_path: Path) -> None:
+def test_numeric_codes_can_be_categories(tmp_path: Path) -> None:
     content = factories.csv_bytes(["code", "label"], [["1.0", "a"], ["2", "b"], ["x", "b"], ["inf", "a"]])
     file = dataset(tmp_path, "a.csv", content, "tabular", categories=["code"])
     (column,) = TABULAR.fit(TABULAR.chunks(file), [], MlpParams(), None, tmp_path).columns  # type: ignore[attr-defined]
     assert column == CategoryColumn(name="code", levels=("1", "2", "inf", "x"))
 
 
-def test_a_label_column_can_have_any_name(tmp_path: Path) -> None:
+def test_label_column_can_have_any_name(tmp_path: Path) -> None:
     file = dataset(tmp_path, "a.csv", factories.csv_bytes(["x", "y"], [[1, "a"], [2, "b"]]), "tabular", label="y")
     assert labels(list(TABULAR.chunks(file))) == ["a", "b"]
 
 
-def test_predictions_by_name_and_by_order_are_the_same(tmp_path: Path) -> None:
+def test_rows_by_name_and_by_order_are_encoded_equally(tmp_path: Path) -> None:
     fitted = fit(tmp_path)
     rows = TABULAR.parse([{"sex": "f", "age": 44, "empty": None}, [44, "f", None], [None, True, 3]], fitted)
     encoded = TABULAR.encoder(fitted, tmp_path)(rows)
@@ -182,7 +182,7 @@ def test_predictions_by_name_and_by_order_are_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "pointer", "says"),
+    ("value", "pointer", "message"),
     [
         ([1, "f"], "/inputs/1", "expected an object by column name or an array of 3 values"),
         ("text", "/inputs/1", "expected an object"),
@@ -193,18 +193,18 @@ def test_predictions_by_name_and_by_order_are_the_same(tmp_path: Path) -> None:
         ([True, "f", None], "/inputs/1/0", "expected a number"),
         ([float("nan"), "f", None], "/inputs/1/0", "finite"),
         ([10**400, "f", None], "/inputs/1/0", "finite"),
-        ([1, ["f"], None], "/inputs/1/1", "expected a text"),
-        ([1, "\ud800", None], "/inputs/1/1", "expected a text"),
+        ([1, ["f"], None], "/inputs/1/1", "expected a string"),
+        ([1, "\ud800", None], "/inputs/1/1", "expected a string"),
     ],
 )
-def test_bad_rows_of_a_prediction_are_named(tmp_path: Path, value: object, pointer: str, says: str) -> None:
+def test_invalid_rows_of_a_prediction_are_reported_by_pointer(tmp_path: Path, value: object, pointer: str, message: str) -> None:
     with pytest.raises(InvalidInputs) as caught:
         TABULAR.parse([[1, "f", None], value], fit(tmp_path))
     assert [error.pointer for error in caught.value.errors] == [pointer]
-    assert says in caught.value.errors[0].detail
+    assert message in caught.value.errors[0].detail
 
 
-def test_heart_data_keeps_its_missing_values(tmp_path: Path, shared_data: Path) -> None:
+def test_real_table_keeps_its_missing_values(tmp_path: Path, shared_data: Path) -> None:
     source, target = (
         checked(shared_data / "tabular" / f"heart_{name}.csv", "tabular", "csv")
         for name in ("cleveland_labelled", "hungarian_unlabelled")

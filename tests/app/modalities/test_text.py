@@ -38,12 +38,12 @@ def fit(folder: Path, source: list[Chunk], target: list[Chunk]) -> TextPreproces
 
 
 def dense(encoded: Encoded, width: int) -> "csr_matrix":
-    """(n, width) of TF-IDF weights."""
+    """Return the TF-IDF weights as a matrix (n, width)."""
     rows = np.repeat(np.arange(len(encoded["terms"])), encoded["terms"].shape[1])
     return csr_matrix((encoded["weights"].ravel(), (rows, encoded["terms"].ravel())), shape=(len(encoded["terms"]), width))
 
 
-def test_all_formats_are_read_alike(tmp_path: Path) -> None:
+def test_all_formats_of_the_same_texts_are_equal(tmp_path: Path) -> None:
     frame = pl.DataFrame(RECORDS)
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
@@ -59,12 +59,12 @@ def test_all_formats_are_read_alike(tmp_path: Path) -> None:
         assert file.details == files[0].details
 
 
-def test_the_only_column_is_the_text(tmp_path: Path) -> None:
+def test_single_column_is_the_text(tmp_path: Path) -> None:
     file = dataset(tmp_path, "a.csv", b"review,label\nfine,1\nbad,0\n", "text")
     assert next(TEXT.chunks(file)).inputs == ["fine", "bad"]
 
 
-def test_columns_can_be_named(tmp_path: Path) -> None:
+def test_text_and_label_columns_can_be_selected(tmp_path: Path) -> None:
     content = factories.jsonl_bytes([{"label": "fine", "stars": 5}, {"label": "bad", "stars": 1}])
     (read,) = TEXT.chunks(dataset(tmp_path, "a.jsonl", content, "text", text="label", label="stars"))
     assert (read.inputs, read.labels) == (["fine", "bad"], ["5", "1"])
@@ -72,13 +72,13 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert (read.inputs, read.labels) == (["fine", "bad"], None)
 
 
-def test_a_late_label_is_not_overlooked(tmp_path: Path) -> None:
+def test_label_after_unlabelled_rows_is_rejected(tmp_path: Path) -> None:
     records = [{"text": "a"}] * 1000 + [{"text": "b", "label": "x"}]
     with pytest.raises(Exception, match="row 1001 has a label"):
         dataset(tmp_path, "a.jsonl", factories.jsonl_bytes(records), "text")
 
 
-def test_weights_are_those_of_scikit_learn(tmp_path: Path) -> None:
+def test_tfidf_weights_equal_scikit_learn(tmp_path: Path) -> None:
     texts = ["The cat sat on the mat", "the dog sat", "a cat, a dog; a Cat!", ""]
     fitted = fit(tmp_path, [chunk(*texts[:2])], [chunk(*texts[2:])])
     encoded = TEXT.encoder(fitted, tmp_path)(texts)
@@ -90,14 +90,14 @@ def test_weights_are_those_of_scikit_learn(tmp_path: Path) -> None:
     assert set(names) == set(reference.vocabulary_)
 
 
-def test_the_vocabulary_keeps_the_most_frequent_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vocabulary_keeps_the_most_frequent_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tfidf, "MAX_TERMS", 2)
     fitted = fit(tmp_path, [chunk("b c", "b d", "c b")], [chunk("b")])
     assert json.loads((tmp_path / "vocabulary.json").read_text())["terms"] == ["b", "c"]
     assert fitted.vocabulary_size == 3
 
 
-def test_rare_terms_are_forgotten_when_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rare_terms_are_dropped_when_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tfidf, "MAX_COUNTED", 50)
     fit(tmp_path, [chunk(*(f"common w{n}" for n in range(500)))], [])
     assert json.loads((tmp_path / "vocabulary.json").read_text())["terms"][0] == "common"
@@ -124,12 +124,12 @@ def test_long_texts_keep_their_heaviest_terms(tmp_path: Path) -> None:
     assert encoded["weights"][0, 0] == pytest.approx(1)
 
 
-def test_texts_without_a_word_are_refused(tmp_path: Path) -> None:
+def test_texts_without_a_word_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="not a single word"):
         fit(tmp_path, [chunk("...", "!")], [])
 
 
-def test_predictions_must_be_texts(tmp_path: Path) -> None:
+def test_inputs_that_are_not_texts_are_reported_by_pointer(tmp_path: Path) -> None:
     fitted = fit(tmp_path, [chunk("a b")], [])
     assert TEXT.parse(["fine", ""], fitted) == ["fine", ""]
     with pytest.raises(InvalidInputs) as caught:
@@ -143,7 +143,7 @@ def minilm() -> Path:
     return Path(package.__file__).parent / "model"
 
 
-def test_a_pretrained_encoder_brings_its_own_tokenizer(tmp_path: Path, minilm: Path) -> None:
+def test_pretrained_encoder_uses_its_own_tokenizer(tmp_path: Path, minilm: Path) -> None:
     network = TransformersParams(pretrained=str(minilm), max_length=16)
     fitted = TEXT.fit([], [], network, minilm, tmp_path)
     assert isinstance(fitted, TextPreprocessing)
@@ -155,13 +155,13 @@ def test_a_pretrained_encoder_brings_its_own_tokenizer(tmp_path: Path, minilm: P
     assert TEXT.encoder(fitted, tmp_path)(["hello world"])["input_ids"].shape == (1, 4)
 
 
-def test_a_checkpoint_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_without_a_tokenizer_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"no tokenizer\.json"):
         TEXT.fit([], [], TransformersParams(pretrained="x"), tmp_path, tmp_path)
 
 
-def test_features_of_reviews_reach_the_known_accuracy(tmp_path: Path, shared_data: Path) -> None:
-    """77.3 % for TF-IDF and logistic regression, books -> dvd."""
+def test_tfidf_features_reach_the_expected_accuracy(tmp_path: Path, shared_data: Path) -> None:
+    """TF-IDF with logistic regression reaches 77.3 % from books to dvd."""
     books, unlabelled, dvd = (
         checked(shared_data / "text" / f"{name}.jsonl", "text", "jsonl")
         for name in ("books_labelled", "dvd_unlabelled", "dvd_labelled")
