@@ -80,16 +80,10 @@ def _read_npz(path: Path, errors: ErrorCollector) -> Iterator[LabelledImage]:
     errors.check()
     shape = headers["x"].shape
     size = max(1, min(1024, CHUNK_PIXELS // (shape[1] * shape[2])))
-    labels = _npz_labels(path, size) if "y" in headers else None
+    labels = npz.label_names(path, size) if "y" in headers else None
     for block in npz.rows(path, "x", size):
         for pixels in block.reshape(*block.shape[:3], -1):
             yield LabelledImage(pixels, next(labels) if labels else None)
-
-
-def _npz_labels(path: Path, size: int) -> Iterator[str]:
-    for block in npz.rows(path, "y", size):
-        names = np.char.decode(block, "utf-8", "replace") if block.dtype.kind == "S" else block
-        yield from map(str, names.tolist())
 
 
 def _is_image_shape(shape: tuple[int, ...]) -> bool:
@@ -103,14 +97,11 @@ def _check_npz(headers: dict[str, npz.Header], errors: ErrorCollector) -> None:
         raise InvalidDataset(detail, [FieldError("/x", detail)])
     for name in headers.keys() - {"x", "y"}:
         errors.add(pointer(name), f"unknown array {printable(name)!r}; expected x and, for labels, y")
-    x, y = headers["x"], headers.get("y")
+    x = headers["x"]
     if x.dtype != np.uint8:
         errors.add("/x", f"x is of type {x.dtype}, expected uint8")
     if not _is_image_shape(x.shape):
         errors.add("/x", f"x has shape {x.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
     elif not 0 < x.shape[1] * x.shape[2] <= MAX_PIXELS:
         errors.add("/x", f"images of {x.shape[1]} x {x.shape[2]} pixels; between 1 and {MAX_PIXELS} pixels are accepted")
-    if y is not None and (y.dtype.kind not in "iuSU" or y.dtype.itemsize > 4 * 200):
-        errors.add("/y", f"y is of type {y.dtype}, expected integers or short strings")
-    if y is not None and y.shape != x.shape[:1]:
-        errors.add("/y", f"y has shape {y.shape}, expected {x.shape[:1]}: one label per image")
+    npz.check_labels(headers, errors)

@@ -3,7 +3,7 @@
 import math
 import tokenize
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidDataset
 from app.formats.archives import METHODS, as_invalid_dataset, is_encrypted, open_zip
-from app.formats.validation import pointer
+from app.formats.validation import ErrorCollector, pointer
+
+INPUTS, LABELS = "x", "y"
+MAX_LABEL_BYTES = 4 * 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,24 @@ def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
         for start in range(0, header.shape[0], size):
             count = min(size, header.shape[0] - start)
             yield np.frombuffer(_read(file, count * entry), header.dtype).reshape(count, *header.shape[1:])
+
+
+def label_names(path: Path, size: int) -> Iterator[str]:
+    """Yield the labels in array `y` as text, of which `size` are read at a time. Raise InvalidDataset."""
+    for block in rows(path, LABELS, size):
+        names = np.char.decode(block, "utf-8", "replace") if block.dtype.kind == "S" else block
+        yield from map(str, names.tolist())
+
+
+def check_labels(headers: Mapping[str, Header], errors: ErrorCollector) -> None:
+    """Add an error if array `y` exists and does not label the rows of array `x`."""
+    x, y = headers.get(INPUTS), headers.get(LABELS)
+    if y is None:
+        return
+    if y.dtype.kind not in "iuSU" or y.dtype.itemsize > MAX_LABEL_BYTES:
+        errors.add("/y", f"y is of type {y.dtype}, expected integers or short strings")
+    if x is not None and y.shape != x.shape[:1]:
+        errors.add("/y", f"y has shape {y.shape}, expected {x.shape[:1]}: one label per example")
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
