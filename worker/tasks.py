@@ -4,10 +4,10 @@ from functools import cache
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import RUN_JOB, SWEEP, CeleryQueue
+from app.db.outages import OUTAGE_ERRORS
 from app.db.session import SessionFactory, make_engine
 from worker.celery_app import celery, drain, settings
 from worker.supervision import sweep
@@ -33,7 +33,7 @@ def run_sweep() -> None:
     """Beat runs this in its own process."""
     try:
         sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds)
-    except OperationalError as error:
+    except OUTAGE_ERRORS as error:
         log.warning("sweep.database_unreachable", error=str(error))
 
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TextIO
 from uuid import UUID
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
+from app.db.outages import OUTAGE_ERRORS
 from app.db.session import SessionFactory, make_engine
 from app.db.tables import JobRow
 from app.errors import ArtifactCorrupt, IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
@@ -40,8 +40,8 @@ from worker.protocol.progress import BadData, BadParameters, ProgressReporter, S
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Where a process that `torchrun` started says why it failed."""
-AWAY = (OperationalError, InterfaceError, ConnectionError, TimeoutError)
-"""What a database or a storage raises that is not reachable at the moment."""
+UNAVAILABLE_ERRORS = (*OUTAGE_ERRORS, ConnectionError, TimeoutError)
+"""The exceptions of a database or a storage that is unreachable at the moment."""
 
 Run = Callable[[AttemptContext], JobResult | None]
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, runs: Mapping[str, Run] | None 
                 return ExitCode.ORPHANED
             context = AttemptContext(job, settings, Storage(settings.storage), sessions, _scratch_folder(rank), reporter)
             return _run((runs or {}).get(job.kind) or _code_of(job.kind), context)
-    except AWAY as error:
+    except UNAVAILABLE_ERRORS as error:
         return _refused(ExitCode.UNAVAILABLE, error)
 
 

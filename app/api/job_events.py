@@ -7,10 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.api.deps import SessionsDep, WatcherDep, error_responses
+from app.db.outages import OUTAGE_ERRORS
 from app.db.tables import EventRow
 from app.errors import InvalidRequest, JobNotFound
 from app.job_state import ENDED
@@ -51,7 +51,7 @@ async def stream(
         async for row in _rows(sessions, watcher, job_id, last_id, job_type):
             data = row.data | {"attempt": row.attempt, "created_at": row.created_at}
             yield ServerSentEvent(id=str(row.id), event=row.kind, data=data)
-    except SQLAlchemyError:  # the database is away: the stream breaks off, the client connects again and resumes
+    except OUTAGE_ERRORS:  # the database is away: the stream breaks off, the client connects again and resumes
         return
 
 

@@ -7,9 +7,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
 
+from app.db.outages import is_outage
 from app.errors import FieldError, InvalidRequest, ServiceError, ServiceUnavailable, UploadTooLarge
 from app.schemas.problem_details import Problem, ProblemPlace
 
@@ -118,7 +119,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:
     log.error("database.error", error=str(error))
-    if isinstance(error, TimeoutError | OperationalError) or getattr(error, "connection_invalidated", False):
+    if is_outage(error):
         return problem(request, ServiceUnavailable("The database is not reachable."))
     return problem(request, ServiceError())
 

@@ -1,18 +1,24 @@
-"""A database that is away for a while is borne. Imports no torch."""
+"""The one definition of "database unavailable", and how to live with it. Imports no torch."""
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 log = structlog.get_logger()
 
 OUTAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
+"""The exceptions of a database that is unreachable at the moment."""
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether the error means that the database is unreachable, or that it cut the connection."""
+    return isinstance(error, OUTAGE_ERRORS) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 def tolerate_outage(error: Exception) -> None:
-    """The database will come back. Raises the error where it is there and does not know a table or a column, which will not.
+    """Log the outage; re-raise errors that retrying cannot fix (unknown table or column).
 
-    SQLite's driver has one class for both; that of PostgreSQL has classes of their own for what is not known.
+    SQLite's driver has one class for both. PostgreSQL's has its own classes for unknown names.
     """
     if getattr(getattr(error, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR":
         raise error

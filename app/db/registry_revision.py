@@ -8,11 +8,16 @@ locked from the change to the commit, so `bump_revision` is called near the end 
 commit later, unseen).
 """
 
+from contextlib import closing
+
 from sqlalchemy import Engine, event, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.db.session import REGISTRY_COMMITS
 from app.db.tables import RegistryRevisionRow
+
+_SELECT_REVISION = f"SELECT revision FROM {RegistryRevisionRow.__tablename__}"
 
 
 def bump_revision(session: Session) -> None:
@@ -26,13 +31,13 @@ def bump_revision(session: Session) -> None:
 
 
 def read_revision(engine: Engine) -> int:
-    """Return the present number, outside any SQLAlchemy transaction: on SQLite one would wait for the writer."""
-    connection = engine.raw_connection()
+    """Return the present number. Raise OperationalError.
+
+    It is read outside any SQLAlchemy transaction, which would wait for the writer on SQLite.
+    """
     try:
-        cursor = connection.cursor()
-        cursor.execute(f"SELECT revision FROM {RegistryRevisionRow.__tablename__}")
-        rows = cursor.fetchall()
-        cursor.close()
-        return int(rows[0][0])
-    finally:
-        connection.close()
+        with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(_SELECT_REVISION)
+            return int(cursor.fetchall()[0][0])
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise OperationalError(_SELECT_REVISION, None, error) from error

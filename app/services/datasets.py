@@ -18,6 +18,7 @@ from sqlalchemy import Select, event, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
+from app import storage_keys
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
 from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets
@@ -69,7 +70,7 @@ def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
     if job_id is not None:
         raise DatasetInUse(f"Job {job_id} uses this dataset and has not ended.")
     row.fingerprint, row.deleted_at = None, db_now()
-    folder = row.storage_key.rpartition("/")[0]
+    folder = storage_keys.dataset_folder(row.id)
     event.listen(session, "after_commit", lambda _: _delete_file(storage, folder), once=True)
 
 
@@ -166,7 +167,7 @@ def _row(upload: Upload, name: str, found: DetectedFormat, profile: Profile, fin
         digest=upload.digest,
         fingerprint=fingerprint,
         size_bytes=upload.size_bytes,
-        storage_key=f"datasets/{dataset_id}/data.{found.format}",
+        storage_key=storage_keys.dataset_file(dataset_id, found.format),
         rows=profile.rows,
         labelled=profile.classes is not None,
         classes=profile.classes,
@@ -196,5 +197,5 @@ def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, 
         return winner, False
     finally:
         if not recorded:
-            storage.delete(row.storage_key.rpartition("/")[0])
+            storage.delete(storage_keys.dataset_folder(row.id))
     return row, True

@@ -117,7 +117,7 @@ class ModelResolver:
                 if seen is not None and revision != seen:
                     await asyncio.to_thread(self.refresh)
                 seen, away = revision, False
-            except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+            except SQLAlchemyError as error:
                 if not away:
                     log.warning("database.unreachable", error=str(error))
                 away = True

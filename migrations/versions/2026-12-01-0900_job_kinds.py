@@ -1,7 +1,7 @@
 """job kinds
 
-Revision ID: 0003
-Revises: 0002
+Revision ID: 0004
+Revises: 0003
 
 The kinds are named as their modules in `app.job_types`, and the column takes any name: a new kind needs no migration. The table
 `catalogue` becomes `registry_revision`.
@@ -12,8 +12,8 @@ SQLite would have to copy the table to change a constraint, as in 0002: the way 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -14,9 +14,8 @@ from pydantic import BaseModel
 from app.schemas.batch_predictions import Format
 from app.storage import Storage, StoredFile
 from worker.batch_prediction.output_rows import join_parts, write_part
+from worker.data.checkpoint_rotation import CheckpointRotation
 from worker.protocol.progress import BadParameters
-
-KEPT = 3
 
 
 class PartsCheckpoint(BaseModel):
@@ -37,7 +36,7 @@ class OutputParts:
     ) -> None:
         """`digest` identifies the prediction: a checkpoint of another one is refused. `columns` of the output in order."""
         self._storage, self._prefix, self._folder, self._format = storage, prefix, folder, format
-        self._checkpoints: list[str] = []
+        self._rotation = CheckpointRotation(storage)
         self.state = PartsCheckpoint(digest=digest, columns=list(columns))
 
     def resume(self, checkpoint: str) -> None:
@@ -52,7 +51,7 @@ class OutputParts:
         if state.columns != self.state.columns:
             raise FileNotFoundError(f"{checkpoint}: its rows have other columns")
         self.state = state
-        self._checkpoints.append(checkpoint)
+        self._rotation.add(checkpoint)
 
     def store(self, frames: Sequence[pl.DataFrame], failed: int) -> str:
         """Store the next rows; returns the key of the checkpoint that counts them."""
@@ -78,9 +77,7 @@ class OutputParts:
         path.write_text(self.state.model_dump_json())
         key = f"{self._prefix}/{path.name}"
         self._put(key, path)
-        self._checkpoints.append(key)
-        while len(self._checkpoints) > KEPT:
-            self._storage.delete(self._checkpoints.pop(0))
+        self._rotation.add(key)
         return key
 
     def _put(self, key: str, path: Path) -> StoredFile:

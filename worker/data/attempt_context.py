@@ -1,6 +1,8 @@
 """One attempt of one job with everything that its code uses. Imports no torch."""
 
+import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -36,6 +38,13 @@ class AttemptContext:
         """The job whose data and parameters are trained with: for a trial, the search that it belongs to."""
         parent = self.job.parent if self.job.parent_id else None
         return parent or self.job
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything that decides the result; a checkpoint with another digest is refused."""
+        job = self.training_job
+        ids = [str(key) for key in (job.source_id, job.target_id, job.base_version_id)]
+        return sha256(json.dumps([job.params, job.base, ids], sort_keys=True).encode()).hexdigest()
 
     @property
     def storage_folder(self) -> str:

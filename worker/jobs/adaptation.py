@@ -1,9 +1,7 @@
 """The steps of a job: load, fit or reuse the preprocessing, train, state what came of it, export, store."""
 
-import json
 from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -90,7 +88,7 @@ def prepare(context: AttemptContext) -> tuple[TrainingSetup, TrialRunner]:
         classes=len(task.classes),
         device=task.device,
         reporter=reporter,
-        checkpoints=Checkpoints(storage, context.storage_folder, context.folder, digest_of_job(context.training_job)),
+        checkpoints=Checkpoints(storage, context.storage_folder, context.folder, context.digest),
         checkpoint_seconds=settings.checkpoint_seconds,
         precision=training_precision(context.training_job, task, build_untrained),
     )
@@ -202,9 +200,3 @@ def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport, pre
 
 def store(context: AttemptContext, file: Path) -> StoredFile:
     return context.storage.put(storage_keys.artifact_file(context.job.id, context.attempt, file.name), file)
-
-
-def digest_of_job(job: JobRow) -> str:
-    """Of all that decides how the training goes; a checkpoint of another digest is refused."""
-    ids = [str(key) for key in (job.source_id, job.target_id, job.base_version_id)]
-    return sha256(json.dumps([job.params, job.base, ids], sort_keys=True).encode()).hexdigest()

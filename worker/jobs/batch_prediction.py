@@ -5,11 +5,9 @@ have given. A row that cannot be encoded, or to which the model has no finite an
 data set that has not the rows that its upload counted ends the prediction: an answer would stand beside the wrong row.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 import numpy as np
 import polars as pl
@@ -49,7 +47,7 @@ def run(context: AttemptContext) -> BatchPredictionResult:
     options = BatchPredictionOptions.of_job(job.params)
     asked = onnx_model.load(version, options.precision, settings, storage, folder)
     answers = OutputRows(asked.classes, asked.threshold, options)
-    parts = OutputParts(storage, context.storage_folder, folder, options.output, _digest(job), answers.schema.names())
+    parts = OutputParts(storage, context.storage_folder, folder, options.output, context.digest, answers.schema.names())
     run = Run(answers, parts, data.rows, context.reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
@@ -152,9 +150,3 @@ def rows_of(session: Session, job: JobRow) -> tuple[DatasetRow, VersionFiles]:
     if data is None or version is None:
         raise BadData("The data set or the version is not there.")
     return data, VersionFiles.of(version)
-
-
-def _digest(job: JobRow) -> str:
-    """Of all that decides what the output holds; a checkpoint of another digest is refused."""
-    ids = [str(job.source_id), str(job.base_version_id)]
-    return sha256(json.dumps([job.params, ids], sort_keys=True).encode()).hexdigest()

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from app.storage import Storage
+from worker.data.checkpoint_rotation import CheckpointRotation
 from worker.protocol.progress import BadParameters
-
-KEPT = 3
 
 
 class Checkpoints:
@@ -22,14 +21,12 @@ class Checkpoints:
     def __init__(self, storage: Storage, prefix: str, folder: Path, digest: str) -> None:
         """`digest` identifies the job's parameters: a checkpoint of other parameters is refused."""
         self._storage, self._prefix, self._folder, self._digest = storage, prefix, folder, digest
-        self._keys: list[str] = []
+        self._rotation = CheckpointRotation(storage)
 
     def save(self, name: str, state: dict[str, Any]) -> str:
         """Store the state; returns its key. Older ones go, but for the last few: the database may still name them."""
         key = self.put(f"checkpoint-{name}", state)
-        self._keys = [kept for kept in self._keys if kept != key] + [key]
-        while len(self._keys) > KEPT:
-            self._storage.delete(self._keys.pop(0))
+        self._rotation.add(key)
         return key
 
     def put(self, name: str, state: dict[str, Any]) -> str:
@@ -43,7 +40,7 @@ class Checkpoints:
     def load(self, key: str) -> dict[str, Any]:
         """The state of a checkpoint, which goes in its turn. Raises as `read` does."""
         state = self.read(key)
-        self._keys.append(key)
+        self._rotation.add(key)
         return state
 
     def read(self, key: str) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_migration_of_trials_keeps_jobs_both_ways(connection: Connection) -> Non
 
 
 def test_migration_of_job_kinds_renames_them_both_ways(connection: Connection) -> None:
-    command.downgrade(config(connection), "0002")
+    command.downgrade(config(connection), "0003")
     insert_job(connection, "0", kind="adapt")
     insert_job(connection, "1", kind="predict")
     insert_job(connection, "2", kind="trial", trial="1-0-mcc", parent_id="0" * 32)
@@ -82,7 +82,7 @@ def test_migration_of_job_kinds_renames_them_both_ways(connection: Connection) -
     insert_job(connection, "3", kind="evaluation")
     assert is_refused(connection, kind="trial", trial="1-1-mcc")
 
-    command.downgrade(config(connection), "0002")
+    command.downgrade(config(connection), "0003")
     assert kinds(connection) == ["adapt", "predict", "trial"]
     assert connection.scalar(text("SELECT revision FROM catalogue")) == 7
     assert is_refused(connection, kind="evaluation")

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from app.storage import Storage
+from worker.data.checkpoint_rotation import MAX_CHECKPOINTS
 from worker.protocol.progress import BadParameters
-from worker.training.checkpoints import KEPT, Checkpoints, random_state, restore_random_state, seed_everything
+from worker.training.checkpoints import Checkpoints, random_state, restore_random_state, seed_everything
 
 
 def make(folder: Path, digest: str = "a", attempt: int = 1) -> tuple[Checkpoints, Storage]:
@@ -37,8 +38,8 @@ def test_older_ones_go_after_the_new_one_is_stored_and_so_does_the_one_resumed_f
     first = make(tmp_path)[0].save("1", {})
     checkpoints, storage = make(tmp_path, attempt=2)
     checkpoints.load(first)
-    keys = [first, *(checkpoints.save(str(step), {}) for step in range(2, KEPT + 3))]
-    assert [storage.exists(key) for key in keys] == [False, False, *[True] * KEPT]
+    keys = [first, *(checkpoints.save(str(step), {}) for step in range(2, MAX_CHECKPOINTS + 3))]
+    assert [storage.exists(key) for key in keys] == [False, False, *[True] * MAX_CHECKPOINTS]
 
 
 def test_what_is_put_stays_and_can_be_read_by_other_jobs_of_the_same_parameters(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_what_is_put_stays_and_can_be_read_by_other_jobs_of_the_same_parameters(
     other = make(tmp_path, attempt=2)[0]
     assert torch.equal(other.read(key)["w"], torch.ones(2))
     for each in (checkpoints, other):
-        for step in range(2 * KEPT):
+        for step in range(2 * MAX_CHECKPOINTS):
             each.save(str(step), {})
     assert storage.exists(key)
 
