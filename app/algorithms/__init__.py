@@ -1,6 +1,6 @@
-"""The catalogue of algorithms: the folder is the registry, a module's name is the algorithm's name.
+"""Catalogue of algorithms: the folder is the registry, and a module's name is the algorithm's name.
 
-A new algorithm is a new file here (what a caller may say) and one of the same name in `worker.algorithms` (what it does).
+A new algorithm is a new file here, with its parameters, and one of the same name in `worker.algorithms`, with its losses.
 """
 
 from functools import reduce
@@ -15,7 +15,7 @@ from app.algorithms.base import AlgorithmParams
 
 
 def _params(name: str) -> type[AlgorithmParams]:
-    """The class of this module that is its own."""
+    """Return the parameter class that the module defines."""
     module = import_module(f"{__name__}.{name}")
     classes = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
     return next(cls for cls in classes if issubclass(cls, AlgorithmParams))

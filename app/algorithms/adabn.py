@@ -8,7 +8,7 @@ from app.algorithms.base import AlgorithmParams
 
 
 class AdabnParams(AlgorithmParams):
-    """AdaBN: a trained network whose batch-norm statistics become the target's; no weight changes. Needs batch norm."""
+    """AdaBN: replace the batch-norm statistics of a trained network by those of the target. No weights change."""
 
     paper: ClassVar[str | None] = "Li et al., 2016, https://arxiv.org/abs/1603.04779"
     needs_source: ClassVar[bool] = False
@@ -17,5 +17,5 @@ class AdabnParams(AlgorithmParams):
     algorithm: Literal["adabn"] = "adabn"
     epochs: int = Field(1, ge=1, le=10_000, description="Passes over the target.")
     min_steps: int = Field(
-        100, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: the statistics settle."
+        100, ge=0, le=1_000_000, description="Minimum number of steps; it overrides `epochs` so that the statistics converge."
     )

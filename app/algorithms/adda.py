@@ -4,14 +4,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.algorithms.base import AlgorithmParams, DomainClassifierParams
+from app.algorithms.base import AlgorithmParams, DiscriminatorParams
 
 
-class AddaParams(DomainClassifierParams, AlgorithmParams):
-    """ADDA: a copy of the trained encoder learns to give the target features that look like the source's."""
+class AddaParams(DiscriminatorParams, AlgorithmParams):
+    """ADDA: train a copy of the source encoder until a discriminator does not separate target features from source features."""
 
     paper: ClassVar[str | None] = "Tzeng et al., CVPR 2017, https://arxiv.org/abs/1702.05464"
     needs_trained_network: ClassVar[bool] = True
 
     algorithm: Literal["adda"] = "adda"
-    learning_rate: float = Field(2e-4, gt=0, le=10, description="mu_0, the rate at the start.")
+    learning_rate: float = Field(2e-4, gt=0, le=10, description="mu_0, the initial learning rate.")

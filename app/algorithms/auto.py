@@ -1,4 +1,4 @@
-"""The search for a method."""
+"""Search over methods."""
 
 from typing import Any, ClassVar, Literal
 
@@ -11,21 +11,23 @@ CANDIDATES: list[dict[str, Any]] = [
     {"algorithm": "self_training", "ema_decay": 0.999},
     {"algorithm": "cdan", "ema_decay": 0.999},
 ]
-"""Self-training twice, and an opponent. MCC is a term of self-training, and not by itself among them: it is confident in any
-case, which the validator takes for knowledge. Where strongly changed pictures have to bear the same labels, a network is less
-confident where it is wrong (on MNIST to MNIST-M the validator prefers strong changes, 94.6 %, to affine ones, 83.0, as it
-should)."""
+"""Self-training with two augmentations, and one adversarial method.
+
+MCC is only included as a term of self-training: alone it is confident even if wrong, which the validator scores as accurate.
+Strong augmentation lowers the confidence of wrong predictions. On MNIST to MNIST-M the validator correctly prefers strong
+(94.6 %) to affine (83.0 %) augmentation.
+"""
 
 
 class Budget(BaseModel):
-    """When the search ends: it begins no trial after it. What other workers have begun by then, they train to the end."""
+    """End of the search. No trial starts after it; trials that other workers have started run to their end."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     minutes: float | None = Field(
-        None, gt=0, le=100_000, description="Of training on all workers, source-only and what fails not counted."
+        None, gt=0, le=100_000, description="Training time on all workers, without the source-only trial and failed trials."
     )
-    trials: int | None = Field(None, ge=1, le=1000, description="Trials beside source-only.")
+    trials: int | None = Field(None, ge=1, le=1000, description="Number of trials, without the source-only trial.")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Budget":
@@ -35,7 +37,7 @@ class Budget(BaseModel):
 
 
 class AutoParams(AlgorithmParams):
-    """Auto: tries methods by successive halving, keeps what the validator finds best; source-only is always among them."""
+    """Auto: run trials of several methods by successive halving, and select the best by the validator; includes source-only."""
 
     paper: ClassVar[str | None] = "Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943 (successive halving)"
     is_search: ClassVar[bool] = True
@@ -46,15 +48,15 @@ class AutoParams(AlgorithmParams):
         min_length=1,
         max_length=100,
         validate_default=True,
-        description="Parameters of the methods to try, as `params` of a job. What they leave out is taken from this search where "
-        "that says it, else from the method's defaults.",
+        description="Parameters of the methods to try, as in `params` of a job. Missing parameters are taken from this search, "
+        "or else from the defaults of the method.",
     )
-    budget: Budget | None = Field(None, description="None: every candidate shortly, the better half to the end.")
+    budget: Budget | None = Field(None, description="Default: train every candidate briefly, then the better half completely.")
 
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, values: Any) -> Any:
-        """Resolve the candidates now: what was said for all of them is known only here."""
+        """Resolve the candidates, because only here the common parameters are separate from their defaults."""
         if not isinstance(values, dict) or not isinstance(values.get("candidates", []), list):
             return values
         common = {name: value for name, value in values.items() if name in AlgorithmParams.model_fields and name != "algorithm"}
@@ -64,15 +66,15 @@ class AutoParams(AlgorithmParams):
     @field_validator("candidates")
     @classmethod
     def _are_methods(cls, candidates: list[dict[str, Any]], info: ValidationInfo) -> list[dict[str, Any]]:
-        found, wrong = [], []
+        resolved, errors = [], []
         for number, values in enumerate(candidates):
             try:
-                found.append(_candidate(values).model_dump(mode="json"))
+                resolved.append(_candidate(values).model_dump(mode="json"))
             except ValueError as error:
-                wrong.append(f"candidate {number}: {error}")
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return found
+                errors.append(f"candidate {number}: {error}")
+        if errors:
+            raise ValueError("; ".join(errors))
+        return resolved
 
     @property
     def methods(self) -> list[AlgorithmParams]:
@@ -83,5 +85,5 @@ class AutoParams(AlgorithmParams):
 def _candidate(values: dict[str, Any]) -> AlgorithmParams:
     params = parse_params(values)
     if params.is_search or not params.needs_target:
-        raise ValueError(f"`{params.algorithm}` is no method that a search can try")
+        raise ValueError(f"`{params.algorithm}` cannot be a candidate of a search")
     return params

@@ -1,4 +1,4 @@
-"""What a caller may say to every algorithm."""
+"""Parameters that all algorithms share."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
@@ -9,85 +9,89 @@ from app.validators import ValidatorName
 
 
 class AlgorithmParams(BaseModel):
-    """Parameters that every algorithm has. A subclass's docstring is its summary in the catalogue."""
+    """Parameters of every algorithm. A subclass's docstring is its summary in the catalogue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     paper: ClassVar[str | None] = None
     needs_target: ClassVar[bool] = True
     needs_source: ClassVar[bool] = True
-    """A method that needs none adapts the version that a job starts from, or a network that the job trains on its source."""
+    """False: the method adapts the version that a job starts from, or a network that the job first trains on its source."""
     needs_trained_network: ClassVar[bool] = False
-    """Whether the method takes over from a network that was trained on the source."""
+    """True: the method starts from a network trained on the source."""
     augments_target_itself: ClassVar[bool] = False
-    """Whether the method changes the target's pictures itself, so that `augment_domains` is of the source alone."""
+    """True: the method augments target images itself, so `augment_domains` affects only the source."""
     is_search: ClassVar[bool] = False
-    """Whether it tries other algorithms."""
+    """True: the algorithm runs trials of other algorithms."""
 
     algorithm: str
-    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the larger of the two data sets.")
-    batch_size: int = Field(64, ge=2, le=4096, description="Source examples a step, and as many target examples.")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="`sgd` has Nesterov momentum 0.9.")
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="mu_0, the rate at the start.")
+    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the larger of the two datasets.")
+    batch_size: int = Field(64, ge=2, le=4096, description="Source examples per step, and as many target examples.")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="`sgd` uses Nesterov momentum 0.9.")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="mu_0, the initial learning rate.")
     lr_schedule: Literal["constant", "inverse_decay"] = Field(
-        "inverse_decay", description="inverse_decay: mu_0 / (1 + 10 p)^0.75, p the fraction of the run."
+        "inverse_decay", description="inverse_decay: mu_0 / (1 + 10 p)^0.75, where p is the completed fraction of the run."
     )
     backbone_lr_factor: float = Field(
-        0.03, ge=0, le=1, description="Factor on the learning rate of a pretrained encoder's weights; new layers take it whole."
+        0.03, ge=0, le=1, description="Factor on the learning rate of a pretrained encoder; new layers use the full rate."
     )
     weight_decay: float = Field(1e-3, ge=0, le=1, description="Decoupled for `adamw`, an L2 term for `sgd`.")
-    gradient_clip: float = Field(5.0, gt=0, description="Largest norm of the joint gradient.")
-    min_steps: int = Field(
-        0, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: small data need them."
-    )
+    gradient_clip: float = Field(5.0, gt=0, description="Maximum norm of the gradient over all weights.")
+    min_steps: int = Field(0, ge=0, le=1_000_000, description="Minimum number of steps; it overrides `epochs` on small datasets.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Of matrix products while training. auto: bfloat16 on GPUs, and for convolutions and pretrained encoders on "
-        "CPUs that are quicker in it, which is measured.",
+        description="Precision of matrix products during training. auto: bfloat16 on GPUs; on CPUs, bfloat16 for convolutions and "
+        "pretrained encoders if a measurement shows that it is faster.",
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each source label that is spread over all classes.")
-    class_balanced: bool = Field(False, description="Whether every class of the source is drawn equally often.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Fraction of each source label spread over all classes.")
+    class_balanced: bool = Field(False, description="Draw every class of the source equally often.")
     augmentation: Literal["none", "affine", "strong"] = Field(
         "affine",
-        description="Random changes of the training pictures. affine: rotation, scale, shear and shift, for domains that differ "
-        "in these; strong: brightness, contrast, colours, inversion, noise and covered patches as well.",
+        description="Random changes of training images. affine: rotation, scale, shear and shift, for domains that differ in "
+        "them. strong: also brightness, contrast, colour, inversion, noise and cutout.",
     )
-    augment_domains: Literal["source", "both"] = Field("source", description="Whose training pictures are changed.")
+    augment_domains: Literal["source", "both"] = Field("source", description="Domains whose training images are augmented.")
     ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="Decay a step of a moving average of the weights, which is what the version gets; 0: none."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay per step of an exponential moving average of the weights, which the version then contains. 0: off.",
     )
     validator: ValidatorName = Field(
         "information_maximisation",
-        description="The score that chooses among a run's networks, where there is a target; the newest of equals.",
+        description="Score that selects a checkpoint without target labels; of equal scores the latest checkpoint wins.",
     )
     fallback: bool = Field(
         True,
-        description="Whether the source-only network becomes the version where adaptation seems to have hurt (`helped`: no), and "
-        "after a search where too few rows are in dispute to tell.",
+        description="Register the source-only network if adaptation seems to have hurt (`helped: no`). A search also does so if "
+        "the two networks disagree on too few rows to compare them.",
     )
     patience: int = Field(
-        0, ge=0, le=1000, description="Checks in a row (a run has about 20) without a better score that end it; 0: never."
+        0,
+        ge=0,
+        le=1000,
+        description="Stop after this many evaluations without a better score; a run has about 20 evaluations. 0: never stop.",
     )
     validation_fraction: float = Field(
-        0.1, gt=0, lt=0.9, description="Part of the source that is held out to watch the training."
+        0.1, gt=0, lt=0.9, description="Fraction of the source held out for validation, not used for training."
     )
     quantize: Literal["none", "float16", "int8"] = Field(
         "none",
-        description="A smaller copy of the network, to be served on request (`precision` of a prediction): in int8 of about a "
-        "quarter of the size, and on CPUs quicker; float16 of half the size, for GPUs. The version has it if it is good enough.",
+        description="Quantized copy of the network, served on request (`precision` of a prediction). int8: a quarter of the "
+        "size, and faster on CPUs. float16: half the size, for GPUs. The version has it only if it is accurate enough.",
     )
     max_quantization_loss: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="Accuracy that the copy may lose on the held-out source; without a source, share of the target that it may "
-        "answer otherwise.",
+        description="Accuracy on the held-out source that the quantized copy may lose. Without a source: fraction of target rows "
+        "on which the copy may disagree.",
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="The same seed gives the same run, on CPU to the bit.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Equal seeds give equal runs, bit for bit on a CPU.")
 
     @classmethod
     def catalogue_entry(cls) -> dict[str, Any]:
-        """Name, summary, paper and JSON schema: what `GET /algorithms` lists."""
+        """Return the name, summary, paper and JSON schema that `GET /algorithms` lists."""
         return {
             "name": cls.model_fields["algorithm"].default,
             "summary": (cls.__doc__ or "").strip(),
@@ -99,54 +103,57 @@ class AlgorithmParams(BaseModel):
 
 
 class AdaptationParams(AlgorithmParams):
-    """Parameters of methods that learn from source and target in the same steps."""
+    """Parameters of methods that learn from source and target in the same step."""
 
     min_steps: int = Field(
-        500, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: short ones collapse."
+        500, ge=0, le=1_000_000, description="Minimum number of steps; it overrides `epochs`, because short runs collapse."
     )
     batch_norm: Literal["domain", "shared"] = Field(
         "domain",
-        description="domain: source and target are normalised by statistics of their own, and the target's are served; "
-        "shared: one batch of both.",
+        description="domain: separate statistics for source and target, of which the target's are served; "
+        "shared: one batch of both domains.",
     )
     warmup_fraction: float = Field(
-        0.0, ge=0, lt=1, description="Part of the run that trains on the source alone; p is the fraction of the rest."
+        0.0, ge=0, lt=1, description="Initial fraction of the run that trains on the source only; p is the fraction of the rest."
     )
 
 
-class DomainClassifierParams(BaseModel):
-    """What a domain classifier is."""
+class DiscriminatorParams(BaseModel):
+    """Size of the domain discriminator."""
 
     discriminator_width: int = Field(
-        256, ge=1, le=8192, description="Units of each of the two hidden layers of the domain classifier."
+        256, ge=1, le=8192, description="Units of each of the two hidden layers of the discriminator."
     )
-    discriminator_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer of the domain classifier.")
+    discriminator_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer of the discriminator.")
 
 
-class AdversarialParams(DomainClassifierParams, AdaptationParams):
-    """Parameters of methods with a domain classifier behind a gradient-reversal layer."""
+class AdversarialParams(DiscriminatorParams, AdaptationParams):
+    """Parameters of methods with a discriminator behind a gradient-reversal layer."""
 
     lambda_max: float = Field(
-        1.0, ge=0, le=10, description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), p the fraction of the run."
+        1.0,
+        ge=0,
+        le=10,
+        description="lambda_p = lambda_max * (2 / (1 + exp(-10 p)) - 1), where p is the completed fraction of the run.",
     )
 
 
 def parse_params(values: dict[str, Any]) -> AlgorithmParams:
-    """The parameters of the algorithm that they name, checked. Raises ValueError."""
-    known = {cls.model_fields["algorithm"].default: cls for cls in _kinds(AlgorithmParams)}
+    """Return the validated parameters of the algorithm they name. Raise ValueError."""
+    classes = {cls.model_fields["algorithm"].default: cls for cls in _subclasses(AlgorithmParams)}
     name = values.get("algorithm")
     if name is None:
         raise ValueError("`algorithm` is missing")
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or name not in classes:
         raise ValueError(f"there is no algorithm {str(name)[:100]!r}")
     try:
-        return known[name].model_validate(values)
+        return classes[name].model_validate(values)
     except ValidationError as error:
-        places = [f"{'.'.join(map(str, place['loc']))}: {place['msg']}" for place in error.errors(include_url=False)]
-        raise ValueError(f"`{name}`: {'; '.join(places)}") from error
+        errors = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)]
+        raise ValueError(f"`{name}`: {'; '.join(errors)}") from error
 
 
-def _kinds(kind: type[AlgorithmParams]) -> Iterator[type[AlgorithmParams]]:
-    for subclass in kind.__subclasses__():
+def _subclasses(cls: type[AlgorithmParams]) -> Iterator[type[AlgorithmParams]]:
+    for subclass in cls.__subclasses__():
         yield subclass
-        yield from _kinds(subclass)
+        yield from _subclasses(subclass)

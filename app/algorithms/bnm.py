@@ -8,9 +8,9 @@ from app.algorithms.base import AdaptationParams
 
 
 class BnmParams(AdaptationParams):
-    """BNM: the target's predictions shall be confident and diverse, by the nuclear norm of a batch of them."""
+    """BNM: maximise the nuclear norm of a batch of target predictions, which makes them confident and diverse."""
 
     paper: ClassVar[str | None] = "Cui et al., CVPR 2020, https://arxiv.org/abs/2003.12237"
 
     algorithm: Literal["bnm"] = "bnm"
-    weight: float = Field(1.0, ge=0, le=1000, description="Factor on the nuclear norm over the batch's size.")
+    weight: float = Field(1.0, ge=0, le=1000, description="Factor on the nuclear norm divided by the batch size.")

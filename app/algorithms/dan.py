@@ -8,7 +8,7 @@ from app.algorithms.base import AdaptationParams
 
 
 class DanParams(AdaptationParams):
-    """DAN: the features of source and target shall have the same mean in the space of several Gaussian kernels (MK-MMD)."""
+    """DAN: minimise the maximum mean discrepancy of the features under several Gaussian kernels (MK-MMD)."""
 
     paper: ClassVar[str | None] = "Long et al., ICML 2015, https://arxiv.org/abs/1502.02791"
 

@@ -6,7 +6,7 @@ from app.algorithms.base import AdversarialParams
 
 
 class DannParams(AdversarialParams):
-    """DANN: a domain classifier behind a gradient-reversal layer makes the features of source and target alike."""
+    """DANN: align the features of source and target with a discriminator behind a gradient-reversal layer."""
 
     paper: ClassVar[str | None] = "Ganin et al., JMLR 2016, https://arxiv.org/abs/1505.07818"
 

@@ -8,9 +8,9 @@ from app.algorithms.base import AdaptationParams
 
 
 class DeepCoralParams(AdaptationParams):
-    """Deep CORAL: the covariances of the features of source and target shall agree."""
+    """Deep CORAL: align the feature covariances of source and target."""
 
     paper: ClassVar[str | None] = "Sun and Saenko, 2016, https://arxiv.org/abs/1607.01719"
 
     algorithm: Literal["deep_coral"] = "deep_coral"
-    weight: float = Field(1.0, ge=0, le=1e6, description="Factor on the squared distance of the covariances over 4 d^2.")
+    weight: float = Field(1.0, ge=0, le=1e6, description="Factor on the squared distance of the covariances, divided by 4 d^2.")

@@ -8,7 +8,7 @@ from app.algorithms.base import AdaptationParams
 
 
 class JanParams(AdaptationParams):
-    """JAN: features and predictions of source and target, taken together, shall have the same distribution (joint MMD)."""
+    """JAN: minimise the joint maximum mean discrepancy of features and predictions."""
 
     paper: ClassVar[str | None] = "Long et al., ICML 2017, https://arxiv.org/abs/1605.06636"
 
@@ -17,5 +17,5 @@ class JanParams(AdaptationParams):
         1.0,
         ge=0,
         le=1000,
-        description="Factor on the joint discrepancy, times 2 / (1 + exp(-10 p)) - 1, p the fraction of the run.",
+        description="Factor on the joint discrepancy, multiplied by 2 / (1 + exp(-10 p)) - 1, where p is the completed fraction of the run.",
     )

@@ -8,7 +8,7 @@ from app.algorithms.base import AlgorithmParams
 
 
 class ShotParams(AlgorithmParams):
-    """SHOT: a trained network's encoder learns to give its frozen head confident and diverse predictions. Needs no source."""
+    """SHOT: train the encoder, with a frozen head, towards confident and diverse target predictions. Needs no source."""
 
     paper: ClassVar[str | None] = "Liang et al., ICML 2020, https://arxiv.org/abs/2002.08546"
     needs_source: ClassVar[bool] = False
@@ -16,8 +16,8 @@ class ShotParams(AlgorithmParams):
 
     algorithm: Literal["shot"] = "shot"
     min_steps: int = Field(
-        500, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: small data need them."
+        500, ge=0, le=1_000_000, description="Minimum number of steps; it overrides `epochs` on small datasets."
     )
     pseudo_label_weight: float = Field(
-        0.3, ge=0, le=1000, description="beta, factor on the cross-entropy with the class whose centroid is nearest."
+        0.3, ge=0, le=1000, description="beta, factor on the cross-entropy with the class of the nearest centroid."
     )

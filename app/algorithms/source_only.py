@@ -1,4 +1,4 @@
-"""Supervised training on the source, the whole network at once: what a job has without adaptation."""
+"""Supervised training on the source, without adaptation."""
 
 from typing import ClassVar, Literal
 
@@ -6,7 +6,7 @@ from app.algorithms.base import AlgorithmParams
 
 
 class SourceOnlyParams(AlgorithmParams):
-    """Source only: plain supervised training on the source, which every adaptation is compared with."""
+    """Source only: supervised training on the source, the baseline of every adaptation."""
 
     needs_target: ClassVar[bool] = False
 

@@ -8,7 +8,7 @@ from app.algorithms.base import AlgorithmParams
 
 
 class TentParams(AlgorithmParams):
-    """TENT: scales and shifts of a trained network's norms make its predictions confident. Needs no source, but norms."""
+    """TENT: minimise the entropy of target predictions over the scales and shifts of the normalisation layers."""
 
     paper: ClassVar[str | None] = "Wang et al., ICLR 2021, https://arxiv.org/abs/2006.10726"
     needs_source: ClassVar[bool] = False
@@ -17,5 +17,5 @@ class TentParams(AlgorithmParams):
     algorithm: Literal["tent"] = "tent"
     epochs: int = Field(5, ge=1, le=10_000, description="Passes over the target.")
     min_steps: int = Field(
-        100, ge=0, le=1_000_000, description="A run has at least as many steps, whatever `epochs` says: the statistics settle."
+        100, ge=0, le=1_000_000, description="Minimum number of steps; it overrides `epochs` so that the statistics converge."
     )

@@ -1,6 +1,6 @@
-"""The catalogue of networks: the folder is the registry, a module's name is the network's name.
+"""Catalogue of networks: the folder is the registry, and a module's name is the network's name.
 
-A new network is a new file here (what a caller may say) and one of the same name in `worker.networks` (the torch module).
+A new network is a new file here, with its parameters, and one of the same name in `worker.networks`, with its torch module.
 """
 
 from functools import reduce
@@ -28,12 +28,12 @@ else:
 
 
 def default_network(modality: str) -> NetworkParams:
-    """The network of a job that names none."""
+    """Return the network of a job that names none."""
     return next(cls.model_validate({"network": name}) for name, cls in NETWORKS.items() if modality in cls.default_for)
 
 
 def pretrained_network(modality: str, pretrained: str) -> NetworkParams:
-    """The network of a job that names a checkpoint alone; one for other data where there is none for this modality."""
-    kinds = [name for name, cls in NETWORKS.items() if cls.pretrained_for]
-    name = max(kinds, key=lambda name: modality in NETWORKS[name].pretrained_for)
+    """Return the network of a job that only names a checkpoint, of another modality if this one has no pretrained network."""
+    names = [name for name, cls in NETWORKS.items() if cls.pretrained_for]
+    name = max(names, key=lambda name: modality in NETWORKS[name].pretrained_for)
     return NETWORKS[name].model_validate({"network": name, "pretrained": pretrained})

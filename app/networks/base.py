@@ -1,4 +1,4 @@
-"""What a caller may say to every network."""
+"""Parameters that all networks share."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,9 +22,9 @@ class NetworkParams(BaseModel):
     modalities: ClassVar[tuple[str, ...]]
     default_for: ClassVar[tuple[str, ...]] = ()
     pretrained_for: ClassVar[tuple[str, ...]] = ()
-    """Modalities whose jobs get this network when they name a checkpoint alone; it has a field `pretrained`."""
+    """Modalities whose jobs use this network if they only name a checkpoint; it has a field `pretrained`."""
     manifest_only_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields that manifests of versions have and callers may not name; they are not in the JSON schema."""
+    """Fields of manifests that requests may not set; they are not in the JSON schema."""
 
     network: str
 
@@ -34,7 +34,7 @@ class NetworkParams(BaseModel):
 
     @classmethod
     def catalogue_entry(cls) -> dict[str, Any]:
-        """Name, summary, modalities and JSON schema: what `GET /networks` lists."""
+        """Return the name, summary, modalities and JSON schema that `GET /networks` lists."""
         return {
             "name": cls.model_fields["network"].default,
             "summary": (cls.__doc__ or "").strip(),

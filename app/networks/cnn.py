@@ -1,4 +1,4 @@
-"""Small convolutional network for small pictures."""
+"""Small convolutional network for small images."""
 
 from typing import ClassVar, Literal
 
@@ -13,7 +13,7 @@ class CnnParams(NetworkParams):
     modalities: ClassVar[tuple[str, ...]] = ("image",)
 
     network: Literal["cnn"] = "cnn"
-    input_size: int = Field(28, ge=8, le=128, description="Pictures are brought to this height and width, in pixels.")
+    input_size: int = Field(28, ge=8, le=128, description="Height and width to which images are resized, in pixels.")
 
     def input_limits(self) -> InputLimits:
         return InputLimits(image_side=self.input_size)

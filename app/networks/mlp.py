@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from app.networks.base import NetworkParams
 
-MOST_WEIGHTS = 2**26
+MAX_WEIGHTS = 2**26
 
 
 class MlpParams(NetworkParams):
@@ -18,10 +18,10 @@ class MlpParams(NetworkParams):
     network: Literal["mlp"] = "mlp"
     width: int = Field(100, ge=1, le=8192, description="Units of each hidden layer.")
     layers: int = Field(1, ge=1, le=16, description="Hidden layers.")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout after each hidden layer.")
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> Self:
-        if self.width**2 * self.layers > MOST_WEIGHTS:
-            raise ValueError(f"width * width * layers may be at most {MOST_WEIGHTS}")
+        if self.width**2 * self.layers > MAX_WEIGHTS:
+            raise ValueError(f"width * width * layers may be at most {MAX_WEIGHTS}")
         return self

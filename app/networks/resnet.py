@@ -1,4 +1,4 @@
-"""Residual network for pictures."""
+"""Residual network for images."""
 
 from typing import ClassVar, Literal, Self
 
@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from app.networks.base import InputLimits, NetworkParams
 
-MOST_VALUES = 2**20
-"""Of a map of the first stage. Training keeps about 18 times as many float32 for each picture: 75 MB."""
+MAX_MAP_VALUES = 2**20
+"""Values of a feature map of the first stage. Training keeps about 18 times as many floats per image: 75 MB."""
 
 
 class ResnetParams(NetworkParams):
@@ -16,13 +16,13 @@ class ResnetParams(NetworkParams):
     modalities: ClassVar[tuple[str, ...]] = ("image",)
 
     network: Literal["resnet"] = "resnet"
-    input_size: int = Field(32, ge=16, le=256, description="Pictures are brought to this height and width, in pixels.")
+    input_size: int = Field(32, ge=16, le=256, description="Height and width to which images are resized, in pixels.")
     width: int = Field(64, ge=8, le=256, description="Channels of the first stage.")
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> Self:
-        if self.width * self.input_size**2 > MOST_VALUES:
-            raise ValueError(f"width * input_size * input_size may be at most {MOST_VALUES}")
+        if self.width * self.input_size**2 > MAX_MAP_VALUES:
+            raise ValueError(f"width * input_size * input_size may be at most {MAX_MAP_VALUES}")
         return self
 
     def input_limits(self) -> InputLimits:

@@ -9,7 +9,7 @@ from app.networks.base import InputLimits, NetworkParams
 
 
 class TransformersParams(NetworkParams):
-    """A text or picture encoder from a Hub id or a local directory, with its own tokenizer or picture preprocessing."""
+    """A pretrained text or image encoder from the Hub or a local directory, with its own tokenizer or image preprocessing."""
 
     modalities: ClassVar[tuple[str, ...]] = ("text", "image")
     pretrained_for: ClassVar[tuple[str, ...]] = modalities
@@ -20,11 +20,12 @@ class TransformersParams(NetworkParams):
         min_length=1,
         max_length=500,
         pattern=r"^[^\x00]*$",
-        description="Hub id or local directory, seen from the worker; safetensors only.",
+        description="Hub id, or a local directory on the worker; only safetensors.",
     )
-    max_length: int = Field(128, ge=8, le=4096, description="Tokens a text is cut to.")
+    max_length: int = Field(128, ge=8, le=4096, description="Maximum number of tokens; longer texts are truncated.")
     config: SkipJsonSchema[dict[str, Any] | None] = Field(
-        None, description="The encoder's configuration, kept with a version. Given, no checkpoint is loaded: weights are random."
+        None,
+        description="Configuration of the encoder, stored in the manifest. If set, no checkpoint is loaded and weights are random.",
     )
 
     def input_limits(self) -> InputLimits:

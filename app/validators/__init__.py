@@ -1,7 +1,7 @@
-"""The catalogue of validators: scores by which a network is chosen without labels of the target.
+"""Catalogue of validators: scores that select a network without target labels.
 
-The folder is the registry, a module's name is the validator's name, and its docstring is what the catalogue says: a summary,
-and the paper in the last line. A new validator is a new file here and one of the same name in `worker.validators` (what it does).
+The folder is the registry, a module's name is the validator's name, and its docstring is the catalogue entry: a summary, and
+the paper in the last line. A new validator is a new file here and one of the same name in `worker.validators`.
 """
 
 from importlib import import_module
@@ -15,10 +15,10 @@ VALIDATORS: dict[str, str] = {
 }
 
 
-def _known(name: str) -> str:
+def _check_name(name: str) -> str:
     if name not in VALIDATORS:
-        raise ValueError(f"there is no validator {name[:100]!r}, only {', '.join(VALIDATORS)}")
+        raise ValueError(f"there is no validator {name[:100]!r}; expected one of {', '.join(VALIDATORS)}")
     return name
 
 
-ValidatorName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": sorted(VALIDATORS)})]
+ValidatorName = Annotated[str, AfterValidator(_check_name), Field(json_schema_extra={"enum": sorted(VALIDATORS)})]

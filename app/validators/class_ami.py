@@ -1,4 +1,4 @@
-"""Adjusted mutual information of the predicted classes and of k-means clusters that start at the classes' centres, on the target.
+"""Adjusted mutual information of the predicted classes and of k-means clusters initialised at the class centroids, on the target.
 
 Musgrave et al., 2022, https://arxiv.org/abs/2208.07360
 """

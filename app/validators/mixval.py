@@ -1,4 +1,4 @@
-"""Share of mixtures of two target inputs that keep the prediction of the nearer one, inside classes and across them.
+"""Fraction of mixtures of two target inputs predicted as the dominant input, within and across classes.
 
 Hu et al., NeurIPS 2023, https://openreview.net/forum?id=ackajXqei2
 """

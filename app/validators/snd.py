@@ -1,4 +1,4 @@
-"""Soft neighbourhood density: how many neighbours a prediction on the target has. High also for a network that has collapsed.
+"""Soft neighbourhood density of the predictions on the target. Also high for a collapsed network.
 
 Saito et al., ICCV 2021, https://arxiv.org/abs/2108.10860
 """

@@ -1,4 +1,4 @@
-"""Accuracy on the part of the source that is held out; it does not see the target.
+"""Accuracy on the held-out source, without the target.
 
 Ganin et al., JMLR 2016, https://arxiv.org/abs/1505.07818 (section 5.1, early stopping)
 """
