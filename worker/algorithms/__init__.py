@@ -1,4 +1,4 @@
-"""The algorithms: the folder is the registry, a module's name is the algorithm's name in `app.algorithms`."""
+"""The algorithms. The folder is the registry: a module has the name of its algorithm in `app.algorithms`."""
 
 from importlib import import_module
 
@@ -15,5 +15,5 @@ def implementation(name: str) -> type[Algorithm]:
 
 
 def build(params: AlgorithmParams, network: Network, classes: int) -> Algorithm:
-    """Return the algorithm of these parameters; its own layers are initialised from torch's random state."""
+    """Build the algorithm of these parameters. Its own layers are initialised from torch's random state."""
     return implementation(params.algorithm)(network, params, classes)

@@ -14,10 +14,10 @@ from worker.networks.base import Network
 
 
 class Adda(Algorithm):
-    """D minimises L_d on the source's frozen encoder and the target's; the target's minimises -log D of its features.
+    """D minimises L_d on the features of the frozen source encoder and the target encoder, which minimises -log D.
 
-    The head stays as it was trained on the source. What is frozen are weights: dropout and the statistics of a batch are those of
-    training in both encoders, or they would tell the domains apart.
+    The head keeps its weights from the source. Only weights are frozen: both encoders use dropout and batch statistics as in
+    training, because a difference would reveal the domain.
     """
 
     params: AddaParams
@@ -27,15 +27,15 @@ class Adda(Algorithm):
         self.source_network = deepcopy(network).requires_grad_(False)
         network.head.requires_grad_(False)
         self.discriminator = Discriminator(network.feature_width, params.discriminator_width, params.discriminator_dropout)
-        self._measures: dict[str, Tensor | float] = {}
+        self._metrics: dict[str, Tensor | float] = {}
 
     def terms(self, batch: Batch) -> Terms:
         source, target = self.source_network.features(batch.source_x).float(), self.network.features(batch.target_x).float()
-        source_side, target_side = self.discriminator(source), self.discriminator(target.detach())
-        self._measures = {"domain_accuracy": domain_accuracy(source_side.detach(), target_side.detach())}
+        source_logits, target_logits = self.discriminator(source), self.discriminator(target.detach())
+        self._metrics = {"domain_accuracy": domain_accuracy(source_logits.detach(), target_logits.detach())}
         fixed = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
         inverted = functional_call(self.discriminator, fixed, target)
-        return {"domain": domain_bce(source_side, target_side), "confusion": domain_bce(inverted, inverted[:0])}
+        return {"domain": domain_bce(source_logits, target_logits), "confusion": domain_bce(inverted, inverted[:0])}
 
     def diagnostics(self) -> dict[str, Tensor | float]:
-        return self._measures
+        return self._metrics

@@ -17,14 +17,14 @@ class Afn(JointAdaptation):
 
     def __init__(self, network: Network, params: AfnParams, classes: int) -> None:
         super().__init__(network, params, classes)
-        self._measures: dict[str, Tensor | float] = {}
+        self._metrics: dict[str, Tensor | float] = {}
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         sides = {"source": source.features, "target": target.features}
         with torch.no_grad():
-            self._measures = {f"{side}_norm": torch.linalg.vector_norm(values, dim=1).mean() for side, values in sides.items()}
+            self._metrics = {f"{side}_norm": torch.linalg.vector_norm(values, dim=1).mean() for side, values in sides.items()}
         norms = [stepwise_norm(values, self.params.norm_step) for values in sides.values()]
         return {"norm": self.params.weight * (norms[0] + norms[1])}
 
     def diagnostics(self) -> dict[str, Tensor | float]:
-        return self._measures
+        return self._metrics

@@ -1,5 +1,4 @@
-"""What an adaptation algorithm is: named loss terms of one batch. The loop is `worker.training.loop`, the losses
-`worker.losses`."""
+"""The interface of adaptation algorithms: named loss terms of one batch. Losses are in `worker.losses`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -27,14 +26,14 @@ class Outputs:
 
 
 class Update(Protocol):
-    """One update of the weights: computes the terms, and follows the gradient of their sum."""
+    """One optimizer step on the sum of the terms."""
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
-        """`only` these weights are updated; the terms are returned."""
+        """Compute the terms, update all weights or `only` these, and return the terms."""
 
 
 class Algorithm(nn.Module, ABC):
-    """A network and the layers trained with it, such as a discriminator. Returned terms are summed; names become metrics."""
+    """A network and the layers trained with it, such as a discriminator. Terms are summed; their names become metrics."""
 
     toy_target_accuracy: ClassVar[float] = 0.85
     """Target accuracy that `test_every_algorithm` requires on its toy problem, beside 10 points more than source-only."""
@@ -49,39 +48,39 @@ class Algorithm(nn.Module, ABC):
 
     @abstractmethod
     def terms(self, batch: Batch) -> Terms:
-        """Scalar loss terms of this batch, each with its weight applied."""
+        """Compute the weighted scalar loss terms of this batch."""
 
     def step(self, batch: Batch, descend: Update) -> Terms:
-        """One step of the run; an override may make several updates. Returns what becomes metrics."""
+        """Run one training step and return its terms as metrics. An override may make several updates."""
         return descend(lambda: self.terms(batch))
 
-    def on_evaluation(self, evidence: ModelOutputs) -> None:
-        """Called at every check of the run (20 times) with the network's answers to a sample of each domain."""
+    def on_evaluation(self, outputs: ModelOutputs) -> None:
+        """Handle an evaluation of the run (20 in total) with the network's outputs for a sample of each domain."""
 
     def diagnostics(self) -> dict[str, Tensor | float]:
-        """What else is worth a curve about the last batch (domain accuracy, lambda), never summed into the loss."""
+        """Return further metrics of the last batch (domain accuracy, lambda), which are not part of the loss."""
         return {}
 
     def compute_outputs(self, inputs: Inputs) -> Outputs:
-        """Of one domain's examples."""
+        """Compute features and logits of a batch."""
         features = self.network.features(inputs)
         return Outputs(features.float(), self.network.head(features).float())
 
     def classification(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of logits (n, classes) and class numbers (n,)."""
+        """Compute the cross-entropy of logits (n, classes) and class indices (n,)."""
         return F.cross_entropy(logits.float(), labels, label_smoothing=self.params.label_smoothing)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The weights that are not frozen, with the factor on each group's learning rate; a pretrained encoder's is small."""
+        """Return the trainable weights with the learning-rate factor of each group, small for a pretrained encoder."""
         slow = list(self.network.backbone.parameters()) if self.network.pretrained else []
-        known = {id(weight) for weight in slow}
+        slow_ids = {id(weight) for weight in slow}
         slow = [weight for weight in slow if weight.requires_grad]
-        fast = [weight for weight in self.parameters() if weight.requires_grad and id(weight) not in known]
+        fast = [weight for weight in self.parameters() if weight.requires_grad and id(weight) not in slow_ids]
         return [{"params": fast, "factor": 1.0}] + ([{"params": slow, "factor": self.params.backbone_lr_factor}] if slow else [])
 
 
 class JointAdaptation(Algorithm):
-    """Classifies the source and, after the warm-up, adds the terms of `adaptation`."""
+    """Classification of the source, plus the terms of `adaptation` after the warm-up."""
 
     params: AdaptationParams
 
@@ -95,10 +94,10 @@ class JointAdaptation(Algorithm):
 
     @abstractmethod
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
-        """The terms beside the classification; the batch's progress counts from the end of the warm-up."""
+        """Compute the terms beside the classification. The batch's progress counts from the end of the warm-up."""
 
     def outputs(self, batch: Batch) -> tuple[Outputs, Outputs]:
-        """Of source and target: forwarded apart, each normalised by its own batch, or as one batch."""
+        """Compute the outputs of source and target, normalised separately or as one batch."""
         if self.params.batch_norm == "shared":
             both = self.compute_outputs(
                 {name: _concatenate_domains(values, batch.target_x[name]) for name, values in batch.source_x.items()}
@@ -111,7 +110,7 @@ class JointAdaptation(Algorithm):
 
 
 class SourceFree(Algorithm):
-    """Goes on from a trained network with the target alone. Its norms' statistics follow the target; dropout is off."""
+    """Adaptation of a trained network to the target only. Batch-norm statistics follow the target; dropout is off."""
 
     def train(self, mode: bool = True) -> Self:
         super().train(False)
@@ -121,7 +120,7 @@ class SourceFree(Algorithm):
 
 
 def _concatenate_domains(source: Tensor, target: Tensor) -> Tensor:
-    """Source over target; where their lengths (axis 1) differ, as those of texts do, the shorter is padded with zeros."""
+    """Stack source and target, padding the shorter one with zeros along axis 1 (texts)."""
     if source.ndim == 2:
         longest = max(source.shape[1], target.shape[1])
         source, target = (F.pad(values, (0, longest - values.shape[1])) for values in (source, target))

@@ -28,4 +28,4 @@ class Bsp(JointAdaptation):
         }
 
     def diagnostics(self) -> dict[str, Tensor | float]:
-        return self.adversary.measures
+        return self.adversary.metrics

@@ -23,4 +23,4 @@ class Dann(JointAdaptation):
         return {"domain": self.adversary(source.features, target.features, batch.progress)}
 
     def diagnostics(self) -> dict[str, Tensor | float]:
-        return self.adversary.measures
+        return self.adversary.metrics

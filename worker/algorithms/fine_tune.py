@@ -8,7 +8,7 @@ FULLY_UNFROZEN_AT = 0.5
 
 
 class FineTune(Algorithm):
-    """Cross-entropy on the source. Frozen blocks keep their weights and their running statistics, and use no dropout."""
+    """Cross-entropy on the source. Frozen blocks keep their weights and running statistics and use no dropout."""
 
     params: FineTuneParams
 
@@ -19,13 +19,13 @@ class FineTune(Algorithm):
 
     def _freeze(self, progress: float) -> None:
         blocks = self.network.blocks()
-        frozen = len(blocks) - self._trained(progress, len(blocks))
+        frozen = len(blocks) - self._trainable_blocks(progress, len(blocks))
         for number, block in enumerate(blocks):
             block.train(number >= frozen)
             block.requires_grad_(number >= frozen)
 
-    def _trained(self, progress: float, blocks: int) -> int:
-        """How many blocks, counted from the head, train at this point; `gradual` has them all in half of the run."""
+    def _trainable_blocks(self, progress: float, blocks: int) -> int:
+        """Return the number of trainable blocks, counted from the head. `gradual` unfreezes all in half of the run."""
         if self.params.unfreeze == "head":
             return 1
         return min(blocks, 1 + int(progress / FULLY_UNFROZEN_AT * blocks))

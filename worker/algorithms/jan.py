@@ -9,7 +9,7 @@ from worker.data.batch import Batch
 from worker.losses.features import gaussian_kernel, mmd_squared, multi_bandwidth_gaussian_kernel
 
 BANDWIDTH = 1.68
-"""Of the predictions' kernel, from the authors' code."""
+"""Bandwidth of the kernel of predictions, from the authors' code."""
 
 
 class Jan(JointAdaptation):
@@ -19,6 +19,6 @@ class Jan(JointAdaptation):
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         features = multi_bandwidth_gaussian_kernel(torch.cat([source.features, target.features]))
-        shares = gaussian_kernel(torch.cat([source.logits, target.logits]).softmax(1), BANDWIDTH)
-        discrepancy = mmd_squared(features * shares, len(source.features))
+        predictions = gaussian_kernel(torch.cat([source.logits, target.logits]).softmax(1), BANDWIDTH)
+        discrepancy = mmd_squared(features * predictions, len(source.features))
         return {"discrepancy": self.params.weight * sigmoid_ramp_up(batch.progress) * discrepancy}

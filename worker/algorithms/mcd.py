@@ -12,7 +12,7 @@ from worker.networks.base import Network, frozen_batch_statistics
 class Mcd(JointAdaptation):
     """min over all L_y; min over both heads L_y - weight d(p_1, p_2); k times min over the features weight d(p_1, p_2).
 
-    d is the mean absolute difference of the two heads' softmax on the target. The first head is the one that is served.
+    d is the mean absolute difference of the two heads' softmax on the target. The first head is served.
     """
 
     params: McdParams
@@ -27,9 +27,8 @@ class Mcd(JointAdaptation):
         if "discrepancy" not in terms:
             return terms
         descend(lambda: self._with_discrepancy(-1, batch), [*self.network.head.parameters(), *self.second_head.parameters()])
-        with frozen_batch_statistics(
-            self.network
-        ):  # the statistics have seen the batch, and are of the source as well where they are shared
+        # the statistics already include the batch, and shared statistics also cover the source
+        with frozen_batch_statistics(self.network):
             for _ in range(self.params.feature_updates):
                 agreed = descend(lambda: self._discrepancy(self.compute_outputs(batch.target_x)), self._encoder)
         return terms | agreed

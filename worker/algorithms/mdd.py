@@ -15,7 +15,7 @@ from worker.networks.base import Network
 class Mdd(JointAdaptation):
     """E = L_y - lambda D for the features; the second classifier q minimises D = -gamma E_s log q_y - E_t log(1 - q_y).
 
-    y is what the first classifier predicts.
+    y is the prediction of the first classifier.
     """
 
     adversarial_terms = frozenset({"disparity"})
@@ -29,8 +29,8 @@ class Mdd(JointAdaptation):
 
     def adaptation(self, source: Outputs, target: Outputs, batch: Batch) -> Terms:
         self._strength = self.params.lambda_max * sigmoid_ramp_up(batch.progress)
-        seen = reverse_gradient(torch.cat([source.features, target.features]), self._strength)
-        source_logits, target_logits = self.auxiliary(seen).float().tensor_split([len(source.features)])
+        features = reverse_gradient(torch.cat([source.features, target.features]), self._strength)
+        source_logits, target_logits = self.auxiliary(features).float().tensor_split([len(source.features)])
         labels = source.logits.argmax(1), target.logits.argmax(1)
         return {"disparity": margin_disparity(source_logits, target_logits, *labels, self.params.margin)}
 

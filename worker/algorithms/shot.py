@@ -15,7 +15,8 @@ from worker.networks.base import Network
 class Shot(SourceFree):
     """E = E H(p) + log K - H(E p) + beta CE(p, y), y the class of the nearest centroid of the target's features.
 
-    The head is frozen. Centroids are computed at every check, of a sample of the target; before the first y is argmax p.
+    The head is frozen. Centroids are computed at every evaluation from a sample of the target. Before the first one, y is
+    argmax p.
     """
 
     params: ShotParams
@@ -28,16 +29,16 @@ class Shot(SourceFree):
 
     def terms(self, batch: Batch) -> Terms:
         target = self.compute_outputs(batch.target_x)
-        uncertain, uneven = information_maximisation(target.logits)
+        entropy, diversity = information_maximisation(target.logits)
         nearest = nearest_centroid(target.features.detach(), self.centroids)
         labels = torch.where(self.centroids.any(), nearest, target.logits.argmax(1))
         pseudo_labels = self.params.pseudo_label_weight * F.cross_entropy(target.logits, labels)
-        return {"entropy": uncertain, "diversity": uneven, "pseudo_labels": pseudo_labels}
+        return {"entropy": entropy, "diversity": diversity, "pseudo_labels": pseudo_labels}
 
-    def on_evaluation(self, evidence: ModelOutputs) -> None:
-        """Centroids weighted by the predictions, then those of the examples nearest to each."""
-        features = torch.from_numpy(evidence.target_features)
-        first = class_centroids(features, torch.from_numpy(evidence.target_logits).softmax(1))
+    def on_evaluation(self, outputs: ModelOutputs) -> None:
+        """Compute centroids weighted by the predictions, then the centroids of the examples nearest to each."""
+        features = torch.from_numpy(outputs.target_features)
+        first = class_centroids(features, torch.from_numpy(outputs.target_logits).softmax(1))
         labels = F.one_hot(nearest_centroid(features, first), self.classes).float()
         second = class_centroids(features, labels)
         self.centroids.copy_(torch.where(labels.any(0).unsqueeze(1), second, first))

@@ -1,4 +1,4 @@
-"""Supervised training on the source alone."""
+"""Supervised training on the source only."""
 
 from app.algorithms.source_only import SourceOnlyParams
 from worker.algorithms.base import Algorithm, Terms

@@ -15,7 +15,7 @@ NORMS = (DomainBatchNorm, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.Grou
 
 
 class Tent(SourceFree):
-    """E = E H(p) over the target, minimised by the norms' scale and shift alone; batch norm has the target's statistics."""
+    """E = E H(p) over the target, minimised over scale and shift of the norms only. Batch norm uses target statistics."""
 
     params: TentParams
 
@@ -24,7 +24,7 @@ class Tent(SourceFree):
         norms = [module for module in network.modules() if isinstance(module, NORMS)]
         self._affine = [weight for norm in norms for weight in norm.parameters()]
         if not self._affine:
-            raise BadParameters("`tent` learns scales and shifts of normalisation layers, and this network has none.")
+            raise BadParameters("`tent` trains scales and shifts of normalisation layers, but this network has no such layers.")
         network.requires_grad_(False)
         for weight in self._affine:
             weight.requires_grad_(True)
@@ -33,5 +33,5 @@ class Tent(SourceFree):
         return {"entropy": entropies(self.compute_outputs(batch.target_x).logits).mean()}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """At the full rate, in a pretrained encoder too."""
+        """Return the norms' weights at the full learning rate, also for a pretrained encoder."""
         return [{"params": self._affine, "factor": 1.0}]

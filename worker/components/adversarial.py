@@ -1,4 +1,4 @@
-"""What adversarial algorithms share: gradient reversal and the domain classifier (Ganin and Lempitsky, ICML 2015)."""
+"""Gradient reversal and the discriminator of adversarial algorithms (Ganin and Lempitsky, ICML 2015)."""
 
 from typing import Any
 
@@ -22,15 +22,15 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse_gradient(values: Tensor, strength: float) -> Tensor:
-    """The same values; their gradient is multiplied with -strength. What comes after it trains at full strength."""
+    """Return the same values with their gradient multiplied by -strength. Later layers train at full strength."""
     reversed_: Tensor = _Reversal.apply(values, strength)  # type: ignore[no-untyped-call]
     return reversed_
 
 
 class Discriminator(nn.Module):
-    """Features (n, width) to one logit each (n,), high for the source. Two hidden layers, no batch norm.
+    """Maps features (n, width) to logits (n,), high for the source, with two hidden layers.
 
-    Batch norm would see the domain in the batch's statistics.
+    It has no batch norm, because the statistics of a batch reveal its domain.
     """
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
@@ -44,19 +44,19 @@ class Discriminator(nn.Module):
 
 
 class DomainAdversary(nn.Module):
-    """A domain classifier that the features work against, with lambda and its accuracy on the last batch as measures."""
+    """A discriminator behind gradient reversal. `metrics` holds lambda and its accuracy on the last batch."""
 
     def __init__(self, width: int, params: AdversarialParams) -> None:
         super().__init__()
         self.discriminator = Discriminator(width, params.discriminator_width, params.discriminator_dropout)
-        self.measures: dict[str, Tensor | float] = {}
+        self.metrics: dict[str, Tensor | float] = {}
         self._lambda_max = params.lambda_max
 
     def forward(self, source: Tensor, target: Tensor, progress: float, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """The domain loss L_d of features (n, width) and (m, width), whose gradient reaches them times -lambda."""
+        """Compute the domain loss L_d of features (n, width) and (m, width). Their gradient is multiplied by -lambda."""
         strength = self._lambda_max * sigmoid_ramp_up(progress)
         logits: Tensor = self.discriminator(reverse_gradient(torch.cat([source, target]), strength))
-        source_side, target_side = logits.tensor_split([len(source)])
-        accuracy = domain_accuracy(source_side.detach(), target_side.detach())
-        self.measures = {"lambda": strength, "domain_accuracy": accuracy}
-        return domain_bce(source_side, target_side, weights)
+        source_logits, target_logits = logits.tensor_split([len(source)])
+        accuracy = domain_accuracy(source_logits.detach(), target_logits.detach())
+        self.metrics = {"lambda": strength, "domain_accuracy": accuracy}
+        return domain_bce(source_logits, target_logits, weights)

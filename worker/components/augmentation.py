@@ -1,7 +1,7 @@
-"""Random changes of the training pictures that leave their class as it is; other inputs stay as they are.
+"""Random augmentation of training images. Other inputs are unchanged.
 
-Pictures are batches (n, height, width, channels) of 0 to 255, and each is changed in its own way. The exported graph has none
-of it. The kinds are in the manner of RandAugment, Cubuk et al., 2020, https://arxiv.org/abs/1909.13719.
+Images are batches (n, height, width, channels) of 0 to 255. Each image is augmented independently. The exported graph
+contains no augmentation. The operations follow RandAugment, Cubuk et al., 2020, https://arxiv.org/abs/1909.13719.
 """
 
 import math
@@ -15,14 +15,14 @@ from app.algorithms.base import AlgorithmParams
 from worker.data.batch import Batch
 from worker.networks.base import Inputs
 
-AFFINE = 0.3
-SHIFT = 0.05
-INVERTED = 0.3
+AFFINE_STRENGTH = 0.3
+MAX_SHIFT = 0.05
+INVERSION_PROBABILITY = 0.3
 CUTOUT_FRACTION = 0.25
 
 
 def augment_batch(batch: Batch, params: AlgorithmParams) -> Batch:
-    """Return the batch with the augmentation that the parameters ask for."""
+    """Return the batch with the augmentation of the parameters."""
     if params.augmentation == "none":
         return batch
     source_x = augment(batch.source_x, batch.augmentable, params.augmentation)
@@ -32,31 +32,32 @@ def augment_batch(batch: Batch, params: AlgorithmParams) -> Batch:
 
 
 def augment(inputs: Inputs, names: frozenset[str], kind: str) -> Inputs:
-    """Return the inputs, of which the images `names` have `affine` or `strong` random changes."""
+    """Return the inputs with `affine` or `strong` augmentation of the images `names`."""
     return {name: _augmented(values, kind) if name in names else values for name, values in inputs.items()}
 
 
 def _augmented(pixels: Tensor, kind: str) -> Tensor:
-    moved = affine(pixels.float(), AFFINE)
+    moved = affine(pixels.float(), AFFINE_STRENGTH)
     return photometric(moved) if kind == "strong" else moved
 
 
 def affine(pixels: Tensor, strength: float) -> Tensor:
-    """Rotates, scales, stretches, shears and shifts each picture; the border's pixels go on outside.
+    """Rotate, scale, stretch, shear and shift each image, repeating the border pixels outside.
 
-    With strength s: by up to 45 s degrees, factors of exp(s) and (stretch) exp(s / 2), shear s, and a twentieth of the side.
+    Strength s means up to 45 s degrees, a scale of exp(s), a stretch of exp(s / 2), a shear of s and a shift of 1/20 of the
+    side.
     """
-    pictures = pixels.permute(0, 3, 1, 2)
-    grid = F.affine_grid(_maps(len(pixels), strength, pixels.device), list(pictures.shape), align_corners=False)
-    moved = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    images = pixels.permute(0, 3, 1, 2)
+    grid = F.affine_grid(_affine_matrices(len(pixels), strength, pixels.device), list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     return moved.permute(0, 2, 3, 1).contiguous()
 
 
 def photometric(pixels: Tensor) -> Tensor:
-    """Inverts some pictures, changes contrast, brightness and colours, adds noise and covers a square."""
+    """Invert some images, change contrast, brightness and colours, add noise and cut out a square."""
     count, height, width, channels = pixels.shape
     values = pixels / 255
-    values = torch.where(_draw(pixels, 0, 1) < INVERTED, 1 - values, values)
+    values = torch.where(_draw(pixels, 0, 1) < INVERSION_PROBABILITY, 1 - values, values)
     contrast, colour = torch.exp(_draw(pixels, -0.7, 0.7)), torch.exp(_draw(pixels, -0.4, 0.4, channels))
     middle = values.mean((1, 2), keepdim=True)
     values = (values - middle) * contrast * colour + middle + _draw(pixels, -0.3, 0.3) + _draw(pixels, -0.2, 0.2, channels)
@@ -65,12 +66,12 @@ def photometric(pixels: Tensor) -> Tensor:
 
 
 def _draw(pixels: Tensor, low: float, high: float, channels: int = 1) -> Tensor:
-    """A number for each picture, or for each of its channels: (n, 1, 1, channels)."""
+    """Draw a number per image, or per channel: (n, 1, 1, channels)."""
     return low + (high - low) * torch.rand(len(pixels), 1, 1, channels, device=pixels.device)
 
 
 def _cutout_mask(pixels: Tensor) -> Tensor:
-    """Mask (n, height, width, 1) of a square of a quarter of the side, anywhere. DeVries and Taylor, 2017, Cutout."""
+    """Return the mask (n, height, width, 1) of a random square of 1/4 of the side. DeVries and Taylor, 2017, Cutout."""
     _, height, width, _ = pixels.shape
     rows = torch.arange(height, device=pixels.device).reshape(1, -1, 1, 1) / height
     columns = torch.arange(width, device=pixels.device).reshape(1, 1, -1, 1) / width
@@ -78,11 +79,11 @@ def _cutout_mask(pixels: Tensor) -> Tensor:
     return (down >= 0) & (down < CUTOUT_FRACTION) & (across >= 0) & (across < CUTOUT_FRACTION)
 
 
-def _maps(count: int, strength: float, device: torch.device) -> Tensor:
-    """(n, 2, 3): where each point of the new picture lies in the old one, in coordinates from -1 to 1."""
+def _affine_matrices(count: int, strength: float, device: torch.device) -> Tensor:
+    """Return random maps (n, 2, 3) from coordinates of the new image to the old one, both from -1 to 1."""
     draws = 2 * torch.rand(6, count, device=device) - 1
     angle, scale, stretch, shear = draws[:4] * strength
-    right, down = draws[4:] * 2 * SHIFT
+    right, down = draws[4:] * 2 * MAX_SHIFT
     cosine = torch.cos(angle * math.pi / 4) * torch.exp(scale)
     sine = torch.sin(angle * math.pi / 4) * torch.exp(scale)
     aspect = torch.exp(stretch / 2)

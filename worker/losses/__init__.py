@@ -1,1 +1,1 @@
-"""Losses and diagnostics as pure functions of tensors, by their inputs: domain logits, features, class logits."""
+"""Losses and diagnostics as pure functions of tensors, grouped by input: domain logits, features, class logits."""

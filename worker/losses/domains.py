@@ -1,4 +1,4 @@
-"""Losses and measures of domain classifiers: logits (n,) of the source and (m,) of the target, high for the source."""
+"""Discriminator losses and metrics. Logits are (n,) for the source and (m,) for the target, high for the source."""
 
 import torch
 from torch import Tensor
@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 
 def domain_bce(source: Tensor, target: Tensor, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Binary cross-entropy of domain logits (n,) and (m,), source 1 and target 0: the mean over all n + m examples.
+    """Compute the mean binary cross-entropy of domain logits (n,) and (m,), with label 1 for the source and 0 for the target.
 
-    `weights` (n,) and (m,) multiply each example's.
+    `weights` (n,) and (m,) multiply the loss of each example.
     """
     labels = torch.cat([torch.ones_like(source), torch.zeros_like(target)])
     weight = None if weights is None else torch.cat(weights)
@@ -16,5 +16,5 @@ def domain_bce(source: Tensor, target: Tensor, weights: tuple[Tensor, Tensor] | 
 
 
 def domain_accuracy(source: Tensor, target: Tensor) -> Tensor:
-    """Share of domain logits (n,) and (m,) on the right side of 0."""
+    """Compute the fraction of domain logits (n,) and (m,) with the correct sign."""
     return torch.cat([source > 0, target <= 0]).float().mean()

@@ -1,4 +1,4 @@
-"""Losses are computed in float32, also where the network's matrix products are not."""
+"""Losses in float32, independent of the precision of the network."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ Loss = TypeVar("Loss", bound=Callable[..., Tensor | tuple[Tensor, Tensor]])
 
 
 def in_float32(loss: Loss) -> Loss:
-    """The loss without autocast: small differences of sums of products are lost in bfloat16."""
+    """Compute the loss without autocast, because bfloat16 loses small differences of large sums."""
 
     @wraps(loss)
     def precise(values: Tensor, *args: Any) -> Any:

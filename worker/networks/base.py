@@ -1,4 +1,4 @@
-"""Network = backbone + bottleneck + head, over the dict of inputs that the modality's encoder makes."""
+"""Network = backbone + bottleneck + head, applied to the dict of inputs from the modality's encoder."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +15,10 @@ Inputs = dict[str, Tensor]
 
 
 class Network(nn.Module):
-    """Features of (n, feature_width) from encoded inputs, logits of (n, classes) from features.
+    """Maps encoded inputs to features (n, feature_width) and features to logits (n, classes).
 
-    The backbone takes the inputs as they come from the encoder (uint8 pictures, raw numbers): normalisation is part of
-    it, so that it is part of the ONNX graph. `pretrained` says that the backbone's weights come from a checkpoint and want a
-    smaller learning rate than the new layers.
+    The backbone takes the encoder's output (uint8 images, raw numbers) and normalises it, so that the ONNX graph contains the
+    normalisation. `pretrained` marks backbone weights from a checkpoint, which train at a smaller learning rate.
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class Network(nn.Module):
         self.pretrained = pretrained
 
     def features(self, inputs: Inputs) -> Tensor:
-        """(n, feature_width), what adaptation aligns."""
+        """Compute the features (n, feature_width) that adaptation aligns."""
         return data_parallel.split_batch(self._features, inputs)
 
     def _features(self, inputs: Inputs) -> Tensor:
@@ -41,7 +40,7 @@ class Network(nn.Module):
         return features
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Logits (n, classes)."""
+        """Compute the logits (n, classes)."""
         logits: Tensor = self.head(self.features(inputs))
         return logits
 
@@ -51,43 +50,43 @@ class Network(nn.Module):
         return self.pretrained or any(isinstance(module, nn.Conv2d) for module in self.modules())
 
     def blocks(self) -> list[nn.Module]:
-        """Parts that have weights, from the input to the output, for unfreezing; the head is the last."""
+        """Return the modules with weights in order from input to head, for gradual unfreezing."""
         parts = [*self.backbone.children(), self.bottleneck, self.head]
         return [part for part in parts if any(True for _ in part.parameters())]
 
     @contextmanager
     def source_statistics(self) -> Iterator[None]:
-        """Inside the block every `DomainBatchNorm` uses the source's own running statistics, if it has any.
+        """Use the source's running statistics in every `DomainBatchNorm` inside the block, if it has any.
 
-        While training it then has them. What is served uses the others.
+        Training inside the block updates them. Serving uses the other statistics.
         """
         norms = [module for module in self.modules() if isinstance(module, DomainBatchNorm)]
         for norm in norms:
-            norm.on_source = True
+            norm.use_source_statistics = True
         try:
             yield
         finally:
             for norm in norms:
-                norm.on_source = False
+                norm.use_source_statistics = False
 
     def copy_to_source_statistics(self) -> None:
-        """Make the present running statistics the source's: before a network that knows the source learns from the target."""
+        """Copy the running statistics to the source's, before a network trained on the source is adapted to the target."""
         for norm in self.modules():
             if isinstance(norm, DomainBatchNorm):
                 norm.copy_to_source_statistics()
 
     def forget_source_statistics(self) -> None:
-        """What is known of a source is of another job's: until there are others, the running statistics are everybody's."""
+        """Drop the source statistics of an earlier job. The running statistics apply to both domains until there are new ones."""
         for norm in self.modules():
             if isinstance(norm, DomainBatchNorm):
                 norm.has_source.fill_(False)
 
 
 class DomainBatchNorm(nn.Module):
-    """Batch norm over axis 1 with one affine map and, when asked for, running statistics of its own for the source.
+    """Batch norm over axis 1 with a shared affine map and separate running statistics for the source.
 
     Chang et al., CVPR 2019, https://arxiv.org/abs/1906.03950, with shared scale and shift. Outside of
-    `Network.source_statistics` it is plain batch norm: what the exported network uses are the statistics seen there.
+    `Network.source_statistics` it is ordinary batch norm, and the exported network uses those statistics.
     """
 
     weight: Tensor
@@ -100,7 +99,7 @@ class DomainBatchNorm(nn.Module):
     def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.epsilon = momentum, epsilon
-        self.on_source = False
+        self.use_source_statistics = False
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         for domain in ("running", "source"):
@@ -109,23 +108,23 @@ class DomainBatchNorm(nn.Module):
         self.register_buffer("has_source", torch.zeros((), dtype=torch.bool))
 
     def copy_to_source_statistics(self) -> None:
-        """The running statistics are the source's; others will come."""
+        """Copy the running statistics to the source's."""
         self.source_mean.copy_(self.running_mean)
         self.source_var.copy_(self.running_var)
         self.has_source.fill_(True)
 
     def forward(self, values: Tensor) -> Tensor:
         mean, variance = self.running_mean, self.running_var
-        if self.on_source and (self.training or self.has_source):
+        if self.use_source_statistics and (self.training or self.has_source):
             mean, variance = self.source_mean, self.source_var
             if self.training:
                 self.has_source.fill_(True)
         if self.training and data_parallel.is_split():
-            return self._normalised_together(values, mean, variance)
+            return self._normalize_across_ranks(values, mean, variance)
         return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum, self.epsilon)
 
-    def _normalised_together(self, values: Tensor, running_mean: Tensor, running_variance: Tensor) -> Tensor:
-        """By the moments of the whole batch, of which these are a part."""
+    def _normalize_across_ranks(self, values: Tensor, running_mean: Tensor, running_variance: Tensor) -> Tensor:
+        """Normalise by the statistics of the whole batch, of which each rank has a part."""
         normal, mean, variance = sync_batch_norm(values, self.weight, self.bias, self.epsilon)
         running_mean.lerp_(mean, self.momentum)
         running_variance.lerp_(variance, self.momentum)
@@ -133,9 +132,9 @@ class DomainBatchNorm(nn.Module):
 
 
 def with_domain_norms(module: nn.Module) -> nn.Module:
-    """The module, every batch norm in it a `DomainBatchNorm` with its weights and statistics.
+    """Replace every batch norm in the module by a `DomainBatchNorm` with its weights and statistics.
 
-    Plain batch norm that sees source and target in turns would serve statistics that are half of the one, half of the other.
+    Ordinary batch norm that sees both domains alternately would serve a mixture of their statistics.
     """
     for name, child in module.named_children():
         setattr(module, name, with_domain_norms(child))
@@ -143,42 +142,42 @@ def with_domain_norms(module: nn.Module) -> nn.Module:
         return module
     norm = DomainBatchNorm(module.num_features, 0.1 if module.momentum is None else module.momentum, module.eps)
     norm.load_state_dict(module.state_dict(), strict=False)
-    norm.source_mean.copy_(norm.running_mean)  # the encoder knows neither domain: both start from what it has seen
+    norm.source_mean.copy_(norm.running_mean)  # both domains start from the pretraining statistics
     norm.source_var.copy_(norm.running_var)
     return norm
 
 
 class PixelNormalizer(nn.Module):
-    """uint8 pictures (n, height, width, channels) to normalised floats (n, channels, height, width), channels last in memory."""
+    """Maps uint8 images (n, h, w, channels) to normalised floats (n, channels, h, w), channels last in memory."""
 
     scale: Tensor
     shift: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """`mean` and `std` of each channel, of values in 0..1."""
+        """Store `mean` and `std` per channel, for values in 0..1."""
         super().__init__()
         means, deviations = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (mean, std))
         self.register_buffer("scale", 1 / (255 * deviations), persistent=False)
         self.register_buffer("shift", -means / deviations, persistent=False)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        # channels first already here: with them last, ONNX Runtime would take a step of its loops for each pixel
+        # permute before scaling: with channels last, ONNX Runtime takes one loop iteration per pixel
         return inputs["pixels"].permute(0, 3, 1, 2) * self.scale + self.shift
 
 
 def bottleneck(width: int, features: int, dropout: float) -> nn.Sequential:
-    """From (n, width) to the features (n, features) that adaptation aligns."""
+    """Build the layers from (n, width) to the features (n, features) that adaptation aligns."""
     return nn.Sequential(nn.Linear(width, features, bias=False), DomainBatchNorm(features), nn.ReLU(), nn.Dropout(dropout))
 
 
 def batch_norms(network: Network) -> list[DomainBatchNorm | _BatchNorm]:
-    """The parts that normalise by statistics of the data seen."""
+    """Return the modules with batch statistics."""
     return [module for module in network.modules() if isinstance(module, DomainBatchNorm | _BatchNorm)]
 
 
 @contextmanager
 def frozen_batch_statistics(network: Network) -> Iterator[None]:
-    """Inside the block batches leave no trace in the running statistics."""
+    """Leave the running statistics unchanged inside the block."""
     norms = batch_norms(network)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

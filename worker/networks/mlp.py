@@ -1,4 +1,4 @@
-"""Multilayer perceptron for tables and for bags of n-grams. The features are the last hidden layer's units."""
+"""Multilayer perceptron for tables and bags of n-grams. The features are the units of the last hidden layer."""
 
 from itertools import pairwise
 
@@ -12,36 +12,39 @@ from app.modalities.text import TextPreprocessing
 from app.networks.mlp import MlpParams
 from worker.networks.base import Inputs, Network
 
-EMBEDDING = 16
-LARGEST_DEVIATION = 10.0
+MAX_EMBEDDING_WIDTH = 16
+MAX_DEVIATION = 10.0
 
 
 class TabularEmbedding(nn.Module):
-    """Numbers (n, a) and categories (n, b) to (n, width): standardised, the missing at the mean with an indicator, embedded."""
+    """Maps numbers (n, a) and categories (n, b) to (n, width).
+
+    Numbers are standardised; a missing number becomes the mean with an indicator. Categories are embedded.
+    """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, mean: list[float], std: list[float], levels: list[int]) -> None:
-        """`levels` of each category, the unknown bucket 0 not counted."""
+        """Initialise from mean and std per number and the level count per category, without the unknown bucket 0."""
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
-        self.embeddings = nn.ModuleList(nn.Embedding(count + 1, min(EMBEDDING, count + 1)) for count in levels)
-        self.width = 2 * len(mean) + sum(min(EMBEDDING, count + 1) for count in levels)
+        self.embeddings = nn.ModuleList(nn.Embedding(count + 1, min(MAX_EMBEDDING_WIDTH, count + 1)) for count in levels)
+        self.width = 2 * len(mean) + sum(min(MAX_EMBEDDING_WIDTH, count + 1) for count in levels)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        parts: list[Tensor] = []
+        columns: list[Tensor] = []
         if "numbers" in inputs:
             missing = inputs["numbers"].isnan()
             deviations = (inputs["numbers"] - self.mean) / self.std
-            parts += [deviations.masked_fill(missing, 0).clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION), missing.float()]
-        parts += [embedding(inputs["categories"][:, column]) for column, embedding in enumerate(self.embeddings)]
-        return torch.cat(parts, dim=1)
+            columns += [deviations.masked_fill(missing, 0).clamp(-MAX_DEVIATION, MAX_DEVIATION), missing.float()]
+        columns += [embedding(inputs["categories"][:, column]) for column, embedding in enumerate(self.embeddings)]
+        return torch.cat(columns, dim=1)
 
 
 class TfidfEmbedding(nn.Module):
-    """Numbers of n-grams (n, length) and their weights (n, length) to the weighted sum of their embeddings (n, width)."""
+    """Maps n-gram ids (n, length) and weights (n, length) to the weighted sum of their embeddings (n, width)."""
 
     def __init__(self, terms: int, width: int) -> None:
         super().__init__()
@@ -52,14 +55,14 @@ class TfidfEmbedding(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         terms, weights = inputs["terms"], inputs["weights"]
-        if self.training:  # twice as fast; the runtime that serves has no such operator
+        if self.training:  # twice as fast, but ONNX Runtime has no such operator
             return F.embedding_bag(terms, self.embedding.weight, mode="sum", per_sample_weights=weights) + self.bias
         summed: Tensor = (weights.unsqueeze(1) @ self.embedding(terms)).squeeze(1)
         return summed + self.bias
 
 
 def build(params: MlpParams, preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
-    """For text the sums of embeddings are the first hidden layer's units."""
+    """Build the network. For text, the summed embeddings are the units of the first hidden layer."""
     if isinstance(preprocessing, TextPreprocessing):
         first: nn.Module = nn.Sequential(
             TfidfEmbedding(preprocessing.vocabulary_size, params.width), nn.ReLU(), nn.Dropout(params.dropout)

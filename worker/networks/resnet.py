@@ -1,4 +1,4 @@
-"""ResNet-18 for small pictures: He et al., CVPR 2016, https://arxiv.org/abs/1512.03385, with the 3x3 stem used on CIFAR."""
+"""ResNet-18 for small images: He et al., CVPR 2016, https://arxiv.org/abs/1512.03385, with the 3x3 stem used on CIFAR."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +12,7 @@ BOTTLENECK = 256
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: (n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
+    """Two 3x3 convolutions with a shortcut: (n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

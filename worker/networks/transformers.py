@@ -1,8 +1,9 @@
-"""Pretrained text and picture encoders of the `transformers` library.
+"""Pretrained text and image encoders of the `transformers` library.
 
-Weights come from safetensors only and never bring code of their own. A text's features are the mean of its tokens, as in
-Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084; a picture's are its class token where the encoder has one, else
-the mean over its places. Both are brought to zero mean and unit variance, so that one learning rate suits every encoder's head.
+Weights are read from safetensors only; remote code is disabled. The features of a text are the mean of its tokens, as in
+Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084. The features of an image are its class token, or the mean over
+its patches if the encoder has none. Both are scaled to zero mean and unit variance, so that one learning rate suits the heads
+of all encoders.
 """
 
 import json
@@ -28,7 +29,7 @@ from worker.networks.base import Inputs, Network, PixelNormalizer, with_domain_n
 from worker.protocol.progress import BadParameters
 
 WEIGHTS = "model*.safetensors"
-CONFIG, TOKENIZER, PICTURES = "config.json", "tokenizer.json", "preprocessor_config.json"
+CONFIG, TOKENIZER, IMAGE_PROCESSOR = "config.json", "tokenizer.json", "preprocessor_config.json"
 VOCABULARIES = ["vocab*", "*.model"]
 TOKENIZER_FILES = ["tokenizer*", *VOCABULARIES, "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -39,9 +40,9 @@ transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def local_checkpoint(pretrained: str) -> Path:
-    """The directory of a checkpoint, downloaded if it is a Hub id. It holds a tokenizer.json if it is a text encoder's.
+    """Return the directory of a checkpoint, downloading a Hub id. For a text encoder it contains a tokenizer.json.
 
-    Raises BadParameters when there is none, or none with safetensors.
+    Raises BadParameters if there is no checkpoint, or none with safetensors.
     """
     folder = Path(pretrained)
     if not _is_directory(folder):
@@ -50,7 +51,7 @@ def local_checkpoint(pretrained: str) -> Path:
         raise BadParameters(f"{pretrained} has no {CONFIG}: it is not a checkpoint of the transformers library.")
     if not any(folder.glob(WEIGHTS)):
         raise BadParameters(f"{pretrained} has no model.safetensors; weights in other formats are not loaded.")
-    if (folder / TOKENIZER).exists() or (folder / PICTURES).exists():
+    if (folder / TOKENIZER).exists() or (folder / IMAGE_PROCESSOR).exists():
         return folder
     return _with_tokenizer(folder, pretrained)
 
@@ -58,16 +59,16 @@ def local_checkpoint(pretrained: str) -> Path:
 def _is_directory(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a name that is too long, or a folder that may not be read
+    except OSError:  # an overlong name or an unreadable folder
         return False
 
 
 def _download(pretrained: str) -> Path:
-    files = [CONFIG, PICTURES, WEIGHTS, f"{WEIGHTS}.index.json", *TOKENIZER_FILES]
+    files = [CONFIG, IMAGE_PROCESSOR, WEIGHTS, f"{WEIGHTS}.index.json", *TOKENIZER_FILES]
     try:
         return Path(snapshot_download(pretrained, allow_patterns=files))
     except HFValidationError as error:
-        raise BadParameters(f"{pretrained} is neither a directory that the worker sees nor a Hub id.") from error
+        raise BadParameters(f"{pretrained} is neither a directory on the worker nor a Hub id. Check `pretrained`.") from error
     except LocalEntryNotFoundError as error:
         raise BadParameters(f"{pretrained} is not in this machine's cache, and the Hub cannot be reached.") from error
     except (HfHubHTTPError, httpx.HTTPError) as error:
@@ -75,9 +76,9 @@ def _download(pretrained: str) -> Path:
 
 
 def _with_tokenizer(checkpoint: Path, pretrained: str) -> Path:
-    """A directory of links to the checkpoint's files and the tokenizer.json that its older tokenizer files amount to."""
+    """Return a directory of links to the checkpoint and a tokenizer.json converted from its older tokenizer files."""
     if not any(file for pattern in VOCABULARIES for file in checkpoint.glob(pattern)):
-        raise BadParameters(f"{pretrained} has neither a tokenizer nor a {PICTURES}.")
+        raise BadParameters(f"{pretrained} has neither a tokenizer nor a {IMAGE_PROCESSOR}.")
     folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
     try:
         AutoTokenizer.from_pretrained(checkpoint, **LOCAL).backend_tokenizer.save(str(folder / TOKENIZER))
@@ -89,7 +90,7 @@ def _with_tokenizer(checkpoint: Path, pretrained: str) -> Path:
 
 
 def self_contained_params(params: TransformersParams) -> TransformersParams:
-    """What a manifest keeps: with the encoder's configuration, so that the version is built again without the checkpoint."""
+    """Add the encoder's configuration to the parameters, so that they build the network without the checkpoint."""
     if params.config is not None:
         return params
     config = AutoConfig.from_pretrained(local_checkpoint(params.pretrained), **LOCAL)
@@ -97,7 +98,7 @@ def self_contained_params(params: TransformersParams) -> TransformersParams:
 
 
 def build(params: TransformersParams, preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
-    """With the checkpoint's weights; with random ones when `params` bring a configuration. Raises BadParameters."""
+    """Build the network with the checkpoint's weights, or with random ones if `params.config` is set. Raise BadParameters."""
     encoder = _encoder(params, preprocessing.modality)
     if isinstance(preprocessing, TextPreprocessing):
         backbone: TextEncoder | ImageEncoder = TextEncoder(encoder)
@@ -111,17 +112,17 @@ def build(params: TransformersParams, preprocessing: Preprocessing, specs: dict[
 
 
 def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
-    """The part of the checkpoint that reads this modality: all of it, an encoder without its decoder, or one of two towers."""
+    """Return the encoder of this modality: the whole model, one without its decoder, or one of two towers."""
     try:
         if params.config is not None:
             config = AutoConfig.for_model(**params.config)
-            whole = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)  # type: ignore[no-untyped-call]
+            model = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)  # type: ignore[no-untyped-call]
         else:
             folder = local_checkpoint(params.pretrained)
-            whole = AutoModel.from_pretrained(folder, **LOCAL, use_safetensors=True, dtype=torch.float32)
+            model = AutoModel.from_pretrained(folder, **LOCAL, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadParameters(f"{params.pretrained} cannot be loaded: {error}") from error
-    tower = getattr(whole, "text_model" if modality == "text" else "vision_model", whole)
+    tower = getattr(model, "text_model" if modality == "text" else "vision_model", model)
     encoder: PreTrainedModel = tower.get_encoder() if tower.config.is_encoder_decoder else tower
     with_domain_norms(encoder)
     return encoder
@@ -129,9 +130,9 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
 
 @torch.no_grad()
 def _width(backbone: nn.Module, specs: dict[str, TensorSpec], longest: int, pretrained: str) -> int:
-    """Width of the features, from one example of the largest size that will come. Raises BadParameters if that does not fit."""
+    """Return the width of the features, from one example of maximum size. Raise BadParameters if it does not fit."""
     sizes = {name: [longest if size < 0 else size for size in spec.shape] for name, spec in specs.items()}
-    # no encoder pads with the token 2: some give padding no place of its own
+    # token 2 is never padding; some encoders give padding no position
     values = {name: 2 if name == "input_ids" else 1 for name in specs}
     example = {
         name: torch.full((1, *size), values[name], dtype=getattr(torch, specs[name].dtype)) for name, size in sizes.items()
@@ -146,7 +147,7 @@ def _width(backbone: nn.Module, specs: dict[str, TensorSpec], longest: int, pret
 
 
 class TextEncoder(nn.Module):
-    """Token ids and attention mask (n, length) to the mean of the last layer's tokens (n, width)."""
+    """Maps token ids and attention mask (n, length) to the mean of the last layer's tokens (n, width)."""
 
     def __init__(self, encoder: PreTrainedModel) -> None:
         super().__init__()
@@ -160,7 +161,7 @@ class TextEncoder(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """uint8 pictures (n, height, width, channels) to the last layer's class token, or mean over places (n, width)."""
+    """Maps uint8 images (n, h, w, channels) to the last layer's class token or mean over patches (n, width)."""
 
     def __init__(self, encoder: PreTrainedModel, preprocessing: ImagePreprocessing) -> None:
         super().__init__()
@@ -170,17 +171,17 @@ class ImageEncoder(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         pixels = self.pixels(inputs).contiguous()
-        places: Tensor = self.encoder(pixel_values=pixels).last_hidden_state
-        if places.ndim == 4:  # convolutional encoders: (n, width, height, width)
-            return places.mean((2, 3))
-        return places[:, 0] if self.has_class_token else places.mean(1)
+        patches: Tensor = self.encoder(pixel_values=pixels).last_hidden_state
+        if patches.ndim == 4:  # convolutional encoders: (n, width, height, width)
+            return patches.mean((2, 3))
+        return patches[:, 0] if self.has_class_token else patches.mean(1)
 
 
 class TransformersNetwork(Network):
-    """Unfreezes layer by layer: an encoder's longest list of modules holds its layers."""
+    """A network that unfreezes layer by layer. The layers are in the encoder's longest list of modules."""
 
     def blocks(self) -> list[nn.Module]:
-        """What comes beside the layers (embeddings), the layers, the head."""
+        """Return the modules outside of the layers (embeddings), the layers and the head."""
         lists = [module for module in self.backbone.modules() if isinstance(module, nn.ModuleList)]
         layers = max(lists, key=len, default=nn.ModuleList())
         rest = nn.ModuleList(_modules_outside(self.backbone, layers))
@@ -188,7 +189,7 @@ class TransformersNetwork(Network):
 
 
 def _modules_outside(module: nn.Module, layers: nn.ModuleList) -> list[nn.Module]:
-    """The largest parts of a module that hold none of the layers."""
+    """Return the largest submodules that contain none of the layers."""
     if module is layers:
         return []
     if layers not in module.modules():

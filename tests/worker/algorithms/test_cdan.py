@@ -20,6 +20,6 @@ def test_the_random_product_keeps_scalar_products() -> None:
 def test_the_product_is_random_where_it_would_be_wide(classes: int, kind: type) -> None:
     network = table_network(classes)
     algorithm = Cdan(network, CdanParams(), classes)
-    assert isinstance(algorithm.joined, kind)
+    assert isinstance(algorithm.multilinear_map, kind)
     width = min(network.feature_width * classes, 1024 if kind is RandomizedMultilinearMap else 4096)
     assert algorithm.adversary.discriminator.get_parameter("layers.0.weight").shape[1] == width
