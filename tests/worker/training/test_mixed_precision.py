@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.algorithms.fine_tune import FineTuneParams
-from tests.support.toy_problems import CPU, picture_network, table_network
+from tests.support.toy_problems import CPU, image_network, table_network
 from worker.networks.base import Network
 from worker.training import mixed_precision
 from worker.training.mixed_precision import decide_precision, resolve_precision
@@ -25,7 +25,7 @@ def empty_cache() -> Iterator[None]:
 
 
 def convolutions() -> Network:
-    return picture_network(2)
+    return image_network(2)
 
 
 def tables() -> Network:
