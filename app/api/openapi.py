@@ -20,7 +20,6 @@ TAGS = [
     {"name": "datasets", "description": "Immutable uploads: pictures, tables or texts, labelled or not."},
     {"name": "algorithms", "description": "What a job can run, with the JSON schema of its parameters."},
     {"name": "jobs", "description": "One run of one algorithm on a source and a target."},
-    {"name": "events", "description": "What happens to a job, as server-sent events."},
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "batch predictions", "description": "A model version applied to a whole dataset by the workers."},

@@ -62,7 +62,7 @@ def known(app: FastAPI) -> dict[str, Any]:
         leases.fail(session, lease_of(job), "bad_data", "Row 7 is broken.")
         make_job(session, source_id=dataset.json()["id"])  # keeps the dataset from being deleted
         prediction_id = make_prediction(session, UUID(dataset.json()["id"]))
-    ids = {"job_id": str(job.id), "dataset_id": dataset.json()["id"], "prediction_id": str(prediction_id)}
+    ids = {"job_id": str(job.id), "dataset_id": dataset.json()["id"], "batch_prediction_id": str(prediction_id)}
     return {"name": "digits", "number": 1, **ids}
 
 

@@ -89,11 +89,11 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "POST /v2/models/{model}/versions/{version}/infer": {"json": TENSOR},
     "POST /batch-predictions": {"json": {"model": "digits", "dataset": str(UUID(int=0))}},
     "GET /batch-predictions": IDLE,
-    "GET /batch-predictions/{prediction_id}": {"params": {"wait": 5}},
-    "GET /batch-predictions/{prediction_id}/metrics": IDLE,
-    "GET /batch-predictions/{prediction_id}/events": IDLE,
-    "GET /batch-predictions/{prediction_id}/output": IDLE,
-    "POST /batch-predictions/{prediction_id}/cancel": IDLE,
+    "GET /batch-predictions/{batch_prediction_id}": {"params": {"wait": 5}},
+    "GET /batch-predictions/{batch_prediction_id}/metrics": IDLE,
+    "GET /batch-predictions/{batch_prediction_id}/events": IDLE,
+    "GET /batch-predictions/{batch_prediction_id}/output": IDLE,
+    "POST /batch-predictions/{batch_prediction_id}/cancel": IDLE,
 }
 PLACES = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
 PLACES |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "prediction")}

@@ -1,0 +1,229 @@
+"""The routes that every kind of job has: submit, list, get, cancel, metrics, events.
+
+Each kind is a resource of its own, with its own path, schemas and errors. It does not find the jobs of other kinds.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.api.deps import QueueDep, RequireJson, SessionDep, SessionsDep, SettingsDep, WatcherDep, error_responses
+from app.api.job_events import LastEventId, stream
+from app.db.tables import JobRow
+from app.errors import (
+    IdempotencyConflict,
+    IllegalTransition,
+    InvalidRequest,
+    ServiceError,
+    UnsupportedContentType,
+    UploadTooLarge,
+)
+from app.job_state import ENDED, JobStatus
+from app.job_types.base import JobType
+from app.schemas.jobs import ModelName
+from app.schemas.pagination import Page
+from app.schemas.trainer_messages import MetricPoint
+from app.services import jobs
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(pattern=r"^[!-~]{1,255}$", description="A key of your choice. The same key and body return the same job."),
+]
+After = Annotated[str | None, Query(max_length=500, description="`next` of the previous page.")]
+Wait = Annotated[float, Query(ge=0, le=60, description="Respond when the job changes, or after this many seconds.")]
+MetricName = Annotated[str | None, Query(pattern=r"^[^\x00]{1,64}$", description="Only the metric of this name.")]
+EVENTS = "Events: `queued`, `started`, `progress`, `metrics`, `warning`, `cancelling`, `requeued`, `done` (always the last)."
+
+
+class JobView(Protocol):
+    """Response schema of a job."""
+
+    @property
+    def status(self) -> JobStatus: ...
+
+    @property
+    def updated_at(self) -> datetime: ...
+
+    @classmethod
+    def of(cls, row: JobRow) -> Any:
+        """Return the response for a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResource:
+    """One kind of job as an HTTP resource. The notes complete the API docs."""
+
+    job_type: JobType[Any]
+    request: type[BaseModel]
+    response: type[JobView]
+    submit: Callable[..., JobRow]
+    submit_errors: Sequence[type[ServiceError]] = ()
+    list_note: str = ""
+    metrics_note: str = ""
+
+    @property
+    def noun(self) -> str:
+        return self.job_type.noun
+
+    @property
+    def name(self) -> str:
+        """Singular in snake case: the noun in operation ids and path parameters."""
+        return self.noun.replace(" ", "_")
+
+    @property
+    def path(self) -> str:
+        return f"/{self.noun.replace(' ', '-')}s"
+
+    @property
+    def item(self) -> str:
+        return f"/{{{self.name}_id}}"
+
+    @property
+    def not_found(self) -> type[ServiceError]:
+        return self.job_type.not_found
+
+    def read(self, sessions: "sessionmaker[Session]", job_id: UUID) -> JobView:
+        """Return one job. Raises the `not_found` error of its kind."""
+        with sessions.begin() as session:
+            view: JobView = self.response.of(jobs.get(session, job_id, self.job_type))
+            return view
+
+
+def job_routes(resource: JobResource) -> APIRouter:
+    """Return a router with all routes of a resource."""
+    router = APIRouter(prefix=resource.path, tags=[f"{resource.noun}s"])
+    for add in (_add_submit, _add_list, _add_get, _add_cancel, _add_metrics, _add_events):
+        add(router, resource)
+    return router
+
+
+def _add_submit(router: APIRouter, resource: JobResource) -> None:
+    errors: list[type[ServiceError]] = [
+        InvalidRequest,
+        *resource.submit_errors,
+        IdempotencyConflict,
+        UploadTooLarge,
+        UnsupportedContentType,
+    ]
+
+    def submit(
+        body: BaseModel,
+        response: Response,
+        session: SessionDep,
+        queue: QueueDep,
+        settings: SettingsDep,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Any:
+        job = resource.submit(session, queue, body, max_attempts=settings.max_attempts, key=idempotency_key)
+        response.headers["Location"] = f"{resource.path}/{job.id}"
+        return resource.response.of(job)
+
+    submit.__annotations__["body"] = resource.request  # FastAPI reads the schema of the body from the annotation
+    router.post(
+        "",
+        name=f"submit_{resource.name}",
+        description=f"Queue a {resource.noun}.",
+        status_code=202,
+        dependencies=[RequireJson],
+        response_model=resource.response,
+        responses=error_responses(*errors),
+    )(submit)
+
+
+def _add_list(router: APIRouter, resource: JobResource) -> None:
+    @router.get(
+        "",
+        name=f"list_{resource.name}s",
+        description=f"List all {resource.noun}s, newest first. {resource.list_note}".strip(),
+        response_model=Page[resource.response],  # type: ignore[name-defined]  # a schema made at run time
+        responses=error_responses(InvalidRequest),
+    )
+    def list_jobs(
+        session: SessionDep,
+        status: Annotated[list[JobStatus], Query(description="Any of these. May be repeated.")] = [],  # noqa: B006  # FastAPI copies it
+        model: Annotated[ModelName | None, Query()] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        after: After = None,
+    ) -> Any:
+        rows, cursor = jobs.page(session, status, model, limit, after, resource.job_type)
+        return {"data": [resource.response.of(row) for row in rows], "next": cursor}
+
+
+def _add_get(router: APIRouter, resource: JobResource) -> None:
+    @router.get(
+        resource.item,
+        name=f"get_{resource.name}",
+        description=f"Return one {resource.noun}. With `wait`, respond when it changes; one that has ended is returned at once.",
+        response_model=resource.response,
+        responses=error_responses(resource.not_found, InvalidRequest),
+    )
+    async def get_job(
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], sessions: SessionsDep, watcher: WatcherDep, wait: Wait = 0
+    ) -> Any:
+        job = await run_in_threadpool(resource.read, sessions, job_id)
+        if wait and job.status not in ENDED:
+            await watcher.wait_for_change(job_id, (job.status, job.updated_at), wait)
+            job = await run_in_threadpool(resource.read, sessions, job_id)
+        return job
+
+
+def _add_cancel(router: APIRouter, resource: JobResource) -> None:
+    @router.post(
+        f"{resource.item}/cancel",
+        name=f"cancel_{resource.name}",
+        description=f"Cancel a {resource.noun}. A running one is `cancelling` until its worker has stopped it.",
+        response_model=resource.response,
+        responses=error_responses(resource.not_found, IllegalTransition, InvalidRequest),
+    )
+    def cancel_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], session: SessionDep) -> Any:
+        return resource.response.of(jobs.cancel(session, job_id, resource.job_type))
+
+
+def _add_metrics(router: APIRouter, resource: JobResource) -> None:
+    @router.get(
+        f"{resource.item}/metrics",
+        name=f"list_{resource.name}_metrics",
+        description=f"List the metrics of a {resource.noun} by step. {resource.metrics_note}".strip(),
+        response_model=Page[MetricPoint],
+        responses=error_responses(resource.not_found, InvalidRequest),
+    )
+    def list_metrics(
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")],
+        session: SessionDep,
+        name: MetricName = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+        after: After = None,
+    ) -> Any:
+        points, cursor = jobs.metrics(session, job_id, name, limit, after, resource.job_type)
+        return {"data": points, "next": cursor}
+
+
+def _add_events(router: APIRouter, resource: JobResource) -> None:
+    def existing(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], sessions: SessionsDep) -> UUID:
+        """Check the id before the stream begins, while the response can still be a problem document."""
+        with sessions.begin() as session:
+            return jobs.get(session, job_id, resource.job_type).id
+
+    @router.get(
+        f"{resource.item}/events",
+        name=f"stream_{resource.name}_events",
+        description=f"Stream the events of a {resource.noun}, all or those after `Last-Event-ID`. {EVENTS}",
+        response_class=EventSourceResponse,
+        responses=error_responses(resource.not_found, InvalidRequest),
+    )
+    async def stream_events(
+        job_id: Annotated[UUID, Depends(existing)],
+        sessions: SessionsDep,
+        watcher: WatcherDep,
+        last_event_id: LastEventId = 0,
+    ) -> AsyncIterator[ServerSentEvent]:
+        async for event in stream(sessions, watcher, job_id, last_event_id, resource.job_type):
+            yield event
