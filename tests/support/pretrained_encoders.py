@@ -31,7 +31,7 @@ ENCODERS = {
 
 TEXTS = TextPreprocessing(kind="tokens", vocabulary_size=99, max_length=40)
 
-PICTURES = ImagePreprocessing(size=(32, 32), channels=3, resize=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+IMAGES = ImagePreprocessing(size=(32, 32), channels=3, resize=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def tokens() -> Inputs:

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 CLASSES = ["eight", "nine", "ten"]
-PICTURES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
 ROWS: list[dict[str, Any]] = [{"age": 41.0, "sex": "m"}, {"age": None, "sex": None}]
 NPY, ARROW = "application/x-npy", "application/vnd.apache.arrow.stream"
 
@@ -110,29 +110,29 @@ def npy(array: Any, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("content", [npy(PICTURES), PICTURES.tobytes()])
+@pytest.mark.parametrize("content", [npy(IMAGES), IMAGES.tobytes()])
 def test_arrays_get_the_answers_of_json(client: TestClient, models: dict[str, Exported], content: bytes) -> None:
     headers = {"content-type": NPY if content.startswith(b"\x93NUMPY") else "application/octet-stream"}
     params: dict[str, Any] = {"model": "image:1", "top_k": 2, "probabilities": True}
     for _ in range(2):
         answer = client.post("/predict", params=params, content=content, headers=headers)
         assert answer.status_code == 200, answer.text
-        assert answer.json() == predicted(client, "image", PICTURES.tolist(), top_k=2, probabilities=True)
+        assert answer.json() == predicted(client, "image", IMAGES.tolist(), top_k=2, probabilities=True)
 
 
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
         (b"", "application/octet-stream"),
-        (PICTURES.tobytes()[:-1], "application/octet-stream"),
+        (IMAGES.tobytes()[:-1], "application/octet-stream"),
         (b"", NPY),
         (b"\x93NUMPY", NPY),
         (b"\x93NUMPY\x01\x00\xff\xff{", NPY),
-        (npy(PICTURES)[:-1], NPY),
-        (npy(PICTURES).replace(b"(3, 16, 16, 3)", b"(3, 16,-16, 3)"), NPY),
-        (npy(PICTURES).replace(b"(3, 16, 16, 3)", b"(99999999999,)"), NPY),
-        (npy(PICTURES.astype(np.float32)), NPY),
-        (npy(PICTURES[:, :8]), NPY),
+        (npy(IMAGES)[:-1], NPY),
+        (npy(IMAGES).replace(b"(3, 16, 16, 3)", b"(3, 16,-16, 3)"), NPY),
+        (npy(IMAGES).replace(b"(3, 16, 16, 3)", b"(99999999999,)"), NPY),
+        (npy(IMAGES.astype(np.float32)), NPY),
+        (npy(IMAGES[:, :8]), NPY),
         (npy(np.array(3, np.uint8)), NPY),
         (npy(np.array([{}]), allow_pickle=True), NPY),
     ],
@@ -143,7 +143,7 @@ def test_an_array_that_does_not_fit_is_refused(
     for _ in range(2):
         answer = client.post("/predict", params={"model": "image"}, content=content, headers={"content-type": kind})
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_inputs"), answer.text
-        predicted(client, "image", PICTURES.tolist())  # from here on its version is loaded
+        predicted(client, "image", IMAGES.tolist())  # from here on its version is loaded
 
 
 def test_a_plain_array_is_refused_where_the_network_takes_several(client: TestClient, models: dict[str, Exported]) -> None:
@@ -152,7 +152,7 @@ def test_a_plain_array_is_refused_where_the_network_takes_several(client: TestCl
 
 
 def test_an_answer_can_be_an_arrow_table(client: TestClient, models: dict[str, Exported]) -> None:
-    body = {"model": "image", "inputs": PICTURES.tolist(), "probabilities": True}
+    body = {"model": "image", "inputs": IMAGES.tolist(), "probabilities": True}
     expected = predicted(client, **body)
     answer = client.post("/predict", json=body, headers={"accept": ARROW})
 

@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 CLASSES = ["eight", "nine", "ten"]
-PICTURES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
 INFER = "/v2/models/image/infer"
 
 
@@ -102,9 +102,9 @@ def test_pictures_get_the_networks_answers(
 ) -> None:
     names = ("logits", "probabilities", "label", "confidence", "abstained")
     outputs = [triton.InferRequestedOutput(name, binary_data=binary_out) for name in names]
-    answer = protocol.infer("image", [tensor("pixels", PICTURES, "UINT8", binary_in)], outputs=outputs, request_id="r-7")
+    answer = protocol.infer("image", [tensor("pixels", IMAGES, "UINT8", binary_in)], outputs=outputs, request_id="r-7")
     found = {name: answer.as_numpy(name) for name in names}
-    expected = models["image"].probabilities(list(PICTURES))
+    expected = models["image"].probabilities(list(IMAGES))
 
     assert answer.get_response()["id"] == "r-7"
     assert (answer.get_response()["model_name"], answer.get_response()["model_version"]) == ("image", "1")
@@ -144,10 +144,10 @@ def test_the_most_probable_classes_come_as_value_index_and_label(
     protocol: triton.InferenceServerClient, models: dict[str, Exported], binary: bool
 ) -> None:
     wanted = [triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=2)]
-    rows = protocol.infer("image", [tensor("pixels", PICTURES, "UINT8", True)], outputs=wanted).as_numpy("probabilities")
+    rows = protocol.infer("image", [tensor("pixels", IMAGES, "UINT8", True)], outputs=wanted).as_numpy("probabilities")
 
     assert rows.shape == (3, 2)
-    for row, expected in zip(rows, models["image"].probabilities(list(PICTURES)), strict=True):
+    for row, expected in zip(rows, models["image"].probabilities(list(IMAGES)), strict=True):
         for entry, number in zip(row, np.argsort(-expected), strict=False):
             value, index, label = (entry.decode() if isinstance(entry, bytes) else entry).split(":")
             assert (int(index), label) == (number, CLASSES[number])
@@ -156,9 +156,9 @@ def test_the_most_probable_classes_come_as_value_index_and_label(
 
 def test_the_public_client_understands_errors(protocol: triton.InferenceServerClient) -> None:
     with pytest.raises(InferenceServerException, match=r"\[404\] There is no model version 'nothing'"):
-        protocol.infer("nothing", [tensor("pixels", PICTURES, "UINT8", True)])
+        protocol.infer("nothing", [tensor("pixels", IMAGES, "UINT8", True)])
     with pytest.raises(InferenceServerException, match=r"\[422\] .*expected 16 x 16 x 3"):
-        protocol.infer("image", [tensor("pixels", PICTURES[:, :8], "UINT8", True)])
+        protocol.infer("image", [tensor("pixels", IMAGES[:, :8], "UINT8", True)])
 
 
 def ask(**changes: Any) -> dict[str, Any]:

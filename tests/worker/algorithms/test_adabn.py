@@ -11,7 +11,7 @@ from worker.protocol.progress import BadParameters
 from worker.training.loop import train
 
 
-def test_only_statistics_change_and_the_source_keeps_its_own(tmp_path: Path) -> None:
+def test_adabn_changes_only_running_statistics(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("adabn", min_steps=60), digits=True, classes=10)
     before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
     train(toy.run)
@@ -20,7 +20,7 @@ def test_only_statistics_change_and_the_source_keeps_its_own(tmp_path: Path) -> 
     assert changed == {"running_mean", "running_var"}
 
 
-def test_the_statistics_become_those_of_the_target_without_dropout(tmp_path: Path) -> None:
+def test_adabn_statistics_equal_those_of_the_target(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("adabn", min_steps=60), digits=True, classes=10)
     train(toy.run)
     network = toy.run.algorithm.eval().network
@@ -33,12 +33,12 @@ def test_the_statistics_become_those_of_the_target_without_dropout(tmp_path: Pat
 
 
 @pytest.mark.parametrize("algorithm", ["adabn", "tent"])
-def test_a_network_without_norms_is_refused(algorithm: str) -> None:
+def test_network_without_norms_is_rejected(algorithm: str) -> None:
     with pytest.raises(BadParameters, match="this network has no"):
         algorithms.build(toy_params(algorithm), table_network(3), 3)
 
 
-def test_dropout_is_off_while_it_runs() -> None:
+def test_adabn_disables_dropout() -> None:
     algorithm = algorithms.build(toy_params("adabn"), image_network(10), 10).train()
     inputs = toy_images(8, 10, target=True).inputs
     assert torch.equal(algorithm.compute_outputs(inputs).features, algorithm.compute_outputs(inputs).features)

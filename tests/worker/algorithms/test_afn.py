@@ -4,7 +4,7 @@ from tests.support.toy_problems import make_toy, toy_params
 from worker.training.loop import train
 
 
-def test_the_features_grow_longer(tmp_path: Path) -> None:
+def test_afn_increases_feature_norms(tmp_path: Path) -> None:
     def last_norm(weight: float) -> float:
         toy = make_toy(tmp_path / str(weight), toy_params("afn", weight=weight, epochs=3))
         train(toy.run)

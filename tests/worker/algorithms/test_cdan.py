@@ -6,10 +6,10 @@ from tests.support.toy_problems import table_network
 from worker.algorithms.cdan import Cdan, MultilinearMap, RandomizedMultilinearMap
 
 
-def test_the_random_product_keeps_scalar_products() -> None:
+def test_randomized_map_preserves_scalar_products() -> None:
     torch.manual_seed(0)
-    features, shares = torch.randn(40, 64), torch.randn(40, 80).softmax(1)
-    exact, random = MultilinearMap()(features, shares), RandomizedMultilinearMap(64, 80)(features, shares)
+    features, probabilities = torch.randn(40, 64), torch.randn(40, 80).softmax(1)
+    exact, random = MultilinearMap()(features, probabilities), RandomizedMultilinearMap(64, 80)(features, probabilities)
     assert exact.shape == (40, 64 * 80)
     gram, estimate = exact @ exact.T, random @ random.T
     assert torch.corrcoef(torch.stack([gram.flatten(), estimate.flatten()]))[0, 1] > 0.95
@@ -17,7 +17,7 @@ def test_the_random_product_keeps_scalar_products() -> None:
 
 
 @pytest.mark.parametrize(("classes", "kind"), [(10, MultilinearMap), (100, RandomizedMultilinearMap)])
-def test_the_product_is_random_where_it_would_be_wide(classes: int, kind: type) -> None:
+def test_cdan_uses_the_randomized_map_for_wide_products(classes: int, kind: type) -> None:
     network = table_network(classes)
     algorithm = Cdan(network, CdanParams(), classes)
     assert isinstance(algorithm.multilinear_map, kind)

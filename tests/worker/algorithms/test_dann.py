@@ -21,7 +21,7 @@ from worker.training.loop import train
 
 
 def domain_gradient(strength: float) -> torch.Tensor:
-    """Of the features (12, 5), through the reversal and the default discriminator."""
+    """Return the gradient of features (12, 5) through the reversal and the default discriminator."""
     torch.manual_seed(0)
     features = torch.randn(12, 5, requires_grad=True)
     logits = Discriminator(5, DannParams().discriminator_width, 0)(reverse_gradient(features, strength))
@@ -30,14 +30,14 @@ def domain_gradient(strength: float) -> torch.Tensor:
     return features.grad
 
 
-def test_the_gradient_that_reaches_the_features_is_not_zero_and_reversed() -> None:
-    straight = domain_gradient(-1)  # minus the reversal is no reversal
+def test_feature_gradient_is_reversed_and_not_zero() -> None:
+    straight = domain_gradient(-1)  # strength -1 cancels the reversal
     assert (straight.abs().sum(1) > 0).all()
     assert torch.allclose(domain_gradient(0.25), -0.25 * straight)
     assert not domain_gradient(0).any()
 
 
-def test_lambda_slows_the_features_alone_and_the_discriminator_trains_at_full_strength() -> None:
+def test_lambda_scales_only_the_gradient_of_the_features() -> None:
     def gradients(lambda_max: float) -> tuple[torch.Tensor, torch.Tensor]:
         torch.manual_seed(0)
         algorithm = Dann(image_network(10), DannParams(lambda_max=lambda_max, batch_norm="shared"), 10).eval()
@@ -54,20 +54,20 @@ def test_lambda_slows_the_features_alone_and_the_discriminator_trains_at_full_st
     assert strong[1].any()
 
 
-def test_the_discriminator_learns_to_tell_the_domains_apart_when_nothing_works_against_it(tmp_path: Path) -> None:
+def test_discriminator_separates_the_domains_without_reversal(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.0, batch_norm="shared", min_steps=200), digits=True)
     train(toy.run)
     accuracy = toy.series("domain_accuracy")
     assert accuracy[0] < 0.9 < 0.95 < accuracy[-1]
 
 
-def test_reversal_makes_the_features_alike(tmp_path: Path) -> None:
+def test_reversal_lowers_the_domain_accuracy(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", lambda_max=1.0, min_steps=200), digits=True)
     train(toy.run)
     assert sum(toy.series("domain_accuracy")[-20:]) / 20 < 0.75
 
 
-def test_the_curves_hold_both_losses_lambda_and_the_domain_accuracy(tmp_path: Path) -> None:
+def test_dann_reports_losses_lambda_and_domain_accuracy(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", lambda_max=0.5, min_steps=0, epochs=1))
     train(toy.run)
     steps = toy.run.batches.steps
@@ -79,7 +79,7 @@ def test_the_curves_hold_both_losses_lambda_and_the_domain_accuracy(tmp_path: Pa
     assert toy.series("learning_rate") == pytest.approx(rates)
 
 
-def test_the_domains_are_normalised_apart_and_the_targets_statistics_are_served() -> None:
+def test_domains_are_normalised_separately_and_target_statistics_served() -> None:
     source, target = toy_images(64, 10, target=False), toy_images(64, 10, target=True)
     assert source.labels is not None
     algorithm = Dann(image_network(10), DannParams(), 10)
@@ -96,12 +96,12 @@ def test_the_domains_are_normalised_apart_and_the_targets_statistics_are_served(
     algorithm.eval()
     with torch.no_grad():
         with algorithm.network.source_statistics():
-            apart = algorithm.network(source.inputs)
-        assert not torch.allclose(apart, algorithm.network(source.inputs), atol=1e-3)
-        assert F.cross_entropy(apart, source.labels).isfinite()
+            separate = algorithm.network(source.inputs)
+        assert not torch.allclose(separate, algorithm.network(source.inputs), atol=1e-3)
+        assert F.cross_entropy(separate, source.labels).isfinite()
 
 
-def test_texts_of_different_lengths_can_share_a_batch() -> None:
+def test_texts_of_different_lengths_share_a_batch() -> None:
     preprocessing = TextPreprocessing(kind="terms", vocabulary_size=50, max_length=9)
     network = networks.build(MlpParams(dropout=0), preprocessing, {}, 2)
     random = np.random.default_rng(0)
@@ -113,7 +113,7 @@ def test_texts_of_different_lengths_can_share_a_batch() -> None:
         for length in (7, 5)
     )
     batch = Batch(source, torch.tensor([0, 1, 0, 1]), target, 0.5)
-    shared, apart = (Dann(network, DannParams(batch_norm=kind), 2) for kind in ("shared", "domain"))
-    for one, other in zip(shared.outputs(batch), apart.outputs(batch), strict=True):
+    shared, separate = (Dann(network, DannParams(batch_norm=kind), 2) for kind in ("shared", "domain"))
+    for one, other in zip(shared.outputs(batch), separate.outputs(batch), strict=True):
         torch.testing.assert_close(one.features, other.features)
         torch.testing.assert_close(one.logits, other.logits)

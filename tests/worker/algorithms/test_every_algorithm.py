@@ -1,4 +1,4 @@
-"""What every algorithm must do; a new one is tested here without a line of its own."""
+"""Requirements of every algorithm. A new algorithm is tested here without further code."""
 
 import random
 from functools import cache
@@ -27,17 +27,17 @@ WITH_TARGET = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def _few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The validators would take most of the time."""
+    """Evaluate rarely, because validators would take most of the time."""
     monkeypatch.setattr("worker.training.loop.CHECKS", 4)
 
 
 def make(folder: Path, params: AlgorithmParams, *, digits: bool = False, **options: Any) -> Toy:
-    """On tables, but for the algorithms that want a network with norms."""
-    return make_toy(folder, params, digits=digits or wants_norms(params.algorithm), **options)
+    """Make a run on tables, or on images for algorithms that require norms."""
+    return make_toy(folder, params, digits=digits or requires_norms(params.algorithm), **options)
 
 
 @cache
-def wants_norms(algorithm: str) -> bool:
+def requires_norms(algorithm: str) -> bool:
     try:
         algorithms.build(toy_params(algorithm), table_network(2), 2)
     except BadParameters:
@@ -46,15 +46,15 @@ def wants_norms(algorithm: str) -> bool:
 
 
 def trained(folder: Path, algorithm: str) -> TrainingRun:
-    """With a network that knows the source: pseudo-labels come of confidence."""
+    """Make a run with a network trained on the source, so that pseudo-labels are confident."""
     run = make(folder, toy_params(algorithm)).run
-    run.algorithm.network.load_state_dict(trained_weights(0, 2, (600, 600), wants_norms(algorithm)))
+    run.algorithm.network.load_state_dict(trained_weights(0, 2, (600, 600), requires_norms(algorithm)))
     return run
 
 
 @EVERY
 @pytest.mark.parametrize("classes", [2, 10])
-def test_it_learns(algorithm: str, classes: int, tmp_path: Path) -> None:
+def test_algorithm_learns_the_source(algorithm: str, classes: int, tmp_path: Path) -> None:
     toy = make(tmp_path, toy_params(algorithm), classes=classes)
     train(toy.run)
     assert toy.run.step == toy.run.batches.steps
@@ -64,7 +64,7 @@ def test_it_learns(algorithm: str, classes: int, tmp_path: Path) -> None:
 
 @WITH_TARGET
 @pytest.mark.parametrize("classes", [2, 10])
-def test_it_beats_training_on_the_source_alone(algorithm: str, classes: int) -> None:
+def test_algorithm_beats_source_only_on_the_target(algorithm: str, classes: int) -> None:
     minimum = algorithms.implementation(algorithm).toy_target_accuracy
     assert target_accuracy(algorithm, classes) > max(minimum, target_accuracy("source_only", classes) + 0.1)
 
@@ -79,9 +79,7 @@ def target_accuracy(algorithm: str, classes: int) -> float:
 
 @EVERY
 @pytest.mark.parametrize("sizes", [(600, 40), (40, 600), (20, 20)])
-def test_source_and_target_may_differ_in_size_and_be_smaller_than_a_batch(
-    algorithm: str, sizes: tuple[int, int], tmp_path: Path
-) -> None:
+def test_datasets_of_different_or_small_sizes_are_trained(algorithm: str, sizes: tuple[int, int], tmp_path: Path) -> None:
     toy = make(tmp_path, toy_params(algorithm, epochs=1, batch_size=64), sizes=sizes)
     assert toy.run.batches.steps == toy.run.batches.steps_of_epoch
     train(toy.run)
@@ -89,21 +87,21 @@ def test_source_and_target_may_differ_in_size_and_be_smaller_than_a_batch(
 
 
 @EVERY
-def test_every_term_has_a_gradient_and_every_weight_that_is_trained_gets_one(algorithm: str, tmp_path: Path) -> None:
+def test_every_term_and_every_trained_weight_has_a_gradient(algorithm: str, tmp_path: Path) -> None:
     run = trained(tmp_path, algorithm)
     batch = next(iter(run.batches.from_step(run.batches.steps // 2)))
     weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
     reached: set[int] = set()
     for name, term in run.algorithm.terms(batch).items():
         gradients = torch.autograd.grad(term, weights, allow_unused=True, retain_graph=True)
-        touched = {number for number, gradient in enumerate(gradients) if gradient is not None and gradient.any()}
-        assert touched, name
-        reached |= touched
+        with_gradient = {number for number, gradient in enumerate(gradients) if gradient is not None and gradient.any()}
+        assert with_gradient, name
+        reached |= with_gradient
     assert reached == set(range(len(weights)))
 
 
 @EVERY
-def test_the_features_follow_every_term_downhill_and_those_of_an_opponent_uphill(algorithm: str, tmp_path: Path) -> None:
+def test_features_decrease_terms_and_increase_adversarial_terms(algorithm: str, tmp_path: Path) -> None:
     run = trained(tmp_path, algorithm)
     network, batch = run.algorithm.eval().network, next(iter(run.batches.from_step(run.batches.steps // 2)))
     weights = [weight for part in (network.backbone, network.bottleneck) for weight in part.parameters() if weight.requires_grad]
@@ -118,7 +116,7 @@ def test_the_features_follow_every_term_downhill_and_those_of_an_opponent_uphill
         gradients = torch.autograd.grad(before, weights, allow_unused=True, materialize_grads=True)
         length = torch.stack([gradient.norm() for gradient in gradients]).norm()
         if length == 0:
-            continue  # an opponent's own
+            continue  # a term of the discriminator only
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.sub_(gradient, alpha=1e-2 / float(length))
@@ -130,9 +128,7 @@ def test_the_features_follow_every_term_downhill_and_those_of_an_opponent_uphill
 
 @EVERY
 @pytest.mark.parametrize(("stop_at", "digits"), [(1, False), (38, True)])
-def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(
-    algorithm: str, stop_at: int, digits: bool, tmp_path: Path
-) -> None:
+def test_resumed_run_ends_with_identical_weights(algorithm: str, stop_at: int, digits: bool, tmp_path: Path) -> None:
     params = toy_params(algorithm, epochs=1, min_steps=42)
     whole = make(tmp_path / "whole", params, digits=digits, sizes=(500, 300))
     train(whole.run)
@@ -152,7 +148,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(
 
 
 @EVERY
-def test_the_same_seed_repeats_to_the_bit_and_another_does_not(algorithm: str, tmp_path: Path) -> None:
+def test_equal_seeds_give_identical_weights_others_do_not(algorithm: str, tmp_path: Path) -> None:
     states = []
     for seed in (3, 3, 4):
         run = make(tmp_path, toy_params(algorithm, epochs=1, seed=seed)).run
@@ -163,7 +159,7 @@ def test_the_same_seed_repeats_to_the_bit_and_another_does_not(algorithm: str, t
 
 
 def scramble() -> None:
-    """What another process' random states would be."""
+    """Change all random states, as in another process."""
     seed_everything(99)
     random.random()
     np.random.rand(3)

@@ -17,7 +17,7 @@ def trained_blocks(algorithm: FineTune, progress: float) -> list[bool]:
     return [all(weight.requires_grad for weight in block.parameters()) for block in algorithm.network.blocks()]
 
 
-def test_gradual_unfreezing_goes_from_the_head_to_the_input_in_half_of_the_run() -> None:
+def test_gradual_unfreezing_reaches_the_input_in_half_the_run() -> None:
     algorithm = FineTune(image_network(10), FineTuneParams(unfreeze="gradual"), 10)
     progress = (0, 0.13, 0.26, 0.39, 0.9)
     counts = [sum(trained_blocks(algorithm, at)) for at in progress]
@@ -26,7 +26,7 @@ def test_gradual_unfreezing_goes_from_the_head_to_the_input_in_half_of_the_run()
 
 
 @pytest.mark.parametrize("unfreeze", ["head", "all"])
-def test_what_is_frozen_keeps_its_weights_and_statistics(unfreeze: str, tmp_path: Path) -> None:
+def test_frozen_blocks_keep_weights_and_statistics(unfreeze: str, tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", unfreeze=unfreeze, epochs=1), digits=True)
     before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
     train(toy.run)
@@ -35,13 +35,13 @@ def test_what_is_frozen_keeps_its_weights_and_statistics(unfreeze: str, tmp_path
     assert changed == ({"head"} if unfreeze == "head" else {"backbone", "bottleneck", "head"})
 
 
-def test_gradual_unfreezing_learns(tmp_path: Path) -> None:
+def test_gradual_unfreezing_learns_the_source(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", unfreeze="gradual", epochs=20), digits=True)
     train(toy.run)
     assert toy.run.selection.accuracy > 0.9
 
 
-def test_a_pretrained_backbone_learns_more_slowly_than_the_head(tmp_path: Path) -> None:
+def test_backbone_lr_factor_applies_to_a_pretrained_backbone(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", backbone_lr_factor=0.0, epochs=1))
     toy.run.algorithm.network.pretrained = True
     before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}

@@ -11,7 +11,7 @@ from worker.evaluation.outputs import ModelOutputs
 from worker.training.loop import train
 
 
-def test_the_head_stays_and_the_encoder_learns(tmp_path: Path) -> None:
+def test_shot_trains_the_encoder_and_keeps_the_head(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("shot", min_steps=40), digits=True, classes=10)
     before = {name: value.clone() for name, value in toy.run.algorithm.network.state_dict().items()}
     train(toy.run)
@@ -20,7 +20,7 @@ def test_the_head_stays_and_the_encoder_learns(tmp_path: Path) -> None:
     assert changed == {"backbone", "bottleneck"}
 
 
-def evidence(features: list[list[float]], logits: list[list[float]]) -> ModelOutputs:
+def model_outputs(features: list[list[float]], logits: list[list[float]]) -> ModelOutputs:
     empty = np.empty((0, 2), np.float32)
     width = len(features[0])
     return ModelOutputs(
@@ -32,18 +32,18 @@ def evidence(features: list[list[float]], logits: list[list[float]]) -> ModelOut
     )
 
 
-def test_centroids_outvote_a_prediction_and_a_class_that_nobody_is_near_keeps_its_first() -> None:
+def test_second_centroids_use_nearest_rows_or_keep_the_first() -> None:
     algorithm = Shot(image_network(3), ShotParams(), 3)
     algorithm.centroids = torch.zeros(3, 2)
     rows = [[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [0.0, 1.0]]
-    shares = [[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.3, 0.65, 0.05], [0.05, 0.9, 0.05]]
-    algorithm.on_evaluation(evidence(rows, np.log(shares).tolist()))
-    expected = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # the third row is of the first class, whatever was predicted
+    probabilities = [[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.3, 0.65, 0.05], [0.05, 0.9, 0.05]]
+    algorithm.on_evaluation(model_outputs(rows, np.log(probabilities).tolist()))
+    expected = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # the third row is nearest to the first class, despite its prediction
     torch.testing.assert_close(algorithm.centroids[:2], expected)
     torch.testing.assert_close(algorithm.centroids.norm(dim=1), torch.ones(3))
 
 
-def test_before_the_first_look_the_predictions_are_the_labels(tmp_path: Path) -> None:
+def test_pseudo_labels_are_predictions_before_the_first_evaluation(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("shot"), digits=True, classes=10)
     algorithm = toy.run.algorithm.eval()
     batch = Batch({}, torch.empty(0), {"pixels": toy.target.inputs["pixels"][:32]}, 0.0)

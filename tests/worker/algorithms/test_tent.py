@@ -7,7 +7,7 @@ from worker.networks.base import DomainBatchNorm
 from worker.training.loop import train
 
 
-def test_only_the_norms_change(tmp_path: Path) -> None:
+def test_tent_changes_only_norms(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("tent", min_steps=40), digits=True, classes=10)
     network = toy.run.algorithm.network
     norms = tuple(name for name, module in network.named_modules() if isinstance(module, DomainBatchNorm))
@@ -17,7 +17,7 @@ def test_only_the_norms_change(tmp_path: Path) -> None:
     assert changed == {f"{norm}.{part}" for norm in norms for part in ("weight", "bias", "running_mean", "running_var")}
 
 
-def test_a_pretrained_encoders_norms_learn_at_the_full_rate(tmp_path: Path) -> None:
+def test_tent_uses_the_full_rate_for_a_pretrained_encoder(tmp_path: Path) -> None:
     algorithm = make_toy(tmp_path, toy_params("tent"), digits=True).run.algorithm
     algorithm.network.pretrained = True
     assert [group["factor"] for group in algorithm.parameter_groups()] == [1.0]

@@ -10,13 +10,13 @@ IMAGES = frozenset({"pixels"})
 
 
 def images(count: int = 400) -> torch.Tensor:
-    """A bright square in the middle."""
+    """Return images with a bright square in the middle."""
     batch = torch.zeros(count, 16, 16, 1)
     batch[:, 4:12, 4:12] = 200
     return batch
 
 
-def test_every_picture_is_moved_in_its_own_way() -> None:
+def test_affine_transforms_every_image_independently() -> None:
     torch.manual_seed(0)
     moved = affine(images(), 0.3)
     assert moved.shape == (400, 16, 16, 1)
@@ -27,43 +27,43 @@ def test_every_picture_is_moved_in_its_own_way() -> None:
     assert 1.3 < areas.max() < 3
 
 
-def test_the_border_goes_on_outside() -> None:
+def test_affine_repeats_the_border_outside() -> None:
     assert torch.allclose(affine(torch.ones(50, 8, 8, 3), 1.0), torch.ones(50, 8, 8, 3), atol=1e-5)
 
 
-def test_strong_changes_stay_pictures_and_differ_from_one_another() -> None:
+def test_photometric_keeps_the_value_range_and_varies() -> None:
     torch.manual_seed(0)
     strong = photometric(images().expand(-1, -1, -1, 3))
     assert strong.shape == (400, 16, 16, 3)
     assert strong.min() >= 0
     assert strong.max() <= 255
     contrast = strong[:, 8, 8].mean(1) - strong[:, 1, 1].mean(1)
-    assert (contrast < -50).float().mean() > 0.1  # inverted ones
+    assert (contrast < -50).float().mean() > 0.1  # inverted images
     assert (contrast > 50).float().mean() > 0.3
-    assert ((strong == 127.5).all(-1).sum((1, 2)) >= 9).float().mean() > 0.4  # covered places
+    assert ((strong == 127.5).all(-1).sum((1, 2)) >= 9).float().mean() > 0.4  # cut-out squares
 
 
 @pytest.mark.parametrize("augmentation", ["none", "affine", "strong"])
-@pytest.mark.parametrize("whose", ["source", "both"])
-def test_the_parameters_say_whose_pictures_are_changed(augmentation: str, whose: str) -> None:
+@pytest.mark.parametrize("domains", ["source", "both"])
+def test_parameters_select_the_augmented_domains(augmentation: str, domains: str) -> None:
     batch = Batch({"pixels": images(8).byte()}, torch.zeros(8), {"pixels": images(8).byte()}, 0.5, IMAGES)
-    params = DannParams.model_validate({"augmentation": augmentation, "augment_domains": whose})
-    found = augment_batch(batch, params)
-    for given, got, wanted in (
-        (batch.source_x, found.source_x, augmentation != "none"),
-        (batch.target_x, found.target_x, augmentation != "none" and whose == "both"),
+    params = DannParams.model_validate({"augmentation": augmentation, "augment_domains": domains})
+    augmented = augment_batch(batch, params)
+    for before, after, is_changed in (
+        (batch.source_x, augmented.source_x, augmentation != "none"),
+        (batch.target_x, augmented.target_x, augmentation != "none" and domains == "both"),
     ):
-        assert torch.equal(given["pixels"].float(), got["pixels"].float()) != wanted
+        assert torch.equal(before["pixels"].float(), after["pixels"].float()) != is_changed
     assert batch.source_x["pixels"].dtype == torch.uint8
 
 
-def test_a_method_that_changes_the_target_itself_gets_it_as_it_is() -> None:
+def test_target_is_unchanged_if_the_algorithm_augments_it() -> None:
     batch = Batch({"pixels": images(8).byte()}, torch.zeros(8), {"pixels": images(8).byte()}, 0.5, IMAGES)
-    found = augment_batch(batch, SelfTrainingParams(augmentation="strong", augment_domains="both"))
-    assert found.target_x is batch.target_x
-    assert not torch.equal(found.source_x["pixels"], batch.source_x["pixels"].float())
+    augmented = augment_batch(batch, SelfTrainingParams(augmentation="strong", augment_domains="both"))
+    assert augmented.target_x is batch.target_x
+    assert not torch.equal(augmented.source_x["pixels"], batch.source_x["pixels"].float())
 
 
-def test_other_inputs_stay_as_they_are() -> None:
+def test_other_inputs_are_not_augmented() -> None:
     numbers = {"numbers": torch.ones(3, 2)}
     assert augment(numbers, IMAGES, "strong") == numbers

@@ -22,7 +22,7 @@ from app.networks.mlp import MlpParams
 from app.networks.transformers import TransformersParams
 from app.serving.onnx_session import open_session
 from tests.support.network_cases import CASES, Case, make_inputs
-from tests.support.pretrained_encoders import ENCODERS, PICTURES, TEXTS, pixels, tokens
+from tests.support.pretrained_encoders import ENCODERS, IMAGES, TEXTS, pixels, tokens
 from tests.support.toy_problems import table
 from worker import networks
 from worker.data.batches import EncodedDataset
@@ -77,7 +77,7 @@ def test_every_network_has_a_graph_and_copies_that_answer_alike(name: str, tmp_p
 def test_every_pretrained_encoder_has_a_graph_and_copies_that_answer_alike(name: str, tmp_path: Path) -> None:
     is_text = name.startswith("text")
     params = TransformersParams(pretrained="nobody/nothing", config=json.loads(ENCODERS[name].to_json_string()))
-    preprocessing = TEXTS if is_text else PICTURES
+    preprocessing = TEXTS if is_text else IMAGES
     specs = MODALITIES[preprocessing.modality].specs(preprocessing)
     torch.manual_seed(0)
     check(networks.build(params, preprocessing, specs, 3), tokens() if is_text else pixels(), specs, tmp_path)

@@ -5,23 +5,23 @@ import torch
 from worker.losses import domains
 
 
-def test_the_domain_loss_is_the_cross_entropy_of_all_examples() -> None:
+def test_domain_bce_is_the_mean_cross_entropy() -> None:
     random = np.random.default_rng(0)
     source, target = random.normal(size=7), random.normal(size=5)
-    right = np.concatenate([1 / (1 + np.exp(-source)), 1 - 1 / (1 + np.exp(-target))])
+    correct = np.concatenate([1 / (1 + np.exp(-source)), 1 - 1 / (1 + np.exp(-target))])
     loss = domains.domain_bce(torch.from_numpy(source), torch.from_numpy(target))
-    assert float(loss) == pytest.approx(-np.log(right).mean(), rel=1e-6)
+    assert float(loss) == pytest.approx(-np.log(correct).mean(), rel=1e-6)
 
 
-def test_the_domain_loss_is_finite_where_the_sigmoid_is_not() -> None:
+def test_domain_bce_is_finite_for_extreme_logits() -> None:
     assert float(domains.domain_bce(torch.tensor([-1000.0]), torch.tensor([1000.0]))) == 1000
 
 
-def test_the_domain_accuracy_counts_the_right_sides() -> None:
+def test_domain_accuracy_counts_correct_signs() -> None:
     assert float(domains.domain_accuracy(torch.tensor([1.0, -1.0, 2.0]), torch.tensor([-3.0]))) == pytest.approx(0.75)
 
 
-def test_weights_count_examples_of_the_domain_loss_more_or_less() -> None:
+def test_domain_bce_multiplies_example_losses_by_weights() -> None:
     source, target = torch.tensor([0.3, -1.0]), torch.tensor([2.0])
     weights = torch.tensor([2.0, 0.0]), torch.tensor([1.0])
     each = np.array([np.log1p(np.exp(-0.3)), np.log1p(np.exp(1.0)), np.log1p(np.exp(2.0))])

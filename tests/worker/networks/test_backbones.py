@@ -1,4 +1,4 @@
-"""Every network that is trained from scratch: its shapes and gradients. Its export is tested with its compact copies."""
+"""Networks trained from scratch: shapes and gradients. Their export is tested in `tests/worker/export`."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ CLASSES = 3
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_features_and_logits_have_their_shapes_and_every_weight_a_gradient(name: str) -> None:
+def test_network_has_expected_shapes_and_gradients_everywhere(name: str) -> None:
     params, preprocessing, specs = CASES[name]
     torch.manual_seed(0)
     network = networks.build(params, preprocessing, specs, CLASSES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -33,28 +33,28 @@ def mlp(numbers: int, categories: int) -> Network:
     return networks.build(*table_case(numbers, categories), CLASSES).eval()
 
 
-def test_a_missing_number_is_the_mean_with_an_indicator() -> None:
+def test_missing_number_is_the_mean_with_an_indicator() -> None:
     network = mlp(1, 0)
     values = torch.tensor([[10.0], [torch.nan], [14.0], [1e30], [1e9]])
     encoded = network.backbone.get_submodule("0")({"numbers": values})
     assert encoded.tolist() == [[0, 0], [0, 1], [2, 0], [10, 0], [10, 0]]
 
 
-def test_unknown_levels_have_an_embedding_of_their_own() -> None:
+def test_unknown_level_has_its_own_embedding() -> None:
     encoded = mlp(0, 1).backbone.get_submodule("0")({"categories": torch.tensor([[0], [1], [2]])})
     assert len({tuple(row) for row in encoded.tolist()}) == 3
 
 
-def test_the_order_of_terms_and_padding_do_not_matter_in_training_or_in_serving() -> None:
+def test_term_order_and_padding_do_not_change_logits() -> None:
     torch.manual_seed(0)
     network = networks.build(*text_case(dropout=0.0), CLASSES)
     one = {"terms": torch.tensor([[3, 9]]), "weights": torch.tensor([[0.5, 0.8]])}
     padded = {"terms": torch.tensor([[9, 3, 0, 0]]), "weights": torch.tensor([[0.8, 0.5, 0.0, 0.0]])}
-    answers = [network.train(mode)(inputs) for inputs in (one, padded) for mode in (True, False)]
-    assert all(torch.allclose(answers[0], answer, atol=1e-6) for answer in answers)
+    logits = [network.train(mode)(inputs) for inputs in (one, padded) for mode in (True, False)]
+    assert all(torch.allclose(logits[0], other, atol=1e-6) for other in logits)
 
 
-def test_pixels_are_normalised_inside_the_network() -> None:
+def test_network_normalises_pixels() -> None:
     network = networks.build(*image_case(CnnParams()), CLASSES)
     pixels = torch.randint(0, 256, (2, 28, 28, 3), dtype=torch.uint8)
     normalised = network.backbone.get_submodule("0")({"pixels": pixels})

