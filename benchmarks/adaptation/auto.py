@@ -31,7 +31,7 @@ from worker.estimates import accuracy_estimate
 from worker.estimates.estimators import estimator_values
 from worker.protocol.progress import ProgressReporter
 from worker.reporting.candidates import Candidate, compare, evaluate
-from worker.reporting.report import ROWS, without_nan
+from worker.reporting.report import REPORT_ROWS, without_nan
 from worker.search.successive_halving import search
 from worker.training.checkpoints import Checkpoints
 from worker.training.evaluator import Evaluator, features_and_logits
@@ -97,7 +97,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     common = {"epochs": 1, "min_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
     data = split_source(examples.source, examples.target, None, params)
-    examiner = Evaluator(data, len(examples.classes), CPU, ROWS)
+    examiner = Evaluator(data, len(examples.classes), CPU, REPORT_ROWS)
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         trials = TrialRunner(
@@ -151,20 +151,20 @@ class Network:
 
     def parts(self, other: "Network | None") -> dict[str, float]:
         """With another of the same job beside it; empty where there is too little to study."""
-        study = self.finding.study
-        return estimator_values(study, other.finding.study if other else None) if study else {}
+        study = self.finding.calibrated
+        return estimator_values(study, other.finding.calibrated if other else None) if study else {}
 
     def estimate(self, other: "Network | None") -> Row:
         found = self.parts(other)
         if not found:
             return {}
-        said = accuracy_estimate.estimate(found)
+        said = accuracy_estimate.estimate_accuracy(found)
         return {"estimate": said.value, "low": said.low, "high": said.high}
 
     def stated(self, other: "Network | None") -> Row:
         """A row; what is not known is None."""
         known = without_nan(self.parts(other))
-        floor = self.finding.floor and self.finding.floor.accuracy
+        floor = self.finding.lower_bound and self.finding.lower_bound.accuracy
         return {"target_accuracy": self.accuracy, "scores": without_nan(self.finding.trial.scores), "floor": floor, **known}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.estimates.fit import Row, Rows, fit, read
-from worker.estimates.accuracy_estimate import FITTED, FittedCoefficients, estimate
+from worker.estimates.accuracy_estimate import FITTED, FittedCoefficients, estimate_accuracy
 
 FEWEST_TASKS = 3
 """With fewer there is nothing to fit to: of two tasks that are left, one is left out once more."""
@@ -45,7 +45,7 @@ def figures(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 def _said(rows: Rows, way: str, constants: FittedCoefficients) -> Iterator[dict[str, object]]:
     for parts, known in _each(rows):
-        said = estimate(parts, constants)
+        said = estimate_accuracy(parts, constants)
         yield known | {"way": way, "value": said.value, "low": said.low, "high": said.high}
 
 

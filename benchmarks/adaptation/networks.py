@@ -29,7 +29,7 @@ from worker.estimates.estimators import estimator_values
 from worker.estimates.transfer_verdict import TransferVerdict, judge_transfer
 from worker.protocol.progress import ProgressReporter
 from worker.reporting.candidates import Candidate, evaluate
-from worker.reporting.report import ROWS
+from worker.reporting.report import REPORT_ROWS
 from worker.training.evaluator import Evaluator
 from worker.training.trials import REFERENCE, Trial
 
@@ -96,12 +96,12 @@ def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: 
     data = split_source(examples.source, examples.target, examples.evaluation, params)
     with TemporaryDirectory() as folder:
         trials = trials_of(examples, data, params, ProgressReporter(io.StringIO()), Path(folder))
-        return evaluate(trials, Evaluator(data, len(examples.classes), CPU, ROWS), Trial(store.weights(key), 0, 0, {}))
+        return evaluate(trials, Evaluator(data, len(examples.classes), CPU, REPORT_ROWS), Trial(store.weights(key), 0, 0, {}))
 
 
 def _stated(row: Row, adapted: Candidate, alone: Row, plain: Candidate) -> list[Row]:
     """Nothing where there is too little to study."""
-    ours, other = adapted.study, plain.study
+    ours, other = adapted.calibrated, plain.calibrated
     if ours is None or other is None:
         return []
     verdict = judge_transfer(ours, other)
@@ -118,7 +118,7 @@ def verdict_row(verdict: TransferVerdict) -> Row:
 
 
 def _floor(found: Candidate) -> Row:
-    return {"floor": found.floor.accuracy if found.floor else None}
+    return {"floor": found.lower_bound.accuracy if found.lower_bound else None}
 
 
 def _loaded(params: str) -> Row:

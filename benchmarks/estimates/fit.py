@@ -16,8 +16,8 @@ from scipy.optimize import lsq_linear
 from worker.estimates.accuracy_estimate import (
     FittedCoefficients,
     adjustments,
-    centre,
-    estimate,
+    combined_value,
+    estimate_accuracy,
     lowest_estimate,
     uncertainty,
     uncertainty_terms,
@@ -88,7 +88,7 @@ def judge(rows: Rows) -> pl.DataFrame:
     for data in np.unique(rows.data):
         fitted, left_out = fit(rows.where(rows.data != data)), rows.where(rows.data == data)
         for row, truth, task, skewed in zip(left_out.parts, left_out.truth, left_out.task, left_out.skewed, strict=True):
-            said = estimate(row, fitted)
+            said = estimate_accuracy(row, fitted)
             inside = said.low <= truth <= said.high
             error = abs(said.value - truth)
             found.append({"task": task, "skewed": skewed, "error": error, "covered": inside, "width": (said.high - said.low) / 2})
@@ -99,7 +99,7 @@ def _regressions(rows: Rows) -> tuple[dict[str, float], dict[str, float]]:
     moves = [adjustments(row) for row in rows.parts]
     weights = _regression(moves, rows.truth - np.array([lowest_estimate(row) for row in rows.parts]), rows.task, upper=1.0)
     weighted = FittedCoefficients(weights, {}, 0.0, 0.0)
-    why = [uncertainty_terms(row, centre(row, weighted)) for row in rows.parts]
+    why = [uncertainty_terms(row, combined_value(row, weighted)) for row in rows.parts]
     return weights, _regression(why, np.abs(_errors(rows, weighted)), rows.task, upper=np.inf, least=LEAST)
 
 
@@ -125,11 +125,11 @@ def _regression(
 
 def _errors(rows: Rows, fitted: FittedCoefficients) -> Numbers:
     """Truth less estimate (n,)."""
-    return rows.truth - np.array([centre(row, fitted) for row in rows.parts], np.float64)
+    return rows.truth - np.array([combined_value(row, fitted) for row in rows.parts], np.float64)
 
 
 def _doubts(rows: Rows, fitted: FittedCoefficients) -> Numbers:
-    return np.array([uncertainty(row, centre(row, fitted), fitted) for row in rows.parts], np.float64)
+    return np.array([uncertainty(row, combined_value(row, fitted), fitted) for row in rows.parts], np.float64)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.estimates.calibrated_outputs import CalibratedOutputs, study
+from worker.estimates.calibrated_outputs import CalibratedOutputs, calibrate_outputs
 from worker.estimates.transfer_rules import TransferEvidence
 from worker.evaluation.outputs import ModelOutputs
 
@@ -42,6 +42,6 @@ def network(
         return values
 
     source_x, target_x = features(source, 5), features(truth if predicted is None else predicted, skill)
-    outputs = study(ModelOutputs(source_x, 2 * source_x, source, target_x, 2 * target_x))
+    outputs = calibrate_outputs(ModelOutputs(source_x, 2 * source_x, source, target_x, 2 * target_x))
     assert outputs is not None
     return outputs

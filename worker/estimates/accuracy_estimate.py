@@ -1,18 +1,19 @@
-"""The estimate of the accuracy on the target, with a 90 % interval, from the parts.
+"""Estimate of the target accuracy with a 90 % interval, combined from the values of `estimators`.
 
-    value = least claim + sum_k weight_k correction_k
-    doubt = sum_k doubt_k reason_k,    interval = value - below doubt ... value + above doubt
+    value = lowest point estimate + sum_k weight_k adjustment_k
+    uncertainty = sum_k weight_k term_k,    interval = value - below uncertainty ... value + above uncertainty
 
-The weights (0 to 1) are a regression, the doubts a non-negative one of its absolute errors, `below` and `above` conformal: of
-networks on tasks that were left out of both, 5 % lie lower and 5 % higher.
-`benchmarks.estimates.fit` fits all to the rows of the benchmark and prints what stands in FITTED.
+The adjustment weights (0 to 1) are a regression, the uncertainty weights a non-negative regression of its absolute errors.
+`below` and `above` are conformal: for tasks left out of both fits, 5 % of the networks lie below and 5 % above the interval.
+`benchmarks.estimates.fit` fits all constants to the rows of the benchmark and prints the values of `FITTED`.
 
-The claims are those of confidence (DoC and two kinds of ATC) and of a pupil of the network's labels
-(`worker.reporting.reverse_validation`); where a
-network is confident and wrong, one of them knows. FITTED is of 1,030 networks of 17 methods on digits, office pictures, book
-reviews, heart data and tables whose columns have drifted, 382 of them with skewed targets. On data left out of the fit they err
-by 7.9 points in the mean, from 2.3 (MNIST to USPS) to 22 (Amazon to webcam without a pretrained encoder), and 90 % of the
-intervals hold the truth; on these data themselves by 7.7, and 91 %.
+The point estimates come from confidence (DoC and two variants of ATC) and from a student of the network's predictions
+(`worker.reporting.reverse_validation`). For a network that is confident and wrong, at least one of them is usually low.
+
+FITTED is fitted to 1,030 networks of 17 methods, 382 of them with skewed targets. The data are digits, office images, book
+reviews, heart data and tables with drifted columns. On data left out of the fit, the mean error is 7.9 points: from 2.3 (MNIST to
+USPS) to 22 (Amazon to webcam without a pretrained encoder). There, 90 % of the intervals contain the truth. On the fitted data
+the error is 7.7 points, with 91 % of the intervals.
 """
 
 from collections.abc import Mapping
@@ -21,23 +22,23 @@ from math import isnan
 
 import numpy as np
 
-ALLOWANCE = 0.08
-"""What the shift alone may cost a pupil's accuracy on the source."""
+STUDENT_ALLOWANCE = 0.08
+"""Source accuracy that a student may lose to the domain shift alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedCoefficients:
-    """Fitted constants: of each correction, of each reason for doubt, and how many doubts the interval reaches down and up."""
+    """Fitted constants: weights of the adjustments and of the uncertainty terms, and the interval's reach in uncertainties."""
 
     weights: Mapping[str, float]
-    doubts: Mapping[str, float]
+    uncertainty_weights: Mapping[str, float]
     below: float
     above: float
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyEstimate:
-    """Accuracies from 0 to 1: the estimate and its 90 % interval."""
+    """Estimated accuracy (0 to 1) and its 90 % interval."""
 
     value: float
     low: float
@@ -46,7 +47,7 @@ class AccuracyEstimate:
 
 FITTED = FittedCoefficients(
     weights={"prior_distance": 0.07, "critic": 0.073},
-    doubts={
+    uncertainty_weights={
         "always": 0.005,
         "error": 0.122,
         "prior_distance": 0.075,
@@ -58,59 +59,59 @@ FITTED = FittedCoefficients(
 )
 
 
-def estimate(parts: Mapping[str, float], fitted: FittedCoefficients = FITTED) -> AccuracyEstimate:
-    """From a network's parts."""
-    value = centre(parts, fitted)
-    width = uncertainty(parts, value, fitted)
+def estimate_accuracy(estimators: Mapping[str, float], fitted: FittedCoefficients = FITTED) -> AccuracyEstimate:
+    """Combine a network's estimator values into one estimate."""
+    value = combined_value(estimators, fitted)
+    width = uncertainty(estimators, value, fitted)
     return AccuracyEstimate(value, max(0.0, value - fitted.below * width), min(1.0, value + fitted.above * width))
 
 
-def centre(parts: Mapping[str, float], fitted: FittedCoefficients) -> float:
-    """The value alone."""
-    found = lowest_estimate(parts) + sum(fitted.weights[name] * each for name, each in adjustments(parts).items())
-    return float(np.clip(found, 0, 1))
+def combined_value(estimators: Mapping[str, float], fitted: FittedCoefficients) -> float:
+    """Return the estimate without its interval."""
+    adjustment = sum(fitted.weights[name] * value for name, value in adjustments(estimators).items())
+    return float(np.clip(lowest_estimate(estimators) + adjustment, 0, 1))
 
 
-def uncertainty(parts: Mapping[str, float], value: float, fitted: FittedCoefficients) -> float:
-    """What the interval's width is a multiple of."""
-    return sum(fitted.doubts[name] * each for name, each in uncertainty_terms(parts, value).items())
+def uncertainty(estimators: Mapping[str, float], value: float, fitted: FittedCoefficients) -> float:
+    """Return the quantity that the interval's width is proportional to."""
+    return sum(fitted.uncertainty_weights[name] * term for name, term in uncertainty_terms(estimators, value).items())
 
 
-def lowest_estimate(parts: Mapping[str, float]) -> float:
-    """The least of what claims to be the accuracy: each is blind to errors that another sees."""
-    return min(1.0, *point_estimates(parts))
+def lowest_estimate(estimators: Mapping[str, float]) -> float:
+    """Return the lowest point estimate: each one misses errors that another detects."""
+    return min(1.0, *point_estimates(estimators))
 
 
-def point_estimates(parts: Mapping[str, float]) -> list[float]:
-    """Those that are known."""
-    found = (
-        parts["difference_of_confidences"],
-        parts["thresholded_confidence"],
-        parts["thresholded_entropy"],
-        parts["reverse_confidence"],
-        parts["reverse_accuracy"] + ALLOWANCE,
+def point_estimates(estimators: Mapping[str, float]) -> list[float]:
+    """Return the estimates of the accuracy that are defined."""
+    estimates = (
+        estimators["difference_of_confidences"],
+        estimators["thresholded_confidence"],
+        estimators["thresholded_entropy"],
+        estimators["reverse_confidence"],
+        estimators["reverse_accuracy"] + STUDENT_ALLOWANCE,
     )
-    return [claim for claim in found if not isnan(claim)]
+    return [value for value in estimates if not isnan(value)]
 
 
-def adjustments(parts: Mapping[str, float]) -> dict[str, float]:
-    """How far each part would move the base; the critic, which a network cannot surpass, only ever lowers it.
+def adjustments(estimators: Mapping[str, float]) -> dict[str, float]:
+    """Return the terms that move the lowest estimate. The critic is an upper limit, so it only lowers it.
 
-    The other network's shares of the classes count as far as its pupil knows the source.
+    The class priors of the other network count in proportion to the source accuracy of its student.
     """
-    critic = parts["critic"]
+    critic = estimators["critic"]
     return {
-        "prior_distance": -parts["other_reverse_accuracy"] * parts["prior_distance"],
-        "critic": 0.0 if isnan(critic) else min(0.0, critic - lowest_estimate(parts)),
+        "prior_distance": -estimators["other_reverse_accuracy"] * estimators["prior_distance"],
+        "critic": 0.0 if isnan(critic) else min(0.0, critic - lowest_estimate(estimators)),
     }
 
 
-def uncertainty_terms(parts: Mapping[str, float], value: float) -> dict[str, float]:
-    """What makes an estimate of this value doubtful, each at least 0."""
+def uncertainty_terms(estimators: Mapping[str, float], value: float) -> dict[str, float]:
+    """Return the non-negative terms that widen the interval of an estimate."""
     return {
         "always": 1.0,
-        "prior_distance": parts["prior_distance"],
-        "shifted": parts["shifted"],
-        "sampling": parts["sampling"],
+        "prior_distance": estimators["prior_distance"],
+        "shifted": estimators["shifted"],
+        "sampling": estimators["sampling"],
         "error": 1 - value,
     }

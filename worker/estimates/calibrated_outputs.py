@@ -1,4 +1,4 @@
-"""What is derived once of a network's evidence and used by everything that is said of it."""
+"""Quantities derived once from a network's outputs and used by all estimates."""
 
 from dataclasses import dataclass
 from math import nan
@@ -6,24 +6,22 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.estimates import label_shift
 from worker.estimates.calibration import Calibration, calibrate
-from worker.estimates.label_shift import ClassPriors
+from worker.estimates.label_shift import ClassPriors, estimate_class_priors
 from worker.evaluation.outputs import ModelOutputs, probabilities
 
-Shares = NDArray[np.float64]
+Probabilities = NDArray[np.float64]
 
-SAID, SAID_OF_EQUAL = 0.01, 0.2
-FEWEST_SOURCE, FEWEST_TARGET = 2, 8
+MAX_RARE_PROPORTION, RARE_FRACTION_OF_UNIFORM = 0.01, 0.2
+MIN_SOURCE_ROWS, MIN_TARGET_ROWS = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
 class ReverseValidation:
-    """What a pupil says, a new network that learned the target from the studied one's labels
-    (`worker.reporting.reverse_validation`); 0 to 1.
+    """Results of a student trained on the network's target predictions (`worker.reporting.reverse_validation`), 0 to 1.
 
-    `accuracy` is its own on the held-out source, `confidence` the mean probability that it gives to the labels of target rows
-    that it did not learn from.
+    `accuracy` is the student's accuracy on the held-out source. `confidence` is its mean probability of the network's predictions
+    on held-out target rows.
     """
 
     accuracy: float
@@ -32,60 +30,62 @@ class ReverseValidation:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedOutputs:
-    """Evidence and what follows: calibrated probabilities of source (n, classes) and target (m, classes), class priors.
+    """Outputs with calibrated probabilities of the source (n, classes) and target (m, classes), and class priors.
 
-    `critic` is what the disagreement-discrepancy bound says without its sampling error, nan where it says nothing; `reverse`
-    None where there is no pupil.
+    `critic` is the disagreement-discrepancy bound without its sampling error, NaN if undefined. `reverse` is None without a
+    student.
     """
 
-    evidence: ModelOutputs
+    outputs: ModelOutputs
     calibration: Calibration
-    source: Shares
-    target: Shares
+    source_probabilities: Probabilities
+    target_probabilities: Probabilities
     priors: ClassPriors
     critic: float = nan
     reverse: ReverseValidation | None = None
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:
-        """Whether the network is right about each row of the held-out source (n,)."""
-        correct: NDArray[np.bool_] = self.evidence.source_logits.argmax(axis=1) == self.evidence.source_labels
+        """Correctness of each held-out source row (n,)."""
+        correct: NDArray[np.bool_] = self.outputs.source_logits.argmax(axis=1) == self.outputs.source_labels
         return correct
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """The class of each target row (m,)."""
-        classes: NDArray[np.int64] = self.evidence.target_logits.argmax(axis=1)
+        """Predicted class of each target row (m,)."""
+        classes: NDArray[np.int64] = self.outputs.target_logits.argmax(axis=1)
         return classes
 
     @property
-    def predicted_shares(self) -> Shares:
-        """How much of the target is predicted as each class (classes,)."""
-        return np.bincount(self.predicted, minlength=self.evidence.target_logits.shape[1]) / len(self.predicted)
+    def predicted_proportions(self) -> Probabilities:
+        """Proportion of the target rows predicted as each class (classes,)."""
+        return np.bincount(self.predicted, minlength=self.outputs.target_logits.shape[1]) / len(self.predicted)
 
     @property
     def has_collapsed(self) -> bool:
-        """Whether at most half of the classes are said."""
-        return self.predicted_class_count <= len(self.predicted_shares) / 2
+        """Whether the network predicts at most half of the classes."""
+        return self.predicted_class_count <= len(self.predicted_proportions) / 2
 
     @property
     def predicted_class_count(self) -> int:
-        """How many have at least `least_share` of the target rows."""
-        return int((self.predicted_shares >= self.least_share).sum())
+        """Number of classes that have at least `min_class_proportion` of the predictions."""
+        return int((self.predicted_proportions >= self.min_class_proportion).sum())
 
     @property
-    def least_share(self) -> float:
-        """A hundredth, or a fifth of what there would be of equal classes."""
-        return min(SAID, SAID_OF_EQUAL / len(self.predicted_shares))
+    def min_class_proportion(self) -> float:
+        """Smallest proportion that counts as predicted: 0.01, or a fifth of the uniform proportion if that is less."""
+        return min(MAX_RARE_PROPORTION, RARE_FRACTION_OF_UNIFORM / len(self.predicted_proportions))
 
 
-def study(evidence: ModelOutputs, critic: float = nan, reverse: ReverseValidation | None = None) -> CalibratedOutputs | None:
-    """None with fewer than FEWEST_SOURCE held-out or FEWEST_TARGET target examples: then nothing can be said of its accuracy."""
-    if len(evidence.source_logits) < FEWEST_SOURCE or len(evidence.target_logits) < FEWEST_TARGET:
+def calibrate_outputs(
+    outputs: ModelOutputs, critic: float = nan, reverse: ReverseValidation | None = None
+) -> CalibratedOutputs | None:
+    """Return the derived quantities, or None with fewer than MIN_SOURCE_ROWS held-out or MIN_TARGET_ROWS target rows."""
+    if len(outputs.source_logits) < MIN_SOURCE_ROWS or len(outputs.target_logits) < MIN_TARGET_ROWS:
         return None
-    calibration = calibrate(evidence.source_logits, evidence.source_labels)
-    source = probabilities(evidence.source_logits, calibration.temperature)
-    target = probabilities(evidence.target_logits, calibration.temperature)
+    calibration = calibrate(outputs.source_logits, outputs.source_labels)
+    source = probabilities(outputs.source_logits, calibration.temperature)
+    target = probabilities(outputs.target_logits, calibration.temperature)
     return CalibratedOutputs(
-        evidence, calibration, source, target, label_shift.estimate(evidence, source, target), critic, reverse
+        outputs, calibration, source, target, estimate_class_priors(outputs, source, target), critic, reverse
     )

@@ -15,15 +15,15 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import SGDClassifier
 
 from worker.evaluation.clustering import l2_normalize
-from worker.evaluation.outputs import Floats, ModelOutputs
+from worker.evaluation.outputs import Float32Array, ModelOutputs
 
-ROWS = 1000
+EMBEDDING_ROWS = 1000
 """Of each domain in the picture."""
-COMPONENTS = 30
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+PCA_COMPONENTS = 30
+RIDGE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
-def proxy_a_distance(source: Floats, target: Floats, seed: int = 0) -> float:
+def proxy_a_distance(source: Float32Array, target: Float32Array, seed: int = 0) -> float:
     """2 (1 - 2 err): 0 where a linear support vector machine cannot tell features (n, d) from (m, d), 2 where it always can.
 
     Ganin et al., JMLR 2016, equation 3. err is the least over the strengths of its ridge, on the half that it was not fitted to,
@@ -39,7 +39,7 @@ def proxy_a_distance(source: Floats, target: Floats, seed: int = 0) -> float:
     for side in (order[~domain[order]], order[domain[order]]):
         seen[side[: len(side) // 2]] = True
     errors = []
-    for strength in STRENGTHS:
+    for strength in RIDGE_STRENGTHS:
         machine = SGDClassifier(
             loss="hinge", alpha=strength, class_weight="balanced", average=True, tol=None, max_iter=20, random_state=seed
         )
@@ -48,9 +48,9 @@ def proxy_a_distance(source: Floats, target: Floats, seed: int = 0) -> float:
     return float(np.clip(2 * (1 - 2 * min(errors)), 0, 2))
 
 
-def tsne_layout(features: Floats, start: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def tsne_layout(features: Float32Array, start: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Places (n, 2) of features (n, d), at least eight; `start` (n, 2) is where the rows begin."""
-    rows = PCA(min(COMPONENTS, *features.shape), random_state=0).fit_transform(features)
+    rows = PCA(min(PCA_COMPONENTS, *features.shape), random_state=0).fit_transform(features)
     initial = "pca" if start is None else start * 1e-2 / max(float(start[:, 0].std()), 1e-9)
     machine = TSNE(
         perplexity=min(30.0, (len(rows) - 1) / 3.5),
@@ -71,7 +71,7 @@ def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, class
     what the network after says. Both must have been asked about the same rows, of which ROWS of each domain are taken. Writes
     nothing and returns 0 where there are fewer than eight.
     """
-    sides = [_spread(len(rows)) for rows in (after.source_features, after.target_features)]
+    sides = [_evenly_spaced(len(rows)) for rows in (after.source_features, after.target_features)]
     count = sum(map(len, sides))
     if count < 8:
         return 0
@@ -93,6 +93,6 @@ def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, class
     return count
 
 
-def _spread(count: int) -> NDArray[np.int64]:
+def _evenly_spaced(count: int) -> NDArray[np.int64]:
     """At most ROWS places, evenly among so many: rows often come in the order of their classes."""
-    return np.linspace(0, count - 1, min(ROWS, count)).astype(np.int64)
+    return np.linspace(0, count - 1, min(EMBEDDING_ROWS, count)).astype(np.int64)

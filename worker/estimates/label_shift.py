@@ -18,14 +18,14 @@ from worker.evaluation.outputs import ModelOutputs
 
 Distribution = NDArray[np.float64]
 
-RIDGE = 0.05
+BBSE_RIDGE = 0.05
 """Weight of the distance to the source's priors in BBSE's least squares."""
-ROUNDS = 200
-RESAMPLES = 100
-MOST_CLASSES = 200
+EM_ROUNDS = 200
+PRIOR_RESAMPLES = 100
+MAX_TESTED_CLASSES = 200
 """Of more, a sample of the source tells too little about each for an interval or a test to be worth its minutes."""
-LEVEL = 0.02
-DISTANCE = 0.10
+SIGNIFICANCE_LEVEL = 0.02
+MIN_SHIFT_DISTANCE = 0.10
 """Total variation from which a shift is worth telling."""
 
 
@@ -52,7 +52,7 @@ class ClassPriors:
         return (self.bbse + self.em) / 2
 
 
-def estimate(
+def estimate_class_priors(
     evidence: ModelOutputs, source_probabilities: Distribution, target_probabilities: Distribution, seed: int = 0
 ) -> ClassPriors:
     """From the evidence of at least one row a domain and its calibrated probabilities (n, classes) and (m, classes)."""
@@ -62,12 +62,12 @@ def estimate(
     source = counts.sum(axis=0) / counts.sum()
     found, weighted = bbse(counts, predicted), em(source, source_probabilities, target_probabilities)
     low, high, p_value = np.zeros(classes), np.ones(classes), 1.0
-    if classes <= MOST_CLASSES:
+    if classes <= MAX_TESTED_CLASSES:
         low, high = np.quantile(_resampled(counts, predicted, random), (0.05, 0.95), axis=0)
         p_value = _p_value(counts, predicted, total_variation(source, found), random)
     nearest = min(total_variation(source, found), total_variation(source, weighted))
     same_way = float((found - source) @ (weighted - source)) > 0
-    shifted = same_way and nearest >= DISTANCE and p_value <= LEVEL
+    shifted = same_way and nearest >= MIN_SHIFT_DISTANCE and p_value <= SIGNIFICANCE_LEVEL
     return ClassPriors(source, found, weighted, low, high, total_variation(source, (found + weighted) / 2), p_value, shifted)
 
 
@@ -86,8 +86,8 @@ def bbse(counts: Distribution, predicted: Distribution) -> Distribution:
     source = counts.sum(axis=0) / counts.sum()
     within = (counts + 1 / classes) / (counts.sum(axis=0) + 1)
     sums_to_one = 100.0
-    left = np.vstack([within, np.sqrt(RIDGE) * np.eye(classes), np.full((1, classes), sums_to_one)])
-    right = np.concatenate([predicted / predicted.sum(), np.sqrt(RIDGE) * source, [sums_to_one]])
+    left = np.vstack([within, np.sqrt(BBSE_RIDGE) * np.eye(classes), np.full((1, classes), sums_to_one)])
+    right = np.concatenate([predicted / predicted.sum(), np.sqrt(BBSE_RIDGE) * source, [sums_to_one]])
     found = nnls(left, right)[0]
     priors: Distribution = found / found.sum()
     return priors
@@ -101,7 +101,7 @@ def em(source: Distribution, source_probabilities: Distribution, target_probabil
     """
     said = np.maximum(source_probabilities.mean(axis=0), 1e-6)
     priors = said
-    for _ in range(ROUNDS):
+    for _ in range(EM_ROUNDS):
         weighted = target_probabilities * (priors / said)
         before, priors = priors, (weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0)
         if total_variation(before, priors) < 1e-5:
@@ -113,8 +113,8 @@ def em(source: Distribution, source_probabilities: Distribution, target_probabil
 
 def _resampled(counts: Distribution, predicted: Distribution, random: np.random.Generator) -> Distribution:
     """BBSE of RESAMPLES samples as large as both were: (RESAMPLES, classes)."""
-    tables = random.multinomial(int(counts.sum()), (counts / counts.sum()).ravel(), RESAMPLES).reshape(-1, *counts.shape)
-    targets = random.multinomial(int(predicted.sum()), predicted / predicted.sum(), RESAMPLES)
+    tables = random.multinomial(int(counts.sum()), (counts / counts.sum()).ravel(), PRIOR_RESAMPLES).reshape(-1, *counts.shape)
+    targets = random.multinomial(int(predicted.sum()), predicted / predicted.sum(), PRIOR_RESAMPLES)
     return np.stack([bbse(table, target) for table, target in zip(tables.astype(float), targets.astype(float), strict=True)])
 
 
@@ -122,4 +122,4 @@ def _p_value(counts: Distribution, predicted: Distribution, distance: float, ran
     """Share of targets drawn from the source's own predictions for which BBSE lies at least this far from the source."""
     source, same = counts.sum(axis=0) / counts.sum(), counts.sum(axis=1)
     drawn = _resampled(counts, predicted.sum() * same / same.sum(), random)
-    return (1 + sum(total_variation(source, one) >= distance for one in drawn)) / (1 + RESAMPLES)
+    return (1 + sum(total_variation(source, one) >= distance for one in drawn)) / (1 + PRIOR_RESAMPLES)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from worker import validators
-from worker.estimates.accuracy_estimate import estimate
+from worker.estimates.accuracy_estimate import estimate_accuracy
 from worker.estimates.calibrated_outputs import CalibratedOutputs
-from worker.estimates.estimators import estimator_values, thresholded_confidence, within_priors
+from worker.estimates.estimators import estimator_values, prior_limited_confidence, thresholded_confidence
 from worker.estimates.label_shift import total_variation
 from worker.estimates.transfer_rules import THRESHOLDS, Effect, FiredRule, Judgement, TransferEvidence, fired_rules
 from worker.evaluation.statistics import binomial_standard_error
@@ -50,12 +50,12 @@ def judge(evidence: TransferEvidence) -> TransferVerdict:
 
 def measure(adapted: CalibratedOutputs, baseline: CalibratedOutputs) -> TransferEvidence:
     """Measure the adapted network against the source-only network on the same rows."""
-    accuracy = estimate(estimator_values(baseline, adapted)).value
+    accuracy = estimate_accuracy(estimator_values(baseline, adapted)).value
     trusted = _priors_are_trusted(baseline, accuracy)
     source_accuracy = float(baseline.is_correct.mean())
     return TransferEvidence(
-        gain=estimate(estimator_values(adapted, baseline)).value - accuracy,
-        label_shift_headroom=within_priors(adapted, baseline) - thresholded_confidence(baseline) if trusted else 0.0,
+        gain=estimate_accuracy(estimator_values(adapted, baseline)).value - accuracy,
+        label_shift_headroom=prior_limited_confidence(adapted, baseline) - thresholded_confidence(baseline) if trusted else 0.0,
         validators_in_favour=_validators_in_favour(adapted, baseline),
         source_accuracy_drop=float(baseline.is_correct.mean() - adapted.is_correct.mean()),
         source_accuracy_drop_allowed=max(
@@ -77,13 +77,13 @@ def _priors_are_trusted(baseline: CalibratedOutputs, accuracy: float) -> bool:
     is_accurate = accuracy >= THRESHOLDS.min_baseline_accuracy  # False for NaN
     if not is_accurate or baseline.has_collapsed:
         return False
-    return validators.load("v_measure")(baseline.evidence) >= THRESHOLDS.min_cluster_agreement
+    return validators.load("v_measure")(baseline.outputs) >= THRESHOLDS.min_cluster_agreement
 
 
 def _classes_lost(adapted: CalibratedOutputs, baseline: CalibratedOutputs) -> int:
     """Return how many fewer classes are predicted, 0 if chance explains it."""
     lost = baseline.predicted_class_count - adapted.predicted_class_count
-    return lost if abs(lost) > THRESHOLDS.classes_lost * len(baseline.predicted_shares) else 0
+    return lost if abs(lost) > THRESHOLDS.classes_lost * len(baseline.predicted_proportions) else 0
 
 
 def _reverse_validation_ratio(network: CalibratedOutputs) -> float:
@@ -93,6 +93,6 @@ def _reverse_validation_ratio(network: CalibratedOutputs) -> float:
 
 def _validators_in_favour(adapted: CalibratedOutputs, baseline: CalibratedOutputs) -> float:
     """Return the fraction of the validators that score the adapted network higher, 0.5 if all scores are equal."""
-    differences = [validators.load(name)(adapted.evidence) - validators.load(name)(baseline.evidence) for name in VALIDATORS]
+    differences = [validators.load(name)(adapted.outputs) - validators.load(name)(baseline.outputs) for name in VALIDATORS]
     votes = [difference > 0 for difference in differences if abs(difference) > 1e-6]
     return sum(votes) / len(votes) if votes else 0.5

@@ -23,12 +23,12 @@ EARLY = 0.25
 """The part of a run in which a discriminator has not learned yet, or features not adapted."""
 
 
-def warnings(
+def model_warnings(
     network: CalibratedOutputs,
     classes: Sequence[str],
     *,
     target_rows: int,
-    plain: CalibratedOutputs | None = None,
+    baseline: CalibratedOutputs | None = None,
     verdict: TransferVerdict | None = None,
     domain_accuracy: Sequence[float] = (),
 ) -> list[JobWarning]:
@@ -38,8 +38,8 @@ def warnings(
     `domain_accuracy` is the discriminator's curve over the run, 0 to 1, empty without a discriminator.
     """
     return [
-        *_of_the_rows(len(network.source), target_rows, len(classes)),
-        *_of_the_classes(network, plain, classes),
+        *_of_the_rows(len(network.source_probabilities), target_rows, len(classes)),
+        *_of_the_classes(network, baseline, classes),
         *_of_the_discriminator(domain_accuracy),
         *(_of_the_verdict(verdict) if verdict else ()),
     ]
@@ -68,7 +68,7 @@ def _of_the_classes(network: CalibratedOutputs, plain: CalibratedOutputs | None,
         yield JobWarning(
             code="collapsed_predictions",
             message=f"Only {network.predicted_class_count} of {len(classes)} classes are predicted for more than "
-            f"{network.least_share:.1%} of the target.",
+            f"{network.min_class_proportion:.1%} of the target.",
         )
     else:
         missing = set(missing_classes(network.priors)) & set(missing_classes(seen.priors))

@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 from app.serving.probabilities import softmax
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class MixupOutputs:
     """Logits (p, classes) of mixtures of pairs of target inputs: `share` of row `first` (p,), the rest of row `second` (p,)."""
 
-    logits: Floats
+    logits: Float32Array
     first: NDArray[np.int64]
     second: NDArray[np.int64]
-    share: float
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class ModelOutputs:
     `mixed` is None where inputs cannot be mixed (token ids, categories).
     """
 
-    source_features: Floats
-    source_logits: Floats
+    source_features: Float32Array
+    source_logits: Float32Array
     source_labels: NDArray[np.int64]
-    target_features: Floats
-    target_logits: Floats
-    mixed: MixupOutputs | None = None
+    target_features: Float32Array
+    target_logits: Float32Array
+    mixup: MixupOutputs | None = None
 
     @property
     def finiteness_check(self) -> list[float]:
@@ -51,6 +51,6 @@ class ModelOutputs:
         return probabilities(self.target_logits)
 
 
-def probabilities(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
+def probabilities(logits: Float32Array, temperature: float = 1.0) -> NDArray[np.float64]:
     """Softmax of logits (n, classes) over the temperature."""
     return softmax(logits.astype(np.float64) / temperature)

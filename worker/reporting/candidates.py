@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.estimates.accuracy_bound import AccuracyBound, accuracy_lower_bound
-from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation, study
+from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation, calibrate_outputs
 from worker.estimates.calibration import Calibration, calibrate, confidence_threshold
 from worker.estimates.transfer_rules import Judgement
 from worker.estimates.transfer_verdict import TransferVerdict, judge_transfer
@@ -26,18 +26,18 @@ class Candidate:
 
     trial: Trial
     network: Network
-    evidence: ModelOutputs
+    outputs: ModelOutputs
     calibration: Calibration | None
-    study: CalibratedOutputs | None
-    floor: AccuracyBound | None
+    calibrated: CalibratedOutputs | None
+    lower_bound: AccuracyBound | None
 
     @property
     def abstention_threshold(self) -> float | None:
         """The confidence below which predictions are rather not to be trusted: 0 to 1, None without calibration."""
         if self.calibration is None:
             return None
-        shares: NDArray[np.float64] = probabilities(self.evidence.source_logits, self.calibration.temperature)
-        return min(1.0, confidence_threshold(shares.max(axis=1), shares.argmax(axis=1) == self.evidence.source_labels))
+        shares: NDArray[np.float64] = probabilities(self.outputs.source_logits, self.calibration.temperature)
+        return min(1.0, confidence_threshold(shares.max(axis=1), shares.argmax(axis=1) == self.outputs.source_labels))
 
 
 def evaluate(trials: TrialRunner, examiner: Evaluator, trial: Trial) -> Candidate:
@@ -50,7 +50,7 @@ def evaluate(trials: TrialRunner, examiner: Evaluator, trial: Trial) -> Candidat
     below = accuracy_lower_bound(evidence)
     critic = nan if below is None else 1 - below.source_error - below.discrepancy
     pupil = None if network.pretrained else _reverse_validate(trials, examiner, evidence)
-    known = study(evidence, critic, pupil)
+    known = calibrate_outputs(evidence, critic, pupil)
     calibration = known.calibration if known else _calibration(evidence)
     return Candidate(trial, network, evidence, calibration, known, below if known else None)
 
@@ -106,8 +106,8 @@ def compare(adapted: Candidate, baseline: Candidate | None, *, fallback: bool, s
     says of the target does not hold on the source: whoever asks for one method wants to have it, whoever asks for the best wants
     no risk without a prospect.
     """
-    if baseline is None or baseline.study is None or adapted.study is None:
+    if baseline is None or baseline.calibrated is None or adapted.calibrated is None:
         return Comparison(adapted, baseline, None, adapted)
-    verdict = judge_transfer(adapted.study, baseline.study)
+    verdict = judge_transfer(adapted.calibrated, baseline.calibrated)
     is_kept = verdict.supports_adapted if searched else verdict.helped != "no"
     return Comparison(adapted, baseline, verdict, adapted if is_kept or not fallback else baseline)

@@ -22,12 +22,12 @@ from worker.networks.base import Network, batch_norms, frozen_batch_statistics
 from worker.protocol.progress import StopRequested
 from worker.training.evaluator import Evaluator
 
-STEPS = 250
-BATCH = 64
-LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-3
+STUDENT_STEPS = 250
+STUDENT_BATCH_SIZE = 64
+STUDENT_LEARNING_RATE, STUDENT_WEIGHT_DECAY = 1e-3, 1e-3
 TRAIN_FRACTION = 0.75
 """Of the target rows; the rest measure."""
-MIN_ROWS, FEWEST_OF_CLASS = 8, 4
+MIN_ROWS, MIN_ROWS_OF_CLASS = 8, 4
 """Rows in all, and target rows for each class that is said: of a class that it never saw a pupil knows nothing."""
 EVAL_BATCH_SIZE = 256
 """Rows that are asked about at once: of the source, these are normalised by statistics of their own."""
@@ -46,7 +46,7 @@ def reverse_validate(
     None with few rows, or few for so many classes. Raises Stopped.
     """
     labels, known = torch.from_numpy(evidence.target_logits.argmax(axis=1)), torch.from_numpy(evidence.source_labels)
-    if min(len(labels), len(known)) < MIN_ROWS or len(labels) < FEWEST_OF_CLASS * len(set(labels.tolist())):
+    if min(len(labels), len(known)) < MIN_ROWS or len(labels) < MIN_ROWS_OF_CLASS * len(set(labels.tolist())):
         return None
     if (labels == labels[0]).all():  # what it would learn is known
         return ReverseValidation(float((known == labels[0]).float().mean()), 1.0)
@@ -70,11 +70,11 @@ def train_student(
 ) -> None:
     """STEPS steps on the target rows at these places, whose classes are `labels` (m,). Raises Stopped."""
     student.train()
-    optimizer = torch.optim.AdamW(student.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-    for _ in range(STEPS):
+    optimizer = torch.optim.AdamW(student.parameters(), STUDENT_LEARNING_RATE, weight_decay=STUDENT_WEIGHT_DECAY, fused=True)
+    for _ in range(STUDENT_STEPS):
         if should_stop():
             raise StopRequested
-        chosen = places[torch.randint(len(places), (BATCH,))]
+        chosen = places[torch.randint(len(places), (STUDENT_BATCH_SIZE,))]
         inputs = augment(examiner.target_inputs(chosen), examiner.augmentable, "affine")
         with torch.autocast(examiner.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = student(inputs)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from worker.data.batches import EncodedDataset
 from worker.data.splits import DomainData
-from worker.evaluation.outputs import Floats, MixupOutputs, ModelOutputs
+from worker.evaluation.outputs import Float32Array, MixupOutputs, ModelOutputs
 from worker.networks.base import Inputs, Network
 
 ROWS = 512
@@ -44,7 +44,7 @@ class Evaluator:
             source_labels=self.source_labels,
             target_features=target_features,
             target_logits=target_logits,
-            mixed=self._mixed(network),
+            mixup=self._mixed(network),
         )
 
     @torch.inference_mode()
@@ -80,7 +80,7 @@ class Evaluator:
         labels: NDArray[np.int64] = self._data.source.labels.cpu()[self._source_rows].numpy()
         return labels
 
-    def _answers(self, network: Network, examples: EncodedDataset | None, rows: Tensor) -> tuple[Floats, Floats]:
+    def _answers(self, network: Network, examples: EncodedDataset | None, rows: Tensor) -> tuple[Float32Array, Float32Array]:
         if examples is None or not len(rows):
             return np.empty((0, network.feature_width), np.float32), np.empty((0, self._classes), np.float32)
         return features_and_logits(network, examples, rows, self.device)
@@ -110,12 +110,14 @@ def _sample(indices: Tensor, rows: int, generator: torch.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def features_and_logits(network: Network, examples: EncodedDataset, rows: Tensor, device: torch.device) -> tuple[Floats, Floats]:
+def features_and_logits(
+    network: Network, examples: EncodedDataset, rows: Tensor, device: torch.device
+) -> tuple[Float32Array, Float32Array]:
     """Features (n, d) and logits (n, classes) of at least one of the examples, in this order."""
     return _answers(network, [examples.gather(part, device)[0] for part in torch.split(rows, BATCH)])
 
 
-def _answers(network: Network, batches: list[Inputs]) -> tuple[Floats, Floats]:
+def _answers(network: Network, batches: list[Inputs]) -> tuple[Float32Array, Float32Array]:
     """Features and logits of these batches."""
     features = [network.features(inputs) for inputs in batches]
     logits = [network.head(part) for part in features]

@@ -26,6 +26,6 @@ def load(name: str) -> Validator:
     return score
 
 
-def scores(evidence: ModelOutputs) -> dict[str, float]:
+def scores(outputs: ModelOutputs) -> dict[str, float]:
     """Every validator's score."""
-    return {name: load(name)(evidence) for name in VALIDATORS}
+    return {name: load(name)(outputs) for name in VALIDATORS}

@@ -7,12 +7,12 @@ from worker.evaluation.clustering import clusters
 from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: ModelOutputs) -> float:
+def score(outputs: ModelOutputs) -> float:
     """Adjusted mutual information of the target's predicted classes (m,) and as many k-means clusters of its features (m, d).
 
     1 where they are the same, about 0 by chance; 0 for a network that predicts one class only.
     """
-    predicted = evidence.target_logits.argmax(axis=1)
+    predicted = outputs.target_logits.argmax(axis=1)
     if len(np.unique(predicted)) < 2:
         return 0.0
-    return float(adjusted_mutual_info_score(predicted, clusters(evidence.target_features, evidence.target_logits.shape[1])))
+    return float(adjusted_mutual_info_score(predicted, clusters(outputs.target_features, outputs.target_logits.shape[1])))

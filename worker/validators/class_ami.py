@@ -7,13 +7,13 @@ from worker.evaluation.clustering import class_centroids, clusters
 from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: ModelOutputs) -> float:
+def score(outputs: ModelOutputs) -> float:
     """Adjusted mutual information of the target's predicted classes (m,) and of k-means clusters of its features (m, d).
 
     As `ami`, but k-means starts at the centres of the predicted classes: the clusters nearest to what the network says.
     """
-    features, classes = evidence.target_features, evidence.target_logits.shape[1]
-    predicted = evidence.target_logits.argmax(axis=1)
+    features, classes = outputs.target_features, outputs.target_logits.shape[1]
+    predicted = outputs.target_logits.argmax(axis=1)
     if len(np.unique(predicted)) < 2:
         return 0.0
     found = clusters(features, classes, class_centroids(features, predicted, classes))

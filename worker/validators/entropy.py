@@ -5,6 +5,6 @@ from scipy.stats import entropy
 from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: ModelOutputs) -> float:
+def score(outputs: ModelOutputs) -> float:
     """- mean_i H(p_i) over the target's predictions p (m, classes), in nats: -log(classes) to 0."""
-    return -float(entropy(evidence.target_probabilities, axis=1).mean())
+    return -float(entropy(outputs.target_probabilities, axis=1).mean())

@@ -5,7 +5,7 @@ from scipy.stats import entropy
 from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: ModelOutputs) -> float:
+def score(outputs: ModelOutputs) -> float:
     """H(mean_i p_i) - mean_i H(p_i) over the target's predictions p (m, classes), in nats: 0 to log(classes)."""
-    predictions = evidence.target_probabilities
+    predictions = outputs.target_probabilities
     return float(entropy(predictions.mean(axis=0)) - entropy(predictions, axis=1).mean())

@@ -5,8 +5,8 @@ import numpy as np
 from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: ModelOutputs) -> float:
+def score(outputs: ModelOutputs) -> float:
     """||P||_* / sqrt(m min(m, classes)) of the target's predictions P (m, classes), 0 to 1: its bound makes sizes comparable."""
-    predictions = evidence.target_probabilities
+    predictions = outputs.target_probabilities
     rows, classes = predictions.shape
     return float(np.linalg.norm(predictions, "nuc") / np.sqrt(rows * min(rows, classes)))

@@ -7,12 +7,12 @@ from scipy.stats import entropy
 from worker.evaluation.clustering import l2_normalize
 from worker.evaluation.outputs import ModelOutputs
 
-TEMPERATURE = 0.05
+SIMILARITY_TEMPERATURE = 0.05
 
 
-def score(evidence: ModelOutputs) -> float:
+def score(outputs: ModelOutputs) -> float:
     """mean_i H(softmax_j(cos(p_i, p_j) / 0.05)), j other than i, of the target's predictions p (m, classes): 0 to log(m - 1)."""
-    rows = l2_normalize(evidence.target_probabilities.astype(np.float32))
-    similarity = rows @ rows.T / TEMPERATURE
+    rows = l2_normalize(outputs.target_probabilities.astype(np.float32))
+    similarity = rows @ rows.T / SIMILARITY_TEMPERATURE
     np.fill_diagonal(similarity, -np.inf)
     return float(entropy(softmax(similarity, axis=1), axis=1).mean())

@@ -7,13 +7,13 @@ from worker.evaluation.clustering import clusters
 from worker.evaluation.outputs import ModelOutputs
 
 
-def score(evidence: ModelOutputs) -> float:
+def score(outputs: ModelOutputs) -> float:
     """V-measure of the target's predicted classes (m,) and as many k-means clusters of its features (m, d), 0 to 1.
 
     0 for a network that predicts one class only, also where its features are all the same.
     """
-    predicted = evidence.target_logits.argmax(axis=1)
+    predicted = outputs.target_logits.argmax(axis=1)
     if len(np.unique(predicted)) < 2:
         return 0.0
-    found = clusters(evidence.target_features, evidence.target_logits.shape[1])
+    found = clusters(outputs.target_features, outputs.target_logits.shape[1])
     return float(v_measure_score(predicted, found))

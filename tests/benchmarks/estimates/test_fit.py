@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from benchmarks.estimates.fit import Rows, fit, judge, read
-from worker.estimates.accuracy_estimate import adjustments, estimate
+from worker.estimates.accuracy_estimate import adjustments, estimate_accuracy
 from worker.estimates.estimators import ESTIMATES
 
 TASKS = ("one", "two", "three", "four")
@@ -33,7 +33,7 @@ def rows(tmp_path: Path) -> Rows:
 def test_what_the_truth_was_made_of_is_found_again(rows: Rows) -> None:
     fitted = fit(rows)
     assert fitted.weights["prior_distance"] > 0.3
-    errors = [abs(estimate(row, fitted).value - truth) for row, truth in zip(rows.parts, rows.truth, strict=True)]
+    errors = [abs(estimate_accuracy(row, fitted).value - truth) for row, truth in zip(rows.parts, rows.truth, strict=True)]
     assert np.mean(errors) < 0.04
     assert set(fitted.weights) == set(adjustments(rows.parts[0]))
 

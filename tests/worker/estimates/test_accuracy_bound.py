@@ -90,7 +90,7 @@ def test_nothing_is_said_of_a_few_examples() -> None:
 def test_of_many_classes_fewer_critics_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     given, _ = evidence(shift=2)
     several = accuracy_lower_bound(given)
-    monkeypatch.setattr("worker.estimates.accuracy_bound.MOST_OUTPUTS", 1)
+    monkeypatch.setattr("worker.estimates.accuracy_bound.MAX_CRITIC_OUTPUTS", 1)
     one = accuracy_lower_bound(given)
     monkeypatch.undo()
     monkeypatch.setattr("worker.estimates.accuracy_bound.RESTARTS", 1)

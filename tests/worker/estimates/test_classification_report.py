@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 
 from worker.estimates.calibration import expected_calibration_error
-from worker.estimates.classification_report import report
+from worker.estimates.classification_report import classification_report
 
 CLASSES = ["ant", "bee", "cat"]
 
@@ -18,7 +18,7 @@ def answers(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_figures_are_those_of_scikit_learn() -> None:
     labels, shares = answers(300)
-    predicted, found = shares.argmax(axis=1), report("target", *answers(300), CLASSES)
+    predicted, found = shares.argmax(axis=1), classification_report("target", *answers(300), CLASSES)
     assert found["target_accuracy"] == pytest.approx(accuracy_score(labels, predicted))
     assert found["target_balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
     assert found["target_macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
@@ -31,9 +31,9 @@ def test_the_figures_are_those_of_scikit_learn() -> None:
 
 
 def test_nine_of_ten_intervals_hold_the_truth() -> None:
-    truth = report("target", *answers(200_000, seed=99), CLASSES)["target_accuracy"]
+    truth = classification_report("target", *answers(200_000, seed=99), CLASSES)["target_accuracy"]
     low, high = np.array(
-        [report("target", *answers(150, seed), CLASSES)["target_intervals"]["accuracy"] for seed in range(120)]
+        [classification_report("target", *answers(150, seed), CLASSES)["target_intervals"]["accuracy"] for seed in range(120)]
     ).T
     assert 0.82 <= ((low <= truth) & (truth <= high)).mean() <= 0.97
 
@@ -48,23 +48,23 @@ def test_the_intervals_are_those_of_resampled_rows(wrong: bool) -> None:
         rows = random.integers(0, 200, 200)
         found = f1_score(labels[rows], shares[rows].argmax(axis=1), average="macro")
         drawn.append((found, expected_calibration_error(shares[rows], labels[rows])))
-    intervals = report("target", labels, shares, CLASSES)["target_intervals"]
+    intervals = classification_report("target", labels, shares, CLASSES)["target_intervals"]
     for name, values in zip(("macro_f1", "calibration_error"), np.transpose(drawn), strict=True):
         assert intervals[name] == pytest.approx(np.quantile(values, (0.05, 0.95)).tolist(), abs=0.015)
 
 
 def test_a_class_without_examples_has_no_recall_and_does_not_count() -> None:
     labels, shares = np.array([0, 0, 1]), np.array([[0.9, 0.1, 0.0], [0.8, 0.1, 0.1], [0.2, 0.7, 0.1]])
-    found = report("target", labels, shares, CLASSES)
+    found = classification_report("target", labels, shares, CLASSES)
     assert found["target_balanced_accuracy"] == found["target_macro_f1"] == 1
     assert found["target_classes"]["cat"] == {"examples": 0, "correct": 0, "recall": None, "precision": None}
     with pytest.raises(ValueError, match="no examples"):
-        report("target", labels[:0], shares[:0], CLASSES)
+        classification_report("target", labels[:0], shares[:0], CLASSES)
 
 
 def test_nine_right_of_nine_are_no_certainty() -> None:
     labels = np.arange(9) % 3
-    found = report("source", labels, np.eye(3)[labels], CLASSES)
+    found = classification_report("source", labels, np.eye(3)[labels], CLASSES)
     low, high = found["source_intervals"]["accuracy"]
     assert (found["source_accuracy"], high) == (1, 1)
     assert 0.6 < low < 0.9

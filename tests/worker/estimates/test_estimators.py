@@ -6,12 +6,12 @@ import pytest
 
 from tests.support.model_outputs import evidence
 from worker.estimates import estimators
-from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation, study
+from worker.estimates.calibrated_outputs import CalibratedOutputs, ReverseValidation, calibrate_outputs
 from worker.evaluation.outputs import ModelOutputs
 
 
 def studied(given: ModelOutputs) -> CalibratedOutputs:
-    found = study(given)
+    found = calibrate_outputs(given)
     assert found is not None
     return found
 
@@ -35,7 +35,7 @@ def calibrated_world(hard: float, rows: int = 20000) -> tuple[CalibratedOutputs,
         np.zeros((rows, 1), np.float32),
         target.astype(np.float32),
     )
-    return replace(NETWORK, evidence=given, source=source, target=target), float(truth.mean())
+    return replace(NETWORK, outputs=given, source_probabilities=source, target_probabilities=target), float(truth.mean())
 
 
 @pytest.mark.parametrize("hard", [0.2, 0.5, 0.8])
@@ -49,12 +49,12 @@ def test_thresholds_count_the_target_rows_above_what_as_many_source_rows_reach_a
     source = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.7, 0.3]])
     target = np.array([[0.65, 0.35], [0.2, 0.8], [0.75, 0.25], [0.5, 0.5], [0.95, 0.05]])
     labels = np.array([0, 1, 0, 0])  # the second row, the least certain, is wrong
-    given = replace(NETWORK.evidence, source_logits=source.astype(np.float32), source_labels=labels)
-    network = replace(NETWORK, evidence=given, source=source, target=target)
+    given = replace(NETWORK.outputs, source_logits=source.astype(np.float32), source_labels=labels)
+    network = replace(NETWORK, outputs=given, source_probabilities=source, target_probabilities=target)
     assert estimators.thresholded_confidence(network) == pytest.approx(3 / 5)
     assert estimators.thresholded_entropy(network) == pytest.approx(3 / 5)
-    assert estimators.thresholded_confidence(replace(network, target=source)) == pytest.approx(3 / 4)
-    all_wrong = replace(network, evidence=replace(given, source_labels=np.ones(4, np.int64)))
+    assert estimators.thresholded_confidence(replace(network, target_probabilities=source)) == pytest.approx(3 / 4)
+    all_wrong = replace(network, outputs=replace(given, source_labels=np.ones(4, np.int64)))
     assert estimators.thresholded_confidence(all_wrong) == 0
 
 
@@ -65,8 +65,8 @@ def test_a_network_that_forces_even_classes_on_a_skewed_target_is_held_to_the_pr
     plain = studied(ModelOutputs(features[even], features[even], even, features[skewed], features[skewed]))
     forced = studied(ModelOutputs(features[even], features[even], even, features[even], features[even]))
     assert estimators.thresholded_confidence(forced) > 0.99
-    assert estimators.within_priors(forced, plain) == pytest.approx(1 - 0.45, abs=0.05)
-    assert estimators.within_priors(plain, plain) > 0.95
+    assert estimators.prior_limited_confidence(forced, plain) == pytest.approx(1 - 0.45, abs=0.05)
+    assert estimators.prior_limited_confidence(plain, plain) > 0.95
 
 
 def test_every_part_has_its_range() -> None:
@@ -81,5 +81,11 @@ def test_every_part_has_its_range() -> None:
 
 def test_nothing_is_studied_without_source_or_target() -> None:
     given = evidence(2)
-    assert study(replace(given, source_features=given.source_features[:0], source_logits=given.source_logits[:0])) is None
-    assert study(replace(given, target_features=given.target_features[:7], target_logits=given.target_logits[:7])) is None
+    assert (
+        calibrate_outputs(replace(given, source_features=given.source_features[:0], source_logits=given.source_logits[:0]))
+        is None
+    )
+    assert (
+        calibrate_outputs(replace(given, target_features=given.target_features[:7], target_logits=given.target_logits[:7]))
+        is None
+    )

@@ -63,7 +63,7 @@ def test_a_few_rows_make_no_picture(tmp_path: Path) -> None:
 
 
 def test_rows_in_the_order_of_their_classes_are_all_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.estimates.feature_embedding.ROWS", 30)
+    monkeypatch.setattr("worker.estimates.feature_embedding.EMBEDDING_ROWS", 30)
     given = evidence(0, rows=120)
     order = np.argsort(given.source_labels, kind="stable")
     grouped = ModelOutputs(

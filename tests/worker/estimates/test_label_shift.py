@@ -23,7 +23,7 @@ def evidence(target: np.ndarray, *, rows: int = 2000, seed: int = 0) -> ModelOut
 
 
 def estimate(given: ModelOutputs) -> label_shift.ClassPriors:
-    return label_shift.estimate(given, given.source_probabilities, given.target_probabilities)
+    return label_shift.estimate_class_priors(given, given.source_probabilities, given.target_probabilities)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -59,7 +59,7 @@ def test_bbse_is_the_constrained_least_squares_solution() -> None:
 
     def cost(shares: np.ndarray) -> float:
         distance = within @ shares - predicted / predicted.sum()
-        return float(distance @ distance + label_shift.RIDGE * ((shares - source) ** 2).sum())
+        return float(distance @ distance + label_shift.BBSE_RIDGE * ((shares - source) ** 2).sum())
 
     sums = {"type": "eq", "fun": lambda shares: shares.sum() - 1}
     plain: np.ndarray = minimize(cost, source, bounds=[(0, 1)] * 3, constraints=sums, tol=1e-12).x
@@ -82,7 +82,7 @@ def test_em_finds_the_priors_of_the_greatest_likelihood() -> None:
 
 
 def test_of_very_many_classes_no_shift_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_shift, "MOST_CLASSES", 3)
+    monkeypatch.setattr(label_shift, "MAX_TESTED_CLASSES", 3)
     found = estimate(evidence(SKEWED))
     assert not found.shifted
     assert (found.low.tolist(), found.high.tolist(), found.p_value) == ([0.0] * 4, [1.0] * 4, 1.0)

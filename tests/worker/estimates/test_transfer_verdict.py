@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.support.transfer_cases import CLEAR_GAIN, SKEWED, network
-from worker.estimates.accuracy_estimate import estimate
-from worker.estimates.calibrated_outputs import CalibratedOutputs, study
+from worker.estimates.accuracy_estimate import estimate_accuracy
+from worker.estimates.calibrated_outputs import CalibratedOutputs, calibrate_outputs
 from worker.estimates.estimators import estimator_values
 from worker.estimates.transfer_rules import THRESHOLDS
 from worker.estimates.transfer_verdict import TransferVerdict, judge, judge_transfer, measure
@@ -15,7 +15,7 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def calibrated(outputs: ModelOutputs) -> CalibratedOutputs:
-    network = study(outputs)
+    network = calibrate_outputs(outputs)
     assert network is not None
     return network
 
@@ -79,7 +79,7 @@ def test_many_classes_are_neither_collapsed_nor_lost_by_chance() -> None:
 def test_class_priors_that_the_features_contradict_are_ignored() -> None:
     """The baseline is confident, and wrong about most of the target with priors far from the source's."""
     baseline, wrong = network(5), np.random.default_rng(2).choice(4, 600, p=(0.6, 0.2, 0.1, 0.1))
-    confident = calibrated(replace(baseline.evidence, target_logits=(12 * np.eye(4)[wrong]).astype(np.float32)))
+    confident = calibrated(replace(baseline.outputs, target_logits=(12 * np.eye(4)[wrong]).astype(np.float32)))
     assert not confident.has_collapsed
     verdict = judge_transfer(network(5), confident)
     assert verdict.evidence.label_shift_headroom == 0
@@ -88,7 +88,7 @@ def test_class_priors_that_the_features_contradict_are_ignored() -> None:
 
 def test_one_wrong_row_of_nine_is_no_lost_source_accuracy() -> None:
     def outputs(rows: int, wrong: int) -> CalibratedOutputs:
-        given = network(5).evidence
+        given = network(5).outputs
         labels = given.source_logits[:rows].argmax(axis=1)
         labels[:wrong] = (labels[:wrong] + 1) % 4
         features, logits = given.source_features[:rows], given.source_logits[:rows]
@@ -115,7 +115,7 @@ def test_label_shift_explained_by_baseline_errors_is_not_trusted() -> None:
     """The distance, 0.24, exceeds the errors, 0.17, but not by the margin; a more accurate baseline is trusted."""
     mild = (0.45, 0.25, 0.15, 0.15)
     adapted, baseline = network(9, priors=mild), network(2.7, priors=mild)
-    accuracy = estimate(estimator_values(baseline, adapted)).value
+    accuracy = estimate_accuracy(estimator_values(baseline, adapted)).value
     assert accuracy >= THRESHOLDS.min_baseline_accuracy
     assert baseline.priors.distance > 1 - accuracy
     assert not measure(adapted, baseline).label_shift_trusted

@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 
 from tests.support.transfer_cases import CLEAR_GAIN, network
-from worker.estimates.calibrated_outputs import CalibratedOutputs, study
-from worker.estimates.open_set import distances, missing_classes, source_distances, unknown_class_rate
+from worker.estimates.calibrated_outputs import CalibratedOutputs, calibrate_outputs
+from worker.estimates.open_set import leave_one_out_distances, missing_classes, squared_distances, unknown_class_rate
 from worker.estimates.transfer_verdict import judge
-from worker.estimates.warnings import warnings
+from worker.estimates.warnings import model_warnings
 from worker.evaluation.clustering import class_centroids
 
 CLASSES = ["ant", "bee", "cat", "dog"]
 
 
 def told(network: CalibratedOutputs, *, target_rows: int = 1000, curve: tuple[float, ...] = ()) -> dict[str, str]:
-    found = warnings(network, CLASSES, target_rows=target_rows, domain_accuracy=curve)
+    found = model_warnings(network, CLASSES, target_rows=target_rows, domain_accuracy=curve)
     return {warn.code: warn.message for warn in found}
 
 
 def test_nothing_is_told_of_a_network_without_trouble() -> None:
     assert (
-        warnings(
-            network(5), CLASSES, target_rows=1000, plain=network(4), verdict=judge(CLEAR_GAIN), domain_accuracy=[0.9, 0.6, 0.6]
+        model_warnings(
+            network(5), CLASSES, target_rows=1000, baseline=network(4), verdict=judge(CLEAR_GAIN), domain_accuracy=[0.9, 0.6, 0.6]
         )
         == []
     )
@@ -32,9 +32,9 @@ def test_a_target_is_small_by_its_classes() -> None:
 
 
 def test_a_few_labelled_rows_are_told_of() -> None:
-    given = network(5).evidence
+    given = network(5).outputs
     few = {name: getattr(given, name)[:9] for name in ("source_features", "source_logits", "source_labels")}
-    found = study(replace(given, **few))
+    found = calibrate_outputs(replace(given, **few))
     assert found is not None
     assert "Only 9 labelled source examples" in told(found)["little_source_data"]
 
@@ -42,7 +42,7 @@ def test_a_few_labelled_rows_are_told_of() -> None:
 def test_a_shift_that_only_the_source_alone_sees_is_told_as_such() -> None:
     found = {
         warn.code: warn.message
-        for warn in warnings(network(5), CLASSES, target_rows=1000, plain=network(5, priors=(0.7, 0.1, 0.1, 0.1)))
+        for warn in model_warnings(network(5), CLASSES, target_rows=1000, baseline=network(5, priors=(0.7, 0.1, 0.1, 0.1)))
     }
     assert "ant 2" in found["class_prior_shift"]
     assert "So says the source-only network" in found["class_prior_shift"]
@@ -62,10 +62,10 @@ def test_a_class_that_is_not_there_is_named() -> None:
 
 
 def test_rows_that_are_like_no_class_are_counted() -> None:
-    given = network(5).evidence
+    given = network(5).outputs
     features, logits = given.target_features.copy(), given.target_logits.copy()
     features[:200], logits[:200] = -10, np.random.default_rng(0).normal(size=(200, 4))
-    found = study(replace(given, target_features=features, target_logits=logits))
+    found = calibrate_outputs(replace(given, target_features=features, target_logits=logits))
     assert found is not None
     assert unknown_class_rate(found).target == pytest.approx(1 / 3, abs=0.08)
     assert unknown_class_rate(network(5)).target < 0.02
@@ -82,8 +82,8 @@ def test_few_rows_of_a_class_make_the_target_no_stranger_than_the_source(classes
 
     source, target = side(), side()
     centres = class_centroids(source, labels, classes)
-    far = np.quantile(source_distances(source, labels, centres), 0.98)
-    assert (distances(target, centres).min(axis=1) > far).mean() < 0.12
+    far = np.quantile(leave_one_out_distances(source, labels, centres), 0.98)
+    assert (squared_distances(target, centres).min(axis=1) > far).mean() < 0.12
 
 
 def test_predictions_of_one_class_are_a_collapse_and_no_missing_classes() -> None:
@@ -106,6 +106,6 @@ def test_a_discriminator_that_was_fooled_after_it_had_learned_is_as_it_should_be
 
 def test_negative_transfer_warning_lists_the_fired_rules() -> None:
     evidence = replace(CLEAR_GAIN, validators_in_favour=0.5, source_accuracy_drop=0.2)
-    found = warnings(network(5), CLASSES, target_rows=1000, verdict=judge(evidence))
+    found = model_warnings(network(5), CLASSES, target_rows=1000, verdict=judge(evidence))
     assert [warn.code for warn in found] == ["negative_transfer", "validators_disagree"]
     assert "source_accuracy_drop 0.2 > 0.1" in found[0].message

@@ -11,7 +11,7 @@ from worker.training.trials import Trial
 
 
 def candidate(study: CalibratedOutputs) -> Candidate:
-    return Candidate(Trial({}, 1, 1, {"entropy": nan}), table_network(4), study.evidence, study.calibration, study, None)
+    return Candidate(Trial({}, 1, 1, {"entropy": nan}), table_network(4), study.outputs, study.calibration, study, None)
 
 
 WEAK, STRONG = candidate(network(1.5)), candidate(network(5))

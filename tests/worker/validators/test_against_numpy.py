@@ -117,9 +117,9 @@ def test_mixtures_are_to_be_predicted_as_the_nearer_of_the_two() -> None:
     logits = 9 * np.eye(4, dtype=np.float32)[np.arange(120) % 4]
     first, second = np.array([0, 0, 1, 1, 2]), np.array([4, 8, 2, 3, 3])
     answers = np.eye(4, dtype=np.float32)[[0, 3, 1, 1, 3]]  # of two pairs inside a class one is kept, of three across two
-    given = replace(GIVEN, target_logits=logits, mixed=MixupOutputs(answers, first, second, 0.55))
+    given = replace(GIVEN, target_logits=logits, mixup=MixupOutputs(answers, first, second, 0.55))
     score = validators.load("mixval")
     assert score(given) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert score(replace(given, mixed=MixupOutputs(answers, second, first, 0.45))) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert score(replace(given, mixup=MixupOutputs(answers, second, first, 0.45))) == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert math.isnan(score(GIVEN))
-    assert math.isnan(score(replace(collapsed(given), mixed=given.mixed)))
+    assert math.isnan(score(replace(collapsed(given), mixup=given.mixup)))
