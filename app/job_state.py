@@ -1,8 +1,8 @@
-"""The states of a job and the ways between them; they are the same for every kind of job.
+"""The states of a job and their transitions; they are the same for every kind of job.
 
     queued     -> running (claim), cancelled (cancel)
-    running    -> succeeded, failed, cancelling (cancel), queued (drain, or lease expired with attempts left)
-    cancelling -> cancelled, succeeded (it had ended before it heard), failed
+    running    -> succeeded, failed, cancelling (cancel), queued (shutdown, or lease expired with attempts left)
+    cancelling -> cancelled, succeeded (it had ended before the cancellation), failed
 
 Every change of status is one conditional UPDATE in `app.services.jobs`, `app.services.cancellation` or `app.services.leases`.
 """
@@ -34,5 +34,5 @@ ACTIVE = frozenset(JobStatus) - ENDED
 
 
 def sources_of(target: JobStatus) -> frozenset[JobStatus]:
-    """The states from which a job may go to `target`."""
+    """Return the states from which a job may go to `target`."""
     return frozenset(status for status, targets in TRANSITIONS.items() if target in targets)

@@ -1,6 +1,6 @@
-"""Stored files behind a few verbs and a key. Writes are all or nothing and return the SHA-256.
+"""File storage behind a few methods and a key. Writes are all or nothing and return the SHA-256.
 
-fsspec gives the file systems (`file://`, `s3://`); a key is a relative path that never leaves the root.
+fsspec provides the file systems (`file://`, `s3://`); a key is a relative path that never leaves the root.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class StoredFile:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -54,7 +54,7 @@ class Storage:
         self.is_local = isinstance(self.filesystem, LocalFileSystem)
 
     def put(self, key: str, source: Path) -> StoredFile:
-        """Copy a file in: to a temporary name, then renamed, so that a key never names half a file."""
+        """Copy a file to a temporary name and rename it, so that a key never names an incomplete file."""
         stored = StoredFile(key, digest_of(source), source.stat().st_size)
         target = self._path(key)
         if not self.is_local:  # object stores make an upload visible only when it is complete
@@ -75,7 +75,7 @@ class Storage:
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
-        """A path on this machine with the file's bytes: the file itself, or a copy that goes when the block ends."""
+        """Yield a path on this machine: the file itself, or a copy that is removed when the block ends."""
         if self.is_local:
             yield Path(self._path(key))
             return
@@ -88,18 +88,18 @@ class Storage:
         return bool(self.filesystem.exists(self._path(key)))
 
     def delete(self, key: str) -> None:
-        """Remove a file or everything below a prefix; no error when nothing is there."""
+        """Remove a file or everything below a prefix, if it exists."""
         path = self._path(key)
         if self.filesystem.exists(path):
             self.filesystem.rm(path, recursive=True)
 
     def keys(self, prefix: str) -> list[str]:
-        """The keys of all files below a prefix."""
+        """Return the keys of all files below a prefix."""
         root = f"{self.root.rstrip('/')}/"
         return [str(path).removeprefix(root) for path in self.filesystem.find(self._path(prefix))]
 
     def check(self) -> None:
-        """Prove that the storage can be written and read; raises what the file system raises."""
+        """Write and delete a file to prove that the storage works. Raise the error of the file system."""
         with tempfile.TemporaryDirectory() as folder:
             probe = Path(folder) / "probe"
             probe.write_bytes(b"probe")

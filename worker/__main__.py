@@ -1,4 +1,4 @@
-"""`python -m worker worker ...`: Celery's command line with this application, whatever folder it is started in."""
+"""`python -m worker worker ...`: Celery's command line with this application, from any folder."""
 
 import sys
 

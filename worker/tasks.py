@@ -1,4 +1,4 @@
-"""The tasks, thin shells: what they run are plain functions. Imports no torch."""
+"""The Celery tasks, which only call plain functions. Imports no torch."""
 
 from functools import cache
 from uuid import UUID
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
 def run_job(job_id: str) -> None:
-    """Run this job, unless another worker has it. A message that names no job is dropped."""
+    """Run this job unless another worker has it; drop a message without a valid id."""
     try:
         parsed = UUID(job_id)
     except (ValueError, AttributeError):
@@ -30,7 +30,7 @@ def run_job(job_id: str) -> None:
 
 @celery.task(name=SWEEP)  # type: ignore[untyped-decorator]
 def run_sweep() -> None:
-    """Beat runs this in its own process."""
+    """Run the sweep, in the process of beat."""
     try:
         sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds)
     except OUTAGE_ERRORS as error:
@@ -39,5 +39,5 @@ def run_sweep() -> None:
 
 @cache
 def sessions() -> sessionmaker[Session]:
-    """Made on first use, which is after the fork: connections are not shared."""
+    """Make the session factory on first use, which is after the fork: processes share no connections."""
     return SessionFactory(make_engine(settings.database))

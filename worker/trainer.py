@@ -1,13 +1,11 @@
 """The entry of the trainer process: `python -m worker.trainer JOB_ID ATTEMPT`, in a run folder, all settings in the environment.
 
-It runs one attempt of a job of any kind: an adaptation, a trial of one, or a batch prediction, which needs no torch. It reads the
-database and writes only to the storage, to its run folder and, as `Report` lines, to standard output; but a search writes of its
-trials (`app.services.trials`). SIGTERM asks for an end after a checkpoint. It never outlives its supervisor. This module imports
-no torch; adaptations do.
+It runs one attempt of a job of any kind (`worker.jobs`). It reads the database and writes only to the storage, to its run folder
+and, as `Report` lines, to standard output; a search also writes its trials (`app.services.trials`). SIGTERM requests an end after
+a checkpoint. The trainer never outlives its supervisor. This module imports no torch; adaptations do.
 
-Where several processes train one job, `worker.distributed.launcher` is their supervisor. The first does all of the above; the
-others help it to
-train, say nothing and have folders of their own.
+Several processes may train one job under `worker.distributed.launcher`. Rank 0 does all of the above. The other ranks only train,
+report nothing and have folders of their own.
 """
 
 import argparse
@@ -95,12 +93,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def own_rank() -> int:
-    """Of this process among those that `torchrun` started for the job, and told so; 0: the first, or the only one."""
+    """Return the rank of this process among those that `torchrun` started for the job; 0 for a single process."""
     return int(os.environ["RANK"]) if ERROR_FILE in os.environ else 0
 
 
 def _private_stdout(speaks: bool) -> TextIO:
-    """Standard output for reports alone, or nowhere: whatever else is printed goes to standard error."""
+    """Reserve standard output for reports (or discard them) and redirect other output to standard error."""
     reports = os.dup(sys.stdout.fileno()) if speaks else os.open(os.devnull, os.O_WRONLY)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return os.fdopen(reports, "w", encoding="utf-8")
@@ -136,7 +134,7 @@ def _code_of(kind: str) -> Run:
 
 
 def _refused(code: ExitCode, error: Exception) -> ExitCode:
-    """The last line of standard error is what the user is told."""
+    """Write the message for the user as the last line of standard error."""
     details = [f"{field.pointer}: {field.detail}" for field in error.errors] if isinstance(error, ServiceError) else []
     text = " ".join(" ".join([str(error), *details]).split())
     sys.stderr.write(f"{text}\n")

@@ -1,10 +1,10 @@
 """Kombu's filesystem transport, made safe for several processes.
 
-Context: the embedded service has no broker to install; Celery offers `filesystem://`. Kombu 5.7's transport lets a reader see a
-message that is still empty (the worker dies of the bad JSON), may deliver a message twice when the temporary directory is on
-another disk, and lets two processes that start together truncate each other's table of bound queues.
-Decision: the same transport with messages that appear by a rename, that are taken by a rename inside the data directory, and
-tables that are touched under one lock. Alternatives: a SQLAlchemy transport (unmaintained), a Redis in the package (native code).
+Context: the embedded service installs no broker, and Celery supports `filesystem://`. Kombu 5.7's transport has three bugs. A
+reader may see a message that is still empty, and the worker dies of the invalid JSON. A message may be delivered twice if the
+temporary directory is on another disk. Two processes that start together truncate each other's table of bound queues.
+Decision: the same transport with messages that are written and taken by a rename inside the data directory, and one lock for the
+tables. Alternatives: a SQLAlchemy transport (unmaintained), a Redis in the package (native code).
 """
 
 import fcntl
@@ -21,9 +21,9 @@ from kombu.utils.json import dumps, loads
 
 
 def purge_stale_worker_queues(folder: Path) -> None:
-    """Remove what addresses workers that are gone: Kombu never does, and every broadcast would leave a message for each.
+    """Remove the queues of dead workers: Kombu never does, and every broadcast would leave a message for each.
 
-    Call it before the workers start. One that runs all the same goes on with its jobs and hears no more broadcasts.
+    Call it before the workers start. A running worker would continue its jobs without further broadcasts.
     """
     for pattern in ("control/*.pidbox.exchange", "messages/*.pidbox.msg"):
         for left in folder.glob(pattern):
@@ -31,7 +31,7 @@ def purge_stale_worker_queues(folder: Path) -> None:
 
 
 class Channel(filesystem.Channel):
-    """A message is a file `{time}_{id}.{queue}.msg`; whoever renames it first has it."""
+    """A channel whose messages are files `{time}_{id}.{queue}.msg`; the process that renames a file first has the message."""
 
     def get_table(self, exchange: str) -> list[Any]:
         with self._tables_locked():
@@ -71,7 +71,7 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """A full disk is to Kombu what a cut connection is: something to report, and to try again."""
+    """A transport that treats a full disk as a lost connection, which Kombu reports and retries."""
 
     Channel = Channel
     connection_errors = (*filesystem.Transport.connection_errors, OSError)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""How the app tells workers that there is work. A message is a hint, the database is the truth (see the jobs service)."""
+"""The queue that notifies workers of jobs. A message is a hint; the database is the truth."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,20 +22,20 @@ class JobQueue(Protocol):
     """The port: tests use a list, the service uses Celery."""
 
     def send(self, job_id: UUID) -> None:
-        """Hint that this job is waiting. Raises ServiceUnavailable; the sweep sends again what was not sent."""
+        """Notify a worker of this job. Raise ServiceUnavailable; the sweep sends lost messages again."""
 
     def depth(self) -> int:
-        """Messages that wait for a worker. Raises ServiceUnavailable."""
+        """Return the number of messages that wait for a worker. Raise ServiceUnavailable."""
 
     def check(self) -> None:
-        """Raises ServiceUnavailable when the broker cannot be reached."""
+        """Raise ServiceUnavailable if the broker is unreachable."""
 
 
 def make_celery(settings: Settings) -> Celery:
-    """The Celery application of every process; only `worker.celery_app` adds tasks to it. JOBS: no result backend, JSON only.
+    """Make the Celery application of every process, without a result backend; `worker.celery_app` adds the tasks.
 
-    A worker holds no message but the one it works on, so that no idle worker waits for it: on Redis by
-    `worker_disable_prefetch`, elsewhere because a late acknowledgement makes the running message fill the prefetch window.
+    A worker holds only the message of its running job, so that no idle worker waits for it. On Redis `worker_disable_prefetch` does
+    this, elsewhere a late acknowledgement, which makes the running message fill the prefetch window.
     """
     celery = Celery("isthmus", broker=settings.broker)
     is_redis = settings.broker.startswith("redis")
@@ -80,7 +80,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 
 class CeleryQueue:
-    """The broker as a JobQueue. A broker that is away costs 0.2 s, one that takes connections and never answers 2 to 4 s."""
+    """The broker as a JobQueue. An unreachable broker costs 0.2 s, a broker that accepts and never answers 2 to 4 s."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
@@ -101,7 +101,7 @@ class CeleryQueue:
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
-        """A connection of its own, so that no stale one of the pool answers."""
+        """Open a separate connection, so that no stale one of the pool is used."""
         with self._celery.connection_for_write() as connection:
             try:
                 yield connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=2)

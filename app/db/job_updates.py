@@ -1,4 +1,4 @@
-"""The one way to change a job: a conditional UPDATE ... RETURNING, whose rows are the jobs that met the condition."""
+"""The one way to change a job: a conditional UPDATE ... RETURNING, whose rows are the changed jobs."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from app.db.tables import JobRow
 
 
 def update_returning_one(session: Session, statement: Update) -> JobRow | None:
-    """The job that the UPDATE changed, None when it met no row."""
+    """Return the job that the UPDATE changed, None if it matched no row."""
     return next(iter(update_returning(session, statement)), None)
 
 
 def update_returning(session: Session, statement: Update) -> Sequence[JobRow]:
-    """The jobs that the UPDATE changed, as they are now; their rows are locked until the transaction ends."""
+    """Return the jobs that the UPDATE changed; their rows are locked until the transaction ends."""
     options = {"synchronize_session": False, "populate_existing": True}
     return session.scalars(statement.returning(JobRow).execution_options(**options)).all()

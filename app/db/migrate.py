@@ -1,4 +1,4 @@
-"""Brings a database to the newest migration, from a checkout or from an installed package alike."""
+"""Migration of a database to the newest revision, from a checkout or from an installed package."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _LOCK = 0x15714  # any constant: processes that migrate at the same time wait fo
 
 
 def upgrade(url: str) -> None:
-    """Run what is missing in one transaction: all or nothing, and nothing when the database is up to date."""
+    """Run the missing migrations in one transaction, all or nothing."""
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
     engine = make_engine(url)

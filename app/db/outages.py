@@ -1,4 +1,4 @@
-"""The one definition of "database unavailable", and how to live with it. Imports no torch."""
+"""The one definition of "database unavailable", and its handling. Imports no torch."""
 
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError

@@ -31,14 +31,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class DatabaseClock(FunctionElement[datetime]):
-    """See `db_now`."""
+    """The SQL expression of `db_now`."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
 def db_now(seconds: float = 0) -> DatabaseClock:
-    """The database's clock, `seconds` from now: workers' own clocks are never trusted."""
+    """Return the database's clock, `seconds` from now: the clocks of workers are never trusted."""
     return DatabaseClock(literal(float(seconds)))
 
 
@@ -55,7 +55,7 @@ def _sqlite_clock(element: DatabaseClock, compiler: SQLCompiler, **kw: Any) -> s
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for PostgreSQL (`postgresql://` means psycopg 3) or SQLite (WAL, every transaction immediate)."""
+    """Make an engine for PostgreSQL (`postgresql://` means psycopg 3) or SQLite (WAL, immediate transactions)."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(url, parsed.database)
@@ -96,7 +96,7 @@ class CommitCounter:
 
 
 class SessionFactory(sessionmaker[Session]):
-    """Makes sessions, and counts their commits that changed the model registry (`app.db.registry_revision`)."""
+    """A maker of sessions that counts their commits which changed the model registry (`app.db.registry_revision`)."""
 
     def __init__(self, bind: Engine | Connection, **options: Any) -> None:
         self.registry_commits = CommitCounter()

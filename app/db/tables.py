@@ -1,4 +1,4 @@
-"""The tables. Statuses are strings with the enum mapped here; constraint names follow one convention."""
+"""The tables. Statuses are strings with their enum mapped here; constraint names follow one convention."""
 
 import uuid
 from datetime import datetime
@@ -34,7 +34,7 @@ class Base(DeclarativeBase):
 class DatasetRow(Base):
     """An immutable upload. `fingerprint` digests bytes, format, modality and options: the key of deduplication.
 
-    A deleted dataset keeps its row, for the lineage of the versions made from it; its file and fingerprint are gone.
+    A deleted dataset keeps its row, for the lineage of its versions; its file and fingerprint are removed.
     """
 
     __tablename__ = "dataset"
@@ -59,11 +59,11 @@ class DatasetRow(Base):
 
 
 class JobRow(Base):
-    """One run of one algorithm, or of one version over a data set. Lease columns and `finished_at` are tied to the status.
+    """One job of any kind (`app.job_types`). Lease columns and `finished_at` are tied to the status.
 
-    An adaptation learns from `source`, starts from `base` and makes a version. A prediction reads `source`, its `base` is the
-    version that it asks, and it makes an output. A trial belongs to a search, its `parent`, learns from the parent's data sets,
-    and what it gives is for the parent alone. All else is the same: states, leases, attempts, checkpoints, events.
+    An adaptation learns from `source`, starts from `base` and produces a version. A batch prediction reads `source`, applies the
+    version in `base` and produces an output. A trial belongs to a search, its `parent`, and trains on the datasets of the parent.
+    States, leases, attempts, checkpoints and events are the same for all kinds.
     """
 
     __tablename__ = "job"
@@ -130,7 +130,7 @@ class JobRow(Base):
 
 
 class EventRow(Base):
-    """What happened to a job, in order; the id is the SSE id."""
+    """One event of a job; its id is the id of the server-sent event."""
 
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_job", "job_id", "id"),)
@@ -211,7 +211,7 @@ class ArtifactRow(Base):
 
 
 class OutputRow(Base):
-    """The file with a prediction's answers. It exists if and only if the prediction succeeded."""
+    """The output file of a batch prediction. It exists if and only if the prediction succeeded."""
 
     __tablename__ = "output"
 

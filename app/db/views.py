@@ -1,4 +1,4 @@
-"""Rows that no table has."""
+"""Results of queries that are not rows of one table."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from app.db.tables import ModelRow, VersionRow
 
 @dataclass(frozen=True, slots=True)
 class ModelOverview:
-    """A model with its newest version and the number of all of them. A model is made by its first version."""
+    """A model with its newest version and the number of its versions. Its first version creates a model."""
 
     model: ModelRow
     newest: VersionRow

@@ -1,4 +1,4 @@
-"""What a caller says to queue a batch prediction, and what a batch prediction says of itself."""
+"""Requests and responses of batch predictions."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,11 +19,11 @@ Format = Literal["parquet", "csv", "jsonl"]
 
 
 class BatchPredictionOptions(BaseModel):
-    """What the output holds: a row for each row of the data set, in its order.
+    """The columns and the format of the output, which has one row for each row of the dataset, in order.
 
     Columns: `row` from 1, `label`, `confidence`, `abstained` (whether the confidence is below the version's threshold);
     `label_2`, `confidence_2` and so on with `top_k`; `probability_<class>` for each class with `probabilities`; and `error`,
-    which says why a row has no answer.
+    the reason why a row has no prediction.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,14 +35,14 @@ class BatchPredictionOptions(BaseModel):
 
     @classmethod
     def of_job(cls, params: Mapping[str, Any]) -> "BatchPredictionOptions":
-        """What the parameters of a job say, of which an older one has not all."""
+        """Read the options from a job's parameters; older jobs lack some of them."""
         return BatchPredictionOptions.model_validate(
             {name: params[name] for name in BatchPredictionOptions.model_fields if name in params}
         )
 
 
 class BatchPredictionCreate(BatchPredictionOptions):
-    """One version over one data set."""
+    """The prediction of one dataset by one version."""
 
     model: ModelReference
     dataset: UUID = Field(description="Labelled or not, of the model's modality; its labels are not read.")
@@ -52,7 +52,7 @@ class BatchPredictionCreate(BatchPredictionOptions):
 
 
 class Counts(BaseModel):
-    """Rows of the data set. While the prediction runs these are as of the last report."""
+    """The numbers of rows at the last report."""
 
     total: int
     completed: int = Field(description="Rows with an answer.")
@@ -60,7 +60,7 @@ class Counts(BaseModel):
 
 
 class OutputOut(BaseModel):
-    """The output file; `GET /batch-predictions/{id}/output` is its content."""
+    """The output file; `GET /batch-predictions/{id}/output` returns its content."""
 
     rows: int
     size_bytes: int
@@ -91,7 +91,7 @@ class BatchPredictionOut(BatchPredictionOptions):
 
     @classmethod
     def of(cls, row: JobRow) -> "BatchPredictionOut":
-        """The prediction as callers see it."""
+        """Build the response for a row."""
         options = BatchPredictionOptions.of_job(row.params).model_dump()
         own = cls.model_fields.keys() - options.keys()
         same: dict[str, Any] = {name: getattr(row, name) for name in own if name in row.__mapper__.column_attrs}

@@ -1,4 +1,4 @@
-"""What the catalogue says of algorithms and networks."""
+"""Entries of the catalog of algorithms and networks."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a caller says beside an upload, and what a dataset says of itself."""
+"""Requests and responses of datasets."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ def _storable(name: str) -> str:
 
 
 class DatasetCreate(BaseModel):
-    """The fields of an upload. `options` are the modality's own."""
+    """The fields of an upload. `options` belong to the modality."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -49,7 +49,7 @@ class DatasetOut(BaseModel):
     @field_validator("classes")
     @classmethod
     def _in_order(cls, classes: dict[str, int] | None) -> dict[str, int] | None:
-        """PostgreSQL keeps no order of keys."""
+        """Sort the classes: PostgreSQL keeps no order of keys."""
         return classes and {name: classes[name] for name in in_order(classes)}
 
 

@@ -1,4 +1,4 @@
-"""What a caller says to queue a job, and what a job says of itself."""
+"""Requests and responses of jobs."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ ModelName = Annotated[str, Field(pattern=f"^{NAME}$", description="Letters, digi
 
 
 class ModelBase(BaseModel):
-    """Go on from a version of a model."""
+    """A start from a version of a model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ class ModelBase(BaseModel):
 
 
 class PretrainedBase(BaseModel):
-    """Go on from a pretrained encoder: short for the network that loads such encoders, with its default options."""
+    """A start from a pretrained encoder; short for the network that loads such encoders, with its default options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,7 +58,7 @@ AnyBase = Annotated[
 
 
 class JobCreate(BaseModel):
-    """One adaptation: where to learn, where to work, from what, and how."""
+    """One adaptation: datasets, start and parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,21 +75,21 @@ class JobCreate(BaseModel):
 
 
 class JobError(BaseModel):
-    """Why a job failed. The code is stable."""
+    """The reason why a job failed. The code is stable."""
 
     code: str
     message: str
 
 
 class VersionReference(BaseModel):
-    """The version that a job made."""
+    """The version that a job produced."""
 
     model: str
     number: int
 
 
 class TrialReference(BaseModel):
-    """A trial of a search that was offered to other workers. Its id is in their logs, as `job_id`."""
+    """A trial of a search that was shared with other workers. Its id is the `job_id` in their logs."""
 
     id: UUID
     name: str = Field(description="Round, place and algorithm; the trial's metrics begin with it.", examples=["1-0-mcc"])
@@ -125,7 +125,7 @@ class JobOut(BaseModel):
 
     @classmethod
     def of(cls, row: JobRow) -> "JobOut":
-        """The job as callers see it."""
+        """Build the response for a row."""
         same = {name: getattr(row, name) for name in cls.model_fields if name in row.__mapper__.column_attrs}
         return cls(
             **same,
@@ -141,7 +141,7 @@ class JobOut(BaseModel):
 
 
 def eta_seconds(row: JobRow) -> float | None:
-    """At the speed of this attempt, which began at `first_progress` when it resumed from a checkpoint."""
+    """Estimate the remaining time at the speed of this attempt, which began at `first_progress`."""
     if row.status != JobStatus.RUNNING or row.started_at is None or row.first_progress is None:
         return None
     done = row.progress - row.first_progress

@@ -1,3 +1,3 @@
-"""Limits of what a prediction returns."""
+"""Limits of predictions."""
 
 TOP_K, MOST_CLASSES = 3, 1000

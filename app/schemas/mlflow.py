@@ -1,4 +1,4 @@
-"""Predictions as MLflow's model servers take them: https://mlflow.org/docs/latest/genai/serving."""
+"""Predictions in the formats of MLflow's model servers: https://mlflow.org/docs/latest/genai/serving."""
 
 from typing import Annotated, Any, Self
 
@@ -19,7 +19,7 @@ class Split(BaseModel):
 
 
 class Params(BaseModel):
-    """As of `POST /predict`."""
+    """Options as in `POST /predict`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +28,7 @@ class Params(BaseModel):
 
 
 class Invocation(BaseModel):
-    """The inputs in one of four ways."""
+    """The inputs in one of four formats."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -17,7 +17,7 @@ VersionNumber = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
 
 
 class AliasSet(BaseModel):
-    """Where an alias shall point."""
+    """The version that an alias points to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,7 +85,7 @@ class ArtifactOut(BaseModel):
 
 
 class Lineage(BaseModel):
-    """What a version was made from. A deleted dataset keeps its id."""
+    """The origin of a version. A deleted dataset keeps its id."""
 
     job: UUID
     algorithm: str

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2: https://github.com/open-inference-protocol. Its names, not ours."""
+"""The Open Inference Protocol, version 2: https://github.com/open-inference-protocol. The protocol defines the names."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ Shape = Annotated[list[Size], Field(min_length=1, max_length=8)]
 
 
 class _Asked(BaseModel):
-    """Parameters and members of other servers are no error."""
+    """A part of a request. Unknown members, which other servers accept, are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -41,14 +41,14 @@ class InferInput(_Asked):
 
 
 class InferOutput(_Asked):
-    """An output that is wanted."""
+    """A requested output."""
 
     name: str = Field(max_length=100)
     parameters: OutputParameters = OutputParameters()
 
 
 class InferRequest(_Asked):
-    """Tensors as the model's metadata has them."""
+    """Tensors as described by the model's metadata."""
 
     id: str = Field("", max_length=200)
     parameters: RequestParameters = RequestParameters()
@@ -65,7 +65,7 @@ class TensorOut(BaseModel):
 
 
 class InferResponse(BaseModel):
-    """The outputs, and the version that gave them."""
+    """The outputs, and the version that computed them."""
 
     model_name: str
     model_version: str
@@ -74,7 +74,7 @@ class InferResponse(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """-1 where a size varies."""
+    """One tensor of the model; -1 marks a size that varies."""
 
     name: str
     datatype: Datatype
@@ -109,7 +109,7 @@ class ModelReady(BaseModel):
 
 
 class IndexEntry(BaseModel):
-    """A version; all that exist are loaded when they are asked for."""
+    """A version. Every existing version is loaded on request."""
 
     name: str
     version: str

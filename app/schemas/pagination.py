@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 class Page(BaseModel, Generic[Item]):
-    """`next` goes into `?after=` for the following page; null on the last one."""
+    """One page of a list. Pass `next` as `?after=` to get the following page; it is null on the last one."""
 
     data: list[Item]
     next: str | None = Field(description="Cursor of the next page.")

@@ -1,4 +1,4 @@
-"""What a caller asks of a model, and its answers."""
+"""Requests and responses of predictions."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ ModelReference = Annotated[
 
 
 class PredictForm(BaseModel):
-    """The fields beside the files of a multipart request."""
+    """The options of a prediction; the fields beside the files of a multipart request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +28,7 @@ class PredictForm(BaseModel):
 
 
 class PredictCreate(PredictForm):
-    """Inputs as JSON."""
+    """A prediction with inputs as JSON."""
 
     inputs: list[Any] = Field(
         min_length=1,
@@ -43,7 +43,7 @@ class ClassProbability(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The answer to one input."""
+    """The prediction for one input."""
 
     label: str = Field(description="The most probable class.")
     confidence: float = Field(ge=0, le=1, description="Its probability.")
@@ -53,7 +53,7 @@ class Prediction(BaseModel):
 
 
 class PredictOut(BaseModel):
-    """The answers, in the order of the inputs, and the version that gave them."""
+    """The predictions, in the order of the inputs, and the version that made them."""
 
     model: str
     version: VersionNumber

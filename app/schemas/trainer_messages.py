@@ -1,4 +1,4 @@
-"""What a trainer tells its supervisor: JSON lines on its standard output, and one result file when it is done."""
+"""The messages of a trainer to its supervisor: JSON lines on its standard output, and one result file at the end."""
 
 from pydantic import BaseModel
 
@@ -17,14 +17,14 @@ class MetricPoint(BaseModel):
 
 
 class JobWarning(BaseModel):
-    """Something the user should know about the run."""
+    """A problem of the run that did not end it."""
 
     code: str
     message: str
 
 
 class Report(BaseModel):
-    """Progress since the last report. `checkpoint` is the storage key of a checkpoint that is safely stored.
+    """The progress since the last report. `checkpoint` is the storage key of a stored checkpoint.
 
     `training_precision` is the decision of the first attempt, for all later ones.
     """

@@ -1,4 +1,4 @@
-"""What a search asks of another worker: one trial, in the `params` of a job of its own."""
+"""The specification of a trial, in the `params` of its job."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 class TrialSpec(BaseModel):
     """One trial. Its data, network and seed are those of the search.
 
-    `start` is the storage key of the weights that the method takes over, `steps` how many there are: None, as its parameters say.
+    `start` is the storage key of the weights that training starts from. `steps` is the number of steps; None uses the parameters.
     """
 
     name: str

@@ -1,12 +1,12 @@
-"""Batch predictions: one version over one data set.
+"""Batch predictions: one version applied to one dataset.
 
-Decision: a batch prediction is a job of another kind, not a thing beside jobs. Context: it needs what jobs have: a queue, a
-lease, attempts, checkpoints, cancelling, events, one process of its own. Consequences: one table, one state machine, one
-supervisor and one sweep serve both; `/jobs` lists adaptations, `/batch-predictions` lists predictions, and neither answers for the
-other's ids. Alternatives: a table of its own copies every statement in `app.services.leases`; predicting in the HTTP server
-takes its memory and processors, and has no GPU.
+Decision: a batch prediction is a job of another kind. Context: it needs a queue, a lease, attempts, checkpoints, cancellation,
+events and a process of its own, as every job does. Consequences: one table, one state machine, one supervisor and one sweep serve
+all kinds. `/jobs` lists adaptations and `/batch-predictions` lists batch predictions; neither finds the ids of the other.
+Alternatives: a table of its own would copy every statement of `app.services.leases`; prediction in the HTTP server would use its
+memory and processors, and has no GPU.
 
-The version is fixed when the prediction is posted: an alias that moves later changes nothing.
+The version is fixed at submission: moving an alias later changes nothing.
 """
 
 from collections.abc import Sequence
@@ -27,29 +27,29 @@ from app.services import datasets, jobs
 def submit(
     session: Session, queue: JobQueue, request: BatchPredictionCreate, *, max_attempts: int, key: str | None = None
 ) -> JobRow:
-    """Queue one prediction. Raises InvalidRequest, IdempotencyConflict."""
+    """Queue one batch prediction. Raise InvalidRequest, IdempotencyConflict."""
     return jobs.enqueue(session, queue, request, lambda: _checked(session, request), max_attempts=max_attempts, key=key)
 
 
 def get(session: Session, prediction_id: UUID) -> JobRow:
-    """Raises BatchPredictionNotFound."""
+    """Return one batch prediction. Raise BatchPredictionNotFound."""
     return jobs.get(session, prediction_id, BATCH_PREDICTION)
 
 
 def page(
     session: Session, statuses: Sequence[JobStatus], model: str | None, limit: int, after: str | None
 ) -> tuple[list[JobRow], str | None]:
-    """One page of predictions, newest first, and the cursor of the next one."""
+    """Return one page of batch predictions, newest first, and the cursor of the next one."""
     return jobs.page(session, statuses, model, limit, after, BATCH_PREDICTION)
 
 
 def cancel(session: Session, prediction_id: UUID) -> JobRow:
-    """Raises BatchPredictionNotFound, IllegalTransition."""
+    """Cancel a batch prediction. Raise BatchPredictionNotFound, IllegalTransition."""
     return jobs.cancel(session, prediction_id, BATCH_PREDICTION)
 
 
 def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
-    """The prediction and its file. Raises BatchPredictionNotFound, and BatchPredictionNotReady when there is none."""
+    """Return the batch prediction and its file. Raise BatchPredictionNotFound, BatchPredictionNotReady."""
     job = get(session, prediction_id)
     if job.output is None:
         raise BatchPredictionNotReady(f"The prediction is {job.status}: there is no output.")

@@ -1,4 +1,4 @@
-"""How jobs are asked to stop, whoever asks."""
+"""Cancellation of jobs."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from app.services import job_events
 
 
 def cancel_jobs(session: Session, *which: ColumnElement[bool]) -> Sequence[JobRow]:
-    """Of the jobs that meet all conditions cancel those that are queued, tell the workers of those that run; returns them."""
+    """Cancel the queued and stop the running jobs that meet all conditions; return them."""
     waits = JobRow.status == JobStatus.QUEUED
     cancelled, cancelling = (literal(status, StatusType) for status in (JobStatus.CANCELLED, JobStatus.CANCELLING))
     statement = update(JobRow).where(*which, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))

@@ -1,9 +1,9 @@
 """The rules of datasets.
 
-Decision: deleting a dataset removes its file and hides its row; the row stays. Context: jobs and versions point at their
-datasets, and a version must be able to say what it was made from. Consequences: a deleted dataset can be uploaded again
-(its fingerprint is freed), old jobs keep the id of what is answered 404. Alternatives: setting the jobs' columns to null
-loses the lineage; refusing to delete what an ended job used keeps every file for ever.
+Decision: deleting a dataset removes its file and hides its row; the row stays. Context: jobs and versions refer to their datasets,
+and the lineage of a version must stay complete. Consequences: a deleted dataset can be uploaded again, because its fingerprint is
+freed; old jobs keep an id that is answered with 404. Alternatives: null in the jobs' columns loses the lineage; a refusal to delete
+the datasets of ended jobs keeps every file forever.
 """
 
 import json
@@ -35,10 +35,10 @@ _VISIBLE = DatasetRow.deleted_at.is_(None)
 
 
 def create(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload) -> tuple[DatasetRow, bool]:
-    """Check, store and record an upload; False beside the dataset that is there when the same was uploaded before.
+    """Check, store and record an upload; return its row, and False if the same upload exists already.
 
-    Takes `sessions`, not a session: the check may take minutes and must not hold a transaction.
-    Raises InvalidRequest, InvalidDataset.
+    It takes a session factory, because the check may take minutes and must not hold a transaction.
+    Raise InvalidRequest, InvalidDataset.
     """
     form = parse_form(upload.fields)
     found = detect_format(upload, form)
@@ -52,17 +52,17 @@ def create(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload) 
 
 
 def get(session: Session, dataset_id: UUID) -> DatasetRow:
-    """Raises DatasetNotFound."""
+    """Return one dataset. Raise DatasetNotFound."""
     return _get(session, dataset_id, select(DatasetRow))
 
 
 def page(session: Session, limit: int, after: str | None) -> tuple[list[DatasetRow], str | None]:
-    """One page, newest first. Raises InvalidRequest for a bad cursor."""
+    """Return one page, newest first, and the cursor of the next one. Raise InvalidRequest for a bad cursor."""
     return pagination.page(session, select(DatasetRow).where(_VISIBLE), DatasetRow, limit, after)
 
 
 def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
-    """Remove the file and hide the row. Raises DatasetNotFound, DatasetInUse while a job that has not ended uses it."""
+    """Remove the file and hide the row. Raise DatasetNotFound, or DatasetInUse while an active job uses it."""
     # a job is being posted with this dataset: its foreign key holds the row until the job can be seen here
     row = _get(session, dataset_id, select(DatasetRow).with_for_update())
     uses = or_(JobRow.source_id == row.id, JobRow.target_id == row.id, JobRow.evaluation_id == row.id)
@@ -75,7 +75,7 @@ def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
 
 
 def preview(row: DatasetRow, storage: Storage, limit: int) -> list[dict[str, Any]]:
-    """The first examples as JSON. Raises DatasetNotFound when the file was deleted meanwhile."""
+    """Return the first examples as JSON. Raise DatasetNotFound if the file was deleted meanwhile."""
     try:
         with storage.local(row.storage_key) as path:
             return MODALITIES[row.modality].preview(dataset_file(row, path), limit)
@@ -84,12 +84,12 @@ def preview(row: DatasetRow, storage: Storage, limit: int) -> list[dict[str, Any
 
 
 def load(session: Session, dataset_id: UUID) -> DatasetRow:
-    """A dataset for a job: it cannot be deleted before this transaction ends. Raises DatasetNotFound."""
+    """Return a dataset for a job, locked against deletion until the transaction ends. Raise DatasetNotFound."""
     return _get(session, dataset_id, select(DatasetRow).with_for_update(read=True))
 
 
 def dataset_file(row: DatasetRow, path: Path) -> DatasetFile:
-    """The stored file at `path` as the modalities read it."""
+    """Describe the stored file at `path` for the modalities."""
     options = MODALITIES[row.modality].options.model_validate(row.options)
     return DatasetFile(path, row.format, options, row.labelled, row.profile)
 
@@ -99,7 +99,7 @@ def profile_of(row: DatasetRow) -> Profile:
 
 
 def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: DatasetRow | None) -> None:
-    """Raises IncompatibleDatasets naming each difference; pointers are `/source`, `/target` and `/evaluation`."""
+    """Raise IncompatibleDatasets with every difference; pointers are `/source`, `/target` and `/evaluation`."""
     places = []
     if source.classes is None:
         places.append(FieldError("/source", "the source has no labels"))
@@ -124,7 +124,7 @@ def _evaluation_differences(source: DatasetRow, evaluation: DatasetRow) -> list[
 
 
 def check_evaluation(evaluation: DatasetRow, classes: Iterable[str]) -> None:
-    """Raises IncompatibleDatasets when its labels are missing, or not among a model's classes."""
+    """Raise IncompatibleDatasets if labels are missing, or are not classes of the model."""
     places = [FieldError("/evaluation", reason) for reason in _unknown_labels(evaluation, classes)]
     if places:
         raise IncompatibleDatasets(places[0].detail, places)
@@ -183,7 +183,7 @@ def _delete_file(storage: Storage, folder: str) -> None:
 
 
 def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, row: DatasetRow) -> tuple[DatasetRow, bool]:
-    """The file, then the row. Of two identical uploads at once the second finds the first one's row."""
+    """Store the file, then insert the row; of two identical uploads at once, the second returns the row of the first."""
     fingerprint, recorded = str(row.fingerprint), False
     try:
         storage.put(row.storage_key, upload.path)

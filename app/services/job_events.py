@@ -1,8 +1,8 @@
-"""What happened to a job, in order.
+"""The events of a job, in order.
 
-A writer inserts an event only after an UPDATE of the job's row in the same transaction. That row lock serialises all writers
-of one job, so that ids become visible in their order, and a reader that remembers the last id it saw misses nothing. Without
-it PostgreSQL may show id 8 before id 7, whose transaction began earlier and commits later.
+A writer inserts an event only after an UPDATE of the job's row in the same transaction. That row lock serialises all writers of
+one job. Ids therefore become visible in order, and a reader that continues after the last id misses nothing. Without the lock,
+PostgreSQL may show id 8 before id 7, whose transaction began earlier and commits later.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ def record(session: Session, job: JobRow, kind: str, **data: Any) -> None:
 
 
 def record_done(session: Session, job: JobRow) -> None:
-    """Add the last event of a job, with what the job's row says about its end."""
+    """Add the last event of a job, with the final state of its row."""
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
     version = {"model": job.model_name, "number": job.version.number} if job.version else None
     record(session, job, DONE, status=job.status, error=error, version=version)
 
 
 def after(session: Session, job: JobRow, last_id: int, limit: int = 500) -> Sequence[EventRow]:
-    """The job's next events, oldest first; the last one again when the job has ended and there is no next one."""
+    """Return the job's next events, oldest first; the last one again if the job has ended and there is no next one."""
     query = select(EventRow).where(EventRow.job_id == job.id)
     rows = session.scalars(query.where(EventRow.id > last_id).order_by(EventRow.id).limit(limit)).all()
     if not rows and job.status in ENDED:

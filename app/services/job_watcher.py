@@ -1,9 +1,9 @@
-"""Waiting for jobs to change, for as many callers at once as like, with one query for all of them.
+"""Long polls: wait for jobs to change, with one query for all waiting callers.
 
-Decision: one poller a process asks the database twice a second for the jobs that anybody waits for, and no caller holds a
-thread, a connection or a transaction while it waits. Polling works on both databases and across processes; LISTEN/NOTIFY
-would be quicker by a quarter of a second, on PostgreSQL only, for one more connection a process. On SQLite, where even
-reading takes the write lock, a query for each caller would keep the workers from writing.
+Decision: one poller for each process queries twice a second all jobs that callers wait for. No caller holds a thread, a connection
+or a transaction while it waits. Polling works on both databases and across processes. Alternatives: LISTEN/NOTIFY would be faster
+by a quarter of a second, on PostgreSQL only, for one more connection in each process. On SQLite even a read takes the write lock,
+so one query for each caller would block the workers.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class _Waiter:
 
 
 class JobWatcher:
-    """One for a process. `sessions` is asked for at each query."""
+    """The poller of one process; it calls `sessions` for each query."""
 
     def __init__(self, sessions: Callable[[], "sessionmaker[Session]"], interval_seconds: float = 0.5) -> None:
         self._sessions = sessions
@@ -42,7 +42,7 @@ class JobWatcher:
         self._closed = asyncio.Event()
 
     async def wait_for_change(self, job_id: UUID, seen: JobVersion, timeout_seconds: float) -> None:
-        """Return when the job is not what `seen` says, or after the time-out. Raises SQLAlchemyError without the database."""
+        """Return when the job differs from `seen`, or after the timeout. Raise SQLAlchemyError if the query fails."""
         waiter = _Waiter(job_id, seen, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         if self._poller is None or self._poller.done():
@@ -54,7 +54,7 @@ class JobWatcher:
             self._waiters.discard(waiter)
 
     async def close(self) -> None:
-        """Stop asking; a query that runs is waited for, so that no connection outlives the engine."""
+        """Stop polling and wait for a running query, so that no connection outlives the engine."""
         self._closed.set()
         if self._poller is not None:
             await asyncio.wait([self._poller])

@@ -1,8 +1,6 @@
-"""The rules of jobs on the callers' side: submit, look, cancel. What workers write is in `app.services.leases`.
+"""The rules of jobs for callers: submission, reading and cancellation. The writes of workers are in `app.services.leases`.
 
-A batch prediction (`app.services.batch_predictions`) is a job of another kind: it is queued, looked at and cancelled here. So
-is a trial of a
-search (`app.services.trials`), which callers see in its search alone.
+Batch predictions and trials are jobs of other kinds (`app.job_types`) and use the same functions.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +42,7 @@ _TRIALS = selectinload(JobRow.trials).load_only(JobRow.parent_id, JobRow.trial, 
 
 
 def submit(session: Session, queue: JobQueue, request: JobCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
-    """Queue one adaptation. Raises InvalidRequest, IncompatibleDatasets, IdempotencyConflict."""
+    """Queue one adaptation. Raise InvalidRequest, IncompatibleDatasets, IdempotencyConflict."""
     return enqueue(session, queue, request, lambda: _checked(session, request), max_attempts=max_attempts, key=key)
 
 
@@ -57,9 +55,9 @@ def enqueue(
     max_attempts: int,
     key: str | None,
 ) -> JobRow:
-    """Queue the job that `checked` makes of the request; a worker is told after the commit.
+    """Queue the job that `checked` builds from the request, and notify a worker after the commit.
 
-    The same key and request again: the same job. Raises IdempotencyConflict, and what `checked` raises.
+    The same key and request return the same job. Raise IdempotencyConflict, and the errors of `checked`.
     """
     digest = sha256(request.model_dump_json().encode()).hexdigest()
     known = _submitted_before(session, key, digest)
@@ -82,7 +80,7 @@ def enqueue(
 
 
 def send_after_commit(session: Session, queue: JobQueue, job_id: UUID) -> None:
-    """A worker must never look for a row that is not there yet, or that was rolled back."""
+    """Send the job to a worker after the commit, so that no worker looks for a missing or rolled-back row."""
 
     def send(_: Session) -> None:
         try:
@@ -110,7 +108,7 @@ def page(
     after: str | None,
     job_type: JobType[Any] = ADAPTATION,
 ) -> tuple[list[JobRow], str | None]:
-    """One page of the jobs of one kind, newest first, and the cursor of the next one."""
+    """Return one page of the jobs of one type, newest first, and the cursor of the next one."""
     query = select(JobRow).where(JobRow.kind == job_type.name).options(_NUMBER_OF_VERSION, _TRIALS)
     if statuses:
         query = query.where(JobRow.status.in_(statuses))
@@ -120,9 +118,9 @@ def page(
 
 
 def cancel(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) -> JobRow:
-    """A queued job is cancelled at once, a running one when its worker has heard of it; again: nothing more happens.
+    """Cancel a queued job at once and a running one through its worker; repeat calls change nothing.
 
-    The trials of a search go with it. Raises JobNotFound, and IllegalTransition when the job has ended in another way.
+    The trials of a search are cancelled too. Raise the type's not-found error, and IllegalTransition for a job that has ended.
     """
     stopped = cancel_jobs(session, JobRow.id == job_id, JobRow.kind == job_type.name)
     if not stopped:
@@ -134,7 +132,7 @@ def cancel(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) 
 def metrics(
     session: Session, job_id: UUID, name: str | None, limit: int, after: str | None, job_type: JobType[Any] = ADAPTATION
 ) -> tuple[Sequence[MetricRow], str | None]:
-    """A page of the job's metrics by step and name, and the cursor of the next one. Raises JobNotFound."""
+    """Return a page of the job's metrics by step and name, and the cursor of the next one. Raise JobNotFound."""
     get(session, job_id, job_type)
     query = select(MetricRow).where(MetricRow.job_id == job_id)
     if name is not None:
@@ -163,7 +161,7 @@ def _cancelled_before(job: JobRow) -> JobRow:
 
 
 def _checked(session: Session, request: JobCreate) -> JobRow:
-    """The row of a job whose every reference exists and fits."""
+    """Return the row of a job after checking every reference."""
     source, target, evaluation = _datasets(session, request)
     name = request.params.algorithm
     if target is None and request.params.needs_target:
@@ -191,7 +189,7 @@ def _checked(session: Session, request: JobCreate) -> JobRow:
 
 
 def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, DatasetRow | None, DatasetRow | None]:
-    """Source, target, evaluation. Raises InvalidRequest that names every one that does not exist."""
+    """Return source, target and evaluation. Raise InvalidRequest that names every missing one."""
     found: dict[str, DatasetRow] = {}
     missing = []
     for role in ("source", "target", "evaluation"):
@@ -209,7 +207,7 @@ def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, 
 def _base_without_source(
     session: Session, request: JobCreate, target: DatasetRow | None, evaluation: DatasetRow | None
 ) -> tuple[dict[str, Any], UUID | None]:
-    """The version to start from, which knows the classes. Raises InvalidRequest."""
+    """Return the version to start from, which defines the classes. Raise InvalidRequest."""
     if not isinstance(request.base, ModelBase):
         raise InvalidRequest(errors=[FieldError("/base", "without a source a job starts from a version: give `model`")])
     version = named_version(session, request.base.model, "/base/model")
@@ -222,7 +220,7 @@ def _base_without_source(
 
 
 def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dict[str, Any], UUID | None]:
-    """What the trainer starts from: a network with all its options, or a version whose number is fixed now."""
+    """Return the start of the training: a network with all its options, or a version with a fixed number."""
     match request.base:
         case ModelBase(model=reference):
             version = named_version(session, reference, "/base/model")
@@ -239,7 +237,7 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
 
 
 def _check_network(network: NetworkParams, modality: str) -> None:
-    """Raises InvalidRequest for one of another modality, or with options that only manifests have."""
+    """Raise InvalidRequest for a network of another modality, or with options that only manifests have."""
     if modality not in network.modalities:
         place = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
         raise InvalidRequest(place.detail, [place])
@@ -249,7 +247,7 @@ def _check_network(network: NetworkParams, modality: str) -> None:
 
 
 def named_version(session: Session, reference: str, place: str) -> VersionRow:
-    """The version that a request names. Raises InvalidRequest that points at `place`."""
+    """Return the version that a request names. Raise InvalidRequest with this pointer."""
     try:
         return models.resolve(session, reference)
     except ModelNotFound as error:
@@ -257,7 +255,7 @@ def named_version(session: Session, reference: str, place: str) -> VersionRow:
 
 
 def check_version_accepts(version: VersionRow, data: DatasetRow, place: str, role: str) -> None:
-    """Raises InvalidRequest with every reason at `place` why the version cannot read this data set, the request's `role`."""
+    """Raise InvalidRequest with every reason why the version cannot read this dataset."""
     if version.modality != data.modality:
         name = f"{version.model.name}:{version.number}"
         detail = f"{name} is for {version.modality} data, the {role} is {data.modality} data"

@@ -1,7 +1,7 @@
-"""What a worker may write about a job: claim it, keep it, end it.
+"""The writes of workers: claim a job, keep it, end it.
 
-Every write is one conditional UPDATE ... RETURNING fenced by the lease, (attempt, owner), on the database's clock. No row back
-means that the job was lost: the function returns None or False, nothing was written, and the worker stops. Nothing here commits.
+Every write is one conditional UPDATE ... RETURNING, fenced by the lease (attempt, owner), on the database's clock. If no row is
+returned, the job was lost: the function returns None or False, nothing was written, and the worker stops. Nothing here commits.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write about a job; `attempt` is the fencing token."""
+    """The right to write to a job; `attempt` is the fencing token."""
 
     job_id: UUID
     attempt: int
@@ -37,7 +37,7 @@ class Lease:
 
 
 def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> tuple[Lease, JobRow] | None:
-    """Queued -> running in one statement: of two workers given the same message one gets None."""
+    """Set a queued job to running in one statement; of two workers with the same message, one gets None."""
     statement = update(JobRow).where(JobRow.id == job_id, _can_become(JobStatus.RUNNING), JobRow.run_after <= db_now())
     fresh = {"attempt": JobRow.attempt + 1, "progress": 0.0, "first_progress": None, "started_at": db_now()}
     leased = {"status": JobStatus.RUNNING, "lease_owner": owner, "lease_expires_at": db_now(lease_seconds)}
@@ -50,7 +50,7 @@ def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> t
 
 
 def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Report | None) -> JobStatus | None:
-    """Extend the lease, store what the trainer reported, and return the status: `cancelling` means stop, None lease lost."""
+    """Extend the lease, store the report and return the status; None means that the lease was lost."""
     news = _progress_columns(report) if report else {"updated_at": JobRow.updated_at}
     statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED))
     job = update_returning_one(session, statement.values(lease_expires_at=db_now(lease_seconds), **news))
@@ -63,7 +63,7 @@ def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Repo
 
 
 def finish(session: Session, lease: Lease, result: JobResult) -> JobRow | None:
-    """Set the job to succeeded together with all rows of its result; return the job, None when the lease was lost."""
+    """Set the job to succeeded together with all rows of its result; return it, or None if the lease was lost."""
     job = _end(session, lease, JobStatus.SUCCEEDED, progress=1.0)
     if job is None:
         return None
@@ -75,17 +75,17 @@ def finish(session: Session, lease: Lease, result: JobResult) -> JobRow | None:
 
 
 def fail(session: Session, lease: Lease, code: str, message: str) -> bool:
-    """The attempt ended in an error that trying again would not mend."""
+    """Set the job to failed with an error that another attempt would repeat."""
     return _end_without_version(session, lease, JobStatus.FAILED, error_code=code, error_message=_clean(message))
 
 
 def acknowledge_cancel(session: Session, lease: Lease) -> bool:
-    """The trainer of a job in `cancelling` has stopped."""
+    """Set a job in `cancelling` to cancelled, after its trainer has stopped."""
     return _end_without_version(session, lease, JobStatus.CANCELLED)
 
 
 def release(session: Session, lease: Lease) -> bool:
-    """Give the job back because the worker drains: no attempt is used up, and a job that is being cancelled is cancelled.
+    """Requeue the job of a worker that shuts down, without using up an attempt; cancel it if it is in `cancelling`.
 
     `max_attempts` grows instead of `attempt` shrinking, so that the fencing token never repeats.
     """
@@ -99,7 +99,7 @@ def release(session: Session, lease: Lease) -> bool:
 
 
 def retry(session: Session, lease: Lease, reason: str) -> bool:
-    """Give the job back for another attempt; False, and nothing is written, when it has none left or is being cancelled."""
+    """Requeue the job for another attempt; return False if none is left or the job is being cancelled."""
     held = *_held_by(lease), JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
     job = update_returning_one(session, update(JobRow).where(*held).values(_queued_again()))
     if job is None:
@@ -110,7 +110,7 @@ def retry(session: Session, lease: Lease, reason: str) -> bool:
 
 
 def requeue_expired(session: Session) -> list[UUID]:
-    """Take the jobs whose leases have expired: back to the queue, or to their end. `resend` then names those that wait again."""
+    """Requeue or end the jobs whose leases have expired; return their ids."""
     running, tries_left = JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
     lost = {"error_code": "worker_lost", "error_message": "The worker was lost in every attempt."}
     requeued = _reap(session, running & tries_left, _queued_again())
@@ -125,7 +125,7 @@ def requeue_expired(session: Session) -> list[UUID]:
 
 
 def claim_unsent(session: Session, resend_seconds: float) -> list[UUID]:
-    """Mark as sent, and return, the waiting jobs of which no worker was told for `resend_seconds`, the oldest first."""
+    """Mark as sent, and return, the queued jobs that were not sent for `resend_seconds`, oldest first."""
     not_told = or_(JobRow.sent_at.is_(None), JobRow.sent_at <= db_now(-resend_seconds))
     waiting = select(JobRow.id).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now(), not_told)
     statement = update(JobRow).where(JobRow.id.in_(waiting.with_for_update(skip_locked=True)), not_told)
@@ -164,14 +164,14 @@ def _end_without_version(session: Session, lease: Lease, status: JobStatus, **va
 
 
 def _reap(session: Session, condition: ColumnElement[bool], values: dict[str, Any]) -> Sequence[JobRow]:
-    """Another reaper, or a heartbeat that came just in time, holds the rows that are skipped."""
+    """Update expired jobs, except rows that another sweep or a late heartbeat has locked."""
     expired = condition & (JobRow.lease_expires_at < db_now())
     free = select(JobRow.id).where(expired).with_for_update(skip_locked=True)
     return update_returning(session, update(JobRow).where(JobRow.id.in_(free), expired).values(values))
 
 
 def _progress_columns(report: Report) -> dict[str, Any]:
-    """Columns for the heartbeat's UPDATE. Within an attempt progress only grows."""
+    """Return columns for the heartbeat's UPDATE; within an attempt, progress only grows."""
     progress = min(max(report.progress, 0.0), 1.0)
     values: dict[str, Any] = {
         "progress": case((JobRow.progress > progress, JobRow.progress), else_=progress),
@@ -190,7 +190,7 @@ def _checkpoint_columns(checkpoint: str) -> dict[str, Any]:
 
 
 def _store(session: Session, job: JobRow, report: Report) -> None:
-    """The rest of a report; the job's row is locked by the heartbeat's UPDATE."""
+    """Store the rest of a report; the heartbeat's UPDATE has locked the job's row."""
     points = [point for point in report.metrics if isfinite(point.value)]
     job.metrics = job.metrics | {point.name: point.value for point in points}
     job_events.record(session, job, "progress", progress=job.progress)
@@ -208,7 +208,7 @@ def _store_metrics(session: Session, job: JobRow, points: Sequence[MetricPoint])
 
 
 def _metric_upsert(session: Session) -> Insert:
-    """A later attempt that passes the same step again replaces the point of the earlier one."""
+    """Return the statement that replaces points of earlier attempts at the same step."""
     table = MetricRow.__table__
     assert isinstance(table, Table)
     key, replaced = ["job_id", "name", "step"], ("attempt", "epoch", "value")
@@ -222,7 +222,7 @@ def _metric_upsert(session: Session) -> Insert:
 
 
 def _store_warning(session: Session, job: JobRow, warning: JobWarning) -> None:
-    """A resumed attempt may find the same thing again; it is told once."""
+    """Store a warning once; a resumed attempt may report it again."""
     entry = {"code": warning.code, "message": _clean(warning.message)}
     if entry not in job.warnings:
         job.warnings = [*job.warnings, entry]
@@ -230,5 +230,5 @@ def _store_warning(session: Session, job: JobRow, warning: JobWarning) -> None:
 
 
 def _clean(message: str) -> str:
-    """PostgreSQL stores no NUL character; the end of a long message says most."""
+    """Return a message that PostgreSQL can store (no NUL), shortened at its start."""
     return message.replace("\x00", "")[-LONGEST_MESSAGE:]

@@ -20,7 +20,7 @@ from app.services import pagination
 
 
 def resolve(session: Session, reference: str) -> VersionRow:
-    """The version that `digits`, `digits:3` or `digits@production` means at this moment. Raises ModelNotFound."""
+    """Return the version that `digits`, `digits:3` or `digits@production` refers to now. Raise ModelNotFound."""
     parts = REFERENCE.fullmatch(reference)
     row = session.scalars(_referenced(**parts.groupdict())).first() if parts else None
     if row is None:
@@ -39,18 +39,18 @@ def _referenced(name: str, number: str | None, alias: str | None) -> Select[Vers
 
 
 def page(session: Session, limit: int, after: str | None) -> tuple[list[ModelOverview], str | None]:
-    """One page of models, newest first, and the cursor of the next one."""
+    """Return one page of models, newest first, and the cursor of the next one."""
     rows, following = pagination.page(session, _models(), ModelRow, limit, after)
     return _overviews(session, rows), following
 
 
 def overview(session: Session, name: str) -> ModelOverview:
-    """Raises ModelNotFound."""
+    """Return one model with its newest version. Raise ModelNotFound."""
     return _overviews(session, [get(session, name)])[0]
 
 
 def get(session: Session, name: str) -> ModelRow:
-    """Raises ModelNotFound."""
+    """Return one model. Raise ModelNotFound."""
     model = session.scalars(_models().where(ModelRow.name == name)).one_or_none() if is_valid_name(name) else None
     if model is None:
         raise ModelNotFound(f"There is no model {name[:100]!r}.")
@@ -62,7 +62,7 @@ def _models() -> Select[ModelRow]:
 
 
 def _overviews(session: Session, rows: Sequence[ModelRow]) -> list[ModelOverview]:
-    """In one query, without the versions' manifests."""
+    """Return all overviews with one query, without the versions' manifests."""
     of_model = VersionRow.model_id
     counted = select(of_model, func.max(VersionRow.number).label("newest"), func.count().label("count")).group_by(of_model)
     counts = counted.where(of_model.in_([row.id for row in rows])).subquery()
@@ -73,7 +73,7 @@ def _overviews(session: Session, rows: Sequence[ModelRow]) -> list[ModelOverview
 
 
 def versions(session: Session, name: str, limit: int, after: str | None) -> tuple[Sequence[VersionRow], str | None]:
-    """One page of a model's versions, newest first, and the cursor of the next one. Raises ModelNotFound."""
+    """Return one page of a model's versions, newest first, and the cursor of the next one. Raise ModelNotFound."""
     query = select(VersionRow).where(VersionRow.model_id == get(session, name).id)
     if after is not None:
         query = query.where(VersionRow.number < pagination.decode(after, pagination.number)[0])
@@ -85,19 +85,19 @@ def versions(session: Session, name: str, limit: int, after: str | None) -> tupl
 
 
 def index(session: Session) -> list[tuple[str, int]]:
-    """Name and number of every version, the newest model and its newest version first."""
+    """Return name and number of every version, the newest model and its newest version first."""
     newest_first = (ModelRow.created_at.desc(), ModelRow.id, VersionRow.number.desc())
     query = select(ModelRow.name, VersionRow.number).join(VersionRow.model).order_by(*newest_first)
     return [(name, number) for name, number in session.execute(query)]
 
 
 def version(session: Session, name: str, number: int) -> VersionRow:
-    """Raises ModelNotFound."""
+    """Return one version. Raise ModelNotFound."""
     return resolve(session, f"{name}:{number}")
 
 
 def artifact(session: Session, name: str, number: int, file: str) -> ArtifactRow:
-    """A stored file of a version. Raises ModelNotFound, ArtifactNotFound."""
+    """Return a stored file of a version. Raise ModelNotFound, ArtifactNotFound."""
     owner = version(session, name, number)
     for row in owner.artifacts:
         if row.name == file:
@@ -107,9 +107,9 @@ def artifact(session: Session, name: str, number: int, file: str) -> ArtifactRow
 
 
 def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
-    """Point an alias at a version, in one statement: whoever resolves it sees the old version or the new one.
+    """Point an alias at a version, in one statement: readers see either the old version or the new one.
 
-    Raises ModelNotFound when there is no such version.
+    Raise ModelNotFound if there is no such version.
     """
     owner = version(session, name, number)
     columns = {"model_id": owner.model_id, "name": alias, "version_id": owner.id, "updated_at": db_now()}
@@ -128,7 +128,7 @@ def _alias_upsert(session: Session, columns: dict[str, Any], moved: dict[str, An
 
 
 def delete_alias(session: Session, name: str, alias: str) -> None:
-    """Raises ModelNotFound when the model has no such alias."""
+    """Delete an alias. Raise ModelNotFound if the model has no such alias."""
     model = get(session, name)
     statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
     if not is_valid_name(alias) or session.scalars(statement).one_or_none() is None:

@@ -1,4 +1,4 @@
-"""Multipart bodies that stream to a scratch file while they are hashed. Nothing here knows an HTTP framework."""
+"""Multipart bodies, streamed to a scratch file while they are hashed. This module knows no HTTP framework."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,7 @@ _BROKEN = (ParseFailedException, MessageError, ValueError, LookupError, TypeErro
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A received file and the fields beside it."""
+    """A received file and the other fields of its form."""
 
     path: Path
     filename: str
@@ -43,9 +43,9 @@ class Upload:
 async def receive_upload(
     chunks: AsyncIterator[bytes], headers: Mapping[str, str], folder: Path, fields: Sequence[str], max_bytes: int
 ) -> AsyncIterator[Upload]:
-    """Receive the part `file` and the named fields; the file is gone when the block ends, however it ends.
+    """Receive the part `file` and the named fields; the file is removed when the block ends.
 
-    Raises UnsupportedContentType and UploadTooLarge before a byte is read where the headers tell, InvalidRequest.
+    Raise InvalidRequest, and UnsupportedContentType or UploadTooLarge from the headers alone if possible.
     """
     _check_headers(headers, max_bytes)
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ async def receive_upload(
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what servers that were killed in the middle of an upload left here; no upload that still runs is a day old."""
+    """Remove the files of servers that were killed during an upload; running uploads are younger than a day."""
     for path in folder.glob("upload-*"):
         if time.time() - path.stat().st_mtime > STALE_SECONDS:
             path.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def _too_large(max_bytes: int) -> UploadTooLarge:
 
 
 async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Fewer, larger pieces: each is written in a thread, so that the disk never holds up other requests."""
+    """Join chunks into larger ones; each is written in a thread, so that the disk never blocks other requests."""
     held = bytearray()
     async for chunk in chunks:
         held += chunk
@@ -92,7 +92,7 @@ async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class _Part(BaseTarget):  # type: ignore[misc]
-    """A part that may come once."""
+    """A form part that may come once."""
 
     def __init__(self, name: str, max_bytes: int) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class _File(_Part):
 
 
 class _MultipartParser:
-    """The parser with its parts. The parser keeps part headers of any length in memory: `feed` bounds them."""
+    """The parser with its parts. It keeps part headers of any length in memory, so `feed` limits them."""
 
     def __init__(self, headers: Mapping[str, str], file: BinaryIO, fields: Sequence[str], max_bytes: int) -> None:
         self.file = _File(file, max_bytes)
@@ -187,5 +187,5 @@ class _MultipartParser:
 
 
 def _base_name(name: str | None) -> str:
-    """The last part of whatever path the client had, at most 255 characters of it with its ending."""
+    """Return the last segment of the client's path, at most 255 characters with its suffix."""
     return printable(PureWindowsPath(PurePath(name or "").name).name[-255:], 255)

@@ -1,4 +1,4 @@
-"""Keyset pages: over any table with `created_at` and `id`, newest first, and cursors for other orders."""
+"""Keyset pages over tables with `created_at` and `id`, newest first, and cursors for other orders."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ Row = TypeVar("Row")
 
 
 def page(session: Session, query: Select[Row], table: Any, limit: int, after: str | None) -> tuple[list[Row], str | None]:
-    """One page of `query` and the cursor of the next one. Raises InvalidRequest for a bad cursor."""
+    """Return one page of `query` and the cursor of the next one. Raise InvalidRequest for a bad cursor."""
     if after is not None:
         query = query.where(tuple_(table.created_at, table.id) < tuple_(*decode(after, _utc, UUID)))
     rows: list[Any] = list(session.scalars(query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)))
@@ -27,12 +27,12 @@ def page(session: Session, query: Select[Row], table: Any, limit: int, after: st
 
 
 def encode(*key: object) -> str:
-    """A cursor that remembers the key of the last row of a page."""
+    """Return a cursor that holds the key of the last row of a page."""
     return base64.urlsafe_b64encode(json.dumps([str(part) for part in key]).encode()).decode()
 
 
 def decode(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
-    """The key in a cursor, each part read by its kind. Raises InvalidRequest for what `encode` did not make."""
+    """Return the key of a cursor, with each value parsed by its type. Raise InvalidRequest for foreign cursors."""
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if any("\x00" in part for part in parts):
@@ -43,7 +43,7 @@ def decode(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
 
 
 def number(text: str) -> int:
-    """A whole number that every database can hold, for `decode`."""
+    """Parse a whole number that every database can store, for `decode`."""
     value = int(text)
     if not -(2**63) <= value < 2**63:
         raise ValueError("too large")

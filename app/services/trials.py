@@ -1,14 +1,14 @@
-"""Trials of a search as jobs of their own, for other workers to run.
+"""Trials of a search as jobs of their own, for other workers.
 
-Decision: the trainer of a search stays the one that trains it. It offers its trials as jobs, its children, takes them back one
-by one to run them itself, and leaves to other workers those that they have begun; when it has no other, it recalls those whose
-workers are still getting ready, so that trials of seconds are not waited for. Context: a search must end on one worker as
-on many, to the same result, and be resumed like any job. Consequences: nobody waits for a job that is queued, so a worker alone
-is never stuck and idle ones are never needed; a child has the states, leases, attempts and checkpoints of every job; a search
-that is resumed finds by their names the trials that it offered before. Alternatives: a search that only waits for children
-keeps a worker, and a GPU, from working; one that is queued again after every round needs a state of its own.
+Decision: the trainer of a search trains it itself. It queues its trials as child jobs, takes them back one by one to run them, and
+leaves those to other workers that they have started. When it has no other, it takes back the ones whose workers are still starting,
+so that it does not wait for short trials. Context: a search must end on one worker as on many, with the same result, and resume
+like any job. Consequences: nothing waits for a queued job, so a single worker never blocks and idle workers are never required. A
+child has the states, leases, attempts and checkpoints of every job. A resumed search finds its earlier trials by name.
+Alternatives: a search that only waits for children blocks a worker and its GPU; one that is queued again after every round needs a
+state of its own.
 
-What the trainer writes here is fenced by the search's attempt: one that has lost its job changes nothing. Nothing here commits.
+All writes are fenced by the search's attempt: a trainer that has lost its job changes nothing. Nothing here commits.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class SearchAttempt:
 
 
 def enqueue(session: Session, search: SearchAttempt, orders: Sequence[TrialSpec], precision: TrainingPrecision) -> list[UUID]:
-    """Queue those that were never offered; returns their ids, none when the search has lost its job or is being cancelled.
+    """Queue the trials that were not queued before; return their ids, none if the search lost its job or is being cancelled.
 
     The search's precision is stored with them: its supervisor may not have written it yet, and the trials read it.
     """
@@ -61,29 +61,29 @@ def enqueue(session: Session, search: SearchAttempt, orders: Sequence[TrialSpec]
 
 
 def take_back_queued(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
-    """Take back a trial that waits for a worker: none will begin it. None when there is none that waits."""
+    """Take back a trial that waits for a worker, so that none starts it; None if none waits."""
     return next(iter(cancel_jobs(session, *_of(search, name), JobRow.status == JobStatus.QUEUED)), None)
 
 
 def take_back_starting(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
-    """Take back a trial from a worker that is still getting ready: it has nothing to lose. None when it trains already."""
+    """Take back a trial from a worker that is still starting and loses nothing; None if it trains already."""
     is_starting = JobRow.status == JobStatus.RUNNING, JobRow.first_progress.is_(None)
     return next(iter(cancel_jobs(session, *_of(search, name), *is_starting)), None)
 
 
 def get(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
-    """The trial of this name, if it was offered."""
+    """Return the trial of this name if it was queued."""
     return session.scalars(select(JobRow).where(JobRow.parent_id == search.job_id, JobRow.trial == name)).one_or_none()
 
 
 def progress(session: Session, search: SearchAttempt) -> float:
-    """Of the trials that other workers run at the moment: the sum, 1 for each that is nearly done."""
+    """Return the sum of the progress of all trials that other workers run."""
     running = JobRow.parent_id == search.job_id, JobRow.status == JobStatus.RUNNING
     return sum(session.scalars(select(JobRow.progress).where(*running)))
 
 
 def metric_history(session: Session, child: JobRow) -> list[MetricPoint]:
-    """All points of a trial's metrics, by step."""
+    """Return all points of a trial's metrics, by step."""
     rows = session.scalars(select(MetricRow).where(MetricRow.job_id == child.id).order_by(MetricRow.step, MetricRow.name))
     return [MetricPoint(step=row.step, epoch=row.epoch, name=row.name, value=row.value) for row in rows]
 
@@ -94,7 +94,7 @@ def stop_trials(session: Session, search_id: UUID) -> None:
 
 
 def cancel_orphans(session: Session) -> list[UUID]:
-    """Cancel the trials of searches that have ended, or will; returns their ids."""
+    """Cancel the trials of searches that have ended or are being cancelled; return their ids."""
     going_on = select(_Parent.id).where(_Parent.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
     left = JobRow.kind == TRIAL.name, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
     free = select(JobRow.id).where(*left, JobRow.parent_id.not_in(going_on)).with_for_update(skip_locked=True)

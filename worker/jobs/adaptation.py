@@ -1,4 +1,4 @@
-"""The steps of a job: load, fit or reuse the preprocessing, train, state what came of it, export, store."""
+"""The steps of an adaptation: load the data, fit or reuse the preprocessing, train, report, export, store."""
 
 from collections.abc import Callable
 from functools import partial
@@ -103,7 +103,7 @@ def training_precision(job: JobRow, task: TrainingSetup, build: Callable[[], Net
 
 
 def warn_information_loss(task: TrainingSetup, materials: JobInputs, reporter: ProgressReporter) -> None:
-    """Warn of what the network does not get to see of the source, or of the target where there is no source."""
+    """Warn of information that the network does not get from the source, or from the target without a source."""
     row = materials.source or materials.target
     if row is not None:
         for reduction in MODALITIES[materials.modality].information_loss(task.network, profile_of(row)):
@@ -111,7 +111,7 @@ def warn_information_loss(task: TrainingSetup, materials: JobInputs, reporter: P
 
 
 def load_data(task: TrainingSetup, materials: JobInputs, context: AttemptContext) -> DomainData:
-    """Encode the data sets. Labels of the target serve reports: the evaluation's, or those of a target that trains nothing."""
+    """Encode the datasets. Target labels serve reports only: the evaluation's, or those of a target that is not trained on."""
 
     def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> EncodedDataset | None:
         return encode_dataset(task, context.storage, row, context.folder / name, labelled=labelled) if row else None
@@ -130,7 +130,7 @@ def load_data(task: TrainingSetup, materials: JobInputs, context: AttemptContext
 
 
 def _with_known_classes(task: TrainingSetup, evaluation: DatasetRow | None, reporter: ProgressReporter) -> DatasetRow | None:
-    """The data set, if its labels are the model's classes."""
+    """Return the dataset if its labels are classes of the model."""
     if evaluation is None or evaluation.classes is None:
         return None
     if unknown := sorted(set(evaluation.classes) - set(task.classes)):
@@ -140,7 +140,7 @@ def _with_known_classes(task: TrainingSetup, evaluation: DatasetRow | None, repo
 
 
 def train(trials: TrialRunner, params: AlgorithmParams, offers: TrialScheduler) -> TrainingOutcome:
-    """What the method gives, what the source alone gives where the method learns from a target, what a search tried."""
+    """Train the method and its source-only reference, or run the search."""
     if isinstance(params, AutoParams):
         reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE), offers)
         chosen = best.trial if best and best.trial else reference
@@ -156,7 +156,7 @@ def train(trials: TrialRunner, params: AlgorithmParams, offers: TrialScheduler) 
 
 
 def example(data: DomainData) -> Inputs:
-    """A few examples to trace the graph with."""
+    """Return a few examples to trace the graph with."""
     examples = data.target if data.source is None else data.source
     assert examples is not None
     inputs, _ = examples.gather(torch.arange(min(EXPORT_EXAMPLES, len(examples))), torch.device("cpu"))
@@ -164,7 +164,7 @@ def example(data: DomainData) -> Inputs:
 
 
 def export_network(task: TrainingSetup, statement: ModelReport, data: DomainData, reporter: ProgressReporter) -> None:
-    """The network's files, and the compact copy that the job may ask for: what is measured of that comes into the metrics."""
+    """Write the network's files and the requested quantized copy; add the copy's measurements to the metrics."""
     graph, _ = export(statement.network, example(data), task.folder, task.specs, statement.temperature)
     copy = quantize_version(task.params, graph, data)
     if copy is None:

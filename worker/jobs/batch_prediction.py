@@ -1,8 +1,8 @@
-"""A batch prediction: read the data set in chunks, ask the version, store answers in parts, join the parts. Torch-free.
+"""A batch prediction: read the dataset in chunks, predict, store the output in parts, join the parts. Torch-free.
 
-The answers to a row depend on that row alone, so an attempt that goes on where another was killed gives what that one would
-have given. A row that cannot be encoded, or to which the model has no finite answer, gets an `error` and the rest goes on. A
-data set that has not the rows that its upload counted ends the prediction: an answer would stand beside the wrong row.
+The prediction of a row depends on that row alone, so an attempt that resumes another produces the same output. A row that cannot
+be encoded, or has no finite logits, gets an `error`; the others continue. A dataset with another number of rows than at its upload
+fails the prediction, because predictions would stand beside the wrong rows.
 """
 
 import time
@@ -60,7 +60,7 @@ def run(context: AttemptContext) -> BatchPredictionResult:
 
 @dataclass
 class Run:
-    """One attempt. `done` rows are answered, those in `frames` not yet stored."""
+    """One attempt. `done` rows are predicted; those in `frames` are not stored yet."""
 
     answers: OutputRows
     parts: OutputParts
@@ -76,7 +76,7 @@ class Run:
     point_at: int = 0
 
     def resume(self, checkpoint: str) -> None:
-        """Go on after the rows that are stored, or start again when the checkpoint is gone or of another release."""
+        """Continue after the stored rows; start again if the checkpoint is missing or from another release."""
         try:
             self.parts.resume(checkpoint)
         except FileNotFoundError:
@@ -87,7 +87,7 @@ class Run:
         self.began, self.point_at = (time.monotonic(), self.done), self.done
 
     def answer(self, answers: Iterator[PredictedRows]) -> None:
-        """Answer every row that is left. Raises Stopped after storing what there is, BadData when the rows are not `total`."""
+        """Predict all remaining rows. Raise StopRequested after storing them, BadData if there are not `total` rows."""
         self.reporter.report(self.done, 0, self.progress, self.counts())
         for rows, answer in answers:
             if self.done + rows > self.total:
@@ -105,7 +105,7 @@ class Run:
         return ANSWERING_SHARE * self.done / self.total
 
     def counts(self) -> dict[str, float]:
-        """Rows with and without an answer, and the speed of this attempt."""
+        """Return the numbers of rows with and without a prediction, and the speed of this attempt."""
         began_at, began = self.began
         speed = (self.done - began) / max(time.monotonic() - began_at, 1e-9)
         return {"completed": self.done - self.failed, "failed": self.failed, "rows_per_second": round(speed, 1)}
@@ -134,7 +134,7 @@ class Run:
 
 
 def pieces(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[EncodedRows]:
-    """All rows after the first `done`, encoded; rows that cannot be encoded one by one."""
+    """Yield all rows after the first `done`, encoded; rows that cannot be encoded come one by one."""
     skip = done
     with storage.local(data.storage_key) as path:
         for chunk in MODALITIES[data.modality].chunks(dataset_file(data, path), asked.chunk_rows):
@@ -144,7 +144,7 @@ def pieces(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) 
 
 
 def rows_of(session: Session, job: JobRow) -> tuple[DatasetRow, VersionFiles]:
-    """The data set and the version, with its artifacts."""
+    """Return the dataset and the version with its artifacts. Raise BadData."""
     data = session.get(DatasetRow, job.source_id) if job.source_id else None
     version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None
     if data is None or version is None:

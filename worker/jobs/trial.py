@@ -1,6 +1,6 @@
-"""A trial that the search of another worker has offered: all is prepared as for the search, and one trial is trained.
+"""A trial of another worker's search: the same preparation, and one trained trial.
 
-A trial depends on nothing but its parameters, the seed and the data, so it gives what it would have given in the search itself.
+A trial depends only on its parameters, the seed and the data, so its result is the same as in the search itself.
 """
 
 from app.algorithms.base import parse_params

@@ -1,4 +1,4 @@
-"""How a trainer ends (JOBS: the supervisor maps these to error codes)."""
+"""The exit codes of a trainer, which the supervisor maps to error codes."""
 
 from enum import IntEnum
 

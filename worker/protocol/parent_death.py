@@ -8,7 +8,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(supervisor: int | None) -> bool:
-    """Have the kernel kill this process when its parent ends; False when the parent was gone before."""
+    """Have the kernel kill this process when its parent ends; return False if the parent is gone already."""
     if supervisor is None:
         return True
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

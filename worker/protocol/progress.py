@@ -1,7 +1,7 @@
-"""How the code that trains talks to its supervisor: progress out, the wish to stop in. Torch-free.
+"""The link between training code and supervisor: progress out, the request to stop in. Torch-free.
 
-The training code gets one `ProgressReporter`, calls it from one thread, and lets the exceptions below leave it: the entry of
-the trainer process maps them to exit codes.
+The training code gets one `ProgressReporter`, calls it from one thread, and does not catch the exceptions below: the entry of the
+trainer process maps them to exit codes.
 """
 
 import math
@@ -18,22 +18,22 @@ QUIET_SECONDS = 10.0
 
 
 class StopRequested(Exception):
-    """The run was asked to stop; a checkpoint is stored. Exit code 75."""
+    """The run was asked to stop, and a checkpoint is stored. Exit code 75."""
 
 
 class BadParameters(Exception):
-    """These parameters cannot work (on these data), whoever tries: no retry. The message is for the user. Exit code 64."""
+    """The parameters cannot work on this data, so a retry is useless. The message is for the user. Exit code 64."""
 
 
 class BadData(Exception):
-    """These data cannot be trained on, whoever tries: no retry. The message is for the user. Exit code 65."""
+    """The data cannot be used, so a retry is useless. The message is for the user. Exit code 65."""
 
 
 class ProgressReporter:
-    """Collects points and sends them as one JSON line each `interval_seconds`, so that a step costs a list append.
+    """A collector of points that sends one JSON line each `interval_seconds`, so that a step costs a list append.
 
-    Values may be zero-dimensional tensors: they are read (and a GPU waited for) only when a line is sent. Values that are not
-    finite are left out of the series. Call `report` for the steps that shall become points: a few hundred a run are plenty.
+    Values may be zero-dimensional tensors. They are read, and the GPU is synchronised, only when a line is sent. Values that are not
+    finite are omitted. Call `report` for the steps that become points: a few hundred are enough for a run.
     """
 
     def __init__(self, stream: TextIO, interval_seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,22 +51,22 @@ class ProgressReporter:
 
     @property
     def should_stop(self) -> bool:
-        """Ask after every step. When it turns true: store a checkpoint, report it and raise `Stopped`."""
+        """The request to stop. Check it after every step: store a checkpoint, report it and raise StopRequested."""
         return self._stop
 
     def request_stop(self) -> None:
-        """Safe to call in a signal handler, as setting an `Event` that is waited for is not."""
+        """Request the stop. A signal handler may call this, unlike setting an `Event` that is waited for."""
         self._stop = True
         self._wakeup.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Until a stop is asked for, or for so long."""
+        """Wait for a request to stop, at most `seconds`."""
         if not self._stop:
             with suppress(Empty):
                 self._wakeup.get(timeout=seconds)
 
     def report(self, step: int, epoch: float, progress: float, metrics: Mapping[str, SupportsFloat]) -> None:
-        """Note the metrics of a step; `progress` is the fraction (0..1) of the whole job that is done."""
+        """Add the metrics of a step; `progress` is the completed fraction (0..1) of the whole job."""
         self._progress = progress
         if metrics:
             self._points.append((step, epoch, metrics))
@@ -74,24 +74,24 @@ class ProgressReporter:
             self.flush()
 
     def update_progress(self, progress: float) -> None:
-        """Note how far the job is after a step without a point: the first of a long run may be minutes away."""
+        """Set the progress after a step without a point: the first point of a long run may be minutes away."""
         self._progress = progress
         if self._clock() - self._sent_at >= QUIET_SECONDS:
             self.flush()
 
     def merge(self, points: Iterable[MetricPoint], warnings: Iterable[JobWarning]) -> None:
-        """What another trainer reported belongs to this run too; sent at once."""
+        """Add the points and warnings of another trainer that belong to this run, and send them at once."""
         self._points += [(point.step, point.epoch, {point.name: point.value}) for point in points]
         self._warnings += warnings
         self.flush()
 
     def warn(self, code: str, message: str) -> None:
-        """Tell the user about something in the run that did not end it; sent at once."""
+        """Report a problem that did not end the run, at once."""
         self._warnings.append(JobWarning(code=code, message=message))
         self.flush()
 
     def checkpoint(self, key: str) -> None:
-        """A checkpoint is safely stored under this key: a later attempt may resume from it; sent at once."""
+        """Report a stored checkpoint, from which a later attempt may resume, at once."""
         self._checkpoint = key
         self.flush()
 
@@ -100,7 +100,7 @@ class ProgressReporter:
         self._training_precision = precision
 
     def flush(self) -> None:
-        """Send what is waiting; the entry of the trainer does so at the end too."""
+        """Send all pending values; the entry of the trainer also calls this at the end."""
         report = Report(
             progress=min(max(self._progress, 0.0), 1.0),
             metrics=[point for noted in self._points for point in _finite_points(*noted)],

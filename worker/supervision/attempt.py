@@ -30,7 +30,7 @@ REPORT_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that p
 
 
 class Outcome(StrEnum):
-    """How an attempt ended for its supervisor; the log says `job.{outcome}`."""
+    """The end of an attempt for its supervisor; the log event is `job.{outcome}`."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -67,7 +67,7 @@ class Attempt:
         self._unsent: Report | None = None
 
     def supervise(self) -> bool:
-        """Until the trainer has ended, for whatever reason. False when the lease was lost: write nothing more."""
+        """Wait for the end of the trainer; return False when the lease was lost and nothing may be written."""
         while self._trainer.is_running():
             self._trainer.wait(TICK_SECONDS)
             self._unsent = merged(self._unsent, self._trainer.drain_reports())
@@ -78,7 +78,7 @@ class Attempt:
         return True
 
     def record_end(self) -> Outcome:
-        """Record how the trainer ended, with its last reports, in one transaction; try again while the database is away."""
+        """Record the end of the trainer with its last reports in one transaction; retry during outages."""
         code = self._trainer.exit_code()
         log.info("trainer.ended", exit_code=code)
         if code == ExitCode.UNAVAILABLE:
@@ -102,7 +102,7 @@ class Attempt:
         return time.monotonic() - self._tried_at >= seconds
 
     def _keep_lease(self) -> bool:
-        """Heartbeat; while the database is away the lease is ours until it must have run out."""
+        """Send a heartbeat; during an outage the lease stays valid until it must have expired."""
         self._tried_at = time.monotonic()
         try:
             with self._sessions.begin() as session:
@@ -124,7 +124,7 @@ class Attempt:
             self._trainer.kill()
 
     def _forward_stop(self) -> None:
-        """Ask the trainer to stop, once; kill it when it takes too long."""
+        """Ask the trainer to stop, once; kill it after the grace period."""
         if self._kill_at is not None:
             if time.monotonic() > self._kill_at:
                 self._trainer.kill()
@@ -161,7 +161,7 @@ class Attempt:
         return self._job_type.retries_after_kill and code == -signal.SIGKILL and not self._timed_out
 
     def _stopped_on_request(self, code: int) -> bool:
-        """It stopped as asked, or before it could hear, or it had to be killed."""
+        """Return whether the trainer stopped as requested, died before it could, or was killed for it."""
         return code == ExitCode.STOPPED or (self._kill_at is not None and code in (-signal.SIGTERM, -signal.SIGKILL))
 
     def _failure(self, code: int) -> Failure:

@@ -1,4 +1,4 @@
-"""What an exit of a trainer means to the job's owner: stable error codes with a message (JOBS: exit codes)."""
+"""The errors behind the exit of a trainer: stable error codes with a message for the job's owner."""
 
 import signal
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ CODE_OF_EXIT = {  # the trainer's last line is the message for the user
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job failed."""
+    """The reason why a job failed."""
 
     code: str
     message: str
 
 
 def classify_exit(exit_code: int, lines: Sequence[str], job_type: JobType[Any]) -> Failure:
-    """The failure behind an exit code and the last lines of standard error. None of these is tried again."""
+    """Return the failure behind an exit code and the last lines of standard error; none of these is retried."""
     process = job_type.process
     if exit_code in CODE_OF_EXIT:
         return Failure(CODE_OF_EXIT[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason.")

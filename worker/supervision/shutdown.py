@@ -1,4 +1,4 @@
-"""Tells the process that runs a job that its worker shuts down."""
+"""The request of a worker that shuts down to the process that runs its job."""
 
 import mmap
 import signal
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class SharedFlag:
-    """Set in a worker's main process, seen in its forked pool process. No lock: a kill cannot leave it held."""
+    """A flag set in a worker's main process and read in its forked pool process, without a lock that a kill could leave held."""
 
     def __init__(self) -> None:
         self._byte = mmap.mmap(-1, 1)
@@ -21,9 +21,9 @@ class SharedFlag:
 
 
 class ShutdownRequest:
-    """Whether the running job should be given back: its worker shuts down, or SIGTERM came to this very process.
+    """The request to give the running job back: its worker shuts down, or this process got SIGTERM.
 
-    Some process managers signal a whole group; a pool process that died of it would take its job's attempt along.
+    Some process managers signal a whole group. A pool process that died of it would use up the attempt of its job.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class ShutdownRequest:
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
-        """While the block runs, SIGTERM drains instead of killing this process."""
+        """Treat SIGTERM as a shutdown request while the block runs, instead of ending this process."""
         self._signalled = False
         previous = signal.signal(signal.SIGTERM, self._note)
         try:

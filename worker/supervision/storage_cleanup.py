@@ -1,9 +1,7 @@
-"""What ended jobs left in the storage: checkpoints, and whatever attempts had stored that became no version and no output.
+"""Deletion of the files of ended jobs: checkpoints, and files of attempts that belong to no version and no output.
 
-What a trial stored stays until its search has ended.
-
-`cleaned_at` is null while nobody has looked after an ended job. Workers look after each job they ran, whoever ended it: only
-they are sure to have the storage.
+The files of a trial stay until its search has ended. `cleaned_at` is null until an ended job was cleaned up. Workers clean up
+after each job they ran, because only workers are certain to reach the storage.
 """
 
 from collections.abc import Set
@@ -26,10 +24,10 @@ _Parent = aliased(JobRow)
 
 
 def delete_orphaned_files(sessions: sessionmaker[Session], storage: Storage, abandoned_job_id: UUID | None = None) -> None:
-    """Delete what nobody needs any more; the artifacts of versions and the outputs of predictions stay.
+    """Delete the files of ended jobs that belong to no version and no output.
 
-    The newest of the ended jobs that nobody looked after; and `lost`, a job of which the caller had a trainer that may have
-    stored files when others had looked after it. A storage that is away is left for the next time.
+    It handles the newest ended jobs that were not cleaned up, and `abandoned_job_id`: the trainer of that job may have stored files
+    after another worker had cleaned up. An unreachable storage is retried at the next call.
     """
     for job_id, kept in _due(sessions, abandoned_job_id).items():
         try:
@@ -44,7 +42,7 @@ def delete_orphaned_files(sessions: sessionmaker[Session], storage: Storage, aba
 
 
 def _due(sessions: sessionmaker[Session], abandoned_job_id: UUID | None) -> dict[UUID, set[str]]:
-    """Jobs to look after, with the storage keys that stay."""
+    """Return the jobs to clean up, each with the storage keys to keep."""
     searches = select(_Parent.id).where(_Parent.status.in_(ACTIVE))
     needed = JobRow.parent_id.is_not(None) & JobRow.parent_id.in_(searches)
     due = JobRow.status.in_(ENDED), ~needed, or_(JobRow.cleaned_at.is_(None), JobRow.id == abandoned_job_id)

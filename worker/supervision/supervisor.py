@@ -1,8 +1,8 @@
-"""Claims a job, runs its trainer, keeps the lease and records the end. Imports no torch.
+"""The supervisor: it claims a job, runs its trainer, keeps the lease and records the end. Imports no torch.
 
-All writes go through `app.services.leases`, fenced by (attempt, owner). When one of them finds the lease gone, the trainer is
-killed and nothing more is written. While the database is away the trainer goes on until the lease must have run out. An
-exception that is not foreseen here ends the trainer too; the lease then runs out and the job is tried again.
+All writes go through `app.services.leases`, fenced by (attempt, owner). When one of them finds that the lease was lost, the trainer
+is killed and nothing more is written. During a database outage the trainer continues until the lease must have expired. An
+unexpected exception ends the trainer too; the lease then expires and the job is tried again.
 """
 
 import os
@@ -40,7 +40,7 @@ RANKS: Sequence[str] = (sys.executable, "-P", "-m", "worker.distributed.launcher
 
 
 class Supervisor:
-    """Runs jobs, one at a time. `draining` is asked again and again: once true, the running job is given back."""
+    """A runner of jobs, one at a time. While a job runs it polls `draining`; once true, the job is given back."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Supervisor:
         self._trainer = trainer
 
     def run_job(self, job_id: UUID) -> Outcome | None:
-        """Run the job if this worker gets it; None when it does not."""
+        """Run the job if this worker gets it, otherwise return None."""
         with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
             if self._draining():
                 self._requeue_message(job_id)
@@ -106,7 +106,7 @@ class Supervisor:
             tolerate_outage(error)
 
     def _requeue_message(self, job_id: UUID) -> None:
-        """Tell another worker of a job that this one cannot take; if the broker is away, the sweep will."""
+        """Notify another worker of a job that this one cannot run; without the broker the sweep will."""
         try:
             self._queue.send(job_id)
         except ServiceUnavailable:
@@ -115,7 +115,7 @@ class Supervisor:
 
 @contextmanager
 def _run_folder(root: Path, lease: Lease) -> Iterator[Path]:
-    """An empty folder that goes with the attempt, as do those that killed supervisors of this job left here."""
+    """Make an empty folder for the attempt; remove it afterwards, and those of killed supervisors before."""
     root.mkdir(parents=True, exist_ok=True)
     for left in root.glob(f"{lease.job_id}-*"):
         shutil.rmtree(left, ignore_errors=True)

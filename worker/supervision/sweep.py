@@ -1,4 +1,4 @@
-"""The sweep: expired leases are taken back, trials whose search has ended stop, and lost messages are sent again."""
+"""The sweep: it recovers jobs with expired leases, cancels orphaned trials and sends lost messages again."""
 
 import structlog
 from sqlalchemy import func, select
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 def sweep(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: float) -> None:
-    """Safe to run anywhere, at any time, by several at once."""
+    """Run all parts of the sweep. Any number of processes may run it at the same time."""
     with sessions.begin() as session:
         reaped = leases.requeue_expired(session)
     for job_id in reaped:
@@ -31,9 +31,9 @@ def sweep(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: floa
 
 
 def _resend(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: float) -> None:
-    """Send again what was lost.
+    """Send lost messages again.
 
-    While as many messages as jobs wait, none is lost: they do not pile up before workers that are busy or away.
+    While as many messages as queued jobs wait, none is lost. Messages therefore do not accumulate before busy or dead workers.
     """
     with sessions() as session:
         waiting = session.scalar(select(func.count()).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now()))

@@ -1,4 +1,4 @@
-"""The trainer as its supervisor sees it: a child process that reports, can be asked to stop and can be killed."""
+"""The trainer as a child process of its supervisor: it reports, can be asked to stop and can be killed."""
 
 import os
 import signal
@@ -26,9 +26,9 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str
 
 
 class TrainerProcess:
-    """A context manager: when its block ends, so do the trainer and everything that it started.
+    """A context manager that ends the trainer, and everything it started, when its block ends.
 
-    Start it in a thread that lives as long as the trainer shall: the kernel kills the trainer when that *thread* ends.
+    Start it in a thread that lives as long as the trainer: the kernel kills the trainer when that *thread* ends.
     """
 
     def __init__(self, command: Sequence[str], lease: Lease, folder: Path, settings: Settings) -> None:
@@ -61,35 +61,35 @@ class TrainerProcess:
         return self._process.poll() is None
 
     def wait(self, seconds: float) -> None:
-        """Until the trainer has ended, or for so long."""
+        """Wait for the end of the trainer, at most `seconds`."""
         if self._output_closed.wait(seconds):
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
 
     def drain_reports(self) -> Report | None:
-        """All that was reported since the last call, as one report."""
+        """Return everything reported since the last call, as one report."""
         with self._lock:
             report, self._pending = self._pending, None
         return report
 
     def stop(self) -> None:
-        """Ask for an end after a checkpoint."""
+        """Ask the trainer to end after a checkpoint."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """End the trainer and everything that it started, now."""
+        """End the trainer and everything it started, now."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def exit_code(self) -> int:
-        """How it ended; negative: the signal. What it wrote last has been read by then."""
+        """Return the exit code, negative for a signal, after reading the last output."""
         code = self._process.wait()
         for thread in self._threads:
             thread.join(1)  # a grandchild may hold the pipes open
         return code
 
     def stderr_tail(self) -> list[str]:
-        """The end of its standard error."""
+        """Return the last lines of standard error."""
         return list(self._lines)
 
     def __enter__(self) -> Self:
@@ -122,7 +122,7 @@ class TrainerProcess:
 
 
 def merged(earlier: Report | None, later: Report | None) -> Report | None:
-    """Two reports as one."""
+    """Merge two reports into one."""
     if earlier is None or later is None:
         return earlier or later
     return Report(
@@ -135,7 +135,7 @@ def merged(earlier: Report | None, later: Report | None) -> Report | None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """All settings as variables, so that a trainer in another folder sees the same ones."""
+    """Return all settings as variables, so that a trainer in another folder has the same ones."""
     values = settings.model_dump(mode="json") | {"data_dir": str(settings.data_dir.absolute())}
     return {f"ISTHMUS_{name.upper()}": str(value) for name, value in values.items()}
 
