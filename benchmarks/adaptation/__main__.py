@@ -17,7 +17,7 @@ from benchmarks.adaptation.plan import Run, methods, plan
 from benchmarks.adaptation.record import FAILURES, Record, Row, record
 from benchmarks.adaptation.store import Store
 from benchmarks.adaptation.tasks import of_folder, tasks
-from worker.training.trials import REFERENCE
+from worker.training.trials import BASELINE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,7 +81,7 @@ def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
 def measure(store: Store, run: Run, threads: int) -> Row:
     """Train and keep what came of it."""
     try:
-        found = record(run, None if run.params.algorithm == REFERENCE and not run.variant else reference(store, run, threads))
+        found = record(run, None if run.params.algorithm == BASELINE and not run.variant else reference(store, run, threads))
     except FAILURES as error:
         failed = identity(run, threads)
         store.keep_failure(run, failed, f"{type(error).__name__}: {error}")

@@ -171,7 +171,7 @@ class Network:
 def truth(trials: TrialRunner, examples: Encoded, trial: Trial) -> float:
     """Accuracy on the evaluation, which nothing else looks at."""
     assert examples.evaluation.labels is not None
-    network = trials.network(trial)
+    network = trials.load_network(trial)
     _, logits = features_and_logits(network, examples.evaluation, torch.arange(len(examples.evaluation)), CPU)
     return float((logits.argmax(1) == examples.evaluation.labels.numpy()).mean())
 

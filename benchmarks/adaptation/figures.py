@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from app.validators import VALIDATORS
 from worker.search.successive_halving import MAX_SOURCE_ACCURACY_DROP
-from worker.training.trials import REFERENCE
+from worker.training.trials import BASELINE
 
 TASK = ("task", "skewed")
 SETTING = (*TASK, "seed")
@@ -66,7 +66,7 @@ def overall(measured: Measured) -> pl.DataFrame:
     """Of each arm over all runs: gain over the source alone, what it would be with the oracle, how often it is a loss."""
     gain = pl.col("chosen_accuracy") - pl.col("source_only_accuracy")
     return (
-        measured.runs.filter(pl.col("method") != REFERENCE)
+        measured.runs.filter(pl.col("method") != BASELINE)
         .group_by("arm", maintain_order=True)
         .agg(
             pl.len().alias("runs"),
@@ -82,8 +82,8 @@ def overall(measured: Measured) -> pl.DataFrame:
 
 def by_validator(measured: Measured) -> pl.DataFrame:
     """Of each validator: Spearman correlation with the truth and accuracy lost, within runs and over all arms of a setting."""
-    adapted = measured.runs.filter(pl.col("method") != REFERENCE)
-    within = [group for _, group in measured.checks.filter(pl.col("method") != REFERENCE).group_by("key")]
+    adapted = measured.runs.filter(pl.col("method") != BASELINE)
+    within = [group for _, group in measured.checks.filter(pl.col("method") != BASELINE).group_by("key")]
     pooled = [group for _, group in measured.checks.group_by(*SETTING)]
     rows = []
     for name in VALIDATORS:
@@ -114,8 +114,8 @@ def automatic(measured: Measured) -> pl.DataFrame:
     sizes = measured.runs.select("key", "held_out_rows")
     rows = []
     for setting, group in measured.checks.join(sizes, on="key").sort("step").group_by(*SETTING, maintain_order=True):
-        reference = group.filter(pl.col("method") == REFERENCE).tail(1)
-        adapted = group.filter(pl.col("method") != REFERENCE)
+        reference = group.filter(pl.col("method") == BASELINE).tail(1)
+        adapted = group.filter(pl.col("method") != BASELINE)
         if reference.is_empty() or adapted.is_empty():
             continue
         oracle = float(np.max([group[TRUTH].max()]))

@@ -31,7 +31,7 @@ from worker.protocol.progress import ProgressReporter
 from worker.reporting.candidates import Candidate, evaluate
 from worker.reporting.report import REPORT_ROWS
 from worker.training.evaluator import Evaluator
-from worker.training.trials import REFERENCE, Trial
+from worker.training.trials import BASELINE, Trial
 
 SETTING = ("task", "skewed", "seed")
 KIND = "networks"
@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def state(store: Store, known: dict[str, Task]) -> None:
     """Keep two rows for each run of a method, of its network and of the one beside it."""
     runs = store.runs().filter(pl.col("error").is_null())
-    alone = runs.filter(method=REFERENCE, variant="")
+    alone = runs.filter(method=BASELINE, variant="")
     ask = lru_cache(2 * len(known))(partial(_finding, store, known))
-    for row in runs.filter(pl.col("method") != REFERENCE).sort(*SETTING).iter_rows(named=True):
+    for row in runs.filter(pl.col("method") != BASELINE).sort(*SETTING).iter_rows(named=True):
         beside = alone.filter(**{name: row[name] for name in SETTING})
         if beside.is_empty() or store.rows(row["key"], KIND) is not None:
             continue

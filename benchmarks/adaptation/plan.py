@@ -10,9 +10,9 @@ from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
 from benchmarks.adaptation.tasks import Task
 from worker.data.batches import num_steps
-from worker.training.trials import REFERENCE
+from worker.training.trials import BASELINE
 
-FIRST = (REFERENCE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep_coral", "mdd")
+FIRST = (BASELINE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep_coral", "mdd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Run:
     @property
     def reference(self) -> "Run":
         """What the source alone gives, by defaults: what the run starts from or is compared with."""
-        params = PARAMS[REFERENCE].model_validate({"algorithm": REFERENCE, "seed": self.params.seed})
+        params = PARAMS[BASELINE].model_validate({"algorithm": BASELINE, "seed": self.params.seed})
         return Run(self.task, self.skewed, params, "", self.steps)
 
     def steps_for(self, rows: int) -> int:
@@ -50,7 +50,7 @@ class Run:
 
 def methods() -> list[str]:
     """All that adapt to a target, and the reference, the most important first."""
-    found = [name for name, params in PARAMS.items() if name == REFERENCE or (params.needs_target and not params.is_search)]
+    found = [name for name, params in PARAMS.items() if name == BASELINE or (params.needs_target and not params.is_search)]
     return sorted(found, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 

@@ -40,7 +40,7 @@ def make(case: str, folder: Path) -> Toy:
 
 
 def trained(toy: Toy) -> dict[str, Tensor]:
-    with patch("worker.training.loop.CHECKS", 1):  # validators would take most of the time
+    with patch("worker.training.loop.EVALUATIONS_PER_RUN", 1):  # validators would take most of the time
         train(toy.run)
     return toy.run.algorithm.state_dict()
 

@@ -25,7 +25,7 @@ SHARING_TRAINER = (sys.executable, "-m", "tests.support.distributed_trainer")
 def briefly_examined(*, bfloat16_is_faster: bool = False) -> Iterator[None]:
     """Evaluate rarely: validators and students would take most of a small job's time. The measurement's result is given."""
     with (
-        patch("worker.training.loop.CHECKS", 4),
+        patch("worker.training.loop.EVALUATIONS_PER_RUN", 4),
         patch("worker.reporting.reverse_validation.STEPS", 25),
         patch("worker.training.mixed_precision.is_faster", lambda: bfloat16_is_faster),
     ):
@@ -53,7 +53,7 @@ def adapt(context: AttemptContext) -> AdaptationResult | None:
 
     def offer_and_wait(self: QueuedTrials, orders: Sequence[PlannedTrial], start: Weights | None) -> None:
         offer(self, orders, start)
-        wait_until(lambda: self._ask(is_shared), 100, "another worker that trains a trial")
+        wait_until(lambda: self._transaction(is_shared), 100, "another worker that trains a trial")
 
     with briefly_examined(), patch.object(QueuedTrials, "enqueue", offer_and_wait):
         return adaptation.run(context)

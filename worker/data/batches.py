@@ -216,7 +216,7 @@ class PairedBatches:
         self._source_stream = _source_stream(source, train, params) if source else None
         self._target_stream = ShuffledSampler(torch.arange(len(target)), params.batch_size, params.seed, 1) if target else None
         larger = max(len(train) if source else 0, len(target) if target else 0)
-        self.steps_of_epoch = math.ceil(larger / params.batch_size)
+        self.steps_per_epoch = math.ceil(larger / params.batch_size)
         self.steps = steps or num_steps(params, larger)
         self._augmentable = frozenset[str]().union(*(domain.augmentable for domain in (source, target) if domain))
 

@@ -25,7 +25,7 @@ from worker.data.job_inputs import JobInputs, chunks
 from worker.networks.base import Network
 from worker.protocol.progress import BadData
 
-RESIDENT_SHARE = 0.25
+MAX_GPU_MEMORY_FRACTION = 0.25
 """Of a GPU's free memory: data sets that take more stay on the CPU."""
 
 
@@ -92,7 +92,7 @@ def encode_dataset(
         examples = encode(chunks(storage, row), task.encoder, task.specs, row.rows, task.classes if labelled else None, folder)
     except (InvalidInputs, UnknownLabel, PolarsError) as error:
         raise BadData(f"The data set {row.name!r} does not fit what the model takes: {error}") from error
-    if task.device.type == "cuda" and examples.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(task.device)[0]:
+    if task.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * torch.cuda.mem_get_info(task.device)[0]:
         return examples.to(task.device)
     return examples
 

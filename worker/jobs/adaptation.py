@@ -147,9 +147,9 @@ def train(trials: TrialRunner, params: AlgorithmParams, offers: TrialScheduler) 
         return TrainingOutcome(chosen, reference, table(reference, params, entries, best), best.params if best else params)
     if not params.needs_target:
         return TrainingOutcome(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
-    before = SOURCE_ONLY_STEP_COST * trials.reference_steps(params)
+    before = SOURCE_ONLY_STEP_COST * trials.baseline_steps(params)
     turn = TRAINING_SHARE * before / (before + num_steps(params, trials.data.rows(params)))
-    reference = trials.reference(params, (0.0, turn))
+    reference = trials.run_baseline(params, (0.0, turn))
     start = reference.weights if params.needs_trained_network else None
     trial = trials.run(params.algorithm, params, (turn, TRAINING_SHARE), start=start)
     return TrainingOutcome(trial, reference, [], params)

@@ -25,7 +25,7 @@ def run(context: AttemptContext) -> TrialResult | None:
             trials.resume(context.job.checkpoint)
         start = trials.checkpoints.read(order.start) if order.start else None
         trial = trials.run(
-            order.name, parse_params(order.params), (0.0, 1.0), start=start, steps=order.steps, prefix=f"{order.name}_"
+            order.name, parse_params(order.params), (0.0, 1.0), start=start, steps=order.steps, metric_prefix=f"{order.name}_"
         )
     if not data_parallel.is_rank_zero():
         return None

@@ -45,7 +45,7 @@ def evaluate(trials: TrialRunner, examiner: Evaluator, trial: Trial) -> Candidat
 
     A pretrained encoder has no pupil: to train one more costs too much, and what it knows it has not from the labels.
     """
-    network = trials.network(trial)
+    network = trials.load_network(trial)
     evidence = examiner.outputs(network)
     below = accuracy_lower_bound(evidence)
     critic = nan if below is None else 1 - below.source_error - below.discrepancy
@@ -56,7 +56,7 @@ def evaluate(trials: TrialRunner, examiner: Evaluator, trial: Trial) -> Candidat
 
 
 def _reverse_validate(trials: TrialRunner, examiner: Evaluator, evidence: ModelOutputs) -> ReverseValidation | None:
-    return reverse_validate(trials.new, examiner, evidence, lambda: trials.reporter.should_stop, trials.precision)
+    return reverse_validate(trials.new_network, examiner, evidence, lambda: trials.reporter.should_stop, trials.precision)
 
 
 def _calibration(evidence: ModelOutputs) -> Calibration | None:

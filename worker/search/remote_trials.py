@@ -33,7 +33,7 @@ from worker.training.trials import Trial, TrialRunner, Weights
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 TRIAL_FILE = "trial"
 """Of what a trial gave, beside its checkpoints."""
 START_FILE = "start"
@@ -50,13 +50,13 @@ class PlannedTrial:
     """
 
     round: int
-    place: int
+    position: int
     params: AlgorithmParams
     steps: int | None
 
     @property
     def name(self) -> str:
-        return f"{self.round}-{self.place}-{self.params.algorithm}"
+        return f"{self.round}-{self.position}-{self.params.algorithm}"
 
 
 class TrialOwner(IntEnum):
@@ -115,14 +115,14 @@ class QueuedTrials:
         if not data_parallel.is_rank_zero():
             return
         told = [self._spec_of(order, start) for order in orders if not self._trials.is_finished(order.name)]
-        self._send(self._ask(lambda session: service.enqueue(session, self._search, told, self._trials.precision)))
+        self._send(self._transaction(lambda session: service.enqueue(session, self._search, told, self._trials.precision)))
 
     def claim(self, name: str, *, recall: bool = False) -> TrialOwner:
         standing = TrialOwner(
-            int(*data_parallel.broadcast_from_rank_zero(self._standing(name, recall) if data_parallel.is_rank_zero() else 0))
+            int(*data_parallel.broadcast_from_rank_zero(self._owner_of(name, recall) if data_parallel.is_rank_zero() else 0))
         )
         if standing is not TrialOwner.REMOTE and not self._trials.is_finished(name):
-            child = self._ask(lambda session: service.get(session, self._search, name))
+            child = self._transaction(lambda session: service.get(session, self._search, name))
             if child is not None:
                 self._take_over(child, standing)
         return standing
@@ -130,16 +130,16 @@ class QueuedTrials:
     def wait(self, begin: float, width: float) -> None:
         reporter = self._trials.reporter
         if data_parallel.is_rank_zero():
-            reporter.update_progress(begin + width * self._ask(lambda session: service.progress(session, self._search)))
-            reporter.wait(LOOK_SECONDS)
+            reporter.update_progress(begin + width * self._transaction(lambda session: service.progress(session, self._search)))
+            reporter.wait(POLL_SECONDS)
         if any(data_parallel.broadcast_from_rank_zero(reporter.should_stop)):
             raise StopRequested
 
     def _spec_of(self, order: PlannedTrial, start: Weights | None) -> TrialSpec:
         params = order.params.model_dump(mode="json")
-        return TrialSpec(name=order.name, params=params, steps=order.steps, start=self._start_of(order, start))
+        return TrialSpec(name=order.name, params=params, steps=order.steps, start=self._stored_start(order, start))
 
-    def _start_of(self, order: PlannedTrial, start: Weights | None) -> str | None:
+    def _stored_start(self, order: PlannedTrial, start: Weights | None) -> str | None:
         """Where the weights are that it takes over; stored once."""
         if start is None or not order.params.needs_trained_network:
             return None
@@ -157,14 +157,14 @@ class QueuedTrials:
         except ServiceUnavailable:
             log.warning("trials.not_sent")
 
-    def _standing(self, name: str, recall: bool) -> TrialOwner:
-        if recall and self._ask(lambda session: service.take_back_starting(session, self._search, name)):
+    def _owner_of(self, name: str, recall: bool) -> TrialOwner:
+        if recall and self._transaction(lambda session: service.take_back_starting(session, self._search, name)):
             return TrialOwner.LOCAL
 
         def taken(session: Session) -> JobRow | None:
             return service.take_back_queued(session, self._search, name) or service.get(session, self._search, name)
 
-        child = self._ask(taken)
+        child = self._transaction(taken)
         if child is None or child.status is JobStatus.CANCELLED:
             return TrialOwner.LOCAL
         if child.status is JobStatus.FAILED:  # what another worker had no memory for, or died of, may succeed here
@@ -183,10 +183,10 @@ class QueuedTrials:
             self._trials.ended[name] = Trial(**stored)
         else:
             self._trials.failed[name] = child.error_message or ""
-        points = self._ask(lambda session: service.metric_history(session, child))
+        points = self._transaction(lambda session: service.metric_history(session, child))
         self._trials.reporter.merge(points, [JobWarning(**warning) for warning in child.warnings])
 
-    def _ask(self, question: Callable[[Session], Value]) -> Value:
+    def _transaction(self, question: Callable[[Session], Value]) -> Value:
         """One transaction, again while the database is away: for how long, the supervisor decides."""
         while True:
             try:
@@ -194,4 +194,4 @@ class QueuedTrials:
                     return question(session)
             except OUTAGE_ERRORS as error:
                 tolerate_outage(error)
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)

@@ -24,7 +24,7 @@ from worker.search.remote_trials import LocalOnly, PlannedTrial, TrialOwner, Tri
 from worker.training.trials import Trial, TrialRunner, source_params
 
 FIRST_RUNG_FRACTION = 1 / 3
-HALVED = 3
+MIN_TRIALS_TO_HALVE = 3
 """The fewest trials of which some are worth being short."""
 MAX_SOURCE_ACCURACY_DROP = 0.05
 """How much accuracy on the source a network may have lost to be chosen, or two standard errors if that is more."""
@@ -34,34 +34,38 @@ MAX_SOURCE_ACCURACY_DROP = 0.05
 class TrialRecord:
     """A line of the search's table: what was tried, and what came of it, or why nothing did."""
 
-    order: PlannedTrial
+    planned: PlannedTrial
     trial: Trial | None
     error: str | None = None
 
     @property
     def params(self) -> AlgorithmParams:
-        return self.order.params
+        return self.planned.params
 
     @property
     def round(self) -> int:
-        return self.order.round
+        return self.planned.round
 
 
 def search(
-    trials: TrialRunner, params: AutoParams, span: tuple[float, float], offers: TrialScheduler | None = None
+    trials: TrialRunner, params: AutoParams, span: tuple[float, float], scheduler: TrialScheduler | None = None
 ) -> tuple[Trial, TrialRecord | None, list[TrialRecord]]:
     """What the source alone gives, the best entry if one is better, and all of them, by round and place.
 
     Raises Stopped, and BadParameters where the source alone cannot be trained.
     """
     rounds = plan(params, trials.data)
-    found = Search(trials, params, offers or LocalOnly(), _spans(span, len(rounds.first) + rounds.second + 1))
-    first = [found.order(1, place, method, short=rounds.second > 0) for place, method in enumerate(rounds.first)]
+    found = Search(trials, params, scheduler or LocalOnly(), _spans(span, len(rounds.first_round) + rounds.second_round_size + 1))
+    first = [
+        found.plan_trial(1, place, method, short=rounds.second_round_size > 0) for place, method in enumerate(rounds.first_round)
+    ]
     reference = found.run_baseline(first)
     found.run_round(first, reference)
-    better = sorted((entry for entry in found.entries if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
-    found.run_round([found.order(2, entry.order.place, entry.params) for entry in better[: rounds.second]], reference)
-    return reference, _best(found.entries, reference, params.validator, len(trials.data.held_out)), found.entries
+    better = sorted((entry for entry in found.records if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
+    found.run_round(
+        [found.plan_trial(2, entry.planned.position, entry.params) for entry in better[: rounds.second_round_size]], reference
+    )
+    return reference, _best(found.records, reference, params.validator, len(trials.data.held_out)), found.records
 
 
 @dataclass
@@ -70,31 +74,31 @@ class Search:
 
     trials: TrialRunner
     params: AutoParams
-    offers: TrialScheduler
+    scheduler: TrialScheduler
     spans: list[tuple[float, float]]
-    entries: list[TrialRecord] = field(default_factory=list)
+    records: list[TrialRecord] = field(default_factory=list)
 
-    def order(self, number: int, place: int, params: AlgorithmParams, *, short: bool = False) -> PlannedTrial:
+    def plan_trial(self, number: int, place: int, params: AlgorithmParams, *, short: bool = False) -> PlannedTrial:
         steps = max(1, int(FIRST_RUNG_FRACTION * num_steps(params, self.trials.data.rows(params)))) if short else None
         return PlannedTrial(number, place, params, steps)
 
     def run_baseline(self, first: list[PlannedTrial]) -> Trial:
         """What the source alone gives. Other workers may begin meanwhile what does not start from it."""
-        self.offers.enqueue([order for order in first if not order.params.needs_trained_network], None)
+        self.scheduler.enqueue([order for order in first if not order.params.needs_trained_network], None)
         steps = max(method.min_steps for method in self.params.methods)
         whole = any(order.params.needs_trained_network for order in first)
-        return self.trials.reference(self.params.model_copy(update={"min_steps": steps}), self.spans.pop(0), whole=whole)
+        return self.trials.run_baseline(self.params.model_copy(update={"min_steps": steps}), self.spans.pop(0), whole=whole)
 
     def run_round(self, orders: list[PlannedTrial], reference: Trial) -> None:
         """Try these, unless the budget is spent before one begins. The one that this job was interrupted in goes first."""
-        self.offers.enqueue(orders, reference.weights)
+        self.scheduler.enqueue(orders, reference.weights)
         left = sorted(orders, key=lambda order: not self.trials.is_interrupted(order.name))
         while left:
             order = self._next(left)
             left.remove(order)
             if self.trials.is_finished(order.name) or not self._is_spent():
-                self.entries.append(self._run_one(order, reference))
-        self.entries.sort(key=lambda entry: (entry.round, entry.order.place))
+                self.records.append(self._run_one(order, reference))
+        self.records.sort(key=lambda entry: (entry.round, entry.planned.position))
 
     def _next(self, left: list[PlannedTrial]) -> PlannedTrial:
         """The first that is known already, or that no other worker runs.
@@ -108,20 +112,20 @@ class Search:
         is_safe = False
         while True:
             for recall, order in product((False, True), left):
-                if self.offers.claim(order.name, recall=recall) is not TrialOwner.REMOTE:
+                if self.scheduler.claim(order.name, recall=recall) is not TrialOwner.REMOTE:
                     return order
             if not is_safe:
                 self.trials.save()
                 is_safe = True
             begin, end = self.spans[0]
-            self.offers.wait(begin, end - begin)
+            self.scheduler.wait(begin, end - begin)
 
     def _run_one(self, order: PlannedTrial, reference: Trial) -> TrialRecord:
         start = reference.weights if order.params.needs_trained_network else None
         span, prefix = self.spans.pop(0), f"{order.name}_"
         try:
             return TrialRecord(
-                order, self.trials.run(order.name, order.params, span, start=start, steps=order.steps, prefix=prefix)
+                order, self.trials.run(order.name, order.params, span, start=start, steps=order.steps, metric_prefix=prefix)
             )
         except BadParameters as error:  # a method may not fit the network, or diverge: the others go on
             return TrialRecord(order, None, str(error))
@@ -132,23 +136,23 @@ class Search:
         if budget is None:
             return False
         if budget.trials is not None:
-            return len(self.entries) >= budget.trials
-        return sum(entry.trial.seconds for entry in self.entries if entry.trial) >= 60 * (budget.minutes or 0)
+            return len(self.records) >= budget.trials
+        return sum(entry.trial.seconds for entry in self.records if entry.trial) >= 60 * (budget.minutes or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The candidates of the first round, and how many of them come into the second; where none do, the first is no short one."""
 
-    first: list[AlgorithmParams]
-    second: int
+    first_round: list[AlgorithmParams]
+    second_round_size: int
 
 
 def plan(params: AutoParams, data: DomainData) -> Plan:
     """What the budget allows; of equal candidates one."""
     methods = _distinct(params.methods, data)
     most = (params.budget and params.budget.trials) or 2 * len(methods)
-    if len(methods) == 1 or most < HALVED:
+    if len(methods) == 1 or most < MIN_TRIALS_TO_HALVE:
         return Plan(methods[:most], 0)
     count = min(len(methods), math.ceil(most * 2 / 3))
     return Plan(methods[:count], min(math.ceil(count / 2), most - count))

@@ -24,8 +24,17 @@ from torch import Tensor
 
 from worker.evaluation.statistics import binomial_standard_error
 
-PATIENCE = 5
-_STATE_FIELDS = ("best", "step", "accuracy", "score", "weights", "collapsed_in_a_row", "ever_collapsed", "checks_without_better")
+MAX_COLLAPSED_EVALUATIONS = 5
+_STATE_FIELDS = (
+    "best",
+    "step",
+    "accuracy",
+    "score",
+    "weights",
+    "collapsed_in_a_row",
+    "ever_collapsed",
+    "evaluations_without_improvement",
+)
 
 
 @dataclass(slots=True)
@@ -51,7 +60,7 @@ class CheckpointSelector:
         self.weights: dict[str, Tensor] = {}
         self.collapsed_in_a_row = 0
         self.ever_collapsed = False
-        self.checks_without_better = 0
+        self.evaluations_without_improvement = 0
 
     def update(self, step: int, accuracy: float, score: float, weights: dict[str, Tensor]) -> EvaluationOutcome:
         """Judge the network after `step`; its weights are copied when it is the best.
@@ -67,14 +76,14 @@ class CheckpointSelector:
         if check.healthy and score >= self.score:
             self.step, self.accuracy, self.score = step, accuracy, score
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
-        self.checks_without_better = 0 if better else self.checks_without_better + 1
+        self.evaluations_without_improvement = 0 if better else self.evaluations_without_improvement + 1
         self.collapsed_in_a_row = self.collapsed_in_a_row + 1 if check.collapsed else 0
         self.ever_collapsed |= check.collapsed
         return check
 
     @property
     def has_collapsed_for_good(self) -> bool:
-        return self.collapsed_in_a_row >= PATIENCE
+        return self.collapsed_in_a_row >= MAX_COLLAPSED_EVALUATIONS
 
     def state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _STATE_FIELDS}

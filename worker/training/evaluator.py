@@ -10,10 +10,10 @@ from worker.data.splits import DomainData
 from worker.evaluation.outputs import Float32Array, MixupOutputs, ModelOutputs
 from worker.networks.base import Inputs, Network
 
-ROWS = 512
+SELECTION_ROWS = 512
 EVALUATION_ROWS = 2048
-BATCH = 256
-SHARE = 0.55
+EVALUATION_BATCH_SIZE = 256
+MIXUP_WEIGHT = 0.55
 """Of the first picture in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
 
 
@@ -23,7 +23,7 @@ class Evaluator:
     Whichever trial and seed: what is compared is asked about the same examples.
     """
 
-    def __init__(self, data: DomainData, classes: int, device: torch.device, rows: int = ROWS) -> None:
+    def __init__(self, data: DomainData, classes: int, device: torch.device, rows: int = SELECTION_ROWS) -> None:
         self._data, self._classes, self.device = data, classes, device
         generator = torch.Generator().manual_seed(0)
         self._source_rows = _sample(data.held_out, rows, generator)
@@ -57,15 +57,15 @@ class Evaluator:
         _, logits = self._answers(network, evaluation, self._evaluation_rows)
         return float((logits.argmax(1) == evaluation.labels.cpu()[self._evaluation_rows].numpy()).mean())
 
-    def source_inputs(self, places: Tensor) -> Inputs:
+    def source_inputs(self, positions: Tensor) -> Inputs:
         """Of the held-out source rows that are asked about those at these places (k,), on the device."""
         assert self._data.source is not None
-        return self._data.source.gather(self._source_rows[places], self.device)[0]
+        return self._data.source.gather(self._source_rows[positions], self.device)[0]
 
-    def target_inputs(self, places: Tensor) -> Inputs:
+    def target_inputs(self, positions: Tensor) -> Inputs:
         """Of the target rows that are asked about."""
         assert self._data.target is not None
-        return self._data.target.gather(self._target_rows[places], self.device)[0]
+        return self._data.target.gather(self._target_rows[positions], self.device)[0]
 
     @property
     def augmentable(self) -> frozenset[str]:
@@ -91,13 +91,13 @@ class Evaluator:
             return None
         first, second = self._target_rows, self._target_rows[self._partners]
         batches = []
-        for one, other in zip(torch.split(first, BATCH), torch.split(second, BATCH), strict=True):
+        for one, other in zip(torch.split(first, EVALUATION_BATCH_SIZE), torch.split(second, EVALUATION_BATCH_SIZE), strict=True):
             (inputs, _), (others, _) = self._data.target.gather(one, self.device), self._data.target.gather(other, self.device)
             if any(values.dtype == torch.int64 for values in inputs.values()):
                 return None
-            batches.append({name: SHARE * values + (1 - SHARE) * others[name] for name, values in inputs.items()})
+            batches.append({name: MIXUP_WEIGHT * values + (1 - MIXUP_WEIGHT) * others[name] for name, values in inputs.items()})
         _, logits = _answers(network, batches)
-        return MixupOutputs(logits, np.arange(len(first)), self._partners.numpy(), SHARE)
+        return MixupOutputs(logits, np.arange(len(first)), self._partners.numpy(), MIXUP_WEIGHT)
 
 
 def _all(examples: EncodedDataset | None) -> Tensor:
@@ -114,7 +114,7 @@ def features_and_logits(
     network: Network, examples: EncodedDataset, rows: Tensor, device: torch.device
 ) -> tuple[Float32Array, Float32Array]:
     """Features (n, d) and logits (n, classes) of at least one of the examples, in this order."""
-    return _answers(network, [examples.gather(part, device)[0] for part in torch.split(rows, BATCH)])
+    return _answers(network, [examples.gather(part, device)[0] for part in torch.split(rows, EVALUATION_BATCH_SIZE)])
 
 
 def _answers(network: Network, batches: list[Inputs]) -> tuple[Float32Array, Float32Array]:

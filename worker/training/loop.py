@@ -31,8 +31,8 @@ TRAINING_SHARE = 0.95  # of a job's progress: measuring, exporting and storing c
 VALIDATOR_UNAVAILABLE = (
     "The validator `{}` has nothing to say of these data: a run keeps its newest network, a search the source-only one."
 )
-POINTS = 200
-CHECKS = 20
+REPORTS_PER_RUN = 200
+EVALUATIONS_PER_RUN = 20
 
 
 class Diverged(BadParameters):
@@ -48,15 +48,15 @@ class TrainingRun:
 
     algorithm: Algorithm
     batches: PairedBatches
-    examiner: Evaluator
-    selection: CheckpointSelector
+    evaluator: Evaluator
+    selector: CheckpointSelector
     reporter: ProgressReporter
     checkpoints: Checkpoints
     checkpoint_seconds: float
     precision: TrainingPrecision = "float32"
     begin: float = 0.0
     end: float = TRAINING_SHARE
-    prefix: str = ""
+    metric_prefix: str = ""
     shared_state: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     domain_accuracy: list[float] = field(default_factory=list)
@@ -95,7 +95,7 @@ class TrainingRun:
             "algorithm": self.algorithm.state_dict(),
             "average": self.average.network.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
-            "selection": self.selection.state_dict(),
+            "selection": self.selector.state_dict(),
             "random": random_state(),
         }
 
@@ -106,13 +106,13 @@ class TrainingRun:
         if self.average:
             self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.selection.load_state_dict(state["selection"])
+        self.selector.load_state_dict(state["selection"])
         restore_random_state(state["random"])
 
     def checkpoint(self) -> None:
         if not data_parallel.is_rank_zero():
             return
-        key = self.checkpoints.save(f"{self.prefix}{self.step}", self.shared_state | {"run": self.state_dict()})
+        key = self.checkpoints.save(f"{self.metric_prefix}{self.step}", self.shared_state | {"run": self.state_dict()})
         self.reporter.checkpoint(key)
 
 
@@ -136,11 +136,11 @@ def train(run: TrainingRun) -> None:
         meter.add({**terms, **algorithm.diagnostics(), "learning_rate": rate})
         run.reporter.update_progress(run.progress)
 
-        if is_due(run.step, steps, POINTS):
+        if is_due(run.step, steps, REPORTS_PER_RUN):
             report(run, meter.means())
-        if is_due(run.step, steps, CHECKS):
+        if is_due(run.step, steps, EVALUATIONS_PER_RUN):
             evaluate(run)
-        given_up = run.selection.has_collapsed_for_good or 0 < params.patience <= run.selection.checks_without_better
+        given_up = run.selector.has_collapsed_for_good or 0 < params.patience <= run.selector.evaluations_without_improvement
         is_late = time.monotonic() - saved_at >= run.checkpoint_seconds
         given_up, should_stop, is_late = map(
             bool, data_parallel.broadcast_from_rank_zero(given_up, run.reporter.should_stop, is_late)
@@ -153,7 +153,7 @@ def train(run: TrainingRun) -> None:
             saved_at = time.monotonic()
             if should_stop:
                 raise StopRequested
-    algorithm.network.load_state_dict(run.selection.weights)
+    algorithm.network.load_state_dict(run.selector.weights)
 
 
 class OptimizerStep:
@@ -187,7 +187,9 @@ def report(run: TrainingRun, means: dict[str, float]) -> None:
 
 
 def send(run: TrainingRun, values: dict[str, float]) -> None:
-    run.reporter.report(run.step, epoch(run), run.progress, {f"{run.prefix}{name}": value for name, value in values.items()})
+    run.reporter.report(
+        run.step, epoch(run), run.progress, {f"{run.metric_prefix}{name}": value for name, value in values.items()}
+    )
 
 
 def check_finite(run: TrainingRun, *losses: Tensor | float) -> None:
@@ -202,23 +204,23 @@ def evaluate(run: TrainingRun) -> None:
     Of a method that does not see the target the newest network is the one to keep, whatever the scores.
     """
     network = run.network
-    evidence, truth = run.examiner.outputs(network), run.examiner.target_accuracy(network)
+    evidence, truth = run.evaluator.outputs(network), run.evaluator.target_accuracy(network)
     check_finite(run, *evidence.finiteness_check)
     run.algorithm.train()
     scores = validators.scores(evidence)
     run.algorithm.on_evaluation(evidence)
-    warned = run.selection.ever_collapsed
+    warned = run.selector.ever_collapsed
     accuracy = scores["source_accuracy"]
     score = scores[run.params.validator] if run.params.needs_target else nan
     if run.params.needs_target and math.isnan(score):
         run.reporter.warn("validator_silent", VALIDATOR_UNAVAILABLE.format(run.params.validator))
-    found = run.selection.update(run.step, accuracy, score, network.state_dict())
+    found = run.selector.update(run.step, accuracy, score, network.state_dict())
     send(run, scores if truth is None else {**scores, "target_accuracy": truth})
     if found.collapsed and not warned:
         run.reporter.warn(
             "collapsed",
-            f"At step {run.step} the accuracy on the source fell back to chance ({accuracy:.2f}, best {run.selection.best:.2f}). "
-            f"The network of step {run.selection.step} is kept unless the run recovers.",
+            f"At step {run.step} the accuracy on the source fell back to chance ({accuracy:.2f}, best {run.selector.best:.2f}). "
+            f"The network of step {run.selector.step} is kept unless the run recovers.",
         )
 
 
@@ -248,7 +250,7 @@ def is_due(step: int, steps: int, times: int) -> bool:
 
 
 def epoch(run: TrainingRun) -> float:
-    return run.step / run.batches.steps_of_epoch
+    return run.step / run.batches.steps_per_epoch
 
 
 def make_optimizer(algorithm: Algorithm) -> Optimizer:

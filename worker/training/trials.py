@@ -27,8 +27,8 @@ from worker.training.loop import TrainingRun, train
 from worker.training.mixed_precision import resolve_precision
 
 Weights = dict[str, Tensor]
-REFERENCE = "source_only"
-REFERENCE_STEPS = 0.5
+BASELINE = "source_only"
+BASELINE_STEPS_FRACTION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class TrialRunner:
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, Any] | None = None
 
-    def new(self) -> Network:
+    def new_network(self) -> Network:
         """A network that has learned nothing."""
         return (self.build_untrained or self.build_initial)()
 
@@ -126,7 +126,7 @@ class TrialRunner:
         *,
         start: Weights | None = None,
         steps: int | None = None,
-        prefix: str = "",
+        metric_prefix: str = "",
     ) -> Trial:
         """Train, unless that was done before. `span` is the part of the job's progress, `start` the weights it takes over.
 
@@ -136,13 +136,13 @@ class TrialRunner:
             raise BadParameters(self.failed[name])
         if name not in self.ended:
             try:
-                self.ended[name] = self._trained(name, params, span, start, steps, prefix)
+                self.ended[name] = self._trained(name, params, span, start, steps, metric_prefix)
             except BadParameters as error:
                 self.failed[name] = str(error)
                 raise
         return self.ended[name]
 
-    def reference(self, params: AlgorithmParams, span: tuple[float, float], *, whole: bool = False) -> Trial:
+    def run_baseline(self, params: AlgorithmParams, span: tuple[float, float], *, whole: bool = False) -> Trial:
         """What the source alone gives, trained as the method is; without a source, the network that the job starts from.
 
         A method that takes over from it gets a fully trained one, and so does a search with such a candidate (`whole`); to be
@@ -150,18 +150,18 @@ class TrialRunner:
         """
         if self.data.source is None:
             return Trial(self.build_initial().state_dict(), 0, 0, {})
-        steps = self.reference_steps(params, whole=whole)
-        return self.run(REFERENCE, source_params(params), span, steps=steps, prefix=f"{REFERENCE}_")
+        steps = self.baseline_steps(params, whole=whole)
+        return self.run(BASELINE, source_params(params), span, steps=steps, metric_prefix=f"{BASELINE}_")
 
-    def reference_steps(self, params: AlgorithmParams, *, whole: bool = False) -> int:
+    def baseline_steps(self, params: AlgorithmParams, *, whole: bool = False) -> int:
         """How many the reference of a method is trained for."""
         if self.data.source is None:
             return 0
         if whole or params.needs_trained_network:
             return max(num_steps(source_params(params), len(self.data.training)), params.min_steps)
-        return max(1, int(num_steps(params, self.data.rows(params)) * REFERENCE_STEPS))
+        return max(1, int(num_steps(params, self.data.rows(params)) * BASELINE_STEPS_FRACTION))
 
-    def network(self, trial: Trial) -> Network:
+    def load_network(self, trial: Trial) -> Network:
         """The trial's network, in evaluation mode, on the device."""
         network = self.build_initial()
         network.load_state_dict(trial.weights)
@@ -178,10 +178,10 @@ class TrialRunner:
             run.load_state_dict(self.interrupted["run"])
             self.interrupted = None
         train(run)
-        scores = validators.scores(run.examiner.outputs(run.algorithm.network))
+        scores = validators.scores(run.evaluator.outputs(run.algorithm.network))
         seconds, *values = data_parallel.broadcast_from_rank_zero(run.elapsed, *scores.values())
         scores = dict(zip(scores, values, strict=True))
-        return Trial(run.selection.weights, run.selection.step, run.step, scores, run.domain_accuracy, seconds)
+        return Trial(run.selector.weights, run.selector.step, run.step, scores, run.domain_accuracy, seconds)
 
     def _make(
         self, name: str, params: AlgorithmParams, span: tuple[float, float], start: Weights | None, steps: int | None, prefix: str
@@ -213,7 +213,7 @@ class TrialRunner:
             resolve_precision(params, self.precision),
             begin=span[0],
             end=span[1],
-            prefix=prefix,
+            metric_prefix=prefix,
             shared_state=self._shared_state(name),
         )
 

@@ -69,7 +69,7 @@ def main() -> None:
         precision = decide_precision(params, device, build)
         trials = TrialRunner(build, make_data(given), 10, device, reporter, checkpoints, seconds, precision)
         trial = trials.run("dann", params, (0.0, 1.0), steps=given.steps)
-    network = trials.network(trial)
+    network = trials.load_network(trial)
     turns.end(*_accuracies(given, network))
 
 

@@ -28,7 +28,7 @@ WITH_TARGET = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def _few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Evaluate rarely, because validators would take most of the time."""
-    monkeypatch.setattr("worker.training.loop.CHECKS", 4)
+    monkeypatch.setattr("worker.training.loop.EVALUATIONS_PER_RUN", 4)
 
 
 def make(folder: Path, params: AlgorithmParams, *, digits: bool = False, **options: Any) -> Toy:
@@ -58,7 +58,7 @@ def test_algorithm_learns_the_source(algorithm: str, classes: int, tmp_path: Pat
     toy = make(tmp_path, toy_params(algorithm), classes=classes)
     train(toy.run)
     assert toy.run.step == toy.run.batches.steps
-    assert toy.run.selection.accuracy > 0.8
+    assert toy.run.selector.accuracy > 0.8
     assert toy.series("source_accuracy")[-1] > 0.8
 
 
@@ -81,7 +81,7 @@ def target_accuracy(algorithm: str, classes: int) -> float:
 @pytest.mark.parametrize("sizes", [(600, 40), (40, 600), (20, 20)])
 def test_datasets_of_different_or_small_sizes_are_trained(algorithm: str, sizes: tuple[int, int], tmp_path: Path) -> None:
     toy = make(tmp_path, toy_params(algorithm, epochs=1, batch_size=64), sizes=sizes)
-    assert toy.run.batches.steps == toy.run.batches.steps_of_epoch
+    assert toy.run.batches.steps == toy.run.batches.steps_per_epoch
     train(toy.run)
     assert toy.run.step == toy.run.batches.steps
 
@@ -144,7 +144,7 @@ def test_resumed_run_ends_with_identical_weights(algorithm: str, stop_at: int, d
     second.resume(first.checkpoint)
     train(second.run)
     assert_same(second.run.algorithm.state_dict(), whole.run.algorithm.state_dict())
-    assert second.run.selection.step == whole.run.selection.step
+    assert second.run.selector.step == whole.run.selector.step
 
 
 @EVERY

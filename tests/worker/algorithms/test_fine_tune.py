@@ -38,7 +38,7 @@ def test_frozen_blocks_keep_weights_and_statistics(unfreeze: str, tmp_path: Path
 def test_gradual_unfreezing_learns_the_source(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", unfreeze="gradual", epochs=20), digits=True)
     train(toy.run)
-    assert toy.run.selection.accuracy > 0.9
+    assert toy.run.selector.accuracy > 0.9
 
 
 def test_backbone_lr_factor_applies_to_a_pretrained_backbone(tmp_path: Path) -> None:

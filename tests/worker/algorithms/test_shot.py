@@ -51,5 +51,5 @@ def test_pseudo_labels_are_predictions_before_the_first_evaluation(tmp_path: Pat
         logits = algorithm.compute_outputs(batch.target_x).logits
         own = 0.3 * torch.nn.functional.cross_entropy(logits, logits.argmax(1))
         torch.testing.assert_close(algorithm.terms(batch)["pseudo_labels"], own)
-        algorithm.on_evaluation(toy.run.examiner.outputs(algorithm.network))
+        algorithm.on_evaluation(toy.run.evaluator.outputs(algorithm.network))
         assert algorithm.terms(batch)["pseudo_labels"] > own

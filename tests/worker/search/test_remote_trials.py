@@ -154,7 +154,7 @@ def scene(bench: Bench) -> Scene:
 def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Scene) -> None:
     reporter = ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
-    start = trials.reference(scene.params, (0, 1)).weights
+    start = trials.run_baseline(scene.params, (0, 1)).weights
     offers = scene.offers(trials)
     offers.enqueue(scene.orders, start)
     offers.enqueue(scene.orders, start)
@@ -168,7 +168,7 @@ def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Sc
     alone_reporter = ProgressReporter(io.StringIO())
     alone = scene.trials(alone_reporter)
     for order, begun in zip(scene.orders, (None, start), strict=True):
-        trial = alone.run(order.name, order.params, (0, 1), start=begun, steps=order.steps, prefix=f"{order.name}_")
+        trial = alone.run(order.name, order.params, (0, 1), start=begun, steps=order.steps, metric_prefix=f"{order.name}_")
         assert_same(trials.ended[order.name], trial)
     alone_reporter.flush()
     expected = points(alone_reporter, f"{MCC}_information_maximisation")
@@ -211,8 +211,8 @@ def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: 
     assert trials.interrupted is not None
     assert trials.interrupted["run"]["step"] == 6
     order = scene.orders[0]
-    resumed = trials.run(MCC, order.params, (0, 1), steps=order.steps, prefix=f"{MCC}_")
-    expected = scene.trials(alone).run(MCC, order.params, (0, 1), steps=order.steps, prefix=f"{MCC}_")
+    resumed = trials.run(MCC, order.params, (0, 1), steps=order.steps, metric_prefix=f"{MCC}_")
+    expected = scene.trials(alone).run(MCC, order.params, (0, 1), steps=order.steps, metric_prefix=f"{MCC}_")
     assert_same(resumed, expected)
     reporter.flush()
     alone.flush()
@@ -289,7 +289,7 @@ def test_a_search_that_is_stopped_while_it_waits_goes_on_to_what_it_would_have_f
     found = search(resumed, scene.params, (0, 1), scene.offers(resumed))
     alone = search(scene.trials(), scene.params, (0, 1))
     assert_same(found[0], alone[0])
-    assert [entry.order for entry in found[2]] == [entry.order for entry in alone[2]]
+    assert [entry.planned for entry in found[2]] == [entry.planned for entry in alone[2]]
     for entry, other in zip(found[2], alone[2], strict=True):
         assert entry.trial is not None
         assert other.trial is not None
@@ -306,7 +306,7 @@ class AbsentQueue(ListQueue):
 
 
 def test_without_a_broker_or_for_a_moment_a_database_a_search_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.search.remote_trials.LOOK_SECONDS", 0)
+    monkeypatch.setattr("worker.search.remote_trials.POLL_SECONDS", 0)
     scene.queue = AbsentQueue()
     offers = scene.offers(scene.trials())
     begin, failures = scene.bench.sessions.begin, iter([OperationalError("", {}, Exception("server closed"))])

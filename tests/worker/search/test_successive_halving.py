@@ -31,26 +31,26 @@ def names(methods: list[AlgorithmParams]) -> list[str]:
 
 def test_every_candidate_is_tried_shortly_and_the_better_half_to_the_end() -> None:
     found = planned(toy_images(60, 2, target=False))
-    assert (names(found.first), found.second) == (["mcc", "mcc", "dann", "adabn"], 2)
+    assert (names(found.first_round), found.second_round_size) == (["mcc", "mcc", "dann", "adabn"], 2)
 
 
 def test_candidates_that_differ_only_in_changes_of_pictures_are_one_where_there_are_none() -> None:
     found = planned(table(60, 2, target=False))
-    assert (names(found.first), found.second) == (["mcc", "dann", "adabn"], 2)
-    assert found.first[0].augmentation == "affine"
+    assert (names(found.first_round), found.second_round_size) == (["mcc", "dann", "adabn"], 2)
+    assert found.first_round[0].augmentation == "affine"
 
 
 @pytest.mark.parametrize(("trials", "first", "second"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (4, 3, 1), (6, 4, 2), (100, 4, 2)])
 def test_a_budget_of_trials_is_kept(trials: int, first: int, second: int) -> None:
     found = planned(toy_images(60, 2, target=False), budget={"trials": trials})
-    assert (len(found.first), found.second) == (first, second)
-    assert len(found.first) + found.second <= trials
+    assert (len(found.first_round), found.second_round_size) == (first, second)
+    assert len(found.first_round) + found.second_round_size <= trials
 
 
 def test_candidates_keep_their_order_where_some_are_equal() -> None:
     table_of_two = table(60, 2, target=False)
     candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}, {"algorithm": "mcc", "augmentation": "strong"}]
-    assert names(planned(table_of_two, candidates=candidates).first) == ["mcc", "dann"]
+    assert names(planned(table_of_two, candidates=candidates).first_round) == ["mcc", "dann"]
 
 
 def test_an_epoch_is_a_pass_over_the_larger_data_set_that_a_method_learns_from() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from worker.training.checkpoint_selection import PATIENCE, CheckpointSelector, EvaluationOutcome
+from worker.training.checkpoint_selection import MAX_COLLAPSED_EVALUATIONS, CheckpointSelector, EvaluationOutcome
 
 
 def selection_of(chance: float, examples: int) -> CheckpointSelector:
@@ -61,9 +61,9 @@ def test_one_of_few_examples_is_no_loss_even_from_a_perfect_start() -> None:
 
 
 def test_a_collapsed_run_is_given_up_after_a_while() -> None:
-    selection, _ = look_at([0.95] + [0.1] * PATIENCE)
+    selection, _ = look_at([0.95] + [0.1] * MAX_COLLAPSED_EVALUATIONS)
     assert selection.has_collapsed_for_good
-    assert not look_at([0.95] + [0.1] * (PATIENCE - 1))[0].has_collapsed_for_good
+    assert not look_at([0.95] + [0.1] * (MAX_COLLAPSED_EVALUATIONS - 1))[0].has_collapsed_for_good
 
 
 def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
@@ -83,7 +83,7 @@ def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equa
         selection.update(step, accuracy, score, {"w": torch.tensor([float(step)])})
     assert (selection.step, selection.score) == (3, 2.0)
     assert selection.weights["w"].tolist() == [3]
-    assert selection.checks_without_better == 3
+    assert selection.evaluations_without_improvement == 3
 
 
 def test_without_a_source_the_score_alone_decides() -> None:
@@ -106,7 +106,7 @@ def test_without_scores_the_accuracy_tells_whether_a_run_still_gets_better() -> 
     counts = []
     for step, accuracy in enumerate([0.5, 0.8, 0.9, 0.9, 0.89, 0.91], start=1):
         selection.update(step, accuracy, float("nan"), {})
-        counts.append(selection.checks_without_better)
+        counts.append(selection.evaluations_without_improvement)
     assert counts == [0, 0, 0, 1, 2, 0]
     assert selection.step == 6
 
@@ -115,4 +115,4 @@ def test_where_nothing_is_known_a_run_goes_on() -> None:
     selection = selection_of(0.0, 0)
     for step in range(1, 5):
         selection.update(step, float("nan"), float("nan"), {})
-    assert (selection.step, selection.checks_without_better) == (4, 0)
+    assert (selection.step, selection.evaluations_without_improvement) == (4, 0)

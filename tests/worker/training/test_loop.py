@@ -36,13 +36,13 @@ class Poisoned(Algorithm):
 def test_a_run_that_collapses_is_warned_about_and_ends_with_the_network_before(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", epochs=20, lr_schedule="constant"), kind=Collapsing)
     train(toy.run)
-    steps, selection = toy.run.batches.steps, toy.run.selection
+    steps, selection = toy.run.batches.steps, toy.run.selector
     assert [warning["code"] for warning in toy.warnings] == ["collapsed"]
     assert "fell back to chance" in toy.warnings[0]["message"]
     assert f"step {selection.step} is kept" in toy.warnings[0]["message"]
     assert 0.3 * steps < selection.step <= 0.65 * steps
     assert toy.series("source_accuracy")[-1] < 0.6
-    evidence = toy.run.examiner.outputs(toy.run.network)
+    evidence = toy.run.evaluator.outputs(toy.run.network)
     assert validators.load("source_accuracy")(evidence) == selection.accuracy > 0.9
     assert toy.run.step < steps  # given up
 
@@ -87,7 +87,7 @@ def test_momentum_sgd_learns_too(tmp_path: Path) -> None:
     train(toy.run)
     assert toy.run.optimizer.defaults["momentum"] == 0.9
     assert toy.run.optimizer.defaults["nesterov"]
-    assert toy.run.selection.accuracy > 0.9
+    assert toy.run.selector.accuracy > 0.9
 
 
 def test_progress_and_epochs_grow_to_the_end(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_progress_and_epochs_grow_to_the_end(tmp_path: Path) -> None:
 def test_bfloat16_trains(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", precision="bfloat16", epochs=5), digits=True)
     train(toy.run)
-    assert toy.run.selection.accuracy > 0.8
+    assert toy.run.selector.accuracy > 0.8
     assert all(value.dtype == torch.float32 for value in toy.run.algorithm.parameters())
 
 
@@ -123,9 +123,9 @@ def test_the_average_of_the_weights_is_what_is_kept_and_it_is_as_good(tmp_path: 
     toy = make_toy(tmp_path, toy_params("dann", ema_decay=0.99, min_steps=150), digits=True)
     train(toy.run)
     assert toy.run.network is not toy.run.algorithm.network
-    assert toy.run.selection.accuracy > 0.9
+    assert toy.run.selector.accuracy > 0.9
     kept = toy.run.algorithm.network.state_dict()
-    assert all(torch.equal(value, kept[name]) for name, value in toy.run.selection.weights.items())
+    assert all(torch.equal(value, kept[name]) for name, value in toy.run.selector.weights.items())
 
 
 def test_an_average_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypa
     toy = make_toy(tmp_path, toy_params("mcc", validator="mixval", epochs=2))
     train(toy.run)
     assert {warning["code"] for warning in toy.warnings} == {"validator_silent"}
-    assert toy.run.selection.step == toy.run.step
+    assert toy.run.selector.step == toy.run.step
 
 
 def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def make_trials(folder: Path, params: AlgorithmParams) -> TrialRunner:
 @pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
 def test_a_method_takes_over_from_a_network_that_is_fully_trained(algorithm: str, steps: int, tmp_path: Path) -> None:
     params = PARAMS[algorithm].model_validate({"algorithm": algorithm, "batch_size": 32})
-    reference = make_trials(tmp_path, params).reference(params, (0, 1))
+    reference = make_trials(tmp_path, params).run_baseline(params, (0, 1))
     assert reference.steps == steps
     assert reference.scores["source_accuracy"] > 0.9
 
@@ -112,4 +112,4 @@ def test_what_another_worker_has_trained_counts_although_the_minutes_are_spent(t
     done = replace(trials.run("source_only", toy_params("source_only"), (0, 1), steps=3), seconds=700)
     trials.ended |= {"1-0-mcc": done, "1-1-dann": done}
     entries = search(trials, params, (0, 1), Elsewhere())[2]
-    assert [entry.order.name for entry in entries] == ["1-0-mcc", "1-1-dann"]
+    assert [entry.planned.name for entry in entries] == ["1-0-mcc", "1-1-dann"]
