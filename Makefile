@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROCESSES ?= 2
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 TORCH := torch>=2.13,<2.14
 # model files for tests; --no-deps, since both ask for the torch and transformers of their day
@@ -31,15 +32,20 @@ test-fast: $(VENV)/.dev  ## run the tests without servers and long trainings, in
 coverage: $(VENV)/.dev  ## print the branch coverage of the last `make test`, file by file
 	$(BIN)/coverage report
 
-lint: $(VENV)/.dev  ## check style, types and import directions
+lint: $(VENV)/.dev  ## check style, types, import directions and docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(MKDOCS) build --strict --quiet
 
-format: $(VENV)/.dev  ## fix the style with ruff
+format: $(VENV)/.dev  ## fix the style with ruff, and write the generated tables of the docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python -m scripts.docs_reference
+
+docs: $(VENV)/.dev  ## build the documentation site into site/; warnings are errors
+	$(MKDOCS) build --strict
 
 lock: $(VENV)/.dev  ## update constraints.txt after a change of pyproject.toml; LOCK=--upgrade takes newer versions
 	$(BIN)/python -m scripts.lock $(LOCK)
@@ -48,7 +54,7 @@ licences: $(VENV)/.dev  ## list the licences of all dependencies; fail on one th
 	$(BIN)/pip-licenses
 
 clean:  ## remove what was installed, built and stored
-	rm -rf $(VENV) var build *.egg-info
+	rm -rf $(VENV) var build site *.egg-info
 
 # torch is installed first and alone, so that no other package selects its build
 $(VENV)/.torch:

@@ -22,7 +22,7 @@ Port = click.IntRange(1, 65535)
 def main() -> None:
     """Isthmus: labelled source data in, a model that works on your unlabelled target data out.
 
-    Every setting is an ISTHMUS_* variable of the environment or of a .env file; the README has the table.
+    Every setting is an ISTHMUS_* variable of the environment or of a .env file; docs/reference/settings.md lists them.
     """
 
 

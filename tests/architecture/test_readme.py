@@ -1,36 +1,34 @@
-"""The README tells the truth about settings and places."""
+"""The README is short, and what it refers to exists."""
 
 import re
 
 import pytest
-from pydantic.fields import FieldInfo
 
-from app.settings import Settings
 from tests.support.paths import ROOT
+from tests.support.prose import long_sentences
 
 README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 
 
-def row(name: str, field: FieldInfo) -> str:
-    default = "" if field.default == "" else f"`{field.default}`"
-    return f"| `ISTHMUS_{name.upper()}` | {default} | {field.description} |"
+def test_readme_has_at_most_150_lines() -> None:
+    assert len(README.splitlines()) <= 150
 
 
-def test_the_table_of_settings_is_the_settings() -> None:
-    rows = [row(name, field) for name, field in Settings.model_fields.items()]
-    table = "\n".join(["| variable | default | what |", "|---|---|---|", *rows])
-    written = README.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0].strip()
-    assert written == table
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_sentences_have_at_most_25_words(name: str) -> None:
+    assert long_sentences(ROOT / name) == []
 
 
-def test_the_map_names_places_that_exist() -> None:
-    rows = re.findall(r"^\| (`[^|]+) \|", README.partition("## Map of the tree")[2].partition("## Add")[0], re.MULTILINE)
-    places = [place for cell in rows for place in re.findall(r"`([^`]+)`", cell)]
-    assert len(places) > 10
-    assert [place for place in places if not (ROOT / place).exists()] == []
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_to_files_of_the_repository(name: str) -> None:
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text()) if "://" not in link]
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "up"])
-def test_the_commands_are_targets_of_the_makefile(target: str) -> None:
-    assert f"make {target}" in README
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_make_commands_are_targets_of_the_makefile(name: str) -> None:
+    commands = set(re.findall(r"(?:`|    )make ([a-z-]+)", (ROOT / name).read_text()))
+    assert len(commands) > 3
+    assert commands <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
