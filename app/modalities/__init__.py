@@ -1,4 +1,4 @@
-"""The modalities: the folder is the registry, a module's name is the modality's name. A new modality is a new file."""
+"""Catalogue of modalities: the folder is the registry, and a module's name is the modality's name."""
 
 from importlib import import_module
 from pkgutil import iter_modules

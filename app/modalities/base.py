@@ -1,9 +1,8 @@
-"""What a modality is: it checks uploads, streams examples, fits preprocessing and encodes inputs.
+"""Interface of a modality: it checks uploads, streams examples, fits the preprocessing and encodes inputs.
 
-One code for both sides: the trainer's batches and the app's predictions come out of the same `Encoder`.
-Raw inputs have one Python type per modality (`image`: uint8 arrays of (H, W, C), `tabular`: polars DataFrame,
-`text`: list of strings); encoded inputs are a dict of NumPy arrays whose first axis is the example. The keys of the dict
-are the names of the network's inputs and of the ONNX graph's inputs.
+Training batches and predictions come from the same `Encoder`. Raw inputs have one Python type per modality (`image`: uint8
+arrays (H, W, C), `tabular`: Polars data frames, `text`: lists of strings). Encoded inputs are a dict of NumPy arrays whose
+first axis is the example; its keys are the input names of the network and of the ONNX graph.
 """
 
 from abc import ABC, abstractmethod
@@ -38,13 +37,13 @@ def fast_json_encoder(encode: Callable[[list[Any]], Encoded | None]) -> FastEnco
 
 
 class DatasetOptions(BaseModel):
-    """How to read an upload."""
+    """Options for reading an upload."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Preprocessing(BaseModel):
-    """What was fitted; part of the manifest. Files that it needs beside it (a tokenizer) are named in `files`."""
+    """Fitted preprocessing, stored in the manifest. `files` names files stored with it, such as a tokenizer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,7 +67,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the check of an upload found out."""
+    """Result of the check of an upload."""
 
     format: str
     rows: int
@@ -78,7 +77,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some consecutive examples. `labels` is None for an unlabelled dataset."""
+    """Consecutive examples. `labels` is None for an unlabelled dataset."""
 
     inputs: Any
     labels: Sequence[str] | None
@@ -87,7 +86,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFile:
-    """A stored dataset as the modalities see it. `details` is what its check found out (`Profile.details`)."""
+    """A stored dataset. `details` are those of its profile."""
 
     path: Path
     format: str
@@ -120,52 +119,55 @@ class Modality(ABC):
 
     @abstractmethod
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
-        """Read the whole upload once, in bounded memory. Raises InvalidDataset with a FieldError for each bad place."""
+        """Read the whole upload once, in bounded memory. Raise InvalidDataset with one FieldError per problem."""
 
     @abstractmethod
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        """The first examples as JSON: rows, texts, or thumbnails as data URLs, each with its label."""
+        """Return the first examples as JSON, such as rows, texts or thumbnails, with their labels."""
 
     @abstractmethod
     def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
-        """All examples in a fixed order, at most `size` at a time (fewer where examples are large)."""
+        """Yield all examples in a fixed order, at most `size` per chunk."""
 
     @abstractmethod
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
-        """Why the two datasets do not fit together, in sentences; empty when they do."""
+        """Return the reasons why the datasets cannot be source and target of one job; empty if they can."""
 
     def incompatibilities_with_model(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
-        """Why a dataset cannot be encoded by what a model was fitted with, in sentences; empty when it can."""
+        """Return the reasons why a model's preprocessing cannot encode a dataset; empty if it can."""
         return []
 
     def information_loss(self, network: NetworkParams, data: Profile) -> list[str]:
-        """What of the data does not reach such a network, in sentences that tell what would keep it; empty when all does."""
+        """Return warnings about data that the network does not receive, and how to keep it."""
         return []
 
     @abstractmethod
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
     ) -> Preprocessing:
-        """Fit on one pass over each; `pretrained` is a local checkpoint directory. Needed files are written to `folder`."""
+        """Fit in one pass over each domain, and write the files that encoding needs to `folder`.
+
+        `pretrained` is a local checkpoint directory.
+        """
 
     @abstractmethod
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
-        """The function from raw inputs to arrays; `folder` holds the files that `preprocessing` names."""
+        """Return the function from raw inputs to arrays; `folder` contains the files that `preprocessing` names."""
 
     @abstractmethod
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
-        """Names, types and shapes of the encoded inputs."""
+        """Return the names, types and shapes of the encoded inputs."""
 
     @abstractmethod
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> Any:
-        """JSON inputs of a prediction to raw inputs. Raises InvalidInputs with pointers `/inputs/3/age`."""
+        """Return raw inputs from JSON inputs. Raise InvalidInputs with pointers such as `/inputs/3/age`."""
 
     def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> Any:
         """Return raw inputs from uploaded files or elements of the raw tensor. Raise InvalidInputs."""
         raise NotImplementedError
 
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
-        """Return a parser and encoder for simple inputs that takes microseconds.
+        """Return a parser and encoder of simple inputs that takes only microseconds.
 
         It declines all inputs that `parse` or `encode` would reject, and encodes the others as they do.
         """

@@ -1,4 +1,4 @@
-"""Pictures. Raw inputs are lists of uint8 arrays (H, W, 1 or 3)."""
+"""Images. Raw inputs are lists of uint8 arrays (H, W, 1 or 3)."""
 
 import base64
 import binascii
@@ -42,29 +42,31 @@ from app.networks.base import NetworkParams
 from app.preprocessing import fast_pixels, hf_image_processor
 
 DOWNSCALE_WARNING_FACTOR = 2
-"""Times the side of a network's input."""
+"""Images at least this many times larger than the network's input cause a warning."""
 DEFAULT_SIZE = 32
 CHUNK_BYTES = 64 * 1024**2
-PARSE_BYTES = 512 * 1024**2
-"""Of the decoded pictures of one prediction: a small request can hold enormous pictures."""
+MAX_DECODED_BYTES = 512 * 1024**2
+"""Size limit of the decoded images of one prediction: a small compressed file can contain a very large image."""
 
 Sides = tuple[int, int]
 
 
 class ImageOptions(DatasetOptions):
-    """Pictures need no options."""
+    """Options for reading images: none."""
 
 
 class ImagePreprocessing(Preprocessing):
-    """Resize, cut out the centre; in the network: (pixels / 255 - mean) / std."""
+    """Resize, then crop the centre; the network computes (pixels / 255 - mean) / std."""
 
     modality: Literal["image"] = "image"
-    size: Sides = Field(description="Height and width of what the network sees.")
+    size: Sides = Field(description="Height and width of the network input.")
     channels: Literal[1, 3]
-    resize: int | Sides = Field(description="Height and width to resize to, or the shorter side; `size` is cut out of it.")
+    resize: int | Sides = Field(
+        description="Height and width to resize to, or the shorter side; then `size` is cropped from the centre."
+    )
     resample: Resample = "bilinear"
-    mean: tuple[float, ...] = Field(description="Of each channel, of values in 0..1.")
-    std: tuple[float, ...]
+    mean: tuple[float, ...] = Field(description="Mean of each channel, of values in 0..1.")
+    std: tuple[float, ...] = Field(description="Standard deviation of each channel, of values in 0..1.")
 
 
 class Image(Modality):
@@ -82,58 +84,58 @@ class Image(Modality):
         return format != "npz" or image_folder.has_image_array(path)
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
-        labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; pictures without labels are in no folder")
-        places = ErrorCollector()
+        labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; images without labels must be in no folder")
+        errors = ErrorCollector()
         count, channels, sides = 0, set[int](), SizeRange()
-        for picture in image_folder.read(path, format, places):
+        for image in image_folder.read(path, format, errors):
             count += 1
-            channels.add(picture.pixels.shape[2])
-            sides.add(picture.pixels)
-            labels.add([picture.label] if picture.label is not None else ())
-        classes = labels.classes(places) if labels.counts else None
-        if not count and not places.count:
-            places.add("/file", "there are no pictures")
-        places.check()
+            channels.add(image.pixels.shape[2])
+            sides.add(image.pixels)
+            labels.add([image.label] if image.label is not None else ())
+        classes = labels.classes(errors) if labels.counts else None
+        if not count and not errors.count:
+            errors.add("/file", "there are no images")
+        errors.check()
         return Profile(format, count, classes, {"channels": max(channels), **sides.as_details()})
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
         chunk = next(self.chunks(file, limit), None)
         if chunk is None:
             return []
-        shown = [{"thumbnail": thumbnail(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in chunk.inputs]
-        return [row | {"label": label} for row, label in zip(shown, chunk.labels, strict=True)] if chunk.labels else shown
+        rows = [{"thumbnail": thumbnail(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in chunk.inputs]
+        return [row | {"label": label} for row, label in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
 
     def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
-        held: list[image_folder.LabelledImage] = []
-        held_bytes = 0
-        for picture in image_folder.read(file.path, file.format, ErrorCollector()):
-            held.append(picture)
-            held_bytes += picture.pixels.nbytes
-            if len(held) >= size or held_bytes > CHUNK_BYTES:
-                yield _chunk(held)
-                held, held_bytes = [], 0
-        if held:
-            yield _chunk(held)
+        buffered: list[image_folder.LabelledImage] = []
+        buffered_bytes = 0
+        for image in image_folder.read(file.path, file.format, ErrorCollector()):
+            buffered.append(image)
+            buffered_bytes += image.pixels.nbytes
+            if len(buffered) >= size or buffered_bytes > CHUNK_BYTES:
+                yield _chunk(buffered)
+                buffered, buffered_bytes = [], 0
+        if buffered:
+            yield _chunk(buffered)
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
-        """None: sizes are brought to the network's, grey pictures are promoted."""
+        """Return nothing: images are resized, and grey images are converted to RGB."""
         return []
 
     def information_loss(self, network: NetworkParams, data: Profile) -> list[str]:
-        """Pictures that are much larger than a network's own input size; an encoder's is what it was trained with."""
+        """Warn of images much larger than the input of a network whose size is a parameter."""
         side = network.input_limits().image_side
         height, width = data.details["height"][0], data.details["width"][0]
         if side is None or min(height, width) < DOWNSCALE_WARNING_FACTOR * side:
             return []
         return [
-            f"Pictures of {height} x {width} pixels and more are brought to {side} x {side}. A larger `input_size` in `base` "
-            "keeps more of them; a `pretrained` encoder has seen other pictures as well, which helps where these are few."
+            f"Images of at least {height} x {width} pixels are resized to {side} x {side}. Set a larger `input_size` in `base` to "
+            "keep more detail, or use a `pretrained` encoder, which also helps with few images."
         ]
 
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
     ) -> ImagePreprocessing:
-        """A pretrained encoder's own preprocessing, or the network's input size and the pixels' mean and deviation."""
+        """Read the preprocessing of a pretrained encoder, or compute mean and standard deviation at the network's input size."""
         if pretrained is not None:
             config = hf_image_processor.read(pretrained)
             return ImagePreprocessing(
@@ -145,16 +147,16 @@ class Image(Modality):
                 std=config.std,
             )
         side = network.input_limits().image_side or DEFAULT_SIZE
-        colours = ChannelStats()
+        channel_stats = ChannelStats()
         for chunks in (source, target):
             for chunk in chunks:
                 for pixels in chunk.inputs:
-                    colours.add(resize(pixels, side, side))
-        mean, std = colours.moments()
-        return ImagePreprocessing(size=(side, side), channels=colours.channels, resize=(side, side), mean=mean, std=std)
+                    channel_stats.add(resize(pixels, side, side))
+        mean, std = channel_stats.moments()
+        return ImagePreprocessing(size=(side, side), channels=channel_stats.channels, resize=(side, side), mean=mean, std=std)
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
-        """`pixels` uint8 (n, height, width, channels)."""
+        """Return an encoder to `pixels` uint8 (n, height, width, channels)."""
         fitted = _preprocessing(preprocessing)
 
         def encode(raw: Sequence[Pixels]) -> Encoded:
@@ -170,7 +172,7 @@ class Image(Modality):
         return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels), augmentable=True)}
 
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
-        """Lists of pixels that need no resizing."""
+        """Return an encoder of nested lists of pixels, if no resizing is needed."""
         fitted = _preprocessing(preprocessing)
         shape = (*fitted.size, fitted.channels)
 
@@ -181,7 +183,7 @@ class Image(Modality):
         return encode_pixels if fitted.resize == fitted.size else super().fast_encoder(preprocessing, encode)
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[Pixels]:
-        """Base64 of picture files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
+        """Parse base64 of image files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
         return _parse_all(values, "inputs", _parse_one)
 
     def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> list[Pixels]:
@@ -193,9 +195,9 @@ def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
     return preprocessing
 
 
-def _chunk(pictures: Sequence[image_folder.LabelledImage]) -> Chunk:
-    labels = [picture.label for picture in pictures if picture.label is not None]
-    return Chunk([picture.pixels for picture in pictures], labels or None, len(pictures))
+def _chunk(images: Sequence[image_folder.LabelledImage]) -> Chunk:
+    labels = [image.label for image in images if image.label is not None]
+    return Chunk([image.pixels for image in images], labels or None, len(images))
 
 
 def _resize_and_crop(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:
@@ -204,27 +206,28 @@ def _resize_and_crop(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:
 
 
 def _scaled(pixels: Pixels, shorter: int) -> Sides:
-    """Height and width with this shorter side and the picture's proportions."""
+    """Return height and width with this shorter side and the aspect ratio of the image."""
     height, width = pixels.shape[:2]
     longer = int(shorter * max(height, width) / min(height, width))
     return (longer, shorter) if height > width else (shorter, longer)
 
 
-def _parse_all(values: Sequence[Any], part: str, parse: Callable[[Any], Pixels]) -> list[Pixels]:
-    pictures, errors, held = list[Pixels](), list[FieldError](), 0
+def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any], Pixels]) -> list[Pixels]:
+    images, errors, total = list[Pixels](), list[FieldError](), 0
     for index, value in enumerate(values):
         try:
-            pictures.append(parse(value))
+            images.append(parse(value))
         except InvalidImage as error:
-            errors.append(FieldError(pointer(part, index), str(error)))
+            errors.append(FieldError(pointer(field, index), str(error)))
             continue
-        held += pictures[-1].nbytes
-        if held > PARSE_BYTES:
-            errors.append(FieldError(pointer(part, index), f"up to here {held} bytes of pixels: send fewer pictures at once"))
+        total += images[-1].nbytes
+        if total > MAX_DECODED_BYTES:
+            detail = f"the images up to this one have {total} bytes of pixels: send fewer images per request"
+            errors.append(FieldError(pointer(field, index), detail))
             break
     if errors:
         raise InvalidInputs(f"{errors[0].pointer}: {errors[0].detail}", errors[:LIMIT])
-    return pictures
+    return images
 
 
 def _parse_one(value: Any) -> Pixels:
@@ -232,7 +235,7 @@ def _parse_one(value: Any) -> Pixels:
         try:
             return decode(base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True))
         except binascii.Error as error:
-            raise InvalidImage("not base64 of a picture file") from error
+            raise InvalidImage("not base64 of an image file") from error
     if isinstance(value, list):
         return from_lists(value)
-    raise InvalidImage("expected base64 of a picture file or nested lists of pixels")
+    raise InvalidImage("expected base64 of an image file or nested lists of pixels")

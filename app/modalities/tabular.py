@@ -1,4 +1,4 @@
-"""Tables: numbers and categories by column name. Raw inputs are Polars data frames, a row an example."""
+"""Tables of numbers and categories. Raw inputs are Polars data frames with one row per example."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,11 +41,11 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class TabularOptions(DatasetOptions):
-    """How to read a table."""
+    """Options for reading a table."""
 
-    label: Name | None = Field(None, description="The column with the labels. By default `label`, when there is one.")
-    categories: tuple[Name, ...] = Field((), max_length=2000, description="Columns of codes that look like numbers.")
-    delimiter: Delimiter = Field(",", description="What separates the cells of a CSV.")
+    label: Name | None = Field(None, description="Column with the labels. Default: `label` if it exists.")
+    categories: tuple[Name, ...] = Field((), max_length=2000, description="Columns whose numbers are codes of categories.")
+    delimiter: Delimiter = Field(",", description="Separator of the cells of a CSV file.")
 
 
 class _FittedColumn(BaseModel):
@@ -55,7 +55,7 @@ class _FittedColumn(BaseModel):
 
 
 class NumberColumn(_FittedColumn):
-    """Standardised in the network: (x - mean) / std, over the source."""
+    """Numbers, which the network standardises by mean and deviation over the source."""
 
     kind: Literal["number"] = "number"
     mean: float
@@ -63,14 +63,14 @@ class NumberColumn(_FittedColumn):
 
 
 class CategoryColumn(_FittedColumn):
-    """Encoded as 1 + the place in `levels`; 0 means missing or unknown."""
+    """Categories, encoded as 1 + the index in `levels`; 0 means missing or unknown."""
 
     kind: Literal["category"] = "category"
     levels: tuple[str, ...]
 
 
 class UnusedColumn(_FittedColumn):
-    """Empty in the whole source: accepted, never used."""
+    """A column without values in the source: accepted and ignored."""
 
     kind: Literal["unused"] = "unused"
 
@@ -91,7 +91,7 @@ class TabularPreprocessing(Preprocessing):
 
 
 class Tabular(Modality):
-    """CSV and Parquet with one row an example."""
+    """CSV and Parquet with one row per example."""
 
     name = "tabular"
     suffixes: ClassVar[Mapping[str, str]] = {".csv": "csv", ".parquet": "parquet"}
@@ -100,7 +100,7 @@ class Tabular(Modality):
     rows_are_objects = True
 
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
-        """Unless the only input column is text without a number in it."""
+        """Claim all files except those whose only input column is text without numbers."""
         options = _options(options)
         schema = tables.schema(path, format, options.delimiter)
         inputs = [name for name in schema if name != (options.label or DEFAULT_LABEL)]
@@ -114,20 +114,20 @@ class Tabular(Modality):
         schema = tables.schema(path, format, options.delimiter)
         label = _label(options, list(schema))
         columns = _columns(schema, format, label, options)
-        labels, places, count = ClassCounter(pointer("columns", label or "")), ErrorCollector(), 0
-        for block in tables.blocks(path, format, options.delimiter, list(schema), places):
+        labels, errors, count = ClassCounter(pointer("columns", label or "")), ErrorCollector(), 0
+        for block in tables.blocks(path, format, options.delimiter, list(schema), errors):
             count += block.frame.height
             for column in columns:
                 column.add(block.frame[column.name], block.rows)
             if label is not None:
-                count_labels(labels, block.frame[label], block.rows, label, places)
+                count_labels(labels, block.frame[label], block.rows, label, errors)
         for column in columns:
-            column.report(places)
-        classes = labels.classes(places) if label is not None else None
-        places.check()
+            column.report(errors)
+        classes = labels.classes(errors) if label is not None else None
+        errors.check()
         _check_content(columns, count)
-        found = [{"name": column.name, "kind": column.kind(), "missing": column.missing} for column in columns]
-        return Profile(format, count, classes, {"columns": found, "label": label})
+        profiles = [{"name": column.name, "kind": column.kind(), "missing": column.missing} for column in columns]
+        return Profile(format, count, classes, {"columns": profiles, "label": label})
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
         chunk = next(self.chunks(file, limit), None)
@@ -142,12 +142,12 @@ class Tabular(Modality):
         details = file.details or self.check(file.path, file.format, options).details
         kinds = {column["name"]: column["kind"] for column in details["columns"]}
         label = details["label"]
-        for block in tables.blocks(
-            file.path, file.format, options.delimiter, [*kinds, *([label] if label else [])], ErrorCollector()
-        ):
-            for part in block.frame.iter_slices(size):
-                frame = pl.DataFrame([_raw(part[name], kind) for name, kind in kinds.items()])
-                yield Chunk(frame, to_category_strings(part[label]).to_list() if label else None, part.height)
+        converters = {name: _floats if kind == "number" else to_category_strings for name, kind in kinds.items()}
+        names = [*kinds, *([label] if label else [])]
+        for block in tables.blocks(file.path, file.format, options.delimiter, names, ErrorCollector()):
+            for rows in block.frame.iter_slices(size):
+                frame = pl.DataFrame([convert(rows[name]) for name, convert in converters.items()])
+                yield Chunk(frame, to_category_strings(rows[label]).to_list() if label else None, rows.height)
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         return _differences(_kinds(source), _kinds(other), "the source")
@@ -160,7 +160,7 @@ class Tabular(Modality):
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
     ) -> TabularPreprocessing:
-        """Means and deviations over the source; levels over both, so that the target's own words are known too."""
+        """Fit means and deviations over the source, and levels over both domains, which may have different ones."""
         numbers: dict[str, RunningStats] = {}
         levels: dict[str, Counter[str]] = {}
         order: list[str] = []
@@ -178,9 +178,9 @@ class Tabular(Modality):
         return TabularPreprocessing(columns=tuple(_fitted(name, numbers.get(name), levels.get(name)) for name in order))
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
-        """`numbers` float32 (n, a), NaN where missing; `categories` int64 (n, b), 0 where missing or unknown."""
+        """Return an encoder to `numbers` float32 (n, a), NaN if missing, and `categories` int64 (n, b), 0 if missing or unknown."""
         fitted = _preprocessing(preprocessing)
-        places = {column.name: {level: place for place, level in enumerate(column.levels, 1)} for column in fitted.categories}
+        codes = {column.name: {level: code for code, level in enumerate(column.levels, 1)} for column in fitted.categories}
 
         def encode(frame: pl.DataFrame) -> Encoded:
             encoded: Encoded = {}
@@ -188,14 +188,14 @@ class Tabular(Modality):
                 numbers = pl.DataFrame([_floats(frame[column.name]).cast(pl.Float32) for column in fitted.numbers])
                 encoded["numbers"] = numbers.to_numpy(order="c", writable=True)
             if fitted.categories:
-                known = [_indices(frame[column.name], places[column.name]) for column in fitted.categories]
-                encoded["categories"] = np.stack(known, axis=1)
+                columns = [_codes(frame[column.name], codes[column.name]) for column in fitted.categories]
+                encoded["categories"] = np.stack(columns, axis=1)
             return encoded
 
         return encode
 
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
-        """Rows of numbers and of levels spelled as in the manifest."""
+        """Return an encoder of rows of numbers, and of levels spelled as in the manifest."""
         fitted = _preprocessing(preprocessing)
         columns = {column.name: column.levels if isinstance(column, CategoryColumn) else None for column in fitted.columns}
         if any(isinstance(column, UnusedColumn) for column in fitted.columns):
@@ -208,7 +208,7 @@ class Tabular(Modality):
         return specs | ({"categories": TensorSpec("int64", (len(fitted.categories),))} if fitted.categories else {})
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> pl.DataFrame:
-        """Objects by column name, or arrays in column order; null where a value is missing."""
+        """Parse objects by column name, or arrays in column order; null for a missing value."""
         fitted = _preprocessing(preprocessing)
         rows = table_rows.parse(values, {column.name: column.kind for column in fitted.columns})
         return pl.DataFrame(
@@ -240,28 +240,29 @@ def _kinds(profile: Profile) -> dict[str, str]:
     return {column["name"]: column["kind"] for column in profile.details["columns"]}
 
 
-def _differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) -> list[str]:
-    missing = [f"column {name!r} of {whose} is missing" for name in ours if name not in theirs]
-    unknown = [f"column {name!r} is not in {whose}" for name in theirs if name not in ours]
+def _differences(expected: Mapping[str, str], given: Mapping[str, str], owner: str) -> list[str]:
+    missing = [f"column {name!r} of {owner} is missing" for name in expected if name not in given]
+    unknown = [f"column {name!r} is not in {owner}" for name in given if name not in expected]
     kinds = [
-        f"column {name!r} holds {_PLURALS[theirs[name]]}, in {whose} {_PLURALS[kind]}"
-        for name, kind in ours.items()
-        if name in theirs and theirs[name] != kind and "empty" not in (kind, theirs[name])
+        f"column {name!r} contains {_PLURALS[given[name]]}, in {owner} {_PLURALS[kind]}"
+        for name, kind in expected.items()
+        if name in given and given[name] != kind and "empty" not in (kind, given[name])
     ]
     return [*missing, *unknown, *kinds][:LIMIT]
 
 
 def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, options: TabularOptions) -> list[ColumnProfile]:
-    """The feature columns. Raises InvalidDataset for types that are neither numbers nor categories."""
+    """Return the feature columns. Raise InvalidDataset for types that are neither numbers nor categories."""
     for name in options.categories:
         require_column(name, list(schema), "categories")
-    places = ErrorCollector()
+    errors = ErrorCollector()
     for name, dtype in schema.items():
         if not is_supported(dtype):
-            places.add(pointer("columns", name), f"column {name!r} is of type {dtype}: neither numbers nor text")
-    places.check()
+            errors.add(pointer("columns", name), f"column {name!r} is of type {dtype}: neither numbers nor text")
+    errors.check()
     if set(schema) <= {label}:
-        raise InvalidDataset("There is no column beside the label.", [FieldError("/columns", "no column beside the label")])
+        detail = "there is no column except the label"
+        raise InvalidDataset(detail, [FieldError("/columns", detail)])
     return [
         ColumnProfile(name, (format == "csv" or dtype.is_numeric()) and name not in options.categories)
         for name, dtype in schema.items()
@@ -276,23 +277,19 @@ def _check_content(columns: Sequence[ColumnProfile], count: int) -> None:
         raise InvalidDataset("All cells are empty.", [FieldError("/columns", "every column is empty")])
 
 
-def _raw(values: pl.Series, kind: str) -> pl.Series:
-    return _floats(values) if kind == "number" else to_category_strings(values)
-
-
 def _floats(values: pl.Series) -> pl.Series:
-    """Float32 as it stands, all others as Float64; null where there is no number."""
+    """Return Float32 unchanged and other types as Float64; null for anything that is not a number."""
     return values if values.dtype == pl.Float32 else as_numbers(values)
 
 
-def _indices(values: pl.Series, places: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _codes(values: pl.Series, codes: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:
     names = to_category_strings(values)
-    return names.replace_strict(places, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
+    return names.replace_strict(codes, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
 
 
-def _fitted(name: str, moments: RunningStats | None, levels: Counter[str] | None) -> NumberColumn | CategoryColumn | UnusedColumn:
-    if moments is not None and moments.count:
-        return NumberColumn(name=name, mean=moments.mean, std=moments.deviation())
+def _fitted(name: str, stats: RunningStats | None, levels: Counter[str] | None) -> NumberColumn | CategoryColumn | UnusedColumn:
+    if stats is not None and stats.count:
+        return NumberColumn(name=name, mean=stats.mean, std=stats.deviation())
     if levels:
         frequent = sorted(levels, key=lambda level: (-levels[level], level))[:MAX_LEVELS]
         return CategoryColumn(name=name, levels=tuple(sorted(frequent)))

@@ -31,29 +31,31 @@ from app.preprocessing.tokenizer import TokenizerEncoder, copy_tokenizer
 
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer.json"
-MAX_TERMS_A_TEXT = 1024
+MAX_TERMS = 1024
 DEFAULT_TOKENS = 512
-SHOWN_CHARACTERS = 1000
-FAST_CHARACTERS = 4000
+MAX_PREVIEW_CHARACTERS = 1000
+MAX_FAST_CHARACTERS = 4000
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class TextOptions(DatasetOptions):
-    """How to read texts."""
+    """Options for reading texts."""
 
-    text: Name | None = Field(None, description="The column with the texts. By default `text`, or the only one beside the label.")
-    label: Name | None = Field(None, description="The column with the labels. By default `label`, when there is one.")
-    delimiter: Delimiter = Field(",", description="What separates the cells of a CSV.")
+    text: Name | None = Field(
+        None, description="Column with the texts. Default: `text`, or the only column other than the label."
+    )
+    label: Name | None = Field(None, description="Column with the labels. Default: `label` if it exists.")
+    delimiter: Delimiter = Field(",", description="Separator of the cells of a CSV file.")
 
 
 class TextPreprocessing(Preprocessing):
-    """`terms`: TF-IDF over the terms in the file; `tokens`: the tokenizer in the file."""
+    """`terms`: TF-IDF over the vocabulary file; `tokens`: the ids of the tokenizer file."""
 
     modality: Literal["text"] = "text"
     kind: Literal["terms", "tokens"]
-    vocabulary_size: int = Field(description="Ids are below this number.")
-    max_length: int = Field(description="Most terms or tokens of one text.")
+    vocabulary_size: int = Field(description="Ids are less than this number.")
+    max_length: int = Field(description="Maximum number of terms or tokens per text.")
     pad_id: int = 0
 
 
@@ -67,22 +69,22 @@ class Text(Modality):
     raw_tensor = "text"
 
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
-        """With a column `text`, or a single column of text beside the label."""
+        """Claim files with a column `text`, or a single text column beside the label."""
         return text_columns.looks_like_text(path, format, _columns(options))
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
         columns = text_columns.resolve(path, format, _columns(options))
-        labels, places = ClassCounter(pointer("columns", columns.label or "")), ErrorCollector()
+        labels, errors = ClassCounter(pointer("columns", columns.label or "")), ErrorCollector()
         count = characters = longest = 0
-        for found, names in text_columns.read(path, format, columns, 1024, places):
-            count += len(found)
-            characters += sum(map(len, found))
-            longest = max([longest, *map(len, found)])
+        for texts, names in text_columns.read(path, format, columns, 1024, errors):
+            count += len(texts)
+            characters += sum(map(len, texts))
+            longest = max([longest, *map(len, texts)])
             labels.add(names or ())
-        classes = labels.classes(places) if columns.label is not None else None
-        if not count and not places.count:
-            places.add("/file", "there are no texts")
-        places.check()
+        classes = labels.classes(errors) if columns.label is not None else None
+        if not count and not errors.count:
+            errors.add("/file", "there are no texts")
+        errors.check()
         details = {"text": columns.text, "label": columns.label, "characters": {"mean": characters / count, "longest": longest}}
         return Profile(format, count, classes, details)
 
@@ -90,31 +92,31 @@ class Text(Modality):
         chunk = next(self.chunks(file, limit), None)
         if chunk is None:
             return []
-        shown = [{"text": text[:SHOWN_CHARACTERS]} for text in chunk.inputs]
-        return [row | {"label": label} for row, label in zip(shown, chunk.labels, strict=True)] if chunk.labels else shown
+        rows = [{"text": text[:MAX_PREVIEW_CHARACTERS]} for text in chunk.inputs]
+        return [row | {"label": label} for row, label in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
 
     def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
         columns = text_columns.resolve(file.path, file.format, _columns(file.options))
-        for found, labels in text_columns.read(file.path, file.format, columns, size, ErrorCollector()):
-            yield Chunk(found, labels, len(found))
+        for texts, labels in text_columns.read(file.path, file.format, columns, size, ErrorCollector()):
+            yield Chunk(texts, labels, len(texts))
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
-        """None: any two sets of texts fit together."""
+        """Return nothing: texts are always compatible."""
         return []
 
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
     ) -> TextPreprocessing:
-        """A vocabulary over source and target; with a pretrained encoder its own tokenizer."""
+        """Fit a vocabulary over source and target, or copy the tokenizer of a pretrained encoder."""
         if pretrained is not None:
             longest = network.input_limits().tokens or DEFAULT_TOKENS
-            traits = copy_tokenizer(pretrained, folder / TOKENIZER, longest)
+            tokenizer = copy_tokenizer(pretrained, folder / TOKENIZER, longest)
             return TextPreprocessing(
                 files=(TOKENIZER,),
                 kind="tokens",
-                vocabulary_size=traits.vocabulary_size,
-                max_length=traits.max_length,
-                pad_id=traits.pad_id,
+                vocabulary_size=tokenizer.vocabulary_size,
+                max_length=tokenizer.max_length,
+                pad_id=tokenizer.pad_id,
             )
         frequencies = DocumentFrequencies()
         for chunks in (source, target):
@@ -122,11 +124,11 @@ class Text(Modality):
                 frequencies.add(chunk.inputs)
         terms = frequencies.write(folder / VOCABULARY)
         if not terms:
-            raise InvalidRequest("There is not a single word in the texts.")
-        return TextPreprocessing(files=(VOCABULARY,), kind="terms", vocabulary_size=terms + 1, max_length=MAX_TERMS_A_TEXT)
+            raise InvalidRequest("The texts contain no words.")
+        return TextPreprocessing(files=(VOCABULARY,), kind="terms", vocabulary_size=terms + 1, max_length=MAX_TERMS)
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
-        """`terms` int64 and `weights` float32, or `input_ids` and `attention_mask` int64; (n, longest of the batch) each."""
+        """Return an encoder to `terms` and `weights`, or `input_ids` and `attention_mask`; each (n, longest of the batch)."""
         fitted = _preprocessing(preprocessing)
         if fitted.kind == "tokens":
             tokens = TokenizerEncoder(folder / TOKENIZER, fitted.max_length, fitted.pad_id)
@@ -135,10 +137,10 @@ class Text(Modality):
         return lambda raw: dict(zip(("terms", "weights"), vocabulary.encode(raw, fitted.max_length), strict=True))
 
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
-        """A few short texts."""
+        """Return an encoder of short texts."""
 
         def encode_short(texts: list[Any]) -> Encoded | None:
-            if set(map(type, texts)) != {str} or sum(map(len, texts)) > FAST_CHARACTERS:
+            if set(map(type, texts)) != {str} or sum(map(len, texts)) > MAX_FAST_CHARACTERS:
                 return None
             return encode(texts)
 
@@ -151,7 +153,7 @@ class Text(Modality):
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[str]:
         errors = [
-            FieldError(pointer("inputs", index), "expected a text")
+            FieldError(pointer("inputs", index), "expected a string")
             for index, value in enumerate(values)
             if not isinstance(value, str) or not encodable(value)
         ]
@@ -160,7 +162,7 @@ class Text(Modality):
         return list(values)
 
     def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> list[str]:
-        """UTF-8."""
+        """Decode UTF-8."""
         try:
             return [element.decode() for element in elements]
         except UnicodeDecodeError as error:

@@ -138,7 +138,7 @@ BAD: dict[str, Bad] = {
     "an empty npz": Bad("a.npz", b"", "/file", "not a readable zip"),
     "an empty parquet": Bad("a.parquet", b"", "/file", "not a readable parquet", TABULAR),
     "a csv with a header only": Bad("a.csv", b"x,label\n", "/file", "no rows", TABULAR),
-    "an archive without images": Bad("a.zip", factories.zip_bytes({}), "/file", "no pictures"),
+    "an archive without images": Bad("a.zip", factories.zip_bytes({}), "/file", "no images"),
     "not a zip": Bad("a.zip", b"this is no zip" * 100, "/file", "not a readable zip"),
     "not a tar": Bad("a.tar.gz", b"\x1f\x8b this is no tar", "/file", "not a readable tar"),
     "half a zip": Bad("a.zip", factories.image_zip()[:300], "/file", "not a readable zip"),
@@ -198,7 +198,7 @@ BAD: dict[str, Bad] = {
     "an npz with few labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.arange(3)), "/y", "shape (3,)"),
     "an npz with float labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.arange(4.0)), "/y", "float64"),
     "an npz with one class": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.ones(4, int)), "/y", "only one class"),
-    "an npz without images": Bad("a.npz", factories.npz_bytes(x=ZEROS[:0]), "/file", "no pictures"),
+    "an npz without images": Bad("a.npz", factories.npz_bytes(x=ZEROS[:0]), "/file", "no images"),
     "a Fortran npz": Bad("a.npz", factories.npz_bytes(x=np.asfortranarray(ZEROS)), "/x", "ascontiguousarray"),
     "a short row": Bad("a.csv", csv("x,y,label", "1,2,a", "3,b", "5,6,b"), "/rows/2", "2 cells, the header has 3", TABULAR),
     "a long row": Bad("a.csv", csv("x,y,label", "1,2,a", "3,4,b,5"), "/rows/2", "4 cells", TABULAR),
@@ -222,7 +222,7 @@ BAD: dict[str, Bad] = {
         "a.csv", csv("x,y", "1,2"), "/options/categories", "'q'", {"options": '{"categories": ["q"]}'}
     ),
     "another delimiter": Bad("a.csv", csv("x;label", "1;a", "2;b"), "/options/delimiter", "if ';' is the delimiter"),
-    "only a label": Bad("a.csv", csv("label", "a", "b"), "/columns", "beside the label", TABULAR),
+    "only a label": Bad("a.csv", csv("label", "a", "b"), "/columns", "except the label", TABULAR),
     "all cells empty": Bad("a.csv", csv("x,y", ",", ","), "/columns", "empty", TABULAR),
     "one class": Bad("a.csv", csv("x,label", "1,a", "2,a"), "/columns/label", "only one class, 'a'", TABULAR),
     "too many classes": Bad(

@@ -202,7 +202,7 @@ def test_differences_between_datasets_are_named(session: Session) -> None:
     assert [(error.pointer, error.detail) for error in caught.value.errors] == [
         ("/target", "column 'sex' of the source is missing"),
         ("/target", "column 'weight' is not in the source"),
-        ("/target", "column 'age' holds categories, in the source numbers"),
+        ("/target", "column 'age' contains categories, in the source numbers"),
         ("/evaluation", "the source is tabular data, this is image data"),
     ]
 

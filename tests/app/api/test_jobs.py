@@ -211,7 +211,7 @@ def test_a_base_model_of_another_modality_is_refused(client: TestClient, session
     [
         ({"age": "number"}, "column 'sex' of the model is missing"),
         ({"age": "number", "sex": "category", "pulse": "number"}, "column 'pulse' is not in the model"),
-        ({"age": "category", "sex": "category"}, "column 'age' holds categories, in the model numbers"),
+        ({"age": "category", "sex": "category"}, "column 'age' contains categories, in the model numbers"),
     ],
 )
 def test_a_base_model_of_other_columns_is_refused(

@@ -153,7 +153,7 @@ def test_images_much_larger_than_the_network_input_cause_a_warning() -> None:
 
     assert warnings(CnnParams(input_size=28), 55) == []
     (warning,) = warnings(CnnParams(input_size=28), 56)
-    assert "Pictures of 56 x 57 pixels and more are brought to 28 x 28" in warning
+    assert "Images of at least 56 x 57 pixels are resized to 28 x 28" in warning
     assert warnings(TransformersParams(pretrained="a/b"), 5000) == []
 
 

@@ -125,7 +125,7 @@ def test_long_texts_keep_their_heaviest_terms(tmp_path: Path) -> None:
 
 
 def test_texts_without_a_word_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="not a single word"):
+    with pytest.raises(InvalidRequest, match="contain no words"):
         fit(tmp_path, [chunk("...", "!")], [])
 
 
