@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 
 from app import api
-from app.api import openapi, problem_details
+from app.api import docs_page, openapi, problem_details
 from app.api.application import IsthmusApp
 from app.api.middleware import BodySizeLimit, RequestContext
 from app.broker.queue import CeleryQueue, JobQueue, make_celery
@@ -44,12 +44,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None, queue: JobQueue | None = None) -> FastAPI:
     """Build the HTTP server. Jobs go to `queue`, by default to the Celery broker of the settings."""
     settings = settings or Settings()
-    app = IsthmusApp(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan)
+    app = IsthmusApp(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan, docs_url=None, redoc_url=None)
     _create_services(app, settings, queue)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(RequestContext)  # the outermost
     problem_details.install(app)
     openapi.install(app)
+    docs_page.install(app)
     for router in _routers():
         app.include_router(router)
     if settings.fast_path == "on":

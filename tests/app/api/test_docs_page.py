@@ -1,0 +1,25 @@
+"""The documentation page contacts no other host."""
+
+import re
+
+from fastapi.testclient import TestClient
+
+
+def test_docs_page_names_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    assert "//" not in re.sub(r"^\s*//.*$", "", page.text, flags=re.MULTILINE)
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+def test_assets_of_the_docs_page_are_served(client: TestClient) -> None:
+    assets = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").text)
+    assert len(assets) == 3
+    for asset in assets:
+        response = client.get(asset)
+        assert response.status_code == 200
+        assert len(response.content) > 1000
+
+
+def test_redoc_page_is_disabled(client: TestClient) -> None:
+    assert client.get("/redoc").status_code == 404
