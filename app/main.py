@@ -33,7 +33,7 @@ SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that w
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     remove_stale(app.state.settings.scratch_dir)
-    app.state.predictor.references.watch(app.state.engine)
+    app.state.predictor.resolver.watch(app.state.engine)
     yield
     await app.state.predictor.close()
     await app.state.watcher.close()

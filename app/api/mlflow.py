@@ -35,7 +35,7 @@ async def invoke(request: Request, predictor: PredictorDep, settings: SettingsDe
     invocation = await run_in_threadpool(validated, Invocation, body)
     version = await predictor.load(reference)
     encode = partial(_encode, version=version, max_inputs=settings.max_predict_inputs)
-    encoded = await predictor.encoded(version, encode, invocation)
+    encoded = await predictor.encode(version, encode, invocation)
     logits = await run_prediction(request, predictor, version, encoded)
     options = OutputOptions(invocation.params.top_k, invocation.params.probabilities)
     return encode_response(request, logits, version, options)
@@ -45,7 +45,7 @@ def _encode(invocation: Invocation, version: LoadedModel, max_inputs: int) -> En
     inputs = _inputs(invocation, version.modality.rows_are_objects)
     if not 0 < len(inputs) <= max_inputs:
         raise InvalidInputs(f"There are {len(inputs)} inputs, expected 1 to {max_inputs}.", [FieldError("", "number of inputs")])
-    return version.encoded(inputs)
+    return version.encode_json(inputs)
 
 
 def _inputs(invocation: Invocation, rows_are_objects: bool) -> list[Any]:

@@ -65,7 +65,7 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
 )
 def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep, predictor: PredictorDep) -> AliasOut:
     """Point an alias at a version; the next prediction sees it."""
-    predictor.references.preload(f"{name}@{alias}", f"{name}:{body.version}")
+    predictor.resolver.preload(f"{name}@{alias}", f"{name}:{body.version}")
     return AliasOut.of(models.set_alias(session, name, alias, body.version))
 
 

@@ -144,12 +144,12 @@ async def _infer(
     is_small = len(body) <= MAX_INLINE_PARSE_BYTES
     infer_request, tensor_data = _parse(body, header_length) if is_small else await run_in_threadpool(_parse, body, header_length)
     version = await predictor.load(reference)
-    encode = partial(open_inference.encoded, behind=tensor_data, version=version, most_inputs=settings.max_predict_inputs)
+    encode = partial(open_inference.encode, binary=tensor_data, version=version, max_inputs=settings.max_predict_inputs)
     # a small image file may decode to a large image
     has_files = any(tensor.datatype == "BYTES" for tensor in infer_request.inputs)
-    encoded = encode(infer_request) if is_small and not has_files else await predictor.encoded(version, encode, infer_request)
+    encoded = encode(infer_request) if is_small and not has_files else await predictor.encode(version, encode, infer_request)
     logits = await run_prediction(request, predictor, version, encoded)
-    content, json_bytes = open_inference.response(infer_request, version, logits)
+    content, json_bytes = open_inference.encode_response(infer_request, version, logits)
     if json_bytes is None:
         return Response(content, media_type="application/json")
     return Response(content, media_type="application/octet-stream", headers={HEADER: str(json_bytes)})
@@ -173,6 +173,6 @@ def _metadata(version: LoadedModel) -> ModelMetadata:
     return ModelMetadata(
         name=version.model,
         versions=[str(version.number)],
-        inputs=open_inference.inputs_of(version),
-        outputs=open_inference.outputs_of(version),
+        inputs=open_inference.input_metadata(version),
+        outputs=open_inference.output_metadata(version),
     )

@@ -25,7 +25,7 @@ from app.errors import (
 )
 from app.formats.validation import pointer
 from app.modalities.base import Encoded
-from app.schemas.limits import MOST_CLASSES, TOP_K
+from app.schemas.limits import MAX_CLASSES, TOP_K
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
 from app.serving import responses, tensor_inputs
 from app.serving.loaded_model import LoadedModel
@@ -47,7 +47,7 @@ PREDICT_ERRORS = (
 )
 
 DecodeArray = Callable[[bytes, LoadedModel, int], Encoded]
-_ARRAYS: dict[str, DecodeArray] = {OCTET_STREAM: tensor_inputs.of_bytes, NPY: tensor_inputs.of_npy}
+_ARRAYS: dict[str, DecodeArray] = {OCTET_STREAM: tensor_inputs.from_bytes, NPY: tensor_inputs.from_npy}
 _FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}, "description": "Image files."}
 _FORM = PredictForm.model_json_schema()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -68,7 +68,7 @@ class QueryOptions(NamedTuple):
 
 async def get_query_options(
     top_k: Annotated[
-        int, Query(ge=1, le=MOST_CLASSES, description="For array bodies: maximum number of classes in `top`.")
+        int, Query(ge=1, le=MAX_CLASSES, description="For array bodies: maximum number of classes in `top`.")
     ] = TOP_K,
     probabilities: Annotated[
         bool, Query(description="For array bodies: whether the response has the probability of every class.")
@@ -110,11 +110,11 @@ async def predict(
         body = await read_body(request, settings.max_predict_bytes)
         create = await run_in_threadpool(_parse_json, body, settings.max_predict_inputs)
         version, options = await predictor.load(create.model, create.precision), _output_options(create)
-        encoded = await predictor.encoded(version, version.encoded, create.inputs)
+        encoded = await predictor.encode(version, version.encode_json, create.inputs)
     elif content_type == MULTIPART:
         form, files = await _parse_form(request, settings.max_predict_bytes, settings.max_predict_inputs)
         version, options = await predictor.load(form.model, form.precision), _output_options(form)
-        encoded = await predictor.encoded(version, version.encoded_files, files)
+        encoded = await predictor.encode(version, version.encode_files, files)
     else:
         raise UnsupportedContentType(f"Send {', '.join(_BODIES)}, not {content_type[:100] or 'nothing'}.")
     return encode_response(request, await run_prediction(request, predictor, version, encoded), version, options)

@@ -39,7 +39,7 @@ class FastPath:
     """ASGI app in front of all middleware. It answers simple prediction requests and passes all others to `app`."""
 
     def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, max_inputs: int) -> None:
-        self._app, self._predictor, self.admission = app, predictor, predictor.turns
+        self._app, self._predictor, self.admission = app, predictor, predictor.admission
         self.parsed_heads: dict[bytes, CachedRequestHead] = {}
         self.coalescer = WriteCoalescer()
         self._max_bytes, self._router = max_bytes, FastPathRouter(predictor.get_loaded_or_reject, max_inputs)

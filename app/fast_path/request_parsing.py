@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from app.artifacts import GRAPHS, Precision
 from app.modalities.base import Encoded
-from app.schemas.limits import MOST_CLASSES
+from app.schemas.limits import MAX_CLASSES
 from app.schemas.open_inference import InferRequest
 from app.serving import open_inference, responses, tensor_inputs
 from app.serving.loaded_model import LoadedModel
@@ -52,7 +52,7 @@ def parse_json(get_loaded: GetLoadedModel, max_inputs: int, body: bytes) -> Pars
     if version is None:
         return None
     encoded = version.fast_encode(body[start:end], max_inputs)
-    return ParsedRequest(version, encoded, partial(responses.answer, version, options)) if encoded is not None else None
+    return ParsedRequest(version, encoded, partial(responses.encode_response, version, options)) if encoded is not None else None
 
 
 def parse_octet_stream(
@@ -63,8 +63,8 @@ def parse_octet_stream(
     version = get_loaded(parameters.reference, parameters.precision) if parameters else None
     if parameters is None or version is None:
         return None
-    encoded = tensor_inputs.of_bytes(body, version, max_inputs)
-    return ParsedRequest(version, encoded, partial(responses.answer, version, parameters.options))
+    encoded = tensor_inputs.from_bytes(body, version, max_inputs)
+    return ParsedRequest(version, encoded, partial(responses.encode_response, version, parameters.options))
 
 
 def parse_tensors(
@@ -81,8 +81,8 @@ def parse_tensors(
         return None
     if any(tensor.datatype == "BYTES" for tensor in request.inputs):  # a small image file may decode to a large image
         return None
-    encoded = open_inference.encoded(request, body[size:], version, max_inputs)
-    return ParsedRequest(version, encoded, partial(open_inference.response, request, version))
+    encoded = open_inference.encode(request, body[size:], version, max_inputs)
+    return ParsedRequest(version, encoded, partial(open_inference.encode_response, request, version))
 
 
 def _json_size(json_length: bytes | None, body: bytes) -> int:
@@ -121,7 +121,7 @@ def _is_precision(value: object) -> bool:
 def _options(fields: dict[str, Any]) -> OutputOptions | None:
     top_k = fields.get("top_k", _DEFAULT_OPTIONS.top_k)
     probabilities = fields.get("probabilities", _DEFAULT_OPTIONS.probabilities)
-    if type(top_k) is not int or not 0 < top_k <= MOST_CLASSES or type(probabilities) is not bool:
+    if type(top_k) is not int or not 0 < top_k <= MAX_CLASSES or type(probabilities) is not bool:
         return None
     return OutputOptions(top_k, probabilities)
 

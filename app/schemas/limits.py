@@ -1,3 +1,3 @@
 """Limits of predictions."""
 
-TOP_K, MOST_CLASSES = 3, 1000
+TOP_K, MAX_CLASSES = 3, 1000

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.schemas.limits import MOST_CLASSES, TOP_K
+from app.schemas.limits import MAX_CLASSES, TOP_K
 
 Column = Annotated[str, Field(max_length=200)]
 
@@ -23,7 +23,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    top_k: int = Field(TOP_K, ge=1, le=MOST_CLASSES)
+    top_k: int = Field(TOP_K, ge=1, le=MAX_CLASSES)
     probabilities: bool = False
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.schemas.limits import MOST_CLASSES
+from app.schemas.limits import MAX_CLASSES
 
 Datatype = Literal["BOOL", "UINT8", "INT32", "INT64", "FP32", "FP64", "BYTES"]
 Size = Annotated[int, Field(ge=0, le=2**40)]
@@ -23,7 +23,7 @@ class InputParameters(_Asked):
 
 class OutputParameters(_Asked):
     binary_data: bool | None = Field(None, description="Whether this output shall come behind the JSON.")
-    classification: int | None = Field(None, ge=1, le=MOST_CLASSES, description="So many `value:index:label` a row.")
+    classification: int | None = Field(None, ge=1, le=MAX_CLASSES, description="So many `value:index:label` a row.")
 
 
 class RequestParameters(_Asked):

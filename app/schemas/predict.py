@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.artifacts import Precision
-from app.schemas.limits import MOST_CLASSES, TOP_K
+from app.schemas.limits import MAX_CLASSES, TOP_K
 from app.schemas.models import VersionNumber
 
 ModelReference = Annotated[
@@ -19,7 +19,7 @@ class PredictForm(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelReference
-    top_k: int = Field(TOP_K, ge=1, le=MOST_CLASSES, description="How many classes `top` lists at the most.")
+    top_k: int = Field(TOP_K, ge=1, le=MAX_CLASSES, description="How many classes `top` lists at the most.")
     probabilities: bool = Field(False, description="Whether to give the probability of every class as well.")
     precision: Precision | None = Field(
         None,

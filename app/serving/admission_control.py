@@ -16,25 +16,25 @@ from app.serving.queue_delay_limiter import QueueDelayLimiter
 SLICE_SECONDS = 0.01
 QUIET_POLLS = 3
 """From a connection to its request: it is accepted, read, and begun, one look each."""
-MOST_AT_ONCE = 100
+MAX_BURST_SIZE = 100
 
 
 class EventLoopAdmission:
     """Belongs to one event loop."""
 
-    def __init__(self, patience: QueueDelayLimiter) -> None:
-        self._patience = patience
+    def __init__(self, limiter: QueueDelayLimiter) -> None:
+        self._limiter = limiter
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._arrived = self._connected = 0
-        self._glancing = False
+        self._is_polling_quickly = False
         self._burst_size = 1
-        self._looked_at = 0.0
+        self._polled_at = 0.0
 
     def is_idle(self) -> bool:
         """Whether nobody waits and the loop has looked at its sockets lately; begins the next look in time for the next slice."""
-        since_look = monotonic() - self._looked_at
-        if SLICE_SECONDS / 2 < since_look < SLICE_SECONDS and not self._glancing:
-            self._glancing = True
+        since_look = monotonic() - self._polled_at
+        if SLICE_SECONDS / 2 < since_look < SLICE_SECONDS and not self._is_polling_quickly:
+            self._is_polling_quickly = True
             asyncio.get_running_loop().call_soon(self._poll_quickly, self._connected, 0)
         return not self._waiting and since_look < SLICE_SECONDS
 
@@ -50,25 +50,25 @@ class EventLoopAdmission:
         loop, since = asyncio.get_running_loop(), monotonic()
         self._arrived += 1
         if self._waiting:
-            self._patience.check(since - self._waiting[0][1])
+            self._limiter.check(since - self._waiting[0][1])
         else:
             loop.call_soon(self._poll, since, self._arrived, 0)
         turn = loop.create_future()
         self._waiting.append((turn, since))
         await turn
         if self._waiting:
-            self._patience.check(monotonic() - since)
+            self._limiter.check(monotonic() - since)
 
     def _poll_quickly(self, known: int, quiet: int) -> None:
         """Whether the loop, at its work, comes round a few times within the slice, and no connection is new."""
         now = monotonic()
         quiet = quiet + 1 if known == self._connected else 0
-        if quiet < QUIET_POLLS and now - self._looked_at < SLICE_SECONDS:
+        if quiet < QUIET_POLLS and now - self._polled_at < SLICE_SECONDS:
             asyncio.get_running_loop().call_soon(self._poll_quickly, self._connected, quiet)
             return
-        self._glancing = False
-        if now - self._looked_at < SLICE_SECONDS:
-            self._looked_at = now
+        self._is_polling_quickly = False
+        if now - self._polled_at < SLICE_SECONDS:
+            self._polled_at = now
 
     def _poll(self, begun: float, known: int, quiet: int) -> None:
         """Once more, until nothing new has come for some looks; then let those that wait longest go on."""
@@ -79,7 +79,7 @@ class EventLoopAdmission:
             self._release()
 
     def _release(self) -> None:
-        self._looked_at = monotonic()
+        self._polled_at = monotonic()
         for _ in range(min(self._burst_size, len(self._waiting))):
             turn, _ = self._waiting.popleft()
             if not turn.done():
@@ -90,6 +90,6 @@ class EventLoopAdmission:
     def _resume(self) -> None:
         """After the work of those that were let go, which should have taken one slice."""
         now = monotonic()
-        is_long = now - self._looked_at > SLICE_SECONDS
-        self._burst_size = max(1, self._burst_size // 2) if is_long else min(self._burst_size + 1, MOST_AT_ONCE)
+        is_long = now - self._polled_at > SLICE_SECONDS
+        self._burst_size = max(1, self._burst_size // 2) if is_long else min(self._burst_size + 1, MAX_BURST_SIZE)
         self._poll(now, self._arrived, 0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from app.errors import Overloaded
 from app.modalities.base import Encoded
-from app.serving.loaded_model import rows_of
+from app.serving.loaded_model import row_count
 from app.serving.queue_delay_limiter import QueueDelayLimiter
 
 Logits = NDArray[np.float32]
@@ -29,10 +29,10 @@ class QueuePolicy:
 
     concurrency: int = 1
     max_batch: int = 1
-    max_queue_delay_us: float = 0
-    queue: int = 256
-    deadline_seconds: float = 5.0
-    patience_seconds: float = 0.5
+    batch_delay_us: float = 0
+    max_queue_size: int = 256
+    queue_timeout_seconds: float = 5.0
+    max_queue_delay_seconds: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,26 +40,26 @@ class QueuedRequest:
     encoded: Encoded
     rows: int
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
-    answer: "asyncio.Future[Logits]"
-    since: float
+    result: "asyncio.Future[Logits]"
+    queued_at: float
     unbatched: bool = False
 
 
 class DynamicBatcher:
     """Belongs to one event loop. `run` takes encoded inputs (n, ...) to logits (n, classes), in a thread of `threads`."""
 
-    def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, limits: QueuePolicy) -> None:
-        self._run, self._threads, self._limits = run, threads, limits
+    def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, policy: QueuePolicy) -> None:
+        self._run, self._threads, self._policy = run, threads, policy
         self._waiting: deque[QueuedRequest] = deque()
         self._running = 0
-        self._patience = QueueDelayLimiter(limits.patience_seconds)
+        self._limiter = QueueDelayLimiter(policy.max_queue_delay_seconds)
         self._timer: asyncio.TimerHandle | None = None
 
     def submit(self, encoded: Encoded) -> "asyncio.Future[Logits]":
         """Cancel the future to leave the queue. Raises Overloaded."""
         self.check()
         answer = asyncio.get_running_loop().create_future()
-        rows = rows_of(encoded)
+        rows = row_count(encoded)
         shapes = tuple((name, values.shape[1:]) for name, values in encoded.items())
         self._waiting.append(QueuedRequest(encoded, rows, shapes, answer, monotonic()))
         self._start()
@@ -67,14 +67,14 @@ class DynamicBatcher:
 
     def check(self) -> None:
         """Raises Overloaded where the queue is full, or its first request waits for too long already."""
-        if len(self._waiting) >= self._limits.queue:
+        if len(self._waiting) >= self._policy.max_queue_size:
             raise Overloaded
         if self._waiting:
-            self._patience.check(monotonic() - self._waiting[0].since)
+            self._limiter.check(monotonic() - self._waiting[0].queued_at)
 
     def _start(self) -> None:
-        while self._waiting and self._running < self._limits.concurrency:
-            if self._limits.max_queue_delay_us and self._waits_for_more():
+        while self._waiting and self._running < self._policy.concurrency:
+            if self._policy.batch_delay_us and self._waits_for_more():
                 return
             batch = self._next()
             if batch:
@@ -84,9 +84,9 @@ class DynamicBatcher:
 
     def _waits_for_more(self) -> bool:
         """Whether the batch is not full and its first request may wait a little longer."""
-        due = self._waiting[0].since + self._limits.max_queue_delay_us / 1e6
+        due = self._waiting[0].queued_at + self._policy.batch_delay_us / 1e6
         left = due - monotonic()
-        if left <= 0 or _rows(self._waiting) >= self._limits.max_batch:
+        if left <= 0 or _rows(self._waiting) >= self._policy.max_batch:
             return False
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(left, self._delay_over)
@@ -99,14 +99,14 @@ class DynamicBatcher:
     def _next(self) -> list[QueuedRequest]:
         """Requests from the front of the queue that fit together; who left is dropped, who waited too long is refused."""
         batch: list[QueuedRequest] = []
-        rows, oldest = 0, monotonic() - self._limits.deadline_seconds
+        rows, oldest = 0, monotonic() - self._policy.queue_timeout_seconds
         while self._waiting:
             first = self._waiting[0]
-            if first.answer.done():
+            if first.result.done():
                 self._waiting.popleft()
-            elif first.since < oldest:
-                self._waiting.popleft().answer.set_exception(Overloaded("The request waited too long for its turn."))
-            elif not batch or (rows + first.rows <= self._limits.max_batch and _batchable(batch[0], first)):
+            elif first.queued_at < oldest:
+                self._waiting.popleft().result.set_exception(Overloaded("The request waited too long for its turn."))
+            elif not batch or (rows + first.rows <= self._policy.max_batch and _batchable(batch[0], first)):
                 batch.append(self._waiting.popleft())
                 rows += first.rows
             else:
@@ -122,12 +122,12 @@ class DynamicBatcher:
             return
         start = 0
         for waiting in batch:
-            if waiting.answer.done():
+            if waiting.result.done():
                 pass
             elif error is not None:
-                waiting.answer.set_exception(error)
+                waiting.result.set_exception(error)
             else:
-                waiting.answer.set_result(ended.result()[start : start + waiting.rows])
+                waiting.result.set_result(ended.result()[start : start + waiting.rows])
             start += waiting.rows
         self._start()
 

@@ -29,12 +29,12 @@ RUN_OPTIONS = onnxruntime.RunOptions()
 class LatencyProfile:
     """Seconds that a run of 1 and of `WARM_UP_ROWS` rows took when the version was loaded."""
 
-    one: float
+    single: float
     warm_batch: float
 
     def estimate(self, rows: int) -> float:
         """Seconds that a run of so many rows should take."""
-        return self.one + (rows - 1) * max(0.0, self.warm_batch - self.one) / (WARM_UP_ROWS - 1)
+        return self.single + (rows - 1) * max(0.0, self.warm_batch - self.single) / (WARM_UP_ROWS - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,18 @@ class LoadedModel:
     threshold: float
     run_graph: RunGraph
     size_bytes: int
-    speed: LatencyProfile = field(default=LatencyProfile(0.0, 0.0))
+    latency: LatencyProfile = field(default=LatencyProfile(0.0, 0.0))
     last_used: float = field(default_factory=monotonic)
 
     def probabilities(self, raw: Any) -> NDArray[np.float64]:
         """Raw inputs of the modality to class probabilities (n, classes)."""
         return softmax(self.logits(self.encode(raw)).astype(np.float64))
 
-    def encoded(self, values: Sequence[Any]) -> Encoded:
+    def encode_json(self, values: Sequence[Any]) -> Encoded:
         """JSON inputs as the graph takes them. Raises InvalidInputs."""
         return self.encode(self.modality.parse(values, self.preprocessing))
 
-    def encoded_files(self, files: Sequence[bytes]) -> Encoded:
+    def encode_files(self, files: Sequence[bytes]) -> Encoded:
         """Encode uploaded files. Raise InvalidInputs, also if the modality accepts no files."""
         if not self.modality.accepts_files:
             detail = f"{self.modality.name} inputs cannot be sent as files; send JSON"
@@ -88,7 +88,7 @@ class LoadedModel:
 
     def logits(self, encoded: Encoded) -> NDArray[np.float32]:
         """Encoded inputs, all with the same first axis n, to (n, classes)."""
-        rows = rows_of(encoded)
+        rows = row_count(encoded)
         if rows <= ROWS_AT_ONCE:
             return self.run(encoded)
         starts = range(0, rows, ROWS_AT_ONCE)
@@ -104,7 +104,7 @@ class LoadedModel:
         return logits
 
 
-def rows_of(encoded: Encoded) -> int:
+def row_count(encoded: Encoded) -> int:
     """How many inputs these are."""
     for values in encoded.values():
         return len(values)

@@ -28,12 +28,12 @@ class ModelCache:
     def __init__(self, loader: ModelLoader, capacity_bytes: int) -> None:
         self._loader = loader
         self._capacity_bytes = capacity_bytes
-        self._slots: dict[tuple[str, Precision], _CacheEntry] = {}
+        self._entries: dict[tuple[str, Precision], _CacheEntry] = {}
         self._lock = Lock()
 
     def get(self, key: tuple[str, Precision]) -> LoadedModel | None:
         """A version that is loaded (`VersionFiles.key`), at once."""
-        slot = self._slots.get(key)
+        slot = self._entries.get(key)
         loaded = slot.loaded if slot else None
         if loaded is not None:
             loaded.last_used = monotonic()
@@ -42,7 +42,7 @@ class ModelCache:
     def load(self, version: VersionFiles) -> LoadedModel:
         """From the cache or from the storage. Raises ArtifactCorrupt."""
         with self._lock:
-            slot = self._slots.setdefault(version.key, _CacheEntry())
+            slot = self._entries.setdefault(version.key, _CacheEntry())
         with slot.lock:  # those who come while it is being loaded wait here; after a failure the next one tries again
             if slot.loaded is None:
                 slot.loaded = self._loader.load(version)
@@ -54,17 +54,17 @@ class ModelCache:
     def preload_replacement(self, old: VersionFiles, new: VersionFiles) -> None:
         """Load a version in its precision, and in whatever others of it the version before is here. Raises ArtifactCorrupt."""
         for precision in GRAPHS:
-            if precision == new.precision or (new.has(precision) and (old.version_id, precision) in self._slots):
+            if precision == new.precision or (new.has(precision) and (old.version_id, precision) in self._entries):
                 self.load(new.at(precision))
 
     def _evict(self, newest: LoadedModel) -> None:
         """Drop what was not used for longest; predictions that run keep theirs until they end."""
         with self._lock:
-            filled = [(slot.loaded, key) for key, slot in self._slots.items() if slot.loaded is not None]
+            filled = [(slot.loaded, key) for key, slot in self._entries.items() if slot.loaded is not None]
             total = sum(loaded.size_bytes for loaded, _ in filled)
             for loaded, key in sorted(filled, key=lambda entry: entry[0].last_used):
                 if total <= self._capacity_bytes:
                     break
                 if loaded is not newest:
-                    del self._slots[key]
+                    del self._entries[key]
                     total -= loaded.size_bytes

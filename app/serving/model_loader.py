@@ -22,7 +22,7 @@ GRAPH_FACTOR = 2
 """A session holds the weights of its graph, some of them a second time in the layout that its kernels like."""
 
 
-def _plain(specs: Mapping[str, TensorSpec]) -> SingleArrayInput | None:
+def _single_array_input(specs: Mapping[str, TensorSpec]) -> SingleArrayInput | None:
     (name, spec), *more = specs.items()
     if more or -1 in spec.shape:
         return None
@@ -60,13 +60,13 @@ class ModelLoader:
             encode=encode,
             fast_encode=modality.fast_encoder(preprocessing, encode),
             specs=specs,
-            single_array=_plain(specs),
+            single_array=_single_array_input(specs),
             classes=tuple(manifest.classes),
             threshold=manifest.abstention_threshold,
             run_graph=unchecked_run(session),
             size_bytes=size_bytes,
         )
-        loaded.speed = _warm_up(loaded)
+        loaded.latency = _warm_up(loaded)
         return loaded
 
 

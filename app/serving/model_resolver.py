@@ -36,29 +36,29 @@ class ModelResolver:
     def __init__(
         self,
         sessions: Callable[[], SessionFactory],
-        replace: Callable[[VersionFiles, VersionFiles], None],
+        preload_replacement: Callable[[VersionFiles, VersionFiles], None],
         precision: Precision,
     ) -> None:
-        self._sessions, self._replace, self._precision = sessions, replace, precision
-        self._known: dict[str, VersionFiles] = {}
+        self._sessions, self._preload_replacement, self._precision = sessions, preload_replacement, precision
+        self._cached: dict[str, VersionFiles] = {}
         self._commits = 0
         self._closed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
     def get_cached(self, reference: str) -> VersionFiles | None:
         """At once, without the database."""
-        return self._present().get(reference)
+        return self._current().get(reference)
 
     def resolve(self, reference: str) -> VersionFiles:
         """From the database. Raises ModelNotFound."""
         known: dict[str, VersionFiles] | None = None
-        while known is not self._present():  # what changed during the query may not be in its answer
-            known = self._present()
+        while known is not self._current():  # what changed during the query may not be in its answer
+            known = self._current()
             files = self._query(reference)
         if len(known) < MAX_CACHED:
             known[reference] = files
         else:
-            self._known = {reference: files}
+            self._cached = {reference: files}
         return files
 
     def preload(self, reference: str, version: str) -> None:
@@ -70,7 +70,7 @@ class ModelResolver:
 
     def refresh(self) -> None:
         """Look up again what is known; a reference changes its meaning when the new version is loaded."""
-        self._known = known = dict(self._present())
+        self._cached = known = dict(self._current())
         for reference, old in list(known.items()):
             try:
                 files = self._query(reference)
@@ -91,12 +91,12 @@ class ModelResolver:
         if self._watching is not None:
             await asyncio.wait([self._watching])
 
-    def _present(self) -> dict[str, VersionFiles]:
+    def _current(self) -> dict[str, VersionFiles]:
         commits = self._sessions().registry_commits.count
         if self._commits != commits:
             self._commits = commits
-            self._known = {}
-        return self._known
+            self._cached = {}
+        return self._cached
 
     def _query(self, reference: str) -> VersionFiles:
         with self._sessions().begin() as session:
@@ -105,7 +105,7 @@ class ModelResolver:
 
     def _load(self, old: VersionFiles, files: VersionFiles) -> None:
         try:
-            self._replace(old, files)
+            self._preload_replacement(old, files)
         except ArtifactCorrupt as error:  # the next prediction tells its caller
             log.error("model.corrupt", model=files.model, version=files.number, error=error.message)
 

@@ -24,7 +24,7 @@ _DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATA
 _LENGTH = struct.Struct("<I")
 
 
-def inputs_of(version: LoadedModel) -> list[TensorMetadata]:
+def input_metadata(version: LoadedModel) -> list[TensorMetadata]:
     """Return the input tensors of a request: the raw one if encoded inputs are not a single array of fixed shape."""
     raw = version.modality.raw_tensor
     if raw is not None and version.single_array is None:
@@ -34,7 +34,7 @@ def inputs_of(version: LoadedModel) -> list[TensorMetadata]:
     ]
 
 
-def outputs_of(version: LoadedModel) -> list[TensorMetadata]:
+def output_metadata(version: LoadedModel) -> list[TensorMetadata]:
     """What a caller can have, one row an input."""
     classes = len(version.classes)
     return [
@@ -46,21 +46,21 @@ def outputs_of(version: LoadedModel) -> list[TensorMetadata]:
     ]
 
 
-def encoded(asked: InferRequest, behind: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
+def encode(request: InferRequest, binary: bytes, version: LoadedModel, max_inputs: int) -> Encoded:
     """The inputs as the graph takes them; `behind` is what follows the JSON. Raises InvalidInputs."""
     raw = version.modality.raw_tensor
     found: dict[str, Array | list[bytes]] = {}
-    for place, tensor in enumerate(asked.inputs):
-        data, behind = _split(tensor, behind, place)
+    for place, tensor in enumerate(request.inputs):
+        data, binary = _split(tensor, binary, place)
         if tensor.name in found:
             raise _invalid(place, "name", f"{tensor.name} comes twice")
         found[tensor.name] = _elements(tensor, data, place) if tensor.datatype == "BYTES" else _array(tensor, data, place)
-    if behind:
-        raise InvalidInputs(f"There are {len(behind)} bytes behind the last tensor.", [FieldError("", "too many bytes")])
+    if binary:
+        raise InvalidInputs(f"There are {len(binary)} bytes behind the last tensor.", [FieldError("", "too many bytes")])
     if raw is not None and found.keys() == {raw}:
-        return _of_elements(found[raw], version, most_inputs)
+        return _of_elements(found[raw], version, max_inputs)
     arrays = {name: value for name, value in found.items() if not isinstance(value, list)}
-    return tensor_inputs.checked(arrays, version, most_inputs)
+    return tensor_inputs.validate(arrays, version, max_inputs)
 
 
 def _of_elements(elements: "Array | list[bytes]", version: LoadedModel, most_inputs: int) -> Encoded:
@@ -133,20 +133,20 @@ def _invalid(place: int, member: str, detail: str) -> InvalidInputs:
     return InvalidInputs(None, [FieldError(pointer("inputs", place) + f"/{member}", detail)])
 
 
-def response(asked: InferRequest, version: LoadedModel, logits: NDArray[np.float32]) -> EncodedResponse:
+def encode_response(request: InferRequest, version: LoadedModel, logits: NDArray[np.float32]) -> EncodedResponse:
     """Raises InvalidInputs."""
     found = _outputs(logits, version)
     outputs, behind = [], []
-    for wanted in asked.outputs or [InferOutput(name=name) for name in found]:
+    for wanted in request.outputs or [InferOutput(name=name) for name in found]:
         tensor = _wanted(wanted, found, version)
         is_binary = wanted.parameters.binary_data
         head: dict[str, Any] = {"name": wanted.name, "shape": list(tensor.shape), "datatype": _datatype(tensor)}
-        if asked.parameters.binary_data_output if is_binary is None else is_binary:
+        if request.parameters.binary_data_output if is_binary is None else is_binary:
             behind.append(_packed(tensor))
             outputs.append(head | {"parameters": {"binary_data_size": len(behind[-1])}})
         else:
             outputs.append(head | {"data": tensor.ravel().tolist()})
-    named = {"model_name": version.model, "model_version": str(version.number)} | ({"id": asked.id} if asked.id else {})
+    named = {"model_name": version.model, "model_version": str(version.number)} | ({"id": request.id} if request.id else {})
     document = orjson.dumps(named | {"outputs": outputs})
     return EncodedResponse(b"".join([document, *behind]), len(document) if behind else None)
 

@@ -36,32 +36,32 @@ class EncodedResponse(NamedTuple):
     json_bytes: int | None = None
 
 
-def answer(version: LoadedModel, wanted: OutputOptions, logits: NDArray[np.float32]) -> EncodedResponse:
+def encode_response(version: LoadedModel, options: OutputOptions, logits: NDArray[np.float32]) -> EncodedResponse:
     """The JSON answer to one request. Raises InvalidInputs."""
-    return EncodedResponse(to_json(logits, version, wanted))
+    return EncodedResponse(to_json(logits, version, options))
 
 
-def to_json(logits: NDArray[np.float32], version: LoadedModel, wanted: OutputOptions) -> bytes:
+def to_json(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> bytes:
     """The JSON answer to one request. Raises InvalidInputs."""
-    found = predictions(logits, version, wanted)
+    found = predictions(logits, version, options)
     return orjson.dumps({"model": version.model, "version": version.number, "predictions": found})
 
 
-def to_arrow(logits: NDArray[np.float32], version: LoadedModel, wanted: OutputOptions) -> bytes:
+def to_arrow(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> bytes:
     """The answer to one request as an Arrow stream, a row an input. Raises InvalidInputs."""
-    found = predictions(logits, version, wanted)
+    found = predictions(logits, version, options)
     columns = {name: [prediction[name] for prediction in found] for name in ("label", "confidence", "abstained", "top")}
-    if wanted.probabilities:
+    if options.probabilities:
         columns["probabilities"] = [list(prediction["probabilities"].values()) for prediction in found]
     buffer = io.BytesIO()
     pl.DataFrame(columns).write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
     return buffer.getvalue()
 
 
-def predictions(logits: NDArray[np.float32], version: LoadedModel, wanted: OutputOptions) -> list[dict[str, Any]]:
+def predictions(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> list[dict[str, Any]]:
     """One for each row of logits (n, classes). Raises InvalidInputs where the model has no finite answer."""
     rows, ranks = (
-        _rank_small(logits, wanted.top_k) if logits.size <= PURE_PYTHON_MAX_LOGITS else _rank_large(logits, wanted.top_k)
+        _rank_small(logits, options.top_k) if logits.size <= PURE_PYTHON_MAX_LOGITS else _rank_large(logits, options.top_k)
     )
     classes, threshold = version.classes, version.threshold
     found = []
@@ -69,7 +69,7 @@ def predictions(logits: NDArray[np.float32], version: LoadedModel, wanted: Outpu
         top = [{"label": classes[rank], "probability": row[rank]} for rank in order]
         confidence = row[order[0]]
         prediction = {"label": classes[order[0]], "confidence": confidence, "abstained": confidence < threshold, "top": top}
-        if wanted.probabilities:
+        if options.probabilities:
             prediction["probabilities"] = dict(zip(classes, row, strict=True))
         found.append(prediction)
     return found

@@ -13,21 +13,21 @@ from app.modalities.base import Encoded, TensorSpec
 from app.serving.loaded_model import LoadedModel, SingleArrayInput
 
 
-def of_bytes(body: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
+def from_bytes(body: bytes, version: LoadedModel, max_inputs: int) -> Encoded:
     """A little-endian array in C order, of the type and shape of the model's only input. Raises InvalidInputs."""
     plain = _plain(version)
     rows, rest = divmod(len(body), plain.row_bytes)
     if rest or not rows:
         raise _invalid("", f"{len(body)} bytes; one input, {_shape(plain.shape)} of {plain.dtype.name}, has {plain.row_bytes}")
-    if rows > most_inputs:
-        raise _invalid("", f"more than {most_inputs} inputs")
+    if rows > max_inputs:
+        raise _invalid("", f"more than {max_inputs} inputs")
     array = np.frombuffer(body, plain.dtype).reshape(rows, *plain.shape)
     if plain.is_float:
         _check_finite(plain.name, array)
     return {plain.name: array}
 
 
-def of_npy(body: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
+def from_npy(body: bytes, version: LoadedModel, max_inputs: int) -> Encoded:
     """A `.npy` file of the type and shape of the model's only input. Raises InvalidInputs."""
     name = _plain(version).name
     file = io.BytesIO(body)
@@ -38,18 +38,18 @@ def of_npy(body: bytes, version: LoadedModel, most_inputs: int) -> Encoded:
     if header.dtype.hasobject or prod(header.shape) * header.dtype.itemsize != len(body) - file.tell():
         raise _invalid("", f"the .npy file says shape {header.shape}, but its data has another size")
     array = np.frombuffer(body, header.dtype, offset=file.tell()).reshape(header.shape)
-    return checked({name: array}, version, most_inputs)
+    return validate({name: array}, version, max_inputs)
 
 
-def checked(tensors: dict[str, NDArray[Any]], version: LoadedModel, most_inputs: int) -> Encoded:
+def validate(tensors: dict[str, NDArray[Any]], version: LoadedModel, max_inputs: int) -> Encoded:
     """All inputs of the graph, of their types and shapes, with as many rows each. Raises InvalidInputs."""
     if tensors.keys() != version.specs.keys():
         raise _invalid("/inputs", f"expected the inputs {', '.join(version.specs)}")
     rows = {len(tensor) if tensor.ndim else 0 for tensor in tensors.values()}
     if len(rows) > 1 or 0 in rows:
         raise _invalid("/inputs", "every input needs as many rows, one or more")
-    if max(rows) > most_inputs:
-        raise _invalid("/inputs", f"more than {most_inputs} rows")
+    if max(rows) > max_inputs:
+        raise _invalid("/inputs", f"more than {max_inputs} rows")
     return {name: _fitting(name, tensors[name], spec) for name, spec in version.specs.items()}
 
 

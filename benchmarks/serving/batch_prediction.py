@@ -136,7 +136,7 @@ class Bench:
     def loaded(self) -> tuple[DatasetRow, OnnxModel]:
         """The data set, and the version for the plain programs."""
         with self.sessions() as session:
-            data, version = batch_prediction.rows_of(session, self.job())
+            data, version = batch_prediction.load_rows(session, self.job())
         folder = self.folder / "loaded"
         folder.mkdir(exist_ok=True)
         return data, onnx_model.load(version, "float32", self.settings, self.storage, folder)
@@ -144,7 +144,7 @@ class Bench:
     def loop(self) -> Callable[[], NDArray[np.float32]]:
         """The plain loop, with its rows encoded."""
         data, asked = self.loaded()
-        parts = [part for _, part in batch_prediction.pieces(asked, self.storage, data) if not isinstance(part, str)]
+        parts = [part for _, part in batch_prediction.encoded_rows(asked, self.storage, data) if not isinstance(part, str)]
         encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return lambda: asked.logits(encoded)
 

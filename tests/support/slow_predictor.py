@@ -12,10 +12,10 @@ ROWS = 100
 def slow_down(seconds: float) -> None:
     """So few rows at once, and a pause after each time."""
     onnx_model.CHUNK_ROWS = range(ROWS, ROWS)
-    answered = OnnxModel.answered
+    answered = OnnxModel.predict
 
     def slowly(self: OnnxModel, piece: EncodedRows) -> Any:
         time.sleep(seconds)
         return answered(self, piece)
 
-    OnnxModel.answered = slowly  # type: ignore[method-assign]
+    OnnxModel.predict = slowly  # type: ignore[method-assign]

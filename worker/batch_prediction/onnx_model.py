@@ -25,9 +25,9 @@ CHUNK_BYTES, CHUNK_ROWS = 2**23, range(256, 16_384)
 """Of encoded inputs, as the numbers of 32 bits that they become; within what is read and encoded at once."""
 BATCH_BYTES, BATCH_ROWS = {"cpu": 2**20, "cuda": 2**24}, range(16, 1024)
 """The same, of what the graph is run on at once: its activations take many times that."""
-LONGEST = 1024
+ASSUMED_LENGTH = 1024
 """What an axis that varies is taken for."""
-UNREADABLE = (InvalidInputs, InvalidImage, PolarsError, ValueError, OverflowError)
+ENCODING_ERRORS = (InvalidInputs, InvalidImage, PolarsError, ValueError, OverflowError)
 
 EncodedRows = tuple[int, Encoded | str]
 """So many rows encoded, or one that cannot be and why."""
@@ -58,7 +58,7 @@ class OnnxModel:
             parts.append(self.session.run(OUTPUTS, batch)[0])
         return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
-    def answered(self, piece: EncodedRows) -> PredictedRows:
+    def predict(self, piece: EncodedRows) -> PredictedRows:
         """Logits for encoded rows; the error of a row that has one stays."""
         rows, found = piece
         return rows, found if isinstance(found, str) else self.logits(found)
@@ -67,7 +67,7 @@ class OnnxModel:
         """Encoded rows, in pieces; for a row that cannot be encoded, on its own, why not."""
         try:
             encoded = self.encode(inputs)
-        except UNREADABLE as error:
+        except ENCODING_ERRORS as error:
             if rows == 1:
                 yield 1, str(error)
                 return
@@ -104,5 +104,5 @@ def _session(path: Path, settings: Settings) -> onnxruntime.InferenceSession:
 
 
 def _rows(specs: dict[str, TensorSpec], most_bytes: int, between: range) -> int:
-    numbers = sum(prod(size if size > 0 else LONGEST for size in spec.shape) for spec in specs.values())
+    numbers = sum(prod(size if size > 0 else ASSUMED_LENGTH for size in spec.shape) for spec in specs.values())
     return max(between.start, min(between.stop, most_bytes // (4 * numbers)))

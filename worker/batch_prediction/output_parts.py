@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from app.schemas.batch_predictions import Format
 from app.storage import Storage, StoredFile
-from worker.batch_prediction.output_rows import join_parts, write_part
+from worker.batch_prediction.output_rows import concatenate_parts, write_part
 from worker.data.checkpoint_rotation import CheckpointRotation
 from worker.protocol.progress import BadParameters
 
@@ -68,7 +68,7 @@ class OutputParts:
         """Store the output: all parts in one file."""
         path = self._folder / f"output.{self._format}"
         with self._local() as parts:
-            join_parts(parts, schema, path, self._format)
+            concatenate_parts(parts, schema, path, self._format)
         return self._put(f"{self._prefix}/{path.name}", path)
 
     def _checkpoint(self) -> str:

@@ -12,9 +12,9 @@ from app.schemas.batch_predictions import BatchPredictionOptions, Format
 from app.serving.probabilities import softmax
 from app.storage import CHUNK
 
-NO_ANSWER = "its values are too large for this model"
-ROWS_OF_A_GROUP = 65_536
-ABSTAINED_PLACE = 3
+NO_FINITE_RESULT = "its values are too large for this model"
+ROW_GROUP_SIZE = 65_536
+ABSTAINED_POSITION = 3
 """Behind `row`, `label` and `confidence`."""
 
 
@@ -35,56 +35,56 @@ class OutputRows:
         with np.errstate(over="ignore"):  # the probability of a logit too far below the largest one is 0
             by_class = softmax(np.ascontiguousarray(logits.T), axis=0)  # faster than along the short axis of the classes
         columns = [pl.Series("row", np.arange(first_row, first_row + len(logits)))]
-        for name, order in zip(_ranked(self._top_k), _best(by_class, self._top_k), strict=True):
+        for name, order in zip(_rank_suffixes(self._top_k), _top_classes(by_class, self._top_k), strict=True):
             columns.append(self._classes.gather(order).alias(f"label{name}"))
             columns.append(pl.Series(f"confidence{name}", by_class[order, np.arange(len(order))]))
-        columns.insert(ABSTAINED_PLACE, (columns[ABSTAINED_PLACE - 1] < self._threshold).alias("abstained"))
+        columns.insert(ABSTAINED_POSITION, (columns[ABSTAINED_POSITION - 1] < self._threshold).alias("abstained"))
         if self._probabilities:
-            columns += [pl.Series(name, by_class[place]) for place, name in enumerate(self._names_of_probabilities())]
+            columns += [pl.Series(name, by_class[place]) for place, name in enumerate(self._probability_columns())]
         frame = pl.DataFrame([*columns, pl.Series("error", [None], pl.String).new_from_index(0, len(logits))])
-        return frame if finite.all() else _without_answers(frame, ~finite)
+        return frame if finite.all() else _mark_failed(frame, ~finite)
 
-    def failed(self, row: int, error: str) -> pl.DataFrame:
+    def failed_row(self, row: int, error: str) -> pl.DataFrame:
         """The row of an input that could not be read."""
         return pl.DataFrame([{"row": row, "error": error}], schema=self.schema)
 
     def _schema(self) -> Mapping[str, type[pl.DataType]]:
-        lower = {f"{name}{rank}": kind for rank in _ranked(self._top_k)[1:] for name, kind in _RANKED.items()}
-        named = self._names_of_probabilities() if self._probabilities else []
+        lower = {f"{name}{rank}": kind for rank in _rank_suffixes(self._top_k)[1:] for name, kind in _RANK_COLUMNS.items()}
+        named = self._probability_columns() if self._probabilities else []
         return {
             "row": pl.Int64,
-            **_RANKED,
+            **_RANK_COLUMNS,
             "abstained": pl.Boolean,
             **lower,
             **dict.fromkeys(named, pl.Float32),
             "error": pl.String,
         }
 
-    def _names_of_probabilities(self) -> list[str]:
+    def _probability_columns(self) -> list[str]:
         return [f"probability_{name}" for name in self._classes]
 
 
-_RANKED: Mapping[str, type[pl.DataType]] = {"label": pl.String, "confidence": pl.Float32}
+_RANK_COLUMNS: Mapping[str, type[pl.DataType]] = {"label": pl.String, "confidence": pl.Float32}
 
 
-def _ranked(count: int) -> list[str]:
+def _rank_suffixes(count: int) -> list[str]:
     """What the names of the columns of each rank end in."""
     return ["", *(f"_{rank}" for rank in range(2, count + 1))]
 
 
-def _best(by_class: NDArray[np.float32], count: int) -> list[NDArray[np.intp]]:
+def _top_classes(by_class: NDArray[np.float32], count: int) -> list[NDArray[np.intp]]:
     """The most probable classes (n,) by rank, of probabilities (classes, n); of equal ones the first."""
     if count == 1:
         return [by_class.argmax(axis=0)]
     return list(np.argsort(-by_class, axis=0, kind="stable")[:count])
 
 
-def _without_answers(frame: pl.DataFrame, where: NDArray[np.bool_]) -> pl.DataFrame:
+def _mark_failed(frame: pl.DataFrame, where: NDArray[np.bool_]) -> pl.DataFrame:
     bad = pl.Series(where)
     nothing = [
         pl.when(bad).then(None).otherwise(pl.col(name)).alias(name) for name in frame.columns if name not in ("row", "error")
     ]
-    return frame.with_columns(*nothing, pl.when(bad).then(pl.lit(NO_ANSWER)).alias("error"))
+    return frame.with_columns(*nothing, pl.when(bad).then(pl.lit(NO_FINITE_RESULT)).alias("error"))
 
 
 def write_part(frame: pl.DataFrame, path: Path, format: Format) -> None:
@@ -97,12 +97,10 @@ def write_part(frame: pl.DataFrame, path: Path, format: Format) -> None:
     writers[format]()
 
 
-def join_parts(parts: Sequence[Path], schema: pl.Schema, path: Path, format: Format) -> None:
+def concatenate_parts(parts: Sequence[Path], schema: pl.Schema, path: Path, format: Format) -> None:
     """One file of all parts, in their order, in the memory of a few rows."""
     if format == "parquet":
-        pl.scan_parquet(list(parts), glob=False).sink_parquet(
-            path, compression="lz4", row_group_size=ROWS_OF_A_GROUP, mkdir=False
-        )
+        pl.scan_parquet(list(parts), glob=False).sink_parquet(path, compression="lz4", row_group_size=ROW_GROUP_SIZE, mkdir=False)
         return
     with path.open("wb") as whole:
         if format == "csv":

@@ -25,11 +25,11 @@ from worker.networks.base import Inputs, Network
 
 OPSET = 18
 ONNX_FILE = GRAPHS["float32"]
-LARGEST_ONNX_BYTES = 2**31 - 1
+MAX_ONNX_BYTES = 2**31 - 1
 RELATIVE_TOLERANCE = 1e-3
 ABSOLUTE_TOLERANCE = 1e-4
 TRACED_ROWS = 3
-PROVED_ROWS = (1, 5)
+CHECKED_ROWS = (1, 5)
 
 # it warns in every job that torchvision is not there, whose operators nothing here uses
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -67,15 +67,15 @@ def export(
     served = TemperatureScaled(frozen, temperature).eval()
     _write_graph(served, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
     batches = [example, _resized(example, TRACED_ROWS, specs, 0.75)]
-    batches += [_resized(example, rows, specs, 1.0) for rows in PROVED_ROWS]
+    batches += [_resized(example, rows, specs, 1.0) for rows in CHECKED_ROWS]
     _check_equivalence(served, graph, batches)
     return [graph, weights]
 
 
 def _write_graph(network: nn.Module, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
     parameter_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
-    if parameter_bytes > LARGEST_ONNX_BYTES:
-        raise ExportMismatchError(f"The network has {parameter_bytes} bytes of weights, an ONNX file holds {LARGEST_ONNX_BYTES}.")
+    if parameter_bytes > MAX_ONNX_BYTES:
+        raise ExportMismatchError(f"The network has {parameter_bytes} bytes of weights, an ONNX file holds {MAX_ONNX_BYTES}.")
     shapes = {name: _dynamic_axes(specs[name]) for name in example}
     # the exporter's warnings are about how it traces; whether it traced right is what the proof tells
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):

@@ -32,7 +32,7 @@ from app.serving.onnx_session import OUTPUTS, open_session
 from worker.data.batches import EncodedDataset
 from worker.data.splits import DomainData
 
-BATCH = 64
+BATCH_SIZE = 64
 CALIBRATION_ROWS = 256
 """Of each domain."""
 MEASURED_ROWS = 2000
@@ -54,7 +54,7 @@ def quantize_version(params: AlgorithmParams, graph: Path, data: DomainData) -> 
         quantize(graph, copy, _calibration(data))
     else:
         to_float16(graph, copy)
-    found = {"precision": params.quantize, "max_loss": params.max_quantization_loss, **compared(graph, copy, data)}
+    found = {"precision": params.quantize, "max_loss": params.max_quantization_loss, **compare(graph, copy, data)}
     kept = found["loss"] <= params.max_quantization_loss
     if not kept:
         copy.unlink()
@@ -69,7 +69,7 @@ def quantize(graph: Path, copy: Path, batches: Iterable[Encoded]) -> None:
         quantize_static(
             prepared,
             copy,
-            _Reader(iter(batches)),
+            _CalibrationReader(iter(batches)),
             op_types_to_quantize=QUANTIZED,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -93,7 +93,7 @@ def to_float16(graph: Path, copy: Path) -> None:
     onnx.save(tidied.model, copy)
 
 
-def compared(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
+def compare(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
     """Sizes, agreement on the target, accuracies on the held-out source, and `loss`.
 
     That is the larger of what is lost of the accuracy and by how much more the copy differs on the target than on the source:
@@ -102,20 +102,20 @@ def compared(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
     found: dict[str, Any] = {"bytes_before": graph.stat().st_size, "bytes_after": copy.stat().st_size, "loss": 0.0}
     expected = 0.0
     if data.source is not None and data.source.labels is not None:
-        rows = _spread(data.held_out, MEASURED_ROWS)
+        rows = _evenly_spaced(data.held_out, MEASURED_ROWS)
         truth = data.source.labels.cpu()[rows].numpy()
         said = [_labels(path, data.source, rows) for path in (graph, copy)]
         before, after = (int((labels == truth).sum()) for labels in said)
         found |= {"accuracy_before": before / len(rows), "accuracy_after": after / len(rows)}
         found["loss"], expected = max(0, before - after) / len(rows), float((said[0] != said[1]).mean())
     if data.target is not None:
-        rows = _spread(torch.arange(len(data.target)), MEASURED_ROWS)
+        rows = _evenly_spaced(torch.arange(len(data.target)), MEASURED_ROWS)
         agreed = float((_labels(graph, data.target, rows) == _labels(copy, data.target, rows)).mean())
         found |= {"agreement": agreed, "loss": max(found["loss"], 1 - agreed - expected)}
     return found
 
 
-class _Reader:
+class _CalibrationReader:
     """Batches as ONNX Runtime's calibration asks for them."""
 
     def __init__(self, batches: Iterator[Encoded]) -> None:
@@ -127,18 +127,18 @@ class _Reader:
 
 def _calibration(data: DomainData) -> Iterator[Encoded]:
     if data.source is not None:
-        yield from _batches(data.source, _spread(data.training, CALIBRATION_ROWS))
+        yield from _batches(data.source, _evenly_spaced(data.training, CALIBRATION_ROWS))
     if data.target is not None:
-        yield from _batches(data.target, _spread(torch.arange(len(data.target)), CALIBRATION_ROWS))
+        yield from _batches(data.target, _evenly_spaced(torch.arange(len(data.target)), CALIBRATION_ROWS))
 
 
-def _spread(indices: Tensor, most: int) -> Tensor:
+def _evenly_spaced(indices: Tensor, most: int) -> Tensor:
     """At most so many of the indices, from their first to their last."""
     return indices[:: max(1, -(-len(indices) // most))]
 
 
 def _batches(examples: EncodedDataset, rows: Tensor) -> Iterator[Encoded]:
-    for part in torch.split(rows, BATCH):
+    for part in torch.split(rows, BATCH_SIZE):
         inputs, _ = examples.gather(part, torch.device("cpu"))
         yield {name: values.numpy() for name, values in inputs.items()}
 

@@ -29,10 +29,10 @@ from worker.batch_prediction.prefetch import prefetch
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.progress import BadData, ProgressReporter, StopRequested
 
-AHEAD = 3
+PREFETCH_DEPTH = 3
 PART_BYTES = 32 * 1024**2
-POINTS = 200
-ANSWERING_SHARE = 0.95
+METRIC_POINTS = 200
+PREDICTION_PROGRESS = 0.95
 """Of a prediction's progress: joining the parts comes after it."""
 
 
@@ -43,26 +43,26 @@ def run(context: AttemptContext) -> BatchPredictionResult:
     """
     job, settings, storage, folder = context.job, context.settings, context.storage, context.folder
     with context.sessions() as session:
-        data, version = rows_of(session, job)
+        data, version = load_rows(session, job)
     options = BatchPredictionOptions.of_job(job.params)
     asked = onnx_model.load(version, options.precision, settings, storage, folder)
     answers = OutputRows(asked.classes, asked.threshold, options)
     parts = OutputParts(storage, context.storage_folder, folder, options.output, context.digest, answers.schema.names())
-    run = Run(answers, parts, data.rows, context.reporter, settings.checkpoint_seconds)
+    run = BatchPredictionRun(answers, parts, data.rows, context.reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < data.rows:
-        encoded = prefetch(pieces(asked, storage, data, run.done), AHEAD)
-        run.answer(prefetch(map(asked.answered, encoded), AHEAD))
-    file = parts.concatenate(run.answers.schema)
+        encoded = prefetch(encoded_rows(asked, storage, data, run.done), PREFETCH_DEPTH)
+        run.predict_all(prefetch(map(asked.predict, encoded), PREFETCH_DEPTH))
+    file = parts.concatenate(run.output_rows.schema)
     return BatchPredictionResult(metrics=run.counts(), rows=data.rows, file=file)
 
 
 @dataclass
-class Run:
+class BatchPredictionRun:
     """One attempt. `done` rows are predicted; those in `frames` are not stored yet."""
 
-    answers: OutputRows
+    output_rows: OutputRows
     parts: OutputParts
     total: int
     reporter: ProgressReporter
@@ -72,8 +72,8 @@ class Run:
     unsaved: int = 0
     failed: int = 0
     saved_at: float = field(default_factory=time.monotonic)
-    began: tuple[float, int] = field(default_factory=lambda: (time.monotonic(), 0))
-    point_at: int = 0
+    started: tuple[float, int] = field(default_factory=lambda: (time.monotonic(), 0))
+    next_point: int = 0
 
     def resume(self, checkpoint: str) -> None:
         """Continue after the stored rows; start again if the checkpoint is missing or from another release."""
@@ -84,9 +84,9 @@ class Run:
                 "checkpoint_missing", "The last checkpoint is gone, or of another release; the prediction starts again."
             )
         self.done, self.failed = self.parts.state.rows, self.parts.state.failed
-        self.began, self.point_at = (time.monotonic(), self.done), self.done
+        self.started, self.next_point = (time.monotonic(), self.done), self.done
 
-    def answer(self, answers: Iterator[PredictedRows]) -> None:
+    def predict_all(self, answers: Iterator[PredictedRows]) -> None:
         """Predict all remaining rows. Raise StopRequested after storing them, BadData if there are not `total` rows."""
         self.reporter.report(self.done, 0, self.progress, self.counts())
         for rows, answer in answers:
@@ -102,18 +102,18 @@ class Run:
 
     @property
     def progress(self) -> float:
-        return ANSWERING_SHARE * self.done / self.total
+        return PREDICTION_PROGRESS * self.done / self.total
 
     def counts(self) -> dict[str, float]:
         """Return the numbers of rows with and without a prediction, and the speed of this attempt."""
-        began_at, began = self.began
+        began_at, began = self.started
         speed = (self.done - began) / max(time.monotonic() - began_at, 1e-9)
         return {"completed": self.done - self.failed, "failed": self.failed, "rows_per_second": round(speed, 1)}
 
     def _frame(self, answer: NDArray[np.float32] | str) -> pl.DataFrame:
         if isinstance(answer, str):
-            return self.answers.failed(self.done + 1, answer)
-        return self.answers.from_logits(self.done + 1, answer)
+            return self.output_rows.failed_row(self.done + 1, answer)
+        return self.output_rows.from_logits(self.done + 1, answer)
 
     def _add(self, frame: pl.DataFrame) -> None:
         self.frames.append(frame)
@@ -122,9 +122,9 @@ class Run:
         self.done += frame.height
         if self.unsaved >= PART_BYTES or time.monotonic() - self.saved_at >= self.checkpoint_seconds:
             self._store()
-        if self.done >= self.point_at:
+        if self.done >= self.next_point:
             self.reporter.report(self.done, 0, self.progress, self.counts())
-            self.point_at = self.done + self.total // POINTS
+            self.next_point = self.done + self.total // METRIC_POINTS
         self.reporter.update_progress(self.progress)
 
     def _store(self) -> None:
@@ -133,7 +133,7 @@ class Run:
         self.frames, self.unsaved, self.saved_at = [], 0, time.monotonic()
 
 
-def pieces(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[EncodedRows]:
+def encoded_rows(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[EncodedRows]:
     """Yield all rows after the first `done`, encoded; rows that cannot be encoded come one by one."""
     skip = done
     with storage.local(data.storage_key) as path:
@@ -143,7 +143,7 @@ def pieces(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) 
             skip = max(skip - chunk.rows, 0)
 
 
-def rows_of(session: Session, job: JobRow) -> tuple[DatasetRow, VersionFiles]:
+def load_rows(session: Session, job: JobRow) -> tuple[DatasetRow, VersionFiles]:
     """Return the dataset and the version with its artifacts. Raise BadData."""
     data = session.get(DatasetRow, job.source_id) if job.source_id else None
     version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None

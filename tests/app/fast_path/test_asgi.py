@@ -298,7 +298,7 @@ class TestWithAQueueOfOne:
         predictor: Predictor = loaded.app.state.predictor  # type: ignore[attr-defined]
         version = ref(predictor.get_loaded("text"))
         assert loaded.post("/predict", json={"model": "text", "inputs": ["fine"]}).status_code == 200
-        predictor._engine._slots.clear()
+        predictor._cache._entries.clear()
         gc.collect()
         assert version() is None
 

@@ -93,7 +93,7 @@ def test_inputs_of_other_lengths_are_not_joined(network: Network, threads: Threa
 
 def test_a_request_with_a_delay_waits_for_others_until_the_batch_is_full(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, max_queue_delay_us=10e6))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=10e6))
         network.let(10)
         await asyncio.gather(*[lane.submit(rows(1)) for _ in range(3)])
         assert network.runs == [3]
@@ -103,7 +103,7 @@ def test_a_request_with_a_delay_waits_for_others_until_the_batch_is_full(network
 
 def test_a_request_with_a_delay_is_not_left_waiting(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, max_queue_delay_us=1000))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=1000))
         network.let(10)
         assert (await lane.submit(rows(7))).tolist() == [[7]]
 
@@ -112,7 +112,7 @@ def test_a_request_with_a_delay_is_not_left_waiting(network: Network, threads: T
 
 def test_beyond_the_queue_requests_are_refused_at_once(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(queue=2))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_queue_size=2))
         accepted = [lane.submit(rows(number)) for number in range(3)]  # one runs, two wait
         with pytest.raises(Overloaded):
             lane.submit(rows(3))
@@ -129,7 +129,7 @@ def test_who_waited_too_long_is_refused(network: Network, threads: ThreadPoolExe
 
     async def test() -> None:
         nonlocal now
-        lane = DynamicBatcher(network, threads, QueuePolicy(deadline_seconds=5))
+        lane = DynamicBatcher(network, threads, QueuePolicy(queue_timeout_seconds=5))
         first, second = lane.submit(rows(1)), lane.submit(rows(2))
         now += 5.1
         network.let(10)
@@ -149,7 +149,7 @@ def test_where_the_first_waits_too_long_more_are_refused_at_once(
 
     async def test() -> None:
         nonlocal now
-        lane = DynamicBatcher(network, threads, QueuePolicy(patience_seconds=1))
+        lane = DynamicBatcher(network, threads, QueuePolicy(max_queue_delay_seconds=1))
         accepted = [lane.submit(rows(number)) for number in range(2)]  # one runs, one waits
         now += 0.9
         accepted.append(lane.submit(rows(2)))

@@ -122,10 +122,10 @@ def test_what_a_version_takes_is_estimated_from_its_graph(files: Storage, store:
 
 
 def test_the_warm_up_tells_how_long_runs_take(files: Storage, store: Stored) -> None:
-    speed = engine_of(files).load(store()).speed
+    speed = engine_of(files).load(store()).latency
 
-    assert 0 < speed.estimate(1) == speed.one
-    assert speed.estimate(8) == pytest.approx(max(speed.one, speed.warm_batch))
+    assert 0 < speed.estimate(1) == speed.single
+    assert speed.estimate(8) == pytest.approx(max(speed.single, speed.warm_batch))
     assert speed.estimate(64) >= speed.estimate(8)
 
 

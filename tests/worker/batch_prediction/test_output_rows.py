@@ -8,7 +8,7 @@ import pytest
 
 from app.schemas.batch_predictions import BatchPredictionOptions, Format
 from tests.support.batch_outputs import READERS
-from worker.batch_prediction.output_rows import NO_ANSWER, OutputRows, join_parts, write_part
+from worker.batch_prediction.output_rows import NO_FINITE_RESULT, OutputRows, concatenate_parts, write_part
 
 CLASSES = ["a,b", 'say "c"', "Ünder\nline"]
 LOGITS = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0], [-2.0, -1.0, 4.0]], np.float32)
@@ -49,14 +49,14 @@ def test_the_model_abstains_where_its_confidence_is_below_the_threshold() -> Non
 def test_the_schema_is_that_of_the_frames() -> None:
     for made in (answers(), answers(top_k=2), answers(top_k=3, probabilities=True)):
         assert made.from_logits(1, LOGITS).schema == made.schema
-        assert made.failed(1, "why").schema == made.schema
+        assert made.failed_row(1, "why").schema == made.schema
 
 
 def test_a_row_without_a_finite_answer_has_an_error_and_its_neighbours_have_theirs() -> None:
     logits = LOGITS.copy()
     logits[1] = [np.nan, 1, np.inf]
     frame = answers(top_k=2, probabilities=True).from_logits(1, logits)
-    assert frame["error"].to_list() == [None, NO_ANSWER, None]
+    assert frame["error"].to_list() == [None, NO_FINITE_RESULT, None]
     assert set(frame.row(1)[1:-1]) == {None}
     whole = answers(top_k=2, probabilities=True).from_logits(1, LOGITS)
     assert frame[[0, 2]].drop("error").equals(whole[[0, 2]].drop("error"))
@@ -72,9 +72,9 @@ def test_logits_of_any_size_give_probabilities() -> None:
 @pytest.mark.parametrize("format", READERS)
 def test_parts_become_one_file_with_every_row_in_order(tmp_path: Path, format: Format) -> None:
     made = answers(top_k=2)
-    frames = [made.from_logits(1, LOGITS), made.failed(4, 'bad, "really"'), made.from_logits(5, LOGITS[::-1])]
+    frames = [made.from_logits(1, LOGITS), made.failed_row(4, 'bad, "really"'), made.from_logits(5, LOGITS[::-1])]
     parts = [tmp_path / f"part-{number}" for number in range(len(frames))]
     for frame, part in zip(frames, parts, strict=True):
         write_part(frame, part, format)
-    join_parts(parts, made.schema, tmp_path / "whole", format)
+    concatenate_parts(parts, made.schema, tmp_path / "whole", format)
     assert READERS[format](tmp_path / "whole").cast(made.schema).equals(pl.concat(frames))

@@ -194,7 +194,7 @@ def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest
     def lost(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
         return compared(graph, copy, data) | {"loss": 0.02}
 
-    compared = quantization.compared
+    compared = quantization.compare
     monkeypatch.setattr(quantization, "compared", lost)
     stream = io.StringIO()
     reporter = ProgressReporter(stream)
