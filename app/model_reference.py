@@ -4,7 +4,7 @@ import re
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What models and aliases may be called: neither `:` nor `@`, which separate the parts of a reference."""
-LARGEST_NUMBER = 2**31 - 1
+MAX_VERSION_NUMBER = 2**31 - 1
 REFERENCE = re.compile(rf"(?P<name>{NAME})(:(?P<number>[0-9]{{1,10}})|@(?P<alias>{NAME}))?")
 
 

@@ -12,7 +12,7 @@ from app.api.predict import JSON, PREDICT_ERRORS, encode_response
 from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, run_prediction, validated
 from app.errors import FieldError, InvalidInputs
 from app.modalities.base import Encoded
-from app.schemas.mlflow import Invocation, Split
+from app.schemas.mlflow import DataframeSplit, Invocation
 from app.schemas.predict import PredictOut
 from app.serving.loaded_model import LoadedModel
 from app.serving.responses import OutputOptions
@@ -69,7 +69,7 @@ def _rows_from_columns(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def _rows_from_split(split: Split) -> list[dict[str, Any]]:
+def _rows_from_split(split: DataframeSplit) -> list[dict[str, Any]]:
     for index, cells in enumerate(split.data):
         if len(cells) != len(split.columns):
             raise InvalidInputs(None, [FieldError(f"/dataframe_split/data/{index}", f"expected {len(split.columns)} cells")])

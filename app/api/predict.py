@@ -25,7 +25,7 @@ from app.errors import (
 )
 from app.formats.validation import pointer
 from app.modalities.base import Encoded
-from app.schemas.limits import MAX_CLASSES, TOP_K
+from app.schemas.limits import DEFAULT_TOP_K, MAX_TOP_K
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
 from app.serving import responses, tensor_inputs
 from app.serving.loaded_model import LoadedModel
@@ -68,8 +68,8 @@ class QueryOptions(NamedTuple):
 
 async def get_query_options(
     top_k: Annotated[
-        int, Query(ge=1, le=MAX_CLASSES, description="For array bodies: maximum number of classes in `top`.")
-    ] = TOP_K,
+        int, Query(ge=1, le=MAX_TOP_K, description="For array bodies: maximum number of classes in `top`.")
+    ] = DEFAULT_TOP_K,
     probabilities: Annotated[
         bool, Query(description="For array bodies: whether the response has the probability of every class.")
     ] = False,

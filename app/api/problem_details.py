@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from app.db.outages import is_outage
 from app.errors import FieldError, InvalidRequest, ServiceError, ServiceUnavailable, UploadTooLarge
-from app.schemas.problem_details import Problem, ProblemPlace
+from app.schemas.problem_details import InvalidField, Problem
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ def _answer(
         status=status,
         code=code,
         detail=detail,
-        errors=[ProblemPlace(pointer=place.pointer, detail=place.detail) for place in errors],
+        errors=[InvalidField(pointer=place.pointer, detail=place.detail) for place in errors],
         request_id=request_id,
     )
     extra = {"Retry-After": "5"} if status == 503 else {}

@@ -26,8 +26,8 @@ def purge_stale_worker_queues(folder: Path) -> None:
     Call it before the workers start. A running worker would continue its jobs without further broadcasts.
     """
     for pattern in ("control/*.pidbox.exchange", "messages/*.pidbox.msg"):
-        for left in folder.glob(pattern):
-            left.unlink(missing_ok=True)
+        for stale in folder.glob(pattern):
+            stale.unlink(missing_ok=True)
 
 
 class Channel(filesystem.Channel):
@@ -35,7 +35,7 @@ class Channel(filesystem.Channel):
 
     def get_table(self, exchange: str) -> list[Any]:
         with self._tables_locked():
-            return list(super().get_table(exchange))  # type: ignore[no-untyped-call]  # kombu is half typed
+            return list(super().get_table(exchange))  # type: ignore[no-untyped-call]  # kombu is partly typed
 
     def _queue_bind(self, *arguments: Any) -> None:
         with self._tables_locked():
@@ -45,7 +45,7 @@ class Channel(filesystem.Channel):
         with self._tables_locked():
             super()._delete(*arguments, **options)  # type: ignore[no-untyped-call]
 
-    def _put(self, queue: str, payload: Any, **options: Any) -> None:  # type: ignore[override]  # its bases disagree on names
+    def _put(self, queue: str, payload: Any, **options: Any) -> None:  # type: ignore[override]  # its base classes differ in parameter names
         path = Path(self.data_folder_out) / f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
         partial = path.with_name(f"{path.name}.partial")
         partial.write_text(dumps(payload))  # type: ignore[no-untyped-call]
@@ -75,4 +75,4 @@ class Transport(filesystem.Transport):
 
     Channel = Channel
     connection_errors = (*filesystem.Transport.connection_errors, OSError)  # type: ignore[assignment]
-    default_connection_params: ClassVar[dict[str, Any]] = {}  # no host: nothing to warn about
+    default_connection_params: ClassVar[dict[str, Any]] = {}  # a host would cause a warning

@@ -15,11 +15,11 @@ from app.settings import Settings
 RUN_JOB = "isthmus.run_job"
 SWEEP = "isthmus.sweep"
 QUEUE = "jobs"
-BROKER_UNREACHABLE = "The broker is not reachable."
+BROKER_UNREACHABLE = "The broker cannot be reached."
 
 
 class JobQueue(Protocol):
-    """The port: tests use a list, the service uses Celery."""
+    """The interface to the broker. Tests use a list, the service uses Celery."""
 
     def send(self, job_id: UUID) -> None:
         """Notify a worker of this job. Raise ServiceUnavailable; the sweep sends lost messages again."""

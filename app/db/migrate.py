@@ -13,7 +13,7 @@ from app.db.session import make_engine
 log = structlog.get_logger()
 
 SCRIPTS = Path(__file__).parents[2] / "migrations"
-_LOCK = 0x15714  # any constant: processes that migrate at the same time wait for one another
+_LOCK = 0x15714  # any constant; it serialises processes that migrate at the same time
 
 
 def upgrade(url: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime on every database; SQLite stores it without a zone."""
+    """An aware UTC datetime on every database. SQLite stores it without a zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -61,7 +61,7 @@ def make_engine(url: str) -> Engine:
         return _sqlite_engine(url, parsed.database)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    # a server that vanished without a word is noticed within seconds, so that a worker's heartbeat does not hang
+    # detect a silently lost server within seconds, so that a worker's heartbeat does not hang
     silence = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
     return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=silence)
 
@@ -79,7 +79,7 @@ def _sqlite_engine(url: str, path: str | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # a deferred transaction that starts to write fails at once when another wrote meanwhile; an immediate one waits
+        # a deferred transaction fails on its first write if another one wrote meanwhile; an immediate one waits
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

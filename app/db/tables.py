@@ -32,7 +32,7 @@ class Base(DeclarativeBase):
 
 
 class DatasetRow(Base):
-    """An immutable upload. `fingerprint` digests bytes, format, modality and options: the key of deduplication.
+    """An immutable upload. `fingerprint` is a digest of bytes, format, modality and options, used for deduplication.
 
     A deleted dataset keeps its row, for the lineage of its versions; its file and fingerprint are removed.
     """
@@ -90,7 +90,7 @@ class JobRow(Base):
     )
     params: Mapped[dict[str, Any]]
     parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id"), doc="The search that a trial belongs to.")
-    trial: Mapped[str | None] = mapped_column(String(64), doc="What the search calls it.")
+    trial: Mapped[str | None] = mapped_column(String(64), doc="The search's name of the trial.")
 
     status: Mapped[JobStatus] = mapped_column(StatusType, default=JobStatus.QUEUED)
     attempt: Mapped[int] = mapped_column(default=0)
@@ -99,7 +99,7 @@ class JobRow(Base):
     lease_expires_at: Mapped[datetime | None]
     run_after: Mapped[datetime] = mapped_column(default=db_now())
     sent_at: Mapped[datetime | None] = mapped_column(
-        default=db_now(), doc="When the broker was last told of this job; null: not since it was queued again."
+        default=db_now(), doc="When a message was last sent to the broker; null: not since the job was queued again."
     )
     checkpoint: Mapped[str | None] = mapped_column(String(255), doc="Storage key of the newest checkpoint.")
     training_precision: Mapped[str | None] = mapped_column(
@@ -107,7 +107,9 @@ class JobRow(Base):
     )
 
     progress: Mapped[float] = mapped_column(default=0.0)
-    first_progress: Mapped[float | None] = mapped_column(doc="What the present attempt began at: not 0 when it resumed.")
+    first_progress: Mapped[float | None] = mapped_column(
+        doc="Progress at the start of the current attempt; above 0 after a resume."
+    )
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict, doc="The newest value of each metric.")
     warnings: Mapped[list[Any]] = mapped_column(default=list, doc="[{code, message}]")
     error_code: Mapped[str | None] = mapped_column(String(64))
@@ -117,10 +119,10 @@ class JobRow(Base):
     request_digest: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=db_now())
     updated_at: Mapped[datetime] = mapped_column(default=db_now(), onupdate=db_now())
-    started_at: Mapped[datetime | None] = mapped_column(doc="Start of the present attempt.")
+    started_at: Mapped[datetime | None] = mapped_column(doc="Start of the current attempt.")
     finished_at: Mapped[datetime | None]
     cleaned_at: Mapped[datetime | None] = mapped_column(
-        index=True, doc="When what the ended job had left in the storage was removed; null: not yet."
+        index=True, doc="When the temporary files of the ended job were deleted; null: not yet."
     )
 
     version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
@@ -144,7 +146,7 @@ class EventRow(Base):
 
 
 class MetricRow(Base):
-    """One point of one series. A point of a later attempt replaces the same step of an earlier one."""
+    """One point of a metric series. A later attempt replaces the points of an earlier one with the same step."""
 
     __tablename__ = "metric"
     __table_args__ = (UniqueConstraint("job_id", "name", "step", name="uq_metric_point"),)
@@ -238,7 +240,7 @@ class AliasRow(Base):
 
 
 class RegistryRevisionRow(Base):
-    """A single row, whose number grows with every change of aliases or versions: see `app.db.registry_revision`."""
+    """The only row holds a number that grows with every change of aliases or versions (`app.db.registry_revision`)."""
 
     __tablename__ = "registry_revision"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from app.artifacts import GRAPHS, Precision
 from app.modalities.base import Encoded
-from app.schemas.limits import MAX_CLASSES
+from app.schemas.limits import MAX_TOP_K
 from app.schemas.open_inference import InferRequest
 from app.serving import open_inference, responses, tensor_inputs
 from app.serving.loaded_model import LoadedModel
@@ -121,7 +121,7 @@ def _is_precision(value: object) -> bool:
 def _options(fields: dict[str, Any]) -> OutputOptions | None:
     top_k = fields.get("top_k", _DEFAULT_OPTIONS.top_k)
     probabilities = fields.get("probabilities", _DEFAULT_OPTIONS.probabilities)
-    if type(top_k) is not int or not 0 < top_k <= MAX_CLASSES or type(probabilities) is not bool:
+    if type(top_k) is not int or not 0 < top_k <= MAX_TOP_K or type(probabilities) is not bool:
         return None
     return OutputOptions(top_k, probabilities)
 

@@ -29,9 +29,9 @@ class BatchPredictionOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output: Format = Field("parquet", description="Format of the output file.")
-    top_k: int = Field(1, ge=1, le=1000, description="How many of the most probable classes each row names.")
-    probabilities: bool = Field(False, description="Whether each row has the probability of every class.")
-    precision: Precision = Field("float32", description="Which of the version's graphs to run.")
+    top_k: int = Field(1, ge=1, le=1000, description="Number of most probable classes per row.")
+    probabilities: bool = Field(False, description="Whether to add the probability of every class.")
+    precision: Precision = Field("float32", description="The graph of the version to run.")
 
     @classmethod
     def of_job(cls, params: Mapping[str, Any]) -> "BatchPredictionOptions":
@@ -45,18 +45,18 @@ class BatchPredictionCreate(BatchPredictionOptions):
     """The prediction of one dataset by one version."""
 
     model: ModelReference
-    dataset: UUID = Field(description="Labelled or not, of the model's modality; its labels are not read.")
+    dataset: UUID = Field(description="Dataset of the model's modality. Labels are ignored.")
 
     def options(self) -> BatchPredictionOptions:
         return BatchPredictionOptions.model_validate(self.model_dump(include=set(BatchPredictionOptions.model_fields)))
 
 
-class Counts(BaseModel):
+class RowCounts(BaseModel):
     """The numbers of rows at the last report."""
 
     total: int
-    completed: int = Field(description="Rows with an answer.")
-    failed: int = Field(description="Rows that have an `error` instead.")
+    completed: int = Field(description="Rows with a prediction.")
+    failed: int = Field(description="Rows with an `error` instead.")
 
 
 class OutputOut(BaseModel):
@@ -72,32 +72,34 @@ class BatchPredictionOut(BatchPredictionOptions):
 
     id: UUID
     model: str
-    version: VersionNumber = Field(description="Fixed when the prediction was posted.")
+    version: VersionNumber = Field(description="Resolved when the prediction was submitted.")
     dataset: UUID
     status: JobStatus
-    counts: Counts
-    rows_per_second: float | None = Field(description="At the last report; of the last attempt when it has ended.")
+    counts: RowCounts
+    rows_per_second: float | None = Field(description="Speed at the last progress report.")
     progress: float = Field(ge=0, le=1)
-    eta_seconds: float | None = Field(description="Estimated at the last change; null while nothing is known.")
-    attempt: int = Field(description="Grows each time that a worker starts the prediction; it goes on where the last one was.")
-    max_attempts: int = Field(description="Grows with an attempt that got further: only attempts without an answer end it.")
+    eta_seconds: float | None = Field(description="Estimate at the last change; null while unknown.")
+    attempt: int = Field(description="Number of times a worker has started the prediction. Each attempt resumes the last one.")
+    max_attempts: int = Field(
+        description="Grows with every attempt that makes progress, so only attempts without progress count."
+    )
     warnings: list[JobWarning]
     error: JobError | None
-    result: OutputOut | None = Field(description="The output, once the prediction has succeeded.")
+    result: OutputOut | None = Field(description="The output of a succeeded prediction.")
     created_at: datetime
     updated_at: datetime
-    started_at: datetime | None = Field(description="Start of the present attempt.")
+    started_at: datetime | None = Field(description="Start of the current attempt.")
     finished_at: datetime | None
 
     @classmethod
     def of(cls, row: JobRow) -> "BatchPredictionOut":
         """Build the response for a row."""
         options = BatchPredictionOptions.of_job(row.params).model_dump()
-        own = cls.model_fields.keys() - options.keys()
-        same: dict[str, Any] = {name: getattr(row, name) for name in own if name in row.__mapper__.column_attrs}
+        names = cls.model_fields.keys() - options.keys()
+        columns: dict[str, Any] = {name: getattr(row, name) for name in names if name in row.__mapper__.column_attrs}
         return cls(
             **options,
-            **same,
+            **columns,
             model=row.model_name,
             version=int(row.base["model"].rpartition(":")[2]),
             dataset=row.source_id,
@@ -109,8 +111,8 @@ class BatchPredictionOut(BatchPredictionOptions):
         )
 
 
-def _counts(row: JobRow) -> Counts:
-    return Counts(
+def _counts(row: JobRow) -> RowCounts:
+    return RowCounts(
         total=row.params["total"], completed=int(row.metrics.get("completed", 0)), failed=int(row.metrics.get("failed", 0))
     )
 

@@ -6,21 +6,21 @@ from pydantic import BaseModel, Field
 
 
 class AlgorithmOut(BaseModel):
-    """One algorithm that a job can run."""
+    """An algorithm for `params` of a job."""
 
     name: str
     summary: str
     paper: str | None
-    needs_source: bool = Field(description="Whether a job must name a source dataset; without one it starts from a version.")
-    needs_target: bool = Field(description="Whether a job must name a target dataset.")
+    needs_source: bool = Field(description="Whether a job needs a source dataset. Without one it starts from a version.")
+    needs_target: bool = Field(description="Whether a job needs a target dataset.")
     parameters: dict[str, Any] = Field(description="JSON schema of `params` in `POST /jobs`.")
 
 
 class NetworkOut(BaseModel):
-    """One network that a job can start from."""
+    """A network for `base` of a job."""
 
     name: str
     summary: str
     modalities: list[str]
-    default_for: list[str] = Field(description="Modalities whose jobs get this network when they name none.")
+    default_for: list[str] = Field(description="Modalities for which this network is the default.")
     parameters: dict[str, Any] = Field(description="JSON schema of `base` in `POST /jobs`.")

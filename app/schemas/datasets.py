@@ -13,7 +13,7 @@ from app.modalities import MODALITIES
 
 def _storable(name: str) -> str:
     if not storable(name):
-        raise ValueError("holds a character that cannot be stored")
+        raise ValueError("contains a character that cannot be stored")
     return name
 
 
@@ -23,7 +23,7 @@ class DatasetCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
-    modality: Annotated[str | None, Field(description="By default told from the file.")] = None
+    modality: Annotated[str | None, Field(description="Detected from the file by default.")] = None
     options: dict[str, Any] = {}
 
 
@@ -40,10 +40,10 @@ class DatasetOut(BaseModel):
     options: dict[str, Any]
     digest: str = Field(description="SHA-256 of the file.")
     size_bytes: int
-    rows: int = Field(description="Pictures, rows or texts.")
+    rows: int = Field(description="Number of images, rows or texts.")
     labelled: bool
-    classes: dict[str, int] | None = Field(description="Examples of each class; null without labels.")
-    profile: dict[str, Any] = Field(description="What the check found: columns with their kinds, picture sizes, text lengths.")
+    classes: dict[str, int] | None = Field(description="Number of examples per class; null without labels.")
+    profile: dict[str, Any] = Field(description="Columns with their types, image sizes or text lengths.")
     created_at: datetime
 
     @field_validator("classes")
@@ -54,7 +54,7 @@ class DatasetOut(BaseModel):
 
 
 class Preview(BaseModel):
-    """The first examples: rows by column name, texts, or thumbnails as data URLs; each with its label."""
+    """The first examples with their labels: rows by column name, texts, or thumbnails as data URLs."""
 
     data: list[dict[str, Any]]
 
@@ -71,10 +71,14 @@ UPLOAD_BODY: dict[str, Any] = {
                     "file": {
                         "type": "string",
                         "format": "binary",
-                        "description": "The dataset; its file name ends in its format.",
+                        "description": "The dataset file. Its name ends in its format.",
                     },
                     "name": {"type": "string", "minLength": 1, "maxLength": 200},
-                    "modality": {"type": "string", "enum": sorted(MODALITIES), "description": "By default told from the file."},
+                    "modality": {
+                        "type": "string",
+                        "enum": sorted(MODALITIES),
+                        "description": "Detected from the file by default.",
+                    },
                     "options": {
                         "type": "string",
                         "contentMediaType": "application/json",

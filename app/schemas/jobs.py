@@ -22,7 +22,9 @@ class ModelBase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(
-        min_length=1, max_length=250, description="`digits`, `digits:3` or `digits@production`, as it is when the job is posted."
+        min_length=1,
+        max_length=250,
+        description="`digits`, `digits:3` or `digits@production`, resolved when the job is submitted.",
     )
 
 
@@ -32,12 +34,12 @@ class PretrainedBase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pretrained: str = Field(
-        min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="Hub id or local directory, seen from the worker."
+        min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="Hub id, or directory on the worker."
     )
 
 
 _KINDS = {"network": "a network", "model": "a model", "pretrained": "a pretrained encoder"}
-"""Keys and tags are different words, so that a pointer to a bad value can leave the tags out."""
+"""Tag of each key. They differ, so that pointers to invalid values can omit the tags."""
 
 
 def _kind_of_base(value: Any) -> str | None:
@@ -52,7 +54,7 @@ AnyBase = Annotated[
     Discriminator(
         _kind_of_base,
         custom_error_type="base",
-        custom_error_message="Name what the job starts from: one of `network`, `model` and `pretrained`",
+        custom_error_message="Give exactly one of `network`, `model` and `pretrained`",
     ),
 ]
 
@@ -65,12 +67,12 @@ class JobCreate(BaseModel):
     model: ModelName
     source: UUID | None = Field(
         None,
-        description="Labelled dataset that is learned from. Algorithms whose `needs_source` is false can do without one when "
-        "`base` is a version of a model.",
+        description="Labelled dataset to learn from. It is optional for algorithms with `needs_source: false` if `base` is a "
+        "version of a model.",
     )
-    target: UUID | None = Field(None, description="Dataset of the domain that the model is for; its labels are not read.")
-    evaluation: UUID | None = Field(None, description="Labelled target data that is only used to report the true accuracy.")
-    base: AnyBase | None = Field(None, description="What the job starts from. Default: the usual network of the modality.")
+    target: UUID | None = Field(None, description="Dataset of the domain to adapt to. Labels are ignored.")
+    evaluation: UUID | None = Field(None, description="Labelled target data, used only to report the true accuracy.")
+    base: AnyBase | None = Field(None, description="What the job starts from. Default: the default network of the modality.")
     params: AnyParams = Field(description="`GET /algorithms` lists the algorithms and their parameters.")
 
 
@@ -92,43 +94,43 @@ class TrialReference(BaseModel):
     """A trial of a search that was shared with other workers. Its id is the `job_id` in their logs."""
 
     id: UUID
-    name: str = Field(description="Round, place and algorithm; the trial's metrics begin with it.", examples=["1-0-mcc"])
-    status: JobStatus = Field(description="`cancelled` also where the search took the trial back, to run it on its own worker.")
+    name: str = Field(description="Round, index and algorithm. It is the prefix of the trial's metrics.", examples=["1-0-mcc"])
+    status: JobStatus = Field(description="Also `cancelled` if the search took the trial back to run it itself.")
 
 
 class JobOut(BaseModel):
-    """One job."""
+    """A job."""
 
     id: UUID
     model: str
     source: UUID | None
     target: UUID | None
     evaluation: UUID | None
-    base: dict[str, Any] = Field(description="What the job starts from, with every option and the version's number.")
-    params: dict[str, Any] = Field(description="The algorithm's parameters with the defaults filled in.")
+    base: dict[str, Any] = Field(description="What the job starts from, with all options and the version's number.")
+    params: dict[str, Any] = Field(description="The algorithm's parameters, including defaults.")
     status: JobStatus
-    progress: float = Field(ge=0, le=1, description="Of the present attempt.")
-    eta_seconds: float | None = Field(description="Estimated when the job last changed; null while nothing is known.")
-    attempt: int = Field(description="Grows each time that a worker starts the job.")
+    progress: float = Field(ge=0, le=1, description="Progress of the current attempt.")
+    eta_seconds: float | None = Field(description="Estimate at the last change; null while unknown.")
+    attempt: int = Field(description="Number of times a worker has started the job.")
     max_attempts: int
     metrics: dict[str, Any] = Field(description="The newest value of each metric.")
     warnings: list[JobWarning]
     error: JobError | None
     version: VersionReference | None
     trials: list[TrialReference] = Field(
-        description="Of a search, those that were offered to other workers; what it took back to train it itself is `cancelled`."
+        description="Trials of a search that were queued for other workers. `cancelled` ones run on the search's own worker."
     )
     created_at: datetime
     updated_at: datetime
-    started_at: datetime | None = Field(description="Start of the present attempt.")
+    started_at: datetime | None = Field(description="Start of the current attempt.")
     finished_at: datetime | None
 
     @classmethod
     def of(cls, row: JobRow) -> "JobOut":
         """Build the response for a row."""
-        same = {name: getattr(row, name) for name in cls.model_fields if name in row.__mapper__.column_attrs}
+        columns = {name: getattr(row, name) for name in cls.model_fields if name in row.__mapper__.column_attrs}
         return cls(
-            **same,
+            **columns,
             model=row.model_name,
             source=row.source_id,
             target=row.target_id,
@@ -144,6 +146,6 @@ def eta_seconds(row: JobRow) -> float | None:
     """Estimate the remaining time at the speed of this attempt, which began at `first_progress`."""
     if row.status != JobStatus.RUNNING or row.started_at is None or row.first_progress is None:
         return None
-    done = row.progress - row.first_progress
+    progress = row.progress - row.first_progress
     elapsed = (row.updated_at - row.started_at).total_seconds()
-    return round(elapsed * (1 - row.progress) / done, 1) if done > 0 else None
+    return round(elapsed * (1 - row.progress) / progress, 1) if progress > 0 else None

@@ -1,3 +1,3 @@
-"""Limits of predictions."""
+"""Default and maximum number of classes in a prediction."""
 
-TOP_K, MAX_CLASSES = 3, 1000
+DEFAULT_TOP_K, MAX_TOP_K = 3, 1000

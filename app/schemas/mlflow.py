@@ -4,13 +4,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.schemas.limits import MAX_CLASSES, TOP_K
+from app.schemas.limits import DEFAULT_TOP_K, MAX_TOP_K
 
 Column = Annotated[str, Field(max_length=200)]
 
 
-class Split(BaseModel):
-    """A table: the names of the columns, and the rows."""
+class DataframeSplit(BaseModel):
+    """A table: column names and rows."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -18,12 +18,12 @@ class Split(BaseModel):
     data: list[list[Any]]
 
 
-class Params(BaseModel):
+class InvocationParams(BaseModel):
     """Options as in `POST /predict`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    top_k: int = Field(TOP_K, ge=1, le=MAX_CLASSES)
+    top_k: int = Field(DEFAULT_TOP_K, ge=1, le=MAX_TOP_K)
     probabilities: bool = False
 
 
@@ -32,15 +32,15 @@ class Invocation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instances: list[Any] | None = Field(None, description="As `inputs` of `POST /predict`.")
-    inputs: list[Any] | dict[Column, list[Any]] | None = Field(None, description="Likewise, or columns by name.")
-    dataframe_split: Split | None = None
+    instances: list[Any] | None = Field(None, description="Same as `inputs` of `POST /predict`.")
+    inputs: list[Any] | dict[Column, list[Any]] | None = Field(None, description="Same as `instances`, or columns by name.")
+    dataframe_split: DataframeSplit | None = None
     dataframe_records: list[dict[Column, Any]] | None = None
-    params: Params = Params()
+    params: InvocationParams = InvocationParams()
 
     @model_validator(mode="after")
     def _in_one_way(self) -> Self:
-        ways = (self.instances, self.inputs, self.dataframe_split, self.dataframe_records)
-        if sum(way is not None for way in ways) != 1:
+        forms = (self.instances, self.inputs, self.dataframe_split, self.dataframe_records)
+        if sum(form is not None for form in forms) != 1:
             raise ValueError("give exactly one of instances, inputs, dataframe_split and dataframe_records")
         return self

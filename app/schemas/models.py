@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from app.artifacts import Manifest
 from app.db.tables import AliasRow, ArtifactRow, VersionRow
 from app.db.views import ModelOverview
-from app.model_reference import LARGEST_NUMBER
+from app.model_reference import MAX_VERSION_NUMBER
 from app.schemas.jobs import VersionReference
 from app.schemas.version_metrics import VersionMetrics
 
-VersionNumber = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
+VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION_NUMBER)]
 
 
 class AliasSet(BaseModel):
@@ -42,8 +42,8 @@ class VersionSummary(BaseModel):
     number: int
     modality: str
     metrics: SkipValidation[VersionMetrics]
-    digest: str = Field(description="SHA-256 of manifest.json, which holds the digests of the other artifacts.")
-    size_bytes: int = Field(description="Of all artifacts.")
+    digest: str = Field(description="SHA-256 of manifest.json, which contains the digests of the other artifacts.")
+    size_bytes: int = Field(description="Total size of all artifacts.")
     created_at: datetime
 
     @classmethod
@@ -58,17 +58,17 @@ class ModelOut(BaseModel):
     created_at: datetime
     aliases: list[AliasOut]
     newest: VersionSummary
-    versions: int = Field(description="How many there are; `GET /models/{name}/versions` lists them.")
+    versions: int = Field(description="Number of versions. `GET /models/{name}/versions` lists them.")
 
     @classmethod
-    def of(cls, found: ModelOverview) -> "ModelOut":
-        model = found.model
+    def of(cls, overview: ModelOverview) -> "ModelOut":
+        model = overview.model
         return cls(
             name=model.name,
             created_at=model.created_at,
             aliases=[AliasOut.of(alias) for alias in model.aliases],
-            newest=VersionSummary.of(found.newest),
-            versions=found.count,
+            newest=VersionSummary.of(overview.newest),
+            versions=overview.count,
         )
 
 
@@ -92,7 +92,7 @@ class Lineage(BaseModel):
     source: UUID | None
     target: UUID | None
     evaluation: UUID | None
-    base: VersionReference | None = Field(description="The version that the job went on from, if it did.")
+    base: VersionReference | None = Field(description="The version that the job started from, if any.")
 
     @classmethod
     def of(cls, row: VersionRow) -> "Lineage":
@@ -111,16 +111,16 @@ class VersionOut(VersionSummary):
     """One version with its lineage and its files."""
 
     model: str
-    classes: list[str] = Field(description="In the order of the logits.")
+    classes: list[str] = Field(description="Class names in the order of the logits.")
     aliases: list[str]
     lineage: Lineage
     artifacts: list[ArtifactOut]
 
     @classmethod
     def of(cls, row: VersionRow) -> "VersionOut":
-        same = VersionSummary.of(row).model_dump()
+        summary = VersionSummary.of(row).model_dump()
         return cls(
-            **same,
+            **summary,
             model=row.model.name,
             classes=Manifest.read(row.manifest).classes,
             aliases=[alias.name for alias in row.model.aliases if alias.version_id == row.id],

@@ -4,34 +4,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.schemas.limits import MAX_CLASSES
+from app.schemas.limits import MAX_TOP_K
 
 Datatype = Literal["BOOL", "UINT8", "INT32", "INT64", "FP32", "FP64", "BYTES"]
 Size = Annotated[int, Field(ge=0, le=2**40)]
 Shape = Annotated[list[Size], Field(min_length=1, max_length=8)]
 
 
-class _Asked(BaseModel):
+class _RequestModel(BaseModel):
     """A part of a request. Unknown members, which other servers accept, are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class InputParameters(_Asked):
-    binary_data_size: Size | None = Field(None, description="Bytes of this tensor behind the JSON, instead of `data`.")
+class InputParameters(_RequestModel):
+    binary_data_size: Size | None = Field(None, description="Size of this tensor's bytes after the JSON, which replace `data`.")
 
 
-class OutputParameters(_Asked):
-    binary_data: bool | None = Field(None, description="Whether this output shall come behind the JSON.")
-    classification: int | None = Field(None, ge=1, le=MAX_CLASSES, description="So many `value:index:label` a row.")
+class OutputParameters(_RequestModel):
+    binary_data: bool | None = Field(None, description="Whether to send this output as bytes after the JSON.")
+    classification: int | None = Field(None, ge=1, le=MAX_TOP_K, description="Number of `value:index:label` strings per row.")
 
 
-class RequestParameters(_Asked):
-    binary_data_output: bool = Field(False, description="Whether outputs that do not say shall come behind the JSON.")
+class RequestParameters(_RequestModel):
+    binary_data_output: bool = Field(False, description="Default of `binary_data` for all outputs.")
 
 
-class InferInput(_Asked):
-    """One tensor, its values in row order, nested or flat."""
+class InferInput(_RequestModel):
+    """A tensor with its values in row order, nested or flat."""
 
     name: str = Field(max_length=100)
     shape: Shape
@@ -40,20 +40,20 @@ class InferInput(_Asked):
     data: list[Any] | None = None
 
 
-class InferOutput(_Asked):
+class InferOutput(_RequestModel):
     """A requested output."""
 
     name: str = Field(max_length=100)
     parameters: OutputParameters = OutputParameters()
 
 
-class InferRequest(_Asked):
+class InferRequest(_RequestModel):
     """Tensors as described by the model's metadata."""
 
     id: str = Field("", max_length=200)
     parameters: RequestParameters = RequestParameters()
     inputs: list[InferInput] = Field(min_length=1, max_length=100)
-    outputs: list[InferOutput] = Field([], max_length=100, description="Empty: all of them.")
+    outputs: list[InferOutput] = Field([], max_length=100, description="Requested outputs; empty means all.")
 
 
 class TensorOut(BaseModel):

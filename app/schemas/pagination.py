@@ -1,4 +1,4 @@
-"""Lists: newest first, keyset on (created_at, id)."""
+"""Pages of lists, newest first, by keyset on (created_at, id)."""
 
 from typing import Generic, TypeVar
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.artifacts import Precision
-from app.schemas.limits import MAX_CLASSES, TOP_K
+from app.schemas.limits import DEFAULT_TOP_K, MAX_TOP_K
 from app.schemas.models import VersionNumber
 
 ModelReference = Annotated[
@@ -19,11 +19,11 @@ class PredictForm(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelReference
-    top_k: int = Field(TOP_K, ge=1, le=MAX_CLASSES, description="How many classes `top` lists at the most.")
-    probabilities: bool = Field(False, description="Whether to give the probability of every class as well.")
+    top_k: int = Field(DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, description="Maximum number of classes in `top`.")
+    probabilities: bool = Field(False, description="Whether to return the probability of every class.")
     precision: Precision | None = Field(
         None,
-        description="Which of the version's graphs to run; 404 if it has none such. By default the server's setting decides.",
+        description="The graph of the version to run; 404 if it does not exist. The default is a setting of the server.",
     )
 
 
@@ -32,7 +32,7 @@ class PredictCreate(PredictForm):
 
     inputs: list[Any] = Field(
         min_length=1,
-        description="Tabular: objects by column name, or arrays in column order. Text: strings. Image: base64 of a picture file,"
+        description="Tabular: objects by column name, or arrays in column order. Text: strings. Image: base64 of an image file,"
         " or nested lists (height, width[, channels]) of 0..255.",
     )
 
@@ -46,10 +46,10 @@ class Prediction(BaseModel):
     """The prediction for one input."""
 
     label: str = Field(description="The most probable class.")
-    confidence: float = Field(ge=0, le=1, description="Its probability.")
-    abstained: bool = Field(description="Whether the confidence is below the version's threshold: better ask somebody.")
+    confidence: float = Field(ge=0, le=1, description="Probability of `label`.")
+    abstained: bool = Field(description="Whether the confidence is below the version's threshold. If so, have a person decide.")
     top: list[ClassProbability] = Field(description="The most probable classes, in order.")
-    probabilities: dict[str, float] | None = Field(None, description="Of every class, when they were asked for.")
+    probabilities: dict[str, float] | None = Field(None, description="Probability of every class, if requested.")
 
 
 class PredictOut(BaseModel):

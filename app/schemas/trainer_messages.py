@@ -8,7 +8,7 @@ RESULT_FILE = "result.json"
 
 
 class MetricPoint(BaseModel):
-    """One point of one series."""
+    """One point of a metric series."""
 
     step: int
     epoch: float

@@ -23,7 +23,7 @@ from app.job_types.base import JobResult
 from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 from app.services import job_events
 
-LONGEST_MESSAGE = 10_000
+MAX_MESSAGE_LENGTH = 10_000
 NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
 
@@ -231,4 +231,4 @@ def _store_warning(session: Session, job: JobRow, warning: JobWarning) -> None:
 
 def _clean(message: str) -> str:
     """Return a message that PostgreSQL can store (no NUL), shortened at its start."""
-    return message.replace("\x00", "")[-LONGEST_MESSAGE:]
+    return message.replace("\x00", "")[-MAX_MESSAGE_LENGTH:]

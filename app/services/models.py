@@ -15,7 +15,7 @@ from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
 from app.db.views import ModelOverview
 from app.errors import ArtifactNotFound, ModelNotFound
-from app.model_reference import LARGEST_NUMBER, REFERENCE, is_valid_name
+from app.model_reference import MAX_VERSION_NUMBER, REFERENCE, is_valid_name
 from app.services import pagination
 
 
@@ -32,7 +32,7 @@ def _referenced(name: str, number: str | None, alias: str | None) -> Select[Vers
     newest_first = select(VersionRow).join(VersionRow.model).order_by(VersionRow.number.desc()).limit(1)
     query = newest_first.where(ModelRow.name == name)
     if number is not None:
-        return query.where(VersionRow.number == min(int(number), LARGEST_NUMBER))
+        return query.where(VersionRow.number == min(int(number), MAX_VERSION_NUMBER))
     if alias is not None:
         return query.join(AliasRow, AliasRow.version_id == VersionRow.id).where(AliasRow.name == alias)
     return query

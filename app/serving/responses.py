@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from app.schemas.limits import TOP_K
+from app.schemas.limits import DEFAULT_TOP_K
 from app.serving.loaded_model import LoadedModel
 from app.serving.probabilities import class_probabilities
 
@@ -25,7 +25,7 @@ Ranks = list[list[int]]
 class OutputOptions:
     """What a prediction shall hold: how many classes in `top`, and whether the probabilities of all."""
 
-    top_k: int = TOP_K
+    top_k: int = DEFAULT_TOP_K
     probabilities: bool = False
 
 

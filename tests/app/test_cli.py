@@ -75,7 +75,7 @@ def test_check_names_the_part_that_is_away(tmp_path: Path) -> None:
     away = isthmus("check", folder=tmp_path, ISTHMUS_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert away.returncode == 1
     assert "storage: ok" in away.stdout
-    assert "broker: The broker is not reachable." in away.stdout
+    assert "broker: The broker cannot be reached." in away.stdout
 
 
 def test_check_asks_for_a_worker_on_this_machine(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_every_error_of_every_operation_is_a_problem_document(client: TestClient
 def test_every_reference_leads_somewhere_and_fastapis_own_errors_are_gone(client: TestClient) -> None:
     text = client.get("/openapi.json").text
     schemas = json.loads(text)["components"]["schemas"]
-    assert {"Problem", "ProblemPlace"} <= set(schemas)
+    assert {"Problem", "InvalidField"} <= set(schemas)
     assert "HTTPValidationError" not in text
     references = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert references <= set(schemas)

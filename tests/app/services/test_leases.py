@@ -202,7 +202,7 @@ def test_a_failure_says_why(session: Session) -> None:
     assert leases.fail(session, lease_of(job), "trainer_error", "a\x00b" + "x" * 20_000)
     assert (job.status, job.error_code) == (JobStatus.FAILED, "trainer_error")
     assert job.error_message is not None
-    assert len(job.error_message) == leases.LONGEST_MESSAGE
+    assert len(job.error_message) == leases.MAX_MESSAGE_LENGTH
     assert last_event(session, job)["error"]["code"] == "trainer_error"
 
 
