@@ -30,21 +30,21 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The many small files of the app come last: a long file at the end would leave the other processes without work."""
+    """Run the many small files of the app last, so that no process waits for a long file at the end."""
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "app"))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The real data sets beside a checkout."""
+    """Return the folder of the real datasets beside a checkout."""
     if not SHARED_DATA.is_dir():
-        pytest.skip("the real data sets (../shared/data) are not beside this checkout")
+        pytest.skip("the real datasets (../shared/data) are not beside this checkout")
     return SHARED_DATA
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """Not under pytest's folder: as root the server has a user of its own, whom the next run of pytest would lock out there."""
+    """Start PostgreSQL outside pytest's folder: a server started by root has its own user, which cannot read that folder."""
     with TemporaryDirectory(prefix="postgres-") as folder, servers.postgres(Path(folder)) as url:
         yield url
 
@@ -59,7 +59,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.R
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Both databases: what uses this runs twice."""
+    """Open a migrated database of each kind; tests that use this fixture run twice."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/isthmus.db"
         migrate(url)
@@ -72,7 +72,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def sessions(engine: Engine) -> Iterator[sessionmaker[Session]]:
-    """Commits become savepoints of one outer transaction, which is rolled back: tests leave nothing."""
+    """Turn commits into savepoints of one outer transaction, and roll it back after the test."""
     with engine.connect() as connection:
         outer = connection.begin()
         yield SessionFactory(connection, join_transaction_mode="create_savepoint")
@@ -108,7 +108,7 @@ def queue() -> ListQueue:
 
 @pytest.fixture
 def client(settings: Settings, sessions: sessionmaker[Session], queue: ListQueue) -> Iterator[TestClient]:
-    """The app over both databases, with a list for a queue; what it commits is rolled back after the test."""
+    """Serve the app on both databases with a queue in memory; roll back its commits after the test."""
     app = create_app(settings, queue)
     app.state.engine.dispose()
     app.state.sessions = sessions
@@ -118,7 +118,7 @@ def client(settings: Settings, sessions: sessionmaker[Session], queue: ListQueue
 
 @pytest.fixture(scope="session")
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database, to be copied."""
+    """Create a migrated SQLite database for copies."""
     path = tmp_path_factory.mktemp("empty") / "isthmus.db"
     migrate(f"sqlite:///{path}")
     return path
@@ -126,7 +126,7 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def worker_settings(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A service of its own on SQLite, quick to notice things; its child processes can import the tests."""
+    """Return settings with SQLite and short intervals; child processes can import the tests."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return quick_settings(data_dir=data_folder(tmp_path, empty_sqlite))
 

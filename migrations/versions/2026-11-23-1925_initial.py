@@ -1,4 +1,4 @@
-"""initial
+"""Create the tables.
 
 Revision ID: 0001
 Revises:

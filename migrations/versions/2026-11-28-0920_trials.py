@@ -1,4 +1,4 @@
-"""trials
+"""Add trials.
 
 Revision ID: 0002
 Revises: 0001

@@ -1,4 +1,4 @@
-"""training precision
+"""Store the training precision of a job.
 
 Revision ID: 0003
 Revises: 0002

@@ -1,4 +1,4 @@
-"""job kinds
+"""Name job kinds after their modules.
 
 Revision ID: 0004
 Revises: 0003

@@ -1,4 +1,4 @@
-"""Databases on which commits are real, for what needs several connections at once."""
+"""Databases with real commits, for tests that need several connections."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.support.databases import create_postgres_database, migrate
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def live_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a database that tests write to and nobody cleans: a test looks only at what it made."""
+    """Return the URL of a shared database that is never emptied: a test reads only its own rows."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('live')}/isthmus.db"
         migrate(url)

@@ -1,4 +1,4 @@
-"""Hurts a fleet of workers at random while jobs run, from a seed."""
+"""Random faults in workers while jobs run, reproducible by a seed."""
 
 import random
 import signal
@@ -23,8 +23,8 @@ from tests.support.worker_pool import Worker
 
 
 @dataclass
-class Monkey:
-    """Each act picks a victim that can suffer it; what was done is counted in `done`."""
+class FaultInjector:
+    """Injects faults into workers that can suffer them, and counts the faults in `done`."""
 
     workers: list[Worker]
     sessions: sessionmaker[Session]
@@ -36,8 +36,8 @@ class Monkey:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def rage(self, seconds: float, pause_seconds: float, acts: dict[str, int]) -> None:
-        """For so long, with such pauses, acts of these weights; dead workers are started again at once."""
+    def inject(self, seconds: float, pause_seconds: float, acts: dict[str, int]) -> None:
+        """Inject faults with these weights and pauses; restart dead workers at once."""
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             self._act(self._random.choices(list(acts), list(acts.values()))[0])
@@ -46,12 +46,12 @@ class Monkey:
                 self._tend()
                 time.sleep(0.05)
 
-    def calm_down(self) -> None:
-        """Nothing is hurt any more."""
+    def wait_for_recovery(self) -> None:
+        """Wait until all workers run again."""
         wait_until(self._all_awake, what="stalled processes")
 
     def stall_until_claimed_again(self) -> None:
-        """Stop the supervisor of a training job until another worker has claimed the job, then let it go on."""
+        """Stop the supervisor of a training job until another worker has claimed the job, then resume it."""
         worker, job = wait_until(self._training, what="a job that trains")
         supervisor = worker.supervisor
         assert supervisor is not None
@@ -96,7 +96,7 @@ class Monkey:
         return bool(victims)
 
     def _stall(self, parts: Callable[[Worker], list[psutil.Process | None] | list[psutil.Process]]) -> bool:
-        """Stop for longer than the lease."""
+        """Stop the processes for longer than the lease."""
         victims = self._busy()
         if not victims or self._stalled:
             return False
@@ -114,13 +114,13 @@ class Monkey:
             if job_ids:
                 jobs.cancel(session, self._random.choice(job_ids))
             return bool(job_ids)
-        return False  # it ended in this very moment
+        return False  # the job ended in the meantime
 
     def _busy(self) -> list[Worker]:
         return [worker for worker in self.workers if worker.is_alive() and worker.trainer]
 
     def _training(self) -> tuple[Worker, JobRow] | None:
-        """A worker with the job it trains, when exactly one job trains: then it is clear which."""
+        """Return the only training job with its worker; None if several jobs train."""
         busy = self._busy()
         with self.sessions() as session:
             training = session.scalars(select(JobRow).where(JobRow.checkpoint.is_not(None), JobRow.status.in_(ACTIVE))).all()

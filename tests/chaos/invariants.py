@@ -1,4 +1,4 @@
-"""What must hold of the database when all is over (JOBS: invariants), whatever happened on the way."""
+"""Invariants of the database after all jobs have ended, whatever faults occurred."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ from tests.support.fake_trainer import learned
 
 
 def violations(sessions: sessionmaker[Session]) -> list[str]:
-    """Every breach, in words; empty when all is well."""
+    """Return every breach as a sentence; empty if the invariants hold."""
     with sessions() as session:
         jobs = session.scalars(select(JobRow).order_by(JobRow.created_at)).all()
         return [f"{job.id}: {breach}" for job in jobs for breach in _breaches(session, job)]
@@ -69,7 +69,7 @@ def _breaches_of_metrics(session: Session, job: JobRow) -> Iterator[str]:
 
 
 def _breaches_of_resuming(session: Session, job: JobRow, events: Sequence[EventRow]) -> Iterator[str]:
-    """An attempt that was given a checkpoint started from it, and so at no earlier step than those before it."""
+    """Yield attempts that did not start from their checkpoint, or started earlier than an attempt before them."""
     resumed = {event.attempt: event.data["resumed"] for event in events if event.kind == "started"}
     rows = session.execute(
         select(MetricRow.step, MetricRow.value).where(_is(job, "started_at_step")).order_by(MetricRow.step)
@@ -82,7 +82,7 @@ def _breaches_of_resuming(session: Session, job: JobRow, events: Sequence[EventR
 
 
 def resumptions(sessions: sessionmaker[Session]) -> int:
-    """How many attempts started from a checkpoint."""
+    """Return the number of attempts that started from a checkpoint."""
     with sessions() as session:
         return len(session.scalars(select(MetricRow.id).where(MetricRow.name == "started_at_step", MetricRow.value > 0)).all())
 

@@ -1,4 +1,4 @@
-"""Workers and trainers are killed, stalled and drained, jobs cancelled, at random; the invariants hold. Unfenced they do not."""
+"""Invariants under random faults: kills, stalls, drains and cancellations. Without the fence they break."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from app.db.tables import JobRow
 from app.job_state import ACTIVE, JobStatus
 from app.job_types.trial import TRIAL
 from app.settings import Settings
-from tests.chaos.fault_injector import Monkey
+from tests.chaos.fault_injector import FaultInjector
 from tests.chaos.invariants import resumptions, violations
 from tests.support import servers
 from tests.support.databases import create_postgres_database
 from tests.support.factories import make_job
 from tests.support.polling import wait_until
 from tests.support.quick_settings import quick_settings
-from tests.support.worker_pool import fleet
+from tests.support.worker_pool import running_workers
 
 Sessions = sessionmaker[Session]
 
@@ -43,7 +43,7 @@ LEASE_SECONDS = 3
 def server_settings(
     tmp_path: Path, postgres_server: str, redis_server: servers.RedisServer, database_name: str, worker_settings: Settings
 ) -> Settings:
-    """PostgreSQL and Redis."""
+    """Return settings with PostgreSQL and Redis."""
     url = create_postgres_database(postgres_server, database_name)
     urls = {"database_url": url, "broker_url": redis_server.url}
     return quick_settings(data_dir=tmp_path / "data", lease_seconds=LEASE_SECONDS, cancel_grace_seconds=3, **urls)
@@ -51,7 +51,7 @@ def server_settings(
 
 @pytest.fixture
 def embedded_settings(worker_settings: Settings) -> Settings:
-    """SQLite and the filesystem broker."""
+    """Return settings with SQLite and the filesystem broker."""
     return worker_settings.model_copy(update={"lease_seconds": LEASE_SECONDS, "cancel_grace_seconds": 3})
 
 
@@ -65,7 +65,7 @@ def opened(settings: Settings) -> Iterator[Sessions]:
 
 
 def submit(settings: Settings, sessions: Sessions, seeds: range, steps: int = 200, trials: int = 0) -> None:
-    """Jobs that train for about 20 ms a step, each with a seed of its own; the first of them have a trial that trains as long."""
+    """Submit jobs of about 20 ms per step, each with its own seed; the first `trials` of them have an equal trial."""
     queue = CeleryQueue(make_celery(settings))
     for seed in seeds:
         params = {"algorithm": "fine_tune", "steps": steps, "step_seconds": 0.02, "checkpoint_every": 10, "seed": seed}
@@ -89,33 +89,35 @@ def statuses(sessions: Sessions) -> list[JobStatus]:
 
 
 def chaos(settings: Settings, folder: Path, *, workers: int, jobs: int, seconds: float, unfenced: bool = False) -> list[str]:
-    """One stall for certain, then `seconds` of random acts; then all jobs must end. Returns the violated invariants."""
-    with opened(settings) as sessions, fleet(settings, folder, workers, unfenced) as started:
-        monkey = Monkey(started, sessions, settings, seed=20160525)
-        submit(settings, sessions, range(1), steps=500)  # so long that both attempts still train when the stalled one awakes
-        monkey.stall_until_claimed_again()
+    """Inject one stall, then random faults for `seconds`; wait for all jobs and return the violated invariants."""
+    with opened(settings) as sessions, running_workers(settings, folder, workers, unfenced) as started:
+        faults = FaultInjector(started, sessions, settings, seed=20160525)
+        submit(settings, sessions, range(1), steps=500)  # both attempts must still train when the stalled one resumes
+        faults.stall_until_claimed_again()
         submit(settings, sessions, range(1, jobs), trials=jobs // 4)
-        monkey.rage(seconds, pause_seconds=0.8, acts=ACTS)
-        monkey.calm_down()
+        faults.inject(seconds, pause_seconds=0.8, acts=ACTS)
+        faults.wait_for_recovery()
         wait_until(lambda: all_ended(sessions), 100, "the end of all jobs")
         broken = violations(sessions)
-        assert broken or was_eventful(monkey, sessions, seconds), monkey.done
+        assert broken or was_eventful(faults, sessions, seconds), faults.done
         return broken
 
 
-def was_eventful(monkey: Monkey, sessions: Sessions, seconds: float) -> bool:
-    """Enough was hurt, and enough came through, for the invariants to mean something."""
-    return sum(monkey.done.values()) > seconds / 3 and resumptions(sessions) > 0 and JobStatus.SUCCEEDED in statuses(sessions)
+def was_eventful(faults: FaultInjector, sessions: Sessions, seconds: float) -> bool:
+    """Return whether enough faults and enough successes occurred for a meaningful check."""
+    return sum(faults.done.values()) > seconds / 3 and resumptions(sessions) > 0 and JobStatus.SUCCEEDED in statuses(sessions)
 
 
-def test_the_invariants_hold_on_postgresql_and_redis(server_settings: Settings, tmp_path: Path) -> None:
+def test_invariants_hold_on_postgresql_and_redis(server_settings: Settings, tmp_path: Path) -> None:
     assert chaos(server_settings, tmp_path, workers=3, jobs=16, seconds=30) == []
 
 
-def test_the_invariants_hold_on_sqlite_and_the_filesystem_broker(embedded_settings: Settings, tmp_path: Path) -> None:
+def test_invariants_hold_on_sqlite_and_the_filesystem_broker(embedded_settings: Settings, tmp_path: Path) -> None:
     assert chaos(embedded_settings, tmp_path, workers=2, jobs=6, seconds=10) == []
 
 
-def test_without_the_fence_the_same_chaos_breaks_the_invariants(server_settings: Settings, tmp_path: Path) -> None:
-    broken = chaos(server_settings, tmp_path, workers=3, jobs=2, seconds=0, unfenced=True)  # who awakes must live to write
+def test_invariants_break_without_the_fence(server_settings: Settings, tmp_path: Path) -> None:
+    broken = chaos(
+        server_settings, tmp_path, workers=3, jobs=2, seconds=0, unfenced=True
+    )  # the resumed supervisor must survive to write
     assert any("wrote the version" in breach or "after attempt" in breach for breach in broken), broken

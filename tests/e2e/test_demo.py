@@ -1,4 +1,4 @@
-"""`isthmus demo`, shortened, and what it leaves behind when it cannot go on."""
+"""A shortened `isthmus demo`, and its clean-up after a failure."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def _signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_shows_accuracies_and_predictions_and_frees_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "PARAMS", {"epochs": 1, "min_steps": 10})
     monkeypatch.setattr(images, "make", partial(images.make, copies=1))
     port = free_port()
@@ -45,16 +45,16 @@ def test_it_shows_both_accuracies_and_predictions_and_frees_its_port(tmp_path: P
 
 
 @pytest.fixture
-def heeded() -> Iterator[None]:
-    """SIGHUP is, even where the tests run under nohup, which programs would inherit."""
+def default_sighup() -> Iterator[None]:
+    """Restore the default of SIGHUP: under nohup, child processes would inherit that it is ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.usefixtures("heeded")
+@pytest.mark.usefixtures("default_sighup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_in_the_middle_of_a_job_ends_all_of_it(number: signal.Signals, tmp_path: Path) -> None:
+def test_signal_during_a_job_ends_all_processes(number: signal.Signals, tmp_path: Path) -> None:
     port = str(free_port())
     demo = subprocess.Popen(
         [sys.executable, "-u", "-P", "-m", "app.cli", "demo", "--data", str(tmp_path / "demo"), "--port", port],
@@ -74,7 +74,7 @@ def test_a_signal_in_the_middle_of_a_job_ends_all_of_it(number: signal.Signals, 
     assert alive == []
 
 
-def test_a_service_that_does_not_start_is_explained_by_its_own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_start_shows_the_log_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_LEASE_SECONDS", "-1")
     shown = CliRunner().invoke(main, ["demo", "--data", str(tmp_path / "demo"), "--port", str(free_port())])
     assert shown.exit_code == 1

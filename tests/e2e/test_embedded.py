@@ -1,4 +1,4 @@
-"""The embedded service as a whole: it starts with nothing installed, ends without leftovers, and its jobs survive that."""
+"""The embedded service: start without servers, clean stop, and jobs that survive a restart."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ def digits_npz() -> bytes:
 
 
 def lines_of(embedded: Embedded) -> list[dict[str, Any]]:
-    """All that was logged: every line is JSON, those of libraries too."""
+    """Return all log lines; every line is JSON, also those of libraries."""
     return [json.loads(line) for line in embedded.log.read_text().splitlines()]
 
 
@@ -30,7 +30,7 @@ def statuses(client: Client) -> list[str]:
     return sorted(job["status"] for job in client.http.get("/jobs").json()["data"])
 
 
-def test_it_says_where_it_is_and_sigterm_ends_all_of_it(tmp_path: Path) -> None:
+def test_service_is_ready_and_sigterm_ends_all_processes(tmp_path: Path) -> None:
     with up(tmp_path) as embedded:
         assert embedded.client.http.get("/health/ready").json() == {"database": "ok", "broker": "ok", "storage": "ok"}
         assert "swagger" in embedded.client.http.get("/docs").text.lower()
@@ -41,7 +41,7 @@ def test_it_says_where_it_is_and_sigterm_ends_all_of_it(tmp_path: Path) -> None:
     assert {line["process"] for line in lines_of(embedded)} == {"up", "api", "beat", "worker-1"}
 
 
-def test_two_workers_run_two_jobs_at_once_and_ctrl_c_gives_both_back(tmp_path: Path) -> None:
+def test_ctrl_c_releases_the_jobs_of_both_workers(tmp_path: Path) -> None:
     source = write(tmp_path, "digits.npz", digits_npz())
     with up(tmp_path, workers=2, train_threads="1", heartbeat_seconds="0.5") as embedded:
         client = embedded.client
@@ -63,7 +63,7 @@ def test_two_workers_run_two_jobs_at_once_and_ctrl_c_gives_both_back(tmp_path: P
     assert len({line["job_id"] for line in released}) == 2
 
 
-def test_when_one_process_dies_the_whole_ends_with_an_error(tmp_path: Path) -> None:
+def test_death_of_one_process_ends_the_service_with_an_error(tmp_path: Path) -> None:
     with up(tmp_path) as embedded:
         processes = embedded.descendants()
         api = next(process for process in processes if process.cmdline()[-4:-3] == ["--host"])
@@ -73,7 +73,7 @@ def test_when_one_process_dies_the_whole_ends_with_an_error(tmp_path: Path) -> N
         assert alive == []
 
 
-def test_a_job_goes_on_where_it_was_when_the_service_comes_back(tmp_path: Path) -> None:
+def test_job_resumes_after_a_restart_of_the_service(tmp_path: Path) -> None:
     source = write(tmp_path, "digits.npz", digits_npz())
     with up(tmp_path, train_threads="1", heartbeat_seconds="0.5") as embedded:
         client = embedded.client
@@ -92,6 +92,6 @@ def test_a_job_goes_on_where_it_was_when_the_service_comes_back(tmp_path: Path) 
             after = embedded.client.http.get(f"/jobs/{job}", params={"wait": 20}).json()
         assert after["attempt"] == 2
         table = json.loads((tmp_path / "data" / "broker" / "control" / "celery.pidbox.exchange").read_text())
-        assert len(table) == 1  # of the worker that is there, not of the one before
+        assert len(table) == 1  # only the running worker
         embedded.client.http.post(f"/jobs/{job}/cancel").raise_for_status()
         assert embedded.client.wait(job)["status"] == "cancelled"

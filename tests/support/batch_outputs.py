@@ -1,4 +1,4 @@
-"""Batch predictions for tests: a real version, a real data set, a job that waits, and what must come out."""
+"""Batch predictions for tests: a real version, a real dataset, a queued job and the expected output."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ READERS: Mapping[str, Callable[[Path], pl.DataFrame]] = {
 def queue_prediction(
     sessions: sessionmaker[Session], storage: Storage, exported: Exported, path: Path, rows: int | None = None, **fields: Any
 ) -> UUID:
-    """A prediction of the whole file that waits for a worker. `rows`: what the upload has counted, if it is not the truth."""
+    """Queue a prediction of the whole file. `rows` overrides the number of rows that the upload counted."""
     modality = MODALITIES[exported.manifest.modality]
     profile = modality.check(path, path.suffix[1:], modality.options())
     key = f"datasets/{path.stem}/data{path.suffix}"
@@ -63,7 +63,7 @@ def queue_prediction(
 
 
 def plain_probabilities(exported: Exported, path: Path, graph: str = "model.onnx") -> NDArray[np.float32]:
-    """What ONNX Runtime answers when it is given everything at once: (rows, classes)."""
+    """Return the probabilities (rows, classes) that ONNX Runtime computes in one run."""
     modality = MODALITIES[exported.manifest.modality]
     file = DatasetFile(path, path.suffix[1:], modality.options(), False)
     session = onnxruntime.InferenceSession(exported.folder / graph, providers=["CPUExecutionProvider"])
@@ -72,7 +72,7 @@ def plain_probabilities(exported: Exported, path: Path, graph: str = "model.onnx
 
 
 def assert_answers(frame: pl.DataFrame, probabilities: NDArray[np.float32], classes: list[str]) -> None:
-    """One row for each input row, in order, with the most probable class and its probability to 1e-4."""
+    """Check that each input row has one output row, in order, with the right class and its probability to 1e-4."""
     assert frame["row"].to_list() == list(range(1, len(probabilities) + 1))
     assert np.abs(frame["confidence"].to_numpy() - probabilities.max(axis=1)).max() < 1e-4
     best = [classes.index(label) for label in frame["label"]]

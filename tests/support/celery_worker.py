@@ -1,8 +1,7 @@
-"""`python -m tests.support.celery_worker worker ...`: the real Celery worker, except that its trainers are light.
+"""`python -m tests.support.celery_worker worker ...`: the real Celery worker with fake trainers.
 
-With TESTS_REAL_TRAINER set, they are real (see `tests.support.distributed_trainer`). With TESTS_UNFENCED set, the lease is
-dropped
-from every WHERE clause: the negative control of the chaos tests.
+TESTS_REAL_TRAINER selects real trainers (see `tests.support.distributed_trainer`). TESTS_UNFENCED removes the lease from every
+WHERE clause: the negative control of the chaos tests.
 """
 
 import os
@@ -19,8 +18,8 @@ if os.environ.get("TESTS_REAL_TRAINER"):
 else:
     supervisor.TRAINER = LIGHT_TRAINER
 if os.environ.get("TESTS_UNFENCED"):
-    leases._held_by = lambda lease: (JobRow.id == lease.job_id,)
+    leases._held_by = lambda lease: (JobRow.id == lease.job_id,)  # noqa: SLF001  # the negative control removes the fence
 
-from worker.celery_app import celery  # the tasks read TRAINER when they are imported
+from worker.celery_app import celery  # after TRAINER is set: the tasks read it on import
 
 celery.start(sys.argv[1:])

@@ -1,7 +1,7 @@
-"""Trains toys in each of the processes that `torchrun` starts: `python -m tests.support.data_parallel_script FOLDER`.
+"""Toy runs in each process that `torchrun` starts: `python -m tests.support.data_parallel_script FOLDER`.
 
-In the process of rank R all weights and statistics that a case ends with go into `FOLDER/CASE-R.pt`, and what was drawn at
-random for shared rows, and after them, into `FOLDER/draws-R.pt`.
+Rank R writes the final weights and statistics of a case to `FOLDER/CASE-R.pt`. It writes the random numbers drawn for shared
+rows, and after them, to `FOLDER/draws-R.pt`.
 """
 
 import sys
@@ -31,7 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def make(case: str, folder: Path) -> Toy:
-    """With a network that has norms, and no dropout: each process drops others."""
+    """Make a toy whose network has norms but no dropout, which would differ between processes."""
     toy = make_toy(folder, toy_params(case, **SGD, **CASES[case]), digits=True, sizes=(320, 320))
     for module in toy.run.algorithm.modules():
         if isinstance(module, nn.Dropout):

@@ -9,7 +9,7 @@ from tests.support.paths import ROOT
 
 
 def create_postgres_database(server_url: str, name: str) -> str:
-    """A fresh, migrated database on the server; returns its URL."""
+    """Create a migrated database on the server and return its URL."""
     admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))

@@ -12,7 +12,7 @@ from tests.support import factories
 
 
 def dataset(folder: Path, filename: str, content: bytes, modality: str, **options: Any) -> DatasetFile:
-    """A checked file."""
+    """Check a file and return it as a dataset."""
     kind = MODALITIES[modality]
     path = factories.write(folder, filename, content)
     return checked(path, modality, kind.suffixes["." + filename.partition(".")[2]], **options)
@@ -30,5 +30,5 @@ def labels(chunks: Sequence[Chunk]) -> list[str]:
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:
-    """Encoded chunks as one."""
+    """Concatenate encoded chunks."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -18,7 +18,7 @@ JOB_LIMIT_SECONDS = 240
 
 
 class Client:
-    """The calls that a user makes, in their words."""
+    """The calls of a user."""
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=90)
@@ -39,7 +39,7 @@ class Client:
         return job
 
     def wait(self, job_id: str) -> dict[str, Any]:
-        """The job when it has ended."""
+        """Wait for the end of a job and return it."""
         deadline = time.monotonic() + JOB_LIMIT_SECONDS
         while time.monotonic() < deadline:
             job: dict[str, Any] = self.http.get(f"/jobs/{job_id}", params={"wait": 20}).json()

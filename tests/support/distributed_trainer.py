@@ -1,6 +1,6 @@
-"""The real trainer, except that a search goes on after its first offer only when another worker trains one of its trials.
+"""The real trainer, with a search that waits until another worker trains one of its queued trials.
 
-What a search shares then does not depend on how long processes take to start.
+The set of shared trials then does not depend on the start-up time of processes.
 """
 
 import sys

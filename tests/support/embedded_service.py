@@ -1,4 +1,4 @@
-"""`isthmus up` in a folder, as a person runs it."""
+"""`isthmus up` in a folder, as a user runs it."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ class Embedded:
 
 @contextmanager
 def up(folder: Path, workers: int = 1, **settings: str) -> Iterator[Embedded]:
-    """Start it, wait for the line that says where it is, and leave nothing behind."""
+    """Start the service, wait until it logs its address, and stop all its processes at the end."""
     port = free_port()
     log = folder / "up.log"
     options = ["--data", str(folder / "data"), "--port", str(port), "--workers", str(workers)]

@@ -1,4 +1,4 @@
-"""Objects for tests: every required field is filled, a test names only what it is about."""
+"""Factories that fill every required field; a test names only the fields it checks."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from app.storage import StoredFile
 
 
 def make_dataset(session: Session, **fields: Any) -> DatasetRow:
-    """A labelled table of two columns, in the database only. `fields` override; no file is stored."""
+    """Add a labelled table of two columns to the database, without a file. `fields` override the defaults."""
     dataset_id = fields.pop("id", uuid.uuid4())
     defaults: dict[str, Any] = {
         "name": "patients",
@@ -52,7 +52,7 @@ def make_dataset(session: Session, **fields: Any) -> DatasetRow:
 
 
 def make_job(session: Session, *, status: JobStatus = JobStatus.QUEUED, **fields: Any) -> JobRow:
-    """A job in any state: leased by `worker-1` where the state wants a lease, ended where it wants an end."""
+    """Add a job in any state, with a lease of `worker-1` or an end time if the state requires it."""
     leased = {"lease_owner": "worker-1", "lease_expires_at": db_now(60), "attempt": 1, "started_at": db_now()}
     defaults: dict[str, Any] = {
         "model_name": "digits",
@@ -68,7 +68,7 @@ def make_job(session: Session, *, status: JobStatus = JobStatus.QUEUED, **fields
 
 
 def lease_of(job: JobRow) -> Lease:
-    """The lease that the worker of a leased job holds."""
+    """Return the lease of a leased job."""
     assert job.lease_owner is not None
     return Lease(job.id, job.attempt, job.lease_owner)
 
@@ -105,7 +105,7 @@ def make_manifest(**fields: Any) -> Manifest:
 
 
 def make_version(session: Session, *, model: str = "digits", artifacts: Iterable[str] = (), **fields: Any) -> VersionRow:
-    """The next version of a model, with the succeeded job that made it; `artifacts` are names of files, in the database only."""
+    """Add the next version of a model and its succeeded job; `artifacts` are file names without files."""
     model_row = session.scalars(select(ModelRow).where(ModelRow.name == model)).one_or_none() or ModelRow(name=model)
     session.add(model_row)
     session.flush()
@@ -131,7 +131,7 @@ def make_version(session: Session, *, model: str = "digits", artifacts: Iterable
 
 
 def make_image(height: int = 8, width: int = 8, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
-    """Noise, uint8 (height, width, channels)."""
+    """Return noise as uint8 (height, width, channels)."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
@@ -144,7 +144,7 @@ def image_bytes(pixels: NDArray[np.uint8] | None = None, format: str = "PNG") ->
 
 
 def zip_bytes(members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip of these files."""
+    """Return a zip of these files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in members.items():
@@ -153,21 +153,21 @@ def zip_bytes(members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLA
 
 
 def image_zip(classes: Sequence[str] = ("cat", "dog"), each: int = 3, channels: int = 3) -> bytes:
-    """An ImageFolder zip of noise; without classes a flat, unlabelled one."""
+    """Return an ImageFolder zip of noise; without classes it is flat and unlabelled."""
     folders = [f"{name}/" for name in classes] or [""]
     names = [f"{folder}{number}.png" for folder in folders for number in range(each)]
     return zip_bytes({name: image_bytes(make_image(channels=channels, seed=seed)) for seed, name in enumerate(names)})
 
 
 def npz_bytes(**arrays: NDArray[Any]) -> bytes:
-    """A compressed npz of these arrays."""
+    """Return a compressed npz of these arrays."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """Comma-separated lines, nothing quoted."""
+    """Return comma-separated lines without quotes."""
     return "".join(",".join(map(str, row)) + "\n" for row in [header, *rows]).encode()
 
 

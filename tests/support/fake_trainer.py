@@ -1,7 +1,7 @@
-"""The real entry of the trainer process around a light body: NumPy steps, real checkpoints in the storage, a real result.
+"""The real entry point of the trainer process with fake work: NumPy steps, real checkpoints and a real result.
 
-The body is steered by the job's parameters: `steps`, `step_seconds`, `checkpoint_every` (steps), and `ends`, a name in `ENDS`.
-The sum that it "learns" depends on every step, so a wrong resume shows. What it reports carries its own attempt.
+The job's parameters control the work: `steps`, `step_seconds`, `checkpoint_every` (steps), and `ends`, a name in `ENDS`.
+The sum that it "learns" depends on every step, which reveals a wrong resume. Its reports contain its own attempt.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ LIGHT_TRAINER = (sys.executable, "-m", "tests.support.fake_trainer")
 
 
 def learned(steps: int, seed: int = 0) -> float:
-    """What a run of so many steps learns, however often it was interrupted."""
+    """Return the result of a run of this number of steps, with or without interruptions."""
     return sum(_draw(seed, step) for step in range(1, steps + 1))
 
 
@@ -145,7 +145,7 @@ def _storage_away() -> None:
 
 
 def _prints() -> None:
-    os.write(1, b"a library says hello on standard output\n")
+    os.write(1, b"a library writes to standard output\n")
 
 
 ENDS: dict[str, Callable[[], None]] = {

@@ -11,7 +11,7 @@ DECLINED = 418
 
 
 async def decline(scope: Scope, receive: Receive, send: Send) -> None:
-    """Respond with `DECLINED`, in the place of FastAPI."""
+    """Respond with `DECLINED` instead of FastAPI."""
     await send({"type": "http.response.start", "status": DECLINED, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body"})
 

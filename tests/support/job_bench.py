@@ -1,4 +1,4 @@
-"""A bench for whole jobs: it makes data sets and jobs, and runs their attempts in this process, on a database of its own."""
+"""A bench for whole jobs: datasets, jobs and their attempts in this process, on a separate database."""
 
 import io
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ CNN = {"network": "cnn", "input_size": 8}
 
 @dataclass
 class Bench:
-    """Makes data sets and jobs, and runs their attempts in this process."""
+    """Creates datasets and jobs, and runs their attempts in this process."""
 
     settings: Settings
     sessions: sessionmaker[Session]
@@ -66,7 +66,7 @@ class Bench:
             )
 
     def job(self, params: dict[str, Any], source: DatasetRow | None, *others: DatasetRow | None, **fields: Any) -> JobRow:
-        """`others` are the target and the evaluation."""
+        """Add a job; `others` are the target and the evaluation."""
         target, evaluation = (*(other and other.id for other in others), None, None)[:2]
         base = (
             fields.pop("base") if "base" in fields or source is None else default_network(source.modality).model_dump(mode="json")
@@ -94,7 +94,7 @@ class Bench:
         return result
 
     def publish(self, job: JobRow, result: AdaptationResult) -> VersionRow:
-        """The version of a job, as the supervisor makes it."""
+        """Register the version of a job as the supervisor does."""
         version = VersionRow(
             number=1,
             job_id=job.id,
@@ -125,7 +125,7 @@ def bench(tmp_path: Path, empty_sqlite: Path) -> Iterator[Bench]:
 
 @contextmanager
 def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
-    """A bench on a database of its own."""
+    """Open a bench on a separate database."""
     settings = quick_settings(data_dir=data_folder(folder, empty_sqlite), device="cpu", train_threads=1)
     (folder / "bench").mkdir()
     engine = make_engine(settings.database)

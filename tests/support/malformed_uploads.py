@@ -1,4 +1,4 @@
-"""Uploads that must be refused, each with where the answer must point and what it must say."""
+"""Uploads that must be rejected, each with the expected JSON pointer and text of the error."""
 
 import gzip
 import io
@@ -18,17 +18,17 @@ from tests.support import factories
 
 @dataclass(frozen=True)
 class Bad:
-    """One upload: `pointer` and `says` must both be in one of the answer's errors."""
+    """One upload: an error of the response has this `pointer` and contains `text`."""
 
     filename: str
     content: bytes
     pointer: str
-    says: str
+    text: str
     form: dict[str, str] = field(default_factory=dict)
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has no pixels."""
+    """Return a PNG that claims a size but has no pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -58,7 +58,7 @@ def packed_zip(method: int) -> bytes:
 
 
 def lying_zip() -> bytes:
-    """A member of 50 MB that claims 100 bytes, with their checksum."""
+    """Return a zip with a member of 50 MB that claims 100 bytes, with their checksum."""
     content = bytearray(factories.zip_bytes({"a/0.png": bytes(50 * 1024**2)}))
     entry = content.rindex(b"PK\x01\x02")
     content[entry + 16 : entry + 20] = struct.pack("<I", zlib.crc32(bytes(100)))
@@ -67,7 +67,7 @@ def lying_zip() -> bytes:
 
 
 def long_zip_directory(count: int) -> bytes:
-    """A directory whose length only the record of large archives tells."""
+    """Return a zip whose directory length is only in the record of large archives."""
     entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
     directory = entry * count
     large = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), 0)
@@ -76,7 +76,7 @@ def long_zip_directory(count: int) -> bytes:
 
 
 def sparse_tar() -> bytes:
-    """The map of a sparse file, in headers that go on for 2 MB."""
+    """Return a tar with the map of a sparse file in headers of 2 MB."""
     header = bytearray(tar_member("a/0.png", kind=tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
     header[482] = 1
     header[148:156] = b" " * 8
@@ -85,7 +85,7 @@ def sparse_tar() -> bytes:
 
 
 def nested_tar_headers() -> bytes:
-    """Long names of long names: tarfile reads each inside the other."""
+    """Return a tar with nested long names, which tarfile reads recursively."""
     name = tar_member("name", 4, tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT) + b"a/b\0" + bytes(508)
     return gzip.compress(name * 2000)
 
@@ -96,7 +96,7 @@ def npz_header(header: str) -> bytes:
 
 
 def tar_of(*members: tarfile.TarInfo, packed: bool = False) -> bytes:
-    """A tar whose members hold zeros of the size they say."""
+    """Return a tar whose members hold zeros of the claimed sizes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz" if packed else "w") as archive:
         for member in members:
@@ -111,7 +111,7 @@ def tar_member(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE) -> tarfi
 
 
 def long_tar_header() -> bytes:
-    """An extended header of 100 MB: tarfile would read it whole."""
+    """Return a tar with an extended header of 100 MB, which tarfile would read at once."""
     return tar_of(tar_member("pax", 100 * 1024**2, tarfile.XHDTYPE), packed=True)
 
 

@@ -6,7 +6,7 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> ModelOutputs:
-    """Of a network whose features and logits point the more to the true class, the larger its skill."""
+    """Return the outputs of a network; the larger its skill, the more its features and logits point to the true class."""
     random = np.random.default_rng(seed)
 
     def side() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Networks that are trained from scratch, with preprocessing and input shapes."""
+"""Networks trained from scratch, with preprocessing and input shapes."""
 
 from typing import Any
 
@@ -28,9 +28,9 @@ def image_case(params: Any, channels: Any = 3) -> Case:
 
 def table_case(numbers: int, categories: int, **params: Any) -> Case:
     columns = [
-        *(NumberColumn(name=f"n{place}", mean=10, std=2) for place in range(numbers)),
+        *(NumberColumn(name=f"n{index}", mean=10, std=2) for index in range(numbers)),
         UnusedColumn(name="empty"),
-        *(CategoryColumn(name=f"c{place}", levels=("no", "yes")) for place in range(categories)),
+        *(CategoryColumn(name=f"c{index}", levels=("no", "yes")) for index in range(categories)),
     ]
     specs = {"numbers": TensorSpec("float32", (numbers,)), "categories": TensorSpec("int64", (categories,))}
     present = {name: spec for name, spec in specs.items() if spec.shape != (0,)}

@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 def wait_until(condition: Callable[[], Value | None], seconds: float = 30, what: str = "") -> Value:
-    """The first true value of the condition. Fails when it does not come in time."""
+    """Return the first true value of the condition; fail after the deadline."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()

@@ -1,4 +1,4 @@
-"""Versions that can really predict: a small random network of each modality, exported and stored as a job would."""
+"""Versions that can predict: a small random network of each modality, exported and stored as by a job."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ SMALLER: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What the trainer had in its hands, and the files that it stored."""
+    """An exported network with its preprocessing, and the stored files."""
 
     network: Network
     encode: Encoder
@@ -47,7 +47,7 @@ class Exported:
     folder: Path
 
     def probabilities(self, raw: Any) -> NDArray[np.float64]:
-        """The network's own answers to raw inputs."""
+        """Return the network's own probabilities for raw inputs."""
         with torch.no_grad():
             logits = self.network.eval()({name: torch.from_numpy(array) for name, array in self.encode(raw).items()})
         answers: NDArray[np.float64] = logits.double().softmax(1).numpy()
@@ -55,7 +55,7 @@ class Exported:
 
 
 def export_network(modality: str, classes: Sequence[str], folder: Path, seed: int = 0) -> Exported:
-    """A random network for the examples of this modality, through the very steps of a job."""
+    """Export a random network for the examples of this modality with the steps of a job."""
     raw = EXAMPLES[modality]
     params = NETWORKS[SMALLER[modality]["network"]].model_validate(SMALLER[modality])
     kind = MODALITIES[modality]
@@ -78,7 +78,7 @@ def export_network(modality: str, classes: Sequence[str], folder: Path, seed: in
 
 
 def add_int8(exported: Exported) -> Path:
-    """The compact copy that a job may have made."""
+    """Add the int8 copy that a job may create."""
     path = exported.folder / GRAPHS["int8"]
     quantize(exported.folder / GRAPHS["float32"], path, [exported.encode(EXAMPLES[exported.manifest.modality])])
     return path
@@ -89,7 +89,7 @@ def _chunks(raw: Any) -> Iterable[Chunk]:
 
 
 def store_version(session: Session, storage: Storage, exported: Exported, model: str) -> VersionRow:
-    """The version that a job with these files would have made."""
+    """Store the version that a job with these files would register."""
     prefix = f"jobs/{uuid.uuid4()}/1"
     stored = [storage.put(f"{prefix}/{file.name}", file) for file in sorted(exported.folder.iterdir())]
     artifacts = [ArtifactRow(name=file.name, **file.columns()) for file in stored]

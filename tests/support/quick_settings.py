@@ -1,4 +1,4 @@
-"""Settings with short intervals, so that tests wait for nothing."""
+"""Settings with short intervals, for quick tests."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from app.settings import Settings
 
 
 def data_folder(folder: Path, empty_sqlite: Path) -> Path:
-    """With an empty database."""
+    """Return a data folder with an empty database."""
     data = folder / "data"
     data.mkdir()
     shutil.copy(empty_sqlite, data / "isthmus.db")
@@ -15,6 +15,6 @@ def data_folder(folder: Path, empty_sqlite: Path) -> Path:
 
 
 def quick_settings(**fields: object) -> Settings:
-    """Short times, so that nothing has to be waited for."""
+    """Return settings with short intervals."""
     times = {"lease_seconds": 20, "heartbeat_seconds": 0.3, "sweep_seconds": 0.5, "resend_seconds": 2, "cancel_grace_seconds": 10}
     return Settings.model_validate({**times, **fields})

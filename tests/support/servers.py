@@ -1,4 +1,4 @@
-"""Real servers for the tests, on 127.0.0.1, from the PATH or from pip; each ends with the block that started it."""
+"""Real servers on 127.0.0.1, from the PATH or from pip; each ends with its block."""
 
 import shutil
 import socket
@@ -30,17 +30,17 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """Of its `postgres` database."""
+        """URL of its `postgres` database."""
         return str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
 
     def stop(self) -> None:
-        """Breaks off every connection."""
+        """Stop the server; every connection breaks."""
         self._server.cleanup()
 
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL server with its data in `folder`; yields the URL of its `postgres` database."""
+    """Run a PostgreSQL server with its data in `folder`; yield the URL of its `postgres` database."""
     server = PostgresServer(folder)
     server.start()
     try:

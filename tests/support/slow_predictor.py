@@ -1,4 +1,4 @@
-"""Makes the batch predictions of this process slow, so that there is time to hurt them."""
+"""Slow batch predictions, so that tests have time to kill them."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ ROWS = 100
 
 
 def slow_down(seconds: float) -> None:
-    """So few rows at once, and a pause after each time."""
+    """Set the rows per run, and add a pause after each run."""
     onnx_model.CHUNK_ROWS = range(ROWS, ROWS)
     answered = OnnxModel.predict
 

@@ -61,7 +61,7 @@ class InThread:
 
 
 def trainers() -> list[psutil.Process]:
-    """Trainer processes of this test that are alive."""
+    """Return the live trainer processes of this test."""
     return [
         child
         for child in psutil.Process().children(recursive=True)

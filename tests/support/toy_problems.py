@@ -1,4 +1,4 @@
-"""Small problems with a shift, and runs on them: real networks, real storage, a reporter into a string."""
+"""Small problems with a shift, and runs on them: real networks, real storage, reports into a string."""
 
 import io
 import json
@@ -47,7 +47,7 @@ threadpool_limits(1)  # validators cluster: on a busy machine waiting for thread
 
 
 def table(rows: int, classes: int, *, target: bool) -> EncodedDataset:
-    """Numbers that tell the classes apart; the target's are moved."""
+    """Return numbers that separate the classes; those of the target are shifted."""
     random = np.random.default_rng(2 if target else 1)
     labels = random.integers(0, classes, rows)
     numbers = 3 * np.eye(classes)[labels] + random.normal(size=(rows, classes)) + target
@@ -61,7 +61,7 @@ def table_network(classes: int) -> Network:
 
 
 def toy_images(rows: int, classes: int, *, target: bool) -> EncodedDataset:
-    """Digits of 8x8 pixels; the target has others, of less contrast and brighter, each in its own measure."""
+    """Return digits of 8x8 pixels; those of the target are other digits, brighter and with less contrast."""
     digits = load_digits()
     chosen = np.flatnonzero(digits.target < classes)[int(target) :: 2][:rows]
     pixels = digits.images[chosen] * 15.9
@@ -78,7 +78,7 @@ def image_network(classes: int) -> Network:
 
 
 class StoppingBatches(PairedBatches):
-    """Asks for a stop while the given step is being done."""
+    """Batches that request a stop during the given step."""
 
     reporter: ProgressReporter
     stop_at: int | None = None
@@ -92,7 +92,7 @@ class StoppingBatches(PairedBatches):
 
 @dataclass
 class Toy:
-    """A run ready to train, and what it has said."""
+    """A run ready to train, and its reports."""
 
     run: TrainingRun
     stream: io.StringIO
@@ -109,7 +109,7 @@ class Toy:
 
     @property
     def checkpoint(self) -> str:
-        """The key of the newest one."""
+        """Key of the newest checkpoint."""
         return str([report["checkpoint"] for report in self.reports if report["checkpoint"]][-1])
 
     @property
@@ -131,7 +131,7 @@ def toy_params(algorithm: str, **params: Any) -> AlgorithmParams:
     return PARAMS[algorithm].model_validate({"algorithm": algorithm, "learning_rate": rate, **SMALL, **params})
 
 
-def make_toy(
+def make_toy(  # noqa: PLR0913  # a factory; all but two are keyword options with defaults
     folder: Path,
     params: AlgorithmParams,
     *,
@@ -142,7 +142,7 @@ def make_toy(
     stop_at: int | None = None,
     digest: str = "these parameters",
 ) -> Toy:
-    """A run as `worker.jobs.adaptation` makes it, on tables or on digits. `kind` replaces the algorithm of the parameters."""
+    """Make a run as `worker.jobs.adaptation` does, on tables or digits. `kind` replaces the algorithm of the parameters."""
     make, build = (toy_images, image_network) if digits else (table, table_network)
     source, target = make(sizes[0], classes, target=False), make(sizes[1], classes, target=True)
     data = split_source(source, target if params.needs_target else None, None, params)
@@ -165,16 +165,16 @@ def make_toy(
     batches.reporter, batches.stop_at = reporter, stop_at
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
-    examiner = Evaluator(data, classes, CPU, rows=EXAMINED)
-    selection = CheckpointSelector(examiner.source_labels)
+    evaluator = Evaluator(data, classes, CPU, rows=EXAMINED)
+    selection = CheckpointSelector(evaluator.source_labels)
     precision = resolve_precision(params, "float32")
-    run = TrainingRun(algorithm, batches, examiner, selection, reporter, checkpoints, 1e9, precision)
+    run = TrainingRun(algorithm, batches, evaluator, selection, reporter, checkpoints, 1e9, precision)
     return Toy(run, stream, target)
 
 
 @cache
 def trained_weights(seed: int, classes: int, sizes: tuple[int, int], digits: bool) -> dict[str, Tensor]:
-    """Of a network that was trained on the source alone."""
+    """Return the weights of a source-only network."""
     params = toy_params("source_only", seed=seed, min_steps=250 if digits else 0)
     with TemporaryDirectory() as folder:
         toy = make_toy(Path(folder), params, classes=classes, sizes=sizes, digits=digits)

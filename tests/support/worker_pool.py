@@ -1,4 +1,4 @@
-"""Real worker processes and a real beat for the tests, and ways to hurt them."""
+"""Real worker processes and a real beat, and methods to stop or kill them."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ class Worker:
             self._process = self._start()
 
     def end(self) -> None:
-        """Wake whoever was stopped, and kill; the kernel does the rest."""
+        """Resume and kill all processes of the worker."""
         for process in self.family():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
@@ -75,8 +75,8 @@ class Worker:
 
 
 @contextmanager
-def fleet(settings: Settings, folder: Path, workers: int, unfenced: bool = False) -> Iterator[list[Worker]]:
-    """So many workers and one beat, until the block ends."""
+def running_workers(settings: Settings, folder: Path, workers: int, unfenced: bool = False) -> Iterator[list[Worker]]:
+    """Run this number of workers and one beat until the block ends."""
     logs = [folder / f"worker-{number}.log" for number in range(workers)]
     started = [Worker(number, settings, log, unfenced) for number, log in enumerate(logs)]
     beat = start(BEAT, settings, folder / "beat.log")
@@ -90,7 +90,7 @@ def fleet(settings: Settings, folder: Path, workers: int, unfenced: bool = False
 
 
 def start(arguments: list[str], settings: Settings, log: Path, **variables: str) -> subprocess.Popen[bytes]:
-    """A Python process of the service with these settings; what it says is appended to the log."""
+    """Start a Python process of the service with these settings; append its output to the log."""
     path = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
     with log.open("ab") as file:
         return subprocess.Popen(

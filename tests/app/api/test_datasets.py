@@ -81,7 +81,7 @@ def test_bad_uploads_are_refused_with_their_place(client: TestClient, settings: 
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     errors = answer.json()["errors"]
-    assert any(error["pointer"].startswith(case.pointer) and case.says in error["detail"] for error in errors), errors
+    assert any(error["pointer"].startswith(case.pointer) and case.text in error["detail"] for error in errors), errors
     assert stored_files(settings) == []
 
 

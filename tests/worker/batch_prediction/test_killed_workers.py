@@ -22,7 +22,7 @@ from tests.support.polling import wait_until
 from tests.support.published_models import Exported, export_network
 from tests.support.quick_settings import quick_settings
 from tests.support.supervision import InThread, read_job, send_messages, supervisor, trainers
-from tests.support.worker_pool import Worker, fleet
+from tests.support.worker_pool import Worker, running_workers
 from worker.supervision.attempt import Outcome
 
 Sessions = sessionmaker[Session]
@@ -79,7 +79,7 @@ def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
     storage, chance = Storage(settings.storage), random.Random(SEED)
     job_id = queue_prediction(worker_sessions, storage, exported, table, output="csv", max_attempts=10)
     moments = sorted(chance.sample(range(0, ROWS // 2), len(KILLS)))
-    with fleet(settings, tmp_path, workers=2) as workers:
+    with running_workers(settings, tmp_path, workers=2) as workers:
         send_messages(settings, job_id)
         for victim, moment in zip(KILLS, moments, strict=True):
             wait_until(lambda: completed(worker_sessions, job_id) >= moment, 60, f"{moment} rows")  # noqa: B023

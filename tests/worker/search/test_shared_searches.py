@@ -22,7 +22,7 @@ from tests.support.job_bench import CNN, SMALL, Bench, digits
 from tests.support.polling import wait_until
 from tests.support.quick_settings import quick_settings
 from tests.support.supervision import is_training, read_job, send_messages
-from tests.support.worker_pool import Worker, fleet
+from tests.support.worker_pool import Worker, running_workers
 
 Sessions = sessionmaker[Session]
 DIVERGING = {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 10, "gradient_clip": 1e30}
@@ -73,7 +73,7 @@ def test_two_workers_find_what_one_finds(bench: Bench, tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, DIVERGING]
     job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 4})
     expected = bench.run(job)
-    with fleet(bench.settings, tmp_path, workers=2):
+    with running_workers(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)
         wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
     assert_found(bench, job.id, expected)
@@ -102,7 +102,7 @@ def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_th
     candidates = [{"algorithm": "mcc", "min_steps": 600}, {"algorithm": "dann"}]  # the first is hurt while it trains
     job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 2})
     expected = bench.run(job)
-    with fleet(bench.settings, tmp_path, workers=2) as workers:
+    with running_workers(bench.settings, tmp_path, workers=2) as workers:
         send_messages(bench.settings, job.id)
         child = wait_until(lambda: next((one for one in trials_of(bench.sessions, job.id) if one.checkpoint), None), 60)
         working_on(bench, workers, child.id).main.kill()
@@ -116,7 +116,7 @@ def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_th
 
 def test_a_cancelled_search_leaves_no_trial_running(bench: Bench, tmp_path: Path) -> None:
     job = make_search(bench, min_steps=100_000)
-    with fleet(bench.settings, tmp_path, workers=2):
+    with running_workers(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)
         wait_until(lambda: any(is_training(bench.sessions, one.id)() for one in trials_of(bench.sessions, job.id)), 60)
         with bench.sessions.begin() as session:

@@ -20,7 +20,7 @@ from tests.support.fake_trainer import learned
 from tests.support.polling import wait_until
 from tests.support.quick_settings import quick_settings
 from tests.support.supervision import add_job, is_training, read_job, send_messages
-from tests.support.worker_pool import BEAT, Worker, fleet, start
+from tests.support.worker_pool import BEAT, Worker, running_workers, start
 
 Sessions = sessionmaker[Session]
 
@@ -41,7 +41,7 @@ def settings(request: pytest.FixtureRequest, worker_settings: Settings) -> Setti
 
 @pytest.fixture
 def workers(settings: Settings, tmp_path: Path) -> Iterator[list[Worker]]:
-    with fleet(settings, tmp_path, workers=2) as started:
+    with running_workers(settings, tmp_path, workers=2) as started:
         yield started
 
 
@@ -94,7 +94,7 @@ def test_a_trainer_dies_with_its_supervisor_and_the_job_resumes_elsewhere(
     redis_settings: Settings, worker_sessions: Sessions, tmp_path: Path
 ) -> None:
     job_id = add_job(worker_sessions, steps=400, step_seconds=0.01)
-    with fleet(redis_settings, tmp_path, workers=2) as workers:
+    with running_workers(redis_settings, tmp_path, workers=2) as workers:
         send_messages(redis_settings, job_id)
         wait_until(is_training(worker_sessions, job_id))
         victim = running_worker(workers)
@@ -118,7 +118,7 @@ def test_restarting_redis_with_jobs_queued_loses_none(
     redis_server.start()
     assert queue.depth() == 3
     second = [add_job(worker_sessions, steps=100, step_seconds=0.01) for _ in range(3)]
-    with fleet(redis_settings, tmp_path, workers=2):
+    with running_workers(redis_settings, tmp_path, workers=2):
         for job_id in second:
             queue.send(job_id)  # over a connection that the restart has cut
         wait_until(lambda: any(has_status(worker_sessions, job_id, JobStatus.RUNNING) for job_id in [*first, *second]))
@@ -134,7 +134,7 @@ def test_while_all_workers_are_busy_the_jobs_of_dead_ones_are_taken_back(
     redis_settings: Settings, worker_sessions: Sessions, tmp_path: Path
 ) -> None:
     long, lost = (add_job(worker_sessions, max_attempts=1, steps=100_000, step_seconds=0.01) for _ in range(2))
-    with fleet(redis_settings, tmp_path, workers=2) as workers:
+    with running_workers(redis_settings, tmp_path, workers=2) as workers:
         send_messages(redis_settings, long, lost)
         wait_until(lambda: all(is_training(worker_sessions, job_id)() for job_id in (long, lost)))
         workers[0].end()
