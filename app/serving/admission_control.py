@@ -1,10 +1,11 @@
-"""The queue in front of the event loop, for what is done in the loop itself.
+"""The queue in front of the event loop, for work that runs in the loop itself.
 
-Context: what comes while the loop is busy waits in the kernel, where nobody sees it, and libuv accepts one connection each
-time that it looks at its sockets: under overload most requests would wait there for seconds. Decision: after each slice of work
-requests wait here, in order, while the loop looks at its sockets until nothing new comes. A loop that comes round a few times
-within the slice, without a new connection, has looked as well: then nobody waits. Consequences: how long requests have waited is
-known, so that what comes too late is refused before it is read; the first request after a pause waits for some looks, some 50 us.
+Context: requests that arrive while the loop is busy wait in the kernel, where they cannot be counted. libuv accepts one connection
+per poll of its sockets, so that under overload most requests would wait there for seconds.
+Decision: after each slice of work, requests wait here in order, while the loop polls its sockets until nothing new arrives. A loop
+that polls a few times within the slice and accepts no connection has no backlog; then requests do not wait.
+Consequences: waiting times are known, so that late requests are rejected before they are read. The first request after a pause
+waits for some polls, about 50 us.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ from app.serving.queue_delay_limiter import QueueDelayLimiter
 
 SLICE_SECONDS = 0.01
 QUIET_POLLS = 3
-"""From a connection to its request: it is accepted, read, and begun, one look each."""
+"""Polls from a connection to its request: one each to accept, read and start it."""
 MAX_BURST_SIZE = 100
 
 
 class EventLoopAdmission:
-    """Belongs to one event loop."""
+    """The admission queue of one event loop."""
 
     def __init__(self, limiter: QueueDelayLimiter) -> None:
         self._limiter = limiter
@@ -31,38 +32,38 @@ class EventLoopAdmission:
         self._polled_at = 0.0
 
     def is_idle(self) -> bool:
-        """Whether nobody waits and the loop has looked at its sockets lately; begins the next look in time for the next slice."""
-        since_look = monotonic() - self._polled_at
-        if SLICE_SECONDS / 2 < since_look < SLICE_SECONDS and not self._is_polling_quickly:
+        """Return whether no request waits and the loop polled its sockets in this slice. Start the next poll in time."""
+        since_poll = monotonic() - self._polled_at
+        if SLICE_SECONDS / 2 < since_poll < SLICE_SECONDS and not self._is_polling_quickly:
             self._is_polling_quickly = True
             asyncio.get_running_loop().call_soon(self._poll_quickly, self._connected, 0)
-        return not self._waiting and since_look < SLICE_SECONDS
+        return not self._waiting and since_poll < SLICE_SECONDS
 
     def on_connect(self) -> None:
-        """A connection was accepted: others may wait behind it."""
+        """Count an accepted connection: others may wait behind it."""
         self._connected += 1
 
     async def acquire(self) -> None:
-        """Wait for those that came before. Raises Overloaded when that takes, or took, too long, and others wait still.
+        """Wait for earlier requests. Raise Overloaded if the wait is or was too long and other requests still wait.
 
-        Whoever comes last costs nobody an answer: the wait was the machine's that stood still, not the queue's.
+        The last request in the queue is not rejected. A long wait with no request behind it means that the process was paused.
         """
-        loop, since = asyncio.get_running_loop(), monotonic()
+        loop, arrived_at = asyncio.get_running_loop(), monotonic()
         self._arrived += 1
         if self._waiting:
-            self._limiter.check(since - self._waiting[0][1])
+            self._limiter.check(arrived_at - self._waiting[0][1])
         else:
-            loop.call_soon(self._poll, since, self._arrived, 0)
-        turn = loop.create_future()
-        self._waiting.append((turn, since))
-        await turn
+            loop.call_soon(self._poll, arrived_at, self._arrived, 0)
+        admitted = loop.create_future()
+        self._waiting.append((admitted, arrived_at))
+        await admitted
         if self._waiting:
-            self._limiter.check(monotonic() - since)
+            self._limiter.check(monotonic() - arrived_at)
 
-    def _poll_quickly(self, known: int, quiet: int) -> None:
-        """Whether the loop, at its work, comes round a few times within the slice, and no connection is new."""
+    def _poll_quickly(self, connected: int, quiet: int) -> None:
+        """Note a poll if the loop, while it works, polls a few times within the slice without a new connection."""
         now = monotonic()
-        quiet = quiet + 1 if known == self._connected else 0
+        quiet = quiet + 1 if connected == self._connected else 0
         if quiet < QUIET_POLLS and now - self._polled_at < SLICE_SECONDS:
             asyncio.get_running_loop().call_soon(self._poll_quickly, self._connected, quiet)
             return
@@ -70,25 +71,25 @@ class EventLoopAdmission:
         if now - self._polled_at < SLICE_SECONDS:
             self._polled_at = now
 
-    def _poll(self, begun: float, known: int, quiet: int) -> None:
-        """Once more, until nothing new has come for some looks; then let those that wait longest go on."""
-        quiet = quiet + 1 if known == self._arrived else 0
-        if quiet < QUIET_POLLS and monotonic() - begun < SLICE_SECONDS:
-            asyncio.get_running_loop().call_soon(self._poll, begun, self._arrived, quiet)
+    def _poll(self, started_at: float, arrived: int, quiet: int) -> None:
+        """Poll until no request has arrived for some polls; then admit the oldest requests."""
+        quiet = quiet + 1 if arrived == self._arrived else 0
+        if quiet < QUIET_POLLS and monotonic() - started_at < SLICE_SECONDS:
+            asyncio.get_running_loop().call_soon(self._poll, started_at, self._arrived, quiet)
         else:
             self._release()
 
     def _release(self) -> None:
         self._polled_at = monotonic()
         for _ in range(min(self._burst_size, len(self._waiting))):
-            turn, _ = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            admitted, _ = self._waiting.popleft()
+            if not admitted.done():
+                admitted.set_result(None)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._resume)
 
     def _resume(self) -> None:
-        """After the work of those that were let go, which should have taken one slice."""
+        """Adapt the burst size after a burst, which should take one slice, and poll again."""
         now = monotonic()
         is_long = now - self._polled_at > SLICE_SECONDS
         self._burst_size = max(1, self._burst_size // 2) if is_long else min(self._burst_size + 1, MAX_BURST_SIZE)

@@ -1,7 +1,7 @@
-"""The queue in front of one version: bounded in requests and in time, joining those that wait into one run where that pays.
+"""The queue in front of one version: bounded in size and time; it batches waiting requests if that is faster.
 
-Nobody waits while a thread is free (unless `max_queue_delay_us` says so): what arrives while all of them are busy goes
-together into the next run.
+A request starts at once while a thread is free, unless `batch_delay_us` is set. Requests that arrive while all threads are busy
+go into the next run together.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class QueuePolicy:
-    """Of one version's queue. `max_batch` counts rows; 1 never joins requests."""
+    """The limits of one version's queue. `max_batch` counts rows; with 1, requests are not batched."""
 
     concurrency: int = 1
     max_batch: int = 1
@@ -37,6 +37,8 @@ class QueuePolicy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueuedRequest:
+    """A request in the queue. `unbatched` requests run alone."""
+
     encoded: Encoded
     rows: int
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
@@ -46,7 +48,7 @@ class QueuedRequest:
 
 
 class DynamicBatcher:
-    """Belongs to one event loop. `run` takes encoded inputs (n, ...) to logits (n, classes), in a thread of `threads`."""
+    """The queue of one version in one event loop. `run` maps encoded inputs (n, ...) to logits (n, classes) in a thread."""
 
     def __init__(self, run: Callable[[Encoded], Logits], threads: Executor, policy: QueuePolicy) -> None:
         self._run, self._threads, self._policy = run, threads, policy
@@ -56,17 +58,17 @@ class DynamicBatcher:
         self._timer: asyncio.TimerHandle | None = None
 
     def submit(self, encoded: Encoded) -> "asyncio.Future[Logits]":
-        """Cancel the future to leave the queue. Raises Overloaded."""
+        """Queue a request; cancel its future to leave the queue. Raise Overloaded."""
         self.check()
-        answer = asyncio.get_running_loop().create_future()
+        result = asyncio.get_running_loop().create_future()
         rows = row_count(encoded)
         shapes = tuple((name, values.shape[1:]) for name, values in encoded.items())
-        self._waiting.append(QueuedRequest(encoded, rows, shapes, answer, monotonic()))
+        self._waiting.append(QueuedRequest(encoded, rows, shapes, result, monotonic()))
         self._start()
-        return answer
+        return result
 
     def check(self) -> None:
-        """Raises Overloaded where the queue is full, or its first request waits for too long already."""
+        """Raise Overloaded if the queue is full or its first request has waited too long."""
         if len(self._waiting) >= self._policy.max_queue_size:
             raise Overloaded
         if self._waiting:
@@ -76,14 +78,14 @@ class DynamicBatcher:
         while self._waiting and self._running < self._policy.concurrency:
             if self._policy.batch_delay_us and self._waits_for_more():
                 return
-            batch = self._next()
+            batch = self._next_batch()
             if batch:
                 self._running += 1
                 done = asyncio.get_running_loop().run_in_executor(self._threads, self._run, _concatenate(batch))
                 done.add_done_callback(partial(self._finish, batch))
 
     def _waits_for_more(self) -> bool:
-        """Whether the batch is not full and its first request may wait a little longer."""
+        """Return whether the batch is not full and its first request may wait for others."""
         due = self._waiting[0].queued_at + self._policy.batch_delay_us / 1e6
         left = due - monotonic()
         if left <= 0 or _rows(self._waiting) >= self._policy.max_batch:
@@ -96,8 +98,8 @@ class DynamicBatcher:
         self._timer = None
         self._start()
 
-    def _next(self) -> list[QueuedRequest]:
-        """Requests from the front of the queue that fit together; who left is dropped, who waited too long is refused."""
+    def _next_batch(self) -> list[QueuedRequest]:
+        """Remove the next batch from the queue. Drop cancelled requests and reject those that waited too long."""
         batch: list[QueuedRequest] = []
         rows, oldest = 0, monotonic() - self._policy.queue_timeout_seconds
         while self._waiting:
@@ -105,7 +107,9 @@ class DynamicBatcher:
             if first.result.done():
                 self._waiting.popleft()
             elif first.queued_at < oldest:
-                self._waiting.popleft().result.set_exception(Overloaded("The request waited too long for its turn."))
+                self._waiting.popleft().result.set_exception(
+                    Overloaded("The request waited too long in the queue of the model. Try again later.")
+                )
             elif not batch or (rows + first.rows <= self._policy.max_batch and _batchable(batch[0], first)):
                 batch.append(self._waiting.popleft())
                 rows += first.rows
@@ -113,22 +117,22 @@ class DynamicBatcher:
                 break
         return batch
 
-    def _finish(self, batch: list[QueuedRequest], ended: "asyncio.Future[Logits]") -> None:
+    def _finish(self, batch: list[QueuedRequest], completed: "asyncio.Future[Logits]") -> None:
         self._running -= 1
-        error = ended.exception()
-        if error is not None and len(batch) > 1:  # whose fault it was shows when each runs by itself
-            self._waiting.extendleft(replace(waiting, unbatched=True) for waiting in reversed(batch))
+        error = completed.exception()
+        if error is not None and len(batch) > 1:  # run each request alone to find the one that fails
+            self._waiting.extendleft(replace(request, unbatched=True) for request in reversed(batch))
             self._start()
             return
         start = 0
-        for waiting in batch:
-            if waiting.result.done():
+        for request in batch:
+            if request.result.done():
                 pass
             elif error is not None:
-                waiting.result.set_exception(error)
+                request.result.set_exception(error)
             else:
-                waiting.result.set_result(ended.result()[start : start + waiting.rows])
-            start += waiting.rows
+                request.result.set_result(completed.result()[start : start + request.rows])
+            start += request.rows
         self._start()
 
 
@@ -143,4 +147,4 @@ def _rows(requests: Iterable[QueuedRequest]) -> int:
 def _concatenate(batch: list[QueuedRequest]) -> Encoded:
     if len(batch) == 1:
         return batch[0].encoded
-    return {name: np.concatenate([waiting.encoded[name] for waiting in batch]) for name in batch[0].encoded}
+    return {name: np.concatenate([request.encoded[name] for request in batch]) for name in batch[0].encoded}

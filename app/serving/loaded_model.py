@@ -1,4 +1,4 @@
-"""A model version that is loaded and ready to predict."""
+"""A loaded model version, ready to predict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,13 @@ from app.modalities.base import Encoded, Encoder, FastEncoder, Modality, Preproc
 from app.serving.onnx_session import OUTPUTS, RunGraph
 from app.serving.probabilities import softmax
 
-ROWS_AT_ONCE = 64  # bounds the memory of a large request's activations
-
+ROWS_AT_ONCE = 64
+"""Rows of one run: bounds the memory of the activations of a large request."""
 
 WARM_UP_ROWS = 8
 
-
 RUN_OPTIONS = onnxruntime.RunOptions()
-"""The default ones: without, each run makes its own."""
+"""Shared default options; otherwise each run creates its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +32,13 @@ class LatencyProfile:
     warm_batch: float
 
     def estimate(self, rows: int) -> float:
-        """Seconds that a run of so many rows should take."""
+        """Return the expected seconds of a run with this number of rows."""
         return self.single + (rows - 1) * max(0.0, self.warm_batch - self.single) / (WARM_UP_ROWS - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class SingleArrayInput:
-    """The only input of a graph, of one shape for all: a plain array can hold it. `row_bytes` is the size of one row."""
+    """The only input of a graph, with a fixed shape: a plain array can hold it. `row_bytes` is the size of one row."""
 
     name: str
     dtype: np.dtype[Any]
@@ -50,7 +49,7 @@ class SingleArrayInput:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class LoadedModel:
-    """A version that is ready to predict; safe to use from several threads at once."""
+    """A version that is ready to predict; safe to use from several threads."""
 
     model: str
     number: int
@@ -68,11 +67,11 @@ class LoadedModel:
     last_used: float = field(default_factory=monotonic)
 
     def probabilities(self, raw: Any) -> NDArray[np.float64]:
-        """Raw inputs of the modality to class probabilities (n, classes)."""
+        """Return class probabilities (n, classes) of raw inputs of the modality."""
         return softmax(self.logits(self.encode(raw)).astype(np.float64))
 
     def encode_json(self, values: Sequence[Any]) -> Encoded:
-        """JSON inputs as the graph takes them. Raises InvalidInputs."""
+        """Encode JSON inputs for the graph. Raise InvalidInputs."""
         return self.encode(self.modality.parse(values, self.preprocessing))
 
     def encode_files(self, files: Sequence[bytes]) -> Encoded:
@@ -87,25 +86,25 @@ class LoadedModel:
         return self.encode(self.modality.parse_bytes(elements, self.preprocessing))
 
     def logits(self, encoded: Encoded) -> NDArray[np.float32]:
-        """Encoded inputs, all with the same first axis n, to (n, classes)."""
+        """Return logits (n, classes) of encoded inputs whose first axis is n."""
         rows = row_count(encoded)
         if rows <= ROWS_AT_ONCE:
             return self.run(encoded)
         starts = range(0, rows, ROWS_AT_ONCE)
-        parts = [{name: values[start : start + ROWS_AT_ONCE] for name, values in encoded.items()} for start in starts]
-        return np.concatenate([self.run(part) for part in parts])
+        chunks = [{name: values[start : start + ROWS_AT_ONCE] for name, values in encoded.items()} for start in starts]
+        return np.concatenate([self.run(chunk) for chunk in chunks])
 
     def run(self, encoded: Encoded) -> NDArray[np.float32]:
-        """All rows at once."""
+        """Return the logits of all rows in one run. Raise InvalidInputs."""
         try:
             logits: NDArray[np.float32] = self.run_graph(OUTPUTS, encoded, RUN_OPTIONS)[0]
-        except InvalidArgument as error:  # such as an index that no embedding has, of inputs that came encoded
+        except InvalidArgument as error:  # for example an index beyond the embedding, in a tensor that the client encoded
             raise InvalidInputs("The model cannot take these values.") from error
         return logits
 
 
 def row_count(encoded: Encoded) -> int:
-    """How many inputs these are."""
+    """Return the number of encoded inputs."""
     for values in encoded.values():
         return len(values)
     return 0

@@ -1,7 +1,6 @@
-"""The prediction engine: the versions that were asked for lately, up to so many bytes. Knows no HTTP and no database.
+"""The loaded versions: the most recently used ones, up to a number of bytes. Independent of HTTP and of the database.
 
-What a session takes in memory is estimated from its file: the resident size of the process, which could be measured, moves
-with every other request as well.
+The memory of a session is estimated from its file: the resident size of the process also changes with every other request.
 """
 
 from dataclasses import dataclass, field
@@ -16,14 +15,14 @@ from app.serving.version_files import VersionFiles
 
 @dataclass(slots=True, eq=False)
 class _CacheEntry:
-    """A place in the cache, empty until its version is loaded."""
+    """An entry of the cache, empty until its version is loaded."""
 
     lock: Lock = field(default_factory=Lock)
     loaded: LoadedModel | None = None
 
 
 class ModelCache:
-    """Keeps the versions that were used last; a version is loaded once, however many ask for it at the same time."""
+    """An LRU cache of loaded versions. Concurrent requests for a version load it once."""
 
     def __init__(self, loader: ModelLoader, capacity_bytes: int) -> None:
         self._loader = loader
@@ -32,37 +31,37 @@ class ModelCache:
         self._lock = Lock()
 
     def get(self, key: tuple[str, Precision]) -> LoadedModel | None:
-        """A version that is loaded (`VersionFiles.key`), at once."""
-        slot = self._entries.get(key)
-        loaded = slot.loaded if slot else None
+        """Return the loaded version with this key (`VersionFiles.key`), or None."""
+        entry = self._entries.get(key)
+        loaded = entry.loaded if entry else None
         if loaded is not None:
             loaded.last_used = monotonic()
         return loaded
 
     def load(self, version: VersionFiles) -> LoadedModel:
-        """From the cache or from the storage. Raises ArtifactCorrupt."""
+        """Return a version from the cache, or load it from the storage. Raise ArtifactCorrupt."""
         with self._lock:
-            slot = self._entries.setdefault(version.key, _CacheEntry())
-        with slot.lock:  # those who come while it is being loaded wait here; after a failure the next one tries again
-            if slot.loaded is None:
-                slot.loaded = self._loader.load(version)
-            slot.loaded.last_used = monotonic()
-            loaded = slot.loaded
+            entry = self._entries.setdefault(version.key, _CacheEntry())
+        with entry.lock:  # other callers wait here during the load; after a failure the next one tries again
+            if entry.loaded is None:
+                entry.loaded = self._loader.load(version)
+            entry.loaded.last_used = monotonic()
+            loaded = entry.loaded
         self._evict(loaded)
         return loaded
 
     def preload_replacement(self, old: VersionFiles, new: VersionFiles) -> None:
-        """Load a version in its precision, and in whatever others of it the version before is here. Raises ArtifactCorrupt."""
+        """Load a version in its precision and in the loaded precisions of the old version. Raise ArtifactCorrupt."""
         for precision in GRAPHS:
             if precision == new.precision or (new.has(precision) and (old.version_id, precision) in self._entries):
                 self.load(new.at(precision))
 
     def _evict(self, newest: LoadedModel) -> None:
-        """Drop what was not used for longest; predictions that run keep theirs until they end."""
+        """Drop the least recently used versions; running predictions keep theirs until they end."""
         with self._lock:
-            filled = [(slot.loaded, key) for key, slot in self._entries.items() if slot.loaded is not None]
+            filled = [(entry.loaded, key) for key, entry in self._entries.items() if entry.loaded is not None]
             total = sum(loaded.size_bytes for loaded, _ in filled)
-            for loaded, key in sorted(filled, key=lambda entry: entry[0].last_used):
+            for loaded, key in sorted(filled, key=lambda item: item[0].last_used):
                 if total <= self._capacity_bytes:
                     break
                 if loaded is not newest:

@@ -1,4 +1,4 @@
-"""From the stored files of a version to something that predicts: verify, load, warm up."""
+"""Loading of a version: verify its stored files, open a session, warm it up."""
 
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from app.storage import Storage
 WARM_UP_LENGTH = 16
 SESSION_BYTES = 4 * 1024**2
 GRAPH_FACTOR = 2
-"""A session holds the weights of its graph, some of them a second time in the layout that its kernels like."""
+"""A session holds the weights of its graph, and a second copy of some in the layout of its kernels."""
 
 
 def _single_array_input(specs: Mapping[str, TensorSpec]) -> SingleArrayInput | None:
@@ -40,7 +40,7 @@ class ModelLoader:
         require_support(device)
 
     def load(self, version: VersionFiles) -> LoadedModel:
-        """Raises ArtifactCorrupt."""
+        """Load a version in its precision and measure its latency. Raise ArtifactCorrupt, DeviceUnavailableError."""
         manifest = version.manifest
         modality = MODALITIES[manifest.modality]
         preprocessing = modality.preprocessing.model_validate(manifest.preprocessing)
@@ -71,10 +71,10 @@ class ModelLoader:
 
 
 def _warm_up(loaded: LoadedModel) -> LatencyProfile:
-    """The first runs are slow, and not a caller's business. Of the timed ones the quickest counts."""
-    one, several = (_zeros(loaded.specs, rows) for rows in (1, WARM_UP_ROWS))
-    loaded.logits(several)
-    return LatencyProfile(_seconds(loaded, one), _seconds(loaded, several))
+    """Run the slow first predictions, then measure the latency of the fastest ones."""
+    single, batch = (_zeros(loaded.specs, rows) for rows in (1, WARM_UP_ROWS))
+    loaded.logits(batch)
+    return LatencyProfile(_seconds(loaded, single), _seconds(loaded, batch))
 
 
 def _seconds(loaded: LoadedModel, encoded: Encoded) -> float:

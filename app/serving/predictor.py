@@ -1,4 +1,4 @@
-"""Predictions: from a model reference and encoded inputs to logits, whatever protocol they came by."""
+"""Predictions: from a model reference and encoded inputs to logits, for every protocol."""
 
 import asyncio
 import os
@@ -29,12 +29,12 @@ Raw = TypeVar("Raw")
 
 DEFAULT_MAX_BATCH = 64
 BATCHING_GAIN_THRESHOLD = 0.7
-"""Of the time of single runs: a joined run that takes longer is not worth the wait for one another."""
+"""Batches are used if a batched run takes less than this fraction of the time of single runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServingPolicy:
-    """Where predictions run. `max_batch` 0: as the warm-up of each version advises."""
+    """Where predictions run. With `max_batch` 0, the warm-up of each version decides whether to batch."""
 
     inline_seconds: float
     max_batch: int
@@ -43,22 +43,21 @@ class ServingPolicy:
     @classmethod
     def of(cls, settings: Settings) -> "ServingPolicy":
         on_cores = 1 if settings.predict_device == "cuda" else len(os.sched_getaffinity(0)) // settings.predict_threads
-        limits = QueuePolicy(
+        queue = QueuePolicy(
             concurrency=settings.predict_concurrency or max(1, on_cores),
             batch_delay_us=settings.predict_batch_delay_us,
             max_queue_size=settings.predict_max_queue_size,
             queue_timeout_seconds=settings.predict_queue_timeout_ms / 1e3,
             max_queue_delay_seconds=settings.predict_max_queue_delay_ms / 1e3,
         )
-        return cls(settings.predict_inline_max_us / 1e6, settings.predict_max_batch, limits)
+        return cls(settings.predict_inline_max_us / 1e6, settings.predict_max_batch, queue)
 
 
 class Predictor:
-    """One for a process; its queues belong to one event loop.
+    """The predictor of a process; its queues belong to one event loop.
 
-    Small runs happen in the event loop itself, which is quicker than to hand them to a thread and back: what they wait for is
-    the loop. What cannot be answered in time is refused before anything is done for it: a server that reads all that it refuses
-    has no time for the rest.
+    Small runs happen in the event loop itself, which is faster than a round trip to a thread. Requests that cannot be served in
+    time are rejected before they are read, so that rejections cost little.
     """
 
     def __init__(self, resolver: ModelResolver, cache: ModelCache, policy: ServingPolicy) -> None:
@@ -70,49 +69,49 @@ class Predictor:
         self._batchers: WeakKeyDictionary[LoadedModel, DynamicBatcher] = WeakKeyDictionary()
 
     def get_loaded(self, reference: str, precision: Precision | None = None) -> LoadedModel | None:
-        """A version that is known and loaded, at once. Raises PrecisionNotFound."""
+        """Return the version if it is cached and loaded. Raise PrecisionNotFound."""
         files = self.resolver.get_cached(reference)
         return self._cache.get(files.at(precision).key) if files else None
 
     def get_loaded_or_reject(self, reference: str, precision: Precision | None) -> LoadedModel | None:
-        """The same, to be asked at once. Raises PrecisionNotFound; Overloaded where too much waits for it already."""
+        """Return the version if it is loaded. Raise PrecisionNotFound, and Overloaded if its queue is too long."""
         version = self.get_loaded(reference, precision)
-        lane = self._batchers.get(version) if version is not None else None
-        if lane is not None:
-            lane.check()
+        batcher = self._batchers.get(version) if version is not None else None
+        if batcher is not None:
+            batcher.check()
         return version
 
     async def load(self, reference: str, precision: Precision | None = None) -> LoadedModel:
-        """Raises ModelNotFound, PrecisionNotFound, ArtifactCorrupt."""
+        """Return the version, loading it if necessary. Raise ModelNotFound, PrecisionNotFound, ArtifactCorrupt."""
         version = self.get_loaded(reference, precision)
         return version if version is not None else await asyncio.to_thread(self._load, reference, precision)
 
     def check_overload(self) -> None:
-        """Raises Overloaded where requests already wait too long for the threads, whichever version they are for."""
-        for lane in list(self._batchers.values()):
-            lane.check()
+        """Raise Overloaded if the queue of any version is too long."""
+        for batcher in list(self._batchers.values()):
+            batcher.check()
 
     async def encode(self, version: LoadedModel, encode: Callable[[Raw], Encoded], raw: Raw) -> Encoded:
-        """What a thread makes of the inputs. Raises InvalidInputs; Overloaded, before, where they would wait too long then."""
+        """Encode the inputs in a thread. Raise InvalidInputs, and Overloaded if the queue of the version is too long."""
         async with self._encoder_slots:
-            lane = self._batchers.get(version)
-            if lane is not None:
-                lane.check()
+            batcher = self._batchers.get(version)
+            if batcher is not None:
+                batcher.check()
             return await asyncio.to_thread(encode, raw)
 
     def submit(self, version: LoadedModel, encoded: Encoded) -> "Logits | asyncio.Future[Logits]":
-        """The logits, or, of a larger run, the place in the queue. Raises InvalidInputs, Overloaded."""
+        """Return the logits of a small run, or the future of a queued one. Raise InvalidInputs, Overloaded."""
         rows = row_count(encoded)
         if version.latency.estimate(rows) <= self._inline_seconds:
             return version.logits(encoded)
-        lane = self._batchers.get(version)
-        if lane is None:
-            run = partial(LoadedModel.logits, proxy(version))  # a lane that held its version would keep it for ever
-            lane = self._batchers[version] = DynamicBatcher(run, self._threads, self._queue_policy(version))
-        return lane.submit(encoded)
+        batcher = self._batchers.get(version)
+        if batcher is None:
+            run = partial(LoadedModel.logits, proxy(version))  # a strong reference would keep the version alive for ever
+            batcher = self._batchers[version] = DynamicBatcher(run, self._threads, self._queue_policy(version))
+        return batcher.submit(encoded)
 
     def predict_sync(self, version: LoadedModel, encoded: Encoded) -> Logits | None:
-        """The logits, unless the run is one for a thread. Raises InvalidInputs."""
+        """Return the logits if the run is small enough for the event loop. Raise InvalidInputs."""
         return version.logits(encoded) if version.latency.estimate(row_count(encoded)) <= self._inline_seconds else None
 
     async def close(self) -> None:
@@ -123,12 +122,12 @@ class Predictor:
         return self._cache.load(self.resolver.resolve(reference).at(precision))
 
     def _queue_policy(self, version: LoadedModel) -> QueuePolicy:
-        joined = version.latency.warm_batch < BATCHING_GAIN_THRESHOLD * WARM_UP_ROWS * version.latency.single
-        return replace(self._policy.queue, max_batch=self._policy.max_batch or (DEFAULT_MAX_BATCH if joined else 1))
+        gains = version.latency.warm_batch < BATCHING_GAIN_THRESHOLD * WARM_UP_ROWS * version.latency.single
+        return replace(self._policy.queue, max_batch=self._policy.max_batch or (DEFAULT_MAX_BATCH if gains else 1))
 
 
 def record_metrics(version: LoadedModel, rows: int, seconds: float) -> None:
-    """Count one answered request."""
+    """Record one completed request."""
     duration, inputs = _counters(version.modality.name)
     duration.observe(seconds)
     inputs.inc(rows)

@@ -1,4 +1,4 @@
-"""How long a request may wait for its turn before it is better refused."""
+"""The longest time that a request may wait before it is rejected."""
 
 from time import monotonic
 
@@ -9,21 +9,22 @@ RECOVERY_SECONDS = 1.0
 
 
 class QueueDelayLimiter:
-    """A burst may wait `seconds`; after a refusal, three tenths of that, until nothing had to be refused for a second.
+    """A limit on queue delay: `seconds` in a burst, three tenths of it under sustained overload.
 
-    More answers do not come from a queue that never empties, only later ones.
+    The lower limit holds from a rejection until one second passes without another. A queue that never empties adds delay, but no
+    throughput.
     Nichols and Jacobson, Controlling queue delay, 2012, https://doi.org/10.1145/2209249.2209264
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._refused_at = -RECOVERY_SECONDS
+        self._rejected_at = -RECOVERY_SECONDS
 
     def check(self, wait: float) -> None:
-        """Raises Overloaded where a request had to wait, or would have to, for so many seconds."""
+        """Raise Overloaded if a request that waited, or would wait, for `wait` seconds exceeds the limit."""
         if wait <= self._seconds * SUSTAINED_FRACTION:
             return
         now = monotonic()
-        if wait > self._seconds or now - self._refused_at < RECOVERY_SECONDS:
-            self._refused_at = now
+        if wait > self._seconds or now - self._rejected_at < RECOVERY_SECONDS:
+            self._rejected_at = now
             raise Overloaded

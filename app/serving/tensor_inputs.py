@@ -1,4 +1,4 @@
-"""Inputs that come encoded: checked against what the version's graph takes."""
+"""Inputs that clients send already encoded, validated against the inputs of the graph."""
 
 import io
 from math import isfinite, prod
@@ -14,46 +14,46 @@ from app.serving.loaded_model import LoadedModel, SingleArrayInput
 
 
 def from_bytes(body: bytes, version: LoadedModel, max_inputs: int) -> Encoded:
-    """A little-endian array in C order, of the type and shape of the model's only input. Raises InvalidInputs."""
-    plain = _plain(version)
-    rows, rest = divmod(len(body), plain.row_bytes)
+    """Read a little-endian array in C order with the type and shape of the model's only input. Raise InvalidInputs."""
+    single = _single_array(version)
+    rows, rest = divmod(len(body), single.row_bytes)
     if rest or not rows:
-        raise _invalid("", f"{len(body)} bytes; one input, {_shape(plain.shape)} of {plain.dtype.name}, has {plain.row_bytes}")
+        raise _invalid("", f"{len(body)} bytes; one input, {_shape(single.shape)} of {single.dtype.name}, has {single.row_bytes}")
     if rows > max_inputs:
         raise _invalid("", f"more than {max_inputs} inputs")
-    array = np.frombuffer(body, plain.dtype).reshape(rows, *plain.shape)
-    if plain.is_float:
-        _check_finite(plain.name, array)
-    return {plain.name: array}
+    array = np.frombuffer(body, single.dtype).reshape(rows, *single.shape)
+    if single.is_float:
+        _check_finite(single.name, array)
+    return {single.name: array}
 
 
 def from_npy(body: bytes, version: LoadedModel, max_inputs: int) -> Encoded:
-    """A `.npy` file of the type and shape of the model's only input. Raises InvalidInputs."""
-    name = _plain(version).name
+    """Read a `.npy` file with the type and shape of the model's only input. Raise InvalidInputs."""
+    name = _single_array(version).name
     file = io.BytesIO(body)
     try:
         header = npz.read_header(file)
     except ValueError as error:
         raise _invalid("", f"not a .npy file: {error}") from error
     if header.dtype.hasobject or prod(header.shape) * header.dtype.itemsize != len(body) - file.tell():
-        raise _invalid("", f"the .npy file says shape {header.shape}, but its data has another size")
+        raise _invalid("", f"the header of the .npy file has shape {header.shape}, but the data has another size")
     array = np.frombuffer(body, header.dtype, offset=file.tell()).reshape(header.shape)
     return validate({name: array}, version, max_inputs)
 
 
 def validate(tensors: dict[str, NDArray[Any]], version: LoadedModel, max_inputs: int) -> Encoded:
-    """All inputs of the graph, of their types and shapes, with as many rows each. Raises InvalidInputs."""
+    """Check that these are all inputs of the graph, with its types and shapes and equal row counts. Raise InvalidInputs."""
     if tensors.keys() != version.specs.keys():
         raise _invalid("/inputs", f"expected the inputs {', '.join(version.specs)}")
     rows = {len(tensor) if tensor.ndim else 0 for tensor in tensors.values()}
     if len(rows) > 1 or 0 in rows:
-        raise _invalid("/inputs", "every input needs as many rows, one or more")
+        raise _invalid("/inputs", "all inputs need the same number of rows, at least one")
     if max(rows) > max_inputs:
         raise _invalid("/inputs", f"more than {max_inputs} rows")
-    return {name: _fitting(name, tensors[name], spec) for name, spec in version.specs.items()}
+    return {name: _validate_tensor(name, tensors[name], spec) for name, spec in version.specs.items()}
 
 
-def _fitting(name: str, tensor: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _validate_tensor(name: str, tensor: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     dtype = np.dtype(spec.dtype)
     if tensor.dtype.newbyteorder("=") != dtype:
         raise _invalid(f"/inputs/{name}", f"is {tensor.dtype.name}, expected {spec.dtype}")
@@ -66,19 +66,19 @@ def _fitting(name: str, tensor: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
 
 
 def _check_finite(name: str, tensor: NDArray[Any]) -> None:
-    """NaN is a number that is missing."""
+    """Raise InvalidInputs for infinite values; NaN marks a missing number."""
     if not isfinite(np.add.reduce(tensor, axis=None)) and np.isinf(tensor).any():
         raise _invalid(f"/inputs/{name}", "not a finite 32-bit number")
 
 
-def _plain(version: LoadedModel) -> SingleArrayInput:
+def _single_array(version: LoadedModel) -> SingleArrayInput:
     if version.single_array is None:
-        raise _invalid("", f"this model takes {', '.join(version.specs)}, which one plain array cannot hold: send JSON")
+        raise _invalid("", f"this model takes {', '.join(version.specs)}, which a single array cannot hold: send JSON")
     return version.single_array
 
 
-def _invalid(place: str, detail: str) -> InvalidInputs:
-    return InvalidInputs(None, [FieldError(place, detail)])
+def _invalid(pointer: str, detail: str) -> InvalidInputs:
+    return InvalidInputs(None, [FieldError(pointer, detail)])
 
 
 def _shape(shape: tuple[int, ...]) -> str:
