@@ -1,4 +1,7 @@
-"""Adaptive batch normalisation. Li et al., 2016, https://arxiv.org/abs/1603.04779"""
+"""Adaptive batch normalisation.
+
+Li et al., 2016, https://arxiv.org/abs/1603.04779
+"""
 
 import torch
 

@@ -1,4 +1,7 @@
-"""Adversarial discriminative domain adaptation. Tzeng et al., CVPR 2017, https://arxiv.org/abs/1702.05464"""
+"""Adversarial discriminative domain adaptation.
+
+Tzeng et al., CVPR 2017, https://arxiv.org/abs/1702.05464
+"""
 
 from copy import deepcopy
 

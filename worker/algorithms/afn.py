@@ -1,4 +1,7 @@
-"""Adaptive feature norm, stepwise. Xu et al., ICCV 2019, https://arxiv.org/abs/1811.07456"""
+"""Adaptive feature norm, stepwise.
+
+Xu et al., ICCV 2019, https://arxiv.org/abs/1811.07456
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""Batch nuclear-norm maximisation. Cui et al., CVPR 2020, https://arxiv.org/abs/2003.12237"""
+"""Batch nuclear-norm maximisation.
+
+Cui et al., CVPR 2020, https://arxiv.org/abs/2003.12237
+"""
 
 from app.algorithms.bnm import BnmParams
 from worker.algorithms.base import JointAdaptation, Outputs, Terms

@@ -1,4 +1,7 @@
-"""Batch spectral penalisation. Chen et al., ICML 2019, https://proceedings.mlr.press/v97/chen19i.html"""
+"""Batch spectral penalisation.
+
+Chen et al., ICML 2019, https://proceedings.mlr.press/v97/chen19i.html
+"""
 
 from torch import Tensor
 

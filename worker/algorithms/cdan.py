@@ -1,4 +1,7 @@
-"""Conditional adversarial domain adaptation. Long et al., NeurIPS 2018, https://arxiv.org/abs/1705.10667"""
+"""Conditional adversarial domain adaptation.
+
+Long et al., NeurIPS 2018, https://arxiv.org/abs/1705.10667
+"""
 
 import math
 

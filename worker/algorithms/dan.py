@@ -1,4 +1,7 @@
-"""Deep adaptation networks. Long et al., ICML 2015, https://arxiv.org/abs/1502.02791"""
+"""Deep adaptation networks.
+
+Long et al., ICML 2015, https://arxiv.org/abs/1502.02791
+"""
 
 import torch
 

@@ -1,4 +1,7 @@
-"""Domain-adversarial training of neural networks. Ganin et al., JMLR 2016, https://arxiv.org/abs/1505.07818"""
+"""Domain-adversarial training of neural networks.
+
+Ganin et al., JMLR 2016, https://arxiv.org/abs/1505.07818
+"""
 
 from torch import Tensor
 

@@ -1,4 +1,7 @@
-"""Deep correlation alignment. Sun and Saenko, 2016, https://arxiv.org/abs/1607.01719"""
+"""Deep correlation alignment.
+
+Sun and Saenko, 2016, https://arxiv.org/abs/1607.01719
+"""
 
 from app.algorithms.deep_coral import DeepCoralParams
 from worker.algorithms.base import JointAdaptation, Outputs, Terms

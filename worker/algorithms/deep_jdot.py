@@ -1,4 +1,7 @@
-"""Deep joint distribution optimal transport. Damodaran et al., ECCV 2018, https://arxiv.org/abs/1803.10081"""
+"""Deep joint distribution optimal transport.
+
+Damodaran et al., ECCV 2018, https://arxiv.org/abs/1803.10081
+"""
 
 from app.algorithms.deep_jdot import DeepJdotParams
 from worker.algorithms.base import JointAdaptation, Outputs, Terms

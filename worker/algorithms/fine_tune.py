@@ -1,4 +1,7 @@
-"""Supervised training on the source. Gradual unfreezing: Howard and Ruder, ACL 2018, https://arxiv.org/abs/1801.06146"""
+"""Supervised training on the source.
+
+Gradual unfreezing: Howard and Ruder, ACL 2018, https://arxiv.org/abs/1801.06146
+"""
 
 from app.algorithms.fine_tune import FineTuneParams
 from worker.algorithms.base import Algorithm, Terms

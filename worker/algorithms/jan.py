@@ -1,4 +1,7 @@
-"""Joint adaptation networks. Long et al., ICML 2017, https://arxiv.org/abs/1605.06636"""
+"""Joint adaptation networks.
+
+Long et al., ICML 2017, https://arxiv.org/abs/1605.06636
+"""
 
 import torch
 

@@ -1,4 +1,7 @@
-"""Minimum class confusion. Jin et al., ECCV 2020, https://arxiv.org/abs/1912.03699"""
+"""Minimum class confusion.
+
+Jin et al., ECCV 2020, https://arxiv.org/abs/1912.03699
+"""
 
 from app.algorithms.mcc import MccParams
 from worker.algorithms.base import JointAdaptation, Outputs, Terms

@@ -1,4 +1,7 @@
-"""Maximum classifier discrepancy. Saito et al., CVPR 2018, https://arxiv.org/abs/1712.02560"""
+"""Maximum classifier discrepancy.
+
+Saito et al., CVPR 2018, https://arxiv.org/abs/1712.02560
+"""
 
 from torch import Tensor, nn
 

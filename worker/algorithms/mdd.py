@@ -1,4 +1,7 @@
-"""Margin disparity discrepancy. Zhang et al., ICML 2019, https://arxiv.org/abs/1904.05801"""
+"""Margin disparity discrepancy.
+
+Zhang et al., ICML 2019, https://arxiv.org/abs/1904.05801
+"""
 
 import torch
 from torch import Tensor, nn

@@ -1,6 +1,7 @@
-"""Self-training on confident pseudo-labels; for images as FixMatch. Sohn et al., NeurIPS 2020, https://arxiv.org/abs/2001.07685
+"""Self-training on confident pseudo-labels; for images as FixMatch.
 
-With the minimum class confusion of Jin et al., ECCV 2020, https://arxiv.org/abs/1912.03699
+Sohn et al., NeurIPS 2020, https://arxiv.org/abs/2001.07685,
+with the minimum class confusion of Jin et al., ECCV 2020, https://arxiv.org/abs/1912.03699
 """
 
 from dataclasses import replace

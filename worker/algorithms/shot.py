@@ -1,4 +1,7 @@
-"""Source hypothesis transfer. Liang et al., ICML 2020, https://arxiv.org/abs/2002.08546"""
+"""Source hypothesis transfer.
+
+Liang et al., ICML 2020, https://arxiv.org/abs/2002.08546
+"""
 
 import torch
 from torch import Tensor

@@ -1,8 +1,12 @@
-"""Entropy minimisation by the normalisation layers. Wang et al., ICLR 2021, https://arxiv.org/abs/2006.10726"""
+"""Entropy minimisation by the normalisation layers.
+
+Wang et al., ICLR 2021, https://arxiv.org/abs/2006.10726
+"""
 
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from app.algorithms.tent import TentParams
 from worker.algorithms.base import SourceFree, Terms
@@ -11,7 +15,7 @@ from worker.losses.predictions import entropies
 from worker.networks.base import DomainBatchNorm, Network
 from worker.protocol.progress import BadParameters
 
-NORMS = (DomainBatchNorm, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMS = (DomainBatchNorm, _BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 class Tent(SourceFree):

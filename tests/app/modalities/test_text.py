@@ -24,7 +24,7 @@ from tests.support import factories
 from tests.support.dataset_reading import checked, dataset, labels
 
 TEXT = MODALITIES["text"]
-RECORDS = [{"text": 'He said: "good, very good"\nand left.', "label": "pos"}, {"text": "bad", "label": "neg"}]
+RECORDS = [{"text": 'He wrote: "good, very good"\nand left.', "label": "pos"}, {"text": "bad", "label": "neg"}]
 
 
 def chunk(*texts: str) -> Chunk:

@@ -46,7 +46,7 @@ def minilm() -> Path:
 
 
 def build(config: PreTrainedConfig, preprocessing: Preprocessing, classes: int = 3) -> Network:
-    params = TransformersParams(pretrained="nobody/nothing", config=json.loads(config.to_json_string()))
+    params = TransformersParams(pretrained="no-owner/nothing", config=json.loads(config.to_json_string()))
     return networks.build(params, preprocessing, MODALITIES[preprocessing.modality].specs(preprocessing), classes)
 
 
@@ -172,7 +172,7 @@ def test_invalid_pretrained_name_is_rejected(pretrained: str) -> None:
 def test_hub_id_is_rejected_if_the_hub_is_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BadParameters, match="cannot be reached"):
-        transformers.local_checkpoint("nobody/no-such-encoder")
+        transformers.local_checkpoint("no-owner/no-such-encoder")
 
 
 def test_damaged_weights_are_rejected(minilm: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_damaged_weights_are_rejected(minilm: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_encoder_type_is_rejected() -> None:
-    params = TransformersParams(pretrained="nobody/nothing", config={"model_type": "nonsense"})
+    params = TransformersParams(pretrained="no-owner/nothing", config={"model_type": "nonsense"})
     with pytest.raises(BadParameters, match="nonsense"):
         networks.build(params, TEXTS, MODALITIES["text"].specs(TEXTS), 2)
 
