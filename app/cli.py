@@ -1,4 +1,4 @@
-"""`isthmus ...`: the embedded service, and the single processes that a deployment runs."""
+"""The command line: the embedded service, and the single processes of a deployment."""
 
 import gc
 import os
@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app.observability import logs
 from app.settings import Settings
@@ -27,17 +28,17 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for everything that is stored.")
-@click.option("--host", default="127.0.0.1", help="Address to listen on. There is no authentication: mind who can reach it.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for all stored data.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on. There is no authentication: restrict who can reach it.")
 @click.option("--port", default=8000, type=Port, help="Port to listen on.")
-@click.option("--workers", default=1, type=click.IntRange(min=1), help="Jobs that run at the same time.")
+@click.option("--workers", default=1, type=click.IntRange(min=1), help="Number of jobs that run at the same time.")
 def up(data: Path | None, host: str, port: int, workers: int) -> None:
-    """Run everything on this machine, with nothing else installed, until Ctrl-C."""
+    """Run the whole service on this machine, without other servers, until Ctrl-C."""
     from app.embedded import run
 
     _require_torch()
     _require_free_port(host, port)
-    if data is not None:  # the environment carries it to the processes as well
+    if data is not None:  # the processes inherit the environment
         os.environ["ISTHMUS_DATA_DIR"] = str(data.absolute())
     settings = _load_settings("up")
     _migrate(settings)
@@ -46,7 +47,7 @@ def up(data: Path | None, host: str, port: int, workers: int) -> None:
 
 @main.command()
 def migrate() -> None:
-    """Create the tables, or bring them up to date."""
+    """Create or update the database tables."""
     _migrate(_load_settings("migrate"))
 
 
@@ -54,7 +55,7 @@ def migrate() -> None:
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=8000, type=Port, help="Port to listen on.")
 def api(host: str, port: int) -> None:
-    """Run the HTTP server. For more throughput run more of them behind a proxy."""
+    """Run the HTTP server. For more throughput, run several behind a proxy."""
     import uvicorn
 
     from app.fast_path.protocol import http_protocol
@@ -66,8 +67,8 @@ def api(host: str, port: int) -> None:
         app = create_app(settings)
     except DeviceUnavailableError as error:
         raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
-    gc.freeze()  # what is loaded by now stays, and looking through it for garbage would stop the answers for a tenth of a second
-    # a stream of events never ends by itself: its client resumes elsewhere
+    gc.freeze()  # exclude all objects loaded so far from garbage collection, which would pause responses for 0.1 s
+    # the timeout ends event streams; their clients reconnect to another server
     uvicorn.run(
         app,
         host=host,
@@ -83,7 +84,7 @@ def api(host: str, port: int) -> None:
 @main.command()
 @click.option("--name", help="Name of this worker, unique on its machine.  [default: worker-PID]", show_default=False)
 def worker(name: str | None) -> None:
-    """Run a worker: one job at a time. Start one for each GPU, with its CUDA_VISIBLE_DEVICES."""
+    """Run a worker, which processes one job at a time. Start one per GPU, each with its own CUDA_VISIBLE_DEVICES."""
     _require_torch()
     node = f"{name or f'worker-{os.getpid()}'}@%h"
     _celery("worker", "-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle", "-n", node)
@@ -91,14 +92,14 @@ def worker(name: str | None) -> None:
 
 @main.command()
 def beat() -> None:
-    """Run the clock that has lost jobs found again. One is enough."""
+    """Run the scheduler that recovers lost jobs. A deployment needs one."""
     _celery("beat", "--pidfile=")
 
 
 @main.command()
-@click.option("--worker", "ask_worker", is_flag=True, help="Also ask the workers on this machine whether they listen.")
-def check(ask_worker: bool) -> None:
-    """Exit with 1 when database, broker or storage cannot be reached: a health check for containers."""
+@click.option("--worker", "check_worker", is_flag=True, help="Also check that a worker on this machine responds.")
+def check(check_worker: bool) -> None:
+    """Check database, broker and storage, and exit with 1 if one is unreachable. For container health checks."""
     from app.broker.queue import CeleryQueue, make_celery
     from app.db.session import make_engine
     from app.observability.health import Dependencies
@@ -108,23 +109,28 @@ def check(ask_worker: bool) -> None:
     celery, engine = make_celery(settings), make_engine(settings.database)
     errors = Dependencies.of(engine, CeleryQueue(celery), Storage(settings.storage)).errors()
     engine.dispose()
-    if ask_worker and not errors["broker"]:
-        nodes = [node for answer in celery.control.ping(timeout=2) for node in answer]
-        here = [node for node in nodes if node.endswith(f"@{socket.gethostname()}")]
-        errors["worker"] = None if here else "no worker on this machine answers"
-    for part, error in errors.items():
-        click.echo(f"{part}: {error or 'ok'}")
+    if check_worker and not errors["broker"]:
+        nodes = [node for response in celery.control.ping(timeout=2) for node in response]
+        local = [node for node in nodes if node.endswith(f"@{socket.gethostname()}")]
+        errors["worker"] = None if local else "no worker on this machine responds"
+    for name, error in errors.items():
+        click.echo(f"{name}: {error or 'ok'}")
     sys.exit(1 if any(errors.values()) else 0)
 
 
 @main.command()
-@click.option("--data", default="var/demo", type=click.Path(file_okay=False, path_type=Path), help="Emptied before the demo.")
-@click.option("--port", default=8000, type=Port, help="Port to listen on meanwhile.")
-@click.option("--seed", default=0, type=click.IntRange(min=0), help="Of the pictures and of the training.")
+@click.option(
+    "--data",
+    default="var/demo",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the demo, emptied at its start.",
+)
+@click.option("--port", default=8000, type=Port, help="Port of the demo's service.")
+@click.option("--seed", default=0, type=click.IntRange(min=0), help="Random seed of the images and of the training.")
 def demo(data: Path, port: int, seed: int) -> None:
-    """Watch a model learn to read digits on photographs, from plain digits."""
+    """Train a model to read digits on photographs, from labelled digits on a plain background."""
     if find_spec("sklearn") is None:
-        raise click.ClickException("The demo needs the worker's libraries: pip install 'isthmus[worker]'")
+        raise click.ClickException("The demo needs the libraries of the worker. Install them: pip install 'isthmus[worker]'")
     from app.demo import run
 
     _require_torch()
@@ -136,10 +142,16 @@ def _load_settings(process: str) -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        lines = [f"ISTHMUS_{str(place['loc'][0]).upper()}: {place['msg']}" for place in error.errors()]
-        raise click.ClickException("\n".join(["These settings are not valid.", *lines])) from error
+        lines = [_setting_error(details) for details in error.errors()]
+        raise click.ClickException("\n".join(["Some settings are invalid. Correct them and start again.", *lines])) from error
     logs.configure(settings.log_level, settings.process_name or process)
     return settings
+
+
+def _setting_error(details: ErrorDetails) -> str:
+    """Return one line; errors of the whole model, such as a heartbeat that exceeds the lease, have no location."""
+    name = f"ISTHMUS_{str(details['loc'][0]).upper()}: " if details["loc"] else ""
+    return f"{name}{details['msg']}"
 
 
 def _migrate(settings: Settings) -> None:
@@ -149,23 +161,25 @@ def _migrate(settings: Settings) -> None:
 
 
 def _celery(*arguments: str) -> NoReturn:
-    """Become Celery: signals reach it without a go-between. -P: a folder `worker` where we stand is none of ours.
+    """Replace this process by Celery, so that signals reach it directly. -P ignores a package `worker` in the current folder.
 
-    Its words on standard output are for a person at a terminal; the log is standard error, and JSON.
+    Celery's banner on standard output is discarded; the log goes to standard error as JSON.
     """
     os.environ.setdefault("ISTHMUS_PROCESS_NAME", arguments[0])
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+    with Path(os.devnull).open("w") as discarded:
+        os.dup2(discarded.fileno(), 1)
     os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", "--quiet", *arguments])
 
 
 def _require_torch() -> None:
     if find_spec("torch") is None:
-        raise click.ClickException("Jobs need torch and its companions: pip install 'isthmus[worker]'")
+        raise click.ClickException(
+            "Jobs need torch and other libraries of the worker. Install them: pip install 'isthmus[worker]'"
+        )
 
 
 def _require_free_port(host: str, port: int) -> None:
-    """A taken port should be the first thing one hears, not the last."""
+    """Raise ClickException if the port is in use, before anything is started or written."""
     command = click.get_current_context().info_name or ""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

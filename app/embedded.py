@@ -1,7 +1,7 @@
-"""The embedded service: app, workers and beat as processes of this machine, under honcho.
+"""The embedded service: HTTP server, workers and beat as processes of this machine, under honcho.
 
-When one of them ends, for whatever reason, all are stopped and the whole ends with its exit code: a supervisor (systemd,
-a container engine) that restarts `isthmus up` then restarts a whole that fits together. Jobs go on where they were.
+When one process ends, for any reason, all others are stopped and the service ends with its exit code. A supervisor (systemd,
+a container engine) then restarts a consistent set of processes, and jobs resume from their checkpoints.
 """
 
 import os
@@ -27,8 +27,8 @@ _STOPPED_BY_REQUEST = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 
 
 def run(settings: Settings, host: str, port: int, workers: int) -> int:
-    """Run until a signal or until a process ends; returns the exit code."""
-    # longer than a trainer may take to write its checkpoint; after it the processes are killed
+    """Run until a signal arrives or a process ends, and return the exit code."""
+    # exceeds the time in which a trainer has to write its checkpoint; then the processes are killed
     honcho.manager.KILL_WAIT = settings.cancel_grace_seconds + 15
     purge_stale_worker_queues(settings.broker_dir)
     manager = honcho.manager.Manager(_LogPrinter())
@@ -52,12 +52,12 @@ def _add(manager: honcho.manager.Manager, name: str, arguments: list[str]) -> No
 def _announce(url: str, ended: Event) -> None:
     while not ended.wait(0.1):
         with suppress(URLError, OSError), urlopen(f"{url}/health/live", timeout=1):
-            click.secho(f"Isthmus is up: {url}  (API: {url}/docs)  Ctrl-C stops it.", bold=True)
+            click.secho(f"Isthmus is running at {url} (API documentation: {url}/docs). Press Ctrl-C to stop it.", bold=True)
             return
 
 
 class _LogPrinter:
-    """Lines of the processes as they are, honcho's own as log events: standard error stays one stream of JSON lines."""
+    """Printer that passes lines of the processes on and logs those of honcho, so that standard error is all JSON lines."""
 
     width = 0
 
@@ -69,7 +69,7 @@ class _LogPrinter:
 
 
 class _ProcessSignals:
-    """honcho signals whole process groups. A worker drains with the help of its own child, so only it is told to stop."""
+    """Signals to single processes; honcho signals process groups, but a worker needs its child for a graceful shutdown."""
 
     def terminate(self, pid: int) -> None:
         with suppress(ProcessLookupError):

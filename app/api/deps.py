@@ -1,4 +1,4 @@
-"""What routes ask for: a session per request, the queue, the storage, the settings."""
+"""Dependencies of the routes: database sessions, the queue, the storage, the settings."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -14,14 +14,14 @@ from app.storage import Storage
 
 
 def get_session(request: Request) -> Iterator[Session]:
-    """One request, one transaction: commit when the route returns, roll back when it raises."""
+    """Yield a session whose transaction spans the request: commit when the route returns, roll back when it raises."""
     sessions: sessionmaker[Session] = request.app.state.sessions
     with sessions.begin() as session:
         yield session
 
 
 def get_sessions(request: Request) -> sessionmaker[Session]:
-    """For routes that wait or stream and must not hold a transaction meanwhile."""
+    """Return the session factory, for routes that wait or stream and must not hold a transaction meanwhile."""
     sessions: sessionmaker[Session] = request.app.state.sessions
     return sessions
 
@@ -41,20 +41,20 @@ def get_watcher(request: Request) -> JobWatcher:
     return watcher
 
 
-async def get_settings(request: Request) -> Settings:  # for a plain function FastAPI would go to a thread and back
+async def get_settings(request: Request) -> Settings:  # FastAPI would run a synchronous function in a thread
     settings: Settings = request.app.state.settings
     return settings
 
 
 def require_json(request: Request) -> None:
-    """Raises UnsupportedContentType for a body that does not say it is JSON."""
+    """Raise UnsupportedContentType unless the content type of the request is JSON."""
     content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedContentType(f"Send application/json, not {content_type[:100] or 'nothing'}.")
 
 
-# scope="function": commit before the answer goes out, so that a failed commit is never answered with a success
+# scope="function": the commit precedes the response, so that a failed commit never gives a successful response
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 SessionsDep = Annotated["sessionmaker[Session]", Depends(get_sessions)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
@@ -65,7 +65,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 def error_responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route: the errors it can answer, by status, as RFC 9457 problem documents."""
+    """Return the argument `responses` of a route: its errors by status, as RFC 9457 problem documents."""
     by_status: dict[int | str, list[type[ServiceError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)

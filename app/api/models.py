@@ -29,32 +29,32 @@ Alias = Annotated[ModelName, Path()]
 Number = Annotated[VersionNumber, Path()]
 FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["model.onnx"])]
 Limit = Annotated[int, Query(ge=1, le=100)]
-After = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
+After = Annotated[str | None, Query(max_length=500, description="`next` of the previous page.")]
 
 
 @router.get("", responses=error_responses(InvalidRequest))
 def list_models(session: SessionDep, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
-    """All models, newest first, each with its newest version."""
-    found, following = models.page(session, limit, after)
-    return Page(data=[ModelOut.of(one) for one in found], next=following)
+    """List all models with their newest versions, newest first."""
+    overviews, cursor = models.page(session, limit, after)
+    return Page(data=[ModelOut.of(overview) for overview in overviews], next=cursor)
 
 
 @router.get("/{name}", responses=error_responses(ModelNotFound, InvalidRequest))
 def get_model(name: Name, session: SessionDep) -> ModelOut:
-    """One model with its newest version and its aliases."""
+    """Return one model with its newest version and its aliases."""
     return ModelOut.of(models.overview(session, name))
 
 
 @router.get("/{name}/versions", responses=error_responses(ModelNotFound, InvalidRequest))
 def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: After = None) -> Page[VersionSummary]:
-    """All versions of a model, newest first."""
-    rows, following = models.versions(session, name, limit, after)
-    return Page(data=[VersionSummary.of(row) for row in rows], next=following)
+    """List all versions of a model, newest first."""
+    rows, cursor = models.versions(session, name, limit, after)
+    return Page(data=[VersionSummary.of(row) for row in rows], next=cursor)
 
 
 @router.get("/{name}/versions/{number}", responses=error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt))
 def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
-    """One version: metrics, lineage, files."""
+    """Return one version with its metrics, lineage and files."""
     return VersionOut.of(models.version(session, name, number))
 
 
@@ -64,14 +64,14 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     responses=error_responses(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
 def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep, predictor: PredictorDep) -> AliasOut:
-    """Point an alias at a version; the next prediction sees it."""
+    """Set an alias to a version. The next prediction uses it."""
     predictor.resolver.preload(f"{name}@{alias}", f"{name}:{body.version}")
     return AliasOut.of(models.set_alias(session, name, alias, body.version))
 
 
 @router.delete("/{name}/aliases/{alias}", status_code=204, responses=error_responses(ModelNotFound, InvalidRequest))
 def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
-    """Take an alias away; its version stays."""
+    """Delete an alias. Its version remains."""
     models.delete_alias(session, name, alias)
 
 
@@ -83,8 +83,8 @@ def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
 def download_artifact(
     name: Name, number: Number, file: FileName, sessions: SessionsDep, storage: StorageDep, conditions: ConditionsDep
 ) -> Response:
-    """A file of a version. The `ETag` is its SHA-256; parts can be asked for with `Range`."""
-    with sessions.begin() as session:  # ends before the storage is asked, which may take its time
+    """Download a file of a version. `ETag` is its SHA-256; `Range` requests are supported."""
+    with sessions.begin() as session:  # ends before the storage, which may be slow, is read
         artifact = models.artifact(session, name, number, file)
     media_type = "application/json" if artifact.name.endswith(".json") else "application/octet-stream"
     download = Download(artifact.storage_key, artifact.digest, artifact.size_bytes, artifact.name, media_type)

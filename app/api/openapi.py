@@ -1,4 +1,4 @@
-"""The OpenAPI document: problem documents instead of FastAPI's own errors, and what the service is about."""
+"""The OpenAPI document, with problem documents instead of FastAPI's own errors."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ from fastapi.openapi.utils import get_openapi
 from app.schemas.problem_details import Problem
 
 DESCRIPTION = """
-Labelled data from one domain (the *source*) and unlabelled data from another (the *target*) go in, a model that works
-in the target domain comes out: upload both as **datasets**, queue a **job**, watch it, and ask the new **model** version
-for **predictions**.
+The service turns labelled data from one domain (the *source*) and unlabelled data from another (the *target*) into a model
+that works in the target domain. Upload both as **datasets**, queue a **job**, follow its progress, and request **predictions** of the
+new **model** version.
 
-Every error is an RFC 9457 problem document (`application/problem+json`) with a stable `code`; `errors` names each bad field,
-row or file. Lists are pages, newest first: pass `next` as `?after=`. Every answer carries an `X-Request-ID`.
-A model is named by one string: `digits` (newest version), `digits:3`, `digits@production`.
+Every error is an RFC 9457 problem document (`application/problem+json`) with a stable `code`; `errors` names each invalid
+field, row or file. Lists are pages, newest first: pass `next` as `?after=`. Every response has an `X-Request-ID`.
+A model reference is one string: `digits` (newest version), `digits:3`, `digits@production`.
 """
 TAGS = [
-    {"name": "datasets", "description": "Immutable uploads: pictures, tables or texts, labelled or not."},
-    {"name": "algorithms", "description": "What a job can run, with the JSON schema of its parameters."},
-    {"name": "jobs", "description": "One run of one algorithm on a source and a target."},
+    {"name": "datasets", "description": "Immutable uploads of images, tables or texts, labelled or unlabelled."},
+    {"name": "algorithms", "description": "Available algorithms and networks, with the JSON schemas of their parameters."},
+    {"name": "jobs", "description": "Runs of an algorithm on a source and a target."},
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "batch predictions", "description": "A model version applied to a whole dataset by the workers."},
-    {"name": "inference", "description": "Predictions by the Open Inference Protocol, version 2."},
+    {"name": "inference", "description": "Predictions with the Open Inference Protocol, version 2."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
 ]
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-ANY_OTHER = "Any other error, such as `service_unavailable` (503) while the database is away."
+ANY_OTHER = "Any other error, such as `service_unavailable` (503) while the database is unreachable."
 
 
 def install(app: FastAPI) -> None:
-    """Make `app.openapi()`, and with it `/openapi.json` and `/docs`, this document."""
+    """Make `app.openapi()`, and thus `/openapi.json` and `/docs`, return this document."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -53,11 +53,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = problem
     for path in document["paths"].values():
         for operation in path.values():
-            _answer_with_problems(operation["responses"])
+            _document_problems(operation["responses"])
     return document
 
 
-def _answer_with_problems(responses: dict[str, Any]) -> None:
+def _document_problems(responses: dict[str, Any]) -> None:
     default = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
     if default.endswith("/HTTPValidationError"):
         responses["422"] = {"description": "`invalid_request`: The request is invalid.", "content": PROBLEM}

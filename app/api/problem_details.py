@@ -1,4 +1,4 @@
-"""Every error as an RFC 9457 problem document, mapped in this one place."""
+"""Error responses as RFC 9457 problem documents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 def install(app: FastAPI) -> None:
-    """Replace every default error answer of `app`."""
+    """Replace all default error responses of `app`."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -27,48 +27,45 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def problem(request: Request, error: ServiceError, more: Mapping[str, object] | None = None) -> JSONResponse:
-    """The answer for one error. `more` are extension members of the document."""
-    return problem_response(
-        error, getattr(request.state, "request_id", None), {**oip_error_member(request.url.path, error.message), **(more or {})}
-    )
+def problem(request: Request, error: ServiceError, extensions: Mapping[str, object] | None = None) -> JSONResponse:
+    """Return the response for an error. `extensions` are additional members of the document."""
+    members = {**oip_error_member(request.url.path, error.message), **(extensions or {})}
+    return problem_response(error, _request_id(request), members)
 
 
 def oip_error_member(path: str, detail: str) -> dict[str, str]:
-    """The member that clients of the Open Inference Protocol look for."""
+    """Return the member that clients of the Open Inference Protocol expect."""
     return {"error": detail} if path.startswith("/v2") else {}
 
 
-def problem_response(error: ServiceError, request_id: str | None, more: Mapping[str, object] | None = None) -> JSONResponse:
-    """The answer for one error, to a request that did not come through FastAPI as well."""
-    title = (type(error).__doc__ or "").strip()
-    return _answer(request_id, error.status, error.code(), title, error.message, error.errors, error.headers, more)
-
-
-def _answer(
-    request_id: str | None,
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    errors: list[FieldError],
-    headers: dict[str, str] | None = None,
-    more: Mapping[str, object] | None = None,
-) -> JSONResponse:
-    body = Problem(
-        type=f"urn:isthmus:problem:{code}",
-        title=title,
-        status=status,
-        code=code,
-        detail=detail,
-        errors=[InvalidField(pointer=place.pointer, detail=place.detail) for place in errors],
+def problem_response(error: ServiceError, request_id: str | None, extensions: Mapping[str, object] | None = None) -> JSONResponse:
+    """Return the response for an error, also for a request that FastAPI did not handle."""
+    document = Problem(
+        type=_type(error.code()),
+        title=(type(error).__doc__ or "").strip(),
+        status=error.status,
+        code=error.code(),
+        detail=error.message,
+        errors=[InvalidField(pointer=e.pointer, detail=e.detail) for e in error.errors],
         request_id=request_id,
     )
-    extra = {"Retry-After": "5"} if status == 503 else {}
-    if request_id:  # an unexpected error is answered outside the middleware that sets this header otherwise
-        extra["X-Request-ID"] = request_id
-    content = body.model_dump() | dict(more or {})
-    return JSONResponse(content, status, headers=extra | (headers or {}), media_type="application/problem+json")
+    return _response(document, error.headers, extensions)
+
+
+def _response(document: Problem, headers: Mapping[str, str], extensions: Mapping[str, object] | None = None) -> JSONResponse:
+    defaults = {"Retry-After": "5"} if document.status == 503 else {}
+    if document.request_id:  # the middleware that sets this header does not see unexpected errors
+        defaults["X-Request-ID"] = document.request_id
+    content = document.model_dump() | dict(extensions or {})
+    return JSONResponse(content, document.status, {**defaults, **headers}, media_type="application/problem+json")
+
+
+def _type(code: str) -> str:
+    return f"urn:isthmus:problem:{code}"
+
+
+def _request_id(request: Request) -> str | None:
+    return getattr(request.state, "request_id", None)
 
 
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
@@ -78,51 +75,61 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    places = [FieldError(pointer_of(e, error.body), _detail(e)) for e in error.errors()]
-    return problem(request, InvalidRequest(errors=places))
+    errors = [FieldError(pointer_of(e, error.body), _detail(e)) for e in error.errors()]
+    return problem(request, InvalidRequest(errors=errors))
 
 
 def _detail(error: Mapping[str, Any]) -> str:
-    """What is wrong; FastAPI keeps why a body is not JSON, and where, apart from its message."""
-    why = error.get("ctx", {}).get("error")
-    return f"not JSON, character {error['loc'][-1]}: {why}" if error["type"] == "json_invalid" and why else str(error["msg"])
+    """Return the message of an error; for invalid JSON, with the reason and the position."""
+    reason = error.get("ctx", {}).get("error")
+    if error["type"] == "json_invalid" and reason:
+        return f"not JSON, character {error['loc'][-1]}: {reason}"
+    return str(error["msg"])
 
 
 def pointer_of(error: Mapping[str, Any], body: Any) -> str:
-    """The RFC 6901 pointer to a bad value of the JSON body (`/params/epochs`), or `/query/...`, `/path/...`, `/header/...`.
+    """Return the RFC 6901 pointer to an invalid value of the JSON body (`/params/epochs`), or `/query/...`, `/header/...`.
 
-    Pydantic puts the tags of unions between the keys of the body; those that are not keys there are left out.
+    Pydantic inserts the tags of unions into the location; tags that are not keys of the body are skipped.
     """
-    place = error["loc"]
-    if place[0] != "body":
-        return _joined(place)
+    location = error["loc"]
+    if location[0] != "body":
+        return _join(location)
     keys: list[str | int] = []
-    for part in place[1:]:
-        if part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int):
-            body = body[part]
-            keys.append(part)
-    return _joined([*keys, place[-1]] if error["type"] == "missing" and len(place) > 1 else keys)
+    for key in location[1:]:
+        if key in body if isinstance(body, dict) else isinstance(body, list) and isinstance(key, int):
+            body = body[key]
+            keys.append(key)
+    return _join([*keys, location[-1]] if error["type"] == "missing" and len(location) > 1 else keys)
 
 
-def _joined(parts: Sequence[str | int]) -> str:
-    printable = (str(part).encode(errors="replace").decode() for part in parts)
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in printable)
+def _join(keys: Sequence[str | int]) -> str:
+    printable = (str(key).encode(errors="replace").decode() for key in keys)
+    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in printable)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed", 413: UploadTooLarge.code()}.get(error.status_code, "http_error")
-    request_id = getattr(request.state, "request_id", None)
-    more, detail = oip_error_member(request.url.path, str(error.detail)), str(error.detail)
-    return _answer(request_id, error.status_code, code, detail, detail, [], dict(error.headers or {}), more)
+    detail = str(error.detail)
+    document = Problem(
+        type=_type(code),
+        title=detail,
+        status=error.status_code,
+        code=code,
+        detail=detail,
+        errors=[],
+        request_id=_request_id(request),
+    )
+    return _response(document, error.headers or {}, oip_error_member(request.url.path, detail))
 
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:
     log.error("database.error", error=str(error))
     if is_outage(error):
-        return problem(request, ServiceUnavailable("The database is not reachable."))
+        return problem(request, ServiceUnavailable("The database is unreachable. Try again later."))
     return problem(request, ServiceError())
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    return problem(request, ServiceError())  # the server raises it again after the answer, and logs it with its traceback
+    return problem(request, ServiceError())  # the server raises it again after the response and logs its traceback

@@ -1,7 +1,7 @@
-"""Prometheus counters and histograms for what happens many thousand times a second.
+"""Prometheus counters and histograms without locks, for events that occur thousands of times per second.
 
-Those of `prometheus_client` take a lock and a dozen calls a time, which adds up to a good part of a small prediction. These
-are plain arithmetic, and belong to one thread: to that of the event loop.
+Those of `prometheus_client` take a lock and a dozen calls per update, a large part of the time of a small prediction. These
+use plain arithmetic and may only be updated by the thread of the event loop.
 """
 
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 
 
 class Counter:
-    """How often."""
+    """The number of events with one set of label values."""
 
     __slots__ = ("value",)
 
@@ -24,7 +24,7 @@ class Counter:
 
 
 class HistogramChild:
-    """How often how long."""
+    """The distribution of durations with one set of label values."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -47,7 +47,7 @@ class CounterVec:
         registry.register(self)
 
     def labels(self, *values: object) -> Counter:
-        """Keep it where it is needed often."""
+        """Return the child with these label values. Callers on a critical path keep it."""
         return self._children.setdefault(tuple(map(str, values)), Counter())
 
     def collect(self) -> Iterator[Metric]:
@@ -68,7 +68,7 @@ class HistogramVec:
         registry.register(self)
 
     def labels(self, *values: object) -> HistogramChild:
-        """Keep it where it is needed often."""
+        """Return the child with these label values. Callers on a critical path keep it."""
         return self._children.setdefault(tuple(map(str, values)), HistogramChild(self._bounds))
 
     def collect(self) -> Iterator[Metric]:
@@ -80,8 +80,8 @@ class HistogramVec:
 
 def _cumulative(child: HistogramChild) -> list[tuple[str, float]]:
     buckets: list[tuple[str, float]] = []
-    so_far = 0
+    cumulative = 0
     for bound, count in zip([*map(float, child.bounds), float("inf")], child.counts, strict=True):
-        so_far += count
-        buckets.append(("+Inf" if bound == float("inf") else str(bound), so_far))
+        cumulative += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), cumulative))
     return buckets

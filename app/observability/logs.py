@@ -1,7 +1,7 @@
-"""JSON log lines on standard error, one format for our own events and for those of uvicorn, Celery and SQLAlchemy.
+"""JSON log lines on standard error, in one format for events of this service, uvicorn, Celery and SQLAlchemy.
 
-Every line has `timestamp`, `level`, `event` and `logger`; `request_id`, `job_id` and whatever else is bound with
-`structlog.contextvars` come with every line of that request or job.
+Every line has `timestamp`, `level`, `event` and `logger`. Lines of a request or job also have the fields bound with
+`structlog.contextvars`, such as `request_id` or `job_id`.
 """
 
 import logging
@@ -20,12 +20,12 @@ _SHARED: list[Processor] = [
     structlog.processors.StackInfoRenderer(),
     structlog.processors.format_exc_info,
 ]
-# the line of each request is ours, Celery reports the broker's reconnects itself, and so does `app.db.migrate` its work
+# RequestContext logs requests, Celery logs reconnects of the broker, and app.db.migrate logs migrations
 _QUIET = {"uvicorn.access": logging.ERROR, "httpx": logging.WARNING, "kombu": logging.ERROR, "alembic": logging.WARNING}
 
 
 def configure(level: str, process: str = "") -> None:
-    """Send everything that this process logs through the JSON format. `process`, if given, is added to every line."""
+    """Make this process log in JSON. If `process` is given, every line has that field."""
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

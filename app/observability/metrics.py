@@ -1,7 +1,7 @@
-"""What Prometheus is told. Counters of requests and predictions belong to this process; jobs are read at the scrape.
+"""The metrics for Prometheus. Requests and predictions are counted in this process; jobs are read at each scrape.
 
-Each app process counts its own requests: scrape every replica and add them up. Jobs and queue depth come from the
-database and the broker and are the same from every replica: take the maximum, not the sum.
+Each server process counts its own requests: scrape every replica and sum them. Jobs and queue depth come from the
+database and the broker and are the same for every replica: take the maximum.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ from app.observability.counters import CounterVec, HistogramVec
 REQUESTS = CounterVec("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
 REQUEST_SECONDS = HistogramVec(
     "isthmus_http_request_seconds",
-    "Time to the start of the answer.",
+    "Time to the start of the response.",
     ["method", "route"],
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 PREDICTION_SECONDS = HistogramVec(
     "isthmus_prediction_seconds",
-    "Time to predict the inputs of one request, waiting for its turn included.",
+    "Time to predict the inputs of one request, including the time in queues.",
     ["modality"],
     (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
@@ -42,7 +42,7 @@ DURATION_BUCKETS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 
 
 class Seconds(FunctionElement[float]):
-    """Seconds from the first instant to the second, on every database."""
+    """SQL expression of the seconds between two instants, for every database."""
 
     name = "seconds_between"
     inherit_cache = True
@@ -62,7 +62,7 @@ def _sqlite_seconds(element: Seconds, compiler: SQLCompiler, **kw: object) -> st
 
 @dataclass(eq=False)
 class Snapshot:
-    """A Prometheus collector of values that were read before."""
+    """Prometheus collector of metrics that were read before."""
 
     families: list[Metric]
 
@@ -81,6 +81,7 @@ def render(dependencies_up: dict[str, bool], families: list[Metric]) -> bytes:
 
 
 def queue_depth(depth: int) -> Metric:
+    """Return the metric of the broker's queue."""
     return GaugeMetricFamily("isthmus_queue_depth", "Messages that wait for a worker.", value=depth)
 
 
@@ -90,8 +91,8 @@ def job_metrics(session: Session) -> list[Metric]:
         kind: GaugeMetricFamily(job_type.metric_name, job_type.metric_help, labels=["status"])
         for kind, job_type in JOB_TYPES.items()
     }
-    found = session.execute(select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status))
-    counts = {(kind, status): count for kind, status, count in found}
+    rows = session.execute(select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status))
+    counts = {(kind, status): count for kind, status, count in rows}
     for kind, family in families.items():
         for status in JobStatus:
             family.add_metric([status], counts.get((kind, status), 0))

@@ -81,7 +81,7 @@ def test_check_names_the_part_that_is_away(tmp_path: Path) -> None:
 def test_check_asks_for_a_worker_on_this_machine(tmp_path: Path) -> None:
     lonely = isthmus("check", "--worker", folder=tmp_path)
     assert lonely.returncode == 1
-    assert "worker: no worker on this machine answers" in lonely.stdout
+    assert "worker: no worker on this machine responds" in lonely.stdout
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
