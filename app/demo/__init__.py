@@ -1,4 +1,4 @@
-"""`isthmus demo`: the whole way from two uploads to predictions, over HTTP only, on data that scikit-learn ships."""
+"""`isthmus demo`: from two uploads to predictions over HTTP, on data included in scikit-learn."""
 
 import shutil
 import signal
@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import click
 
-from app.demo import images as pictures
+from app.demo import images as demo_images
 from app.demo.client import Client
 from app.demo.service import running
 
-# the same for both jobs: small steps, many of them, at a rate that stays high, which averaged weights make up for
+# the same for both jobs: many small batches at a constant rate, with averaged weights
 PARAMS: dict[str, Any] = {
     "epochs": 9,
     "batch_size": 32,
@@ -23,31 +23,31 @@ PARAMS: dict[str, Any] = {
     "ema_decay": 0.99,
     "augmentation": "none",
 }
-JOBS = {"fine_tune": "trained on the source alone", "dann": "adapted to the target"}
+JOBS = {"fine_tune": "trained on the source only", "dann": "adapted to the target"}
 SHOWN = 8
 
 
 def run(folder: Path, port: int, seed: int) -> None:
-    """Show it. Whatever happens, the service is stopped at the end."""
+    """Run the demo. The service is always stopped at the end."""
     _exit_on(signal.SIGTERM, signal.SIGHUP)
     start = time.monotonic()
     click.echo(f"Starting the service in {folder} ...")
     with running(folder, port) as client:
-        data = pictures.make(seed)
+        data = demo_images.make(seed)
         click.echo(f"Uploading {len(data.source[0])} labelled digits and {len(data.target)} unlabelled ones on photographs ...")
         versions = _adapt(client, data, seed)
         _print_table(versions)
         _print_predictions(client, data)
-    click.echo(f"That took {time.monotonic() - start:.0f} s. To explore what it made, start the service there again\n")
+    click.echo(f"The demo took {time.monotonic() - start:.0f} s. To explore its results, start the service again\n")
     click.echo(f"  {_command()} up --data {folder} --port {port}\n")
     click.echo(f"and open http://127.0.0.1:{port}/docs")
 
 
-def _adapt(client: Client, data: pictures.Data, seed: int) -> dict[str, dict[str, Any]]:
-    """Run both jobs; the version that each made, by algorithm."""
-    source = client.upload("digits", pictures.npz(*data.source))
-    target = client.upload("photographs", pictures.npz(data.target))
-    evaluation = client.upload("photographs-labelled", pictures.npz(*data.evaluation))
+def _adapt(client: Client, data: demo_images.Data, seed: int) -> dict[str, dict[str, Any]]:
+    """Run both jobs and return the version of each by algorithm."""
+    source = client.upload("digits", demo_images.npz(*data.source))
+    target = client.upload("photographs", demo_images.npz(data.target))
+    evaluation = client.upload("photographs-labelled", demo_images.npz(*data.evaluation))
     job = {"source": source, "target": target, "evaluation": evaluation, "base": {"network": "cnn"}}
     params = PARAMS | {"seed": seed}
     return {
@@ -61,25 +61,25 @@ def _model(algorithm: str) -> str:
 
 
 def _print_table(versions: dict[str, dict[str, Any]]) -> None:
-    click.echo("\n  model              what it is                     accuracy on labelled target pictures")
+    click.echo("\n  model              training                       accuracy on labelled target images")
     for algorithm, version in versions.items():
         accuracy = version["metrics"]["target_accuracy"]
         click.echo(f"  {_model(algorithm):<18} {JOBS[algorithm]:<30} {accuracy:6.1%}")
 
 
-def _print_predictions(client: Client, data: pictures.Data) -> None:
+def _print_predictions(client: Client, data: demo_images.Data) -> None:
     images, labels = data.evaluation[0][:SHOWN], data.evaluation[1][:SHOWN]
-    click.echo("\n  /predict about some of these pictures, each answer with its confidence:\n")
-    click.echo(f"  {'really':<18} {'  '.join(f'{label:<6}' for label in labels)}")
+    click.echo("\n  /predict on some of these images: predicted label and confidence\n")
+    click.echo(f"  {'true label':<18} {'  '.join(f'{label:<6}' for label in labels)}")
     for algorithm in JOBS:
-        answers = client.predict(_model(algorithm), images)
-        right = sum(answer["label"] == str(label) for answer, label in zip(answers, labels, strict=True))
-        cells = "  ".join(f"{answer['label']} {answer['confidence']:4.0%}" for answer in answers)
-        click.echo(f"  {_model(algorithm):<18} {cells}   {right} right")
+        predictions = client.predict(_model(algorithm), images)
+        correct = sum(prediction["label"] == str(label) for prediction, label in zip(predictions, labels, strict=True))
+        cells = "  ".join(f"{prediction['label']} {prediction['confidence']:4.0%}" for prediction in predictions)
+        click.echo(f"  {_model(algorithm):<18} {cells}   {correct} correct")
 
 
 def _command() -> str:
-    """How this program was called, as it can be called again."""
+    """Return the command that started this program."""
     name = Path(sys.argv[0]).name
     return name if shutil.which(name) == sys.argv[0] else sys.argv[0]
 
@@ -91,4 +91,4 @@ def _exit_on(*signals: signal.Signals) -> None:
 
 
 def _exit(signum: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + signum)  # an exception, so that the service is stopped on the way out
+    sys.exit(128 + signum)  # raises SystemExit, so that the service is stopped

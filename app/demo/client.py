@@ -1,4 +1,4 @@
-"""The demo's side of the HTTP API, as a user's script would write it."""
+"""The demo's HTTP client, written like a user's script."""
 
 import base64
 import sys
@@ -9,21 +9,21 @@ from typing import Any
 import click
 import httpx
 
-from app.demo import images as pictures
+from app.demo import images as demo_images
 
 
 class Client:
-    """Talks to one running service. Raises ClickException with the service's own words when it answers with a problem."""
+    """A client of one running service. Raises ClickException with the service's message on an error response."""
 
     def __init__(self, url: str) -> None:
-        # the service is on this machine: a proxy that the environment names cannot reach it
+        # the service is on this machine: a proxy from the environment cannot reach it
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
     def close(self) -> None:
         self._http.close()
 
     def wait_until_ready(self, seconds: float, alive: Callable[[], bool]) -> bool:
-        """Whether the service becomes ready within this time, as long as it is alive."""
+        """Return whether the service became ready within this time, while it is alive."""
         deadline = time.monotonic() + seconds
         while alive() and time.monotonic() < deadline:
             try:
@@ -34,37 +34,37 @@ class Client:
         return False
 
     def upload(self, name: str, content: bytes) -> str:
-        """The id of the new data set."""
+        """Upload a dataset and return its id."""
         files = {"file": (f"{name}.npz", content)}
-        return str(self._ask("POST", "/datasets", data={"name": name, "modality": "image"}, files=files)["id"])
+        return str(self._request("POST", "/datasets", data={"name": name, "modality": "image"}, files=files)["id"])
 
     def adapt(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Queue a job, show its progress until it ends, return the version that it made."""
-        job = self._ask("POST", "/jobs", json=job)
-        bar = Bar(job["params"]["algorithm"])
+        """Queue a job, show its progress until it ends, and return its version."""
+        job = self._request("POST", "/jobs", json=job)
+        bar = ProgressBar(job["params"]["algorithm"])
         while bar.show(job)["finished_at"] is None:
-            job = self._ask("GET", f"/jobs/{job['id']}", params={"wait": 2})
+            job = self._request("GET", f"/jobs/{job['id']}", params={"wait": 2})
         bar.end()
         if job["status"] != "succeeded":
             raise click.ClickException(f"The job ended as {job['status']}: {job['error']}")
-        return self._ask("GET", f"/models/{job['version']['model']}/versions/{job['version']['number']}")
+        return self._request("GET", f"/models/{job['version']['model']}/versions/{job['version']['number']}")
 
-    def predict(self, model: str, images: pictures.Pictures) -> list[dict[str, Any]]:
-        """One answer for each picture."""
-        inputs = [base64.b64encode(pictures.png(image)).decode() for image in images]
-        answer = self._ask("POST", "/predict", json={"model": model, "inputs": inputs})
-        predictions: list[dict[str, Any]] = answer["predictions"]
+    def predict(self, model: str, images: demo_images.Images) -> list[dict[str, Any]]:
+        """Return one prediction per image."""
+        inputs = [base64.b64encode(demo_images.png(image)).decode() for image in images]
+        response = self._request("POST", "/predict", json={"model": model, "inputs": inputs})
+        predictions: list[dict[str, Any]] = response["predictions"]
         return predictions
 
-    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        answer = self._http.request(method, path, **request)
-        if answer.is_error:
-            raise click.ClickException(f"{method} {path} answered {answer.status_code}: {answer.text}")
-        document: dict[str, Any] = answer.json()
+    def _request(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        response = self._http.request(method, path, **request)
+        if response.is_error:
+            raise click.ClickException(f"{method} {path} failed with status {response.status_code}: {response.text}")
+        document: dict[str, Any] = response.json()
         return document
 
 
-class Bar:
+class ProgressBar:
     """A progress bar on a terminal, a line every fifth of the way elsewhere."""
 
     def __init__(self, name: str, width: int = 30) -> None:
@@ -73,7 +73,7 @@ class Bar:
         self._printed = ("", -1)
 
     def show(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Draw the state of the job; returns it."""
+        """Draw the state of the job and return the job."""
         status, progress, eta = job["status"], job["progress"], job["eta_seconds"]
         filled = "#" * round(progress * self._width)
         rest = f"{eta:.0f} s left" if status == "running" and eta else status

@@ -1,4 +1,4 @@
-"""The demo's own embedded service, in a folder of its own, gone when the block ends."""
+"""The demo's embedded service, in a folder of its own, stopped at the end of the block."""
 
 import os
 import shutil
@@ -20,11 +20,11 @@ STOP_SECONDS = 60.0
 
 @contextmanager
 def running(folder: Path, port: int) -> Iterator[Client]:
-    """`isthmus up` with its data in `folder`, ready to answer."""
+    """Start `isthmus up` with its data in `folder` and wait until it is ready."""
     _empty(folder)
     log = folder / "service.log"
     command = [sys.executable, "-P", "-m", "app.cli", "up", "--data", str(folder.absolute()), "--port", str(port)]
-    # its own session: Ctrl-C is for the demo, which then stops the service in order
+    # its own session: Ctrl-C reaches only the demo, which then stops the service gracefully
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=_environment(), stdout=output, stderr=output, start_new_session=True)
     client = Client(f"http://127.0.0.1:{port}")
@@ -38,25 +38,27 @@ def running(folder: Path, port: int) -> Iterator[Client]:
 
 
 def _environment() -> dict[str, str]:
-    """The demo is the embedded service, whatever servers the environment names.
+    """Return the environment of the service, without the servers that the caller's environment names.
 
-    Its networks are so small that a second thread gains little, and loses much when other programs want the core.
+    One thread is enough for its small networks; a second one slows them down if other programs use the core.
     """
     urls = {"ISTHMUS_DATABASE_URL": "", "ISTHMUS_BROKER_URL": "", "ISTHMUS_STORAGE_URL": ""}
     return {"ISTHMUS_TRAIN_THREADS": "1"} | os.environ | urls
 
 
 def _empty(folder: Path) -> None:
-    """Start afresh, but never delete what the demo did not make."""
+    """Empty the folder of an earlier demo. Never delete other files."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
-        raise click.ClickException(f"{folder} is not empty and not of a former demo. Choose another folder with --data.")
+        raise click.ClickException(
+            f"{folder} is not empty and was not made by an earlier demo. Choose another folder with --data."
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARK).touch()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)  # first: where the terminal is gone, saying so fails
+    process.send_signal(signal.SIGTERM)  # before the message, which fails if the terminal is closed
     click.echo("\nStopping the service ...")
     try:
         process.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""A version that answers a whole data set: its encoder and its ONNX Runtime session. Torch-free."""
+"""A version loaded for batch prediction: its encoder and its ONNX Runtime session. Imports no torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ from app.settings import Settings
 from app.storage import Storage
 
 CHUNK_BYTES, CHUNK_ROWS = 2**23, range(256, 16_384)
-"""Of encoded inputs, as the numbers of 32 bits that they become; within what is read and encoded at once."""
+"""Size of the encoded inputs (32 bits per number) and number of rows that are read and encoded at once."""
 BATCH_BYTES, BATCH_ROWS = {"cpu": 2**20, "cuda": 2**24}, range(16, 1024)
-"""The same, of what the graph is run on at once: its activations take many times that."""
+"""The same for one run of the graph, whose activations take many times that size."""
 ASSUMED_LENGTH = 1024
-"""What an axis that varies is taken for."""
+"""Assumed length of an axis that varies."""
 ENCODING_ERRORS = (InvalidInputs, InvalidImage, PolarsError, ValueError, OverflowError)
 
 EncodedRows = tuple[int, Encoded | str]
-"""So many rows encoded, or one that cannot be and why."""
+"""A row count with the encoded rows, or one row with its error."""
 PredictedRows = tuple[int, NDArray[np.float32] | str]
-"""So many rows' logits (n, classes), or why there are none."""
+"""A row count with the logits (n, classes), or with the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """A version that is ready to answer: it is given `chunk_rows` at once, and runs on `batch_rows` of them at a time.
+    """A loaded version. It takes `chunk_rows` rows at once and runs the graph on `batch_rows` of them at a time.
 
-    It abstains where its confidence is below `threshold`.
+    It abstains if its confidence is below `threshold`.
     """
 
     encode: Encoder
@@ -50,7 +50,7 @@ class OnnxModel:
     batch_rows: int
 
     def logits(self, encoded: Encoded) -> NDArray[np.float32]:
-        """(n, classes) of n encoded rows."""
+        """Compute the logits (n, classes) of n encoded rows."""
         rows = len(next(iter(encoded.values())))
         parts = []
         for start in range(0, rows, self.batch_rows):
@@ -58,13 +58,13 @@ class OnnxModel:
             parts.append(self.session.run(OUTPUTS, batch)[0])
         return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
-    def predict(self, piece: EncodedRows) -> PredictedRows:
-        """Logits for encoded rows; the error of a row that has one stays."""
-        rows, found = piece
-        return rows, found if isinstance(found, str) else self.logits(found)
+    def predict(self, chunk: EncodedRows) -> PredictedRows:
+        """Compute the logits of encoded rows. Keep the error of a row that could not be encoded."""
+        rows, encoded = chunk
+        return rows, encoded if isinstance(encoded, str) else self.logits(encoded)
 
     def encode_rows(self, inputs: Any, rows: int) -> Iterator[EncodedRows]:
-        """Encoded rows, in pieces; for a row that cannot be encoded, on its own, why not."""
+        """Yield the encoded rows in chunks, and each row that cannot be encoded on its own with the error."""
         try:
             encoded = self.encode(inputs)
         except ENCODING_ERRORS as error:
@@ -80,7 +80,7 @@ class OnnxModel:
 
 
 def load(version: VersionFiles, precision: Precision, settings: Settings, storage: Storage, folder: Path) -> OnnxModel:
-    """On the GPU if the settings want it, there is one and the runtime can use it. Raises ArtifactCorrupt."""
+    """Load a version, on the GPU if the settings allow it and the runtime can use one. Raise ArtifactCorrupt."""
     graph = GRAPHS[precision]
     manifest = version.manifest
     modality = MODALITIES[manifest.modality]
@@ -103,6 +103,6 @@ def _session(path: Path, settings: Settings) -> onnxruntime.InferenceSession:
     return open_session(path, settings.train_threads, device)
 
 
-def _rows(specs: dict[str, TensorSpec], most_bytes: int, between: range) -> int:
+def _rows(specs: dict[str, TensorSpec], max_bytes: int, allowed: range) -> int:
     numbers = sum(prod(size if size > 0 else ASSUMED_LENGTH for size in spec.shape) for spec in specs.values())
-    return max(between.start, min(between.stop, most_bytes // (4 * numbers)))
+    return max(allowed.start, min(allowed.stop, max_bytes // (4 * numbers)))

@@ -1,7 +1,7 @@
-"""Answers that are safe: part files in the storage, and checkpoints that name them.
+"""Durable predictions: part files in the storage, and checkpoints that list them.
 
-A part is stored before the checkpoint that names it, and each under its attempt, so that an attempt that lost its lease cannot
-touch what another one counts on. Whatever is killed when, a later attempt goes on after the last row that a checkpoint counts.
+A part is stored before the checkpoint that lists it. Both are stored under their attempt, so that an attempt without a lease
+cannot change the files of another one. After a crash, the next attempt continues after the last row of a checkpoint.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from worker.protocol.progress import BadParameters
 
 
 class PartsCheckpoint(BaseModel):
-    """What a checkpoint holds: how many rows are done, how many of them without an answer, and the parts in order."""
+    """Content of a checkpoint: number of rows done, number of failed ones, and the parts in order."""
 
     digest: str
     columns: list[str] = []
@@ -29,32 +29,32 @@ class PartsCheckpoint(BaseModel):
 
 
 class OutputParts:
-    """What one attempt has and stores, under `prefix` in the storage."""
+    """The parts of one attempt, stored under `prefix`."""
 
     def __init__(
         self, storage: Storage, prefix: str, folder: Path, format: Format, digest: str, columns: Sequence[str] = ()
     ) -> None:
-        """`digest` identifies the prediction: a checkpoint of another one is refused. `columns` of the output in order."""
+        """Start without parts. `digest` identifies the prediction; checkpoints of others are rejected."""
         self._storage, self._prefix, self._folder, self._format = storage, prefix, folder, format
         self._rotation = CheckpointRotation(storage)
         self.state = PartsCheckpoint(digest=digest, columns=list(columns))
 
     def resume(self, checkpoint: str) -> None:
-        """Go on where the checkpoint was made. Raises BadParameters, FileNotFoundError where none of these columns is there.
+        """Continue from a checkpoint. Raise BadParameters for one of another prediction.
 
-        Another release may have begun the prediction, whose rows have others.
+        Raises FileNotFoundError if its columns differ, because another release started the prediction.
         """
         with self._storage.open(checkpoint) as file:
             state = PartsCheckpoint.model_validate_json(file.read())
         if state.digest != self.state.digest:
-            raise BadParameters("The checkpoint is of another prediction; it cannot be resumed.")
+            raise BadParameters("The checkpoint belongs to another prediction and cannot be resumed.")
         if state.columns != self.state.columns:
-            raise FileNotFoundError(f"{checkpoint}: its rows have other columns")
+            raise FileNotFoundError(f"{checkpoint} has other columns")
         self.state = state
         self._rotation.add(checkpoint)
 
     def store(self, frames: Sequence[pl.DataFrame], failed: int) -> str:
-        """Store the next rows; returns the key of the checkpoint that counts them."""
+        """Store the next rows and return the key of the checkpoint that includes them."""
         rows = self.state.rows + sum(frame.height for frame in frames)
         path = self._folder / f"part-{rows}.{self._format}"
         write_part(pl.concat(frames), path, self._format)
@@ -65,14 +65,14 @@ class OutputParts:
         return self._checkpoint()
 
     def concatenate(self, schema: pl.Schema) -> StoredFile:
-        """Store the output: all parts in one file."""
+        """Store the output file, which contains all parts."""
         path = self._folder / f"output.{self._format}"
         with self._local() as parts:
             concatenate_parts(parts, schema, path, self._format)
         return self._put(f"{self._prefix}/{path.name}", path)
 
     def _checkpoint(self) -> str:
-        """Older ones go, but for the last few: the database may still name them."""
+        """Store a checkpoint. Delete old ones except the last few, which the database may still reference."""
         path = self._folder / f"checkpoint-{self.state.rows}.json"
         path.write_text(self.state.model_dump_json())
         key = f"{self._prefix}/{path.name}"

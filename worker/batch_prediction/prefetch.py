@@ -1,4 +1,4 @@
-"""Work that overlaps: the next items are made while the present one is used."""
+"""Overlapping work: the next items are prepared while the current one is used."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,13 +10,13 @@ _END = object()
 
 
 def prefetch(items: Iterable[Item], depth: int) -> Iterator[Item]:
-    """The same items, made in one other thread that is at most `depth` ahead; what making one raises is raised in its turn."""
+    """Yield the items, computed in another thread at most `depth` ahead. Raise its exceptions at their position."""
     source = iter(items)
     pool = ThreadPoolExecutor(1)
     try:
         waiting: deque[Future[Item | object]] = deque(pool.submit(next, source, _END) for _ in range(depth))
         while (item := waiting.popleft().result()) is not _END:
             waiting.append(pool.submit(next, source, _END))
-            yield item  # type: ignore[misc]  # it is not _END
+            yield item  # type: ignore[misc]  # never _END here
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,7 +1,7 @@
-"""The files of a version that hold its network: `model.onnx` to serve, `network.safetensors` to train on.
+"""Export of a network: `model.onnx` for serving, `network.safetensors` for further training.
 
-An export proves itself with the engine that will serve it: in every job the answers of the ONNX file and of the network
-must agree, on batches and lengths other than those it was traced with, or the job fails.
+Every export is verified with ONNX Runtime, which serves it. The logits of the graph and the network must agree on batches and
+lengths other than the traced ones, or the job fails.
 """
 
 import logging
@@ -31,12 +31,12 @@ ABSOLUTE_TOLERANCE = 1e-4
 TRACED_ROWS = 3
 CHECKED_ROWS = (1, 5)
 
-# it warns in every job that torchvision is not there, whose operators nothing here uses
+# it warns in every job that torchvision is missing, whose operators are not used
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 
 class ExportMismatchError(Exception):
-    """The exported graph does not give the network's answers."""
+    """The exported graph does not reproduce the network's logits."""
 
 
 class TemperatureScaled(nn.Module):
@@ -55,29 +55,29 @@ class TemperatureScaled(nn.Module):
 def export(
     network: Network, example: Inputs, folder: Path, specs: Mapping[str, TensorSpec], temperature: float = 1.0
 ) -> list[Path]:
-    """Write `model.onnx` and `network.safetensors` (float32, evaluation mode, whatever the training ran in) and prove the former.
+    """Write `model.onnx` and `network.safetensors` in float32 and evaluation mode, and verify the graph.
 
-    The graph's inputs are the keys of `example`, some encoded examples; its output is `logits` (n, classes), divided by the
-    temperature. The first axis is dynamic, and so are the axes that `specs` gives as -1. Raises ExportMismatchError.
+    The graph's inputs are the keys of `example`, a batch of encoded examples. Its output is `logits` (n, classes), divided by
+    the temperature. The first axis and the axes that are -1 in `specs` are dynamic. Raises ExportMismatchError.
     """
     frozen = deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
     example = {name: tensor.detach().cpu() for name, tensor in example.items()}
     weights, graph = folder / WEIGHTS_FILE, folder / ONNX_FILE
     save_file({name: tensor.contiguous().clone() for name, tensor in frozen.state_dict().items()}, weights)
-    served = TemperatureScaled(frozen, temperature).eval()
-    _write_graph(served, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
+    scaled = TemperatureScaled(frozen, temperature).eval()
+    _write_graph(scaled, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
     batches = [example, _resized(example, TRACED_ROWS, specs, 0.75)]
     batches += [_resized(example, rows, specs, 1.0) for rows in CHECKED_ROWS]
-    _check_equivalence(served, graph, batches)
+    _check_equivalence(scaled, graph, batches)
     return [graph, weights]
 
 
 def _write_graph(network: nn.Module, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
     parameter_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
     if parameter_bytes > MAX_ONNX_BYTES:
-        raise ExportMismatchError(f"The network has {parameter_bytes} bytes of weights, an ONNX file holds {MAX_ONNX_BYTES}.")
+        raise ExportMismatchError(f"The network has {parameter_bytes} bytes of weights; an ONNX file can hold {MAX_ONNX_BYTES}.")
     shapes = {name: _dynamic_axes(specs[name]) for name in example}
-    # the exporter's warnings are about how it traces; whether it traced right is what the proof tells
+    # the warnings concern tracing, whose result is verified afterwards
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -100,7 +100,7 @@ def _dynamic_axes(spec: TensorSpec) -> dict[int, str]:
 
 
 def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fraction: float) -> Inputs:
-    """The example with `rows` rows, repeated where it has fewer, and of its varying axes the first `fraction` (2 or more)."""
+    """Return `rows` rows of the example, repeated if necessary, with varying axes cut to `fraction` (at least 2)."""
     resized = {}
     for name, tensor in example.items():
         for axis in _dynamic_axes(specs[name]):
@@ -113,8 +113,8 @@ def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fracti
 def _check_equivalence(network: nn.Module, path: Path, batches: list[Inputs]) -> None:
     session = open_session(path, torch.get_num_threads())
     for batch in batches:
-        (answer,) = session.run(OUTPUTS, {name: tensor.numpy() for name, tensor in batch.items()})
-        _compare(_logits(network, batch), answer, batch)
+        (logits,) = session.run(OUTPUTS, {name: tensor.numpy() for name, tensor in batch.items()})
+        _compare(_logits(network, batch), logits, batch)
 
 
 @torch.no_grad()
@@ -123,10 +123,10 @@ def _logits(network: nn.Module, batch: Inputs) -> NDArray[np.float32]:
     return logits
 
 
-def _compare(expected: NDArray[np.float32], answer: NDArray[np.float32], batch: dict[str, Tensor]) -> None:
+def _compare(expected: NDArray[np.float32], logits: NDArray[np.float32], batch: dict[str, Tensor]) -> None:
     scale = max(1.0, float(np.abs(expected).max())) if np.isfinite(expected).all() else 0.0
-    if np.allclose(answer, expected, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE * scale):
+    if np.allclose(logits, expected, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE * scale):
         return
     shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in batch.items())
-    difference = float(np.abs(answer - expected).max()) if answer.shape == expected.shape else answer.shape
+    difference = float(np.abs(logits - expected).max()) if logits.shape == expected.shape else logits.shape
     raise ExportMismatchError(f"On {shapes} the graph's logits differ from the network's by {difference}.")

@@ -1,12 +1,11 @@
-"""A compact copy of a version's graph: 16-bit floats, or 8-bit integers. Kept only if it knows the held-out source as well.
+"""A quantized copy of a version's graph in float16 or int8. It is kept only if its accuracy loss is small enough.
 
-Two parts stay in float32. What only prepares the inputs does, where the copy is one of 16-bit floats: raw numbers of a table may
-be larger than these hold. In 8 bits the last layer does, so that the logits, and with them the confidences, are not rounded to
-256 values; its few weights cost nothing.
+Two parts stay in float32. In a float16 copy, the preparation of inputs does, because raw numbers of a table may exceed the
+range of float16. In an int8 copy, the last layer does, so that logits and confidences are not rounded to 256 values.
 
-The 8-bit copy is static, its ranges those of examples of both domains: ONNX Runtime quantises convolutions dynamically too, but
-runs them more slowly than in float32. Weights have 7 bits, as the runtime's documentation advises for processors without VNNI,
-where sums of 8 bits saturate: the copy may be served on another machine than it was measured on.
+The int8 copy is static, with ranges from examples of both domains: ONNX Runtime runs dynamically quantized convolutions more
+slowly than float32. Weights have 7 bits, as its documentation recommends for processors without VNNI, where sums of 8 bits
+saturate. The copy may be served on another machine than it was measured on.
 """
 
 import tempfile
@@ -34,18 +33,18 @@ from worker.data.splits import DomainData
 
 BATCH_SIZE = 64
 CALIBRATION_ROWS = 256
-"""Of each domain."""
+"""Number of rows of each domain for the ranges of activations."""
 MEASURED_ROWS = 2000
-"""Of the held-out source and of the target each."""
+"""Maximum number of rows of the held-out source and of the target for the comparison."""
 WEIGHTED = ("Conv", "Gather", "Gemm", "MatMul")
 QUANTIZED = (*WEIGHTED, "MaxPool", "Relu")
 LAYERS = ("Gemm", "MatMul")
 
 
 def quantize_version(params: AlgorithmParams, graph: Path, data: DomainData) -> dict[str, Any] | None:
-    """Write the copy that the parameters ask for beside the graph, and remove it again if it loses more than they allow.
+    """Write the requested copy beside the graph, and delete it if it loses more than the parameters allow.
 
-    Returns what was measured, as `app.schemas.version_metrics.QuantizationReport` documents it; None where no copy is asked for.
+    Returns the measurements (`app.schemas.version_metrics.QuantizationReport`), or None if no copy is requested.
     """
     if params.quantize == "none":
         return None
@@ -54,15 +53,15 @@ def quantize_version(params: AlgorithmParams, graph: Path, data: DomainData) -> 
         quantize(graph, copy, _calibration(data))
     else:
         to_float16(graph, copy)
-    found = {"precision": params.quantize, "max_loss": params.max_quantization_loss, **compare(graph, copy, data)}
-    kept = found["loss"] <= params.max_quantization_loss
-    if not kept:
+    report = {"precision": params.quantize, "max_loss": params.max_quantization_loss, **compare(graph, copy, data)}
+    accepted = report["loss"] <= params.max_quantization_loss
+    if not accepted:
         copy.unlink()
-    return found | {"accepted": kept}
+    return report | {"accepted": accepted}
 
 
 def quantize(graph: Path, copy: Path, batches: Iterable[Encoded]) -> None:
-    """8-bit integers, with the ranges that the activations have on these batches."""
+    """Write an int8 copy, with the ranges of the activations on these batches."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / graph.name
         quant_pre_process(graph, prepared, skip_symbolic_shape=True)
@@ -80,43 +79,43 @@ def quantize(graph: Path, copy: Path, batches: Iterable[Encoded]) -> None:
 
 
 def to_float16(graph: Path, copy: Path) -> None:
-    """16-bit floats inside, inputs and outputs as they were."""
+    """Write a float16 copy with unchanged inputs and outputs."""
     model = onnx.load(graph)
-    with warnings.catch_warnings():  # of weights that are rounded; what that costs is measured
+    with warnings.catch_warnings():  # about rounded weights, whose effect is measured
         warnings.simplefilter("ignore")
-        halved = convert_float_to_float16(model, keep_io_types=True, node_block_list=_input_nodes(model.graph))
-    del halved.graph.value_info[:]  # the conversion leaves types of float32 nodes behind that are no longer true
-    _drop_redundant_casts(halved.graph)
-    tidied = OnnxModel(halved)
-    tidied.prune_graph()
-    tidied.topological_sort()
-    onnx.save(tidied.model, copy)
+        float16_model = convert_float_to_float16(model, keep_io_types=True, node_block_list=_input_nodes(model.graph))
+    del float16_model.graph.value_info[:]  # the conversion keeps outdated types of float32 nodes
+    _drop_redundant_casts(float16_model.graph)
+    optimizer = OnnxModel(float16_model)
+    optimizer.prune_graph()
+    optimizer.topological_sort()
+    onnx.save(optimizer.model, copy)
 
 
 def compare(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
-    """Sizes, agreement on the target, accuracies on the held-out source, and `loss`.
+    """Measure sizes, agreement on the target, accuracies on the held-out source, and `loss`.
 
-    That is the larger of what is lost of the accuracy and by how much more the copy differs on the target than on the source:
-    where both differ as often, what it costs is known from the source.
+    `loss` is the larger of the accuracy loss and the excess disagreement on the target over the source. If the copy disagrees
+    as often on both, the accuracy loss on the source is representative.
     """
-    found: dict[str, Any] = {"bytes_before": graph.stat().st_size, "bytes_after": copy.stat().st_size, "loss": 0.0}
+    report: dict[str, Any] = {"bytes_before": graph.stat().st_size, "bytes_after": copy.stat().st_size, "loss": 0.0}
     expected = 0.0
     if data.source is not None and data.source.labels is not None:
         rows = _evenly_spaced(data.held_out, MEASURED_ROWS)
         truth = data.source.labels.cpu()[rows].numpy()
-        said = [_labels(path, data.source, rows) for path in (graph, copy)]
-        before, after = (int((labels == truth).sum()) for labels in said)
-        found |= {"accuracy_before": before / len(rows), "accuracy_after": after / len(rows)}
-        found["loss"], expected = max(0, before - after) / len(rows), float((said[0] != said[1]).mean())
+        predicted = [_labels(path, data.source, rows) for path in (graph, copy)]
+        before, after = (int((labels == truth).sum()) for labels in predicted)
+        report |= {"accuracy_before": before / len(rows), "accuracy_after": after / len(rows)}
+        report["loss"], expected = max(0, before - after) / len(rows), float((predicted[0] != predicted[1]).mean())
     if data.target is not None:
         rows = _evenly_spaced(torch.arange(len(data.target)), MEASURED_ROWS)
-        agreed = float((_labels(graph, data.target, rows) == _labels(copy, data.target, rows)).mean())
-        found |= {"agreement": agreed, "loss": max(found["loss"], 1 - agreed - expected)}
-    return found
+        agreement = float((_labels(graph, data.target, rows) == _labels(copy, data.target, rows)).mean())
+        report |= {"agreement": agreement, "loss": max(report["loss"], 1 - agreement - expected)}
+    return report
 
 
 class _CalibrationReader:
-    """Batches as ONNX Runtime's calibration asks for them."""
+    """Batches in the interface of ONNX Runtime's calibration."""
 
     def __init__(self, batches: Iterator[Encoded]) -> None:
         self._batches = batches
@@ -132,9 +131,9 @@ def _calibration(data: DomainData) -> Iterator[Encoded]:
         yield from _batches(data.target, _evenly_spaced(torch.arange(len(data.target)), CALIBRATION_ROWS))
 
 
-def _evenly_spaced(indices: Tensor, most: int) -> Tensor:
-    """At most so many of the indices, from their first to their last."""
-    return indices[:: max(1, -(-len(indices) // most))]
+def _evenly_spaced(indices: Tensor, max_count: int) -> Tensor:
+    """Return at most `max_count` evenly spaced indices."""
+    return indices[:: max(1, -(-len(indices) // max_count))]
 
 
 def _batches(examples: EncodedDataset, rows: Tensor) -> Iterator[Encoded]:
@@ -144,20 +143,20 @@ def _batches(examples: EncodedDataset, rows: Tensor) -> Iterator[Encoded]:
 
 
 def _labels(path: Path, examples: EncodedDataset, rows: Tensor) -> NDArray[np.int64]:
-    """Class numbers (n,) that the graph gives; -1 where it has no finite answer."""
+    """Return the class indices (n,) that the graph predicts, or -1 where its logits are not finite."""
     session = open_session(path, torch.get_num_threads())
     logits = np.concatenate([session.run(OUTPUTS, batch)[0] for batch in _batches(examples, rows)])
     return np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
 
 
 def _last_layer(graph: onnx.GraphProto) -> list[str]:
-    """The nodes from the last layer on."""
-    start = max(place for place, node in enumerate(graph.node) if node.op_type in LAYERS)
+    """Return the nodes from the last layer on."""
+    start = max(position for position, node in enumerate(graph.node) if node.op_type in LAYERS)
     return [node.name for node in graph.node[start:]]
 
 
 def _input_nodes(graph: onnx.GraphProto) -> list[str]:
-    """The nodes that work on inputs no weights were applied to yet."""
+    """Return the nodes that process inputs before any weights are applied."""
     raw, names = {value.name for value in graph.input}, []
     for node in graph.node:
         if node.op_type not in WEIGHTED and raw.intersection(node.input):
@@ -167,18 +166,18 @@ def _input_nodes(graph: onnx.GraphProto) -> list[str]:
 
 
 def _drop_redundant_casts(graph: onnx.GraphProto) -> None:
-    """Undo what the conversion does between nodes that it leaves in float32: it rounds to 16 bits and back, inputs too."""
-    made = {node.name: node for node in graph.node if node.op_type == "Cast"}
+    """Remove the casts to float16 and back between nodes that stay in float32, and at the inputs."""
+    casts = {node.name: node for node in graph.node if node.op_type == "Cast"}
     halves = {
         node.output[0]: node.input[0]
-        for name, node in made.items()
+        for name, node in casts.items()
         if name.endswith("_cast_to_fp16_node") or name.startswith("graph_input_cast")
     }
     wholes = {
         node.output[0]: halves[node.input[0]]
-        for name, node in made.items()
+        for name, node in casts.items()
         if name.endswith("_cast_to_fp32_node") and node.input[0] in halves
     }
     for node in graph.node:
-        for place, name in enumerate(node.input):
-            node.input[place] = wholes.get(name, name)
+        for position, name in enumerate(node.input):
+            node.input[position] = wholes.get(name, name)

@@ -1,4 +1,4 @@
-"""Workers, supervisors and predictors are killed with -9 during batch predictions; every row comes out once."""
+"""SIGKILL of workers, supervisors and predictors during batch predictions: every row is output once."""
 
 import random
 import time
@@ -43,7 +43,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(worker_settings: Settings, redis_server: servers.RedisServer) -> Settings:
-    """A part for every chunk."""
+    """Return settings that store a part for every chunk."""
     times = {"lease_seconds": 3, "checkpoint_seconds": 0, "train_threads": 1, "device": "cpu"}
     return quick_settings(data_dir=worker_settings.data_dir, broker_url=redis_server.url, **times)
 
@@ -54,20 +54,20 @@ def completed(sessions: Sessions, job_id: UUID) -> float:
     return float(job.metrics.get("completed", 0))
 
 
-def kill(workers: list[Worker], victim: str, chance: random.Random) -> None:
-    """Kill this part of the worker that predicts, at a random moment of the next half second."""
+def kill(workers: list[Worker], victim: str, random_source: random.Random) -> None:
+    """Kill this process of the busy worker at a random moment of the next half second."""
     busy = wait_until(lambda: next((worker for worker in workers if worker.is_alive() and worker.trainer), None), 60)
-    time.sleep(chance.uniform(0, 0.5))
-    parts = {"worker": busy.main, "supervisor": busy.supervisor, "predictor": busy.trainer}
-    process: psutil.Process | None = parts[victim]
-    assert process is not None, "it ended before it was hurt"
+    time.sleep(random_source.uniform(0, 0.5))
+    processes = {"worker": busy.main, "supervisor": busy.supervisor, "predictor": busy.trainer}
+    process: psutil.Process | None = processes[victim]
+    assert process is not None, "the process ended before it was killed"
     process.kill()
     process.wait(10)
     for worker in workers:
         worker.restart_if_dead()
 
 
-def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
+def test_prediction_killed_five_times_outputs_every_row_once(
     settings: Settings,
     worker_sessions: Sessions,
     exported: Exported,
@@ -76,14 +76,14 @@ def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TESTS_CHUNK_SECONDS", "0.1")
-    storage, chance = Storage(settings.storage), random.Random(SEED)
+    storage, random_source = Storage(settings.storage), random.Random(SEED)
     job_id = queue_prediction(worker_sessions, storage, exported, table, output="csv", max_attempts=10)
-    moments = sorted(chance.sample(range(0, ROWS // 2), len(KILLS)))
+    moments = sorted(random_source.sample(range(0, ROWS // 2), len(KILLS)))
     with running_workers(settings, tmp_path, workers=2) as workers:
         send_messages(settings, job_id)
         for victim, moment in zip(KILLS, moments, strict=True):
             wait_until(lambda: completed(worker_sessions, job_id) >= moment, 60, f"{moment} rows")  # noqa: B023
-            kill(workers, victim, chance)
+            kill(workers, victim, random_source)
         wait_until(lambda: read_job(worker_sessions, job_id).status in ENDED, 60, "the end")
         wait_until(lambda: len(storage.keys(f"jobs/{job_id}")) == 1, what="the parts to be removed")
     with worker_sessions() as session:
@@ -98,7 +98,7 @@ def test_five_kills_at_random_moments_cost_no_row_and_repeat_none(
     assert storage.keys(f"jobs/{job_id}") == [output.storage_key]
 
 
-def test_a_predictor_that_is_killed_in_its_last_attempt_before_it_stored_a_row_fails_its_prediction(
+def test_predictor_killed_in_its_last_attempt_fails_the_prediction(
     settings: Settings, worker_sessions: Sessions, exported: Exported, table: Path
 ) -> None:
     job_id = queue_prediction(worker_sessions, Storage(settings.storage), exported, table, max_attempts=1)
@@ -108,7 +108,7 @@ def test_a_predictor_that_is_killed_in_its_last_attempt_before_it_stored_a_row_f
     assert read_job(worker_sessions, job_id).error_code == "predictor_killed"
 
 
-def test_a_cancelled_prediction_stops_and_leaves_nothing(
+def test_cancelled_prediction_stops_and_deletes_its_files(
     settings: Settings, worker_sessions: Sessions, exported: Exported, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TESTS_CHUNK_SECONDS", "0.1")

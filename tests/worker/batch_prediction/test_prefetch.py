@@ -1,4 +1,4 @@
-"""Items are made while others are used: in order, not too far ahead, and no longer than anybody wants them."""
+"""Prefetching: order, depth, errors and end."""
 
 import threading
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import pytest
 from worker.batch_prediction.prefetch import prefetch
 
 
-class Made:
-    """Counts what was made, and by which threads."""
+class CountingItems:
+    """Numbers that count how many were made, and by which threads."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -23,14 +23,14 @@ class Made:
             yield number
 
 
-def test_the_items_come_in_their_order_from_another_thread() -> None:
-    source = Made(100)
+def test_prefetch_yields_items_in_order_from_another_thread() -> None:
+    source = CountingItems(100)
     assert list(prefetch(source, 3)) == list(range(100))
     assert threading.get_ident() not in source.threads
 
 
-def test_no_more_than_the_depth_is_made_ahead_and_nothing_after_the_end() -> None:
-    source = Made(100)
+def test_prefetch_stays_within_its_depth_and_stops_when_closed() -> None:
+    source = CountingItems(100)
     items = prefetch(source, 3)
     assert [next(items) for _ in range(5)] == [0, 1, 2, 3, 4]
     items.close()  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ def test_no_more_than_the_depth_is_made_ahead_and_nothing_after_the_end() -> Non
     assert source.made == made
 
 
-def test_what_making_an_item_raises_comes_after_the_items_before_it() -> None:
+def test_prefetch_raises_an_error_after_the_earlier_items() -> None:
     def failing() -> Iterator[int]:
         yield from range(4)
         raise OSError("the disk is gone")
@@ -51,5 +51,5 @@ def test_what_making_an_item_raises_comes_after_the_items_before_it() -> None:
         next(items)
 
 
-def test_two_stages_work_as_one() -> None:
+def test_prefetch_can_be_nested() -> None:
     assert list(prefetch(map(str, prefetch(range(20), 2)), 2)) == [str(number) for number in range(20)]

@@ -13,12 +13,12 @@ from app.modalities.base import TensorSpec
 from worker.export.onnx import ExportMismatchError, export
 from worker.networks.base import Inputs, Network
 
-PICTURE = {"pixels": TensorSpec("uint8", (12, 12, 3))}
+IMAGE = {"pixels": TensorSpec("uint8", (12, 12, 3))}
 TABLE = {"numbers": TensorSpec("float32", (4,)), "categories": TensorSpec("int64", (2,))}
 TERMS = {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32", (-1,))}
 
 
-class Pictures(nn.Module):
+class ImageBackbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(3, 6, 3)
@@ -31,8 +31,8 @@ class Pictures(nn.Module):
         return maps.mean((2, 3))
 
 
-class Table(nn.Module):
-    """Missing numbers are imputed in the graph, categories embedded."""
+class TableBackbone(nn.Module):
+    """A backbone that imputes missing numbers in the graph and embeds categories."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ class Table(nn.Module):
     def forward(self, inputs: Inputs) -> Tensor:
         numbers = inputs["numbers"]
         missing = numbers.isnan()
-        known = torch.where(missing, torch.zeros_like(numbers), numbers)
-        return torch.cat([known, missing.float(), self.embedding(inputs["categories"]).flatten(1)], dim=1)
+        imputed = torch.where(missing, torch.zeros_like(numbers), numbers)
+        return torch.cat([imputed, missing.float(), self.embedding(inputs["categories"]).flatten(1)], dim=1)
 
 
-class Terms(nn.Module):
+class TermsBackbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(50, 6)
@@ -55,8 +55,8 @@ class Terms(nn.Module):
         return weighted.sum(1)
 
 
-class Counter(nn.Module):
-    """Another answer at every call, which no graph can hold."""
+class CountingBackbone(nn.Module):
+    """A backbone with another output at every call, which a graph cannot reproduce."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,25 +84,25 @@ def terms(rows: int, length: int) -> Inputs:
     }
 
 
-def answers(folder: Path, inputs: Inputs) -> Tensor:
+def graph_logits(folder: Path, inputs: Inputs) -> Tensor:
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})
     return torch.from_numpy(logits)
 
 
-def test_the_graph_gives_the_networks_answers_in_evaluation_mode_for_other_batches(tmp_path: Path) -> None:
-    trained = network(Pictures(), 6)
-    trained(pixels(8))  # moves the running statistics
-    export(trained, pixels(4), tmp_path, PICTURE)
+def test_graph_equals_the_network_in_evaluation_mode(tmp_path: Path) -> None:
+    trained = network(ImageBackbone(), 6)
+    trained(pixels(8))  # updates the running statistics
+    export(trained, pixels(4), tmp_path, IMAGE)
 
-    assert trained.training, "the trainer's own network is left as it is"
+    assert trained.training, "the trainer's network is not changed"
     for rows in (1, 2, 7, 33):
-        torch.testing.assert_close(answers(tmp_path, pixels(rows)), trained.eval()(pixels(rows)), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(graph_logits(tmp_path, pixels(rows)), trained.eval()(pixels(rows)), atol=1e-5, rtol=1e-4)
         trained.train()
 
 
-def test_one_file_holds_the_graph_with_named_inputs_and_a_dynamic_batch(tmp_path: Path) -> None:
-    graph, weights = export(network(Table(), 12), table(3), tmp_path, TABLE)
+def test_graph_has_named_inputs_and_a_dynamic_batch(tmp_path: Path) -> None:
+    graph, weights = export(network(TableBackbone(), 12), table(3), tmp_path, TABLE)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [graph.name, weights.name] == ["model.onnx", "network.safetensors"]
     proto = onnx.load(graph)
@@ -117,45 +117,47 @@ def table(rows: int) -> Inputs:
     return {"numbers": numbers, "categories": torch.arange(2 * rows).reshape(rows, 2) % 7}
 
 
-def test_missing_numbers_and_categories_go_through_the_graph(tmp_path: Path) -> None:
-    trained = network(Table(), 12)
+def test_graph_handles_missing_numbers_and_categories(tmp_path: Path) -> None:
+    trained = network(TableBackbone(), 12)
     export(trained, table(1), tmp_path, TABLE)
 
-    torch.testing.assert_close(answers(tmp_path, table(6)), trained(table(6)))
+    torch.testing.assert_close(graph_logits(tmp_path, table(6)), trained(table(6)))
 
 
-def test_a_length_that_varies_from_batch_to_batch_is_dynamic(tmp_path: Path) -> None:
-    trained = network(Terms(), 6)
+def test_varying_length_is_a_dynamic_axis(tmp_path: Path) -> None:
+    trained = network(TermsBackbone(), 6)
     export(trained, terms(4, 10), tmp_path, TERMS)
 
     for rows, length in ((1, 1), (3, 25), (5, 5)):
-        torch.testing.assert_close(answers(tmp_path, terms(rows, length)), trained(terms(rows, length)), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            graph_logits(tmp_path, terms(rows, length)), trained(terms(rows, length)), atol=1e-5, rtol=1e-4
+        )
 
 
-def test_a_network_trained_in_bfloat16_is_exported_as_float32(tmp_path: Path) -> None:
-    trained = network(Pictures(), 6).to(torch.bfloat16)
-    export(trained, pixels(4), tmp_path, PICTURE)
+def test_bfloat16_network_is_exported_as_float32(tmp_path: Path) -> None:
+    trained = network(ImageBackbone(), 6).to(torch.bfloat16)
+    export(trained, pixels(4), tmp_path, IMAGE)
 
     stored = load_file(tmp_path / "network.safetensors")
     assert {tensor.dtype for tensor in stored.values() if tensor.is_floating_point()} == {torch.float32}
     restored = copy.deepcopy(trained).float().eval()
     restored.load_state_dict(stored)
-    torch.testing.assert_close(answers(tmp_path, pixels(4)), restored(pixels(4)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(graph_logits(tmp_path, pixels(4)), restored(pixels(4)), atol=1e-5, rtol=1e-4)
 
 
-def test_a_graph_that_answers_otherwise_than_the_network_fails_the_export(tmp_path: Path) -> None:
+def test_export_fails_if_graph_and_network_differ(tmp_path: Path) -> None:
     with pytest.raises(ExportMismatchError, match=r"numbers \(\d, 4\)"):
-        export(network(Counter(), 4), {"numbers": torch.ones(4, 4)}, tmp_path, TABLE)
+        export(network(CountingBackbone(), 4), {"numbers": torch.ones(4, 4)}, tmp_path, TABLE)
 
 
-def test_a_network_that_answers_nan_fails_the_export(tmp_path: Path) -> None:
-    broken = network(Terms(), 6)
+def test_export_fails_for_nan_logits(tmp_path: Path) -> None:
+    broken = network(TermsBackbone(), 6)
     broken.head.bias.data.fill_(torch.nan)  # type: ignore[operator]
     with pytest.raises(ExportMismatchError):
         export(broken, terms(4, 10), tmp_path, TERMS)
 
 
-def test_exporting_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    export(network(Terms(), 6), terms(4, 10), tmp_path, TERMS)
+def test_export_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    export(network(TermsBackbone(), 6), terms(4, 10), tmp_path, TERMS)
 
     assert capfd.readouterr() == ("", "")
