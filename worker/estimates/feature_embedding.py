@@ -1,8 +1,8 @@
-"""A look at the features before and after adaptation: how far the domains can be told apart, and a picture of them.
+"""Features before and after adaptation: separability of the domains, and a two-dimensional layout.
 
-The picture is t-SNE (van der Maaten and Hinton, JMLR 2008) by openTSNE (Policar et al., 2019, https://doi.org/10.1101/731877);
-the layout after starts from the one before, so that the two can be compared. The distance is a diagnostic, not a score: a
-representation may become better while its domains move apart.
+The layout is t-SNE (van der Maaten and Hinton, JMLR 2008) by openTSNE (Policar et al., 2019, https://doi.org/10.1101/731877).
+The layout after adaptation starts from the one before, so that both are comparable. The proxy A-distance is a diagnostic, not a
+score: a representation may improve while its domains become more separable.
 """
 
 from pathlib import Path
@@ -18,38 +18,38 @@ from worker.evaluation.clustering import l2_normalize
 from worker.evaluation.outputs import Float32Array, ModelOutputs
 
 EMBEDDING_ROWS = 1000
-"""Of each domain in the picture."""
+"""Rows of each domain in the layout."""
 PCA_COMPONENTS = 30
 RIDGE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def proxy_a_distance(source: Float32Array, target: Float32Array, seed: int = 0) -> float:
-    """2 (1 - 2 err): 0 where a linear support vector machine cannot tell features (n, d) from (m, d), 2 where it always can.
+    """Return 2 (1 - 2 err) of a linear support vector machine between features (n, d) and (m, d): 0 to 2.
 
-    Ganin et al., JMLR 2016, equation 3. err is the least over the strengths of its ridge, on the half that it was not fitted to,
-    and the mean over the domains, whatever their sizes. Raises ValueError with fewer than two rows of a domain.
+    Ganin et al., JMLR 2016, equation 3. err is the balanced error on the half of the rows that is not fitted, and the smallest over
+    the ridge strengths. Raise ValueError with fewer than two rows of a domain.
     """
     if min(len(source), len(target)) < 2:
-        raise ValueError("a distance needs two rows of each domain")
+        raise ValueError("The proxy A-distance needs two rows of each domain.")
     rows = l2_normalize(np.concatenate([source, target]))
     rows = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-6)
     domain = np.arange(len(rows)) >= len(source)
     order = np.random.default_rng(seed).permutation(len(rows))
-    seen = np.zeros(len(rows), bool)
+    training = np.zeros(len(rows), bool)
     for side in (order[~domain[order]], order[domain[order]]):
-        seen[side[: len(side) // 2]] = True
+        training[side[: len(side) // 2]] = True
     errors = []
     for strength in RIDGE_STRENGTHS:
         machine = SGDClassifier(
             loss="hinge", alpha=strength, class_weight="balanced", average=True, tol=None, max_iter=20, random_state=seed
         )
-        wrong = machine.fit(rows[seen], domain[seen]).predict(rows[~seen]) != domain[~seen]
-        errors.append((wrong[domain[~seen]].mean() + wrong[~domain[~seen]].mean()) / 2)
+        wrong = machine.fit(rows[training], domain[training]).predict(rows[~training]) != domain[~training]
+        errors.append((wrong[domain[~training]].mean() + wrong[~domain[~training]].mean()) / 2)
     return float(np.clip(2 * (1 - 2 * min(errors)), 0, 2))
 
 
 def tsne_layout(features: Float32Array, start: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Places (n, 2) of features (n, d), at least eight; `start` (n, 2) is where the rows begin."""
+    """Return positions (n, 2) of at least eight rows of features (n, d); `start` (n, 2) are the initial positions."""
     rows = PCA(min(PCA_COMPONENTS, *features.shape), random_state=0).fit_transform(features)
     initial = "pca" if start is None else start * 1e-2 / max(float(start[:, 0].std()), 1e-9)
     machine = TSNE(
@@ -65,11 +65,11 @@ def tsne_layout(features: Float32Array, start: NDArray[np.float64] | None = None
 
 
 def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, classes: list[str]) -> int:
-    """The picture of both networks' features as Parquet; returns how many rows it has.
+    """Write the layout of both networks' features as Parquet and return its number of rows.
 
-    The columns: x_before, y_before, x_after, y_after, domain (source, target), class: of the source its label, of the target
-    what the network after says. Both must have been asked about the same rows, of which ROWS of each domain are taken. Writes
-    nothing and returns 0 where there are fewer than eight.
+    The columns are x_before, y_before, x_after, y_after, domain (source, target) and class: the label of a source row, and the class
+    that the network after adaptation predicts for a target row. Both outputs must hold the same rows, of which at most EMBEDDING_ROWS
+    of each domain are used. With fewer than eight rows, write nothing and return 0.
     """
     sides = [_evenly_spaced(len(rows)) for rows in (after.source_features, after.target_features)]
     count = sum(map(len, sides))
@@ -78,12 +78,12 @@ def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, class
     first, second = (
         np.concatenate([network.source_features[sides[0]], network.target_features[sides[1]]]) for network in (before, after)
     )
-    places = tsne_layout(first)
-    moved = tsne_layout(second, places)
+    positions = tsne_layout(first)
+    moved = tsne_layout(second, positions)
     numbers = np.concatenate([after.source_labels[sides[0]], after.target_logits[sides[1]].argmax(axis=1)])
     table = {
-        "x_before": places[:, 0],
-        "y_before": places[:, 1],
+        "x_before": positions[:, 0],
+        "y_before": positions[:, 1],
         "x_after": moved[:, 0],
         "y_after": moved[:, 1],
         "domain": ["source"] * len(sides[0]) + ["target"] * len(sides[1]),
@@ -94,5 +94,5 @@ def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, class
 
 
 def _evenly_spaced(count: int) -> NDArray[np.int64]:
-    """At most ROWS places, evenly among so many: rows often come in the order of their classes."""
+    """Return at most EMBEDDING_ROWS evenly spaced indices below `count`: rows are often sorted by class."""
     return np.linspace(0, count - 1, min(EMBEDDING_ROWS, count)).astype(np.int64)

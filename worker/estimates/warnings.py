@@ -1,4 +1,4 @@
-"""What the user of a version ought to know before trusting it, each with its figures."""
+"""Warnings about a version, each with its figures and a suggested action."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,17 +10,18 @@ from worker.estimates.open_set import missing_classes, unknown_class_rate
 from worker.estimates.transfer_rules import THRESHOLDS
 from worker.estimates.transfer_verdict import TransferVerdict
 
-FEW_HELD_OUT = 30
-FEW_ROWS = 100
-FEW_ROWS_OF_A_CLASS = 10
-DEAD, WINNING = 0.55, 0.95
-"""Mean domain accuracy: below the one the discriminator tells nothing apart, above the other it is never fooled."""
-IF_SHIFTED = "Alignment may then confuse classes, and estimates are less sure."
-AS_SEEN_BY_SOURCE_ONLY = (
-    "So says the source-only network; the adapted one does not see it, for it errs less, or it carries the source's shares over."
+MIN_HELD_OUT_ROWS = 30
+MIN_ADAPTATION_ROWS = 100
+MIN_ADAPTATION_ROWS_PER_CLASS = 10
+AT_CHANCE_ACCURACY, SEPARATING_ACCURACY = 0.55, 0.95
+"""Domain accuracy below which the discriminator is at chance, and mean accuracy above which it is never fooled."""
+WARMUP_FRACTION = 0.25
+"""Start of a run, in which the discriminator has not learned and the features have not adapted yet."""
+IF_SHIFTED = "Alignment may then confuse classes, and estimates are less reliable. Compare `self_training`, or balance the data."
+BASED_ON_SOURCE_ONLY = (
+    "This is based on the source-only model. The adapted model does not show it, either because it is more accurate or because "
+    "it reproduces the source's class balance."
 )
-EARLY = 0.25
-"""The part of a run in which a discriminator has not learned yet, or features not adapted."""
 
 
 def model_warnings(
@@ -32,104 +33,120 @@ def model_warnings(
     verdict: TransferVerdict | None = None,
     domain_accuracy: Sequence[float] = (),
 ) -> list[JobWarning]:
-    """All that apply.
+    """Return all warnings that apply.
 
-    `target_rows` is how many there were to adapt to; `plain` and `verdict` compare with the source-only network;
-    `domain_accuracy` is the discriminator's curve over the run, 0 to 1, empty without a discriminator.
+    `target_rows` is the number of rows to adapt to. `baseline` and `verdict` compare with the source-only network.
+    `domain_accuracy` is the discriminator's accuracy over the run (0 to 1), empty without a discriminator.
     """
     return [
-        *_of_the_rows(len(network.source_probabilities), target_rows, len(classes)),
-        *_of_the_classes(network, baseline, classes),
-        *_of_the_discriminator(domain_accuracy),
-        *(_of_the_verdict(verdict) if verdict else ()),
+        *_row_warnings(len(network.source_probabilities), target_rows, len(classes)),
+        *_prior_warnings(network, baseline, classes),
+        *_class_warnings(network, baseline, classes),
+        *_discriminator_warnings(domain_accuracy),
+        *(_verdict_warnings(verdict) if verdict else ()),
     ]
 
 
-def _of_the_rows(held_out: int, rows: int, classes: int) -> Iterator[JobWarning]:
-    if held_out < FEW_HELD_OUT:
+def _row_warnings(held_out: int, rows: int, classes: int) -> Iterator[JobWarning]:
+    if held_out < MIN_HELD_OUT_ROWS:
         yield JobWarning(
             code="little_source_data",
-            message=f"Only {held_out} labelled source examples are held out: what is measured on so few is mostly chance.",
+            message=f"Only {held_out} labelled source examples are held out, so source metrics and calibration are mostly chance. "
+            f"Add labelled source examples until at least {MIN_HELD_OUT_ROWS} are held out.",
         )
-    if rows < max(FEW_ROWS, FEW_ROWS_OF_A_CLASS * classes):
+    min_rows = max(MIN_ADAPTATION_ROWS, MIN_ADAPTATION_ROWS_PER_CLASS * classes)
+    if rows < min_rows:
         yield JobWarning(
             code="little_target_data",
-            message=f"There are only {rows} target examples for {classes} classes; adaptation wants hundreds.",
+            message=f"There are only {rows} target examples for {classes} classes, so adaptation may be unstable. "
+            f"Add unlabelled target examples; at least {min_rows} are recommended.",
         )
 
 
-def _of_the_classes(network: CalibratedOutputs, plain: CalibratedOutputs | None, classes: Sequence[str]) -> Iterator[JobWarning]:
-    seen = plain or network
+def _prior_warnings(
+    network: CalibratedOutputs, baseline: CalibratedOutputs | None, classes: Sequence[str]
+) -> Iterator[JobWarning]:
     if network.priors.shifted:
-        yield JobWarning(code="class_prior_shift", message=f"{_shift(network, classes)} {IF_SHIFTED}")
-    elif seen.priors.shifted:
-        yield JobWarning(code="class_prior_shift", message=f"{_shift(seen, classes)} {AS_SEEN_BY_SOURCE_ONLY} {IF_SHIFTED}")
+        yield JobWarning(code="class_prior_shift", message=f"{_describe_shift(network, classes)} {IF_SHIFTED}")
+    elif baseline and baseline.priors.shifted:
+        message = f"{_describe_shift(baseline, classes)} {BASED_ON_SOURCE_ONLY} {IF_SHIFTED}"
+        yield JobWarning(code="class_prior_shift", message=message)
+
+
+def _class_warnings(
+    network: CalibratedOutputs, baseline: CalibratedOutputs | None, classes: Sequence[str]
+) -> Iterator[JobWarning]:
     if network.has_collapsed:
         yield JobWarning(
             code="collapsed_predictions",
             message=f"Only {network.predicted_class_count} of {len(classes)} classes are predicted for more than "
-            f"{network.min_class_proportion:.1%} of the target.",
+            f"{network.min_class_proportion:.1%} of the target. If the target has more classes, try another algorithm.",
         )
-    else:
-        missing = set(missing_classes(network.priors)) & set(missing_classes(seen.priors))
-        if missing:
-            names = ", ".join(classes[number] for number in sorted(missing))
-            yield JobWarning(code="missing_classes", message=f"The target seems to have hardly any examples of {names}.")
-    strange = unknown_class_rate(network)
-    if strange.is_suspicious:
+    elif missing := set(missing_classes(network.priors)) & set(missing_classes((baseline or network).priors)):
+        names = ", ".join(classes[number] for number in sorted(missing))
+        yield JobWarning(
+            code="missing_classes",
+            message=f"The target seems to have hardly any examples of {names}. Alignment may confuse these classes with others. "
+            "If they should occur, check the target data.",
+        )
+    unknown = unknown_class_rate(network)
+    if unknown.is_suspicious:
         yield JobWarning(
             code="unknown_classes",
-            message=f"{_percent(strange.target)} of the target examples ({_percent(strange.source)} of the source) look like "
-            "none of the classes: the target may have classes that the source lacks, or differ more than the network can bridge.",
+            message=f"{_percent(unknown.target)} of the target examples ({_percent(unknown.source)} of the source) look like "
+            "none of the classes. Predictions for them are not reliable. Check the target for classes that the source lacks, or add "
+            "source examples that are closer to the target.",
         )
 
 
-def _shift(network: CalibratedOutputs, classes: Sequence[str]) -> str:
+def _describe_shift(network: CalibratedOutputs, classes: Sequence[str]) -> str:
     return (
-        f"The classes' shares seem to differ from the source's (total variation {_percent(network.priors.distance)}): "
-        f"{_largest_changes(network, classes)}."
+        "The target's class proportions seem to differ from the source's (total variation "
+        f"{_percent(network.priors.distance)}): {_largest_changes(network, classes)}."
     )
 
 
 def _largest_changes(network: CalibratedOutputs, classes: Sequence[str]) -> str:
-    """The three classes whose shares change most."""
+    """Return the three classes whose proportions change most."""
     source, target = network.priors.source, network.priors.target
-    most = np.argsort(-np.abs(target - source))[:3]
-    return ", ".join(f"{classes[number]} {_percent(source[number])} to {_percent(target[number])}" for number in most)
+    largest = np.argsort(-np.abs(target - source))[:3]
+    return ", ".join(f"{classes[number]} {_percent(source[number])} to {_percent(target[number])}" for number in largest)
 
 
-def _of_the_discriminator(curve: Sequence[float]) -> Iterator[JobWarning]:
-    late = np.asarray(curve)[int(len(curve) * EARLY) :]
-    if not len(late):
+def _discriminator_warnings(curve: Sequence[float]) -> Iterator[JobWarning]:
+    after_warmup = np.asarray(curve)[int(len(curve) * WARMUP_FRACTION) :]
+    if not len(after_warmup):
         return
-    mean = float(late.mean())
-    if max(curve) < DEAD:
+    mean = float(after_warmup.mean())
+    if max(curve) < AT_CHANCE_ACCURACY:
         yield JobWarning(
             code="discriminator_at_chance",
-            message=f"The discriminator never told the domains apart ({_percent(max(curve))} right at best, half is chance): "
-            "nothing was aligned.",
+            message=f"The domain discriminator never exceeded an accuracy of {_percent(max(curve))} (chance is 50%), so the domains "
+            "were not aligned by it. Train for more steps, or check that source and target differ.",
         )
-    elif mean > WINNING:
+    elif mean > SEPARATING_ACCURACY:
         yield JobWarning(
             code="discriminator_separates_domains",
-            message=f"The discriminator told the domains apart to the end ({_percent(mean)} right): they were not aligned.",
+            message=f"The domain discriminator still separated the domains ({_percent(mean)} accuracy), so they were not aligned. "
+            "Train for more steps, or try another algorithm.",
         )
 
 
-def _of_the_verdict(verdict: TransferVerdict) -> Iterator[JobWarning]:
+def _verdict_warnings(verdict: TransferVerdict) -> Iterator[JobWarning]:
     if harm := verdict.fired_with("no"):
         yield JobWarning(
             code="negative_transfer",
-            message=f"Adaptation seems to have hurt: {'; '.join(map(str, harm))}. "
-            "Expect at most the accuracy of the source-only model; try another algorithm, or more target data.",
+            message=f"Adaptation seems to have hurt: {'; '.join(map(str, harm))}. The source-only model is probably better. "
+            "Try another algorithm, or add target data.",
         )
     in_favour = verdict.evidence.validators_in_favour
     if 1 - THRESHOLDS.validator_majority < in_favour < THRESHOLDS.validator_majority:
         yield JobWarning(
             code="validators_disagree",
-            message=f"{_percent(in_favour)} of the validators prefer the adapted network, the others source-only.",
+            message=f"{_percent(in_favour)} of the validators prefer the adapted model, the others the source-only model. It is not "
+            "clear which is better; label some target rows as `evaluation` dataset to measure both.",
         )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}"
+def _percent(fraction: float) -> str:
+    return f"{fraction:.0%}"

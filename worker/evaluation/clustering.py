@@ -1,4 +1,4 @@
-"""Groups that features form by themselves, without labels."""
+"""Clusters of features, without labels."""
 
 from typing import Any
 
@@ -12,33 +12,33 @@ KMEANS_STARTS = 3
 
 
 def l2_normalize(features: Float32Array) -> Float32Array:
-    """Rows (n, d) of length one; a row of zeros stays what it is."""
+    """Return rows (n, d) of length one; rows of zeros do not change."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     rows: Float32Array = (features / np.where(length > 0, length, 1)).astype(np.float32)
     return rows
 
 
-def clusters(features: Float32Array, count: int, centres: Float32Array | None = None) -> NDArray[np.int64]:
-    """Cluster numbers (n,) of the normalised rows (n, d) by k-means, from the same seed each time.
+def clusters(features: Float32Array, count: int, centroids: Float32Array | None = None) -> NDArray[np.int64]:
+    """Return k-means cluster indices (n,) of the normalised rows (n, d). The seed is fixed.
 
-    Starts once from `centres` (count, d) when they are given. Fewer clusters where there are fewer different rows.
+    K-means starts from `centroids` (count, d) if given. There are at most as many clusters as distinct rows.
     """
     rows = l2_normalize(features)
     count = min(count, len(np.unique(rows, axis=0)))
-    start: dict[str, Any] = {"n_init": KMEANS_STARTS} if centres is None else {"n_init": 1, "init": centres[:count]}
-    numbers: NDArray[np.int64] = KMeans(count, random_state=0, **start).fit_predict(rows).astype(np.int64)
-    return numbers
+    start: dict[str, Any] = {"n_init": KMEANS_STARTS} if centroids is None else {"n_init": 1, "init": centroids[:count]}
+    indices: NDArray[np.int64] = KMeans(count, random_state=0, **start).fit_predict(rows).astype(np.int64)
+    return indices
 
 
 def class_centroids(features: Float32Array, predicted: NDArray[np.int64], classes: int) -> Float32Array:
-    """Means (classes, d) of the normalised rows predicted as each class, those that occur first.
+    """Return the means (classes, d) of the normalised rows of each predicted class; classes that occur come first.
 
-    For a class that is never predicted: the row furthest from the centres so far.
+    The centroid of a class that is never predicted is the row furthest from all centroids so far.
     """
     rows = l2_normalize(features)
-    centres = [rows[predicted == number].mean(axis=0) for number in np.unique(predicted)]
-    nearest = np.min([np.square(rows - centre).sum(axis=1) for centre in centres], axis=0)
-    while len(centres) < min(classes, len(rows)):
-        centres.append(rows[nearest.argmax()])
-        nearest = np.minimum(nearest, np.square(rows - centres[-1]).sum(axis=1))
-    return np.stack(centres)
+    centroids = [rows[predicted == number].mean(axis=0) for number in np.unique(predicted)]
+    nearest = np.min([np.square(rows - centroid).sum(axis=1) for centroid in centroids], axis=0)
+    while len(centroids) < min(classes, len(rows)):
+        centroids.append(rows[nearest.argmax()])
+        nearest = np.minimum(nearest, np.square(rows - centroids[-1]).sum(axis=1))
+    return np.stack(centroids)

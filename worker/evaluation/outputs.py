@@ -1,4 +1,4 @@
-"""What is known of a network without a label of the target: what validators and estimates are computed from."""
+"""Outputs of a network on both domains: the input of all validators and estimates."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class MixupOutputs:
-    """Logits (p, classes) of mixtures of pairs of target inputs: `share` of row `first` (p,), the rest of row `second` (p,)."""
+    """Logits (p, classes) of mixtures of target inputs: `weight` of row `first` (p,) and 1 - `weight` of row `second` (p,)."""
 
     logits: Float32Array
     first: NDArray[np.int64]
@@ -22,9 +22,9 @@ class MixupOutputs:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutputs:
-    """A network's answers to n held-out source examples and m target examples, d features each, in evaluation mode.
+    """Features (d) and logits of n held-out source examples and m target examples, in evaluation mode.
 
-    `mixed` is None where inputs cannot be mixed (token ids, categories).
+    `mixup` is None if inputs cannot be mixed (token ids, categories).
     """
 
     source_features: Float32Array
@@ -36,21 +36,21 @@ class ModelOutputs:
 
     @property
     def finiteness_check(self) -> list[float]:
-        """Of features and logits: finite where all of them are."""
-        parts = self.source_features, self.source_logits, self.target_features, self.target_logits
-        return [float(values.sum(dtype=np.float64)) for values in parts]
+        """Sums of features and logits, which are finite if all values are."""
+        arrays = self.source_features, self.source_logits, self.target_features, self.target_logits
+        return [float(values.sum(dtype=np.float64)) for values in arrays]
 
     @property
     def source_probabilities(self) -> NDArray[np.float64]:
-        """(n, classes)"""
+        """Source probabilities (n, classes)."""
         return probabilities(self.source_logits)
 
     @property
     def target_probabilities(self) -> NDArray[np.float64]:
-        """(m, classes)"""
+        """Target probabilities (m, classes)."""
         return probabilities(self.target_logits)
 
 
 def probabilities(logits: Float32Array, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Softmax of logits (n, classes) over the temperature."""
+    """Return the softmax of logits (n, classes) divided by the temperature."""
     return softmax(logits.astype(np.float64) / temperature)

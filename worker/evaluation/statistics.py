@@ -1,9 +1,12 @@
-"""What chance does to a share of a few examples."""
+"""Sampling error of proportions."""
 
 import math
 
 
-def binomial_standard_error(share: float, examples: int) -> float:
-    """Of a share of the examples, one more right and one more wrong: nine out of nine is no certainty."""
-    share = (share * examples + 1) / (examples + 2)
-    return math.sqrt(share * (1 - share) / examples)
+def binomial_standard_error(proportion: float, examples: int) -> float:
+    """Return the standard error of a proportion.
+
+    One success and one failure are added, so that nine of nine does not give an error of zero.
+    """
+    proportion = (proportion * examples + 1) / (examples + 2)
+    return math.sqrt(proportion * (1 - proportion) / examples)

@@ -1,4 +1,4 @@
-"""A network and what is known of it without labels of the target."""
+"""Trained networks with their estimates, and the choice of the one that becomes the version."""
 
 from dataclasses import dataclass
 from math import nan
@@ -22,7 +22,7 @@ NO_BETTER_TRIAL = "no trial with enough source accuracy scored better than sourc
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The network of a trial; no study and no floor where there is too little to study, no calibration without a source."""
+    """Network of a trial. `calibrated` and `lower_bound` are None with too few rows, `calibration` without a source."""
 
     trial: Trial
     network: Network
@@ -33,42 +33,44 @@ class Candidate:
 
     @property
     def abstention_threshold(self) -> float | None:
-        """The confidence below which predictions are rather not to be trusted: 0 to 1, None without calibration."""
+        """Confidence (0 to 1) below which a prediction is unreliable, None without calibration."""
         if self.calibration is None:
             return None
-        shares: NDArray[np.float64] = probabilities(self.outputs.source_logits, self.calibration.temperature)
-        return min(1.0, confidence_threshold(shares.max(axis=1), shares.argmax(axis=1) == self.outputs.source_labels))
+        source: NDArray[np.float64] = probabilities(self.outputs.source_logits, self.calibration.temperature)
+        return min(1.0, confidence_threshold(source.max(axis=1), source.argmax(axis=1) == self.outputs.source_labels))
 
 
-def evaluate(trials: TrialRunner, examiner: Evaluator, trial: Trial) -> Candidate:
-    """Ask the network of a trial. Raises Stopped.
+def evaluate(trials: TrialRunner, evaluator: Evaluator, trial: Trial) -> Candidate:
+    """Compute the outputs and estimates of a trial's network. Raise StopRequested.
 
-    A pretrained encoder has no pupil: to train one more costs too much, and what it knows it has not from the labels.
+    Reverse validation is skipped for pretrained encoders: a second one is too expensive to train, and its accuracy would not come
+    from the pseudo-labels.
     """
     network = trials.load_network(trial)
-    evidence = examiner.outputs(network)
-    below = accuracy_lower_bound(evidence)
-    critic = nan if below is None else 1 - below.source_error - below.discrepancy
-    pupil = None if network.pretrained else _reverse_validate(trials, examiner, evidence)
-    known = calibrate_outputs(evidence, critic, pupil)
-    calibration = known.calibration if known else _calibration(evidence)
-    return Candidate(trial, network, evidence, calibration, known, below if known else None)
+    outputs = evaluator.outputs(network)
+    bound = accuracy_lower_bound(outputs)
+    critic = nan if bound is None else 1 - bound.source_error - bound.discrepancy
+    reverse = None if network.pretrained else _reverse_validate(trials, evaluator, outputs)
+    calibrated = calibrate_outputs(outputs, critic, reverse)
+    calibration = calibrated.calibration if calibrated else _calibration(outputs)
+    return Candidate(trial, network, outputs, calibration, calibrated, bound if calibrated else None)
 
 
-def _reverse_validate(trials: TrialRunner, examiner: Evaluator, evidence: ModelOutputs) -> ReverseValidation | None:
-    return reverse_validate(trials.new_network, examiner, evidence, lambda: trials.reporter.should_stop, trials.precision)
+def _reverse_validate(trials: TrialRunner, evaluator: Evaluator, outputs: ModelOutputs) -> ReverseValidation | None:
+    return reverse_validate(trials.new_network, evaluator, outputs, lambda: trials.reporter.should_stop, trials.precision)
 
 
-def _calibration(evidence: ModelOutputs) -> Calibration | None:
-    enough = len(evidence.source_labels) > 1
-    return calibrate(evidence.source_logits, evidence.source_labels) if enough else None
+def _calibration(outputs: ModelOutputs) -> Calibration | None:
+    has_rows = len(outputs.source_labels) > 1
+    return calibrate(outputs.source_logits, outputs.source_labels) if has_rows else None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What adaptation made of what the source alone gives, and which of both becomes the version.
+    """Adapted and source-only network, the verdict, and the network that becomes the version.
 
-    No verdict where there is nothing to compare with. A search that found nothing better has its reference as `adapted`.
+    The verdict is None without a source-only network or estimates. If a search finds nothing better than source-only, `adapted`
+    is `baseline`.
     """
 
     adapted: Candidate
@@ -78,8 +80,9 @@ class Comparison:
 
     @property
     def discarded(self) -> Candidate | None:
-        """The other of the two networks, where there are two."""
-        return next((found for found in (self.adapted, self.baseline) if found and found is not self.selected), None)
+        """The network that is not selected, None if there is only one."""
+        candidates = (self.adapted, self.baseline)
+        return next((candidate for candidate in candidates if candidate and candidate is not self.selected), None)
 
     @property
     def reason(self) -> str | None:
@@ -94,20 +97,20 @@ class Comparison:
 
     @property
     def helped(self) -> Judgement | None:
+        """The judgement of the verdict; `no` if a search found nothing better than source-only."""
         if self.verdict is None:
             return None
         return "no" if self.adapted is self.baseline else self.verdict.helped
 
 
 def compare(adapted: Candidate, baseline: Candidate | None, *, fallback: bool, searched: bool = False) -> Comparison:
-    """With `fallback` the plain network is kept where adaptation seems to have hurt.
+    """Select the network that becomes the version. Without `fallback`, select the adapted one.
 
-    Of a search it is also kept where both differ on rows too few to tell and too many to do no harm, or what the adapted network
-    says of the target does not hold on the source: whoever asks for one method wants to have it, whoever asks for the best wants
-    no risk without a prospect.
+    A single-method job selects the adapted network unless it clearly hurt. A search selects it only if no rule speaks for
+    source-only.
     """
     if baseline is None or baseline.calibrated is None or adapted.calibrated is None:
         return Comparison(adapted, baseline, None, adapted)
     verdict = judge_transfer(adapted.calibrated, baseline.calibrated)
-    is_kept = verdict.supports_adapted if searched else verdict.helped != "no"
-    return Comparison(adapted, baseline, verdict, adapted if is_kept or not fallback else baseline)
+    is_selected = verdict.supports_adapted if searched else verdict.helped != "no"
+    return Comparison(adapted, baseline, verdict, adapted if is_selected or not fallback else baseline)

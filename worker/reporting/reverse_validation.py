@@ -1,10 +1,9 @@
-"""Reverse validation: a pupil, as new, learns the target from the labels that a network gave it, and is asked about the source.
+"""Reverse validation: a new student learns the network's target predictions and is evaluated on the labelled source.
 
-Zhong et al., ECML PKDD 2010; as Ganin et al., JMLR 2016, section 5.1.2, but no pupil adapts. Labels that are right teach what
-holds on the source as well, as far as the domains allow; labels that are wrong in a way that does not depend on what is seen
-cannot be learned, and are contradicted where the pupil has not seen them. A network that is confident and wrong shows in the
-one or the other: trained on MNIST alone it is certain of all of MNIST-M and right about a sixth, and its pupil about an eighth
-of MNIST.
+Zhong et al., ECML PKDD 2010, and Ganin et al., JMLR 2016, section 5.1.2, but the student does not adapt. Correct pseudo-labels
+teach a function that also holds on the source, as far as the domains allow. Wrong pseudo-labels either cannot be learned or do
+not hold on the source. This exposes networks that are confident and wrong. Trained on MNIST alone, a network is certain of all of
+MNIST-M and right on a sixth; its student is right on an eighth of MNIST.
 """
 
 import math
@@ -26,78 +25,78 @@ STUDENT_STEPS = 250
 STUDENT_BATCH_SIZE = 64
 STUDENT_LEARNING_RATE, STUDENT_WEIGHT_DECAY = 1e-3, 1e-3
 TRAIN_FRACTION = 0.75
-"""Of the target rows; the rest measure."""
+"""Fraction of the target rows that train the student; the others measure it."""
 MIN_ROWS, MIN_ROWS_OF_CLASS = 8, 4
-"""Rows in all, and target rows for each class that is said: of a class that it never saw a pupil knows nothing."""
+"""Minimum number of rows of each domain, and of target rows for each predicted class."""
 EVAL_BATCH_SIZE = 256
-"""Rows that are asked about at once: of the source, these are normalised by statistics of their own."""
+"""Rows in one forward pass. Batch norm uses the statistics of each pass on the source."""
 
 
 def reverse_validate(
     build: Callable[[], Network],
-    examiner: Evaluator,
-    evidence: ModelOutputs,
+    evaluator: Evaluator,
+    outputs: ModelOutputs,
     should_stop: Callable[[], bool] = bool,
     precision: TrainingPrecision = "float32",
     seed: int = 0,
 ) -> ReverseValidation | None:
-    """Of the network whose answers to the examiner's rows the evidence holds; `build` makes a pupil that knows nothing.
+    """Train and evaluate a student of the network that gave `outputs` on the evaluator's rows.
 
-    None with few rows, or few for so many classes. Raises Stopped.
+    `build` returns an untrained student. Return None with too few rows, in all or for a predicted class. Raise StopRequested.
     """
-    labels, known = torch.from_numpy(evidence.target_logits.argmax(axis=1)), torch.from_numpy(evidence.source_labels)
-    if min(len(labels), len(known)) < MIN_ROWS or len(labels) < MIN_ROWS_OF_CLASS * len(set(labels.tolist())):
+    labels, source_labels = torch.from_numpy(outputs.target_logits.argmax(axis=1)), torch.from_numpy(outputs.source_labels)
+    if min(len(labels), len(source_labels)) < MIN_ROWS or len(labels) < MIN_ROWS_OF_CLASS * len(set(labels.tolist())):
         return None
-    if (labels == labels[0]).all():  # what it would learn is known
-        return ReverseValidation(float((known == labels[0]).float().mean()), 1.0)
-    with torch.random.fork_rng(devices=[examiner.device] if examiner.device.type == "cuda" else []):
+    if (labels == labels[0]).all():  # the student would always predict this class
+        return ReverseValidation(float((source_labels == labels[0]).float().mean()), 1.0)
+    with torch.random.fork_rng(devices=[evaluator.device] if evaluator.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        pupil = build().to(examiner.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        taught, kept = torch.randperm(len(labels)).tensor_split([int(TRAIN_FRACTION * len(labels))])
-        train_student(pupil, examiner, taught, labels, should_stop, precision)
+        student = build().to(evaluator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        training, test = torch.randperm(len(labels)).tensor_split([int(TRAIN_FRACTION * len(labels))])
+        train_student(student, evaluator, training, labels, should_stop, precision)
     return ReverseValidation(
-        confidence=confidence(pupil, examiner, kept, labels), accuracy=source_accuracy(pupil, examiner, known)
+        confidence=confidence(student, evaluator, test, labels), accuracy=source_accuracy(student, evaluator, source_labels)
     )
 
 
 def train_student(
     student: Network,
-    examiner: Evaluator,
-    places: Tensor,
+    evaluator: Evaluator,
+    rows: Tensor,
     labels: Tensor,
     should_stop: Callable[[], bool],
     precision: TrainingPrecision,
 ) -> None:
-    """STEPS steps on the target rows at these places, whose classes are `labels` (m,). Raises Stopped."""
+    """Train for STUDENT_STEPS steps on these target rows, whose classes are `labels` (m,). Raise StopRequested."""
     student.train()
     optimizer = torch.optim.AdamW(student.parameters(), STUDENT_LEARNING_RATE, weight_decay=STUDENT_WEIGHT_DECAY, fused=True)
     for _ in range(STUDENT_STEPS):
         if should_stop():
             raise StopRequested
-        chosen = places[torch.randint(len(places), (STUDENT_BATCH_SIZE,))]
-        inputs = augment(examiner.target_inputs(chosen), examiner.augmentable, "affine")
-        with torch.autocast(examiner.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        batch = rows[torch.randint(len(rows), (STUDENT_BATCH_SIZE,))]
+        inputs = augment(evaluator.target_inputs(batch), evaluator.augmentable, "affine")
+        with torch.autocast(evaluator.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = student(inputs)
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(logits.float(), labels[chosen].to(examiner.device)).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(logits.float(), labels[batch].to(evaluator.device)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
 @torch.no_grad()
-def confidence(student: Network, examiner: Evaluator, places: Tensor, labels: Tensor) -> float:
-    """Mean probability of the labels (m,) at these places."""
+def confidence(student: Network, evaluator: Evaluator, rows: Tensor, labels: Tensor) -> float:
+    """Return the student's mean probability of the labels (m,) on these target rows."""
     student.eval()
-    shares = [student(examiner.target_inputs(part)).softmax(1).cpu() for part in torch.split(places, EVAL_BATCH_SIZE)]
-    return float(torch.cat(shares).gather(1, labels[places].unsqueeze(1)).mean())
+    predictions = [student(evaluator.target_inputs(batch)).softmax(1).cpu() for batch in torch.split(rows, EVAL_BATCH_SIZE)]
+    return float(torch.cat(predictions).gather(1, labels[rows].unsqueeze(1)).mean())
 
 
 @torch.no_grad()
-def source_accuracy(student: Network, examiner: Evaluator, labels: Tensor) -> float:
-    """On the held-out source (n,), normalised by its own statistics, which leave no trace."""
+def source_accuracy(student: Network, evaluator: Evaluator, labels: Tensor) -> float:
+    """Return the accuracy on the held-out source (n,). Batch norm uses the source's statistics and does not store them."""
     student.eval()
     for norm in batch_norms(student):
         norm.train()
     with frozen_batch_statistics(student):
-        parts = torch.arange(len(labels)).tensor_split(math.ceil(len(labels) / EVAL_BATCH_SIZE))
-        said = torch.cat([student(examiner.source_inputs(part)).argmax(1).cpu() for part in parts])
-    return float((said == labels).float().mean())
+        batches = torch.arange(len(labels)).tensor_split(math.ceil(len(labels) / EVAL_BATCH_SIZE))
+        predicted = torch.cat([student(evaluator.source_inputs(batch)).argmax(1).cpu() for batch in batches])
+    return float((predicted == labels).float().mean())

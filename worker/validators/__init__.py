@@ -1,7 +1,7 @@
-"""Validators: pure functions of the evidence. The folder is the registry, a module's name its name in `app.validators`.
+"""Validators: pure functions of a network's outputs. The folder is the registry; a module has the validator's name.
 
-Each module has `score(evidence) -> float`, higher for the better network, nan where it says nothing. One that reads nothing of
-the target says so with NEEDS_TARGET = False, one that reads the source with NEEDS_SOURCE = True.
+Each module defines `score(outputs) -> float`: higher is better, NaN means undefined. A validator that does not read the target
+sets NEEDS_TARGET = False; one that reads the source sets NEEDS_SOURCE = True.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ Validator = Callable[[ModelOutputs], float]
 
 
 def load(name: str) -> Validator:
-    """The score of this validator; nan where the evidence lacks what it needs."""
+    """Return the score function of this validator; it returns NaN if the outputs lack the rows it needs."""
     module = import_module(f"{__name__}.{name}")
 
-    def score(evidence: ModelOutputs) -> float:
-        enough_source = len(evidence.source_logits) > 1 or not getattr(module, "NEEDS_SOURCE", False)
-        enough_target = len(evidence.target_logits) > 1 or not getattr(module, "NEEDS_TARGET", True)
-        return float(module.score(evidence)) if enough_source and enough_target else nan
+    def score(outputs: ModelOutputs) -> float:
+        enough_source = len(outputs.source_logits) > 1 or not getattr(module, "NEEDS_SOURCE", False)
+        enough_target = len(outputs.target_logits) > 1 or not getattr(module, "NEEDS_TARGET", True)
+        return float(module.score(outputs)) if enough_source and enough_target else nan
 
     return score
 
 
 def scores(outputs: ModelOutputs) -> dict[str, float]:
-    """Every validator's score."""
+    """Return the score of every validator."""
     return {name: load(name)(outputs) for name in VALIDATORS}

@@ -1,4 +1,4 @@
-"""Agreement of the predictions with clusters of the features, less that of chance. Vinh et al., JMLR 2010."""
+"""Agreement of the predictions with clusters of the features, adjusted for chance. Vinh et al., JMLR 2010."""
 
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
@@ -8,9 +8,9 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def score(outputs: ModelOutputs) -> float:
-    """Adjusted mutual information of the target's predicted classes (m,) and as many k-means clusters of its features (m, d).
+    """Return the adjusted mutual information of predicted target classes (m,) and k-means clusters of features (m, d).
 
-    1 where they are the same, about 0 by chance; 0 for a network that predicts one class only.
+    There are as many clusters as classes. 1 means equal, about 0 means chance. A network that predicts one class scores 0.
     """
     predicted = outputs.target_logits.argmax(axis=1)
     if len(np.unique(predicted)) < 2:

@@ -8,13 +8,13 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def score(outputs: ModelOutputs) -> float:
-    """Adjusted mutual information of the target's predicted classes (m,) and of k-means clusters of its features (m, d).
+    """Return the adjusted mutual information of predicted target classes (m,) and k-means clusters of features (m, d).
 
-    As `ami`, but k-means starts at the centres of the predicted classes: the clusters nearest to what the network says.
+    Like `ami`, but k-means starts at the centroids of the predicted classes.
     """
     features, classes = outputs.target_features, outputs.target_logits.shape[1]
     predicted = outputs.target_logits.argmax(axis=1)
     if len(np.unique(predicted)) < 2:
         return 0.0
-    found = clusters(features, classes, class_centroids(features, predicted, classes))
-    return float(adjusted_mutual_info_score(predicted, found))
+    indices = clusters(features, classes, class_centroids(features, predicted, classes))
+    return float(adjusted_mutual_info_score(predicted, indices))

@@ -1,4 +1,4 @@
-"""Certainty of the predictions on the target."""
+"""Negative entropy of the target predictions."""
 
 from scipy.stats import entropy
 
@@ -6,5 +6,5 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def score(outputs: ModelOutputs) -> float:
-    """- mean_i H(p_i) over the target's predictions p (m, classes), in nats: -log(classes) to 0."""
+    """Return -mean_i H(p_i) over the target's predictions p (m, classes), in nats: -log(classes) to 0."""
     return -float(entropy(outputs.target_probabilities, axis=1).mean())

@@ -6,6 +6,6 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def score(outputs: ModelOutputs) -> float:
-    """H(mean_i p_i) - mean_i H(p_i) over the target's predictions p (m, classes), in nats: 0 to log(classes)."""
+    """Return H(mean_i p_i) - mean_i H(p_i) over the target's predictions p (m, classes), in nats: 0 to log(classes)."""
     predictions = outputs.target_probabilities
     return float(entropy(predictions.mean(axis=0)) - entropy(predictions, axis=1).mean())

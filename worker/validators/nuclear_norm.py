@@ -6,7 +6,7 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def score(outputs: ModelOutputs) -> float:
-    """||P||_* / sqrt(m min(m, classes)) of the target's predictions P (m, classes), 0 to 1: its bound makes sizes comparable."""
+    """Return ||P||_* / sqrt(m min(m, classes)) of the target's predictions P (m, classes), 0 to 1: its bound makes sizes comparable."""
     predictions = outputs.target_probabilities
     rows, classes = predictions.shape
     return float(np.linalg.norm(predictions, "nuc") / np.sqrt(rows * min(rows, classes)))

@@ -11,7 +11,7 @@ SIMILARITY_TEMPERATURE = 0.05
 
 
 def score(outputs: ModelOutputs) -> float:
-    """mean_i H(softmax_j(cos(p_i, p_j) / 0.05)), j other than i, of the target's predictions p (m, classes): 0 to log(m - 1)."""
+    """Return mean_i H(softmax_j(cos(p_i, p_j) / 0.05)), j other than i, of the target's predictions p (m, classes): 0 to log(m - 1)."""
     rows = l2_normalize(outputs.target_probabilities.astype(np.float32))
     similarity = rows @ rows.T / SIMILARITY_TEMPERATURE
     np.fill_diagonal(similarity, -np.inf)

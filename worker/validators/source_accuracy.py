@@ -8,6 +8,6 @@ NEEDS_TARGET = False
 
 
 def score(outputs: ModelOutputs) -> float:
-    """Share of the source's examples (n,) whose largest logit is their label's, 0 to 1; nan without any."""
-    right = outputs.source_logits.argmax(axis=1) == outputs.source_labels
-    return float(right.mean()) if len(right) else nan
+    """Return the accuracy on the source examples (n,), 0 to 1; NaN without any."""
+    is_correct = outputs.source_logits.argmax(axis=1) == outputs.source_labels
+    return float(is_correct.mean()) if len(is_correct) else nan

@@ -8,12 +8,12 @@ from worker.evaluation.outputs import ModelOutputs
 
 
 def score(outputs: ModelOutputs) -> float:
-    """V-measure of the target's predicted classes (m,) and as many k-means clusters of its features (m, d), 0 to 1.
+    """Return the V-measure of predicted target classes (m,) and as many k-means clusters of features (m, d), 0 to 1.
 
-    0 for a network that predicts one class only, also where its features are all the same.
+    A network that predicts one class scores 0, also if all features are equal.
     """
     predicted = outputs.target_logits.argmax(axis=1)
     if len(np.unique(predicted)) < 2:
         return 0.0
-    found = clusters(outputs.target_features, outputs.target_logits.shape[1])
-    return float(v_measure_score(predicted, found))
+    indices = clusters(outputs.target_features, outputs.target_logits.shape[1])
+    return float(v_measure_score(predicted, indices))
