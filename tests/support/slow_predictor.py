@@ -12,10 +12,10 @@ ROWS = 100
 def slow_down(seconds: float) -> None:
     """Set the rows per run, and add a pause after each run."""
     onnx_model.CHUNK_ROWS = range(ROWS, ROWS)
-    answered = OnnxModel.predict
+    original = OnnxModel.predict
 
-    def slowly(self: OnnxModel, piece: EncodedRows) -> Any:
+    def predict_slowly(self: OnnxModel, chunk: EncodedRows) -> Any:
         time.sleep(seconds)
-        return answered(self, piece)
+        return original(self, chunk)
 
-    OnnxModel.predict = slowly  # type: ignore[method-assign]
+    OnnxModel.predict = predict_slowly  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""The migrations build what `app.db.tables` says, on both databases, and can be taken back."""
+"""Migrations build the tables of `app.db.tables` on both databases and can be downgraded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
-    """A migrated database of its own."""
+    """Yield a connection to a new, migrated database."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/isthmus.db"
     else:
@@ -34,7 +34,7 @@ def config(connection: Connection) -> Config:
     return config
 
 
-def test_nothing_is_left_to_migrate(connection: Connection) -> None:
+def test_migrations_match_the_tables(connection: Connection) -> None:
     command.check(config(connection))
 
 
@@ -43,34 +43,34 @@ def test_job_and_version_refer_to_each_other(connection: Connection) -> None:
         assert referred in [key["referred_table"] for key in inspect(connection).get_foreign_keys(table)]
 
 
-def test_a_downgrade_leaves_nothing_and_an_upgrade_works_again(connection: Connection) -> None:
+def test_downgrade_removes_all_tables_and_upgrade_restores_them(connection: Connection) -> None:
     command.downgrade(config(connection), "base")
     assert inspect(connection).get_table_names() == ["alembic_version"]
     command.upgrade(config(connection), "head")
     command.check(config(connection))
 
 
-def test_migration_of_trials_keeps_jobs_both_ways(connection: Connection) -> None:
+def test_migration_of_trials_keeps_jobs_in_both_directions(connection: Connection) -> None:
     command.downgrade(config(connection), "0001")
     insert_job(connection, "0", kind="adapt")
     insert(connection, "event", job_id="0" * 32, attempt=0, kind="queued", data="{}", created_at=NEW_YEAR)
     command.upgrade(config(connection), "0002")
     parent = {"parent_id": "0" * 32}
     insert_job(connection, "1", kind="trial", trial="1-0-mcc", **parent)
-    assert is_refused(connection, kind="trial", trial="1-1-mcc")
-    assert is_refused(connection, kind="adapt", trial="1-1-mcc", **parent)
-    assert is_refused(connection, kind="trial", trial="1-0-mcc", **parent)
-    assert is_refused(connection, kind="trial", trial="1-1-mcc", parent_id="3" * 32)
-    assert is_refused(connection, kind="nonsense")
+    assert is_rejected(connection, kind="trial", trial="1-1-mcc")
+    assert is_rejected(connection, kind="adapt", trial="1-1-mcc", **parent)
+    assert is_rejected(connection, kind="trial", trial="1-0-mcc", **parent)
+    assert is_rejected(connection, kind="trial", trial="1-1-mcc", parent_id="3" * 32)
+    assert is_rejected(connection, kind="nonsense")
 
     command.downgrade(config(connection), "0001")
     assert connection.scalars(text("SELECT kind FROM job")).all() == ["adapt"]
     assert connection.scalars(text("SELECT kind FROM event")).all() == ["queued"]
-    assert is_refused(connection, kind="trial")
-    assert not is_refused(connection, kind="predict")
+    assert is_rejected(connection, kind="trial")
+    assert not is_rejected(connection, kind="predict")
 
 
-def test_migration_of_job_kinds_renames_them_both_ways(connection: Connection) -> None:
+def test_migration_of_job_kinds_renames_them_in_both_directions(connection: Connection) -> None:
     command.downgrade(config(connection), "0003")
     insert_job(connection, "0", kind="adapt")
     insert_job(connection, "1", kind="predict")
@@ -80,12 +80,12 @@ def test_migration_of_job_kinds_renames_them_both_ways(connection: Connection) -
     assert kinds(connection) == ["adaptation", "batch_prediction", "trial"]
     assert connection.scalar(text("SELECT revision FROM registry_revision")) == 7
     insert_job(connection, "3", kind="evaluation")
-    assert is_refused(connection, kind="trial", trial="1-1-mcc")
+    assert is_rejected(connection, kind="trial", trial="1-1-mcc")
 
     command.downgrade(config(connection), "0003")
     assert kinds(connection) == ["adapt", "predict", "trial"]
     assert connection.scalar(text("SELECT revision FROM catalogue")) == 7
-    assert is_refused(connection, kind="evaluation")
+    assert is_rejected(connection, kind="evaluation")
 
 
 def kinds(connection: Connection) -> list[str]:
@@ -95,7 +95,7 @@ def kinds(connection: Connection) -> list[str]:
 NEW_YEAR = "2026-01-01 00:00:00"
 
 
-def is_refused(connection: Connection, **values: object) -> bool:
+def is_rejected(connection: Connection, **values: object) -> bool:
     try:
         with connection.begin_nested():
             insert_job(connection, "9", **values)

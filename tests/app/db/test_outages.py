@@ -1,4 +1,4 @@
-"""The database goes away and comes back: problem documents meanwhile, and nobody has to start the app again."""
+"""Outages of the database: routes respond with 503 and recover without a restart of the app."""
 
 import threading
 import time
@@ -47,15 +47,15 @@ def outage_client(url: str, settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-def assert_unavailable(answer: Any, what: str) -> None:
-    assert answer.status_code == 503, (what, answer.text)
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["retry-after"] == "5"
-    assert answer.json()["code"] == "service_unavailable"
+def assert_unavailable(response: Any, route: str) -> None:
+    assert response.status_code == 503, (route, response.text)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"] == "5"
+    assert response.json()["code"] == "service_unavailable"
 
 
 TABLE = ("patients.csv", b"age,label\n30,no\n40,yes\n50,no\n60,yes\n", "text/csv")
-PICTURE = ("seven.png", image_bytes(), "image/png")
+IMAGE = ("seven.png", image_bytes(), "image/png")
 TENSOR = {"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
 IDLE: dict[str, Any] = {}
 NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
@@ -95,32 +95,32 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /batch-predictions/{batch_prediction_id}/output": IDLE,
     "POST /batch-predictions/{batch_prediction_id}/cancel": IDLE,
 }
-PLACES = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
-PLACES |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "prediction")}
+PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
+PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "batch_prediction")}
 WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
 WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live"}
 
 
-def ask(client: TestClient, route: str) -> Any:
+def request_route(client: TestClient, route: str) -> Any:
     method, _, path = route.partition(" ")
-    return client.request(method, path.format(**PLACES), **NEEDS_THE_DATABASE.get(route, IDLE))
+    return client.request(method, path.format(**PATH_PARAMETERS), **NEEDS_THE_DATABASE.get(route, IDLE))
 
 
-def test_while_postgresql_is_away_every_route_that_needs_it_answers_503_and_recovers_by_itself(
+def test_routes_return_503_during_an_outage_and_recover(
     outage_client: TestClient, server: PostgresServer, settings: Settings
 ) -> None:
     documented = outage_client.get("/openapi.json").json()["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in documented.items() for method in methods}
     assert routes == set(NEEDS_THE_DATABASE) | WITHOUT_DATABASE
-    before = {route: ask(outage_client, route).status_code for route in routes - {"POST /datasets"}}
+    before = {route: request_route(outage_client, route).status_code for route in routes - {"POST /datasets"}}
     assert set(before.values()) <= {200, 404, 422}
 
     server.stop()
     for route in NEEDS_THE_DATABASE:
-        assert_unavailable(ask(outage_client, route), route)
-    pictures = outage_client.post("/predict", data={"model": "digits"}, files=[("files", PICTURE)])
-    assert_unavailable(pictures, "pictures")
-    assert {ask(outage_client, route).status_code for route in WITHOUT_DATABASE - {"GET /health/ready"}} == {200}
+        assert_unavailable(request_route(outage_client, route), route)
+    prediction = outage_client.post("/predict", data={"model": "digits"}, files=[("files", IMAGE)])
+    assert_unavailable(prediction, "POST /predict with files")
+    assert {request_route(outage_client, route).status_code for route in WITHOUT_DATABASE - {"GET /health/ready"}} == {200}
     ready = outage_client.get("/health/ready")
     assert (ready.status_code, ready.headers["content-type"]) == (503, "application/problem+json")
     assert {part: ready.json()[part] for part in ("database", "broker", "storage")} == {
@@ -131,11 +131,11 @@ def test_while_postgresql_is_away_every_route_that_needs_it_answers_503_and_reco
     assert [path for path in settings.data_dir.rglob("*") if path.is_file()] == []
 
     server.start()
-    assert {route: ask(outage_client, route).status_code for route in before} == before
-    assert ask(outage_client, "POST /datasets").status_code == 201
+    assert {route: request_route(outage_client, route).status_code for route in before} == before
+    assert request_route(outage_client, "POST /datasets").status_code == 201
 
 
-def test_jobs_are_as_they_were_when_postgresql_comes_back(
+def test_jobs_are_unchanged_after_an_outage(
     outage_client: TestClient, server: PostgresServer, sessions: sessionmaker[Session]
 ) -> None:
     with sessions.begin() as session:
@@ -151,15 +151,15 @@ def test_jobs_are_as_they_were_when_postgresql_comes_back(
     assert outage_client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
 
 
-def test_those_who_wait_when_postgresql_goes_away_are_told(
+def test_waiting_requests_end_when_an_outage_begins(
     outage_client: TestClient, server: PostgresServer, sessions: sessionmaker[Session]
 ) -> None:
     with sessions.begin() as session:
         job_id = make_job(session, status=JobStatus.RUNNING).id
-    answers: dict[str, Any] = {}
+    responses: dict[str, Any] = {}
 
     def wait_at(path: str) -> None:
-        answers[path] = outage_client.get(f"/jobs/{job_id}{path}")
+        responses[path] = outage_client.get(f"/jobs/{job_id}{path}")
 
     threads = [threading.Thread(target=wait_at, args=(path,)) for path in ("?wait=60", "/events")]
     for thread in threads:
@@ -168,8 +168,8 @@ def test_those_who_wait_when_postgresql_goes_away_are_told(
     server.stop()
     for thread in threads:
         thread.join(timeout=20)
-    assert_unavailable(answers["?wait=60"], "wait")
-    assert (answers["/events"].status_code, answers["/events"].text) == (200, "")
+    assert_unavailable(responses["?wait=60"], "wait")
+    assert (responses["/events"].status_code, responses["/events"].text) == (200, "")
 
     server.start()
     assert outage_client.get(f"/jobs/{UUID(int=0)}").status_code == 404

@@ -1,4 +1,4 @@
-"""Several connections at once: one wins, nobody overtakes, nothing is lost. Commits are real here."""
+"""Concurrent writes to jobs from several connections, with real commits."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ from app.settings import Settings
 from tests.support.factories import lease_of, make_dataset, make_job, make_result
 from tests.support.list_queue import ListQueue
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def at_once(actions: Sequence[Callable[[], Answer]]) -> list[Answer]:
-    """Run the actions in as many threads, let go together; their answers in order."""
+def run_concurrently(actions: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Run each action in a thread, all starting together, and return the results in order."""
     barrier = threading.Barrier(len(actions))
 
-    def run(action: Callable[[], Answer]) -> Answer:
+    def run(action: Callable[[], Result]) -> Result:
         barrier.wait()
         return action()
 
@@ -41,7 +41,7 @@ def kinds(sessions: sessionmaker[Session], job_id: UUID) -> list[str]:
         return list(session.scalars(select(EventRow.kind).where(EventRow.job_id == job_id).order_by(EventRow.id)))
 
 
-def test_of_many_workers_given_the_same_message_one_gets_the_job(live_sessions: sessionmaker[Session]) -> None:
+def test_concurrent_claims_give_the_job_to_one_worker(live_sessions: sessionmaker[Session]) -> None:
     def claim(job_id: UUID, owner: str) -> bool:
         with live_sessions.begin() as session:
             return leases.claim(session, job_id, owner, 60) is not None
@@ -49,14 +49,14 @@ def test_of_many_workers_given_the_same_message_one_gets_the_job(live_sessions: 
     for _ in range(10):
         with live_sessions.begin() as session:
             job_id = make_job(session).id
-        won = at_once([lambda owner=f"worker-{n}": claim(job_id, owner) for n in range(4)])  # type: ignore[misc]  # noqa: B023
+        won = run_concurrently([lambda owner=f"worker-{n}": claim(job_id, owner) for n in range(4)])  # type: ignore[misc]  # noqa: B023
         assert sum(won) == 1
         assert kinds(live_sessions, job_id) == ["started"]
 
 
-def test_jobs_that_end_at_once_number_their_versions_one_after_the_other(live_sessions: sessionmaker[Session]) -> None:
+def test_concurrent_finishes_number_versions_consecutively(live_sessions: sessionmaker[Session]) -> None:
     with live_sessions.begin() as session:
-        held = [lease_of(make_job(session, status=JobStatus.RUNNING, model_name="together")) for _ in range(6)]
+        jobs_leases = [lease_of(make_job(session, status=JobStatus.RUNNING, model_name="together")) for _ in range(6)]
 
     def succeed(lease: leases.Lease) -> int:
         with live_sessions.begin() as session:
@@ -65,11 +65,11 @@ def test_jobs_that_end_at_once_number_their_versions_one_after_the_other(live_se
             assert job.version is not None
             return job.version.number
 
-    numbers = at_once([lambda lease=lease: succeed(lease) for lease in held])  # type: ignore[misc]
+    numbers = run_concurrently([lambda lease=lease: succeed(lease) for lease in jobs_leases])  # type: ignore[misc]
     assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_job_is_finished_once_however_many_say_so(live_sessions: sessionmaker[Session]) -> None:
+def test_concurrent_finish_and_fail_end_a_job_once(live_sessions: sessionmaker[Session]) -> None:
     for _ in range(10):
         with live_sessions.begin() as session:
             lease = lease_of(make_job(session, status=JobStatus.RUNNING, model_name="once"))
@@ -82,14 +82,14 @@ def test_a_job_is_finished_once_however_many_say_so(live_sessions: sessionmaker[
             with live_sessions.begin() as session:
                 return leases.fail(session, lease, "trainer_error", "It broke.")
 
-        succeeded, failed = at_once([succeed, fail])
+        succeeded, failed = run_concurrently([succeed, fail])
         assert succeeded != failed
         with live_sessions.begin() as session:
             versions = session.scalar(select(func.count()).select_from(VersionRow).where(VersionRow.job_id == lease.job_id))
         assert (versions, kinds(live_sessions, lease.job_id)) == (int(succeeded), ["done"])
 
 
-def test_a_claim_and_a_cancellation_at_once_agree_on_what_happened(live_sessions: sessionmaker[Session]) -> None:
+def test_concurrent_claim_and_cancel_are_consistent(live_sessions: sessionmaker[Session]) -> None:
     for _ in range(15):
         with live_sessions.begin() as session:
             job_id = make_job(session).id
@@ -102,15 +102,15 @@ def test_a_claim_and_a_cancellation_at_once_agree_on_what_happened(live_sessions
             with live_sessions.begin() as session:
                 return jobs.cancel(session, job_id).status
 
-        told = at_once([claim, cancel])
-        happened = kinds(live_sessions, job_id)
-        assert (told, happened) in [
+        results = run_concurrently([claim, cancel])
+        events = kinds(live_sessions, job_id)
+        assert (results, events) in [
             (["claimed", "cancelling"], ["started", "cancelling"]),
             (["not claimed", "cancelled"], ["done"]),
         ]
 
 
-def test_a_heartbeat_and_the_reaper_at_once_leave_one_owner(live_sessions: sessionmaker[Session]) -> None:
+def test_concurrent_heartbeat_and_expiry_leave_one_owner(live_sessions: sessionmaker[Session]) -> None:
     for _ in range(10):
         with live_sessions.begin() as session:
             job = make_job(session, status=JobStatus.RUNNING)
@@ -125,30 +125,30 @@ def test_a_heartbeat_and_the_reaper_at_once_leave_one_owner(live_sessions: sessi
             with live_sessions.begin() as session:
                 return lease.job_id in leases.requeue_expired(session)
 
-        alive, reaped = at_once([beat, reap])
+        alive, reaped = run_concurrently([beat, reap])
         with live_sessions.begin() as session:
             status = session.scalars(select(JobRow.status).where(JobRow.id == lease.job_id)).one()
-        happened = kinds(live_sessions, lease.job_id)
-        assert (alive, reaped, status, happened) in [
+        events = kinds(live_sessions, lease.job_id)
+        assert (alive, reaped, status, events) in [
             (True, False, JobStatus.RUNNING, ["progress"]),
             (False, True, JobStatus.QUEUED, ["requeued"]),
         ]
 
 
-def test_reapers_share_the_work(live_sessions: sessionmaker[Session]) -> None:
+def test_concurrent_sweeps_requeue_each_job_once(live_sessions: sessionmaker[Session]) -> None:
     with live_sessions.begin() as session:
-        wanted = {make_job(session, status=JobStatus.RUNNING).id for _ in range(20)}
-        session.execute(update(JobRow).where(JobRow.id.in_(wanted)).values(lease_expires_at=db_now(-1)))
+        expired = {make_job(session, status=JobStatus.RUNNING).id for _ in range(20)}
+        session.execute(update(JobRow).where(JobRow.id.in_(expired)).values(lease_expires_at=db_now(-1)))
 
     def reap() -> list[UUID]:
         with live_sessions.begin() as session:
             return leases.requeue_expired(session)
 
-    taken = [job_id for ids in at_once([reap] * 4) for job_id in ids if job_id in wanted]
-    assert sorted(taken) == sorted(wanted)
+    taken = [job_id for ids in run_concurrently([reap] * 4) for job_id in ids if job_id in expired]
+    assert sorted(taken) == sorted(expired)
 
 
-def test_a_key_that_comes_several_times_at_once_makes_one_job(
+def test_concurrent_requests_with_one_key_make_one_job(
     live_database: str, live_sessions: sessionmaker[Session], settings: Settings
 ) -> None:
     with live_sessions.begin() as session:
@@ -159,13 +159,13 @@ def test_a_key_that_comes_several_times_at_once_makes_one_job(
     with TestClient(app) as client:
         for key in ("first", "second", "third"):
             headers = {"Idempotency-Key": f"{source}-{key}"}
-            answers = at_once([lambda headers=headers: client.post("/jobs", json=body, headers=headers)] * 5)  # type: ignore[misc]
-            assert {answer.status_code for answer in answers} == {202}
-            assert len({answer.json()["id"] for answer in answers}) == 1
+            responses = run_concurrently([lambda headers=headers: client.post("/jobs", json=body, headers=headers)] * 5)  # type: ignore[misc]
+            assert {response.status_code for response in responses} == {202}
+            assert len({response.json()["id"] for response in responses}) == 1
     assert len(queue.sent) == 3
 
 
-def test_events_of_one_job_become_visible_in_the_order_of_their_ids(live_sessions: sessionmaker[Session]) -> None:
+def test_events_of_a_job_become_visible_in_id_order(live_sessions: sessionmaker[Session]) -> None:
     with live_sessions.begin() as session:
         lease = lease_of(make_job(session, status=JobStatus.RUNNING))
 
@@ -177,7 +177,7 @@ def test_events_of_one_job_become_visible_in_the_order_of_their_ids(live_session
         with live_sessions.begin() as slow:
             leases.heartbeat(slow, lease, 60, Report(progress=0.1))
             later = pool.submit(beat, 0.2)
-            with pytest.raises(TimeoutError):  # it has to wait for the row, before it can draw an id
+            with pytest.raises(TimeoutError):  # it waits for the row lock before it gets an id
                 later.result(timeout=0.5)
         later.result()
     with live_sessions.begin() as session:

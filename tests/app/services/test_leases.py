@@ -1,4 +1,4 @@
-"""What a worker may write: only with its lease, and then all of it."""
+"""Writes of workers to jobs, fenced by their lease."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,7 +49,7 @@ def expire(session: Session, job: JobRow) -> None:
     session.execute(update(JobRow).where(JobRow.id == job.id).values(lease_expires_at=db_now(-1)))
 
 
-def test_a_claim_starts_the_next_attempt_and_gives_the_lease(session: Session) -> None:
+def test_claim_starts_the_next_attempt_and_returns_the_lease(session: Session) -> None:
     job = make_job(session, attempt=1, progress=0.7, first_progress=0.2, checkpoint="jobs/j/1/checkpoint-50")
     claim = leases.claim(session, job.id, "worker-2", 60)
     assert claim is not None
@@ -70,11 +70,11 @@ def test_only_a_queued_job_can_be_claimed(session: Session, status: JobStatus) -
     assert job.lease_owner != "worker-2"
 
 
-def test_a_job_that_is_not_due_is_not_claimed(session: Session) -> None:
+def test_job_before_its_run_after_cannot_be_claimed(session: Session) -> None:
     assert leases.claim(session, make_job(session, run_after=db_now(60)).id, "worker-1", 60) is None
 
 
-def test_a_heartbeat_extends_the_lease_and_stores_the_whole_report(session: Session) -> None:
+def test_heartbeat_extends_the_lease_and_stores_the_report(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING, metrics={"domain": 0.5, "classification": 2.0})
     report = Report(
         progress=0.25,
@@ -93,7 +93,7 @@ def test_a_heartbeat_extends_the_lease_and_stores_the_whole_report(session: Sess
     assert sorted(map(tuple, points)) == [(1, 1.5), (2, 1.25)]
 
 
-def test_a_heartbeat_without_news_changes_only_the_lease(session: Session) -> None:
+def test_heartbeat_without_a_report_changes_only_the_lease(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING, progress=0.5)
     before = job.updated_at
     assert leases.heartbeat(session, lease_of(job), 60, None) == JobStatus.RUNNING
@@ -102,12 +102,12 @@ def test_a_heartbeat_without_news_changes_only_the_lease(session: Session) -> No
     assert kinds(session, job) == []
 
 
-def test_a_heartbeat_tells_the_worker_that_the_job_is_being_cancelled(session: Session) -> None:
+def test_heartbeat_returns_cancelling_for_a_cancelled_job(session: Session) -> None:
     job = make_job(session, status=JobStatus.CANCELLING)
     assert leases.heartbeat(session, lease_of(job), 60, Report(progress=0.1)) == JobStatus.CANCELLING
 
 
-def test_progress_never_goes_backwards_within_an_attempt(session: Session) -> None:
+def test_progress_never_decreases_within_an_attempt(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     for reported in (0.4, 0.3, 7.0):
         leases.heartbeat(session, lease_of(job), 60, Report(progress=reported))
@@ -125,7 +125,7 @@ def test_first_reported_precision_is_stored_for_all_attempts(session: Session) -
     assert job.training_precision == "bfloat16"
 
 
-def test_a_later_attempt_replaces_the_points_of_an_earlier_one(session: Session) -> None:
+def test_later_attempt_replaces_metric_points_of_an_earlier_one(session: Session) -> None:
     job = make_job(session)
     first = claimed(session, job)
     leases.heartbeat(session, first, 60, Report(progress=0.2, metrics=[point(1, 9.0), point(2, 9.0), point(2, 9.5)]))
@@ -136,14 +136,14 @@ def test_a_later_attempt_replaces_the_points_of_an_earlier_one(session: Session)
     assert [tuple(row) for row in session.execute(query)] == [(1, 9.0, 1), (2, 3.0, 2), (3, 2.0, 2)]
 
 
-def test_values_that_are_not_finite_are_left_out_of_the_metrics(session: Session) -> None:
+def test_metric_values_that_are_not_finite_are_dropped(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     report = Report(progress=0.1, metrics=[point(1, float("nan")), point(2, float("inf")), point(3, 1.0)])
     assert leases.heartbeat(session, lease_of(job), 60, report) == JobStatus.RUNNING
     assert session.scalars(select(MetricRow.step).where(MetricRow.job_id == job.id)).all() == [3]
 
 
-def test_the_same_warning_is_told_once(session: Session) -> None:
+def test_repeated_warning_is_stored_once(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     for _ in range(2):
         leases.heartbeat(
@@ -154,7 +154,7 @@ def test_the_same_warning_is_told_once(session: Session) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"attempt": 2}, {"attempt": 0}, {"owner": "worker-2"}])
-def test_without_the_lease_nothing_is_written(session: Session, wrong: dict[str, Any]) -> None:
+def test_nothing_is_written_without_the_lease(session: Session, wrong: dict[str, Any]) -> None:
     job = make_job(session, status=JobStatus.RUNNING, attempt=1)
     lost = replace(lease_of(job), **wrong)
     report = Report(progress=0.9, metrics=[point(1, 1.0)], warnings=[JobWarning(code="w", message="m")], checkpoint="jobs/j/9/c")
@@ -169,7 +169,7 @@ def test_without_the_lease_nothing_is_written(session: Session, wrong: dict[str,
         assert session.scalar(select(func.count()).select_from(table).where(table.job_id == job.id)) == 0
 
 
-def test_success_makes_the_version_its_artifacts_and_the_last_event_appear_together(session: Session) -> None:
+def test_finish_stores_version_artifacts_and_last_event_together(session: Session) -> None:
     base = make_version(session, model="letters")
     job = make_job(session, status=JobStatus.RUNNING, model_name="digits", base_version_id=base.id, metrics={"domain": 0.6})
     version = finished_version(session, job)
@@ -191,13 +191,13 @@ def test_versions_are_numbered_per_model(session: Session) -> None:
     assert numbers == [2, 1, 3]
 
 
-def test_a_trainer_that_was_done_before_it_heard_of_the_cancellation_succeeds(session: Session) -> None:
+def test_job_finished_during_cancellation_succeeds(session: Session) -> None:
     job = make_job(session, status=JobStatus.CANCELLING)
     assert leases.finish(session, lease_of(job), make_result()) is not None
     assert job.status == JobStatus.SUCCEEDED
 
 
-def test_a_failure_says_why(session: Session) -> None:
+def test_failure_stores_code_and_message(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     assert leases.fail(session, lease_of(job), "trainer_error", "a\x00b" + "x" * 20_000)
     assert (job.status, job.error_code) == (JobStatus.FAILED, "trainer_error")
@@ -206,7 +206,7 @@ def test_a_failure_says_why(session: Session) -> None:
     assert last_event(session, job)["error"]["code"] == "trainer_error"
 
 
-def test_only_a_job_that_is_being_cancelled_can_be_acknowledged_as_cancelled(session: Session) -> None:
+def test_only_a_cancelling_job_can_be_acknowledged_as_cancelled(session: Session) -> None:
     running, cancelling = (make_job(session, status=status) for status in (JobStatus.RUNNING, JobStatus.CANCELLING))
     assert not leases.acknowledge_cancel(session, lease_of(running))
     assert leases.acknowledge_cancel(session, lease_of(cancelling))
@@ -214,7 +214,7 @@ def test_only_a_job_that_is_being_cancelled_can_be_acknowledged_as_cancelled(ses
     assert last_event(session, cancelling)["status"] == "cancelled"
 
 
-def test_a_drain_uses_up_no_attempt_and_the_next_sweep_sends_the_job(session: Session) -> None:
+def test_released_job_loses_no_attempt_and_is_sent_again(session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING, attempt=3, max_attempts=3, checkpoint="jobs/j/3/checkpoint-9")
     assert leases.release(session, lease_of(job))
     assert (job.status, job.attempt, job.max_attempts) == (JobStatus.QUEUED, 3, 4)
@@ -224,29 +224,29 @@ def test_a_drain_uses_up_no_attempt_and_the_next_sweep_sends_the_job(session: Se
     assert job.checkpoint == "jobs/j/3/checkpoint-9"
 
 
-def test_a_drain_cancels_a_job_that_is_being_cancelled(session: Session) -> None:
+def test_released_cancelling_job_is_cancelled(session: Session) -> None:
     job = make_job(session, status=JobStatus.CANCELLING)
     assert leases.release(session, lease_of(job))
     assert job.status == JobStatus.CANCELLED
 
 
-def test_the_reaper_takes_expired_leases_only_and_ends_what_has_no_attempt_left(session: Session) -> None:
+def test_expired_leases_are_requeued_or_ended_without_attempts_left(session: Session) -> None:
     alive = make_job(session, status=JobStatus.RUNNING)
-    again = make_job(session, status=JobStatus.RUNNING, attempt=1, max_attempts=3)
-    poison = make_job(session, status=JobStatus.RUNNING, attempt=3, max_attempts=3)
+    retried = make_job(session, status=JobStatus.RUNNING, attempt=1, max_attempts=3)
+    exhausted = make_job(session, status=JobStatus.RUNNING, attempt=3, max_attempts=3)
     cancelling = make_job(session, status=JobStatus.CANCELLING)
-    old_lease = lease_of(again)
-    for job in (again, poison, cancelling):
+    old_lease = lease_of(retried)
+    for job in (retried, exhausted, cancelling):
         expire(session, job)
-    assert set(leases.requeue_expired(session)) == {again.id, poison.id, cancelling.id}
-    assert [job.status for job in (alive, again, poison, cancelling)] == ["running", "queued", "failed", "cancelled"]
-    assert poison.error_code == "worker_lost"
-    assert [kinds(session, job) for job in (alive, again, poison, cancelling)] == [[], ["requeued"], ["done"], ["done"]]
+    assert set(leases.requeue_expired(session)) == {retried.id, exhausted.id, cancelling.id}
+    assert [job.status for job in (alive, retried, exhausted, cancelling)] == ["running", "queued", "failed", "cancelled"]
+    assert exhausted.error_code == "worker_lost"
+    assert [kinds(session, job) for job in (alive, retried, exhausted, cancelling)] == [[], ["requeued"], ["done"], ["done"]]
     assert leases.requeue_expired(session) == []
     assert leases.heartbeat(session, old_lease, 60, None) is None
 
 
-def test_a_worker_that_was_reaped_cannot_write_after_the_next_attempt_started(session: Session) -> None:
+def test_worker_with_an_expired_lease_cannot_write_anymore(session: Session) -> None:
     job = make_job(session)
     first = claimed(session, job, "worker-1")
     expire(session, job)
@@ -259,7 +259,7 @@ def test_a_worker_that_was_reaped_cannot_write_after_the_next_attempt_started(se
     assert [tuple(row) for row in events] == [("started", 1), ("requeued", 1), ("started", 2), ("done", 2)]
 
 
-def test_waiting_jobs_that_no_worker_was_told_of_are_sent_again_oldest_first(session: Session) -> None:
+def test_unsent_waiting_jobs_are_claimed_oldest_first(session: Session) -> None:
     late = make_job(session, sent_at=db_now(-100))
     early = make_job(session, sent_at=db_now(-100), created_at=db_now(-1000))
     make_job(session, sent_at=db_now(-10))
@@ -269,12 +269,12 @@ def test_waiting_jobs_that_no_worker_was_told_of_are_sent_again_oldest_first(ses
     assert leases.claim_unsent(session, 60) == []
 
 
-def test_no_state_but_an_end_is_without_a_way_out() -> None:
+def test_only_end_states_have_no_transitions() -> None:
     assert {status for status, targets in TRANSITIONS.items() if not targets} == {"succeeded", "failed", "cancelled"}
 
 
 @pytest.mark.parametrize(
-    "broken",
+    "inconsistent",
     [
         {"status": JobStatus.RUNNING},
         {"status": JobStatus.SUCCEEDED},
@@ -283,7 +283,7 @@ def test_no_state_but_an_end_is_without_a_way_out() -> None:
         {"attempt": 4},
     ],
 )
-def test_the_database_itself_refuses_a_job_that_contradicts_itself(session: Session, broken: dict[str, Any]) -> None:
+def test_database_rejects_an_inconsistent_job(session: Session, inconsistent: dict[str, Any]) -> None:
     job = make_job(session)
     with pytest.raises(IntegrityError), session.begin_nested():
-        session.execute(update(JobRow).where(JobRow.id == job.id).values(broken))
+        session.execute(update(JobRow).where(JobRow.id == job.id).values(inconsistent))

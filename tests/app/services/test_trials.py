@@ -1,4 +1,4 @@
-"""Trials of a search as jobs: offered once, taken back while they wait, gone with their search; what callers see of them."""
+"""Trials of a search as jobs: enqueueing, taking back, cancellation, and their visibility."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from worker.supervision.sweep import sweep
 NAMES = ("1-0-mcc", "1-1-dann", "1-2-adabn")
 
 
-def orders(*names: str) -> list[TrialSpec]:
+def specs(*names: str) -> list[TrialSpec]:
     return [TrialSpec(name=name, params={"algorithm": name.rpartition("-")[2]}) for name in names]
 
 
@@ -38,9 +38,9 @@ def events_of(session: Session, job: JobRow) -> list[str]:
     return list(session.scalars(select(EventRow.kind).where(EventRow.job_id == job.id).order_by(EventRow.id)))
 
 
-def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Session, search: SearchAttempt) -> None:
-    first = trials.enqueue(session, search, orders(*NAMES[:2]), "float32")
-    second = trials.enqueue(session, search, orders(*NAMES), "float32")
+def test_trials_are_enqueued_once_when_a_search_is_resumed(session: Session, search: SearchAttempt) -> None:
+    first = trials.enqueue(session, search, specs(*NAMES[:2]), "float32")
+    second = trials.enqueue(session, search, specs(*NAMES), "float32")
     rows = [session.get_one(JobRow, job_id) for job_id in [*first, *second]]
     assert [row.trial for row in rows] == list(NAMES)
     for row in rows:
@@ -49,19 +49,19 @@ def test_trials_are_offered_once_however_often_a_search_is_resumed(session: Sess
         assert events_of(session, row) == ["queued"]
 
 
-def test_precision_of_a_search_is_stored_before_its_trials_can_be_claimed(session: Session, search: SearchAttempt) -> None:
-    trials.enqueue(session, search, orders(NAMES[0]), "bfloat16")
-    trials.enqueue(session, search, orders(NAMES[1]), "float32")
+def test_precision_of_a_search_is_stored_before_its_trials(session: Session, search: SearchAttempt) -> None:
+    trials.enqueue(session, search, specs(NAMES[0]), "bfloat16")
+    trials.enqueue(session, search, specs(NAMES[1]), "float32")
     assert session.get_one(JobRow, search.job_id).training_precision == "bfloat16"
 
 
 @pytest.mark.parametrize(
     ("status", "attempt"), [(status, 1) for status in JobStatus if status != JobStatus.RUNNING] + [(JobStatus.RUNNING, 2)]
 )
-def test_who_has_lost_its_search_offers_nothing_and_takes_nothing_back(session: Session, status: JobStatus, attempt: int) -> None:
+def test_search_without_its_lease_changes_no_trial(session: Session, status: JobStatus, attempt: int) -> None:
     search = SearchAttempt(make_job(session, status=status, attempt=attempt).id, 1)
     child = make_trial(session, search)
-    assert trials.enqueue(session, search, orders(NAMES[1]), "float32") == []
+    assert trials.enqueue(session, search, specs(NAMES[1]), "float32") == []
     assert trials.take_back_queued(session, search, "1-0-mcc") is None
     starting = make_trial(session, search, JobStatus.RUNNING, name=NAMES[2])
     assert trials.take_back_starting(session, search, NAMES[2]) is None
@@ -69,7 +69,7 @@ def test_who_has_lost_its_search_offers_nothing_and_takes_nothing_back(session: 
 
 
 @pytest.mark.parametrize("status", JobStatus)
-def test_only_a_trial_that_waits_is_taken_back(session: Session, search: SearchAttempt, status: JobStatus) -> None:
+def test_only_a_queued_trial_is_taken_back(session: Session, search: SearchAttempt, status: JobStatus) -> None:
     child = make_trial(session, search, status)
     taken = trials.take_back_queued(session, search, "1-0-mcc")
     assert (taken is child) == (status is JobStatus.QUEUED)
@@ -82,7 +82,7 @@ def test_only_a_trial_that_waits_is_taken_back(session: Session, search: SearchA
 
 @pytest.mark.parametrize("status", JobStatus)
 @pytest.mark.parametrize("first_progress", [None, 0.0])
-def test_only_a_trial_that_no_worker_trains_yet_is_recalled(
+def test_only_a_starting_trial_is_taken_back_from_its_worker(
     session: Session, search: SearchAttempt, status: JobStatus, first_progress: float | None
 ) -> None:
     child = make_trial(session, search, status)
@@ -93,7 +93,7 @@ def test_only_a_trial_that_no_worker_trains_yet_is_recalled(
     assert child.status is (JobStatus.CANCELLING if is_starting else status)
 
 
-def test_with_a_search_its_trials_are_cancelled(session: Session, search: SearchAttempt) -> None:
+def test_cancelling_a_search_cancels_its_trials(session: Session, search: SearchAttempt) -> None:
     rows = [make_trial(session, search, status, name=status) for status in JobStatus]
     other = make_trial(session, SearchAttempt(make_job(session, status=JobStatus.RUNNING).id, 1))
     jobs.cancel(session, search.job_id)
@@ -104,18 +104,18 @@ def test_with_a_search_its_trials_are_cancelled(session: Session, search: Search
 
 
 @pytest.mark.parametrize("status", JobStatus)
-def test_the_sweep_stops_what_a_search_has_left_behind(sessions: sessionmaker[Session], status: JobStatus) -> None:
+def test_sweep_cancels_the_trials_of_an_ended_search(sessions: sessionmaker[Session], status: JobStatus) -> None:
     with sessions.begin() as session:
         search = SearchAttempt(make_job(session, status=status).id, 1)
-        ids = [make_trial(session, search, of, name=of).id for of in (JobStatus.QUEUED, JobStatus.RUNNING)]
+        ids = [make_trial(session, search, state, name=state).id for state in (JobStatus.QUEUED, JobStatus.RUNNING)]
     sweep(sessions, ListQueue(), resend_seconds=60)
     with sessions() as session:
-        found = [session.get_one(JobRow, job_id).status for job_id in ids]
-    goes_on = status in ACTIVE - {JobStatus.CANCELLING}
-    assert found == ([JobStatus.QUEUED, JobStatus.RUNNING] if goes_on else [JobStatus.CANCELLED, JobStatus.CANCELLING])
+        statuses = [session.get_one(JobRow, job_id).status for job_id in ids]
+    continues = status in ACTIVE - {JobStatus.CANCELLING}
+    assert statuses == ([JobStatus.QUEUED, JobStatus.RUNNING] if continues else [JobStatus.CANCELLED, JobStatus.CANCELLING])
 
 
-def test_a_trial_that_has_ended_keeps_its_metrics(session: Session, search: SearchAttempt) -> None:
+def test_finished_trial_keeps_its_metrics(session: Session, search: SearchAttempt) -> None:
     child = make_trial(session, search, JobStatus.RUNNING)
     child.metrics = {"mcc": 0.5}
     lease = lease_of(child)
@@ -125,7 +125,7 @@ def test_a_trial_that_has_ended_keeps_its_metrics(session: Session, search: Sear
     assert not leases.finish(session, lease, TrialResult(metrics={}))
 
 
-def test_callers_see_trials_in_their_search_alone(client: TestClient, session: Session, search: SearchAttempt) -> None:
+def test_trials_are_visible_only_in_their_search(client: TestClient, session: Session, search: SearchAttempt) -> None:
     shown = [
         (make_trial(session, search, status, name).id, name, status)
         for name, status in zip(NAMES, (JobStatus.SUCCEEDED, JobStatus.RUNNING, JobStatus.CANCELLED), strict=True)
