@@ -4,5 +4,5 @@ import sys
 
 from worker.celery_app import celery, configure_logging
 
-configure_logging()  # Celery warns of some things before it sets up logging
+configure_logging()  # Celery logs warnings before it sets up logging
 celery.start(sys.argv[1:])

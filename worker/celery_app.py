@@ -19,7 +19,7 @@ drain = ShutdownRequest()  # before the pool forks
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def configure_logging(**_: Any) -> None:
     logs.configure(settings.log_level, settings.process_name or "worker")
-    for name in ("celery.app.trace", "celery.worker.strategy"):  # a line for each task, beside our own
+    for name in ("celery.app.trace", "celery.worker.strategy"):  # one line for each task, in addition to our own
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

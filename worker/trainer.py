@@ -37,14 +37,14 @@ from worker.protocol.parent_death import die_with_parent
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-"""Where a process that `torchrun` started says why it failed."""
+"""Environment variable of the file in which a process of `torchrun` reports its error."""
 UNAVAILABLE_ERRORS = (*OUTAGE_ERRORS, ConnectionError, TimeoutError)
 """The exceptions of a database or a storage that is unreachable at the moment."""
 
-Run = Callable[[AttemptContext], JobResult | None]
+JobFunction = Callable[[AttemptContext], JobResult | None]
 
 
-def main(arguments: Sequence[str] | None = None, runs: Mapping[str, Run] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, runs: Mapping[str, JobFunction] | None = None) -> int:
     """Run one attempt and return the exit code. `runs` replace the code of some kinds of jobs in tests."""
     options = _options(arguments)
     if not die_with_parent(options.supervisor):
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None, runs: Mapping[str, Run] | None 
         return _refused(ExitCode.UNAVAILABLE, error)
 
 
-def _run(run: Run, context: AttemptContext) -> int:
+def _run(run: JobFunction, context: AttemptContext) -> int:
     try:
         result = run(context)
     except StopRequested:
@@ -127,9 +127,9 @@ def _scratch_folder(rank: int) -> Path:
     return folder
 
 
-def _code_of(kind: str) -> Run:
+def _code_of(kind: str) -> JobFunction:
     """Import the code of a kind of job. Torch takes seconds to load, so the signal handler must be installed before."""
-    run: Run = import_module(f"worker.jobs.{kind}").run
+    run: JobFunction = import_module(f"worker.jobs.{kind}").run
     return run
 
 

@@ -28,7 +28,7 @@ def submit(
     session: Session, queue: JobQueue, request: BatchPredictionCreate, *, max_attempts: int, key: str | None = None
 ) -> JobRow:
     """Queue one batch prediction. Raise InvalidRequest, IdempotencyConflict."""
-    return jobs.enqueue(session, queue, request, lambda: _checked(session, request), max_attempts=max_attempts, key=key)
+    return jobs.enqueue(session, queue, request, lambda: _build_row(session, request), max_attempts=max_attempts, key=key)
 
 
 def get(session: Session, prediction_id: UUID) -> JobRow:
@@ -56,18 +56,18 @@ def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
     return job, job.output
 
 
-def _checked(session: Session, request: BatchPredictionCreate) -> JobRow:
+def _build_row(session: Session, request: BatchPredictionCreate) -> JobRow:
     version = jobs.named_version(session, request.model, "/model")
     _check_precision(version, request.precision)
-    data = _dataset(session, request.dataset)
-    jobs.check_version_accepts(version, data, "/dataset", "dataset")
+    dataset = _dataset(session, request.dataset)
+    jobs.check_version_accepts(version, dataset, "/dataset", "dataset")
     return JobRow(
         kind=BATCH_PREDICTION.name,
         model_name=version.model.name,
-        source_id=data.id,
+        source_id=dataset.id,
         base={"model": f"{version.model.name}:{version.number}"},
         base_version_id=version.id,
-        params=request.options().model_dump(mode="json") | {"total": data.rows},
+        params=request.options().model_dump(mode="json") | {"total": dataset.rows},
     )
 
 

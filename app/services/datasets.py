@@ -41,13 +41,13 @@ def create(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload) 
     Raise InvalidRequest, InvalidDataset.
     """
     form = parse_form(upload.fields)
-    found = detect_format(upload, form)
-    fingerprint = _fingerprint(upload.digest, found)
+    detected = detect_format(upload, form)
+    fingerprint = _fingerprint(upload.digest, detected)
     existing = _find_duplicate(sessions, fingerprint)
     if existing is not None:
         return existing, False
-    profile = found.modality.check(upload.path, found.format, found.options)
-    row = _row(upload, form.name, found, profile, fingerprint)
+    profile = detected.modality.check(upload.path, detected.format, detected.options)
+    row = _row(upload, form.name, detected, profile, fingerprint)
     return _store(sessions, storage, upload, row)
 
 
@@ -100,17 +100,19 @@ def profile_of(row: DatasetRow) -> Profile:
 
 def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: DatasetRow | None) -> None:
     """Raise IncompatibleDatasets with every difference; pointers are `/source`, `/target` and `/evaluation`."""
-    places = []
+    errors = []
     if source.classes is None:
-        places.append(FieldError("/source", "the source has no labels"))
+        errors.append(FieldError("/source", "the source has no labels"))
     elif max(source.classes.values()) < 2:
-        places.append(FieldError("/source", "the source has one example of each class: nothing would be left to validate on"))
+        errors.append(
+            FieldError("/source", "the source has one example of each class; at least two of one class are needed for validation")
+        )
     if target is not None:
-        places += [FieldError("/target", difference) for difference in _differences(source, target)]
+        errors += [FieldError("/target", difference) for difference in _differences(source, target)]
     if evaluation is not None:
-        places += [FieldError("/evaluation", difference) for difference in _evaluation_differences(source, evaluation)]
-    if places:
-        raise IncompatibleDatasets("; ".join(place.detail for place in places[:3]), places)
+        errors += [FieldError("/evaluation", difference) for difference in _evaluation_differences(source, evaluation)]
+    if errors:
+        raise IncompatibleDatasets("; ".join(place.detail for place in errors[:3]), errors)
 
 
 def _differences(source: DatasetRow, other: DatasetRow) -> list[str]:
@@ -125,9 +127,9 @@ def _evaluation_differences(source: DatasetRow, evaluation: DatasetRow) -> list[
 
 def check_evaluation(evaluation: DatasetRow, classes: Iterable[str]) -> None:
     """Raise IncompatibleDatasets if labels are missing, or are not classes of the model."""
-    places = [FieldError("/evaluation", reason) for reason in _unknown_labels(evaluation, classes)]
-    if places:
-        raise IncompatibleDatasets(places[0].detail, places)
+    errors = [FieldError("/evaluation", reason) for reason in _unknown_labels(evaluation, classes)]
+    if errors:
+        raise IncompatibleDatasets(errors[0].detail, errors)
 
 
 def _unknown_labels(evaluation: DatasetRow, classes: Iterable[str]) -> list[str]:
@@ -150,24 +152,24 @@ def _find_duplicate(sessions: "sessionmaker[Session]", fingerprint: str) -> Data
         return session.scalars(select(DatasetRow).where(DatasetRow.fingerprint == fingerprint)).one_or_none()
 
 
-def _fingerprint(digest: str, found: DetectedFormat) -> str:
-    key = [digest, found.modality.name, found.format, found.options.model_dump(mode="json")]
+def _fingerprint(digest: str, detected: DetectedFormat) -> str:
+    key = [digest, detected.modality.name, detected.format, detected.options.model_dump(mode="json")]
     return sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _row(upload: Upload, name: str, found: DetectedFormat, profile: Profile, fingerprint: str) -> DatasetRow:
+def _row(upload: Upload, name: str, detected: DetectedFormat, profile: Profile, fingerprint: str) -> DatasetRow:
     dataset_id = uuid4()
     return DatasetRow(
         id=dataset_id,
         name=name,
-        modality=found.modality.name,
+        modality=detected.modality.name,
         filename=upload.filename,
-        format=found.format,
-        options=found.options.model_dump(mode="json"),
+        format=detected.format,
+        options=detected.options.model_dump(mode="json"),
         digest=upload.digest,
         fingerprint=fingerprint,
         size_bytes=upload.size_bytes,
-        storage_key=storage_keys.dataset_file(dataset_id, found.format),
+        storage_key=storage_keys.dataset_file(dataset_id, detected.format),
         rows=profile.rows,
         labelled=profile.classes is not None,
         classes=profile.classes,
@@ -178,7 +180,7 @@ def _row(upload: Upload, name: str, found: DetectedFormat, profile: Profile, fin
 def _delete_file(storage: Storage, folder: str) -> None:
     try:
         storage.delete(folder)
-    except OSError as error:  # the dataset is gone for its users; the file only takes room
+    except OSError as error:  # users do not see the dataset any more; the file only uses space
         log.warning("dataset.file_not_deleted", storage_key=folder, error=str(error))
 
 

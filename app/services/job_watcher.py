@@ -28,7 +28,7 @@ JobVersion = tuple[JobStatus, datetime]
 class _Waiter:
     job_id: UUID
     seen: JobVersion
-    told: "asyncio.Future[None]"
+    changed: "asyncio.Future[None]"
 
 
 class JobWatcher:
@@ -49,7 +49,7 @@ class JobWatcher:
             self._poller = asyncio.create_task(self._poll())
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(waiter.told, timeout_seconds)
+                await asyncio.wait_for(waiter.changed, timeout_seconds)
         finally:
             self._waiters.discard(waiter)
 
@@ -63,15 +63,15 @@ class JobWatcher:
         while self._waiters and not self._closed.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), self._interval_seconds)
-            asked = list(self._waiters)
+            waiters = list(self._waiters)
             try:
-                stamps = await asyncio.to_thread(self._stamps, {waiter.job_id for waiter in asked})
+                versions = await asyncio.to_thread(self._versions, {waiter.job_id for waiter in waiters})
             except SQLAlchemyError as error:
-                _notify(asked, error)
+                _notify(waiters, error)
             else:
-                _notify([waiter for waiter in asked if stamps.get(waiter.job_id) != waiter.seen])
+                _notify([waiter for waiter in waiters if versions.get(waiter.job_id) != waiter.seen])
 
-    def _stamps(self, job_ids: set[UUID]) -> dict[UUID, JobVersion]:
+    def _versions(self, job_ids: set[UUID]) -> dict[UUID, JobVersion]:
         query = select(JobRow.id, JobRow.status, JobRow.updated_at).where(JobRow.id.in_(job_ids))
         with self._sessions().begin() as session:
             return {job_id: (status, updated_at) for job_id, status, updated_at in session.execute(query)}
@@ -79,9 +79,9 @@ class JobWatcher:
 
 def _notify(waiters: list[_Waiter], error: SQLAlchemyError | None = None) -> None:
     for waiter in waiters:
-        if waiter.told.done():
+        if waiter.changed.done():
             continue
         if error is None:
-            waiter.told.set_result(None)
+            waiter.changed.set_result(None)
         else:
-            waiter.told.set_exception(error)
+            waiter.changed.set_exception(error)

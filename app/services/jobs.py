@@ -43,14 +43,14 @@ _TRIALS = selectinload(JobRow.trials).load_only(JobRow.parent_id, JobRow.trial, 
 
 def submit(session: Session, queue: JobQueue, request: JobCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
     """Queue one adaptation. Raise InvalidRequest, IncompatibleDatasets, IdempotencyConflict."""
-    return enqueue(session, queue, request, lambda: _checked(session, request), max_attempts=max_attempts, key=key)
+    return enqueue(session, queue, request, lambda: _build_row(session, request), max_attempts=max_attempts, key=key)
 
 
 def enqueue(
     session: Session,
     queue: JobQueue,
     request: BaseModel,
-    checked: Callable[[], JobRow],
+    build: Callable[[], JobRow],
     *,
     max_attempts: int,
     key: str | None,
@@ -60,15 +60,15 @@ def enqueue(
     The same key and request return the same job. Raise IdempotencyConflict, and the errors of `checked`.
     """
     digest = sha256(request.model_dump_json().encode()).hexdigest()
-    known = _submitted_before(session, key, digest)
-    if known is not None:
-        return known
-    job = checked()
+    existing = _submitted_before(session, key, digest)
+    if existing is not None:
+        return existing
+    job = build()
     job.idempotency_key, job.request_digest, job.max_attempts = key, digest, max_attempts
     try:
         with session.begin_nested():
             session.add(job)
-    except IntegrityError:  # the same key was committed by another request since we looked
+    except IntegrityError:  # another request has committed the same key meanwhile
         winner = _submitted_before(session, key, digest)
         if winner is None:
             raise
@@ -156,11 +156,11 @@ def _submitted_before(session: Session, key: str | None, digest: str) -> JobRow 
 
 def _cancelled_before(job: JobRow) -> JobRow:
     if job.status in ENDED - {JobStatus.CANCELLED}:
-        raise IllegalTransition(f"It has {job.status} and cannot be cancelled any more.")
+        raise IllegalTransition(f"The job has {job.status}; only queued and running jobs can be cancelled.")
     return job
 
 
-def _checked(session: Session, request: JobCreate) -> JobRow:
+def _build_row(session: Session, request: JobCreate) -> JobRow:
     """Return the row of a job after checking every reference."""
     source, target, evaluation = _datasets(session, request)
     name = request.params.algorithm
@@ -169,9 +169,9 @@ def _checked(session: Session, request: JobCreate) -> JobRow:
     if source is None and request.params.needs_source:
         raise InvalidRequest(errors=[FieldError("/source", f"`{name}` needs a source dataset")])
     if target is not None and target is source:
-        raise InvalidRequest(errors=[FieldError("/target", "is the source itself: there is nothing to adapt to")])
+        raise InvalidRequest(errors=[FieldError("/target", "is the source itself; name a dataset of another domain")])
     if evaluation is not None and evaluation in (source, target):
-        raise InvalidRequest(errors=[FieldError("/evaluation", "must be data that the job does not train on")])
+        raise InvalidRequest(errors=[FieldError("/evaluation", "must be a dataset that the job does not train on")])
     if source is not None:
         datasets.check_compatible(source, target, evaluation)
         base, base_version_id = _base(session, request, source)
@@ -190,18 +190,18 @@ def _checked(session: Session, request: JobCreate) -> JobRow:
 
 def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, DatasetRow | None, DatasetRow | None]:
     """Return source, target and evaluation. Raise InvalidRequest that names every missing one."""
-    found: dict[str, DatasetRow] = {}
+    rows: dict[str, DatasetRow] = {}
     missing = []
     for role in ("source", "target", "evaluation"):
         dataset_id = getattr(request, role)
         try:
             if dataset_id is not None:
-                found[role] = datasets.load(session, dataset_id)
+                rows[role] = datasets.load(session, dataset_id)
         except DatasetNotFound as error:
             missing.append(FieldError(f"/{role}", error.message))
     if missing:
         raise InvalidRequest("; ".join(place.detail for place in missing), missing)
-    return found.get("source"), found.get("target"), found.get("evaluation")
+    return rows.get("source"), rows.get("target"), rows.get("evaluation")
 
 
 def _base_without_source(
@@ -209,7 +209,7 @@ def _base_without_source(
 ) -> tuple[dict[str, Any], UUID | None]:
     """Return the version to start from, which defines the classes. Raise InvalidRequest."""
     if not isinstance(request.base, ModelBase):
-        raise InvalidRequest(errors=[FieldError("/base", "without a source a job starts from a version: give `model`")])
+        raise InvalidRequest(errors=[FieldError("/base", "a job without a source starts from a version: set `model`")])
     version = named_version(session, request.base.model, "/base/model")
     for role, data in (("target", target), ("evaluation", evaluation)):
         if data is not None:
@@ -239,29 +239,29 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
 def _check_network(network: NetworkParams, modality: str) -> None:
     """Raise InvalidRequest for a network of another modality, or with options that only manifests have."""
     if modality not in network.modalities:
-        place = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
-        raise InvalidRequest(place.detail, [place])
+        error = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
+        raise InvalidRequest(error.detail, [error])
     unknown = network.manifest_only_fields & network.model_fields_set
     if unknown:
         raise InvalidRequest(errors=[FieldError(f"/base/{name}", "Extra inputs are not permitted") for name in sorted(unknown)])
 
 
-def named_version(session: Session, reference: str, place: str) -> VersionRow:
+def named_version(session: Session, reference: str, pointer: str) -> VersionRow:
     """Return the version that a request names. Raise InvalidRequest with this pointer."""
     try:
         return models.resolve(session, reference)
     except ModelNotFound as error:
-        raise InvalidRequest(error.message, [FieldError(place, error.message)]) from error
+        raise InvalidRequest(error.message, [FieldError(pointer, error.message)]) from error
 
 
-def check_version_accepts(version: VersionRow, data: DatasetRow, place: str, role: str) -> None:
+def check_version_accepts(version: VersionRow, data: DatasetRow, pointer: str, role: str) -> None:
     """Raise InvalidRequest with every reason why the version cannot read this dataset."""
     if version.modality != data.modality:
         name = f"{version.model.name}:{version.number}"
         detail = f"{name} is for {version.modality} data, the {role} is {data.modality} data"
-        raise InvalidRequest(detail, [FieldError(place, detail)])
+        raise InvalidRequest(detail, [FieldError(pointer, detail)])
     modality = MODALITIES[data.modality]
     fitted = modality.preprocessing.model_validate(Manifest.read(version.manifest).preprocessing)
-    misfits = modality.incompatibilities_with_model(fitted, datasets.profile_of(data))
-    if misfits:
-        raise InvalidRequest("; ".join(misfits[:3]), [FieldError(place, misfit) for misfit in misfits])
+    reasons = modality.incompatibilities_with_model(fitted, datasets.profile_of(data))
+    if reasons:
+        raise InvalidRequest("; ".join(reasons[:3]), [FieldError(pointer, misfit) for misfit in reasons])

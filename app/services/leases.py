@@ -51,9 +51,9 @@ def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> t
 
 def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Report | None) -> JobStatus | None:
     """Extend the lease, store the report and return the status; None means that the lease was lost."""
-    news = _progress_columns(report) if report else {"updated_at": JobRow.updated_at}
-    statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED))
-    job = update_returning_one(session, statement.values(lease_expires_at=db_now(lease_seconds), **news))
+    columns = _progress_columns(report) if report else {"updated_at": JobRow.updated_at}
+    statement = update(JobRow).where(*_is_held_by(lease), JobRow.status.in_(LEASED))
+    job = update_returning_one(session, statement.values(lease_expires_at=db_now(lease_seconds), **columns))
     if job is None:
         return None
     if report is not None:
@@ -89,7 +89,7 @@ def release(session: Session, lease: Lease) -> bool:
 
     `max_attempts` grows instead of `attempt` shrinking, so that the fencing token never repeats.
     """
-    statement = update(JobRow).where(*_held_by(lease), JobRow.status == JobStatus.RUNNING)
+    statement = update(JobRow).where(*_is_held_by(lease), JobRow.status == JobStatus.RUNNING)
     job = update_returning_one(session, statement.values(_queued_again() | {"max_attempts": JobRow.max_attempts + 1}))
     if job is None:
         return acknowledge_cancel(session, lease)
@@ -100,8 +100,8 @@ def release(session: Session, lease: Lease) -> bool:
 
 def retry(session: Session, lease: Lease, reason: str) -> bool:
     """Requeue the job for another attempt; return False if none is left or the job is being cancelled."""
-    held = *_held_by(lease), JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
-    job = update_returning_one(session, update(JobRow).where(*held).values(_queued_again()))
+    condition = *_is_held_by(lease), JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
+    job = update_returning_one(session, update(JobRow).where(*condition).values(_queued_again()))
     if job is None:
         return False
     job_events.record(session, job, "requeued", reason=reason)
@@ -126,14 +126,14 @@ def requeue_expired(session: Session) -> list[UUID]:
 
 def claim_unsent(session: Session, resend_seconds: float) -> list[UUID]:
     """Mark as sent, and return, the queued jobs that were not sent for `resend_seconds`, oldest first."""
-    not_told = or_(JobRow.sent_at.is_(None), JobRow.sent_at <= db_now(-resend_seconds))
-    waiting = select(JobRow.id).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now(), not_told)
-    statement = update(JobRow).where(JobRow.id.in_(waiting.with_for_update(skip_locked=True)), not_told)
+    unsent = or_(JobRow.sent_at.is_(None), JobRow.sent_at <= db_now(-resend_seconds))
+    waiting = select(JobRow.id).where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now(), unsent)
+    statement = update(JobRow).where(JobRow.id.in_(waiting.with_for_update(skip_locked=True)), unsent)
     jobs = update_returning(session, statement.values(sent_at=db_now(), updated_at=JobRow.updated_at))
     return [job.id for job in sorted(jobs, key=lambda job: job.created_at)]
 
 
-def _held_by(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+def _is_held_by(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     return JobRow.id == lease.job_id, JobRow.attempt == lease.attempt, JobRow.lease_owner == lease.owner
 
 
@@ -150,7 +150,7 @@ def _ended(status: JobStatus) -> dict[str, Any]:
 
 
 def _end(session: Session, lease: Lease, status: JobStatus, **values: Any) -> JobRow | None:
-    statement = update(JobRow).where(*_held_by(lease), JobRow.status.in_(LEASED), _can_become(status))
+    statement = update(JobRow).where(*_is_held_by(lease), JobRow.status.in_(LEASED), _can_become(status))
     return update_returning_one(session, statement.values(_ended(status) | values))
 
 

@@ -25,7 +25,7 @@ MAX_MULTIPART_OVERHEAD_BYTES = 256 * 1024
 
 STALE_SECONDS = 24 * 3600
 
-_BROKEN = (ParseFailedException, MessageError, ValueError, LookupError, TypeError, AttributeError)
+_MALFORMED_ERRORS = (ParseFailedException, MessageError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ def _too_large(max_bytes: int) -> UploadTooLarge:
 
 async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Join chunks into larger ones; each is written in a thread, so that the disk never blocks other requests."""
-    held = bytearray()
+    buffered = bytearray()
     async for chunk in chunks:
-        held += chunk
-        if len(held) >= BATCH_BYTES:
-            yield bytes(held)
-            held.clear()
-    if held:
-        yield bytes(held)
+        buffered += chunk
+        if len(buffered) >= BATCH_BYTES:
+            yield bytes(buffered)
+            buffered.clear()
+    if buffered:
+        yield bytes(buffered)
 
 
 class _Part(BaseTarget):  # type: ignore[misc]
@@ -160,7 +160,7 @@ class _MultipartParser:
         self.fed = 0
         try:
             self.parser = StreamingFormDataParser({"content-type": headers["content-type"]}, strict=True)
-        except _BROKEN as error:
+        except _MALFORMED_ERRORS as error:
             raise InvalidRequest("The content type names no usable boundary.") from error
         for part in (self.file, *self.fields):
             self.parser.register(part.name, part)
@@ -171,7 +171,7 @@ class _MultipartParser:
         except UnexpectedPartException as error:
             name = printable(str(error.part_name))
             raise InvalidRequest(f"Unknown part {name!r}.", [FieldError(pointer(name), "no such part is expected")]) from error
-        except _BROKEN as error:
+        except _MALFORMED_ERRORS as error:
             raise InvalidRequest("The body is not well-formed multipart/form-data.") from error
         self.fed += len(batch)
         if self.fed - self.file.size > MAX_MULTIPART_OVERHEAD_BYTES + BATCH_BYTES:

@@ -40,18 +40,20 @@ class SearchAttempt:
     attempt: int
 
 
-def enqueue(session: Session, search: SearchAttempt, orders: Sequence[TrialSpec], precision: TrainingPrecision) -> list[UUID]:
+def enqueue(session: Session, search: SearchAttempt, specs: Sequence[TrialSpec], precision: TrainingPrecision) -> list[UUID]:
     """Queue the trials that were not queued before; return their ids, none if the search lost its job or is being cancelled.
 
     The search's precision is stored with them: its supervisor may not have written it yet, and the trials read it.
     """
-    held = JobRow.id == search.job_id, JobRow.attempt == search.attempt, JobRow.status == JobStatus.RUNNING
+    condition = JobRow.id == search.job_id, JobRow.attempt == search.attempt, JobRow.status == JobStatus.RUNNING
     decided = func.coalesce(JobRow.training_precision, precision)
-    parent = update_returning_one(session, update(JobRow).where(*held).values(updated_at=db_now(), training_precision=decided))
+    parent = update_returning_one(
+        session, update(JobRow).where(*condition).values(updated_at=db_now(), training_precision=decided)
+    )
     if parent is None:
         return []
-    known = set(session.scalars(select(JobRow.trial).where(JobRow.parent_id == parent.id)))
-    children = [_child(parent, order) for order in orders if order.name not in known]
+    existing = set(session.scalars(select(JobRow.trial).where(JobRow.parent_id == parent.id)))
+    children = [_child(parent, order) for order in specs if order.name not in existing]
     session.add_all(children)
     session.flush()
     for child in children:
@@ -62,13 +64,13 @@ def enqueue(session: Session, search: SearchAttempt, orders: Sequence[TrialSpec]
 
 def take_back_queued(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
     """Take back a trial that waits for a worker, so that none starts it; None if none waits."""
-    return next(iter(cancel_jobs(session, *_of(search, name), JobRow.status == JobStatus.QUEUED)), None)
+    return next(iter(cancel_jobs(session, *_is_trial_of(search, name), JobRow.status == JobStatus.QUEUED)), None)
 
 
 def take_back_starting(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
     """Take back a trial from a worker that is still starting and loses nothing; None if it trains already."""
     is_starting = JobRow.status == JobStatus.RUNNING, JobRow.first_progress.is_(None)
-    return next(iter(cancel_jobs(session, *_of(search, name), *is_starting)), None)
+    return next(iter(cancel_jobs(session, *_is_trial_of(search, name), *is_starting)), None)
 
 
 def get(session: Session, search: SearchAttempt, name: str) -> JobRow | None:
@@ -95,24 +97,24 @@ def stop_trials(session: Session, search_id: UUID) -> None:
 
 def cancel_orphans(session: Session) -> list[UUID]:
     """Cancel the trials of searches that have ended or are being cancelled; return their ids."""
-    going_on = select(_Parent.id).where(_Parent.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
-    left = JobRow.kind == TRIAL.name, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
-    free = select(JobRow.id).where(*left, JobRow.parent_id.not_in(going_on)).with_for_update(skip_locked=True)
+    running_searches = select(_Parent.id).where(_Parent.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]))
+    active = JobRow.kind == TRIAL.name, JobRow.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
+    free = select(JobRow.id).where(*active, JobRow.parent_id.not_in(running_searches)).with_for_update(skip_locked=True)
     return [child.id for child in cancel_jobs(session, JobRow.id.in_(free))]
 
 
-def _of(search: SearchAttempt, name: str) -> tuple[ColumnElement[bool], ...]:
+def _is_trial_of(search: SearchAttempt, name: str) -> tuple[ColumnElement[bool], ...]:
     held = _Parent.id == search.job_id, _Parent.attempt == search.attempt, _Parent.status == JobStatus.RUNNING
     return JobRow.trial == name, JobRow.parent_id.in_(select(_Parent.id).where(*held))
 
 
-def _child(parent: JobRow, order: TrialSpec) -> JobRow:
+def _child(parent: JobRow, spec: TrialSpec) -> JobRow:
     return JobRow(
         kind=TRIAL.name,
         parent_id=parent.id,
-        trial=order.name,
+        trial=spec.name,
         model_name=parent.model_name,
         base=parent.base,
-        params=order.model_dump(mode="json"),
+        params=spec.model_dump(mode="json"),
         max_attempts=parent.max_attempts,
     )

@@ -18,7 +18,7 @@ if os.environ.get("TESTS_REAL_TRAINER"):
 else:
     supervisor.TRAINER = LIGHT_TRAINER
 if os.environ.get("TESTS_UNFENCED"):
-    leases._held_by = lambda lease: (JobRow.id == lease.job_id,)  # noqa: SLF001  # the negative control removes the fence
+    leases._is_held_by = lambda lease: (JobRow.id == lease.job_id,)  # noqa: SLF001  # the negative control removes the fence
 
 from worker.celery_app import celery  # after TRAINER is set: the tasks read it on import
 

@@ -47,25 +47,25 @@ def run(context: AttemptContext) -> AdaptationResult | None:
     Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
     with data_parallel.distributed_session(choose_device(context.settings.device)):
-        task, trials = prepare(context)
+        setup, trials = prepare(context)
         if context.job.checkpoint is not None:
             trials.resume(context.job.checkpoint)
         context.reporter.use_precision(trials.precision)
-        training = train(trials, task.params, queued_trials(context, trials))
+        training = train(trials, setup.params, queued_trials(context, trials))
         trials.save()
     if not data_parallel.is_rank_zero():
         return None
 
-    statement = build_report(task, trials, training)
-    for warning in statement.warnings:
+    report = build_report(setup, trials, training)
+    for warning in report.warnings:
         context.reporter.warn(warning.code, warning.message)
-    export_network(task, statement, trials.data, context.reporter)
-    manifest = write_manifest(context.job, task, statement, trials.precision)
+    export_network(setup, report, trials.data, context.reporter)
+    manifest = write_manifest(context.job, setup, report, trials.precision)
     return AdaptationResult(
-        modality=task.preprocessing.modality,
-        metrics=statement.metrics,
+        modality=setup.preprocessing.modality,
+        metrics=report.metrics,
         manifest=manifest,
-        artifacts=[store(context, file) for file in sorted(task.folder.iterdir())],
+        artifacts=[store(context, file) for file in sorted(setup.folder.iterdir())],
     )
 
 
@@ -74,84 +74,87 @@ def prepare(context: AttemptContext) -> tuple[TrainingSetup, TrialRunner]:
     settings, storage, reporter = context.settings, context.storage, context.reporter
     if settings.train_threads:
         torch.set_num_threads(settings.train_threads)
-    materials = load(context)
-    task = prepare_training(context, materials)
-    warn_information_loss(task, materials, reporter)
-    data = load_data(task, materials, context)
+    inputs = load(context)
+    setup = prepare_training(context, inputs)
+    warn_information_loss(setup, inputs, reporter)
+    data = load_data(setup, inputs, context)
     if any(data_parallel.broadcast_from_rank_zero(reporter.should_stop)):
         raise StopRequested
-    build_untrained = partial(networks.build, task.network, task.preprocessing, task.specs, len(task.classes))
+    build_untrained = partial(networks.build, setup.network, setup.preprocessing, setup.specs, len(setup.classes))
     trials = TrialRunner(
-        build_initial=lambda: make_network(task, materials, storage),
+        build_initial=lambda: make_network(setup, inputs, storage),
         build_untrained=build_untrained,
         data=data,
-        classes=len(task.classes),
-        device=task.device,
+        classes=len(setup.classes),
+        device=setup.device,
         reporter=reporter,
         checkpoints=Checkpoints(storage, context.storage_folder, context.folder, context.digest),
         checkpoint_seconds=settings.checkpoint_seconds,
-        precision=training_precision(context.training_job, task, build_untrained),
+        precision=training_precision(context.training_job, setup, build_untrained),
     )
-    return task, trials
+    return setup, trials
 
 
-def training_precision(job: JobRow, task: TrainingSetup, build: Callable[[], Network]) -> TrainingPrecision:
+def training_precision(job: JobRow, setup: TrainingSetup, build: Callable[[], Network]) -> TrainingPrecision:
     """Return the precision that an earlier attempt or the search has decided on; decide if there is none."""
-    decided = job.training_precision or decide_precision(task.params, task.device, build)
+    decided = job.training_precision or decide_precision(setup.params, setup.device, build)
     (is_bfloat16,) = data_parallel.broadcast_from_rank_zero(decided == "bfloat16")
     return "bfloat16" if is_bfloat16 else "float32"
 
 
-def warn_information_loss(task: TrainingSetup, materials: JobInputs, reporter: ProgressReporter) -> None:
+def warn_information_loss(setup: TrainingSetup, inputs: JobInputs, reporter: ProgressReporter) -> None:
     """Warn of information that the network does not get from the source, or from the target without a source."""
-    row = materials.source or materials.target
+    row = inputs.source or inputs.target
     if row is not None:
-        for reduction in MODALITIES[materials.modality].information_loss(task.network, profile_of(row)):
+        for reduction in MODALITIES[inputs.modality].information_loss(setup.network, profile_of(row)):
             reporter.warn("data_reduced", reduction)
 
 
-def load_data(task: TrainingSetup, materials: JobInputs, context: AttemptContext) -> DomainData:
+def load_data(setup: TrainingSetup, inputs: JobInputs, context: AttemptContext) -> DomainData:
     """Encode the datasets. Target labels serve reports only: the evaluation's, or those of a target that is not trained on."""
 
     def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> EncodedDataset | None:
-        return encode_dataset(task, context.storage, row, context.folder / name, labelled=labelled) if row else None
+        return encode_dataset(setup, context.storage, row, context.folder / name, labelled=labelled) if row else None
 
-    if task.params.needs_target and materials.target is None:
-        raise BadData(f"`{task.params.algorithm}` needs a target data set.")
-    evaluation = materials.evaluation
-    if evaluation is None and not task.params.needs_target:
-        evaluation = materials.target
+    if setup.params.needs_target and inputs.target is None:
+        raise BadData(f"`{setup.params.algorithm}` needs a target dataset. Name one in `target`.")
+    evaluation = inputs.evaluation
+    if evaluation is None and not setup.params.needs_target:
+        evaluation = inputs.target
     return split_source(
-        examples(materials.source, "source", labelled=True),
-        examples(materials.target, "target", labelled=False),
-        examples(_with_known_classes(task, evaluation, context.reporter), "evaluation", labelled=True),
-        task.params,
+        examples(inputs.source, "source", labelled=True),
+        examples(inputs.target, "target", labelled=False),
+        examples(_with_known_classes(setup, evaluation, context.reporter), "evaluation", labelled=True),
+        setup.params,
     )
 
 
-def _with_known_classes(task: TrainingSetup, evaluation: DatasetRow | None, reporter: ProgressReporter) -> DatasetRow | None:
+def _with_known_classes(setup: TrainingSetup, evaluation: DatasetRow | None, reporter: ProgressReporter) -> DatasetRow | None:
     """Return the dataset if its labels are classes of the model."""
     if evaluation is None or evaluation.classes is None:
         return None
-    if unknown := sorted(set(evaluation.classes) - set(task.classes)):
-        reporter.warn("unknown_classes", f"No accuracy on the target: the source has no class {', '.join(unknown[:5])}.")
+    if unknown := sorted(set(evaluation.classes) - set(setup.classes)):
+        reporter.warn(
+            "unknown_classes",
+            f"The accuracy on the target is not reported: the evaluation dataset has classes that the source lacks: {', '.join(unknown[:5])}.",
+        )
         return None
     return evaluation
 
 
-def train(trials: TrialRunner, params: AlgorithmParams, offers: TrialScheduler) -> TrainingOutcome:
+def train(trials: TrialRunner, params: AlgorithmParams, scheduler: TrialScheduler) -> TrainingOutcome:
     """Train the method and its source-only reference, or run the search."""
     if isinstance(params, AutoParams):
-        reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE), offers)
+        reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE), scheduler)
         chosen = best.trial if best and best.trial else reference
         return TrainingOutcome(chosen, reference, table(reference, params, entries, best), best.params if best else params)
     if not params.needs_target:
         return TrainingOutcome(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
-    before = SOURCE_ONLY_STEP_COST * trials.baseline_steps(params)
-    turn = TRAINING_SHARE * before / (before + num_steps(params, trials.data.rows(params)))
-    reference = trials.run_baseline(params, (0.0, turn))
+    baseline_cost = SOURCE_ONLY_STEP_COST * trials.baseline_steps(params)
+    baseline_end = TRAINING_SHARE * baseline_cost / (baseline_cost + num_steps(params, trials.data.rows(params)))
+    reference = trials.run_baseline(params, (0.0, baseline_end))
     start = reference.weights if params.needs_trained_network else None
-    trial = trials.run(params.algorithm, params, (turn, TRAINING_SHARE), start=start)
+    trial = trials.run(params.algorithm, params, (baseline_end, TRAINING_SHARE), start=start)
     return TrainingOutcome(trial, reference, [], params)
 
 
@@ -163,38 +166,38 @@ def example(data: DomainData) -> Inputs:
     return inputs
 
 
-def export_network(task: TrainingSetup, statement: ModelReport, data: DomainData, reporter: ProgressReporter) -> None:
+def export_network(setup: TrainingSetup, report: ModelReport, data: DomainData, reporter: ProgressReporter) -> None:
     """Write the network's files and the requested quantized copy; add the copy's measurements to the metrics."""
-    graph, _ = export(statement.network, example(data), task.folder, task.specs, statement.temperature)
-    copy = quantize_version(task.params, graph, data)
+    graph, _ = export(report.network, example(data), setup.folder, setup.specs, report.temperature)
+    copy = quantize_version(setup.params, graph, data)
     if copy is None:
         return
-    statement.metrics["quantization"] = copy
+    report.metrics["quantization"] = copy
     if not copy["accepted"]:
         lost = f"it loses {copy['loss']:.2%}, more than `max_quantization_loss` allows ({copy['max_loss']:.2%})"
         reporter.warn("quantization_rejected", f"The version has no {copy['precision']} copy: {lost}.")
 
 
-def write_manifest(job: JobRow, task: TrainingSetup, statement: ModelReport, precision: TrainingPrecision) -> Manifest:
+def write_manifest(job: JobRow, setup: TrainingSetup, report: ModelReport, precision: TrainingPrecision) -> Manifest:
     """Write the version's manifest beside its other files, whose digests it holds."""
     manifest = Manifest(
         job_id=job.id,
-        modality=task.preprocessing.modality,
-        preprocessing=task.preprocessing.model_dump(mode="json"),
-        classes=task.classes,
+        modality=setup.preprocessing.modality,
+        preprocessing=setup.preprocessing.model_dump(mode="json"),
+        classes=setup.classes,
         base=job.base,
-        network=networks.self_contained_params(task.network).model_dump(mode="json"),
-        algorithm=task.params.algorithm,
-        params=task.params.model_dump(mode="json"),
+        network=networks.self_contained_params(setup.network).model_dump(mode="json"),
+        algorithm=setup.params.algorithm,
+        params=setup.params.model_dump(mode="json"),
         training_precision=precision,
-        temperature=statement.temperature,
-        abstention_threshold=statement.abstention_threshold,
-        inputs={name: InputSpec(spec.dtype, spec.shape) for name, spec in task.specs.items()},
-        digests={file.name: digest_of(file) for file in sorted(task.folder.iterdir())},
+        temperature=report.temperature,
+        abstention_threshold=report.abstention_threshold,
+        inputs={name: InputSpec(spec.dtype, spec.shape) for name, spec in setup.specs.items()},
+        digests={file.name: digest_of(file) for file in sorted(setup.folder.iterdir())},
         libraries={name: version(name) for name in LIBRARIES},
-        metrics=statement.metrics,
+        metrics=report.metrics,
     )
-    manifest.write(task.folder)
+    manifest.write(setup.folder)
     return manifest
 
 

@@ -43,19 +43,19 @@ def run(context: AttemptContext) -> BatchPredictionResult:
     """
     job, settings, storage, folder = context.job, context.settings, context.storage, context.folder
     with context.sessions() as session:
-        data, version = load_rows(session, job)
+        dataset, version = load_rows(session, job)
     options = BatchPredictionOptions.of_job(job.params)
-    asked = onnx_model.load(version, options.precision, settings, storage, folder)
-    answers = OutputRows(asked.classes, asked.threshold, options)
-    parts = OutputParts(storage, context.storage_folder, folder, options.output, context.digest, answers.schema.names())
-    run = BatchPredictionRun(answers, parts, data.rows, context.reporter, settings.checkpoint_seconds)
+    model = onnx_model.load(version, options.precision, settings, storage, folder)
+    output_rows = OutputRows(model.classes, model.threshold, options)
+    parts = OutputParts(storage, context.storage_folder, folder, options.output, context.digest, output_rows.schema.names())
+    run = BatchPredictionRun(output_rows, parts, dataset.rows, context.reporter, settings.checkpoint_seconds)
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
-    if run.done < data.rows:
-        encoded = prefetch(encoded_rows(asked, storage, data, run.done), PREFETCH_DEPTH)
-        run.predict_all(prefetch(map(asked.predict, encoded), PREFETCH_DEPTH))
+    if run.done < dataset.rows:
+        encoded = prefetch(encoded_rows(model, storage, dataset, run.done), PREFETCH_DEPTH)
+        run.predict_all(prefetch(map(model.predict, encoded), PREFETCH_DEPTH))
     file = parts.concatenate(run.output_rows.schema)
-    return BatchPredictionResult(metrics=run.counts(), rows=data.rows, file=file)
+    return BatchPredictionResult(metrics=run.counts(), rows=dataset.rows, file=file)
 
 
 @dataclass
@@ -81,7 +81,8 @@ class BatchPredictionRun:
             self.parts.resume(checkpoint)
         except FileNotFoundError:
             self.reporter.warn(
-                "checkpoint_missing", "The last checkpoint is gone, or of another release; the prediction starts again."
+                "checkpoint_missing",
+                "The last checkpoint is missing or from another release. The prediction starts again from the first row.",
             )
         self.done, self.failed = self.parts.state.rows, self.parts.state.failed
         self.started, self.next_point = (time.monotonic(), self.done), self.done
@@ -91,13 +92,13 @@ class BatchPredictionRun:
         self.reporter.report(self.done, 0, self.progress, self.counts())
         for rows, answer in answers:
             if self.done + rows > self.total:
-                raise BadData(f"The data set has more than its {self.total} rows.")
+                raise BadData(f"The dataset has more rows than the {self.total} of its upload. Upload it again.")
             self._add(self._frame(answer))
             if self.reporter.should_stop:
                 self._store()
                 raise StopRequested
         if self.done != self.total:
-            raise BadData(f"Only {self.done} of the {self.total} rows of the data set can be read.")
+            raise BadData(f"Only {self.done} of the {self.total} rows of the dataset can be read. Upload it again.")
         self._store()
 
     @property
@@ -133,13 +134,13 @@ class BatchPredictionRun:
         self.frames, self.unsaved, self.saved_at = [], 0, time.monotonic()
 
 
-def encoded_rows(asked: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[EncodedRows]:
+def encoded_rows(model: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[EncodedRows]:
     """Yield all rows after the first `done`, encoded; rows that cannot be encoded come one by one."""
     skip = done
     with storage.local(data.storage_key) as path:
-        for chunk in MODALITIES[data.modality].chunks(dataset_file(data, path), asked.chunk_rows):
+        for chunk in MODALITIES[data.modality].chunks(dataset_file(data, path), model.chunk_rows):
             if skip < chunk.rows:
-                yield from asked.encode_rows(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
+                yield from model.encode_rows(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
             skip = max(skip - chunk.rows, 0)
 
 
@@ -148,5 +149,5 @@ def load_rows(session: Session, job: JobRow) -> tuple[DatasetRow, VersionFiles]:
     data = session.get(DatasetRow, job.source_id) if job.source_id else None
     version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None
     if data is None or version is None:
-        raise BadData("The data set or the version is not there.")
+        raise BadData("The dataset or the version was deleted. Submit the batch prediction again with existing ones.")
     return data, VersionFiles.of(version)

@@ -18,14 +18,14 @@ def run(context: AttemptContext) -> TrialResult | None:
 
     Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
-    order = TrialSpec.model_validate(context.job.params)
+    spec = TrialSpec.model_validate(context.job.params)
     with data_parallel.distributed_session(choose_device(context.settings.device)):
         _, trials = prepare(context)
         if context.job.checkpoint is not None:
             trials.resume(context.job.checkpoint)
-        start = trials.checkpoints.read(order.start) if order.start else None
+        start = trials.checkpoints.read(spec.start) if spec.start else None
         trial = trials.run(
-            order.name, parse_params(order.params), (0.0, 1.0), start=start, steps=order.steps, metric_prefix=f"{order.name}_"
+            spec.name, parse_params(spec.params), (0.0, 1.0), start=start, steps=spec.steps, metric_prefix=f"{spec.name}_"
         )
     if not data_parallel.is_rank_zero():
         return None

@@ -14,7 +14,7 @@ from typing import SupportsFloat, TextIO
 from app.artifacts import TrainingPrecision
 from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 
-QUIET_SECONDS = 10.0
+MAX_SILENCE_SECONDS = 10.0
 
 
 class StopRequested(Exception):
@@ -76,7 +76,7 @@ class ProgressReporter:
     def update_progress(self, progress: float) -> None:
         """Set the progress after a step without a point: the first point of a long run may be minutes away."""
         self._progress = progress
-        if self._clock() - self._sent_at >= QUIET_SECONDS:
+        if self._clock() - self._sent_at >= MAX_SILENCE_SECONDS:
             self.flush()
 
     def merge(self, points: Iterable[MetricPoint], warnings: Iterable[JobWarning]) -> None:

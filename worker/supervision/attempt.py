@@ -26,7 +26,7 @@ log = structlog.get_logger()
 TICK_SECONDS = 0.25
 
 
-REPORT_SECONDS = 1.0  # what a trainer reports is passed on this soon, so that progress moves
+REPORT_SECONDS = 1.0  # reports of a trainer are stored after this time, so that progress moves
 
 
 class Outcome(StrEnum):
@@ -60,17 +60,17 @@ class Attempt:
         now = time.monotonic()
         self._times_out_at = now + settings.job_timeout_seconds
         self._lease_ends_at = now + settings.lease_seconds
-        self._tried_at = now
+        self._heartbeat_at = now
         self._kill_at: float | None = None
         self._timed_out = False
         self._cancelling = False
-        self._unsent: Report | None = None
+        self._pending_report: Report | None = None
 
     def supervise(self) -> bool:
         """Wait for the end of the trainer; return False when the lease was lost and nothing may be written."""
         while self._trainer.is_running():
             self._trainer.wait(TICK_SECONDS)
-            self._unsent = merged(self._unsent, self._trainer.drain_reports())
+            self._pending_report = merged(self._pending_report, self._trainer.drain_reports())
             if self._heartbeat_is_due() and not self._keep_lease():
                 return False
             self._enforce_timeout()
@@ -83,9 +83,9 @@ class Attempt:
         log.info("trainer.ended", exit_code=code)
         if code == ExitCode.UNAVAILABLE:
             log.warning("trainer.unavailable", error=self._trainer.stderr_tail()[-1:])
-            return Outcome.LOST  # the lease runs out, and the job goes on from its checkpoint while it has attempts left
+            return Outcome.LOST  # the lease expires, and the job resumes from its checkpoint while it has attempts left
         result = self._result() if code == ExitCode.DONE else None
-        self._unsent = merged(self._unsent, self._trainer.drain_reports())
+        self._pending_report = merged(self._pending_report, self._trainer.drain_reports())
         while True:
             try:
                 return self._record(code, result)
@@ -97,26 +97,26 @@ class Attempt:
 
     def _heartbeat_is_due(self) -> bool:
         seconds = self._settings.heartbeat_seconds
-        if self._unsent is not None:
+        if self._pending_report is not None:
             seconds = min(seconds, REPORT_SECONDS)
-        return time.monotonic() - self._tried_at >= seconds
+        return time.monotonic() - self._heartbeat_at >= seconds
 
     def _keep_lease(self) -> bool:
         """Send a heartbeat; during an outage the lease stays valid until it must have expired."""
-        self._tried_at = time.monotonic()
+        self._heartbeat_at = time.monotonic()
         try:
             with self._sessions.begin() as session:
                 status = self._heartbeat(session)
         except OUTAGE_ERRORS as error:
             tolerate_outage(error)
             return time.monotonic() < self._lease_ends_at
-        self._unsent = None
-        self._lease_ends_at = self._tried_at + self._settings.lease_seconds
+        self._pending_report = None
+        self._lease_ends_at = self._heartbeat_at + self._settings.lease_seconds
         self._cancelling = status is JobStatus.CANCELLING
         return status is not None
 
     def _heartbeat(self, session: Session) -> JobStatus | None:
-        return leases.heartbeat(session, self._lease, self._settings.lease_seconds, self._unsent)
+        return leases.heartbeat(session, self._lease, self._settings.lease_seconds, self._pending_report)
 
     def _enforce_timeout(self) -> None:
         if time.monotonic() > self._times_out_at:

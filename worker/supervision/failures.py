@@ -27,9 +27,11 @@ def classify_exit(exit_code: int, lines: Sequence[str], job_type: JobType[Any]) 
     """Return the failure behind an exit code and the last lines of standard error; none of these is retried."""
     process = job_type.process
     if exit_code in CODE_OF_EXIT:
-        return Failure(CODE_OF_EXIT[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason.")
+        return Failure(
+            CODE_OF_EXIT[ExitCode(exit_code)], lines[-1] if lines else f"The {process} gave no reason. See the log of the worker."
+        )
     if exit_code == -signal.SIGKILL:
-        how = f"The {process} was killed; the machine may have run out of memory."
+        how = f"The {process} was killed, possibly because the machine ran out of memory."
         return Failure(f"{process}_killed", f"{how} {job_type.memory_advice}")
     how = f"The {process} ended with exit code {exit_code}."
     if exit_code < 0:
@@ -38,12 +40,14 @@ def classify_exit(exit_code: int, lines: Sequence[str], job_type: JobType[Any]) 
 
 
 def timeout_of(seconds: float) -> Failure:
-    return Failure("job_timeout", f"The attempt ran for longer than {seconds:g} seconds.")
+    return Failure(
+        "job_timeout", f"The attempt exceeded the limit of {seconds:g} seconds. Reduce the work of the job or raise the limit."
+    )
 
 
 def no_result(reason: str, job_type: JobType[Any]) -> Failure:
     process = job_type.process
-    return Failure(f"{process}_error", f"The {process} ended without a result that can be read: {reason}")
+    return Failure(f"{process}_error", f"The {process} ended without a readable result: {reason}")
 
 
 def _signal_name(number: int) -> str:

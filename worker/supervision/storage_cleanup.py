@@ -19,7 +19,7 @@ from app.storage import Storage
 
 log = structlog.get_logger()
 
-JOBS_AT_ONCE = 20
+MAX_JOBS = 20
 _Parent = aliased(JobRow)
 
 
@@ -48,19 +48,19 @@ def _due(sessions: sessionmaker[Session], abandoned_job_id: UUID | None) -> dict
     due = JobRow.status.in_(ENDED), ~needed, or_(JobRow.cleaned_at.is_(None), JobRow.id == abandoned_job_id)
     order = (JobRow.id == abandoned_job_id).desc(), JobRow.finished_at.desc()
     with sessions() as session:
-        job_ids = session.scalars(select(JobRow.id).where(*due).order_by(*order).limit(JOBS_AT_ONCE))
-        kept: dict[UUID, set[str]] = {job_id: set() for job_id in job_ids}
+        job_ids = session.scalars(select(JobRow.id).where(*due).order_by(*order).limit(MAX_JOBS))
+        keys_by_job: dict[UUID, set[str]] = {job_id: set() for job_id in job_ids}
         of_versions = select(VersionRow.job_id, ArtifactRow.storage_key).join_from(VersionRow, ArtifactRow)
-        outputs = select(OutputRow.job_id, OutputRow.storage_key).where(OutputRow.job_id.in_(kept))
-        for job_id, key in session.execute(of_versions.where(VersionRow.job_id.in_(kept)).union_all(outputs)):
-            kept[job_id].add(key)
-    return kept
+        outputs = select(OutputRow.job_id, OutputRow.storage_key).where(OutputRow.job_id.in_(keys_by_job))
+        for job_id, key in session.execute(of_versions.where(VersionRow.job_id.in_(keys_by_job)).union_all(outputs)):
+            keys_by_job[job_id].add(key)
+    return keys_by_job
 
 
-def _clean(storage: Storage, prefix: str, kept: Set[str]) -> None:
-    if not kept:
+def _clean(storage: Storage, prefix: str, keep: Set[str]) -> None:
+    if not keep:
         storage.delete(prefix)
         return
     for key in storage.keys(prefix):
-        if key not in kept:
+        if key not in keep:
             storage.delete(key)

@@ -35,7 +35,7 @@ from worker.supervision.trainer_process import TrainerProcess
 log = structlog.get_logger()
 
 TRAINER: Sequence[str] = (sys.executable, "-P", "-m", "worker.trainer")
-RANKS: Sequence[str] = (sys.executable, "-P", "-m", "worker.distributed.launcher")
+LAUNCHER: Sequence[str] = (sys.executable, "-P", "-m", "worker.distributed.launcher")
 """Starts the trainer whose command follows several times."""
 
 
@@ -96,12 +96,12 @@ class Supervisor:
             return attempt.record_end() if attempt.supervise() else Outcome.LOST
 
     def _command(self, job_type: JobType[Any]) -> Sequence[str]:
-        several = job_type.may_use_several_processes and self._settings.train_processes > 1
-        return [*RANKS, *self._trainer] if several else self._trainer
+        is_distributed = job_type.may_use_several_processes and self._settings.train_processes > 1
+        return [*LAUNCHER, *self._trainer] if is_distributed else self._trainer
 
-    def _clean_up(self, lost: UUID | None) -> None:
+    def _clean_up(self, abandoned_job_id: UUID | None) -> None:
         try:
-            delete_orphaned_files(self._sessions, Storage(self._settings.storage), lost)
+            delete_orphaned_files(self._sessions, Storage(self._settings.storage), abandoned_job_id)
         except OUTAGE_ERRORS as error:
             tolerate_outage(error)
 

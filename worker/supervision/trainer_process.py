@@ -20,9 +20,9 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 TAIL_LINES = 30
-LONGEST_LINE = 4096
+MAX_LINE_BYTES = 4096
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-"""Keeps glibc from giving large activations back to the kernel and asking for them again, page by page, in every step."""
+"""Settings that keep glibc from returning large activations to the kernel and requesting them again in every step."""
 
 
 class TrainerProcess:
@@ -39,7 +39,7 @@ class TrainerProcess:
             env=ALLOCATOR
             | os.environ
             | environment(settings)
-            | {"TMPDIR": str(folder)},  # what is left there goes with the folder
+            | {"TMPDIR": str(folder)},  # temporary files disappear with the folder
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,7 +85,7 @@ class TrainerProcess:
         """Return the exit code, negative for a signal, after reading the last output."""
         code = self._process.wait()
         for thread in self._threads:
-            thread.join(1)  # a grandchild may hold the pipes open
+            thread.join(1)  # a grandchild may keep the pipes open
         return code
 
     def stderr_tail(self) -> list[str]:
@@ -115,7 +115,7 @@ class TrainerProcess:
 
     def _read_errors(self) -> None:
         pipe = _opened(self._process.stderr)
-        while line := pipe.readline(LONGEST_LINE):
+        while line := pipe.readline(MAX_LINE_BYTES):
             text = line.decode(errors="replace").rstrip()
             self._lines.append(text)
             log.debug("trainer.stderr", line=text)

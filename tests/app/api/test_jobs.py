@@ -101,7 +101,7 @@ def test_without_a_source_a_job_needs_a_method_that_can_and_a_version_to_start_f
 @pytest.mark.parametrize("algorithm", PARAMS)
 def test_a_target_that_is_the_source_is_refused(client: TestClient, source: DatasetRow, algorithm: str) -> None:
     answer = client.post("/jobs", json=job_body(source, target=str(source.id), params={"algorithm": algorithm}))
-    assert places(answer) == {"/target": "is the source itself: there is nothing to adapt to"}
+    assert places(answer) == {"/target": "is the source itself; name a dataset of another domain"}
 
 
 def test_an_unlabelled_source_is_refused(client: TestClient, session: Session) -> None:
@@ -282,7 +282,7 @@ def test_a_job_is_accepted_while_the_broker_is_away_and_the_sweep_sends_it(
     client: TestClient, session: Session, queue: ListQueue, source: DatasetRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: object) -> None:
-        raise ServiceUnavailable("The broker is not reachable.")
+        raise ServiceUnavailable("The broker is unreachable. Try again later.")
 
     monkeypatch.setattr(queue, "send", refuse)
     answer = client.post("/jobs", json=job_body(source))

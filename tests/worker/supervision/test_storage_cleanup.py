@@ -86,7 +86,7 @@ def test_jobs_that_have_not_ended_keep_what_they_have(
 def test_each_job_is_looked_after_once_and_few_at_a_time(
     sessions: Sessions, storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage_cleanup, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(storage_cleanup, "MAX_JOBS", 2)
     with sessions.begin() as session:
         job_ids = {make_job(session, status=JobStatus.FAILED).id for _ in range(3)}
     delete_orphaned_files(sessions, storage)

@@ -53,7 +53,7 @@ def stored_files(settings: Settings) -> list[str]:
         ("bug", "trainer_error", "KeyError: 'a bug'"),
         ("killed", "trainer_killed", "a smaller batch"),
         ("segmentation_fault", "trainer_error", "SIGSEGV"),
-        ("no_result", "trainer_error", "without a result"),
+        ("no_result", "trainer_error", "without a readable result"),
     ],
 )
 def test_each_way_to_fail_has_its_code_and_is_not_tried_again(
