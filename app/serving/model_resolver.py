@@ -1,8 +1,8 @@
-"""What model references mean, kept in memory: predictions do not ask the database.
+"""A cache of resolved model references: predictions need no query.
 
-A change that this process commits counts from the next lookup on. Changes of other processes are noticed by `watch`, which
-looks up again what it knows and has each new version loaded before it counts: the old one answers meanwhile. While the
-database is away, what is known stays valid.
+A change that this process commits takes effect at the next lookup. `watch` detects changes of other processes: it resolves the
+cached references again and loads each new version, while the old one still serves. While the database is unreachable, cached
+references stay valid.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ log = structlog.get_logger()
 
 INTERVAL_SECONDS = 0.25
 MAX_CACHED = 10_000
-"""References, of which a version has several. Beyond it all are looked up again."""
+"""Cached references; a version has several. The cache is cleared when it is full."""
 
 
 class ModelResolver:
-    """One for a process. `sessions` is asked for at each query, `replace` loads what takes the place of an old version.
+    """The resolver of a process. `preload_replacement` loads a version before it replaces another.
 
-    References mean versions in `precision`, and in float32 where a version has no such graph.
+    References resolve to versions in `precision`, or in float32 if a version has no such graph.
     """
 
     def __init__(
@@ -46,47 +46,47 @@ class ModelResolver:
         self._watching: asyncio.Task[None] | None = None
 
     def get_cached(self, reference: str) -> VersionFiles | None:
-        """At once, without the database."""
+        """Return the version from the cache, without a query."""
         return self._current().get(reference)
 
     def resolve(self, reference: str) -> VersionFiles:
-        """From the database. Raises ModelNotFound."""
-        known: dict[str, VersionFiles] | None = None
-        while known is not self._current():  # what changed during the query may not be in its answer
-            known = self._current()
+        """Return the version from the database and cache it. Raise ModelNotFound, ArtifactCorrupt."""
+        cached: dict[str, VersionFiles] | None = None
+        while cached is not self._current():  # a change during the query may be missing from its result
+            cached = self._current()
             files = self._query(reference)
-        if len(known) < MAX_CACHED:
-            known[reference] = files
+        if len(cached) < MAX_CACHED:
+            cached[reference] = files
         else:
             self._cached = {reference: files}
         return files
 
     def preload(self, reference: str, version: str) -> None:
-        """Load what a reference that is asked for here is about to mean, so that nobody waits when it does. Blocks."""
+        """Load the version that a cached reference is about to name, so that no request waits for it. Block."""
         old = self.get_cached(reference)
         if old is not None:
             with suppress(ModelNotFound, ArtifactCorrupt):  # the next prediction reports it
                 self._load(old, self.resolve(version))
 
     def refresh(self) -> None:
-        """Look up again what is known; a reference changes its meaning when the new version is loaded."""
-        self._cached = known = dict(self._current())
-        for reference, old in list(known.items()):
+        """Resolve all cached references again; a reference changes when its new version is loaded."""
+        self._cached = cached = dict(self._current())
+        for reference, old in list(cached.items()):
             try:
                 files = self._query(reference)
             except (ModelNotFound, ArtifactCorrupt):  # the next prediction reports it
-                known.pop(reference, None)
+                cached.pop(reference, None)
                 continue
             if files.version_id != old.version_id:
                 self._load(old, files)
-                known[reference] = files
+                cached[reference] = files
 
     def watch(self, engine: Engine) -> None:
-        """Notice the changes of other processes, until `close`."""
+        """Detect changes of other processes until `close`."""
         self._watching = asyncio.create_task(self._watch(engine))
 
     async def close(self) -> None:
-        """Stop asking; a query that runs is waited for, so that no connection outlives the engine."""
+        """Stop watching; wait for a running query, so that no connection outlives the engine."""
         self._closed.set()
         if self._watching is not None:
             await asyncio.wait([self._watching])
@@ -106,20 +106,20 @@ class ModelResolver:
     def _load(self, old: VersionFiles, files: VersionFiles) -> None:
         try:
             self._preload_replacement(old, files)
-        except ArtifactCorrupt as error:  # the next prediction tells its caller
+        except ArtifactCorrupt as error:  # the next prediction reports it
             log.error("model.corrupt", model=files.model, version=files.number, error=error.message)
 
     async def _watch(self, engine: Engine) -> None:
-        seen, away = None, False
+        seen, unreachable = None, False
         while not self._closed.is_set():
             try:
                 revision = await asyncio.to_thread(read_revision, engine)
                 if seen is not None and revision != seen:
                     await asyncio.to_thread(self.refresh)
-                seen, away = revision, False
+                seen, unreachable = revision, False
             except SQLAlchemyError as error:
-                if not away:
+                if not unreachable:
                     log.warning("database.unreachable", error=str(error))
-                away = True
+                unreachable = True
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), INTERVAL_SECONDS)

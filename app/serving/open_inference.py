@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol, version 2, in JSON or behind it, to encoded inputs, and logits to tensors."""
+"""Tensors of the Open Inference Protocol, version 2: JSON or binary data to encoded inputs, and logits to output tensors."""
 
 import struct
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def input_metadata(version: LoadedModel) -> list[TensorMetadata]:
 
 
 def output_metadata(version: LoadedModel) -> list[TensorMetadata]:
-    """What a caller can have, one row an input."""
+    """Return the output tensors that a request can name."""
     classes = len(version.classes)
     return [
         TensorMetadata(name="logits", datatype="FP32", shape=[-1, classes]),
@@ -47,70 +47,70 @@ def output_metadata(version: LoadedModel) -> list[TensorMetadata]:
 
 
 def encode(request: InferRequest, binary: bytes, version: LoadedModel, max_inputs: int) -> Encoded:
-    """The inputs as the graph takes them; `behind` is what follows the JSON. Raises InvalidInputs."""
+    """Encode the inputs for the graph; `binary` is the data after the JSON. Raise InvalidInputs."""
     raw = version.modality.raw_tensor
-    found: dict[str, Array | list[bytes]] = {}
-    for place, tensor in enumerate(request.inputs):
-        data, binary = _split(tensor, binary, place)
-        if tensor.name in found:
-            raise _invalid(place, "name", f"{tensor.name} comes twice")
-        found[tensor.name] = _elements(tensor, data, place) if tensor.datatype == "BYTES" else _array(tensor, data, place)
+    tensors: dict[str, Array | list[bytes]] = {}
+    for index, tensor in enumerate(request.inputs):
+        data, binary = _take_data(tensor, binary, index)
+        if tensor.name in tensors:
+            raise _invalid(index, "name", f"{tensor.name} is given twice")
+        tensors[tensor.name] = _elements(tensor, data, index) if tensor.datatype == "BYTES" else _array(tensor, data, index)
     if binary:
-        raise InvalidInputs(f"There are {len(binary)} bytes behind the last tensor.", [FieldError("", "too many bytes")])
-    if raw is not None and found.keys() == {raw}:
-        return _of_elements(found[raw], version, max_inputs)
-    arrays = {name: value for name, value in found.items() if not isinstance(value, list)}
+        raise InvalidInputs(f"There are {len(binary)} bytes after the last tensor.", [FieldError("", "too many bytes")])
+    if raw is not None and tensors.keys() == {raw}:
+        return _encode_elements(tensors[raw], version, max_inputs)
+    arrays = {name: value for name, value in tensors.items() if not isinstance(value, list)}
     return tensor_inputs.validate(arrays, version, max_inputs)
 
 
-def _of_elements(elements: "Array | list[bytes]", version: LoadedModel, most_inputs: int) -> Encoded:
-    if not isinstance(elements, list) or not 0 < len(elements) <= most_inputs:
-        raise _invalid(0, "shape", f"expected BYTES, 1 to {most_inputs} of them")
+def _encode_elements(elements: "Array | list[bytes]", version: LoadedModel, max_inputs: int) -> Encoded:
+    if not isinstance(elements, list) or not 0 < len(elements) <= max_inputs:
+        raise _invalid(0, "shape", f"expected BYTES, 1 to {max_inputs} of them")
     return version.encoded_elements(elements)
 
 
-def _split(tensor: InferInput, behind: bytes, place: int) -> tuple[bytes | None, bytes]:
-    """The bytes of this tensor, None when its data is in the JSON, and what follows them."""
+def _take_data(tensor: InferInput, binary: bytes, index: int) -> tuple[bytes | None, bytes]:
+    """Return the bytes of this tensor, None if its data is in the JSON, and the remaining bytes."""
     size = tensor.parameters.binary_data_size
     if (size is None) == (tensor.data is None):
-        raise _invalid(place, "data", "give either `data` or the parameter `binary_data_size`")
+        raise _invalid(index, "data", "give either `data` or the parameter `binary_data_size`")
     if size is None:
-        return None, behind
-    if size > len(behind):
-        raise _invalid(place, "parameters/binary_data_size", f"{size} bytes, but only {len(behind)} are left")
-    return behind[:size], behind[size:]
+        return None, binary
+    if size > len(binary):
+        raise _invalid(index, "parameters/binary_data_size", f"{size} bytes, but only {len(binary)} remain")
+    return binary[:size], binary[size:]
 
 
-def _array(tensor: InferInput, data: bytes | None, place: int) -> Array:
+def _array(tensor: InferInput, data: bytes | None, index: int) -> Array:
     dtype, count = _DTYPES[tensor.datatype], prod(tensor.shape)
     if data is None:
-        return _of_json(tensor, dtype, place)
+        return _parse_values(tensor, dtype, index)
     if len(data) != count * dtype.itemsize:
-        raise _invalid(place, "shape", f"{tensor.shape} of {tensor.datatype} are not {len(data)} bytes")
+        raise _invalid(index, "shape", f"{tensor.shape} of {tensor.datatype} are not {len(data)} bytes")
     return np.frombuffer(data, dtype).reshape(tensor.shape)
 
 
-def _of_json(tensor: InferInput, dtype: np.dtype[Any], place: int) -> Array:
+def _parse_values(tensor: InferInput, dtype: np.dtype[Any], index: int) -> Array:
     try:
         values = np.array(tensor.data)
     except ValueError as error:
-        raise _invalid(place, "data", "rows of different lengths") from error
+        raise _invalid(index, "data", "rows of different lengths") from error
     kinds = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}[dtype.kind]
     if values.size != prod(tensor.shape) or values.dtype.kind not in kinds:
-        raise _invalid(place, "data", f"expected {prod(tensor.shape)} values of {tensor.datatype}")
+        raise _invalid(index, "data", f"expected {prod(tensor.shape)} values of {tensor.datatype}")
     if dtype.kind in "iu" and (values.min() < np.iinfo(dtype).min or values.max() > np.iinfo(dtype).max):
-        raise _invalid(place, "data", f"a value that {tensor.datatype} does not hold")
-    with np.errstate(over="ignore"):  # what becomes infinite is refused with the rest that is
+        raise _invalid(index, "data", f"a value is outside the range of {tensor.datatype}")
+    with np.errstate(over="ignore"):  # infinite values are rejected later
         return values.astype(dtype).reshape(tensor.shape)
 
 
-def _elements(tensor: InferInput, data: bytes | None, place: int) -> list[bytes]:
+def _elements(tensor: InferInput, data: bytes | None, index: int) -> list[bytes]:
     if tensor.shape not in ([prod(tensor.shape)], [prod(tensor.shape), 1]):
-        raise _invalid(place, "shape", "BYTES are (n) or (n, 1)")
-    found = _unpacked(data) if data is not None else _texts(tensor.data or [])
-    if found is None or len(found) != tensor.shape[0]:
-        raise _invalid(place, "data", f"expected {tensor.shape[0]} elements")
-    return found
+        raise _invalid(index, "shape", "BYTES are (n) or (n, 1)")
+    elements = _split_elements(data) if data is not None else _texts(tensor.data or [])
+    if elements is None or len(elements) != tensor.shape[0]:
+        raise _invalid(index, "data", f"expected {tensor.shape[0]} elements")
+    return elements
 
 
 def _texts(data: Sequence[Any]) -> list[bytes] | None:
@@ -118,37 +118,37 @@ def _texts(data: Sequence[Any]) -> list[bytes] | None:
     return [text.encode() for text in flat] if all(isinstance(text, str) for text in flat) else None
 
 
-def _unpacked(data: bytes) -> list[bytes] | None:
-    """Elements behind their lengths."""
-    found, place = [], 0
-    while place + _LENGTH.size <= len(data):
-        (length,) = _LENGTH.unpack_from(data, place)
-        place += _LENGTH.size
-        found.append(data[place : place + length])
-        place += length
-    return found if place == len(data) else None
+def _split_elements(data: bytes) -> list[bytes] | None:
+    """Split elements that each follow their length. Return None if the data does not end with an element."""
+    elements, position = [], 0
+    while position + _LENGTH.size <= len(data):
+        (length,) = _LENGTH.unpack_from(data, position)
+        position += _LENGTH.size
+        elements.append(data[position : position + length])
+        position += length
+    return elements if position == len(data) else None
 
 
-def _invalid(place: int, member: str, detail: str) -> InvalidInputs:
-    return InvalidInputs(None, [FieldError(pointer("inputs", place) + f"/{member}", detail)])
+def _invalid(index: int, member: str, detail: str) -> InvalidInputs:
+    return InvalidInputs(None, [FieldError(pointer("inputs", index) + f"/{member}", detail)])
 
 
 def encode_response(request: InferRequest, version: LoadedModel, logits: NDArray[np.float32]) -> EncodedResponse:
-    """Raises InvalidInputs."""
-    found = _outputs(logits, version)
-    outputs, behind = [], []
-    for wanted in request.outputs or [InferOutput(name=name) for name in found]:
-        tensor = _wanted(wanted, found, version)
-        is_binary = wanted.parameters.binary_data
-        head: dict[str, Any] = {"name": wanted.name, "shape": list(tensor.shape), "datatype": _datatype(tensor)}
+    """Return the requested tensors as JSON, with binary data after it if requested. Raise InvalidInputs."""
+    available = _outputs(logits, version)
+    outputs, binary = [], []
+    for output in request.outputs or [InferOutput(name=name) for name in available]:
+        tensor = _requested_tensor(output, available, version)
+        is_binary = output.parameters.binary_data
+        head: dict[str, Any] = {"name": output.name, "shape": list(tensor.shape), "datatype": _datatype(tensor)}
         if request.parameters.binary_data_output if is_binary is None else is_binary:
-            behind.append(_packed(tensor))
-            outputs.append(head | {"parameters": {"binary_data_size": len(behind[-1])}})
+            binary.append(_to_bytes(tensor))
+            outputs.append(head | {"parameters": {"binary_data_size": len(binary[-1])}})
         else:
             outputs.append(head | {"data": tensor.ravel().tolist()})
     named = {"model_name": version.model, "model_version": str(version.number)} | ({"id": request.id} if request.id else {})
     document = orjson.dumps(named | {"outputs": outputs})
-    return EncodedResponse(b"".join([document, *behind]), len(document) if behind else None)
+    return EncodedResponse(b"".join([document, *binary]), len(document) if binary else None)
 
 
 def _outputs(logits: NDArray[np.float32], version: LoadedModel) -> dict[str, Array]:
@@ -164,16 +164,16 @@ def _outputs(logits: NDArray[np.float32], version: LoadedModel) -> dict[str, Arr
     }
 
 
-def _wanted(wanted: InferOutput, found: dict[str, Array], version: LoadedModel) -> Array:
-    tensor = found.get(wanted.name)
+def _requested_tensor(output: InferOutput, available: dict[str, Array], version: LoadedModel) -> Array:
+    tensor = available.get(output.name)
     if tensor is None:
-        raise InvalidInputs(None, [FieldError("/outputs", f"there is no output {wanted.name!r}, only {', '.join(found)}")])
-    most = wanted.parameters.classification
-    if most is None:
+        raise InvalidInputs(None, [FieldError("/outputs", f"there is no output {output.name!r}, only {', '.join(available)}")])
+    max_classes = output.parameters.classification
+    if max_classes is None:
         return tensor
     if tensor.ndim != 2:
-        raise InvalidInputs(None, [FieldError("/outputs", f"{wanted.name} has no value a class")])
-    ranks = np.argsort(-tensor, axis=1, kind="stable")[:, :most]
+        raise InvalidInputs(None, [FieldError("/outputs", f"{output.name} has no value per class; use logits or probabilities")])
+    ranks = np.argsort(-tensor, axis=1, kind="stable")[:, :max_classes]
     rows = [[f"{row[rank]:f}:{rank}:{version.classes[rank]}" for rank in order] for row, order in zip(tensor, ranks, strict=True)]
     return np.array(rows, object)
 
@@ -182,7 +182,7 @@ def _datatype(tensor: Array) -> str:
     return "BYTES" if tensor.dtype == object else DATATYPES[tensor.dtype.name]
 
 
-def _packed(tensor: Array) -> bytes:
+def _to_bytes(tensor: Array) -> bytes:
     if tensor.dtype != object:
         return tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes()
     elements = [str(element).encode() for element in tensor.ravel()]

@@ -1,4 +1,4 @@
-"""From logits to what a caller reads: label, confidence, the most probable classes, whether the model abstains."""
+"""Responses of predictions: label, confidence, the most probable classes, and whether the model abstains."""
 
 import io
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from app.serving.loaded_model import LoadedModel
 from app.serving.probabilities import class_probabilities
 
 PURE_PYTHON_MAX_LOGITS = 64
-"""Up to so many logits Python is quicker than the dozen calls of NumPy."""
+"""Up to this number of logits, pure Python is faster than a dozen calls of NumPy."""
 
 Rows = list[list[float]]
 Ranks = list[list[int]]
@@ -23,56 +23,56 @@ Ranks = list[list[int]]
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What a prediction shall hold: how many classes in `top`, and whether the probabilities of all."""
+    """The content of a prediction: the number of classes in `top`, and whether all probabilities are included."""
 
     top_k: int = DEFAULT_TOP_K
     probabilities: bool = False
 
 
 class EncodedResponse(NamedTuple):
-    """A body, and of how many bytes its JSON is when tensors follow it."""
+    """A body, and the size of its JSON if binary tensors follow it."""
 
     content: bytes
     json_bytes: int | None = None
 
 
 def encode_response(version: LoadedModel, options: OutputOptions, logits: NDArray[np.float32]) -> EncodedResponse:
-    """The JSON answer to one request. Raises InvalidInputs."""
+    """Return the JSON response to one request. Raise InvalidInputs."""
     return EncodedResponse(to_json(logits, version, options))
 
 
 def to_json(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> bytes:
-    """The JSON answer to one request. Raises InvalidInputs."""
-    found = predictions(logits, version, options)
-    return orjson.dumps({"model": version.model, "version": version.number, "predictions": found})
+    """Return the body of the JSON response to one request. Raise InvalidInputs."""
+    rows = predictions(logits, version, options)
+    return orjson.dumps({"model": version.model, "version": version.number, "predictions": rows})
 
 
 def to_arrow(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> bytes:
-    """The answer to one request as an Arrow stream, a row an input. Raises InvalidInputs."""
-    found = predictions(logits, version, options)
-    columns = {name: [prediction[name] for prediction in found] for name in ("label", "confidence", "abstained", "top")}
+    """Return the response to one request as an Arrow stream with a row per input. Raise InvalidInputs."""
+    rows = predictions(logits, version, options)
+    columns = {name: [prediction[name] for prediction in rows] for name in ("label", "confidence", "abstained", "top")}
     if options.probabilities:
-        columns["probabilities"] = [list(prediction["probabilities"].values()) for prediction in found]
+        columns["probabilities"] = [list(prediction["probabilities"].values()) for prediction in rows]
     buffer = io.BytesIO()
     pl.DataFrame(columns).write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
     return buffer.getvalue()
 
 
 def predictions(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> list[dict[str, Any]]:
-    """One for each row of logits (n, classes). Raises InvalidInputs where the model has no finite answer."""
+    """Return a prediction per row of logits (n, classes). Raise InvalidInputs for rows without finite logits."""
     rows, ranks = (
         _rank_small(logits, options.top_k) if logits.size <= PURE_PYTHON_MAX_LOGITS else _rank_large(logits, options.top_k)
     )
     classes, threshold = version.classes, version.threshold
-    found = []
+    results = []
     for row, order in zip(rows, ranks, strict=True):
         top = [{"label": classes[rank], "probability": row[rank]} for rank in order]
         confidence = row[order[0]]
         prediction = {"label": classes[order[0]], "confidence": confidence, "abstained": confidence < threshold, "top": top}
         if options.probabilities:
             prediction["probabilities"] = dict(zip(classes, row, strict=True))
-        found.append(prediction)
-    return found
+        results.append(prediction)
+    return results
 
 
 def _rank_small(logits: NDArray[np.float32], top_k: int) -> tuple[Rows, Ranks]:
