@@ -30,6 +30,7 @@ from worker.data.splits import split_source
 from worker.estimates import accuracy_estimate
 from worker.estimates.estimators import estimator_values
 from worker.protocol.progress import ProgressReporter
+from worker.protocol.progress_span import ProgressSpan
 from worker.reporting.candidates import Candidate, compare, evaluate
 from worker.reporting.report import REPORT_ROWS, without_nan
 from worker.search.successive_halving import search
@@ -110,7 +111,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
             math.inf,
             decide_precision(params, CPU, examples.build),
         )
-        reference, best, entries = search(trials, params, (0.0, 1.0))
+        reference, best, entries = search(trials, params, ProgressSpan())
     searched = time.monotonic() - began
 
     def known(trial: Trial) -> Network:

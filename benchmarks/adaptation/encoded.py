@@ -19,7 +19,7 @@ from app.services.format_detection import detect_format, parse_form
 from app.services.multipart_uploads import Upload
 from benchmarks.adaptation.tasks import Task
 from worker import networks
-from worker.data.batches import EncodedDataset, encode
+from worker.data.examples import EncodedDataset, encode
 from worker.networks.base import Network
 
 KEPT = 0.15

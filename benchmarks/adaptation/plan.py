@@ -9,7 +9,7 @@ from typing import Any
 from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
 from benchmarks.adaptation.tasks import Task
-from worker.data.batches import num_steps
+from worker.data.sampling import num_steps
 from worker.training.trials import BASELINE
 
 FIRST = (BASELINE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep_coral", "mdd")

@@ -21,6 +21,7 @@ from benchmarks.adaptation.encoded import Encoded, encoded
 from benchmarks.adaptation.plan import Run
 from worker.data.splits import DomainData, split_source
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter
+from worker.protocol.progress_span import ProgressSpan
 from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints
 from worker.training.evaluator import Evaluator
@@ -69,7 +70,7 @@ def record(run: Run, reference: Record | None) -> Record:
     with TemporaryDirectory() as folder:
         trials = trials_of(task, data, run.params, recorder, Path(folder))
         start = reference.weights if reference and run.params.needs_trained_network else None
-        trial = trials.run(run.params.algorithm, run.params, (0.0, 1.0), start=start, steps=steps)
+        trial = trials.run(run.params.algorithm, run.params, ProgressSpan(), start=start, steps=steps)
     seconds = time.monotonic() - began
     asked = Evaluator(data, len(task.classes), CPU).source_labels
     chosen = chosen_checks(recorder.checks, asked, run.params)

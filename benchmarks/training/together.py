@@ -20,10 +20,11 @@ from app.networks.cnn import CnnParams
 from app.networks.resnet import ResnetParams
 from app.storage import Storage
 from worker import algorithms, networks
-from worker.data.batches import EncodedDataset, PairedBatches
+from worker.data.examples import EncodedDataset
+from worker.data.sampling import PairedBatches
 from worker.data.splits import split_source
 from worker.data.training_setup import choose_device
-from worker.distributed import data_parallel
+from worker.distributed.processes import Distributed, distributed_session
 from worker.protocol.progress import ProgressReporter
 from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
@@ -44,10 +45,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = choose_device("auto")
-    alone = milliseconds(device, options) if os.environ["RANK"] == "0" else (0.0, 0.0)
-    with data_parallel.distributed_session(device):
-        shared = milliseconds(device, options)
-    if data_parallel.is_rank_zero():
+    alone = milliseconds(device, options, Distributed()) if os.environ["RANK"] == "0" else (0.0, 0.0)
+    with distributed_session(device) as distributed:
+        shared = milliseconds(device, options, distributed)
+    if distributed.is_rank_zero:
         what = f"{options.network}, {options.batch} + {options.batch} rows, {device.type}"
         for name, one, several in zip(
             ("milliseconds of the median step", "of the leader's processor"), alone, shared, strict=True
@@ -56,17 +57,17 @@ def main() -> None:
             sys.stdout.write(f"{what}, {name}: {times}\n")
 
 
-def milliseconds(device: torch.device, options: argparse.Namespace) -> tuple[float, float]:
+def milliseconds(device: torch.device, options: argparse.Namespace, distributed: Distributed) -> tuple[float, float]:
     """Of the median step: by the clock, and of this process's processor time."""
-    run = make_run(device, options)
+    run = make_run(device, options, distributed)
     descend, times, work = OptimizerStep(run), [], []
     run.algorithm.train()
-    data_parallel.broadcast_module(run.algorithm)
+    distributed.broadcast_module(run.algorithm)
     for batch in run.batches.from_step(0):
         began, worked = time.perf_counter(), time.process_time()
-        with data_parallel.sharing():
+        with distributed.sharing():
             run.algorithm.step(batch, descend)
-        data_parallel.broadcast_from_rank_zero(0.0)
+        distributed.broadcast_from_rank_zero(0.0)
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(1000 * (time.perf_counter() - began))
@@ -74,7 +75,7 @@ def milliseconds(device: torch.device, options: argparse.Namespace) -> tuple[flo
     return median(times[WARM_UP:]), median(work[WARM_UP:])
 
 
-def make_run(device: torch.device, options: argparse.Namespace) -> TrainingRun:
+def make_run(device: torch.device, options: argparse.Namespace, distributed: Distributed) -> TrainingRun:
     """Of DANN, on pictures that are noise."""
     params = DannParams(batch_size=options.batch, epochs=1)
     seed_everything(0)
@@ -94,6 +95,7 @@ def make_run(device: torch.device, options: argparse.Namespace) -> TrainingRun:
         Checkpoints(Storage("memory://"), "", Path(), ""),
         math.inf,
         decide_precision(params, device, lambda: network),
+        distributed=distributed,
     )
 
 

@@ -5,16 +5,16 @@ rows, and after them, to `FOLDER/draws-R.pt`.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from tests.support.toy_problems import CPU, Toy, make_toy, toy_params
-from worker.distributed import data_parallel
+from worker.distributed.processes import Distributed, distributed_session
 from worker.training.loop import train
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.01, "precision": "float32", "epochs": 1}
@@ -27,7 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
     "shot": {},
     "adabn": {},
 }
-"""Methods with something of their own about batches, statistics or updates; 31 rows cannot be divided by two."""
+"""Methods with special batches, statistics or updates; 31 rows cannot be divided by two."""
 
 
 def make(case: str, folder: Path) -> Toy:
@@ -40,24 +40,28 @@ def make(case: str, folder: Path) -> Toy:
 
 
 def trained(toy: Toy) -> dict[str, Tensor]:
+    """Train and return all weights and statistics."""
     with patch("worker.training.loop.EVALUATIONS_PER_RUN", 1):  # validators would take most of the time
         train(toy.run)
     return toy.run.algorithm.state_dict()
 
 
-def draws() -> tuple[Tensor, Tensor]:
+def draws(distributed: Distributed) -> tuple[Tensor, Tensor]:
+    """Return random numbers that are drawn for a divided batch, and after it."""
     torch.manual_seed(0)
-    with data_parallel.sharing():
-        shared = data_parallel.split_batch(lambda rows: torch.rand_like(rows["rows"]), {"rows": torch.zeros(4, 10)})
+    with distributed.sharing():
+        shared = distributed.split_batch(lambda rows: torch.rand_like(rows["rows"]), {"rows": torch.zeros(4, 10)})
     return shared, torch.rand(10)
 
 
 def main(folder: Path) -> None:
-    toys = {case: make(case, folder) for case in CASES}
-    with data_parallel.distributed_session(CPU):
-        torch.save(draws(), folder / f"draws-{dist.get_rank()}.pt")
-        for case, toy in toys.items():
-            torch.save(trained(toy), folder / f"{case}-{dist.get_rank()}.pt")
+    """Save the results of all cases."""
+    with distributed_session(CPU) as distributed:
+        torch.save(draws(distributed), folder / f"draws-{distributed.rank}.pt")
+        for case in CASES:
+            toy = make(case, folder)
+            shared = replace(toy, run=replace(toy.run, distributed=distributed))
+            torch.save(trained(shared), folder / f"{case}-{distributed.rank}.pt")
 
 
 if __name__ == "__main__":

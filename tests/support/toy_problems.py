@@ -26,7 +26,8 @@ from app.storage import Storage
 from worker import algorithms, networks
 from worker.algorithms.base import Algorithm
 from worker.data.batch import Batch
-from worker.data.batches import EncodedDataset, PairedBatches
+from worker.data.examples import EncodedDataset
+from worker.data.sampling import PairedBatches
 from worker.data.splits import split_source
 from worker.networks.base import Network
 from worker.protocol.progress import ProgressReporter

@@ -20,7 +20,7 @@ from app.networks.base import NetworkParams
 from app.storage import Storage
 from worker import networks
 from worker.data.attempt_context import AttemptContext
-from worker.data.batches import EncodedDataset, UnknownLabel, encode
+from worker.data.examples import EncodedDataset, UnknownLabel, encode
 from worker.data.job_inputs import JobInputs, chunks
 from worker.networks.base import Network
 from worker.protocol.progress import BadData

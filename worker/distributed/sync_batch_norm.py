@@ -3,35 +3,36 @@
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.distributed import data_parallel
+from worker.distributed.collectives import all_gather, all_reduce_sum
 
 
 def sync_batch_norm(values: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """This process's values (n, c, ...), normalised, and the whole batch's mean and unbiased variance (c,).
+    """Return this process's values (n, c, ...) normalised, and the whole batch's mean and unbiased variance (c,).
 
-    Every process has as many values. The weights' gradients are those of its own.
+    Every process has equally many values. The weights' gradients are those of its own.
     """
-    normal, mean, variance = _JointNorm.apply(values, weight, bias, epsilon)  # type: ignore[no-untyped-call]
+    normalized, mean, variance = _SyncBatchNorm.apply(values, weight, bias, epsilon)  # type: ignore[no-untyped-call]
     count = _count(values)
-    return normal, mean, variance * (count / (count - 1))
+    return normalized, mean, variance * (count / (count - 1))
 
 
 def _count(values: Tensor) -> int:
-    """Of a channel's values in the whole batch."""
-    return data_parallel.world_size() * values.numel() // values.shape[1]
+    """Count a channel's values in the whole batch."""
+    return dist.get_world_size() * values.numel() // values.shape[1]
 
 
-class _JointNorm(torch.autograd.Function):
+class _SyncBatchNorm(torch.autograd.Function):
     """The fused kernels of evaluation; in training, dx = w s (g - E g - z E g z), z = s (x - m), E over the whole batch."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
         precise = values.to(torch.promote_types(values.dtype, torch.float32))
         moments = torch.stack(torch.batch_norm_update_stats(precise, None, None, 0.0))
-        means, variances = data_parallel.all_gather(moments).unbind(1)
+        means, variances = all_gather(moments).unbind(1)
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)
         context.epsilon = epsilon
@@ -42,12 +43,12 @@ class _JointNorm(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         values, weight, mean, variance = context.saved_tensors
-        fixed = (gradients[0], values, weight, mean, variance, None, None, False, context.epsilon, [True, True, True])
-        straight, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(*fixed)
-        along, all_over = data_parallel.all_reduce_sum(torch.stack([for_weight, for_bias])) / _count(values)
+        constants = (gradients[0], values, weight, mean, variance, None, None, False, context.epsilon, [True, True, True])
+        direct, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(*constants)
+        mean_product, mean_gradient = all_reduce_sum(torch.stack([for_weight, for_bias])) / _count(values)
         scale = (variance + context.epsilon).rsqrt()
-        slope = -weight * scale.square() * along
-        offset = -weight * scale * all_over - slope * mean
+        slope = -weight * scale.square() * mean_product
+        offset = -weight * scale * mean_gradient - slope * mean
         shape = (1, -1, *[1] * (values.ndim - 2))
         through_moments = torch.addcmul(offset.view(shape), values, slope.view(shape))
-        return (straight + through_moments).to(values.dtype), for_weight, for_bias, None
+        return (direct + through_moments).to(values.dtype), for_weight, for_bias, None

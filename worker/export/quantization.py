@@ -28,7 +28,7 @@ from app.algorithms.base import AlgorithmParams
 from app.artifacts import GRAPHS
 from app.modalities.base import Encoded
 from app.serving.onnx_session import OUTPUTS, open_session
-from worker.data.batches import EncodedDataset
+from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
 
 BATCH_SIZE = 64

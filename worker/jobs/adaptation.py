@@ -18,11 +18,12 @@ from app.services.datasets import profile_of
 from app.storage import StoredFile, digest_of
 from worker import networks
 from worker.data.attempt_context import AttemptContext
-from worker.data.batches import EncodedDataset, num_steps
+from worker.data.examples import EncodedDataset
 from worker.data.job_inputs import JobInputs, load
+from worker.data.sampling import num_steps
 from worker.data.splits import DomainData, split_source
 from worker.data.training_setup import TrainingSetup, choose_device, encode_dataset, make_network, prepare_training
-from worker.distributed import data_parallel
+from worker.distributed.processes import Distributed, distributed_session
 from worker.export.onnx import export
 from worker.export.quantization import quantize_version
 from worker.networks.base import Inputs, Network
@@ -31,7 +32,7 @@ from worker.reporting.report import ModelReport, TrainingOutcome, build_report
 from worker.search.remote_trials import TrialScheduler, queued_trials
 from worker.search.successive_halving import search, table
 from worker.training.checkpoints import Checkpoints
-from worker.training.loop import TRAINING_SHARE
+from worker.training.loop import TRAINING_SPAN
 from worker.training.mixed_precision import decide_precision
 from worker.training.trials import TrialRunner
 
@@ -46,14 +47,14 @@ def run(context: AttemptContext) -> AdaptationResult | None:
 
     Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
-    with data_parallel.distributed_session(choose_device(context.settings.device)):
-        setup, trials = prepare(context)
+    with distributed_session(choose_device(context.settings.device)) as distributed:
+        setup, trials = prepare(context, distributed)
         if context.job.checkpoint is not None:
             trials.resume(context.job.checkpoint)
         context.reporter.use_precision(trials.precision)
         training = train(trials, setup.params, queued_trials(context, trials))
         trials.save()
-    if not data_parallel.is_rank_zero():
+    if not distributed.is_rank_zero:
         return None
 
     report = build_report(setup, trials, training)
@@ -69,7 +70,7 @@ def run(context: AttemptContext) -> AdaptationResult | None:
     )
 
 
-def prepare(context: AttemptContext) -> tuple[TrainingSetup, TrialRunner]:
+def prepare(context: AttemptContext, distributed: Distributed) -> tuple[TrainingSetup, TrialRunner]:
     """Read the data and fix everything that training needs. Raise StopRequested, BadData."""
     settings, storage, reporter = context.settings, context.storage, context.reporter
     if settings.train_threads:
@@ -78,7 +79,7 @@ def prepare(context: AttemptContext) -> tuple[TrainingSetup, TrialRunner]:
     setup = prepare_training(context, inputs)
     warn_information_loss(setup, inputs, reporter)
     data = load_data(setup, inputs, context)
-    if any(data_parallel.broadcast_from_rank_zero(reporter.should_stop)):
+    if any(distributed.broadcast_from_rank_zero(reporter.should_stop)):
         raise StopRequested
     build_untrained = partial(networks.build, setup.network, setup.preprocessing, setup.specs, len(setup.classes))
     trials = TrialRunner(
@@ -90,15 +91,18 @@ def prepare(context: AttemptContext) -> tuple[TrainingSetup, TrialRunner]:
         reporter=reporter,
         checkpoints=Checkpoints(storage, context.storage_folder, context.folder, context.digest),
         checkpoint_seconds=settings.checkpoint_seconds,
-        precision=training_precision(context.training_job, setup, build_untrained),
+        precision=training_precision(context.training_job, setup, build_untrained, distributed),
+        distributed=distributed,
     )
     return setup, trials
 
 
-def training_precision(job: JobRow, setup: TrainingSetup, build: Callable[[], Network]) -> TrainingPrecision:
+def training_precision(
+    job: JobRow, setup: TrainingSetup, build: Callable[[], Network], distributed: Distributed
+) -> TrainingPrecision:
     """Return the precision that an earlier attempt or the search has decided on; decide if there is none."""
     decided = job.training_precision or decide_precision(setup.params, setup.device, build)
-    (is_bfloat16,) = data_parallel.broadcast_from_rank_zero(decided == "bfloat16")
+    (is_bfloat16,) = distributed.broadcast_from_rank_zero(decided == "bfloat16")
     return "bfloat16" if is_bfloat16 else "float32"
 
 
@@ -143,19 +147,20 @@ def _with_known_classes(setup: TrainingSetup, evaluation: DatasetRow | None, rep
 
 
 def train(trials: TrialRunner, params: AlgorithmParams, scheduler: TrialScheduler) -> TrainingOutcome:
-    """Train the method and its source-only reference, or run the search."""
+    """Train the method and its source-only baseline, or run the search."""
     if isinstance(params, AutoParams):
-        reference, best, entries = search(trials, params, (0.0, TRAINING_SHARE), scheduler)
-        chosen = best.trial if best and best.trial else reference
-        return TrainingOutcome(chosen, reference, table(reference, params, entries, best), best.params if best else params)
+        baseline, best, records = search(trials, params, TRAINING_SPAN, scheduler)
+        chosen = best.trial if best and best.trial else baseline
+        return TrainingOutcome(chosen, baseline, table(baseline, params, records, best), best.params if best else params)
     if not params.needs_target:
-        return TrainingOutcome(trials.run(params.algorithm, params, (0.0, TRAINING_SHARE)), None, [], params)
+        return TrainingOutcome(trials.run(params.algorithm, params, TRAINING_SPAN), None, [], params)
     baseline_cost = SOURCE_ONLY_STEP_COST * trials.baseline_steps(params)
-    baseline_end = TRAINING_SHARE * baseline_cost / (baseline_cost + num_steps(params, trials.data.rows(params)))
-    reference = trials.run_baseline(params, (0.0, baseline_end))
-    start = reference.weights if params.needs_trained_network else None
-    trial = trials.run(params.algorithm, params, (baseline_end, TRAINING_SHARE), start=start)
-    return TrainingOutcome(trial, reference, [], params)
+    method_cost = num_steps(params, trials.data.rows(params))
+    for_baseline, for_method = TRAINING_SPAN.split(baseline_cost / (baseline_cost + method_cost))
+    baseline = trials.run_baseline(params, for_baseline)
+    start = baseline.weights if params.needs_trained_network else None
+    trial = trials.run(params.algorithm, params, for_method, start=start)
+    return TrainingOutcome(trial, baseline, [], params)
 
 
 def example(data: DomainData) -> Inputs:

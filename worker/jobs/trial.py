@@ -8,8 +8,9 @@ from app.job_types.trial import TrialResult
 from app.schemas.trials import TrialSpec
 from worker.data.attempt_context import AttemptContext
 from worker.data.training_setup import choose_device
-from worker.distributed import data_parallel
+from worker.distributed.processes import distributed_session
 from worker.jobs.adaptation import prepare
+from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import TRIAL_FILE
 
 
@@ -19,15 +20,14 @@ def run(context: AttemptContext) -> TrialResult | None:
     Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
     spec = TrialSpec.model_validate(context.job.params)
-    with data_parallel.distributed_session(choose_device(context.settings.device)):
-        _, trials = prepare(context)
+    with distributed_session(choose_device(context.settings.device)) as distributed:
+        _, trials = prepare(context, distributed)
         if context.job.checkpoint is not None:
             trials.resume(context.job.checkpoint)
         start = trials.checkpoints.read(spec.start) if spec.start else None
-        trial = trials.run(
-            spec.name, parse_params(spec.params), (0.0, 1.0), start=start, steps=spec.steps, metric_prefix=f"{spec.name}_"
-        )
-    if not data_parallel.is_rank_zero():
+        params, prefix = parse_params(spec.params), f"{spec.name}_"
+        trial = trials.run(spec.name, params, ProgressSpan(), start=start, steps=spec.steps, metric_prefix=prefix)
+    if not distributed.is_rank_zero:
         return None
     trials.checkpoints.put(TRIAL_FILE, trial.state_dict())
     return TrialResult(metrics={"steps": trial.steps, "selected_step": trial.step})

@@ -1,6 +1,6 @@
 """Network = backbone + bottleneck + head, applied to the dict of inputs from the modality's encoder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from worker.distributed import data_parallel
-from worker.distributed.sync_batch_norm import sync_batch_norm
-
 Inputs = dict[str, Tensor]
+SplitBatch = Callable[[Callable[[Inputs], Tensor], Inputs], Tensor]
+"""Hook of a network: computes a function of inputs row by row, divided among the processes of a job."""
+SyncBatchNorm = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor, Tensor] | None]
+"""Hook of a norm: values, weight, bias and epsilon to normalised values, mean and variance of a divided batch."""
 
 
 class Network(nn.Module):
@@ -30,10 +31,11 @@ class Network(nn.Module):
         self.head = head
         self.feature_width = feature_width
         self.pretrained = pretrained
+        self.split_batch: SplitBatch | None = None
 
     def features(self, inputs: Inputs) -> Tensor:
         """Compute the features (n, feature_width) that adaptation aligns."""
-        return data_parallel.split_batch(self._features, inputs)
+        return self._features(inputs) if self.split_batch is None else self.split_batch(self._features, inputs)
 
     def _features(self, inputs: Inputs) -> Tensor:
         features: Tensor = self.bottleneck(self.backbone(inputs))
@@ -99,6 +101,7 @@ class DomainBatchNorm(nn.Module):
     def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.epsilon = momentum, epsilon
+        self.sync_batch_norm: SyncBatchNorm | None = None
         self.use_source_statistics = False
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -119,16 +122,32 @@ class DomainBatchNorm(nn.Module):
             mean, variance = self.source_mean, self.source_var
             if self.training:
                 self.has_source.fill_(True)
-        if self.training and data_parallel.is_split():
-            return self._normalize_across_ranks(values, mean, variance)
+        if self.training and self.sync_batch_norm is not None:
+            normalized = self._normalize_across_ranks(self.sync_batch_norm, values, mean, variance)
+            if normalized is not None:
+                return normalized
         return F.batch_norm(values, mean, variance, self.weight, self.bias, self.training, self.momentum, self.epsilon)
 
-    def _normalize_across_ranks(self, values: Tensor, running_mean: Tensor, running_variance: Tensor) -> Tensor:
-        """Normalise by the statistics of the whole batch, of which each rank has a part."""
-        normal, mean, variance = sync_batch_norm(values, self.weight, self.bias, self.epsilon)
+    def _normalize_across_ranks(
+        self, sync_batch_norm: SyncBatchNorm, values: Tensor, running_mean: Tensor, running_variance: Tensor
+    ) -> Tensor | None:
+        """Normalise by the statistics of the whole batch; return None unless this rank has a part of it."""
+        synchronized = sync_batch_norm(values, self.weight, self.bias, self.epsilon)
+        if synchronized is None:
+            return None
+        normalized, mean, variance = synchronized
         running_mean.lerp_(mean, self.momentum)
         running_variance.lerp_(variance, self.momentum)
-        return normal
+        return normalized
+
+
+def divide_batches(module: nn.Module, split_batch: SplitBatch, sync_batch_norm: SyncBatchNorm) -> None:
+    """Let the networks and norms in the module use these hooks."""
+    for child in module.modules():
+        if isinstance(child, Network):
+            child.split_batch = split_batch
+        elif isinstance(child, DomainBatchNorm):
+            child.sync_batch_norm = sync_batch_norm
 
 
 def with_domain_norms(module: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.algorithms.base import AlgorithmParams
 from app.schemas.trainer_messages import JobWarning
-from worker.data.batches import EncodedDataset
+from worker.data.examples import EncodedDataset
 from worker.data.training_setup import TrainingSetup
 from worker.estimates.accuracy_estimate import estimate_accuracy
 from worker.estimates.calibrated_outputs import MIN_SOURCE_ROWS, MIN_TARGET_ROWS

@@ -1,6 +1,6 @@
-"""What a search leaves to other workers: its trials, each a job of its own (`app.services.trials`).
+"""Trials of a search on other workers, each a job of its own (`app.services.trials`).
 
-Where several processes train one job, the first writes and decides; the others hear of it, and read.
+Where several processes train one job, rank zero writes and decides; the others receive its decision and read.
 """
 
 import time
@@ -25,9 +25,9 @@ from app.schemas.trials import TrialSpec
 from app.services import trials as service
 from app.services.trials import SearchAttempt
 from worker.data.attempt_context import AttemptContext
-from worker.distributed import data_parallel
 from worker.protocol.exit_codes import ExitCode
 from worker.protocol.progress import StopRequested
+from worker.protocol.progress_span import ProgressSpan
 from worker.supervision.failures import CODE_OF_EXIT
 from worker.training.trials import Trial, TrialRunner, Weights
 
@@ -35,18 +35,18 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 TRIAL_FILE = "trial"
-"""Of what a trial gave, beside its checkpoints."""
+"""The name of the file with a trial's result, beside its checkpoints."""
 START_FILE = "start"
-"""Of the weights that trials take over."""
+"""The name of the file with the weights of the baseline."""
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrial:
-    """One trial of a search: which, and for how many steps if not for as many as its parameters say.
+    """One trial of a search. `steps` None: as many as its parameters give.
 
-    `place` is that of the candidate, in both rounds, so that a name stands for the same parameters whoever ranked them.
+    `position` is that of the candidate, in both rounds, so a name always stands for the same parameters.
     """
 
     round: int
@@ -56,44 +56,46 @@ class PlannedTrial:
 
     @property
     def name(self) -> str:
+        """The name of the trial's job, checkpoints and curves."""
         return f"{self.round}-{self.position}-{self.params.algorithm}"
 
 
 class TrialOwner(IntEnum):
-    """Whose a trial is."""
+    """The worker that a trial belongs to."""
 
     LOCAL = 0
-    """Nobody else runs it, nor will."""
+    """This one: no other worker runs the trial, or will."""
     REMOTE = 1
-    """Another worker has begun it."""
+    """Another worker, which has begun it."""
     FINISHED = 2
-    """Another worker ran it, and the search's `Trials` know what came of it."""
+    """Another worker, which has ended it; its result is in the search's `TrialRunner`."""
 
 
 class TrialScheduler(Protocol):
-    """How a search shares its trials with other workers."""
+    """A way of sharing a search's trials with other workers."""
 
-    def enqueue(self, orders: Sequence[PlannedTrial], start: Weights | None) -> None:
-        """Let other workers run these, once each; `start` is what those get that start trained."""
+    def enqueue(self, planned: Sequence[PlannedTrial], start: Weights | None) -> None:
+        """Let other workers run these trials, once each; `start` are the weights for methods that need a trained network."""
 
     def claim(self, name: str, *, recall: bool = False) -> TrialOwner:
-        """Claim a trial, unless another worker has; with `recall`, unless one trains it."""
+        """Claim a trial, unless another worker has begun it; with `recall`, unless one trains it."""
 
-    def wait(self, begin: float, width: float) -> None:
-        """For a moment. The search is at `begin`, and a trial is worth `width` of its progress. Raises Stopped."""
+    def wait(self, span: ProgressSpan) -> None:
+        """Wait for a moment; `span` is the progress of the next trial. Raise StopRequested."""
 
 
 class LocalOnly:
-    """There are no other workers."""
+    """The scheduler without other workers."""
 
-    def enqueue(self, orders: Sequence[PlannedTrial], start: Weights | None) -> None:
-        """They could not be told."""
+    def enqueue(self, planned: Sequence[PlannedTrial], start: Weights | None) -> None:
+        """Do nothing."""
 
     def claim(self, name: str, *, recall: bool = False) -> TrialOwner:
+        """Return that every trial is local."""
         return TrialOwner.LOCAL
 
-    def wait(self, begin: float, width: float) -> None:
-        """There is nobody to wait for."""
+    def wait(self, span: ProgressSpan) -> None:
+        """Return at once."""
 
 
 def queued_trials(context: AttemptContext, trials: TrialRunner) -> "QueuedTrials":
@@ -103,51 +105,54 @@ def queued_trials(context: AttemptContext, trials: TrialRunner) -> "QueuedTrials
 
 
 class QueuedTrials:
-    """Offers as jobs on the queue."""
+    """The scheduler that makes each trial a job on the queue."""
 
     def __init__(
         self, search: SearchAttempt, trials: TrialRunner, sessions: sessionmaker[Session], make_queue: Callable[[], JobQueue]
     ) -> None:
         self._search, self._trials, self._sessions, self._make_queue = search, trials, sessions, make_queue
+        self._distributed = trials.distributed
         self._start: str | None = None
 
-    def enqueue(self, orders: Sequence[PlannedTrial], start: Weights | None) -> None:
-        if not data_parallel.is_rank_zero():
+    def enqueue(self, planned: Sequence[PlannedTrial], start: Weights | None) -> None:
+        """Queue the trials that have not ended."""
+        if not self._distributed.is_rank_zero:
             return
-        told = [self._spec_of(order, start) for order in orders if not self._trials.is_finished(order.name)]
-        self._send(self._transaction(lambda session: service.enqueue(session, self._search, told, self._trials.precision)))
+        specs = [self._spec_of(one, start) for one in planned if not self._trials.is_finished(one.name)]
+        self._send(self._transaction(lambda session: service.enqueue(session, self._search, specs, self._trials.precision)))
 
     def claim(self, name: str, *, recall: bool = False) -> TrialOwner:
-        standing = TrialOwner(
-            int(*data_parallel.broadcast_from_rank_zero(self._owner_of(name, recall) if data_parallel.is_rank_zero() else 0))
-        )
-        if standing is not TrialOwner.REMOTE and not self._trials.is_finished(name):
+        """Claim a trial, and take over the work of another worker on it."""
+        decision = self._owner_of(name, recall) if self._distributed.is_rank_zero else 0
+        owner = TrialOwner(int(*self._distributed.broadcast_from_rank_zero(decision)))
+        if owner is not TrialOwner.REMOTE and not self._trials.is_finished(name):
             child = self._transaction(lambda session: service.get(session, self._search, name))
             if child is not None:
-                self._take_over(child, standing)
-        return standing
+                self._take_over(child, owner)
+        return owner
 
-    def wait(self, begin: float, width: float) -> None:
+    def wait(self, span: ProgressSpan) -> None:
+        """Wait for other workers and report their progress."""
         reporter = self._trials.reporter
-        if data_parallel.is_rank_zero():
-            reporter.update_progress(begin + width * self._transaction(lambda session: service.progress(session, self._search)))
+        if self._distributed.is_rank_zero:
+            reporter.update_progress(span.at(self._transaction(lambda session: service.progress(session, self._search))))
             reporter.wait(POLL_SECONDS)
-        if any(data_parallel.broadcast_from_rank_zero(reporter.should_stop)):
+        if any(self._distributed.broadcast_from_rank_zero(reporter.should_stop)):
             raise StopRequested
 
-    def _spec_of(self, order: PlannedTrial, start: Weights | None) -> TrialSpec:
-        params = order.params.model_dump(mode="json")
-        return TrialSpec(name=order.name, params=params, steps=order.steps, start=self._stored_start(order, start))
+    def _spec_of(self, planned: PlannedTrial, start: Weights | None) -> TrialSpec:
+        params = planned.params.model_dump(mode="json")
+        return TrialSpec(name=planned.name, params=params, steps=planned.steps, start=self._stored_start(planned, start))
 
-    def _stored_start(self, order: PlannedTrial, start: Weights | None) -> str | None:
-        """Where the weights are that it takes over; stored once."""
-        if start is None or not order.params.needs_trained_network:
+    def _stored_start(self, planned: PlannedTrial, start: Weights | None) -> str | None:
+        """Return the key of the weights that the trial starts from; store them once."""
+        if start is None or not planned.params.needs_trained_network:
             return None
         self._start = self._start or self._trials.checkpoints.put(START_FILE, start)
         return self._start
 
     def _send(self, job_ids: Sequence[UUID]) -> None:
-        """While the broker is away the sweep sends them, and the search runs what nobody has heard of."""
+        """Send the jobs to the broker; while it is unreachable the sweep sends them, and the search runs the rest itself."""
         if not job_ids:
             return
         try:
@@ -161,20 +166,20 @@ class QueuedTrials:
         if recall and self._transaction(lambda session: service.take_back_starting(session, self._search, name)):
             return TrialOwner.LOCAL
 
-        def taken(session: Session) -> JobRow | None:
+        def take_back_or_get(session: Session) -> JobRow | None:
             return service.take_back_queued(session, self._search, name) or service.get(session, self._search, name)
 
-        child = self._transaction(taken)
+        child = self._transaction(take_back_or_get)
         if child is None or child.status is JobStatus.CANCELLED:
             return TrialOwner.LOCAL
-        if child.status is JobStatus.FAILED:  # what another worker had no memory for, or died of, may succeed here
+        if child.status is JobStatus.FAILED:  # another worker's lack of memory, or its death, need not repeat here
             return TrialOwner.FINISHED if child.error_code == CODE_OF_EXIT[ExitCode.BAD_PARAMETERS] else TrialOwner.LOCAL
         return TrialOwner.FINISHED if child.status is JobStatus.SUCCEEDED else TrialOwner.REMOTE
 
-    def _take_over(self, child: JobRow, standing: TrialOwner) -> None:
-        """What another worker has done of a trial: all of it, or what its last checkpoint holds."""
+    def _take_over(self, child: JobRow, owner: TrialOwner) -> None:
+        """Adopt the result of another worker's trial, its error, or its last checkpoint."""
         name = str(child.trial)
-        if standing is TrialOwner.LOCAL:
+        if owner is TrialOwner.LOCAL:
             if child.checkpoint is None or self._trials.is_interrupted(name):
                 return
             self._trials.resume_foreign(child.checkpoint)
@@ -186,12 +191,12 @@ class QueuedTrials:
         points = self._transaction(lambda session: service.metric_history(session, child))
         self._trials.reporter.merge(points, [JobWarning(**warning) for warning in child.warnings])
 
-    def _transaction(self, question: Callable[[Session], Value]) -> Value:
-        """One transaction, again while the database is away: for how long, the supervisor decides."""
+    def _transaction(self, query: Callable[[Session], Value]) -> Value:
+        """Run the query in one transaction; repeat it during an outage, which the supervisor limits."""
         while True:
             try:
                 with self._sessions.begin() as session:
-                    return question(session)
+                    return query(session)
             except OUTAGE_ERRORS as error:
                 tolerate_outage(error)
             time.sleep(POLL_SECONDS)

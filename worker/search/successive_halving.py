@@ -1,12 +1,11 @@
 """The search for a method, by successive halving. Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943
 
-Every candidate is trained for a third of its steps, the better half of them again and to the end: a schedule over the
-fraction of a run cannot be prolonged. All chosen networks of both rounds are in the pool, and what the source alone gives; the
-validator's score decides, among those that still know the source.
+Every candidate is trained for a third of its steps. The better half is then trained again with all steps, because a schedule over
+the fraction of a run cannot be extended. The selected networks of both rounds and the source-only baseline compete: the validator's
+score decides among those that keep their accuracy on the source.
 
-Other workers may take trials (`worker.search.remote_trials`). Who runs a trial, and when, changes nothing of what is found,
-unless the budget
-is one of minutes.
+Other workers may run trials (`worker.search.remote_trials`). The result does not depend on the worker or the time of a trial,
+except under a budget of minutes.
 """
 
 import math
@@ -16,23 +15,24 @@ from typing import Any
 
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
-from worker.data.batches import num_steps
+from worker.data.sampling import num_steps
 from worker.data.splits import DomainData
 from worker.evaluation.statistics import binomial_standard_error
 from worker.protocol.progress import BadParameters
+from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import LocalOnly, PlannedTrial, TrialOwner, TrialScheduler
 from worker.training.trials import Trial, TrialRunner, source_params
 
 FIRST_RUNG_FRACTION = 1 / 3
 MIN_TRIALS_TO_HALVE = 3
-"""The fewest trials of which some are worth being short."""
+"""With fewer trials, all are trained with all their steps."""
 MAX_SOURCE_ACCURACY_DROP = 0.05
-"""How much accuracy on the source a network may have lost to be chosen, or two standard errors if that is more."""
+"""The accuracy on the source that the best network may have lost; two standard errors if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """A line of the search's table: what was tried, and what came of it, or why nothing did."""
+    """A row of the search's table: the planned trial with its result, or with the reason why it failed."""
 
     planned: PlannedTrial
     trial: Trial | None
@@ -40,137 +40,141 @@ class TrialRecord:
 
     @property
     def params(self) -> AlgorithmParams:
+        """The candidate's parameters."""
         return self.planned.params
 
     @property
     def round(self) -> int:
+        """The round of the trial; 0 is the baseline."""
         return self.planned.round
 
 
 def search(
-    trials: TrialRunner, params: AutoParams, span: tuple[float, float], scheduler: TrialScheduler | None = None
+    trials: TrialRunner, params: AutoParams, span: ProgressSpan, scheduler: TrialScheduler | None = None
 ) -> tuple[Trial, TrialRecord | None, list[TrialRecord]]:
-    """What the source alone gives, the best entry if one is better, and all of them, by round and place.
+    """Return the baseline, the best record if one beats the baseline, and all records by round and position.
 
-    Raises Stopped, and BadParameters where the source alone cannot be trained.
+    Raise StopRequested, and BadParameters when the baseline cannot be trained.
     """
     rounds = plan(params, trials.data)
-    found = Search(trials, params, scheduler or LocalOnly(), _spans(span, len(rounds.first_round) + rounds.second_round_size + 1))
-    first = [
-        found.plan_trial(1, place, method, short=rounds.second_round_size > 0) for place, method in enumerate(rounds.first_round)
-    ]
-    reference = found.run_baseline(first)
-    found.run_round(first, reference)
-    better = sorted((entry for entry in found.records if entry.trial), key=lambda entry: -_score(entry.trial, params.validator))
-    found.run_round(
-        [found.plan_trial(2, entry.planned.position, entry.params) for entry in better[: rounds.second_round_size]], reference
+    running = Search(trials, params, scheduler or LocalOnly(), span, len(rounds.first_round) + rounds.second_round_size + 1)
+    is_short = rounds.second_round_size > 0
+    first = [running.plan_trial(1, position, method, short=is_short) for position, method in enumerate(rounds.first_round)]
+    baseline = running.run_baseline(first)
+    running.run_round(first, baseline)
+    ranked = sorted(
+        (record for record in running.records if record.trial), key=lambda record: -_score(record.trial, params.validator)
     )
-    return reference, _best(found.records, reference, params.validator, len(trials.data.held_out)), found.records
+    promoted = ranked[: rounds.second_round_size]
+    running.run_round([running.plan_trial(2, record.planned.position, record.params) for record in promoted], baseline)
+    return baseline, _best(running.records, baseline, params.validator, len(trials.data.held_out)), running.records
 
 
 @dataclass
 class Search:
-    """One search while it goes on. `spans` are the parts of the job's progress for the trials that are left, in order."""
+    """A running search. `span` is divided into `trial_count` equal parts, of which `started` have been used."""
 
     trials: TrialRunner
     params: AutoParams
     scheduler: TrialScheduler
-    spans: list[tuple[float, float]]
+    span: ProgressSpan
+    trial_count: int
+    started: int = 0
     records: list[TrialRecord] = field(default_factory=list)
 
-    def plan_trial(self, number: int, place: int, params: AlgorithmParams, *, short: bool = False) -> PlannedTrial:
+    def plan_trial(self, number: int, position: int, params: AlgorithmParams, *, short: bool = False) -> PlannedTrial:
+        """Return the trial of a candidate in the round of this number."""
         steps = max(1, int(FIRST_RUNG_FRACTION * num_steps(params, self.trials.data.rows(params)))) if short else None
-        return PlannedTrial(number, place, params, steps)
+        return PlannedTrial(number, position, params, steps)
 
     def run_baseline(self, first: list[PlannedTrial]) -> Trial:
-        """What the source alone gives. Other workers may begin meanwhile what does not start from it."""
-        self.scheduler.enqueue([order for order in first if not order.params.needs_trained_network], None)
+        """Train the baseline, while other workers may begin trials that do not start from it."""
+        self.scheduler.enqueue([planned for planned in first if not planned.params.needs_trained_network], None)
         steps = max(method.min_steps for method in self.params.methods)
-        whole = any(order.params.needs_trained_network for order in first)
-        return self.trials.run_baseline(self.params.model_copy(update={"min_steps": steps}), self.spans.pop(0), whole=whole)
+        params = self.params.model_copy(update={"min_steps": steps})
+        fully_trained = any(planned.params.needs_trained_network for planned in first)
+        return self.trials.run_baseline(params, self._use_span(), fully_trained=fully_trained)
 
-    def run_round(self, orders: list[PlannedTrial], reference: Trial) -> None:
-        """Try these, unless the budget is spent before one begins. The one that this job was interrupted in goes first."""
-        self.scheduler.enqueue(orders, reference.weights)
-        left = sorted(orders, key=lambda order: not self.trials.is_interrupted(order.name))
-        while left:
-            order = self._next(left)
-            left.remove(order)
-            if self.trials.is_finished(order.name) or not self._is_spent():
-                self.records.append(self._run_one(order, reference))
-        self.records.sort(key=lambda entry: (entry.round, entry.planned.position))
+    def run_round(self, planned: list[PlannedTrial], baseline: Trial) -> None:
+        """Run these trials, the interrupted one first; begin none when the budget is spent."""
+        self.scheduler.enqueue(planned, baseline.weights)
+        remaining = sorted(planned, key=lambda one: not self.trials.is_interrupted(one.name))
+        while remaining:
+            following = self._next(remaining)
+            remaining.remove(following)
+            if self.trials.is_finished(following.name) or not self._is_spent():
+                self.records.append(self._run_one(following, baseline))
+        self.records.sort(key=lambda record: (record.round, record.planned.position))
 
-    def _next(self, left: list[PlannedTrial]) -> PlannedTrial:
-        """The first that is known already, or that no other worker runs.
+    def _next(self, remaining: list[PlannedTrial]) -> PlannedTrial:
+        """Return the first trial that is finished, or that no other worker runs.
 
-        When others train them all, trials are recalled whose workers are still getting ready; then what has ended is made safe,
-        and the others are waited for.
+        When others run all of them, take back a trial whose worker has not begun to train. If there is none, store the ended trials
+        and wait.
         """
-        known = next((order for order in left if self.trials.is_finished(order.name)), None)
-        if known is not None:
-            return known
-        is_safe = False
+        finished = next((planned for planned in remaining if self.trials.is_finished(planned.name)), None)
+        if finished is not None:
+            return finished
+        is_saved = False
         while True:
-            for recall, order in product((False, True), left):
-                if self.scheduler.claim(order.name, recall=recall) is not TrialOwner.REMOTE:
-                    return order
-            if not is_safe:
+            for recall, planned in product((False, True), remaining):
+                if self.scheduler.claim(planned.name, recall=recall) is not TrialOwner.REMOTE:
+                    return planned
+            if not is_saved:
                 self.trials.save()
-                is_safe = True
-            begin, end = self.spans[0]
-            self.scheduler.wait(begin, end - begin)
+                is_saved = True
+            self.scheduler.wait(self.span.sub(self.started, self.trial_count))
 
-    def _run_one(self, order: PlannedTrial, reference: Trial) -> TrialRecord:
-        start = reference.weights if order.params.needs_trained_network else None
-        span, prefix = self.spans.pop(0), f"{order.name}_"
+    def _run_one(self, planned: PlannedTrial, baseline: Trial) -> TrialRecord:
+        start = baseline.weights if planned.params.needs_trained_network else None
+        span, prefix = self._use_span(), f"{planned.name}_"
         try:
-            return TrialRecord(
-                order, self.trials.run(order.name, order.params, span, start=start, steps=order.steps, metric_prefix=prefix)
-            )
-        except BadParameters as error:  # a method may not fit the network, or diverge: the others go on
-            return TrialRecord(order, None, str(error))
+            trial = self.trials.run(planned.name, planned.params, span, start=start, steps=planned.steps, metric_prefix=prefix)
+        except BadParameters as error:  # a method may not fit the network, or diverge; the others continue
+            return TrialRecord(planned, None, str(error))
+        return TrialRecord(planned, trial)
+
+    def _use_span(self) -> ProgressSpan:
+        """Return the next trial's part of the progress."""
+        self.started += 1
+        return self.span.sub(self.started - 1, self.trial_count)
 
     def _is_spent(self) -> bool:
-        """A budget of minutes is spent at the earliest after one trial; those of earlier attempts of the job count."""
+        """Return whether the budget is spent; minutes of earlier attempts count, and one trial is always run."""
         budget = self.params.budget
         if budget is None:
             return False
         if budget.trials is not None:
             return len(self.records) >= budget.trials
-        return sum(entry.trial.seconds for entry in self.records if entry.trial) >= 60 * (budget.minutes or 0)
+        return sum(record.trial.seconds for record in self.records if record.trial) >= 60 * (budget.minutes or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The candidates of the first round, and how many of them come into the second; where none do, the first is no short one."""
+    """The candidates of the first round and the size of the second; without a second round the first uses all steps."""
 
     first_round: list[AlgorithmParams]
     second_round_size: int
 
 
 def plan(params: AutoParams, data: DomainData) -> Plan:
-    """What the budget allows; of equal candidates one."""
+    """Return the rounds that the budget allows, without duplicate candidates."""
     methods = _distinct(params.methods, data)
-    most = (params.budget and params.budget.trials) or 2 * len(methods)
-    if len(methods) == 1 or most < MIN_TRIALS_TO_HALVE:
-        return Plan(methods[:most], 0)
-    count = min(len(methods), math.ceil(most * 2 / 3))
-    return Plan(methods[:count], min(math.ceil(count / 2), most - count))
+    max_trials = (params.budget and params.budget.trials) or 2 * len(methods)
+    if len(methods) == 1 or max_trials < MIN_TRIALS_TO_HALVE:
+        return Plan(methods[:max_trials], 0)
+    count = min(len(methods), math.ceil(max_trials * 2 / 3))
+    return Plan(methods[:count], min(math.ceil(count / 2), max_trials - count))
 
 
 def _distinct(methods: list[AlgorithmParams], data: DomainData) -> list[AlgorithmParams]:
-    """Without repetitions, which those are that differ only in changes of pictures where there are none."""
+    """Return the methods without duplicates; augmentation makes no difference where there are no images."""
     has_images = any(examples.augmentable for examples in (data.source, data.target) if examples)
-    same = {} if has_images else {"augmentation": "none", "augment_domains": "source"}
-    seen: dict[str, AlgorithmParams] = {}
+    ignored = {} if has_images else {"augmentation": "none", "augment_domains": "source"}
+    distinct: dict[str, AlgorithmParams] = {}
     for method in methods:
-        seen.setdefault(method.model_copy(update=same).model_dump_json(), method)
-    return list(seen.values())
-
-
-def _spans(span: tuple[float, float], parts: int) -> list[tuple[float, float]]:
-    width = (span[1] - span[0]) / parts
-    return [(span[0] + part * width, span[0] + (part + 1) * width) for part in range(parts)]
+        distinct.setdefault(method.model_copy(update=ignored).model_dump_json(), method)
+    return list(distinct.values())
 
 
 def _score(trial: Trial | None, validator: str) -> float:
@@ -178,28 +182,26 @@ def _score(trial: Trial | None, validator: str) -> float:
     return -math.inf if math.isnan(score) else score
 
 
-def _best(entries: list[TrialRecord], reference: Trial, validator: str, held_out: int) -> TrialRecord | None:
-    """Of those that know the source almost as well as the reference and score higher than it; of equals the latest."""
-    known = reference.scores.get("source_accuracy", math.nan)
-    allowed = (
-        max(MAX_SOURCE_ACCURACY_DROP, 2 * binomial_standard_error(known, held_out))
-        if held_out and not math.isnan(known)
-        else math.inf
-    )
-    able = [entry for entry in entries if entry.trial and not entry.trial.scores["source_accuracy"] < known - allowed]
-    best = max(reversed(able), key=lambda entry: _score(entry.trial, validator), default=None)
-    return best if best and _score(best.trial, validator) > _score(reference, validator) else None
+def _best(records: list[TrialRecord], baseline: Trial, validator: str, held_out: int) -> TrialRecord | None:
+    """Return the record that beats the baseline and keeps its source accuracy; the latest of equals."""
+    accuracy = baseline.scores.get("source_accuracy", math.nan)
+    allowed = math.inf
+    if held_out and not math.isnan(accuracy):
+        allowed = max(MAX_SOURCE_ACCURACY_DROP, 2 * binomial_standard_error(accuracy, held_out))
+    eligible = [one for one in records if one.trial and not one.trial.scores["source_accuracy"] < accuracy - allowed]
+    best = max(reversed(eligible), key=lambda record: _score(record.trial, validator), default=None)
+    return best if best and _score(best.trial, validator) > _score(baseline, validator) else None
 
 
-def table(reference: Trial, params: AutoParams, entries: list[TrialRecord], best: TrialRecord | None) -> list[dict[str, Any]]:
-    """As JSON what the source alone gives, which is of round 0, and the entries, by round and place."""
-    alone = TrialRecord(PlannedTrial(0, 0, source_params(params), reference.steps), reference)
-    return [_line(alone, best is None), *(_line(entry, entry is best) for entry in entries)]
+def table(baseline: Trial, params: AutoParams, records: list[TrialRecord], best: TrialRecord | None) -> list[dict[str, Any]]:
+    """Return the baseline, as round 0, and the records as JSON, by round and position."""
+    first = TrialRecord(PlannedTrial(0, 0, source_params(params), baseline.steps), baseline)
+    return [_row(first, best is None), *(_row(record, record is best) for record in records)]
 
 
-def _line(entry: TrialRecord, chosen: bool) -> dict[str, Any]:
-    line = {"params": entry.params.model_dump(mode="json"), "round": entry.round, "chosen": chosen, "error": entry.error}
-    if entry.trial is None:
-        return line
-    scores = {name: None if math.isnan(score) else score for name, score in entry.trial.scores.items()}
-    return line | {"steps": entry.trial.steps, "selected_step": entry.trial.step, "scores": scores}
+def _row(record: TrialRecord, chosen: bool) -> dict[str, Any]:
+    row = {"params": record.params.model_dump(mode="json"), "round": record.round, "chosen": chosen, "error": record.error}
+    if record.trial is None:
+        return row
+    scores = {name: None if math.isnan(score) else score for name, score in record.trial.scores.items()}
+    return row | {"steps": record.trial.steps, "selected_step": record.trial.step, "scores": scores}

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.data.batches import EncodedDataset
+from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
 from worker.evaluation.outputs import Float32Array, MixupOutputs, ModelOutputs
 from worker.networks.base import Inputs, Network

@@ -18,32 +18,36 @@ from worker import validators
 from worker.algorithms.base import Algorithm, Terms
 from worker.components.augmentation import augment_batch
 from worker.components.schedules import inverse_decay
-from worker.data.batches import PairedBatches
-from worker.distributed import data_parallel
-from worker.networks.base import Network
+from worker.data.sampling import PairedBatches
+from worker.distributed.processes import Distributed
+from worker.networks.base import Network, divide_batches
 from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
+from worker.protocol.progress_span import ProgressSpan
 from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, random_state, restore_random_state
 from worker.training.ema import ExponentialMovingAverage
 from worker.training.evaluator import Evaluator
 
-TRAINING_SHARE = 0.95  # of a job's progress: measuring, exporting and storing come after it
-VALIDATOR_UNAVAILABLE = (
-    "The validator `{}` has nothing to say of these data: a run keeps its newest network, a search the source-only one."
-)
+TRAINING_SPAN = ProgressSpan(0.0, 0.95)
+"""The part of a job's progress for training; reporting, exporting and storing follow."""
 REPORTS_PER_RUN = 200
 EVALUATIONS_PER_RUN = 20
+VALIDATOR_UNAVAILABLE = (
+    "Validator `{}` cannot be computed on this data. The last healthy checkpoint is selected; a search falls back to the "
+    "source-only model. Choose another `validator` to change this."
+)
 
 
 class Diverged(BadParameters):
-    """The loss is no longer a number."""
+    """The loss is not a finite number."""
 
 
 @dataclass
 class TrainingRun:
-    """One algorithm's training. Its progress in the job goes from `begin` to `end`; `prefix` sets its curves apart.
+    """One training of one algorithm, and the state that its checkpoints hold.
 
-    `carried` is stored in its checkpoints beside its own state. `seconds` is what earlier attempts took.
+    `metric_prefix` precedes the names of its curves. `shared_state` is stored in its checkpoints beside its own state. `seconds`
+    is the time that earlier attempts took.
     """
 
     algorithm: Algorithm
@@ -54,10 +58,10 @@ class TrainingRun:
     checkpoints: Checkpoints
     checkpoint_seconds: float
     precision: TrainingPrecision = "float32"
-    begin: float = 0.0
-    end: float = TRAINING_SHARE
+    span: ProgressSpan = TRAINING_SPAN
     metric_prefix: str = ""
     shared_state: dict[str, Any] = field(default_factory=dict)
+    distributed: Distributed = field(default_factory=Distributed)
     step: int = 0
     domain_accuracy: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -68,14 +72,17 @@ class TrainingRun:
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.algorithm)
         self.average = ExponentialMovingAverage(self.algorithm.network, self.params.ema_decay) if self.params.ema_decay else None
+        if self.distributed.world_size > 1:
+            divide_batches(self.algorithm, self.distributed.split_batch, self.distributed.sync_batch_norm)
 
     @property
     def progress(self) -> float:
-        return self.begin + (self.end - self.begin) * self.step / self.batches.steps
+        """The job's progress after the current step."""
+        return self.span.at(self.step / self.batches.steps)
 
     @property
     def elapsed(self) -> float:
-        """Seconds, those of earlier attempts included."""
+        """Seconds of training, including those of earlier attempts."""
         return self.seconds + time.monotonic() - self.began
 
     @property
@@ -84,7 +91,7 @@ class TrainingRun:
 
     @property
     def network(self) -> Network:
-        """What a version would get: the network, or the average of its weights."""
+        """The network that is evaluated and selected: the trained one, or the average of its weights."""
         return self.average.network if self.average else self.algorithm.network
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,7 +107,7 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the state was taken."""
+        """Continue from this state."""
         self.step, self.seconds, self.domain_accuracy = state["step"], state["seconds"], state["domain_accuracy"]
         self.algorithm.load_state_dict(state["algorithm"])
         if self.average:
@@ -110,42 +117,41 @@ class TrainingRun:
         restore_random_state(state["random"])
 
     def checkpoint(self) -> None:
-        if not data_parallel.is_rank_zero():
+        """Store and report a checkpoint."""
+        if not self.distributed.is_rank_zero:
             return
         key = self.checkpoints.save(f"{self.metric_prefix}{self.step}", self.shared_state | {"run": self.state_dict()})
         self.reporter.checkpoint(key)
 
 
 def train(run: TrainingRun) -> None:
-    """Train to the end, then put the selected network's weights (see `worker.training.checkpoint_selection`) into the network.
+    """Train to the end and load the selected checkpoint (see `worker.training.checkpoint_selection`) into the network.
 
-    Raises Stopped after storing a checkpoint when the reporter was asked to stop, Diverged when the loss is not finite.
+    Raise StopRequested, after storing a checkpoint, when a stop was requested; raise Diverged when the loss is not finite.
     """
     params, algorithm, steps = run.params, run.algorithm, run.batches.steps
-    descend = OptimizerStep(run)
-    meter, saved_at = RunningMeans(), time.monotonic()
+    update = OptimizerStep(run)
+    means, saved_at = RunningMeans(), time.monotonic()
     algorithm.train()
-    data_parallel.broadcast_module(algorithm)
+    run.distributed.broadcast_module(algorithm)
     for batch in run.batches.from_step(run.step):
-        rate = set_rate(run.optimizer, params, batch.progress)
-        with data_parallel.sharing():
-            terms = algorithm.step(augment_batch(batch, params), descend)
+        learning_rate = set_learning_rate(run.optimizer, params, batch.progress)
+        with run.distributed.sharing():
+            terms = algorithm.step(augment_batch(batch, params), update)
         if run.average:
             run.average.update(algorithm.network, run.step)
         run.step += 1
-        meter.add({**terms, **algorithm.diagnostics(), "learning_rate": rate})
+        means.add({**terms, **algorithm.diagnostics(), "learning_rate": learning_rate})
         run.reporter.update_progress(run.progress)
 
         if is_due(run.step, steps, REPORTS_PER_RUN):
-            report(run, meter.means())
+            report(run, means.take())
         if is_due(run.step, steps, EVALUATIONS_PER_RUN):
             evaluate(run)
-        given_up = run.selector.has_collapsed_for_good or 0 < params.patience <= run.selector.evaluations_without_improvement
         is_late = time.monotonic() - saved_at >= run.checkpoint_seconds
-        given_up, should_stop, is_late = map(
-            bool, data_parallel.broadcast_from_rank_zero(given_up, run.reporter.should_stop, is_late)
-        )
-        if given_up:
+        decisions = run.distributed.broadcast_from_rank_zero(stops_early(run), run.reporter.should_stop, is_late)
+        is_over, should_stop, is_late = map(bool, decisions)
+        if is_over:
             break
         if should_stop or is_late:
             check_finite(run, *(term.detach() for term in terms.values()))
@@ -157,29 +163,36 @@ def train(run: TrainingRun) -> None:
 
 
 class OptimizerStep:
-    """The updates of a run: mixed precision, the joint gradient clipped, one step of the optimizer."""
+    """An update of the weights: mixed precision, gradients averaged over processes and clipped, one step of the optimizer."""
 
     def __init__(self, run: TrainingRun) -> None:
         self._optimizer, self._clip = run.optimizer, run.params.gradient_clip
         self._device = run.batches.device.type
         self._bfloat16 = run.precision == "bfloat16"
+        self._average_gradients = run.distributed.average_gradients
         self._weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
-        """See `worker.algorithms.base.Descend`."""
+        """Follow the gradient of the terms' sum; see `worker.algorithms.base.Update`."""
         with torch.autocast(self._device, torch.bfloat16, enabled=self._bfloat16):
             values = terms()
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.stack([value.float() for value in values.values()]).sum()
         total.backward(inputs=None if only is None else list(only))  # type: ignore[no-untyped-call]
-        data_parallel.average_gradients(self._weights)
+        self._average_gradients(self._weights)
         torch.nn.utils.clip_grad_norm_(self._weights, self._clip)
         self._optimizer.step()
         return values
 
 
+def stops_early(run: TrainingRun) -> bool:
+    """Return whether the run has collapsed for good, or has not improved for `patience` evaluations."""
+    selector, patience = run.selector, run.params.patience
+    return selector.has_collapsed_for_good or 0 < patience <= selector.evaluations_without_improvement
+
+
 def report(run: TrainingRun, means: dict[str, float]) -> None:
-    """Send a point of each curve. Raises Diverged."""
+    """Send a point of each curve. Raise Diverged."""
     check_finite(run, *means.values())
     if "domain_accuracy" in means:
         run.domain_accuracy.append(means["domain_accuracy"])
@@ -187,55 +200,61 @@ def report(run: TrainingRun, means: dict[str, float]) -> None:
 
 
 def send(run: TrainingRun, values: dict[str, float]) -> None:
-    run.reporter.report(
-        run.step, epoch(run), run.progress, {f"{run.metric_prefix}{name}": value for name, value in values.items()}
-    )
+    """Report these values of the current step under the run's prefix."""
+    metrics = {f"{run.metric_prefix}{name}": value for name, value in values.items()}
+    run.reporter.report(run.step, epoch(run), run.progress, metrics)
 
 
 def check_finite(run: TrainingRun, *losses: Tensor | float) -> None:
-    """Raises Diverged."""
+    """Raise Diverged unless all losses are finite."""
     if not all(map(math.isfinite, losses)):
-        raise Diverged(f"The loss was no longer a number at step {run.step}. A smaller learning rate may help.")
+        raise Diverged(f"The loss was not a finite number at step {run.step}. Try a smaller `learning_rate`.")
 
 
 def evaluate(run: TrainingRun) -> None:
-    """Let every validator score the network, and remember it if it is a good one. Raises Diverged.
+    """Score the network with every validator and pass it to the checkpoint selection. Raise Diverged.
 
-    Of a method that does not see the target the newest network is the one to keep, whatever the scores.
+    A method that does not see the target keeps its newest network, whatever the scores.
     """
     network = run.network
-    evidence, truth = run.evaluator.outputs(network), run.evaluator.target_accuracy(network)
-    check_finite(run, *evidence.finiteness_check)
+    outputs, target_accuracy = run.evaluator.outputs(network), run.evaluator.target_accuracy(network)
+    check_finite(run, *outputs.finiteness_check)
     run.algorithm.train()
-    scores = validators.scores(evidence)
-    run.algorithm.on_evaluation(evidence)
-    warned = run.selector.ever_collapsed
+    scores = validators.scores(outputs)
+    run.algorithm.on_evaluation(outputs)
+    had_collapsed = run.selector.ever_collapsed
     accuracy = scores["source_accuracy"]
     score = scores[run.params.validator] if run.params.needs_target else nan
     if run.params.needs_target and math.isnan(score):
         run.reporter.warn("validator_silent", VALIDATOR_UNAVAILABLE.format(run.params.validator))
-    found = run.selector.update(run.step, accuracy, score, network.state_dict())
-    send(run, scores if truth is None else {**scores, "target_accuracy": truth})
-    if found.collapsed and not warned:
-        run.reporter.warn(
-            "collapsed",
-            f"At step {run.step} the accuracy on the source fell back to chance ({accuracy:.2f}, best {run.selector.best:.2f}). "
-            f"The network of step {run.selector.step} is kept unless the run recovers.",
-        )
+    outcome = run.selector.update(run.step, accuracy, score, network.state_dict())
+    send(run, scores if target_accuracy is None else {**scores, "target_accuracy": target_accuracy})
+    if outcome.collapsed and not had_collapsed:
+        warn_collapse(run, accuracy)
+
+
+def warn_collapse(run: TrainingRun, accuracy: float) -> None:
+    """Warn that the source accuracy has collapsed."""
+    run.reporter.warn(
+        "collapsed",
+        f"At step {run.step} the accuracy on the source fell back to chance ({accuracy:.2f}, best {run.selector.best:.2f}). "
+        f"The network of step {run.selector.step} is selected unless the run recovers. Try a smaller `learning_rate`.",
+    )
 
 
 class RunningMeans:
-    """Values of the steps since the last report, left on their device until then."""
+    """Means of values over the steps since the last report; the values stay on their device until then."""
 
     def __init__(self) -> None:
         self._values: dict[str, list[Tensor | float]] = defaultdict(list)
 
     def add(self, values: dict[str, Tensor | float]) -> None:
+        """Add the values of a step."""
         for name, value in values.items():
             self._values[name].append(value.detach() if isinstance(value, Tensor) else value)
 
-    def means(self) -> dict[str, float]:
-        """Mean of each since the last call."""
+    def take(self) -> dict[str, float]:
+        """Return the means since the last call."""
         means = {
             name: float(torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values]).mean())
             for name, values in self._values.items()
@@ -245,24 +264,26 @@ class RunningMeans:
 
 
 def is_due(step: int, steps: int, times: int) -> bool:
-    """Whether something that happens about `times` times in a run of `steps` happens after this step; it does after the last."""
+    """Return whether an event of about `times` times a run is due after this step; it is after the last."""
     return step % max(1, steps // times) == 0 or step == steps
 
 
 def epoch(run: TrainingRun) -> float:
+    """Return the number of passes so far."""
     return run.step / run.batches.steps_per_epoch
 
 
 def make_optimizer(algorithm: Algorithm) -> Optimizer:
+    """Return the optimizer of the parameters for the algorithm's weights."""
     params, groups = algorithm.params, algorithm.parameter_groups()
     if params.optimizer == "sgd":
         return SGD(groups, params.learning_rate, 0.9, weight_decay=params.weight_decay, nesterov=True, fused=True)
     return AdamW(groups, params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
-def set_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> float:
-    """Give every group its rate at this point of the run; returns that of the new layers."""
-    rate = params.learning_rate * (inverse_decay(progress) if params.lr_schedule == "inverse_decay" else 1.0)
+def set_learning_rate(optimizer: Optimizer, params: AlgorithmParams, progress: float) -> float:
+    """Give every group its learning rate at this point of the run; return that of the new layers."""
+    learning_rate = params.learning_rate * (inverse_decay(progress) if params.lr_schedule == "inverse_decay" else 1.0)
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["factor"]
-    return rate
+        group["lr"] = learning_rate * group["factor"]
+    return learning_rate

@@ -18,10 +18,11 @@ from benchmarks.training.speed import problem
 from benchmarks.training.speed.problem import Problem
 from benchmarks.training.speed.turns import Turns
 from worker import networks
-from worker.data.batches import EncodedDataset
+from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
 from worker.networks.base import Network
 from worker.protocol.progress import ProgressReporter
+from worker.protocol.progress_span import ProgressSpan
 from worker.training.checkpoints import Checkpoints
 from worker.training.mixed_precision import decide_precision
 from worker.training.trials import TrialRunner
@@ -68,7 +69,7 @@ def main() -> None:
         device = torch.device("cpu")
         precision = decide_precision(params, device, build)
         trials = TrialRunner(build, make_data(given), 10, device, reporter, checkpoints, seconds, precision)
-        trial = trials.run("dann", params, (0.0, 1.0), steps=given.steps)
+        trial = trials.run("dann", params, ProgressSpan(), steps=given.steps)
     network = trials.load_network(trial)
     turns.end(*_accuracies(given, network))
 

@@ -25,7 +25,7 @@ from tests.support.network_cases import CASES, Case, make_inputs
 from tests.support.pretrained_encoders import ENCODERS, IMAGES, TEXTS, pixels, tokens
 from tests.support.toy_problems import table
 from worker import networks
-from worker.data.batches import EncodedDataset
+from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData, split_source
 from worker.export import quantization
 from worker.export.onnx import export

@@ -29,6 +29,7 @@ from tests.support.toy_problems import toy_images
 from worker import networks
 from worker.data.splits import DomainData
 from worker.data.training_setup import choose_device
+from worker.distributed.processes import Distributed
 from worker.export import quantization
 from worker.jobs import adaptation
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
@@ -227,7 +228,7 @@ def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(benc
     evaluation = digits(bench, target=False, rows=400)
     params = {**DANN, "algorithm": "bnm", "weight": 1000}
     job = bench.job(params, source, target, evaluation, base=CNN)
-    task, trials = adaptation.prepare(bench.context(job))
+    task, trials = adaptation.prepare(bench.context(job), Distributed())
     training = adaptation.train(trials, task.params, LocalOnly())
     metrics = build_report(task, trials, training).metrics
     assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")

@@ -27,9 +27,11 @@ from app.settings import Settings
 from tests.support.job_bench import CNN, SMALL, Bench, digits
 from tests.support.list_queue import ListQueue
 from tests.support.supervision import read_job
+from worker.distributed.processes import Distributed
 from worker.jobs import trial as child
 from worker.jobs.adaptation import prepare
 from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
+from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import PlannedTrial, QueuedTrials, TrialOwner
 from worker.search.successive_halving import search
 from worker.training.trials import Trial, TrialRunner
@@ -68,7 +70,7 @@ class Scene:
         return [PlannedTrial(1, place, method, SHORT_STEPS) for place, method in enumerate(self.params.methods)]
 
     def trials(self, reporter: ProgressReporter | None = None) -> TrialRunner:
-        return prepare(self.bench.context(self.job, self.lease.attempt, reporter))[1]
+        return prepare(self.bench.context(self.job, self.lease.attempt, reporter), Distributed())[1]
 
     def offers(self, trials: TrialRunner) -> QueuedTrials:
         return QueuedTrials(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
@@ -154,7 +156,7 @@ def scene(bench: Bench) -> Scene:
 def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Scene) -> None:
     reporter = ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
-    start = trials.run_baseline(scene.params, (0, 1)).weights
+    start = trials.run_baseline(scene.params, ProgressSpan()).weights
     offers = scene.offers(trials)
     offers.enqueue(scene.orders, start)
     offers.enqueue(scene.orders, start)
@@ -168,7 +170,9 @@ def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Sc
     alone_reporter = ProgressReporter(io.StringIO())
     alone = scene.trials(alone_reporter)
     for order, begun in zip(scene.orders, (None, start), strict=True):
-        trial = alone.run(order.name, order.params, (0, 1), start=begun, steps=order.steps, metric_prefix=f"{order.name}_")
+        trial = alone.run(
+            order.name, order.params, ProgressSpan(), start=begun, steps=order.steps, metric_prefix=f"{order.name}_"
+        )
         assert_same(trials.ended[order.name], trial)
     alone_reporter.flush()
     expected = points(alone_reporter, f"{MCC}_information_maximisation")
@@ -181,7 +185,7 @@ def test_trial_follows_the_precision_of_its_search_against_its_own_measurement(
 ) -> None:
     monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: is_faster)
     trials, order = scene.trials(), scene.orders[0]
-    expected = scene.trials().run(order.name, order.params, (0, 1), steps=order.steps)
+    expected = scene.trials().run(order.name, order.params, ProgressSpan(), steps=order.steps)
     scene.offers(trials).enqueue([order], None)
     monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: not is_faster)
     scene.run(scene.claim(scene.queue.sent[0]))
@@ -211,8 +215,8 @@ def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: 
     assert trials.interrupted is not None
     assert trials.interrupted["run"]["step"] == 6
     order = scene.orders[0]
-    resumed = trials.run(MCC, order.params, (0, 1), steps=order.steps, metric_prefix=f"{MCC}_")
-    expected = scene.trials(alone).run(MCC, order.params, (0, 1), steps=order.steps, metric_prefix=f"{MCC}_")
+    resumed = trials.run(MCC, order.params, ProgressSpan(), steps=order.steps, metric_prefix=f"{MCC}_")
+    expected = scene.trials(alone).run(MCC, order.params, ProgressSpan(), steps=order.steps, metric_prefix=f"{MCC}_")
     assert_same(resumed, expected)
     reporter.flush()
     alone.flush()
@@ -256,7 +260,7 @@ def test_what_failed_by_its_parameters_fails_here_too_and_anything_else_is_tried
     assert trials.failed == ({MCC: "It diverged."} if standing is TrialOwner.FINISHED else {})
     if standing is TrialOwner.FINISHED:
         with pytest.raises(BadParameters, match="It diverged"):
-            trials.run(MCC, scene.orders[0].params, (0, 1))
+            trials.run(MCC, scene.orders[0].params, ProgressSpan())
 
 
 class StopsInWaiting(ProgressReporter):
@@ -274,7 +278,7 @@ def test_a_search_that_is_stopped_while_it_waits_goes_on_to_what_it_would_have_f
     with scene.bench.sessions.begin() as session:
         leases.heartbeat(session, begun, 60, Report(progress=0.5))
     with pytest.raises(StopRequested):
-        search(trials, scene.params, (0, 1), scene.offers(trials))
+        search(trials, scene.params, ProgressSpan(), scene.offers(trials))
     reporter.flush()
     assert reports(reporter)[-1].progress > reports(reporter)[-2].progress  # half of a trial that another worker runs
     checkpoint = [report.checkpoint for report in reports(reporter) if report.checkpoint][-1]
@@ -286,8 +290,8 @@ def test_a_search_that_is_stopped_while_it_waits_goes_on_to_what_it_would_have_f
     resumed = scene.trials()
     resumed.resume(checkpoint)
     assert set(resumed.ended) == {"source_only", ADABN}
-    found = search(resumed, scene.params, (0, 1), scene.offers(resumed))
-    alone = search(scene.trials(), scene.params, (0, 1))
+    found = search(resumed, scene.params, ProgressSpan(), scene.offers(resumed))
+    alone = search(scene.trials(), scene.params, ProgressSpan())
     assert_same(found[0], alone[0])
     assert [entry.planned for entry in found[2]] == [entry.planned for entry in alone[2]]
     for entry, other in zip(found[2], alone[2], strict=True):

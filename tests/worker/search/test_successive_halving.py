@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from tests.support.toy_problems import table, toy_images
-from worker.data.batches import EncodedDataset
+from worker.data.examples import EncodedDataset
 from worker.data.splits import split_source
 from worker.search.successive_halving import Plan, plan
 

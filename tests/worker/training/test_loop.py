@@ -11,7 +11,7 @@ from worker import validators
 from worker.algorithms.base import Algorithm
 from worker.data.batch import Batch
 from worker.protocol.progress import BadParameters, StopRequested
-from worker.training.loop import TRAINING_SHARE, Diverged, RunningMeans, evaluate, is_due, train
+from worker.training.loop import TRAINING_SPAN, Diverged, RunningMeans, evaluate, is_due, train
 
 
 class Collapsing(Algorithm):
@@ -95,7 +95,7 @@ def test_progress_and_epochs_grow_to_the_end(tmp_path: Path) -> None:
     train(toy.run)
     points = [point for report in toy.reports for point in report["metrics"]]
     assert max(point["epoch"] for point in points) == 3
-    assert toy.reports[-1]["progress"] == TRAINING_SHARE
+    assert toy.reports[-1]["progress"] == TRAINING_SPAN.end
     assert len(toy.series("source_accuracy")) >= 10
 
 
@@ -115,8 +115,8 @@ def test_the_meter_gives_means_since_the_last_time() -> None:
     meter = RunningMeans()
     meter.add({"loss": torch.tensor(1.0), "rate": 0.5})
     meter.add({"loss": torch.tensor(3.0), "rate": 0.5})
-    assert meter.means() == {"loss": 2.0, "rate": 0.5}
-    assert meter.means() == {}
+    assert meter.take() == {"loss": 2.0, "rate": 0.5}
+    assert meter.take() == {}
 
 
 def test_the_average_of_the_weights_is_what_is_kept_and_it_is_as_good(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.support.toy_problems import CPU, table, table_network, toy_params
 from worker.data.splits import split_source
 from worker.networks.base import Network
 from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
+from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import LocalOnly, TrialOwner
 from worker.search.successive_halving import search
 from worker.training.checkpoints import Checkpoints
@@ -48,7 +49,7 @@ def make_trials(folder: Path, params: AlgorithmParams) -> TrialRunner:
 @pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
 def test_a_method_takes_over_from_a_network_that_is_fully_trained(algorithm: str, steps: int, tmp_path: Path) -> None:
     params = PARAMS[algorithm].model_validate({"algorithm": algorithm, "batch_size": 32})
-    reference = make_trials(tmp_path, params).run_baseline(params, (0, 1))
+    reference = make_trials(tmp_path, params).run_baseline(params, ProgressSpan())
     assert reference.steps == steps
     assert reference.scores["source_accuracy"] > 0.9
 
@@ -57,31 +58,31 @@ def test_candidates_of_a_search_take_over_from_one_too(tmp_path: Path) -> None:
     found = {}
     for name, more in (("whole", ["adda"]), ("half", [])):
         params = AutoParams(batch_size=32, min_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
-        found[name] = search(make_trials(tmp_path / name, params), params, (0, 1))[0].steps
+        found[name] = search(make_trials(tmp_path / name, params), params, ProgressSpan())[0].steps
     assert found == {"whole": 40, "half": 20}
 
 
 def test_a_resumed_job_remembers_what_failed_and_how_long_it_took(tmp_path: Path) -> None:
     params = toy_params("dann")
     first = make_trials(tmp_path, params)
-    done = first.run("done", params, (0, 1), steps=3)
+    done = first.run("done", params, ProgressSpan(), steps=3)
     with pytest.raises(BadParameters, match="batch norm"):
-        first.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
+        first.run("failing", toy_params("adabn"), ProgressSpan(), start=done.weights)
     first.reporter.request_stop()
     with pytest.raises(StopRequested):
-        first.run("stopped", params, (0, 1), steps=3)
+        first.run("stopped", params, ProgressSpan(), steps=3)
 
     second = make_trials(tmp_path, params)
     second.resume("jobs/a/1/checkpoint-1.pt")
     second.build_initial = unwanted
-    assert second.run("done", params, (0, 1)).seconds == done.seconds > 0
+    assert second.run("done", params, ProgressSpan()).seconds == done.seconds > 0
     with pytest.raises(BadParameters, match="batch norm"):
-        second.run("failing", toy_params("adabn"), (0, 1), start=done.weights)
+        second.run("failing", toy_params("adabn"), ProgressSpan(), start=done.weights)
 
     second.build_initial = first.build_initial
     assert second.interrupted is not None
     second.interrupted["run"]["seconds"] = 100.0
-    assert 100 < second.run("stopped", params, (0, 1), steps=3).seconds < 200
+    assert 100 < second.run("stopped", params, ProgressSpan(), steps=3).seconds < 200
 
 
 def unwanted() -> Network:
@@ -92,9 +93,9 @@ def unwanted() -> Network:
 def test_a_budget_of_minutes_counts_what_earlier_attempts_took(seconds: float, tried: int, tmp_path: Path) -> None:
     values = {"candidates": [{"algorithm": "mcc"}, {"algorithm": "dann"}], "budget": {"minutes": 10}}
     trials, params = make_trials(tmp_path, toy_params("dann")), AutoParams.model_validate(values)
-    done = replace(trials.run("source_only", toy_params("source_only"), (0, 1), steps=3), seconds=seconds)
+    done = replace(trials.run("source_only", toy_params("source_only"), ProgressSpan(), steps=3), seconds=seconds)
     trials.ended |= dict.fromkeys(["1-0-mcc", "1-1-dann"][:tried], done)
-    entries = search(trials, params, (0, 1))[2]
+    entries = search(trials, params, ProgressSpan())[2]
     assert [entry.params.algorithm for entry in entries] == ["mcc", "dann"][:tried]
 
 
@@ -109,7 +110,7 @@ def test_what_another_worker_has_trained_counts_although_the_minutes_are_spent(t
     candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}, {"algorithm": "bnm"}]
     params = AutoParams.model_validate({"candidates": candidates, "budget": {"minutes": 10}})
     trials = make_trials(tmp_path, toy_params("dann"))
-    done = replace(trials.run("source_only", toy_params("source_only"), (0, 1), steps=3), seconds=700)
+    done = replace(trials.run("source_only", toy_params("source_only"), ProgressSpan(), steps=3), seconds=700)
     trials.ended |= {"1-0-mcc": done, "1-1-dann": done}
-    entries = search(trials, params, (0, 1), Elsewhere())[2]
+    entries = search(trials, params, ProgressSpan(), Elsewhere())[2]
     assert [entry.planned.name for entry in entries] == ["1-0-mcc", "1-1-dann"]

@@ -1,0 +1,136 @@
+"""Encoded datasets, in memory or mapped from files."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from app.modalities.base import Chunk, Encoded, Encoder, TensorSpec
+from worker.networks.base import Inputs
+
+IN_MEMORY_BYTES = 2 * 1024**3
+
+
+class UnknownLabel(ValueError):
+    """A label that is not among the classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedDataset:
+    """Encoded inputs, each (n, ...), and class numbers (n,) int64 where there are labels.
+
+    `lengths` (n,), on the CPU, exist where the inputs' second axis varies: a batch is cut to its longest example.
+    `augmentable` names the inputs that are images.
+    """
+
+    inputs: Inputs
+    labels: Tensor | None
+    lengths: Tensor | None = None
+    augmentable: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def gather(self, indices: Tensor, device: torch.device) -> tuple[Inputs, Tensor | None]:
+        """Return these examples on the device; the data is indexed where it is stored."""
+        inputs = {name: _take(values, indices, device) for name, values in self.inputs.items()}
+        if self.lengths is not None:
+            longest = int(self.lengths[indices].max())
+            inputs = {name: values[:, :longest] for name, values in inputs.items()}
+        return inputs, None if self.labels is None else _take(self.labels, indices, device)
+
+    def to(self, device: torch.device) -> "EncodedDataset":
+        """Return a copy on the device."""
+        labels = None if self.labels is None else self.labels.to(device)
+        inputs = {name: values.to(device) for name, values in self.inputs.items()}
+        return replace(self, inputs=inputs, labels=labels)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the inputs."""
+        return sum(values.nbytes for values in self.inputs.values())
+
+
+def _take(values: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+    return values[indices.to(values.device)].to(device, non_blocking=True)
+
+
+def encode(
+    chunks: Iterable[Chunk], encoder: Encoder, specs: dict[str, TensorSpec], rows: int, classes: list[str] | None, folder: Path
+) -> EncodedDataset:
+    """Encode all chunks into tensors: in memory, or mapped from files in `folder` beyond IN_MEMORY_BYTES.
+
+    `classes` None leaves labels out. Raise UnknownLabel.
+    """
+    numbers = {name: number for number, name in enumerate(classes or ())}
+    store, labels = _ColumnStore(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
+    start = 0
+    for chunk in chunks:
+        store.add(start, encoder(chunk.inputs), chunk.rows)
+        if classes and chunk.labels is not None:
+            labels[start : start + chunk.rows] = _class_numbers(chunk.labels, numbers)
+        start += chunk.rows
+    inputs = {name: torch.from_numpy(array) for name, array in store.arrays.items()}
+    augmentable = frozenset(name for name, spec in specs.items() if spec.augmentable)
+    return EncodedDataset(inputs, torch.from_numpy(labels) if classes else None, store.lengths(), augmentable)
+
+
+def _class_numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
+    try:
+        return [numbers[label] for label in labels]
+    except KeyError as error:
+        raise UnknownLabel(f"there is no class {error.args[0]!r}") from error
+
+
+class _ColumnStore:
+    """Arrays for `rows` examples; those with a second axis that varies grow along it."""
+
+    def __init__(self, specs: dict[str, TensorSpec], rows: int, folder: Path) -> None:
+        self._specs, self._rows, self._folder = specs, rows, folder
+        self._width = 1
+        self._padding_mask = next((name for name, spec in specs.items() if spec.marks_padding), None)
+        self._lengths = torch.ones(rows, dtype=torch.int64)
+        self.arrays = self._allocate()
+
+    def add(self, start: int, encoded: Encoded, rows: int) -> None:
+        widths = [values.shape[1] for name, values in encoded.items() if self._varies(name)]
+        if max(widths, default=0) > self._width:
+            self._widen(max(widths))
+        for name, values in encoded.items():
+            part = self.arrays[name][start : start + rows]
+            (part[:, : values.shape[1]] if self._varies(name) else part)[...] = values
+            if name == self._padding_mask and values.shape[1]:
+                used = torch.from_numpy(values != 0) * torch.arange(1, values.shape[1] + 1)
+                self._lengths[start : start + rows] = used.amax(1).clamp(min=1)
+
+    def lengths(self) -> Tensor | None:
+        return self._lengths if self._padding_mask else None
+
+    def _varies(self, name: str) -> bool:
+        return name in self._specs and -1 in self._specs[name].shape
+
+    def _widen(self, width: int) -> None:
+        old, old_width = self.arrays, self._width
+        self._width = width
+        self.arrays = self._allocate()
+        for name in filter(self._varies, old):
+            self.arrays[name][:, :old_width] = old[name]
+        self.arrays |= {name: values for name, values in old.items() if not self._varies(name)}
+
+    def _allocate(self) -> dict[str, NDArray[Any]]:
+        shapes = {
+            name: (self._rows, *(self._width if size == -1 else size for size in spec.shape))
+            for name, spec in self._specs.items()
+        }
+        total = sum(math.prod(shape) * np.dtype(self._specs[name].dtype).itemsize for name, shape in shapes.items())
+        if total <= IN_MEMORY_BYTES:
+            return {name: np.zeros(shape, self._specs[name].dtype) for name, shape in shapes.items()}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        paths = {name: self._folder / f"{name}-{self._width}.bin" for name in shapes}
+        return {name: np.memmap(paths[name], self._specs[name].dtype, "w+", shape=shape) for name, shape in shapes.items()}
