@@ -5,7 +5,7 @@ import numpy as np
 from worker.evaluation.outputs import ModelOutputs
 
 
-def evidence(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> ModelOutputs:
+def model_outputs(skill: float, *, classes: int = 4, rows: int = 120, seed: int = 0) -> ModelOutputs:
     """Return the outputs of a network; the larger its skill, the more its features and logits point to the true class."""
     random = np.random.default_rng(seed)
 

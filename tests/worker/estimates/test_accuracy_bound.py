@@ -11,15 +11,15 @@ from worker.evaluation.outputs import ModelOutputs
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Threads that wait for one another on a busy machine take longer than the work."""
+    """Use one thread: on a busy machine, waiting threads take longer than the work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
-def evidence(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[ModelOutputs, float]:
-    """Of a network whose target lies `shift` further along a random direction, and its true target accuracy."""
+def outputs_with_truth(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[ModelOutputs, float]:
+    """Return outputs whose target is moved by `shift` in a random direction, and the true target accuracy."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 4, rows)
     direction = random.normal(size=4)
@@ -32,7 +32,7 @@ def evidence(rows: int = 1200, *, shift: float = 0.0, seed: int = 0) -> tuple[Mo
     return given, float((target.argmax(axis=1) == labels).mean())
 
 
-def test_the_losses_are_those_of_the_paper() -> None:
+def test_losses_equal_the_formulas_of_the_paper() -> None:
     logits = np.random.default_rng(0).normal(size=(6, 2, 3))
     predicted = np.array([0, 1, 2, 0, 1, 2])
     agree, disagree = [], []
@@ -45,7 +45,7 @@ def test_the_losses_are_those_of_the_paper() -> None:
     assert float(disagreement_loss(*tensors)) == pytest.approx(np.mean(disagree) / math.log(2))
 
 
-def test_the_last_term_holds_for_all_but_delta_of_the_samples() -> None:
+def test_sampling_error_is_exceeded_with_probability_delta_at_most() -> None:
     """The worst case of the inequality: source rows of +1 and -1, target rows of 0 and 1."""
     random = np.random.default_rng(0)
     sums = random.choice([-1, 1], (20000, 40)).mean(axis=1) + random.choice([0, 1], (20000, 60)).mean(axis=1) - 0.5
@@ -53,42 +53,42 @@ def test_the_last_term_holds_for_all_but_delta_of_the_samples() -> None:
     assert (sums > 0.5 * sampling_error(40, 60, 0.1)).mean() > 0.1
 
 
-def test_without_a_shift_only_the_sampling_error_is_lost() -> None:
-    given, truth = evidence()
-    found = accuracy_lower_bound(given)
-    assert found is not None
-    assert found.discrepancy < 0.03
-    assert truth - found.sampling - 0.05 < found.accuracy <= truth
-    assert found.confidence == pytest.approx(0.95)
+def test_bound_without_shift_loses_only_the_sampling_error() -> None:
+    given, truth = outputs_with_truth()
+    bound = accuracy_lower_bound(given)
+    assert bound is not None
+    assert bound.discrepancy < 0.03
+    assert truth - bound.sampling - 0.05 < bound.accuracy <= truth
+    assert bound.confidence == pytest.approx(0.95)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_under_a_shift_the_floor_falls_and_stays_below_the_truth(seed: int) -> None:
-    found, truth = [], []
+def test_bound_falls_with_the_shift_and_stays_below_the_truth(seed: int) -> None:
+    bounds, truth = [], []
     for shift in (0.0, 3.0, 8.0):
-        given, accuracy = evidence(shift=shift, seed=seed)
-        floors = accuracy_lower_bound(given)
-        assert floors is not None
-        found.append(floors.accuracy)
+        given, accuracy = outputs_with_truth(shift=shift, seed=seed)
+        bound = accuracy_lower_bound(given)
+        assert bound is not None
+        bounds.append(bound.accuracy)
         truth.append(accuracy)
-    assert all(low <= accuracy for low, accuracy in zip(found, truth, strict=True))
-    assert found[0] > found[1] > found[2]
+    assert all(low <= accuracy for low, accuracy in zip(bounds, truth, strict=True))
+    assert bounds[0] > bounds[1] > bounds[2]
 
 
-def test_it_is_the_same_each_time_and_leaves_the_generators_alone() -> None:
-    given, _ = evidence(rows=100, shift=2)
+def test_bound_is_deterministic_and_keeps_the_global_generator() -> None:
+    given, _ = outputs_with_truth(rows=100, shift=2)
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
     assert accuracy_lower_bound(given) == accuracy_lower_bound(given)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_nothing_is_said_of_a_few_examples() -> None:
-    assert accuracy_lower_bound(evidence(rows=3)[0]) is None
+def test_fewer_than_four_rows_give_no_bound() -> None:
+    assert accuracy_lower_bound(outputs_with_truth(rows=3)[0]) is None
 
 
-def test_of_many_classes_fewer_critics_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, _ = evidence(shift=2)
+def test_many_classes_reduce_the_number_of_critics(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, _ = outputs_with_truth(shift=2)
     several = accuracy_lower_bound(given)
     monkeypatch.setattr("worker.estimates.accuracy_bound.MAX_CRITIC_OUTPUTS", 1)
     one = accuracy_lower_bound(given)

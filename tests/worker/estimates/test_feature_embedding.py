@@ -11,8 +11,8 @@ from worker.evaluation.outputs import ModelOutputs
 CLASSES = ["ant", "bee", "cat"]
 
 
-def evidence(apart: float, *, rows: int = 60) -> ModelOutputs:
-    """Of three classes in twelve features, the target moved by `apart`."""
+def model_outputs(apart: float, *, rows: int = 60) -> ModelOutputs:
+    """Return outputs for three classes in twelve features, with the target moved by `apart`."""
     random = np.random.default_rng(0)
     labels = np.arange(rows) % 3
 
@@ -25,7 +25,7 @@ def evidence(apart: float, *, rows: int = 60) -> ModelOutputs:
     return ModelOutputs(source, source[:, :3], labels, target, target[:, :3])
 
 
-def test_domains_that_are_one_have_no_distance_and_those_that_lie_apart_have_two() -> None:
+def test_proxy_a_distance_is_0_for_equal_and_2_for_separable_domains() -> None:
     random = np.random.default_rng(0)
     source, target = random.normal(size=(2, 600, 8)).astype(np.float32)
     assert proxy_a_distance(source, target) < 0.35
@@ -34,7 +34,7 @@ def test_domains_that_are_one_have_no_distance_and_those_that_lie_apart_have_two
     assert proxy_a_distance(source, target + 5) == proxy_a_distance(source, target + 5)
 
 
-def test_the_smaller_domain_counts_as_much_as_the_larger() -> None:
+def test_proxy_a_distance_weighs_both_domains_equally() -> None:
     random = np.random.default_rng(0)
     source, target = random.normal(size=(900, 4)).astype(np.float32), random.normal(size=(60, 4)).astype(np.float32)
     assert proxy_a_distance(source, target) < 0.7
@@ -42,29 +42,29 @@ def test_the_smaller_domain_counts_as_much_as_the_larger() -> None:
         proxy_a_distance(source, target[:1])
 
 
-def test_the_picture_keeps_the_classes_together_and_names_what_each_row_is(tmp_path: Path) -> None:
-    before, after = evidence(8), evidence(0)
+def test_embedding_groups_classes_and_labels_rows(tmp_path: Path) -> None:
+    before, after = model_outputs(8), model_outputs(0)
     assert write_embedding(tmp_path / "embedding.parquet", before, after, CLASSES) == 120
     table = pl.read_parquet(tmp_path / "embedding.parquet")
     assert table.columns == ["x_before", "y_before", "x_after", "y_after", "domain", "class"]
     assert table["domain"].to_list() == ["source"] * 60 + ["target"] * 60
     assert table["class"].to_list()[:3] == CLASSES
-    places = table.select("x_after", "y_after").to_numpy()
-    distance = np.square(places[:, None] - places[None]).sum(axis=2) + np.eye(120) * 1e9
+    positions = table.select("x_after", "y_after").to_numpy()
+    distance = np.square(positions[:, None] - positions[None]).sum(axis=2) + np.eye(120) * 1e9
     neighbour = table["class"].to_numpy()[distance.argmin(axis=1)]
     assert (neighbour == table["class"].to_numpy()).mean() > 0.9
     assert np.isfinite(table.select("x_before", "y_before").to_numpy()).all()
 
 
-def test_a_few_rows_make_no_picture(tmp_path: Path) -> None:
-    few = evidence(0, rows=3)
+def test_few_rows_write_no_embedding(tmp_path: Path) -> None:
+    few = model_outputs(0, rows=3)
     assert write_embedding(tmp_path / "embedding.parquet", few, replace(few), CLASSES) == 0
     assert not (tmp_path / "embedding.parquet").exists()
 
 
-def test_rows_in_the_order_of_their_classes_are_all_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sorted_rows_are_sampled_from_all_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.estimates.feature_embedding.EMBEDDING_ROWS", 30)
-    given = evidence(0, rows=120)
+    given = model_outputs(0, rows=120)
     order = np.argsort(given.source_labels, kind="stable")
     grouped = ModelOutputs(
         given.source_features[order],

@@ -10,12 +10,12 @@ EVEN = np.full(4, 0.25)
 SKEWED = np.array([0.45, 0.35, 0.15, 0.05])
 
 
-def evidence(target: np.ndarray, *, rows: int = 2000, seed: int = 0) -> ModelOutputs:
-    """Of the Bayes-optimal network for classes with normal features, whose target differs in its class priors only."""
+def model_outputs(target: np.ndarray, *, rows: int = 2000, seed: int = 0) -> ModelOutputs:
+    """Return outputs of the Bayes-optimal network for normal features; the target differs in its class priors only."""
     random = np.random.default_rng(seed)
 
-    def side(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        labels = random.choice(4, rows, p=shares)
+    def side(priors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        labels = random.choice(4, rows, p=priors)
         return (2 * (2 * np.eye(4)[labels] + random.normal(size=(rows, 4)))).astype(np.float32), labels
 
     (source, labels), (inputs, _) = side(EVEN), side(target)
@@ -27,63 +27,63 @@ def estimate(given: ModelOutputs) -> label_shift.ClassPriors:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_both_estimates_find_the_priors_and_a_shift_is_detected(seed: int) -> None:
-    found = estimate(evidence(SKEWED, seed=seed))
-    assert label_shift.total_variation(found.bbse, SKEWED) < 0.08
-    assert label_shift.total_variation(found.em, SKEWED) < 0.05
-    assert found.distance == pytest.approx(0.3, abs=0.06)
-    assert found.shifted
-    assert found.p_value < 0.02
-    assert ((found.low <= found.bbse) & (found.bbse <= found.high)).all()
+def test_both_estimators_find_the_priors_and_detect_the_shift(seed: int) -> None:
+    result = estimate(model_outputs(SKEWED, seed=seed))
+    assert label_shift.total_variation(result.bbse, SKEWED) < 0.08
+    assert label_shift.total_variation(result.em, SKEWED) < 0.05
+    assert result.distance == pytest.approx(0.3, abs=0.06)
+    assert result.shifted
+    assert result.p_value < 0.02
+    assert ((result.low <= result.bbse) & (result.bbse <= result.high)).all()
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_equal_priors_are_no_shift(seed: int) -> None:
-    found = estimate(evidence(EVEN, seed=seed))
-    assert not found.shifted
-    assert found.distance < 0.06
+def test_equal_priors_are_not_a_shift(seed: int) -> None:
+    result = estimate(model_outputs(EVEN, seed=seed))
+    assert not result.shifted
+    assert result.distance < 0.06
 
 
-def test_chance_is_no_shift_however_far_it_carries() -> None:
-    found = estimate(evidence(EVEN, rows=24, seed=1))
-    assert found.distance > 0.05
-    assert not found.shifted
+def test_distance_explained_by_chance_is_not_a_shift() -> None:
+    result = estimate(model_outputs(EVEN, rows=24, seed=1))
+    assert result.distance > 0.05
+    assert not result.shifted
 
 
-def test_bbse_is_the_constrained_least_squares_solution() -> None:
+def test_bbse_equals_the_constrained_least_squares_solution() -> None:
     random = np.random.default_rng(0)
     counts = np.diag([50.0, 80, 30]) + random.integers(0, 12, (3, 3)).astype(np.float64)
     predicted = np.array([90.0, 25, 10])
     source = counts.sum(axis=0) / counts.sum()
     within = (counts + 1 / 3) / (counts.sum(axis=0) + 1)
 
-    def cost(shares: np.ndarray) -> float:
-        distance = within @ shares - predicted / predicted.sum()
-        return float(distance @ distance + label_shift.BBSE_RIDGE * ((shares - source) ** 2).sum())
+    def cost(priors: np.ndarray) -> float:
+        distance = within @ priors - predicted / predicted.sum()
+        return float(distance @ distance + label_shift.BBSE_RIDGE * ((priors - source) ** 2).sum())
 
-    sums = {"type": "eq", "fun": lambda shares: shares.sum() - 1}
-    plain: np.ndarray = minimize(cost, source, bounds=[(0, 1)] * 3, constraints=sums, tol=1e-12).x
-    np.testing.assert_allclose(label_shift.bbse(counts, predicted), plain, atol=1e-3)
+    sums = {"type": "eq", "fun": lambda priors: priors.sum() - 1}
+    expected: np.ndarray = minimize(cost, source, bounds=[(0, 1)] * 3, constraints=sums, tol=1e-12).x
+    np.testing.assert_allclose(label_shift.bbse(counts, predicted), expected, atol=1e-3)
 
 
-def test_em_finds_the_priors_of_the_greatest_likelihood() -> None:
+def test_em_finds_the_maximum_likelihood_priors() -> None:
     random = np.random.default_rng(0)
     source = np.array([0.5, 0.3, 0.2])
     likelihoods = np.exp(random.normal(size=(300, 3)) * 2)
     target = likelihoods * source
-    shares = target / target.sum(axis=1, keepdims=True)
+    priors = target / target.sum(axis=1, keepdims=True)
 
     def cost(logits: np.ndarray) -> float:
         return float(-np.log(likelihoods @ softmax(logits)).mean())
 
-    plain = softmax(minimize(cost, np.zeros(3), tol=1e-10).x)
+    expected = softmax(minimize(cost, np.zeros(3), tol=1e-10).x)
     same = np.tile(source, (10, 1))  # a source whose mean prediction is its priors
-    np.testing.assert_allclose(label_shift.em(source, same, shares), plain, atol=5e-3)
+    np.testing.assert_allclose(label_shift.em(source, same, priors), expected, atol=5e-3)
 
 
-def test_of_very_many_classes_no_shift_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_classes_report_no_shift(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_shift, "MAX_TESTED_CLASSES", 3)
-    found = estimate(evidence(SKEWED))
-    assert not found.shifted
-    assert (found.low.tolist(), found.high.tolist(), found.p_value) == ([0.0] * 4, [1.0] * 4, 1.0)
-    assert label_shift.total_variation(found.bbse, SKEWED) < 0.08
+    result = estimate(model_outputs(SKEWED))
+    assert not result.shifted
+    assert (result.low.tolist(), result.high.tolist(), result.p_value) == ([0.0] * 4, [1.0] * 4, 1.0)
+    assert label_shift.total_variation(result.bbse, SKEWED) < 0.08

@@ -1,4 +1,4 @@
-"""A pupil of labels that are right, and of labels that are wrong."""
+"""Students of correct and of wrong pseudo-labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +18,10 @@ def toy(tmp_path: Path) -> Toy:
     return make_toy(tmp_path, toy_params("mcc"))
 
 
-def answered(toy: Toy, target: np.ndarray) -> ModelOutputs:
-    """As of a network that says these classes of the target."""
-    found = toy.run.evaluator.outputs(toy.run.algorithm.network)
-    return replace(found, target_logits=np.eye(2, dtype=np.float32)[target])
+def outputs_predicting(toy: Toy, target: np.ndarray) -> ModelOutputs:
+    """Return the outputs of a network that predicts these target classes."""
+    result = toy.run.evaluator.outputs(toy.run.algorithm.network)
+    return replace(result, target_logits=np.eye(2, dtype=np.float32)[target])
 
 
 def true_classes(toy: Toy) -> np.ndarray:
@@ -31,57 +31,57 @@ def true_classes(toy: Toy) -> np.ndarray:
     return classes
 
 
-def test_right_labels_teach_what_holds_on_the_source_and_on_unseen_rows(toy: Toy) -> None:
-    found = reverse_validate(lambda: table_network(2), toy.run.evaluator, answered(toy, true_classes(toy)))
-    assert found is not None
-    assert found.confidence > 0.9
-    assert found.accuracy > 0.8
+def test_student_of_correct_labels_is_accurate_on_the_source(toy: Toy) -> None:
+    result = reverse_validate(lambda: table_network(2), toy.run.evaluator, outputs_predicting(toy, true_classes(toy)))
+    assert result is not None
+    assert result.confidence > 0.9
+    assert result.accuracy > 0.8
 
 
-def test_labels_that_depend_on_nothing_are_not_learned(toy: Toy) -> None:
+def test_student_does_not_learn_random_labels(toy: Toy) -> None:
     random = np.random.default_rng(0).integers(0, 2, len(true_classes(toy)))
-    found = reverse_validate(lambda: table_network(2), toy.run.evaluator, answered(toy, random))
-    assert found is not None
-    assert found.confidence < 0.7
+    result = reverse_validate(lambda: table_network(2), toy.run.evaluator, outputs_predicting(toy, random))
+    assert result is not None
+    assert result.confidence < 0.7
 
 
-def test_exchanged_labels_are_learned_and_contradicted_by_the_source(toy: Toy) -> None:
-    found = reverse_validate(lambda: table_network(2), toy.run.evaluator, answered(toy, 1 - true_classes(toy)))
-    assert found is not None
-    assert found.confidence > 0.9
-    assert found.accuracy < 0.2
+def test_student_of_swapped_labels_fails_on_the_source(toy: Toy) -> None:
+    result = reverse_validate(lambda: table_network(2), toy.run.evaluator, outputs_predicting(toy, 1 - true_classes(toy)))
+    assert result is not None
+    assert result.confidence > 0.9
+    assert result.accuracy < 0.2
 
 
-def test_a_pupil_of_one_row_of_each_class_says_nothing(toy: Toy) -> None:
+def test_one_row_of_each_class_gives_no_result(toy: Toy) -> None:
     given = toy.run.evaluator.outputs(toy.run.algorithm.network)
     every = replace(given, target_logits=np.eye(len(given.target_logits), dtype=np.float32))
     assert reverse_validate(lambda: table_network(2), toy.run.evaluator, every) is None
 
 
-def test_what_one_class_teaches_is_known(toy: Toy) -> None:
-    found = reverse_validate(lambda: table_network(2), toy.run.evaluator, answered(toy, 0 * true_classes(toy)))
-    assert found is not None
-    assert found.confidence == 1
-    assert found.accuracy == pytest.approx(0.5, abs=0.1)
+def test_single_predicted_class_needs_no_student(toy: Toy) -> None:
+    result = reverse_validate(lambda: table_network(2), toy.run.evaluator, outputs_predicting(toy, 0 * true_classes(toy)))
+    assert result is not None
+    assert result.confidence == 1
+    assert result.accuracy == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_source_leaves_no_trace_in_the_statistics_of_the_target(tmp_path: Path) -> None:
+def test_source_accuracy_does_not_change_batch_statistics(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("mcc"), digits=True)
-    pupil, examiner = toy.run.algorithm.network, toy.run.evaluator
-    before = {name: value.clone() for name, value in pupil.state_dict().items()}
-    source_accuracy(pupil, examiner, torch.zeros(len(examiner._source_rows), dtype=torch.int64))
-    assert all(torch.equal(value, before[name]) for name, value in pupil.state_dict().items())
+    student, examiner = toy.run.algorithm.network, toy.run.evaluator
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    source_accuracy(student, examiner, torch.zeros(len(examiner._source_rows), dtype=torch.int64))
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
 
 
-def test_who_is_asked_to_stop_stops(toy: Toy) -> None:
+def test_stop_request_ends_reverse_validation(toy: Toy) -> None:
     with pytest.raises(StopRequested):
-        reverse_validate(lambda: table_network(2), toy.run.evaluator, answered(toy, true_classes(toy)), lambda: True)
+        reverse_validate(lambda: table_network(2), toy.run.evaluator, outputs_predicting(toy, true_classes(toy)), lambda: True)
 
 
-def test_the_randomness_of_others_is_left_alone(toy: Toy) -> None:
+def test_global_random_state_is_kept(toy: Toy) -> None:
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    first = reverse_validate(lambda: table_network(2), toy.run.evaluator, answered(toy, true_classes(toy)))
+    first = reverse_validate(lambda: table_network(2), toy.run.evaluator, outputs_predicting(toy, true_classes(toy)))
     assert torch.rand(1) == expected
-    assert first == reverse_validate(lambda: table_network(2), toy.run.evaluator, answered(toy, true_classes(toy)))
+    assert first == reverse_validate(lambda: table_network(2), toy.run.evaluator, outputs_predicting(toy, true_classes(toy)))

@@ -1,4 +1,4 @@
-"""Each validator against the formula of its paper, written out plainly."""
+"""Each validator against the formula of its paper."""
 
 import math
 from dataclasses import replace
@@ -8,22 +8,22 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score, homogeneity_completeness_v_measure
 
-from tests.support.model_outputs import evidence
+from tests.support.model_outputs import model_outputs
 from worker import validators
 from worker.evaluation.outputs import MixupOutputs, ModelOutputs
 from worker.validators import dev
 
-GIVEN = evidence(3)
+GIVEN = model_outputs(3)
 
 
-def softmaxed(logits: np.ndarray) -> list[list[float]]:
+def softmax(logits: np.ndarray) -> list[list[float]]:
     return [[math.exp(value) / sum(math.exp(other) for other in row) for value in row] for row in logits.astype(float)]
 
 
-def plain_clusters(given: ModelOutputs) -> np.ndarray:
+def reference_clusters(given: ModelOutputs) -> np.ndarray:
     rows = given.target_features / np.linalg.norm(given.target_features, axis=1, keepdims=True)
-    found: np.ndarray = KMeans(4, n_init=20, random_state=7).fit_predict(rows)
-    return found
+    indices: np.ndarray = KMeans(4, n_init=20, random_state=7).fit_predict(rows)
+    return indices
 
 
 def collapsed(given: ModelOutputs) -> ModelOutputs:
@@ -31,24 +31,24 @@ def collapsed(given: ModelOutputs) -> ModelOutputs:
 
 
 def test_entropy() -> None:
-    each = [-sum(share * math.log(share) for share in row) for row in softmaxed(GIVEN.target_logits)]
+    each = [-sum(share * math.log(share) for share in row) for row in softmax(GIVEN.target_logits)]
     assert validators.load("entropy")(GIVEN) == pytest.approx(-sum(each) / len(each))
 
 
 def test_nuclear_norm_is_the_sum_of_the_singular_values_over_its_bound() -> None:
-    predictions = np.array(softmaxed(GIVEN.target_logits))
+    predictions = np.array(softmax(GIVEN.target_logits))
     roots = np.sqrt(np.linalg.eigvalsh(predictions.T @ predictions))
     assert validators.load("nuclear_norm")(GIVEN) == pytest.approx(roots.sum() / math.sqrt(120 * 4))
     perfect = replace(GIVEN, target_logits=(99 * np.eye(4)[np.arange(120) % 4]).astype(np.float32))
     assert validators.load("nuclear_norm")(perfect) == pytest.approx(1)
 
 
-def test_v_measure_and_ami_score_the_predictions_against_clusters() -> None:
-    predicted, found = GIVEN.target_logits.argmax(axis=1), plain_clusters(GIVEN)
-    homogeneity, completeness, _ = homogeneity_completeness_v_measure(predicted, found)
+def test_v_measure_and_ami_compare_predictions_with_clusters() -> None:
+    predicted, indices = GIVEN.target_logits.argmax(axis=1), reference_clusters(GIVEN)
+    homogeneity, completeness, _ = homogeneity_completeness_v_measure(predicted, indices)
     together = 2 * homogeneity * completeness / (homogeneity + completeness)
     assert validators.load("v_measure")(GIVEN) == pytest.approx(together, abs=0.03)
-    assert validators.load("ami")(GIVEN) == pytest.approx(adjusted_mutual_info_score(predicted, found), abs=0.03)
+    assert validators.load("ami")(GIVEN) == pytest.approx(adjusted_mutual_info_score(predicted, indices), abs=0.03)
 
 
 def test_class_ami_starts_its_clusters_at_the_predicted_classes() -> None:
@@ -56,35 +56,35 @@ def test_class_ami_starts_its_clusters_at_the_predicted_classes() -> None:
     predicted = GIVEN.target_logits.argmax(axis=1)
     centres = np.stack([rows[predicted == number].mean(axis=0) for number in range(4)])
     for _ in range(100):
-        found = np.square(rows[:, None] - centres[None]).sum(axis=2).argmin(axis=1)
-        centres = np.stack([rows[found == number].mean(axis=0) for number in range(4)])
-    assert validators.load("class_ami")(GIVEN) == pytest.approx(adjusted_mutual_info_score(predicted, found), abs=1e-6)
+        indices = np.square(rows[:, None] - centres[None]).sum(axis=2).argmin(axis=1)
+        centres = np.stack([rows[indices == number].mean(axis=0) for number in range(4)])
+    assert validators.load("class_ami")(GIVEN) == pytest.approx(adjusted_mutual_info_score(predicted, indices), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["v_measure", "ami", "class_ami", "nuclear_norm", "information_maximisation"])
-def test_a_network_that_says_one_class_of_everything_scores_lower(name: str) -> None:
+def test_collapsed_network_scores_lower(name: str) -> None:
     score = validators.load(name)
     assert score(collapsed(GIVEN)) < score(GIVEN) - 0.1
 
 
-def test_a_network_whose_features_are_all_the_same_agrees_with_nothing() -> None:
+def test_equal_features_score_zero() -> None:
     dead = replace(collapsed(GIVEN), target_features=np.zeros_like(GIVEN.target_features))
     assert [validators.load(name)(dead) for name in ("v_measure", "ami", "class_ami")] == [0, 0, 0]
 
 
 def test_soft_neighbourhood_density() -> None:
-    rows = np.array(softmaxed(GIVEN.target_logits[:12]))
+    rows = np.array(softmax(GIVEN.target_logits[:12]))
     entropies = []
     for i, row in enumerate(rows):
         others = [row @ other / math.hypot(*row) / math.hypot(*other) for j, other in enumerate(rows) if j != i]
         weights = np.exp(np.array(others) / 0.05)
-        shares = weights / weights.sum()
-        entropies.append(-(shares * np.log(shares)).sum())
+        weights = weights / weights.sum()
+        entropies.append(-(weights * np.log(weights)).sum())
     small = replace(GIVEN, target_features=GIVEN.target_features[:12], target_logits=GIVEN.target_logits[:12])
     assert validators.load("snd")(small) == pytest.approx(np.mean(entropies), rel=1e-4)
 
 
-def test_the_control_variate_takes_out_what_the_weights_alone_explain() -> None:
+def test_control_variate_removes_the_variance_of_the_weights() -> None:
     random = np.random.default_rng(0)
     weights = random.gamma(1, size=2000)
     losses = np.ones(2000) * 0.3
@@ -93,7 +93,7 @@ def test_the_control_variate_takes_out_what_the_weights_alone_explain() -> None:
     assert dev.risk(losses, np.ones(2000)) == pytest.approx(0.3)
 
 
-def test_the_density_ratio_and_the_weighted_accuracy_follow_a_shift_of_the_inputs() -> None:
+def test_density_ratio_and_weighted_accuracy_follow_covariate_shift() -> None:
     random = np.random.default_rng(0)
     source, target = random.normal(0, 1, size=(4000, 1)), random.normal(0.5, 1, size=(3000, 1))
     ratio = dev.density_ratio(source.astype(np.float32), target.astype(np.float32))
@@ -113,7 +113,7 @@ def test_the_density_ratio_and_the_weighted_accuracy_follow_a_shift_of_the_input
     assert validators.load("dev")(given) == pytest.approx((target[:, 0] <= 1).mean(), abs=0.04)
 
 
-def test_mixtures_are_to_be_predicted_as_the_nearer_of_the_two() -> None:
+def test_mixval_expects_the_class_of_the_larger_weight() -> None:
     logits = 9 * np.eye(4, dtype=np.float32)[np.arange(120) % 4]
     first, second = np.array([0, 0, 1, 1, 2]), np.array([4, 8, 2, 3, 3])
     answers = np.eye(4, dtype=np.float32)[[0, 3, 1, 1, 3]]  # of two pairs inside a class one is kept, of three across two

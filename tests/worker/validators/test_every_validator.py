@@ -1,4 +1,4 @@
-"""What every validator must do; a new one is tested here without a line of its own."""
+"""Properties of every validator; a new validator is tested here automatically."""
 
 import math
 
@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from app.validators import VALIDATORS
-from tests.support.model_outputs import evidence
+from tests.support.model_outputs import model_outputs
 from worker import validators
 from worker.evaluation.outputs import ModelOutputs
 
 
 @pytest.mark.parametrize("name", VALIDATORS)
-def test_it_is_the_same_whenever_it_is_asked(name: str) -> None:
+def test_score_is_deterministic(name: str) -> None:
     score = validators.load(name)
-    assert score(evidence(2)) == pytest.approx(score(evidence(2)), nan_ok=True)
+    assert score(model_outputs(2)) == pytest.approx(score(model_outputs(2)), nan_ok=True)
 
 
 @pytest.mark.parametrize("name", VALIDATORS)
-def test_the_order_of_the_examples_does_not_count(name: str) -> None:
-    given, order = evidence(3), np.random.default_rng(1).permutation(120)
+def test_score_ignores_the_order_of_examples(name: str) -> None:
+    given, order = model_outputs(3), np.random.default_rng(1).permutation(120)
     shuffled = ModelOutputs(
         given.source_features[order],
         given.source_logits[order],
@@ -31,11 +31,11 @@ def test_the_order_of_the_examples_does_not_count(name: str) -> None:
     assert score(shuffled) == pytest.approx(score(given), abs=0.02, nan_ok=True)
 
 
-def test_all_scores_are_numbers_and_nothing_but_whether_it_is_right_is_said_of_one_example() -> None:
-    found = validators.scores(evidence(3))
-    assert set(found) == set(VALIDATORS)
-    assert math.isfinite(found["source_accuracy"])
-    assert math.isfinite(found["information_maximisation"])
-    of_one = validators.scores(evidence(3, rows=1))
-    assert of_one.pop("source_accuracy") in (0, 1)
-    assert all(map(math.isnan, of_one.values()))
+def test_one_example_has_only_a_source_accuracy() -> None:
+    scores = validators.scores(model_outputs(3))
+    assert set(scores) == set(VALIDATORS)
+    assert math.isfinite(scores["source_accuracy"])
+    assert math.isfinite(scores["information_maximisation"])
+    scores_of_one = validators.scores(model_outputs(3, rows=1))
+    assert scores_of_one.pop("source_accuracy") in (0, 1)
+    assert all(map(math.isnan, scores_of_one.values()))
