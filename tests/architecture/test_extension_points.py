@@ -72,5 +72,12 @@ def test_job_with_all_extensions_yields_a_model(report: dict[str, Any]) -> None:
     assert [one["name"] for one in report["metadata"]["inputs"]] == ["series"]
 
 
+def test_job_of_a_new_kind_runs_in_the_worker(report: dict[str, Any]) -> None:
+    evaluation = report["evaluation"]
+    assert (evaluation["status"], evaluation["metrics"]["rows"]) == ("succeeded", 80)
+    assert evaluation["metrics"]["accuracy"] == pytest.approx(report["accuracy"])
+    assert 'isthmus_evaluations{status="succeeded"} 1.0' in report["scrape"]
+
+
 def test_extensions_keep_the_import_contracts(extended_tree: Path) -> None:
     assert "0 broken" in run(extended_tree, [str(Path(sys.executable).parent / "lint-imports"), "--no-logo"])

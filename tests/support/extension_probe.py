@@ -76,12 +76,16 @@ class Probe:
         job = self.run("/jobs", model="waves", source=source["id"], target=target["id"], params=PARAMS)
         predicted = self.request("POST", "/predict", json={"model": "waves", "inputs": moved.tolist()})
         labels = [one["label"] for one in predicted["predictions"]]
+        labelled = self.upload("labelled", x=moved, y=truth)
+        evaluation = self.run("/evaluations", model="waves", dataset=labelled["id"])
         return {
             "algorithms": self.names("/algorithms"),
             "networks": self.names("/networks"),
             "schemas": list(self.request("GET", "/openapi.json")["components"]["schemas"]),
             "modalities": {"series": source["modality"], "images": self.upload("images", x=IMAGES)["modality"]},
             "job": job,
+            "evaluation": evaluation,
+            "scrape": self._client.get("/metrics").text,
             "accuracy": float((np.array(labels) == truth.astype(str)).mean()),
             "metadata": self.request("GET", "/v2/models/waves"),
             "validators": list(self.request("GET", "/models/waves/versions/1")["metrics"]["validators"]),
