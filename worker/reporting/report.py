@@ -22,6 +22,7 @@ from worker.estimates.classification_report import classification_report
 from worker.estimates.estimators import estimator_values
 from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
 from worker.estimates.label_shift import ClassPriors
+from worker.estimates.transfer_rules import FiredRule
 from worker.estimates.warnings import model_warnings
 from worker.evaluation.outputs import probabilities
 from worker.networks.base import Network
@@ -190,7 +191,7 @@ def adaptation_effect(task: TrainingSetup, comparison: Comparison, baseline: Can
     }
     if verdict is not None:
         steps = {"steps": adapted.trial.steps, "source_only_steps": baseline.trial.steps}
-        evidence = asdict(verdict.evidence) | steps | {"fired_rules": [asdict(rule) for rule in verdict.fired]}
+        evidence = asdict(verdict.evidence) | steps | {"fired_rules": [_as_json(rule) for rule in verdict.fired]}
         metrics |= {"helped": comparison.helped, "helped_evidence": evidence}
         metrics["proxy_a_distance"] = {"adapted": domain_distance(adapted), "source_only": domain_distance(baseline)}
     return metrics
@@ -204,3 +205,8 @@ def domain_distance(candidate: Candidate) -> float:
 def without_nan(values: dict[str, float]) -> dict[str, float | None]:
     """Replace NaN by None, because JSON has no NaN."""
     return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _as_json(rule: FiredRule) -> dict[str, Any]:
+    """Return the rule with lists, which JSON has, in place of tuples."""
+    return asdict(rule) | {"conditions": [asdict(condition) for condition in rule.conditions]}
