@@ -36,7 +36,7 @@ def isthmus(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
     )
 
 
-def test_migrate_builds_every_table_once_and_again_does_nothing(tmp_path: Path) -> None:
+def test_migrate_creates_all_tables_and_is_idempotent(tmp_path: Path) -> None:
     for before in (None, NEWEST):
         done = isthmus("migrate", folder=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def test_migrate_builds_every_table_once_and_again_does_nothing(tmp_path: Path) 
     engine.dispose()
 
 
-def test_two_that_migrate_at_once_do_it_once(postgres_server: str, tmp_path: Path) -> None:
+def test_concurrent_migrations_run_once(postgres_server: str, tmp_path: Path) -> None:
     url = create_postgres_database(postgres_server, "migrate_twice")
     engine = make_engine(url)
     with engine.begin() as connection:
@@ -62,13 +62,13 @@ def test_two_that_migrate_at_once_do_it_once(postgres_server: str, tmp_path: Pat
     assert {line["before"] for line in lines} == {None, NEWEST}
 
 
-def test_check_says_what_it_asked_and_nothing_else(postgres_server: str, redis_server: RedisServer, tmp_path: Path) -> None:
+def test_check_prints_one_line_per_dependency(postgres_server: str, redis_server: RedisServer, tmp_path: Path) -> None:
     url = create_postgres_database(postgres_server, "check")
     well = isthmus("check", folder=tmp_path, ISTHMUS_DATABASE_URL=url, ISTHMUS_BROKER_URL=redis_server.url)
     assert (well.stdout, well.stderr, well.returncode) == ("database: ok\nbroker: ok\nstorage: ok\n", "", 0)
 
 
-def test_check_names_the_part_that_is_away(tmp_path: Path) -> None:
+def test_check_names_the_unreachable_dependency(tmp_path: Path) -> None:
     isthmus("migrate", folder=tmp_path)
     well = isthmus("check", folder=tmp_path)
     assert (well.returncode, well.stdout.split("\n")[0]) == (0, "database: ok")
@@ -78,14 +78,14 @@ def test_check_names_the_part_that_is_away(tmp_path: Path) -> None:
     assert "broker: The broker cannot be reached." in away.stdout
 
 
-def test_check_asks_for_a_worker_on_this_machine(tmp_path: Path) -> None:
+def test_check_reports_a_missing_worker(tmp_path: Path) -> None:
     lonely = isthmus("check", "--worker", folder=tmp_path)
     assert lonely.returncode == 1
     assert "worker: no worker on this machine responds" in lonely.stdout
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
-def test_a_taken_port_is_said_at_once_and_nothing_is_touched(command: str, tmp_path: Path) -> None:
+def test_port_in_use_is_reported_before_anything_is_written(command: str, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -97,15 +97,15 @@ def test_a_taken_port_is_said_at_once_and_nothing_is_touched(command: str, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_never_empties_a_folder_of_somebody_else(tmp_path: Path) -> None:
+def test_demo_keeps_a_folder_it_did_not_create(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     refused = isthmus("demo", "--port", str(free_port()), "--data", ".", folder=tmp_path)
     assert refused.returncode == 1
-    assert "not of a former demo" in refused.stderr
+    assert "was not made by an earlier demo" in refused.stderr
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_a_bad_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
+def test_invalid_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
     refused = isthmus("migrate", folder=tmp_path, ISTHMUS_LEASE_SECONDS="-1")
     assert refused.returncode == 1
     assert "ISTHMUS_LEASE_SECONDS" in refused.stderr
@@ -120,7 +120,7 @@ def test_every_command_has_help() -> None:
         assert main.commands[name].help
 
 
-def test_the_api_serves_from_any_folder_logs_json_and_stops_on_sigterm(tmp_path: Path) -> None:
+def test_api_runs_in_any_folder_until_sigterm(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise RuntimeError('not this app')")
     isthmus("migrate", folder=tmp_path)

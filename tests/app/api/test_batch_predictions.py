@@ -59,13 +59,13 @@ def make_output(storage_key: str = "jobs/p/1/output.csv", content: bytes = CONTE
     return BatchPredictionResult(metrics={"completed": 99, "failed": 1, "rows_per_second": 250.0}, rows=100, file=file)
 
 
-def places(answer: Any, status: int = 422) -> dict[str, str]:
+def errors_of(answer: Any, status: int = 422) -> dict[str, str]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    return {place["pointer"]: place["detail"] for place in answer.json()["errors"]}
+    return {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
 
 
-def test_a_prediction_is_accepted_with_its_defaults_and_a_fixed_version(
+def test_submitted_prediction_has_defaults_and_a_fixed_version(
     client: TestClient, queue: ListQueue, session: Session, version: VersionRow, data: DatasetRow
 ) -> None:
     answer = client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)})
@@ -84,9 +84,9 @@ def test_a_prediction_is_accepted_with_its_defaults_and_a_fixed_version(
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer", "says"),
+    ("body", "pointer", "message"),
     [
-        ({"model": "nobody"}, "/model", "There is no model version 'nobody'"),
+        ({"model": "unknown"}, "/model", "There is no model version 'unknown'"),
         ({"dataset": "11111111-2222-3333-4444-555555555555"}, "/dataset", "There is no dataset 11111111"),
         ({"output": "xlsx"}, "/output", "Input should be"),
         ({"top_k": 0}, "/top_k", "greater than or equal to 1"),
@@ -94,38 +94,36 @@ def test_a_prediction_is_accepted_with_its_defaults_and_a_fixed_version(
     ],
 )
 @pytest.mark.usefixtures("version")
-def test_what_is_wrong_is_named(client: TestClient, data: DatasetRow, body: dict[str, Any], pointer: str, says: str) -> None:
-    found = places(client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)} | body))
-    assert says in found[pointer]
+def test_invalid_field_is_named(client: TestClient, data: DatasetRow, body: dict[str, Any], pointer: str, message: str) -> None:
+    found = errors_of(client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)} | body))
+    assert message in found[pointer]
 
 
 @pytest.mark.usefixtures("version")
-def test_a_dataset_that_the_version_cannot_read_is_refused_with_every_reason(client: TestClient, session: Session) -> None:
+def test_incompatible_dataset_is_rejected_with_every_reason(client: TestClient, session: Session) -> None:
     columns = [{"name": "age", "kind": "category", "missing": 0}, {"name": "weight", "kind": "number", "missing": 0}]
     other = stored(session, profile={"columns": columns, "label": None})
     answer = client.post("/batch-predictions", json={"model": "patients", "dataset": str(other.id)})
     assert answer.status_code == 422
-    details = [place["detail"] for place in answer.json()["errors"]]
-    assert [place["pointer"] for place in answer.json()["errors"]] == ["/dataset"] * 3
+    details = [error["detail"] for error in answer.json()["errors"]]
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/dataset"] * 3
     assert any("'sex' of the model is missing" in detail for detail in details)
     assert any("'weight' is not in the model" in detail for detail in details)
     texts = stored(session, modality="text", format="jsonl", profile={})
-    assert places(client.post("/batch-predictions", json={"model": "patients", "dataset": str(texts.id)})) == {
+    assert errors_of(client.post("/batch-predictions", json={"model": "patients", "dataset": str(texts.id)})) == {
         "/dataset": "patients:1 is for tabular data, the dataset is text data"
     }
 
 
 @pytest.mark.usefixtures("version")
-def test_a_labelled_dataset_is_accepted(client: TestClient, session: Session) -> None:
+def test_labelled_dataset_is_accepted(client: TestClient, session: Session) -> None:
     labelled = make_dataset(session)
     session.commit()
     assert client.post("/batch-predictions", json={"model": "patients:1", "dataset": str(labelled.id)}).status_code == 202
 
 
 @pytest.mark.usefixtures("version")
-def test_the_same_key_gives_the_same_prediction_and_with_another_body_a_conflict(
-    client: TestClient, queue: ListQueue, data: DatasetRow
-) -> None:
+def test_reused_key_returns_the_prediction_or_a_conflict(client: TestClient, queue: ListQueue, data: DatasetRow) -> None:
     body, headers = {"model": "patients", "dataset": str(data.id)}, {"Idempotency-Key": "once"}
     first, again = (client.post("/batch-predictions", json=body, headers=headers) for _ in range(2))
     assert (first.status_code, again.status_code) == (202, 202)
@@ -133,11 +131,11 @@ def test_the_same_key_gives_the_same_prediction_and_with_another_body_a_conflict
     assert len(queue.sent) == 1
     assert (
         "used before"
-        in places(client.post("/batch-predictions", json=body | {"output": "csv"}, headers=headers))["/header/idempotency-key"]
+        in errors_of(client.post("/batch-predictions", json=body | {"output": "csv"}, headers=headers))["/header/idempotency-key"]
     )
 
 
-def test_jobs_and_predictions_do_not_answer_for_one_another(client: TestClient, session: Session) -> None:
+def test_jobs_and_predictions_do_not_share_ids(client: TestClient, session: Session) -> None:
     job, prediction = make_job(session), make_prediction(session)
     session.commit()
     assert [row["id"] for row in client.get("/jobs").json()["data"]] == [str(job.id)]
@@ -152,7 +150,7 @@ def test_jobs_and_predictions_do_not_answer_for_one_another(client: TestClient, 
     assert {job.status, prediction.status} == {JobStatus.QUEUED}
 
 
-def test_predictions_are_listed_by_status_and_model_in_pages(client: TestClient, session: Session) -> None:
+def test_predictions_are_filtered_and_listed_in_pages(client: TestClient, session: Session) -> None:
     first = make_prediction(session)
     rows = [
         make_prediction(session, created_at=first.created_at + timedelta(seconds=number), model_name=f"m{number % 2}")
@@ -165,7 +163,7 @@ def test_predictions_are_listed_by_status_and_model_in_pages(client: TestClient,
     assert [row["id"] for row in client.get("/batch-predictions?status=failed").json()["data"]] == [str(failed.id)]
 
 
-def test_a_running_prediction_tells_how_far_it_is_and_how_fast(client: TestClient, session: Session) -> None:
+def test_running_prediction_reports_progress_and_speed(client: TestClient, session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING)
     values = {"completed": 40.0, "failed": 2.0, "rows_per_second": 123.4}
     points = [MetricPoint(step=42, epoch=0, name=name, value=value) for name, value in values.items()]
@@ -178,7 +176,7 @@ def test_a_running_prediction_tells_how_far_it_is_and_how_fast(client: TestClien
     assert series == [{"step": 42, "epoch": 0.0, "name": "rows_per_second", "value": 123.4}]
 
 
-def test_a_prediction_is_cancelled_like_a_job(client: TestClient, session: Session) -> None:
+def test_prediction_is_cancelled_like_a_job(client: TestClient, session: Session) -> None:
     queued, running = make_prediction(session), make_prediction(session, JobStatus.RUNNING)
     done = make_prediction(session, JobStatus.SUCCEEDED)
     assert client.post(f"/batch-predictions/{queued.id}/cancel").json()["status"] == "cancelled"
@@ -187,14 +185,14 @@ def test_a_prediction_is_cancelled_like_a_job(client: TestClient, session: Sessi
 
 
 @pytest.mark.usefixtures("version")
-def test_the_events_of_a_prediction_end_with_done(client: TestClient, session: Session, data: DatasetRow) -> None:
+def test_events_of_a_prediction_end_with_done(client: TestClient, session: Session, data: DatasetRow) -> None:
     prediction = client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)}).json()
     client.post(f"/batch-predictions/{prediction['id']}/cancel")
     lines = client.get(f"/batch-predictions/{prediction['id']}/events").text.splitlines()
     assert [line for line in lines if line.startswith("event")] == ["event: queued", "event: done"]
 
 
-def test_a_dataset_that_a_prediction_waits_for_cannot_be_deleted(client: TestClient, session: Session) -> None:
+def test_dataset_of_a_queued_prediction_cannot_be_deleted(client: TestClient, session: Session) -> None:
     data = make_dataset(session)
     prediction = make_prediction(session, source_id=data.id)
     assert client.delete(f"/datasets/{data.id}").json()["code"] == "dataset_in_use"
@@ -216,7 +214,7 @@ def output(request: pytest.FixtureRequest, client: TestClient, session: Session,
     return f"/batch-predictions/{job.id}/output"
 
 
-def test_a_prediction_that_succeeded_names_its_output(client: TestClient, output: str) -> None:
+def test_successful_prediction_has_an_output(client: TestClient, output: str) -> None:
     found = client.get(output.removesuffix("/output")).json()
     assert (found["status"], found["progress"]) == ("succeeded", 1.0)
     assert found["counts"] == {"total": 100, "completed": 99, "failed": 1}
@@ -239,7 +237,7 @@ def test_a_prediction_that_succeeded_names_its_output(client: TestClient, output
         ("bytes=1-99999", 1, 5120),
     ],
 )
-def test_a_part_of_the_output(client: TestClient, output: str, asked: str, start: int, stop: int) -> None:
+def test_range_of_the_output_is_downloaded(client: TestClient, output: str, asked: str, start: int, stop: int) -> None:
     part = client.get(output, headers={"Range": asked})
     assert (part.status_code, part.content) == (206, CONTENT[start:stop])
     assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(CONTENT)}"
@@ -247,7 +245,7 @@ def test_a_part_of_the_output(client: TestClient, output: str, asked: str, start
 
 
 @pytest.mark.parametrize("asked", ["bytes=5120-", "bytes=-0", "bytes=9-3"])
-def test_bytes_that_are_not_there_are_refused_with_the_size(client: TestClient, output: str, asked: str) -> None:
+def test_range_beyond_the_output_is_rejected_with_its_size(client: TestClient, output: str, asked: str) -> None:
     answer = client.get(output, headers={"Range": asked})
     assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
     assert answer.headers["content-range"] == f"bytes */{len(CONTENT)}"
@@ -256,25 +254,25 @@ def test_bytes_that_are_not_there_are_refused_with_the_size(client: TestClient, 
 @pytest.mark.parametrize(
     "headers", [{"Range": "bytes=0-1,5-6"}, {"Range": "rows=1-2"}, {"Range": "bytes=1-2", "If-Range": '"x"'}]
 )
-def test_what_cannot_be_answered_in_one_part_is_answered_whole(client: TestClient, output: str, headers: dict[str, str]) -> None:
+def test_unsupported_range_returns_the_whole_output(client: TestClient, output: str, headers: dict[str, str]) -> None:
     answer = client.get(output, headers=headers)
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED])
-def test_before_it_has_succeeded_a_prediction_has_no_output(client: TestClient, session: Session, status: JobStatus) -> None:
+def test_unfinished_prediction_has_no_output(client: TestClient, session: Session, status: JobStatus) -> None:
     answer = client.get(f"/batch-predictions/{make_prediction(session, status).id}/output")
     assert (answer.status_code, answer.json()["code"]) == (409, "batch_prediction_not_ready")
 
 
-def test_an_output_that_is_no_longer_stored_is_not_found(client: TestClient, session: Session) -> None:
+def test_missing_output_file_is_not_found(client: TestClient, session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING)
     leases.finish(session, lease_of(job), make_output())
     session.commit()
     assert client.get(f"/batch-predictions/{job.id}/output").json()["code"] == "artifact_not_found"
 
 
-def test_the_output_and_the_last_event_appear_together(session: Session) -> None:
+def test_output_and_last_event_appear_together(session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING, metrics={"completed": 50})
     leases.finish(session, lease_of(job), make_output())
     output = job.output
@@ -284,7 +282,7 @@ def test_the_output_and_the_last_event_appear_together(session: Session) -> None
     assert session.scalars(select(EventRow.kind).where(EventRow.job_id == job.id)).all() == ["done"]
 
 
-def test_who_has_lost_the_lease_delivers_nothing_and_does_not_try_again(session: Session) -> None:
+def test_result_without_a_lease_is_discarded(session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING, attempt=2)
     lost = leases.Lease(job.id, 1, "worker-1")
     assert leases.finish(session, lost, make_output()) is None
@@ -294,7 +292,7 @@ def test_who_has_lost_the_lease_delivers_nothing_and_does_not_try_again(session:
     assert job.status is JobStatus.RUNNING
 
 
-def test_a_retried_job_waits_for_its_next_attempt_until_it_has_none_left(session: Session) -> None:
+def test_retried_job_is_queued_until_no_attempt_remains(session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING, attempt=1, max_attempts=2)
     assert leases.retry(session, lease_of(job), "killed")
     assert (job.status, job.attempt, job.sent_at) == (JobStatus.QUEUED, 1, None)
@@ -304,29 +302,27 @@ def test_a_retried_job_waits_for_its_next_attempt_until_it_has_none_left(session
     assert job.status is JobStatus.RUNNING
 
 
-def test_a_prediction_that_is_being_cancelled_is_not_tried_again(session: Session) -> None:
+def test_cancelling_prediction_is_not_retried(session: Session) -> None:
     job = make_prediction(session, JobStatus.CANCELLING)
     assert not leases.retry(session, lease_of(job), "killed")
 
 
 @pytest.mark.parametrize(("kind", "attempts"), [(BATCH_PREDICTION.name, 4), (ADAPTATION.name, 3)])
-def test_only_a_prediction_that_stored_answers_in_its_last_attempt_gets_another(
-    session: Session, kind: str, attempts: int
-) -> None:
+def test_only_progress_in_the_last_attempt_grants_another(session: Session, kind: str, attempts: int) -> None:
     job = make_job(session, status=JobStatus.RUNNING, kind=kind, attempt=3, max_attempts=3)
     for number in (1, 2):
         leases.heartbeat(session, lease_of(job), 60, Report(progress=0.1, checkpoint=f"jobs/j/3/checkpoint-{number}"))
     assert job.max_attempts == attempts
 
 
-def test_a_prediction_gets_no_attempt_for_reports_without_a_checkpoint(session: Session) -> None:
+def test_reports_without_a_checkpoint_grant_no_attempt(session: Session) -> None:
     job = make_prediction(session, JobStatus.RUNNING, attempt=3, max_attempts=3)
     leases.heartbeat(session, lease_of(job), 60, Report(progress=0.1))
     leases.heartbeat(session, lease_of(job), 60, None)
     assert job.max_attempts == 3
 
 
-def test_a_scrape_counts_predictions_apart_and_the_rows_of_their_outputs(client: TestClient, session: Session) -> None:
+def test_metrics_count_predictions_and_their_output_rows(client: TestClient, session: Session) -> None:
     make_job(session, status=JobStatus.RUNNING)
     make_prediction(session)
     job = make_prediction(session, JobStatus.RUNNING)
@@ -340,7 +336,7 @@ def test_a_scrape_counts_predictions_apart_and_the_rows_of_their_outputs(client:
     assert samples["isthmus_job_duration_seconds_count", "batch_prediction", "succeeded"] == 1
 
 
-def test_an_unknown_prediction_is_not_found(client: TestClient) -> None:
+def test_unknown_prediction_is_not_found(client: TestClient) -> None:
     unknown: UUID = uuid4()
     for path in ("", "/output", "/metrics", "/events"):
         assert client.get(f"/batch-predictions/{unknown}{path}").json()["code"] == "batch_prediction_not_found"

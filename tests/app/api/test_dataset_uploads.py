@@ -28,7 +28,7 @@ def scratch_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "npz"])
-def test_a_large_upload_does_not_grow_the_server(service: tuple[str, int, Path], tmp_path: Path, kind: str) -> None:
+def test_large_upload_does_not_increase_memory(service: tuple[str, int, Path], tmp_path: Path, kind: str) -> None:
     """150 MB add less than 60: nothing is held whole. `benchmarks/upload_memory.py` measures 1 GB of every format."""
     url, pid, folder = service
     name, generate = KINDS[kind]
@@ -55,7 +55,7 @@ def test_simultaneous_identical_uploads_become_one_dataset(service: tuple[str, i
     assert scratch_files(folder) == []
 
 
-def test_a_client_that_goes_away_leaves_nothing(service: tuple[str, int, Path]) -> None:
+def test_aborted_upload_leaves_no_file(service: tuple[str, int, Path]) -> None:
     url, _, folder = service
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -69,7 +69,7 @@ def test_a_client_that_goes_away_leaves_nothing(service: tuple[str, int, Path]) 
     assert httpx.get(f"{url}/health/live").status_code == 200
 
 
-def test_a_large_upload_is_refused_before_its_body_is_sent(service: tuple[str, int, Path]) -> None:
+def test_large_upload_is_rejected_before_its_body_is_sent(service: tuple[str, int, Path]) -> None:
     url, _, _ = service
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -80,7 +80,7 @@ def test_a_large_upload_is_refused_before_its_body_is_sent(service: tuple[str, i
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_client_that_sends_without_asking_still_reads_the_refusal(service: tuple[str, int, Path]) -> None:
+def test_client_that_sends_at_once_receives_the_rejection(service: tuple[str, int, Path]) -> None:
     url, _, folder = service
 
     def endless() -> Iterator[bytes]:

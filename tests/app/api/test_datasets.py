@@ -34,7 +34,7 @@ def stored_files(settings: Settings) -> list[Path]:
     return [path for path in settings.data_dir.rglob("*") if path.is_file() and "db" not in path.name]
 
 
-def test_an_uploaded_table_is_described(client: TestClient) -> None:
+def test_uploaded_table_is_described(client: TestClient) -> None:
     answer = upload(client, "patients.csv", CSV)
     assert answer.status_code == 201
     body = answer.json()
@@ -58,7 +58,7 @@ def test_classes_are_in_order(client: TestClient) -> None:
     assert list(client.get(f"/datasets/{body['id']}").json()["classes"]) == ["9", "10", "100"]
 
 
-def test_the_same_bytes_and_options_are_one_dataset(client: TestClient, settings: Settings) -> None:
+def test_equal_bytes_and_options_are_one_dataset(client: TestClient, settings: Settings) -> None:
     first = upload(client, "a.csv", CSV)
     again = upload(client, "b.csv", CSV, name="another name")
     assert (first.status_code, again.status_code) == (201, 200)
@@ -76,7 +76,7 @@ def test_other_options_make_another_dataset(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
-def test_bad_uploads_are_refused_with_their_place(client: TestClient, settings: Settings, case: Bad) -> None:
+def test_invalid_uploads_are_rejected_with_the_position(client: TestClient, settings: Settings, case: Bad) -> None:
     answer = upload(client, case.filename, case.content, **case.form)
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -85,7 +85,7 @@ def test_bad_uploads_are_refused_with_their_place(client: TestClient, settings: 
     assert stored_files(settings) == []
 
 
-def test_many_bad_places_are_named_at_once_but_not_all(client: TestClient) -> None:
+def test_many_errors_are_listed_up_to_a_limit(client: TestClient) -> None:
     rows = [("1", "no"), *[("inf", "yes")] * 100]
     body = upload(client, "a.csv", factories.csv_bytes(["x", "label"], rows)).json()
     assert [error["pointer"] for error in body["errors"]] == [f"/rows/{row}/x" for row in range(2, 22)]
@@ -96,13 +96,13 @@ def test_previews_show_the_first_examples(client: TestClient) -> None:
     assert client.get(f"/datasets/{table}/preview?limit=1").json() == {"data": [{"age": 40.0, "sex": "m", "label": "no"}]}
     texts = upload(client, "a.jsonl", factories.jsonl_bytes([{"text": "good"}, {"text": "bad"}])).json()["id"]
     assert client.get(f"/datasets/{texts}/preview").json() == {"data": [{"text": "good"}, {"text": "bad"}]}
-    pictures = upload(client, "a.zip", factories.image_zip()).json()["id"]
-    first = client.get(f"/datasets/{pictures}/preview?limit=2").json()["data"][0]
+    images = upload(client, "a.zip", factories.image_zip()).json()["id"]
+    first = client.get(f"/datasets/{images}/preview?limit=2").json()["data"][0]
     assert first["thumbnail"].startswith("data:image/png;base64,")
     assert (first["height"], first["width"], first["label"]) == (8, 8, "cat")
 
 
-def test_pages_go_from_new_to_old(client: TestClient) -> None:
+def test_datasets_are_listed_newest_first_in_pages(client: TestClient) -> None:
     ids = [upload(client, "a.npz", factories.npz_bytes(x=np.full((2, 4, 4), n, np.uint8))).json()["id"] for n in range(5)]
     seen: list[str] = []
     query = "?limit=2"
@@ -113,7 +113,7 @@ def test_pages_go_from_new_to_old(client: TestClient) -> None:
     assert seen == ids[::-1]
 
 
-def test_a_file_over_the_limit_is_413(client: TestClient, settings: Settings) -> None:
+def test_file_over_the_limit_is_413(client: TestClient, settings: Settings) -> None:
     client.app.state.settings = settings.model_copy(update={"max_upload_bytes": 1000})  # type: ignore[attr-defined]
     for length in (1001, 2_000_000):  # noticed while streaming, and from the header
         answer = upload(client, "a.csv", b"x" * length)
@@ -145,14 +145,14 @@ def test_malformed_bodies_are_422(client: TestClient, body: bytes, pointer: str 
     assert [error["pointer"] for error in answer.json()["errors"]] == ([pointer] if pointer else [])
 
 
-def test_an_unknown_dataset_is_404(client: TestClient) -> None:
+def test_unknown_dataset_is_404(client: TestClient) -> None:
     for path in (f"/datasets/{uuid4()}", f"/datasets/{uuid4()}/preview"):
         assert client.get(path).json()["code"] == "dataset_not_found"
     assert client.delete(f"/datasets/{uuid4()}").status_code == 404
     assert client.get("/datasets/nonsense").status_code == 422
 
 
-def test_a_deleted_dataset_is_gone_and_can_be_uploaded_again(client: TestClient, settings: Settings) -> None:
+def test_deleted_dataset_can_be_uploaded_again(client: TestClient, settings: Settings) -> None:
     dataset_id = upload(client, "a.csv", CSV).json()["id"]
     assert client.delete(f"/datasets/{dataset_id}").status_code == 204
     assert client.get(f"/datasets/{dataset_id}").status_code == 404
@@ -163,7 +163,7 @@ def test_a_deleted_dataset_is_gone_and_can_be_uploaded_again(client: TestClient,
     assert again.json()["id"] != dataset_id
 
 
-def test_a_dataset_cannot_be_deleted_before_its_job_has_ended(client: TestClient, session: Session) -> None:
+def test_dataset_of_an_active_job_cannot_be_deleted(client: TestClient, session: Session) -> None:
     row = factories.make_dataset(session)
     job = factories.make_job(session, target_id=row.id)
     session.commit()
@@ -172,7 +172,7 @@ def test_a_dataset_cannot_be_deleted_before_its_job_has_ended(client: TestClient
     assert str(job.id) in answer.json()["detail"]
 
 
-def test_what_an_ended_job_used_can_be_deleted_and_is_still_known(client: TestClient, session: Session) -> None:
+def test_dataset_of_a_finished_job_can_be_deleted(client: TestClient, session: Session) -> None:
     row = factories.make_dataset(session)
     job = factories.make_job(session, source_id=row.id, status=JobStatus.SUCCEEDED)
     session.commit()
@@ -182,7 +182,7 @@ def test_what_an_ended_job_used_can_be_deleted_and_is_still_known(client: TestCl
     assert session.get_one(DatasetRow, row.id).digest == row.digest
 
 
-def test_a_deleted_dataset_cannot_be_loaded_for_a_job(client: TestClient, session: Session) -> None:
+def test_deleted_dataset_cannot_be_loaded_for_a_job(client: TestClient, session: Session) -> None:
     row = factories.make_dataset(session)
     session.commit()
     assert datasets.load(session, row.id).id == row.id
@@ -196,9 +196,9 @@ def test_differences_between_datasets_are_named(session: Session) -> None:
     source = factories.make_dataset(session)
     columns = [{"name": "age", "kind": "category", "missing": 0}, {"name": "weight", "kind": "number", "missing": 0}]
     target = factories.make_dataset(session, profile={"columns": columns, "label": None}, labelled=False, classes=None)
-    pictures = factories.make_dataset(session, modality="image", format="zip")
+    images = factories.make_dataset(session, modality="image", format="zip")
     with pytest.raises(IncompatibleDatasets) as caught:
-        datasets.check_compatible(source, target, pictures)
+        datasets.check_compatible(source, target, images)
     assert [(error.pointer, error.detail) for error in caught.value.errors] == [
         ("/target", "column 'sex' of the source is missing"),
         ("/target", "column 'weight' is not in the source"),
@@ -207,27 +207,27 @@ def test_differences_between_datasets_are_named(session: Session) -> None:
     ]
 
 
-def test_source_and_evaluation_need_labels_that_fit(session: Session) -> None:
+def test_source_and_evaluation_need_matching_labels(session: Session) -> None:
     labelled = factories.make_dataset(session)
     unlabelled = factories.make_dataset(session, labelled=False, classes=None)
     other = factories.make_dataset(session, classes={"no": 3, "maybe": 4})
     datasets.check_compatible(labelled, unlabelled, labelled)
-    for source, evaluation, says in [
+    for source, evaluation, message in [
         (unlabelled, None, "the source has no labels"),
         (labelled, unlabelled, "needs labels"),
         (labelled, other, "'maybe'"),
     ]:
-        with pytest.raises(IncompatibleDatasets, match=says):
+        with pytest.raises(IncompatibleDatasets, match=message):
             datasets.check_compatible(source, None, evaluation)
 
 
-def test_long_and_odd_file_names_are_cut_and_cleaned(client: TestClient) -> None:
+def test_file_names_are_shortened_and_sanitised(client: TestClient) -> None:
     names = [f"{'a' * 300}.csv", "C:\\data\\x.csv", "../../x.csv", "x\u202e.csv"]
     kept = [upload(client, name, CSV + b"%d,m,no\n" % row).json()["filename"] for row, name in enumerate(names)]
     assert kept == [f"{'a' * 251}.csv", "x.csv", "x.csv", "x\N{REPLACEMENT CHARACTER}.csv"]
 
 
-def test_of_simultaneous_identical_uploads_one_is_stored(
+def test_one_of_simultaneous_identical_uploads_is_stored(
     live_sessions: sessionmaker[Session], storage: Storage, tmp_path: Path
 ) -> None:
     path = factories.write(tmp_path, "upload", CSV)
@@ -245,7 +245,7 @@ def test_of_simultaneous_identical_uploads_one_is_stored(
     assert [file.parent.name for file in Path(storage.root).rglob("data.*")] == [str(results[0][0].id)]
 
 
-def test_deleting_waits_for_a_job_that_is_being_posted(live_sessions: sessionmaker[Session], storage: Storage) -> None:
+def test_deletion_waits_for_a_concurrent_job_submission(live_sessions: sessionmaker[Session], storage: Storage) -> None:
     with live_sessions.begin() as session:
         dataset_id = factories.make_dataset(session).id
 

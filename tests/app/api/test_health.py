@@ -31,9 +31,7 @@ def test_the_embedded_service_is_ready(migrated: Settings) -> None:
     assert answer.json() == {"database": "ok", "broker": "ok", "storage": "ok"}
 
 
-def test_redis_that_stops_makes_it_unready_and_coming_back_makes_it_ready(
-    migrated: Settings, redis_server: RedisServer, tmp_path: Path
-) -> None:
+def test_readiness_follows_redis(migrated: Settings, redis_server: RedisServer, tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis")
     server.start()
     with serve(migrated.model_copy(update={"broker_url": server.url})) as client:
@@ -59,8 +57,8 @@ def test_redis_that_stops_makes_it_unready_and_coming_back_makes_it_ready(
     server.stop()
 
 
-def test_a_database_that_is_away_is_named_and_leaves_the_scrape_alone(settings: Settings) -> None:
-    away = settings.model_copy(update={"database_url": f"postgresql://nobody@127.0.0.1:{free_port()}/none"})
+def test_unreachable_database_is_reported_and_metrics_remain(settings: Settings) -> None:
+    away = settings.model_copy(update={"database_url": f"postgresql://user@127.0.0.1:{free_port()}/none"})
     with serve(away) as client:
         answer = client.get("/health/ready").json()
         assert (answer["status"], answer["database"], answer["broker"]) == (503, "error", "ok")
@@ -70,14 +68,14 @@ def test_a_database_that_is_away_is_named_and_leaves_the_scrape_alone(settings: 
     assert "isthmus_queue_depth 0.0" in scrape.text
 
 
-def test_a_storage_that_cannot_be_written_is_named(migrated: Settings) -> None:
+def test_unwritable_storage_is_reported(migrated: Settings) -> None:
     (migrated.data_dir / "storage").write_text("a file where the folder should be")
     with serve(migrated) as client:
         answer = client.get("/health/ready").json()
     assert (answer["database"], answer["broker"], answer["storage"]) == ("ok", "ok", "error")
 
 
-def test_a_part_that_hangs_costs_a_bounded_time_however_often_it_is_asked() -> None:
+def test_hanging_dependency_costs_a_bounded_time() -> None:
     release = Event()
     parts = Dependencies({"hanging": release.wait, "well": lambda: None}, limit_seconds=0.1)
     start = monotonic()

@@ -44,7 +44,7 @@ def running(live_sessions: sessionmaker[Session]) -> leases.Lease:
 
 @contextmanager
 def meanwhile(ready: Callable[[], bool], action: Callable[[], None]) -> Iterator[None]:
-    """Do `action` in a thread as soon as `ready` says so."""
+    """Do `action` in a thread as soon as `ready` message so."""
 
     def run() -> None:
         deadline = time.monotonic() + 10
@@ -79,7 +79,7 @@ def finish(sessions: sessionmaker[Session], lease: leases.Lease) -> None:
         assert leases.finish(session, lease, make_result())
 
 
-def test_a_long_poll_is_answered_when_the_job_changes(
+def test_long_poll_responds_when_the_job_changes(
     live_app: FastAPI, live_client: TestClient, live_sessions: sessionmaker[Session], running: leases.Lease
 ) -> None:
     with meanwhile(lambda: waiters(live_app) > 0, lambda: report(live_sessions, running, 0.5)):
@@ -89,13 +89,13 @@ def test_a_long_poll_is_answered_when_the_job_changes(
     assert time.monotonic() - start < 10
 
 
-def test_a_long_poll_without_a_change_answers_in_time(live_client: TestClient, running: leases.Lease) -> None:
+def test_long_poll_without_change_responds_after_its_timeout(live_client: TestClient, running: leases.Lease) -> None:
     start = time.monotonic()
     assert live_client.get(f"/jobs/{running.job_id}", params={"wait": 0.3}).json()["status"] == "running"
     assert 0.3 <= time.monotonic() - start < 5
 
 
-def test_a_long_poll_on_a_job_that_has_ended_is_answered_at_once(
+def test_long_poll_of_an_ended_job_responds_at_once(
     live_client: TestClient, live_sessions: sessionmaker[Session], running: leases.Lease
 ) -> None:
     finish(live_sessions, running)
@@ -104,7 +104,7 @@ def test_a_long_poll_on_a_job_that_has_ended_is_answered_at_once(
     assert time.monotonic() - start < 5
 
 
-def test_a_heartbeat_without_news_wakes_nobody(
+def test_heartbeat_without_change_ends_no_long_poll(
     live_app: FastAPI, live_client: TestClient, live_sessions: sessionmaker[Session], running: leases.Lease
 ) -> None:
     def beat() -> None:
@@ -118,12 +118,12 @@ def test_a_heartbeat_without_news_wakes_nobody(
 
 
 @pytest.mark.parametrize("wait", [-1, 61, "long"])
-def test_a_wait_that_is_too_long_is_refused(live_client: TestClient, running: leases.Lease, wait: Any) -> None:
+def test_too_long_wait_is_rejected(live_client: TestClient, running: leases.Lease, wait: Any) -> None:
     answer = live_client.get(f"/jobs/{running.job_id}", params={"wait": wait})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/wait")
 
 
-def test_a_hundred_waiting_clients_share_one_query_and_let_others_through(
+def test_hundred_long_polls_share_one_query(
     live_app: FastAPI, live_sessions: sessionmaker[Session], running: leases.Lease
 ) -> None:
     async def scenario() -> tuple[list[httpx.Response], float]:
@@ -148,7 +148,7 @@ def test_a_hundred_waiting_clients_share_one_query_and_let_others_through(
     live_app.state.engine.dispose()
 
 
-def test_events_are_streamed_in_order_until_the_job_is_done(
+def test_events_are_streamed_in_order_until_done(
     live_app: FastAPI, live_client: TestClient, live_sessions: sessionmaker[Session]
 ) -> None:
     with live_sessions.begin() as session:
@@ -176,7 +176,7 @@ def test_events_are_streamed_in_order_until_the_job_is_done(
     assert {event["data"]["attempt"] for event in events} == {1}
 
 
-def test_a_stream_resumes_after_the_last_event_that_was_seen(
+def test_stream_resumes_after_the_last_event_id(
     live_client: TestClient, live_sessions: sessionmaker[Session], running: leases.Lease
 ) -> None:
     for progress in (0.2, 0.4, 0.6):
@@ -189,7 +189,7 @@ def test_a_stream_resumes_after_the_last_event_that_was_seen(
         assert rest == (everything[seen + 1 :] or everything[-1:])
 
 
-def test_a_cancelled_job_ends_its_stream(live_client: TestClient, live_sessions: sessionmaker[Session]) -> None:
+def test_cancelled_job_ends_its_stream(live_client: TestClient, live_sessions: sessionmaker[Session]) -> None:
     with live_sessions.begin() as session:
         job_id = make_job(session).id
         jobs.cancel(session, job_id)
@@ -197,7 +197,7 @@ def test_a_cancelled_job_ends_its_stream(live_client: TestClient, live_sessions:
     assert [(event["event"], event["data"]["status"]) for event in events] == [("done", "cancelled")]
 
 
-def test_a_silent_stream_is_kept_alive_by_comments(
+def test_comments_keep_a_silent_stream_alive(
     live_app: FastAPI,
     live_client: TestClient,
     live_sessions: sessionmaker[Session],
@@ -210,11 +210,11 @@ def test_a_silent_stream_is_kept_alive_by_comments(
 
 
 @pytest.mark.parametrize("last", ["-1", "x", str(2**63)])
-def test_an_event_id_that_is_none_is_refused(live_client: TestClient, running: leases.Lease, last: str) -> None:
+def test_invalid_event_id_is_rejected(live_client: TestClient, running: leases.Lease, last: str) -> None:
     assert live_client.get(f"/jobs/{running.job_id}/events", headers={"Last-Event-ID": last}).status_code == 422
 
 
-def test_nobody_who_watches_holds_a_transaction(
+def test_waiting_clients_hold_no_transaction(
     live_app: FastAPI, live_client: TestClient, live_sessions: sessionmaker[Session], running: leases.Lease
 ) -> None:
     in_use: list[int] = []
@@ -228,12 +228,12 @@ def test_nobody_who_watches_holds_a_transaction(
     assert in_use == [0]
 
 
-def test_watching_a_job_that_is_not_there_is_a_problem_document(live_client: TestClient) -> None:
+def test_events_of_an_unknown_job_are_a_problem_document(live_client: TestClient) -> None:
     answer = live_client.get(f"/jobs/{UUID(int=0)}/events")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-def test_a_client_that_leaves_while_events_wait_is_no_error(
+def test_disconnect_while_events_wait_is_no_error(
     live_app: FastAPI, live_client: TestClient, live_sessions: sessionmaker[Session], running: leases.Lease
 ) -> None:
     for percent in range(50):

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: what is accepted, what is refused and where the fault is, what a job tells of itself."""
+"""Jobs over HTTP: accepted and rejected requests, and the representation of a job."""
 
 from datetime import timedelta
 from typing import Any
@@ -41,13 +41,13 @@ def job_body(dataset: DatasetRow, **fields: Any) -> dict[str, Any]:
     return {"model": "patients", "source": str(dataset.id), "params": FINE_TUNE, **fields}
 
 
-def places(answer: Any, status: int = 422) -> dict[str, str]:
+def errors_of(answer: Any, status: int = 422) -> dict[str, str]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    return {place["pointer"]: place["detail"] for place in answer.json()["errors"]}
+    return {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
 
 
-def test_a_job_is_accepted_with_every_default_filled_in(client: TestClient, queue: ListQueue, source: DatasetRow) -> None:
+def test_submitted_job_has_every_default(client: TestClient, queue: ListQueue, source: DatasetRow) -> None:
     answer = client.post("/jobs", json=job_body(source))
     assert answer.status_code == 202
     job = answer.json()
@@ -61,7 +61,7 @@ def test_a_job_is_accepted_with_every_default_filled_in(client: TestClient, queu
     assert client.get(answer.headers["location"]).json() == job
 
 
-def test_a_job_with_a_target_and_an_evaluation_is_accepted(client: TestClient, session: Session, source: DatasetRow) -> None:
+def test_job_with_target_and_evaluation_is_accepted(client: TestClient, session: Session, source: DatasetRow) -> None:
     target, evaluation = unlabelled(session), stored(session, classes={"yes": 3})
     answer = client.post(
         "/jobs", json=job_body(source, target=str(target.id), evaluation=str(evaluation.id), params={"algorithm": "dann"})
@@ -71,60 +71,58 @@ def test_a_job_with_a_target_and_an_evaluation_is_accepted(client: TestClient, s
     assert answer.json()["max_attempts"] == 3
 
 
-def test_each_dataset_that_does_not_exist_is_named(client: TestClient, session: Session, source: DatasetRow) -> None:
+def test_each_missing_dataset_is_named(client: TestClient, session: Session, source: DatasetRow) -> None:
     missing, gone = uuid4(), stored(session, deleted_at=source.created_at, fingerprint=None)
-    found = places(client.post("/jobs", json=job_body(source, target=str(missing), evaluation=str(gone.id))))
+    found = errors_of(client.post("/jobs", json=job_body(source, target=str(missing), evaluation=str(gone.id))))
     assert found == {"/target": f"There is no dataset {missing}.", "/evaluation": f"There is no dataset {gone.id}."}
 
 
-def test_an_algorithm_that_adapts_needs_a_target(client: TestClient, source: DatasetRow) -> None:
-    assert places(client.post("/jobs", json=job_body(source, params={"algorithm": "dann"}))) == {
+def test_adaptation_without_a_target_is_rejected(client: TestClient, source: DatasetRow) -> None:
+    assert errors_of(client.post("/jobs", json=job_body(source, params={"algorithm": "dann"}))) == {
         "/target": "`dann` needs a target dataset"
     }
 
 
-def test_without_a_source_a_job_needs_a_method_that_can_and_a_version_to_start_from(
+def test_job_without_source_needs_a_suitable_method_and_a_version(
     client: TestClient, session: Session, source: DatasetRow
 ) -> None:
     def refused(**fields: Any) -> dict[str, str]:
-        return places(client.post("/jobs", json={"model": "patients", "target": str(source.id), **fields}))
+        return errors_of(client.post("/jobs", json={"model": "patients", "target": str(source.id), **fields}))
 
     assert refused(params={"algorithm": "dann"}) == {"/source": "`dann` needs a source dataset"}
     adabn = {"params": {"algorithm": "adabn"}}
     assert set(refused(**adabn)) == {"/base"}
     assert set(refused(**adabn, base={"network": "mlp"})) == {"/base"}
     assert set(refused(**adabn, base={"model": "nothing"})) == {"/base/model"}
-    make_version(session, model="pictures", modality="image")
-    assert "image data" in refused(**adabn, base={"model": "pictures"})["/target"]
+    make_version(session, model="photos", modality="image")
+    assert "image data" in refused(**adabn, base={"model": "photos"})["/target"]
 
 
 @pytest.mark.parametrize("algorithm", PARAMS)
-def test_a_target_that_is_the_source_is_refused(client: TestClient, source: DatasetRow, algorithm: str) -> None:
+def test_target_equal_to_source_is_rejected(client: TestClient, source: DatasetRow, algorithm: str) -> None:
     answer = client.post("/jobs", json=job_body(source, target=str(source.id), params={"algorithm": algorithm}))
-    assert places(answer) == {"/target": "is the source itself; name a dataset of another domain"}
+    assert errors_of(answer) == {"/target": "is the source itself; name a dataset of another domain"}
 
 
-def test_an_unlabelled_source_is_refused(client: TestClient, session: Session) -> None:
-    assert "/source" in places(client.post("/jobs", json=job_body(unlabelled(session))))
+def test_unlabelled_source_is_rejected(client: TestClient, session: Session) -> None:
+    assert "/source" in errors_of(client.post("/jobs", json=job_body(unlabelled(session))))
 
 
-def test_a_target_with_other_columns_is_refused(client: TestClient, session: Session, source: DatasetRow) -> None:
+def test_target_with_other_columns_is_rejected(client: TestClient, session: Session, source: DatasetRow) -> None:
     other = unlabelled(session, profile={"columns": [{"name": "weight", "kind": "number", "missing": 0}], "label": None})
     answer = client.post("/jobs", json=job_body(source, target=str(other.id)))
-    assert set(places(answer)) == {"/target"}
+    assert set(errors_of(answer)) == {"/target"}
     assert answer.json()["code"] == "incompatible_datasets"
     assert "weight" in answer.text
 
 
-def test_an_evaluation_with_classes_that_the_source_lacks_is_refused(
-    client: TestClient, session: Session, source: DatasetRow
-) -> None:
+def test_evaluation_with_unknown_classes_is_rejected(client: TestClient, session: Session, source: DatasetRow) -> None:
     other = stored(session, classes={"yes": 1, "perhaps": 2})
-    assert "'perhaps'" in places(client.post("/jobs", json=job_body(source, evaluation=str(other.id))))["/evaluation"]
+    assert "'perhaps'" in errors_of(client.post("/jobs", json=job_body(source, evaluation=str(other.id))))["/evaluation"]
 
 
-def test_an_evaluation_that_is_trained_on_is_refused(client: TestClient, source: DatasetRow) -> None:
-    assert "/evaluation" in places(client.post("/jobs", json=job_body(source, evaluation=str(source.id))))
+def test_evaluation_equal_to_training_data_is_rejected(client: TestClient, source: DatasetRow) -> None:
+    assert "/evaluation" in errors_of(client.post("/jobs", json=job_body(source, evaluation=str(source.id))))
 
 
 @pytest.mark.parametrize(
@@ -152,45 +150,43 @@ def test_an_evaluation_that_is_trained_on_is_refused(client: TestClient, source:
         ("priority", 7, "/priority"),
     ],
 )
-def test_a_bad_field_is_pointed_at(client: TestClient, source: DatasetRow, field: str, value: Any, pointer: str) -> None:
-    assert list(places(client.post("/jobs", json=job_body(source, **{field: value})))) == [pointer]
+def test_invalid_field_of_a_job_is_named(client: TestClient, source: DatasetRow, field: str, value: Any, pointer: str) -> None:
+    assert list(errors_of(client.post("/jobs", json=job_body(source, **{field: value})))) == [pointer]
 
 
-def test_a_key_that_is_no_text_is_refused(client: TestClient) -> None:
+def test_non_string_key_is_rejected(client: TestClient) -> None:
     body = b'{"model": "m", "source": "%s", "params": {"algorithm": "fine_tune"}, "\\ud800": 1}' % str(uuid4()).encode()
-    assert list(places(client.post("/jobs", content=body, headers={"content-type": "application/json"}))) == [""]
+    assert list(errors_of(client.post("/jobs", content=body, headers={"content-type": "application/json"}))) == [""]
 
 
-def test_missing_fields_are_pointed_at(client: TestClient) -> None:
-    assert set(places(client.post("/jobs", json={}))) == {"/model", "/params"}
+def test_missing_fields_are_named(client: TestClient) -> None:
+    assert set(errors_of(client.post("/jobs", json={}))) == {"/model", "/params"}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b""])
-def test_a_body_that_is_no_job_is_refused(client: TestClient, body: bytes) -> None:
+def test_body_of_another_type_is_rejected(client: TestClient, body: bytes) -> None:
     assert client.post("/jobs", content=body, headers={"content-type": "application/json"}).status_code in (400, 422)
 
 
-def test_where_a_body_is_no_json_is_told(client: TestClient) -> None:
+def test_invalid_json_is_reported_with_its_position(client: TestClient) -> None:
     answer = client.post("/jobs", content=b'{"model": "m",}', headers={"content-type": "application/json"})
-    assert "character 14: " in places(answer)[""]
+    assert "character 14: " in errors_of(answer)[""]
     assert "character 14: " in answer.json()["detail"]
 
 
-def test_the_detail_says_what_the_first_places_say(client: TestClient, source: DatasetRow) -> None:
+def test_detail_summarises_the_first_errors(client: TestClient, source: DatasetRow) -> None:
     answer = client.post("/jobs", json=job_body(source, params={"algorithm": "dann"}))
     assert answer.json()["detail"] == "/target: `dann` needs a target dataset"
     answer = client.post("/jobs", json=job_body(source, a=1, b=2, c=3, d=4))
     assert answer.json()["detail"].endswith("/c: Extra inputs are not permitted (and 1 more)")
 
 
-def test_a_body_of_another_content_type_is_refused(client: TestClient, source: DatasetRow) -> None:
+def test_other_content_type_of_a_job_is_rejected(client: TestClient, source: DatasetRow) -> None:
     answer = client.post("/jobs", data={"model": "digits"})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_content_type")
 
 
-def test_a_base_model_is_fixed_to_its_version_when_the_job_is_posted(
-    client: TestClient, session: Session, source: DatasetRow
-) -> None:
+def test_base_model_is_fixed_to_its_version_at_submission(client: TestClient, session: Session, source: DatasetRow) -> None:
     first = make_version(session, model="heart")
     session.commit()
     job = client.post("/jobs", json=job_body(source, base={"model": "heart"})).json()
@@ -200,43 +196,43 @@ def test_a_base_model_is_fixed_to_its_version_when_the_job_is_posted(
     assert session.scalars(select(JobRow.base_version_id).where(JobRow.model_name == "patients")).all() == [first.id]
 
 
-def test_a_base_model_of_another_modality_is_refused(client: TestClient, session: Session, source: DatasetRow) -> None:
+def test_base_model_of_another_modality_is_rejected(client: TestClient, session: Session, source: DatasetRow) -> None:
     make_version(session, model="digits", modality="image")
     session.commit()
-    assert "image" in places(client.post("/jobs", json=job_body(source, base={"model": "digits:1"})))["/base/model"]
+    assert "image" in errors_of(client.post("/jobs", json=job_body(source, base={"model": "digits:1"})))["/base/model"]
 
 
 @pytest.mark.parametrize(
-    ("columns", "says"),
+    ("columns", "message"),
     [
         ({"age": "number"}, "column 'sex' of the model is missing"),
         ({"age": "number", "sex": "category", "pulse": "number"}, "column 'pulse' is not in the model"),
         ({"age": "category", "sex": "category"}, "column 'age' contains categories, in the model numbers"),
     ],
 )
-def test_a_base_model_of_other_columns_is_refused(
-    client: TestClient, session: Session, columns: dict[str, str], says: str
+def test_base_model_with_other_columns_is_rejected(
+    client: TestClient, session: Session, columns: dict[str, str], message: str
 ) -> None:
     make_version(session, model="heart")
     profile = {"columns": [{"name": name, "kind": kind, "missing": 0} for name, kind in columns.items()], "label": "label"}
     answer = client.post("/jobs", json=job_body(stored(session, profile=profile), base={"model": "heart"}))
-    assert places(answer) == {"/base/model": says}
+    assert errors_of(answer) == {"/base/model": message}
 
 
-def test_a_source_with_one_example_of_each_class_is_refused(client: TestClient, session: Session) -> None:
+def test_source_with_one_example_per_class_is_rejected(client: TestClient, session: Session) -> None:
     answer = client.post("/jobs", json=job_body(stored(session, classes={"no": 1, "yes": 1})))
-    assert "one example of each class" in places(answer)["/source"]
+    assert "one example of each class" in errors_of(answer)["/source"]
 
 
-def test_a_pretrained_base_is_the_network_of_pretrained_encoders(client: TestClient, session: Session) -> None:
+def test_pretrained_base_selects_the_network_of_its_modality(client: TestClient, session: Session) -> None:
     texts = stored(session, modality="text", profile={"text": "text", "label": "label"})
     job = client.post("/jobs", json=job_body(texts, base={"pretrained": "some/encoder"})).json()
     assert job["base"] == {"network": "transformers", "pretrained": "some/encoder", "max_length": 128}
 
 
-def test_a_pretrained_base_for_data_that_no_encoder_reads_is_refused(client: TestClient, source: DatasetRow) -> None:
+def test_pretrained_base_for_tables_is_rejected(client: TestClient, source: DatasetRow) -> None:
     answer = client.post("/jobs", json=job_body(source, base={"pretrained": "some/encoder"}))
-    assert "is not for tabular data" in places(answer)["/base"]
+    assert "is not for tabular data" in errors_of(answer)["/base"]
 
 
 @pytest.mark.parametrize(
@@ -246,14 +242,12 @@ def test_a_pretrained_base_for_data_that_no_encoder_reads_is_refused(client: Tes
         ({"network": "transformers", "pretrained": "some/encoder", "config": None}, "/base/config"),
     ],
 )
-def test_options_that_only_versions_keep_are_refused(
-    client: TestClient, session: Session, base: dict[str, Any], pointer: str
-) -> None:
+def test_manifest_only_options_are_rejected(client: TestClient, session: Session, base: dict[str, Any], pointer: str) -> None:
     texts = stored(session, modality="text", profile={"text": "text", "label": "label"})
-    assert places(client.post("/jobs", json=job_body(texts, base=base))) == {pointer: "Extra inputs are not permitted"}
+    assert errors_of(client.post("/jobs", json=job_body(texts, base=base))) == {pointer: "Extra inputs are not permitted"}
 
 
-def test_options_that_only_versions_keep_are_not_told_of(client: TestClient) -> None:
+def test_manifest_only_options_are_not_in_the_response(client: TestClient) -> None:
     listed = {network["name"]: network["parameters"]["properties"] for network in client.get("/networks").json()["data"]}
     document = client.get("/openapi.json").json()["components"]["schemas"]
     for name, network in NETWORKS.items():
@@ -262,7 +256,7 @@ def test_options_that_only_versions_keep_are_not_told_of(client: TestClient) -> 
     assert NETWORKS["transformers"].manifest_only_fields == {"config"}
 
 
-def test_the_same_key_and_request_again_give_the_same_job(client: TestClient, queue: ListQueue, source: DatasetRow) -> None:
+def test_equal_key_and_request_return_the_same_job(client: TestClient, queue: ListQueue, source: DatasetRow) -> None:
     headers = {"Idempotency-Key": "monday"}
     first = client.post("/jobs", json=job_body(source), headers=headers)
     said_in_full = job_body(source, target=None, params={"epochs": 20, **FINE_TUNE})
@@ -271,14 +265,14 @@ def test_the_same_key_and_request_again_give_the_same_job(client: TestClient, qu
     assert len(queue.sent) == 1
 
 
-def test_the_same_key_with_another_request_is_a_conflict(client: TestClient, source: DatasetRow) -> None:
+def test_equal_key_with_another_request_is_a_conflict(client: TestClient, source: DatasetRow) -> None:
     headers = {"Idempotency-Key": "monday"}
     client.post("/jobs", json=job_body(source), headers=headers)
     answer = client.post("/jobs", json=job_body(source, model="other"), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_conflict")
 
 
-def test_a_job_is_accepted_while_the_broker_is_away_and_the_sweep_sends_it(
+def test_job_accepted_during_a_broker_outage_is_sent_later(
     client: TestClient, session: Session, queue: ListQueue, source: DatasetRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: object) -> None:
@@ -315,18 +309,18 @@ def test_jobs_are_filtered_by_status_and_model(client: TestClient, session: Sess
 
 
 @pytest.mark.parametrize("query", [{"after": "nonsense"}, {"status": "lost"}, {"limit": 0}, {"model": "a b"}])
-def test_a_bad_filter_is_pointed_at(client: TestClient, query: dict[str, Any]) -> None:
-    assert [pointer[:7] for pointer in places(client.get("/jobs", params=query))] == ["/query/"]
+def test_invalid_filter_is_named(client: TestClient, query: dict[str, Any]) -> None:
+    assert [pointer[:7] for pointer in errors_of(client.get("/jobs", params=query))] == ["/query/"]
 
 
-def test_a_cursor_with_a_number_that_no_database_holds_is_pointed_at(client: TestClient, session: Session) -> None:
+def test_cursor_with_a_huge_number_is_rejected(client: TestClient, session: Session) -> None:
     job = make_job(session)
     session.commit()
     answer = client.get(f"/jobs/{job.id}/metrics", params={"after": pagination.encode(10**30, "total")})
-    assert list(places(answer)) == ["/query/after"]
+    assert list(errors_of(answer)) == ["/query/after"]
 
 
-def test_a_job_that_is_not_there_is_a_problem_document(client: TestClient) -> None:
+def test_unknown_job_is_a_problem_document(client: TestClient) -> None:
     for answer in (
         client.get(f"/jobs/{uuid4()}"),
         client.post(f"/jobs/{uuid4()}/cancel"),
@@ -336,7 +330,7 @@ def test_a_job_that_is_not_there_is_a_problem_document(client: TestClient) -> No
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
-def test_the_eta_counts_from_where_the_attempt_began(client: TestClient, session: Session) -> None:
+def test_eta_is_based_on_the_current_attempt(client: TestClient, session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING, progress=0.6, first_progress=0.5)
     assert job.started_at is not None
     started_at = job.started_at - timedelta(seconds=10)
@@ -345,7 +339,7 @@ def test_the_eta_counts_from_where_the_attempt_began(client: TestClient, session
     assert client.get(f"/jobs/{job.id}").json()["eta_seconds"] == pytest.approx(40, abs=0.1)
 
 
-def test_a_finished_job_tells_its_version_and_a_failed_one_its_error(client: TestClient, session: Session) -> None:
+def test_finished_job_has_a_version_and_failed_job_an_error(client: TestClient, session: Session) -> None:
     version = make_version(session, model="digits")
     failed = make_job(session, status=JobStatus.FAILED, error_code="bad_data", error_message="Row 7 is broken.")
     session.commit()
@@ -353,7 +347,7 @@ def test_a_finished_job_tells_its_version_and_a_failed_one_its_error(client: Tes
     assert client.get(f"/jobs/{failed.id}").json()["error"] == {"code": "bad_data", "message": "Row 7 is broken."}
 
 
-def test_a_queued_job_is_cancelled_at_once_and_only_once(client: TestClient, session: Session) -> None:
+def test_queued_job_is_cancelled_at_once_and_only_once(client: TestClient, session: Session) -> None:
     job = make_job(session)
     session.commit()
     first, again = (client.post(f"/jobs/{job.id}/cancel") for _ in range(2))
@@ -364,7 +358,7 @@ def test_a_queued_job_is_cancelled_at_once_and_only_once(client: TestClient, ses
     assert session.scalars(select(EventRow.kind).where(EventRow.job_id == job.id)).all() == ["done"]
 
 
-def test_a_running_job_is_cancelling_until_its_worker_has_heard(client: TestClient, session: Session) -> None:
+def test_running_job_is_cancelling_until_its_worker_stops(client: TestClient, session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     lease = lease_of(job)
     session.commit()
@@ -376,14 +370,14 @@ def test_a_running_job_is_cancelling_until_its_worker_has_heard(client: TestClie
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED])
-def test_a_finished_job_cannot_be_cancelled(client: TestClient, session: Session, status: JobStatus) -> None:
+def test_finished_job_cannot_be_cancelled(client: TestClient, session: Session, status: JobStatus) -> None:
     job = make_job(session, status=status)
     session.commit()
     answer = client.post(f"/jobs/{job.id}/cancel")
     assert (answer.status_code, answer.json()["code"]) == (409, "illegal_transition")
 
 
-def test_metrics_come_by_step_in_pages_and_by_name(client: TestClient, session: Session) -> None:
+def test_metrics_are_paged_by_step_and_filtered_by_name(client: TestClient, session: Session) -> None:
     job = make_job(session, status=JobStatus.RUNNING)
     names = ("domain", "classification")
     points = [MetricPoint(step=step, epoch=step / 2, name=name, value=step * 1.5) for name in names for step in (1, 2, 3)]
@@ -400,7 +394,7 @@ def test_metrics_come_by_step_in_pages_and_by_name(client: TestClient, session: 
     assert {point["name"] for point in only} == {"domain"}
 
 
-def test_the_catalogues_tell_what_a_caller_may_say(client: TestClient) -> None:
+def test_catalogues_have_schemas_of_all_parameters(client: TestClient) -> None:
     algorithms = {entry["name"]: entry for entry in client.get("/algorithms").json()["data"]}
     assert {"dann", "fine_tune"} <= set(algorithms)
     assert (algorithms["dann"]["needs_target"], algorithms["fine_tune"]["needs_target"]) == (True, False)

@@ -52,7 +52,7 @@ def predicted(client: TestClient, model: str, inputs: list[Any], **more: Any) ->
         {"dataframe_split": {"index": [0, 1], "columns": ["sex", "age"], "data": [["m", 41.0], [None, None]]}},
     ],
 )
-def test_rows_in_every_way_get_the_answers_of_predict(
+def test_every_row_format_gives_the_predictions_of_predict(
     client: TestClient, models: dict[str, Exported], body: dict[str, Any]
 ) -> None:
     answer = client.post("/invocations", params={"model": "tabular"}, json=body)
@@ -70,7 +70,7 @@ def test_rows_in_every_way_get_the_answers_of_predict(
         {"dataframe_split": {"columns": ["text"], "data": [["fine"], ["dull"]]}},
     ],
 )
-def test_texts_in_every_way_get_the_answers_of_predict(
+def test_every_text_format_gives_the_predictions_of_predict(
     client: TestClient, models: dict[str, Exported], body: dict[str, Any]
 ) -> None:
     params = {"params": {"top_k": 1, "probabilities": True}}
@@ -95,13 +95,13 @@ def test_texts_in_every_way_get_the_answers_of_predict(
         ("tabular", {"dataframe_records": [{"age": 1}]}, 422, "/inputs/0/sex"),
     ],
 )
-def test_a_bad_invocation_is_refused_with_the_place(
+def test_invalid_invocation_is_rejected_with_its_pointer(
     client: TestClient, models: dict[str, Exported], model: str | None, body: dict[str, Any], status: int, pointer: str
 ) -> None:
     answer = client.post("/invocations", params={"model": model} if model else {}, json=body)
 
     assert answer.status_code == status, answer.text
-    assert pointer in [place["pointer"] for place in answer.json()["errors"]]
+    assert pointer in [error["pointer"] for error in answer.json()["errors"]]
 
 
 def npy(array: Any, **options: Any) -> bytes:
@@ -111,7 +111,7 @@ def npy(array: Any, **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("content", [npy(IMAGES), IMAGES.tobytes()])
-def test_arrays_get_the_answers_of_json(client: TestClient, models: dict[str, Exported], content: bytes) -> None:
+def test_arrays_give_the_predictions_of_json(client: TestClient, models: dict[str, Exported], content: bytes) -> None:
     headers = {"content-type": NPY if content.startswith(b"\x93NUMPY") else "application/octet-stream"}
     params: dict[str, Any] = {"model": "image:1", "top_k": 2, "probabilities": True}
     for _ in range(2):
@@ -137,7 +137,7 @@ def test_arrays_get_the_answers_of_json(client: TestClient, models: dict[str, Ex
         (npy(np.array([{}]), allow_pickle=True), NPY),
     ],
 )
-def test_an_array_that_does_not_fit_is_refused(
+def test_array_of_another_shape_or_type_is_rejected(
     client: TestClient, models: dict[str, Exported], content: bytes, kind: str
 ) -> None:
     for _ in range(2):
@@ -146,12 +146,12 @@ def test_an_array_that_does_not_fit_is_refused(
         predicted(client, "image", IMAGES.tolist())  # from here on its version is loaded
 
 
-def test_a_plain_array_is_refused_where_the_network_takes_several(client: TestClient, models: dict[str, Exported]) -> None:
+def test_array_for_a_network_with_several_inputs_is_rejected(client: TestClient, models: dict[str, Exported]) -> None:
     answer = client.post("/predict", params={"model": "text"}, content=b"x", headers={"content-type": "application/octet-stream"})
     assert (answer.status_code, "send JSON" in answer.json()["detail"]) == (422, True)
 
 
-def test_an_answer_can_be_an_arrow_table(client: TestClient, models: dict[str, Exported]) -> None:
+def test_response_can_be_an_arrow_table(client: TestClient, models: dict[str, Exported]) -> None:
     body = {"model": "image", "inputs": IMAGES.tolist(), "probabilities": True}
     expected = predicted(client, **body)
     answer = client.post("/predict", json=body, headers={"accept": ARROW})

@@ -17,7 +17,7 @@ from app.storage import Storage
 from tests.support.factories import make_dataset, make_job, make_version
 
 
-def test_a_reference_names_the_newest_version_a_number_or_an_alias(session: Session) -> None:
+def test_reference_resolves_to_newest_version_number_or_alias(session: Session) -> None:
     first, second, other = make_version(session), make_version(session), make_version(session, model="reviews")
     models.set_alias(session, "digits", "production", 1)
 
@@ -52,13 +52,13 @@ def test_a_reference_names_the_newest_version_a_number_or_an_alias(session: Sess
         "1" * 5000,
     ],
 )
-def test_what_names_no_version_is_not_found(session: Session, reference: str) -> None:
+def test_unknown_reference_is_not_found(session: Session, reference: str) -> None:
     make_version(session)
     with pytest.raises(ModelNotFound):
         models.resolve(session, reference)
 
 
-def test_an_alias_of_one_model_says_nothing_about_another(session: Session) -> None:
+def test_alias_belongs_to_one_model(session: Session) -> None:
     make_version(session, model="digits")
     make_version(session, model="reviews")
     models.set_alias(session, "digits", "production", 1)
@@ -67,7 +67,7 @@ def test_an_alias_of_one_model_says_nothing_about_another(session: Session) -> N
         models.resolve(session, "reviews@production")
 
 
-def test_models_are_listed_in_pages_the_newest_first(client: TestClient, session: Session) -> None:
+def test_models_are_listed_newest_first_in_pages(client: TestClient, session: Session) -> None:
     for name in ("a", "b", "c"):
         make_version(session, model=name)
     make_version(session, model="b")
@@ -85,7 +85,7 @@ def test_models_are_listed_in_pages_the_newest_first(client: TestClient, session
     }
 
 
-def test_the_versions_of_a_model_are_listed_in_pages_the_newest_first(client: TestClient, session: Session) -> None:
+def test_versions_are_listed_newest_first_in_pages(client: TestClient, session: Session) -> None:
     for model in ("digits", "reviews", "digits", "digits"):
         make_version(session, model=model)
     session.commit()
@@ -99,7 +99,7 @@ def test_the_versions_of_a_model_are_listed_in_pages_the_newest_first(client: Te
     assert (newest["newest"], newest["versions"]) == (first["data"][0], 3)
 
 
-def test_a_version_tells_where_it_comes_from(client: TestClient, session: Session) -> None:
+def test_version_has_its_lineage(client: TestClient, session: Session) -> None:
     source, target = make_dataset(session), make_dataset(session, labelled=False)
     base = make_version(session)
     job = make_job(session, status=JobStatus.SUCCEEDED, source_id=source.id, target_id=target.id, attempt=1)
@@ -125,7 +125,7 @@ def test_a_version_tells_where_it_comes_from(client: TestClient, session: Sessio
     assert client.get("/models/adapted").json()["aliases"][0]["version"] == 1
 
 
-def test_an_alias_moves_and_goes(client: TestClient, session: Session) -> None:
+def test_alias_is_moved_and_deleted(client: TestClient, session: Session) -> None:
     make_version(session)
     make_version(session)
     session.commit()
@@ -140,7 +140,7 @@ def test_an_alias_moves_and_goes(client: TestClient, session: Session) -> None:
     assert (gone.status_code, gone.json()["code"]) == (404, "model_not_found")
 
 
-def test_a_refused_move_leaves_the_alias_where_it_was(client: TestClient, session: Session) -> None:
+def test_rejected_move_leaves_the_alias_unchanged(client: TestClient, session: Session) -> None:
     make_version(session)
     models.set_alias(session, "digits", "production", 1)
     session.commit()
@@ -172,7 +172,7 @@ def test_a_refused_move_leaves_the_alias_where_it_was(client: TestClient, sessio
         (f"/models/digits/versions?after={pagination.encode(10**30)}", 422),
     ],
 )
-def test_what_is_not_there_is_a_problem_document(client: TestClient, session: Session, path: str, status: int) -> None:
+def test_unknown_model_or_file_is_a_problem_document(client: TestClient, session: Session, path: str, status: int) -> None:
     make_version(session, artifacts=["model.onnx"])
     session.commit()
 
@@ -198,7 +198,7 @@ def stored(session: Session, storage: Storage, tmp_path: Path) -> str:
     return "/models/digits/versions/1/artifacts/model.onnx"
 
 
-def test_an_artifact_is_downloaded_with_its_digest(client: TestClient, stored: str) -> None:
+def test_artifact_is_downloaded_with_its_digest(client: TestClient, stored: str) -> None:
     answer = client.get(stored)
 
     assert answer.content == CONTENT
@@ -208,7 +208,7 @@ def test_an_artifact_is_downloaded_with_its_digest(client: TestClient, stored: s
     assert answer.headers["content-disposition"] == 'attachment; filename="model.onnx"'
 
 
-def test_the_storage_is_asked_outside_transactions(
+def test_storage_is_read_outside_transactions(
     client: TestClient, sessions: sessionmaker[Session], stored: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage: Storage = client.app.state.storage  # type: ignore[attr-defined]
@@ -225,7 +225,7 @@ def test_the_storage_is_asked_outside_transactions(
     assert seen == [0]
 
 
-def test_a_copy_that_is_up_to_date_is_not_sent_again(client: TestClient, stored: str) -> None:
+def test_current_copy_is_not_sent_again(client: TestClient, stored: str) -> None:
     etag = client.get(stored).headers["etag"]
 
     again = client.get(stored, headers={"If-None-Match": etag})
@@ -233,7 +233,7 @@ def test_a_copy_that_is_up_to_date_is_not_sent_again(client: TestClient, stored:
     assert client.get(stored, headers={"If-None-Match": '"other"'}).content == CONTENT
 
 
-def test_a_broken_download_goes_on_where_it_broke(client: TestClient, stored: str) -> None:
+def test_interrupted_download_resumes(client: TestClient, stored: str) -> None:
     etag = client.get(stored).headers["etag"]
 
     rest = client.get(stored, headers={"Range": "bytes=1000-", "If-Range": etag})
@@ -242,7 +242,7 @@ def test_a_broken_download_goes_on_where_it_broke(client: TestClient, stored: st
     assert (changed.status_code, changed.content) == (200, CONTENT)
 
 
-def test_another_file_system_streams_the_same_bytes(client: TestClient, session: Session, tmp_path: Path) -> None:
+def test_other_file_system_streams_the_same_bytes(client: TestClient, session: Session, tmp_path: Path) -> None:
     storage = Storage("memory://isthmus")
     (tmp_path / "manifest.json").write_bytes(CONTENT)
     file = storage.put("jobs/some/1/manifest.json", tmp_path / "manifest.json")

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: its public client works as it is, and every mistake is told."""
+"""The Open Inference Protocol works with its public client, and every error names its position."""
 
 import json
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def tensor(name: str, values: Any, datatype: str, binary: bool) -> triton.InferI
     return made
 
 
-def test_the_public_client_finds_out_what_there_is(protocol: triton.InferenceServerClient) -> None:
+def test_triton_client_lists_the_models(protocol: triton.InferenceServerClient) -> None:
     assert protocol.is_server_live()
     assert protocol.get_server_metadata()["name"] == "isthmus"
     assert "binary_tensor_data" in protocol.get_server_metadata()["extensions"]
@@ -74,7 +74,7 @@ def test_the_public_client_finds_out_what_there_is(protocol: triton.InferenceSer
     ]
 
 
-def test_metadata_tells_names_types_and_shapes(protocol: triton.InferenceServerClient) -> None:
+def test_metadata_has_names_types_and_shapes(protocol: triton.InferenceServerClient) -> None:
     inputs = {name: protocol.get_model_metadata(name)["inputs"] for name in EXAMPLES}
 
     assert inputs == {
@@ -97,7 +97,7 @@ def test_metadata_tells_names_types_and_shapes(protocol: triton.InferenceServerC
 
 @pytest.mark.parametrize("binary_in", [True, False])
 @pytest.mark.parametrize("binary_out", [True, False])
-def test_pictures_get_the_networks_answers(
+def test_images_give_the_predictions_of_the_network(
     protocol: triton.InferenceServerClient, models: dict[str, Exported], binary_in: bool, binary_out: bool
 ) -> None:
     names = ("logits", "probabilities", "label", "confidence", "abstained")
@@ -118,7 +118,7 @@ def test_pictures_get_the_networks_answers(
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_rows_texts_and_picture_files_get_the_networks_answers(
+def test_rows_and_texts_give_the_predictions_of_the_network(
     protocol: triton.InferenceServerClient, models: dict[str, Exported], binary: bool
 ) -> None:
     encoded = models["tabular"].encode(EXAMPLES["tabular"])
@@ -132,7 +132,7 @@ def test_rows_texts_and_picture_files_get_the_networks_answers(
     np.testing.assert_allclose(shown, models["text"].probabilities(EXAMPLES["text"]), atol=1e-5)
 
 
-def test_picture_files_are_decoded(protocol: triton.InferenceServerClient, models: dict[str, Exported]) -> None:
+def test_image_files_are_decoded(protocol: triton.InferenceServerClient, models: dict[str, Exported]) -> None:
     raw = [make_image(20, 14, seed=7), make_image(9, 9, seed=8)]
     files = np.array([image_bytes(pixels) for pixels in raw], object)
     shown = protocol.infer("image", [tensor("image", files, "BYTES", True)]).as_numpy("probabilities")
@@ -140,7 +140,7 @@ def test_picture_files_are_decoded(protocol: triton.InferenceServerClient, model
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_the_most_probable_classes_come_as_value_index_and_label(
+def test_top_classes_have_value_index_and_label(
     protocol: triton.InferenceServerClient, models: dict[str, Exported], binary: bool
 ) -> None:
     wanted = [triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=2)]
@@ -154,7 +154,7 @@ def test_the_most_probable_classes_come_as_value_index_and_label(
             assert float(value) == pytest.approx(expected[number], abs=1e-5)
 
 
-def test_the_public_client_understands_errors(protocol: triton.InferenceServerClient) -> None:
+def test_triton_client_reads_errors(protocol: triton.InferenceServerClient) -> None:
     with pytest.raises(InferenceServerException, match=r"\[404\] There is no model version 'nothing'"):
         protocol.infer("nothing", [tensor("pixels", IMAGES, "UINT8", True)])
     with pytest.raises(InferenceServerException, match=r"\[422\] .*expected 16 x 16 x 3"):
@@ -195,30 +195,30 @@ def ask(**changes: Any) -> dict[str, Any]:
         ({"inputs": ask()["inputs"] * 2}, "/inputs/1/name"),
     ],
 )
-def test_a_mistake_is_named(client: TestClient, models: dict[str, Exported], body: dict[str, Any], pointer: str) -> None:
+def test_invalid_tensor_is_named(client: TestClient, models: dict[str, Exported], body: dict[str, Any], pointer: str) -> None:
     answer = client.post(INFER, json=body)
 
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert pointer in [place["pointer"] for place in answer.json()["errors"]]
+    assert pointer in [error["pointer"] for error in answer.json()["errors"]]
     assert answer.json()["error"] == answer.json()["detail"]
 
 
 @pytest.mark.parametrize("length", ["-1", "0", "99999999", "1e3", "", "nonsense", "7"])
-def test_a_lying_header_length_is_refused(client: TestClient, models: dict[str, Exported], length: str) -> None:
+def test_wrong_header_length_is_rejected(client: TestClient, models: dict[str, Exported], length: str) -> None:
     body = json.dumps(ask(data=None, parameters={"binary_data_size": 768})).encode()
     answer = client.post(INFER, content=body + bytes(768), headers={"Inference-Header-Content-Length": length})
     assert answer.status_code == 422, answer.text
 
 
-def test_bytes_that_do_not_add_up_are_refused(client: TestClient, models: dict[str, Exported]) -> None:
+def test_wrong_tensor_size_is_rejected(client: TestClient, models: dict[str, Exported]) -> None:
     body = json.dumps(ask(data=None, parameters={"binary_data_size": 768})).encode()
     headers = {"Inference-Header-Content-Length": str(len(body))}
     statuses = [client.post(INFER, content=body + bytes(size), headers=headers).status_code for size in (767, 768, 769)]
     assert statuses == [422, 200, 422]
 
 
-def test_an_index_that_no_embedding_has_is_refused(client: TestClient, models: dict[str, Exported]) -> None:
+def test_index_outside_the_embedding_is_rejected(client: TestClient, models: dict[str, Exported]) -> None:
     for level in (-(10**6), 10**6, 2**62):
         inputs = [
             {"name": "numbers", "shape": [1, 1], "datatype": "FP32", "data": [1]},
@@ -232,7 +232,7 @@ class TestWithASmallLimit:
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"max_predict_bytes": 10_000, "max_predict_inputs": 2})
 
-    def test_large_bodies_and_many_rows_are_refused(self, client: TestClient, models: dict[str, Exported]) -> None:
+    def test_large_bodies_and_many_rows_are_rejected(self, client: TestClient, models: dict[str, Exported]) -> None:
         assert client.post(INFER, content=bytes(10_001)).status_code == 413
         rows = ask(shape=[3, 16, 16, 3], data=None, parameters={"binary_data_size": 3 * 768})
         head = json.dumps(rows).encode()

@@ -1,4 +1,4 @@
-"""Predictions over HTTP are the network's own answers; what cannot be answered is refused with its place."""
+"""Predictions over HTTP equal those of the network; invalid requests are rejected with the position of the error."""
 
 import base64
 import io
@@ -70,7 +70,7 @@ def check(predictions: list[dict[str, Any]], exported: Exported, raw: Any) -> No
         assert prediction["confidence"] == prediction["top"][0]["probability"]
 
 
-def test_pictures_as_lists_base64_and_files_get_the_networks_answers(client: TestClient, image: Exported) -> None:
+def test_every_image_format_gives_the_predictions_of_the_network(client: TestClient, image: Exported) -> None:
     raw = [make_image(20, 14, seed=7), make_image(9, 9, seed=8)]
     files = [image_bytes(pixels) for pixels in raw]
 
@@ -85,7 +85,7 @@ def test_pictures_as_lists_base64_and_files_get_the_networks_answers(client: Tes
     assert as_files.json()["predictions"] == as_lists
 
 
-def test_rows_as_objects_and_arrays_get_the_networks_answers(client: TestClient, tabular: Exported) -> None:
+def test_every_row_format_gives_the_predictions_of_the_network(client: TestClient, tabular: Exported) -> None:
     raw = pl.DataFrame({"age": [41.0, None, 77.5], "sex": ["m", None, "unseen"]})
 
     as_objects = predict(client, "tabular", raw.to_dicts())
@@ -95,7 +95,7 @@ def test_rows_as_objects_and_arrays_get_the_networks_answers(client: TestClient,
     assert as_arrays == as_objects
 
 
-def test_texts_get_the_networks_answers_whatever_comes_beside_them(client: TestClient, text: Exported) -> None:
+def test_predictions_of_texts_do_not_depend_on_the_batch(client: TestClient, text: Exported) -> None:
     raw = ["a fine waste of money", "", "unheard", "a very long text " * 50]
 
     together = predict(client, "text", raw)
@@ -104,7 +104,7 @@ def test_texts_get_the_networks_answers_whatever_comes_beside_them(client: TestC
     check([predict(client, "text", [each])[0] for each in raw], text, raw)
 
 
-def test_more_inputs_than_the_engine_takes_at_once_are_answered_in_order(client: TestClient, tabular: Exported) -> None:
+def test_many_inputs_are_predicted_in_order(client: TestClient, tabular: Exported) -> None:
     ages = np.random.default_rng(0).uniform(20, 80, 200)
     raw = pl.DataFrame({"age": ages, "sex": ["f", "m"] * 100})
 
@@ -117,7 +117,7 @@ def test_top_k_bounds_the_list_of_classes(client: TestClient, text: Exported) ->
     assert lengths == [1, 2, 3, 3]
 
 
-def test_the_next_prediction_sees_a_moved_alias_and_a_new_version(
+def test_next_prediction_uses_a_moved_alias_and_new_version(
     client: TestClient, session: Session, storage: Storage, networks: dict[str, Exported]
 ) -> None:
     def version_of(reference: str) -> int:
@@ -164,17 +164,17 @@ def problem(client: TestClient, status: int, **request: Any) -> dict[str, Any]:
         ("image", [[[[[1]]]]], "/inputs/0"),
         ("image", [3], "/inputs/0"),
         ("image", ["not base64"], "/inputs/0"),
-        ("image", [[[1, 2]], base64.b64encode(b"not a picture").decode()], "/inputs/1"),
+        ("image", [[[1, 2]], base64.b64encode(b"not an image").decode()], "/inputs/1"),
         ("image", [base64.b64encode(image_bytes()[:60]).decode()], "/inputs/0"),
     ],
 )
-def test_a_bad_input_is_named(
+def test_invalid_input_is_named(
     client: TestClient, image: Exported, tabular: Exported, text: Exported, model: str, inputs: list[Any], pointer: str
 ) -> None:
     document = problem(client, 422, json={"model": model, "inputs": inputs})
 
     assert document["code"] == "invalid_inputs"
-    assert pointer in [place["pointer"] for place in document["errors"]]
+    assert pointer in [error["pointer"] for error in document["errors"]]
 
 
 @pytest.mark.parametrize(
@@ -197,28 +197,28 @@ def test_a_bad_input_is_named(
         ('{"model": "tabular", "inputs": [[-Infinity, "f"]]}', "/inputs/0/0"),
     ],
 )
-def test_a_bad_body_is_refused_with_the_place(
+def test_invalid_body_is_rejected_with_its_pointer(
     client: TestClient, tabular: Exported, text: Exported, body: str, pointer: str
 ) -> None:
     document = problem(client, 422, content=body.encode("latin-1"), headers={"content-type": "application/json"})
 
-    assert pointer in [place["pointer"] for place in document["errors"]]
+    assert pointer in [error["pointer"] for error in document["errors"]]
 
 
 @pytest.mark.parametrize("model", ["nothing", "text:2", "text@production", "text:", "\x00"])
-def test_an_unknown_model_is_not_found(client: TestClient, text: Exported, model: str) -> None:
+def test_unknown_model_is_not_found(client: TestClient, text: Exported, model: str) -> None:
     assert problem(client, 404, json={"model": model, "inputs": ["fine"]})["code"] == "model_not_found"
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
-def test_another_content_type_is_refused(client: TestClient, text: Exported, content_type: str) -> None:
+def test_other_content_type_is_rejected(client: TestClient, text: Exported, content_type: str) -> None:
     body = json.dumps({"model": "text", "inputs": ["fine"]})
     document = problem(client, 415, content=body, headers={"content-type": content_type})
 
     assert document["code"] == "unsupported_content_type"
 
 
-def test_files_are_for_pictures(client: TestClient, text: Exported) -> None:
+def test_files_for_a_text_model_are_rejected(client: TestClient, text: Exported) -> None:
     document = problem(client, 422, data={"model": "text"}, files={"files": io.BytesIO(b"fine")})
 
     assert document["code"] == "invalid_inputs"
@@ -227,22 +227,22 @@ def test_files_are_for_pictures(client: TestClient, text: Exported) -> None:
 @pytest.mark.parametrize(
     ("data", "files", "pointer"),
     [
-        ({"model": "image"}, [("files", image_bytes()), ("files", b"not a picture")], "/files/1"),
+        ({"model": "image"}, [("files", image_bytes()), ("files", b"not an image")], "/files/1"),
         ({"model": "image"}, [("files", b"")], "/files/0"),
         ({}, [("files", image_bytes())], "/model"),
         ({"model": "image", "top_k": "many"}, [("files", image_bytes())], "/top_k"),
         ({"model": "image", "extra": "1"}, [("files", image_bytes())], "/extra"),
-        ({"model": "image"}, [("pictures", image_bytes())], "/pictures"),
+        ({"model": "image"}, [("images", image_bytes())], "/images"),
         ({"model": "image"}, [("model", image_bytes())], "/model"),
     ],
 )
-def test_a_bad_form_is_refused_with_the_place(
+def test_invalid_form_is_rejected_with_its_pointer(
     client: TestClient, image: Exported, data: dict[str, str], files: list[tuple[str, bytes]], pointer: str
 ) -> None:
     parts = [(name, ("p.png", io.BytesIO(content))) for name, content in files]
     document = problem(client, 422, data=data, files=parts)
 
-    assert pointer in [place["pointer"] for place in document["errors"]]
+    assert pointer in [error["pointer"] for error in document["errors"]]
 
 
 def test_files_for_a_table_are_rejected(client: TestClient, tabular: Exported) -> None:
@@ -265,11 +265,11 @@ def test_files_for_a_table_are_rejected(client: TestClient, tabular: Exported) -
         ),
     ],
 )
-def test_a_broken_form_is_refused(client: TestClient, image: Exported, content_type: str, body: bytes) -> None:
+def test_malformed_form_is_rejected(client: TestClient, image: Exported, content_type: str, body: bytes) -> None:
     problem(client, 422, content=body, headers={"content-type": content_type})
 
 
-def test_a_picture_of_enormous_size_is_refused_before_it_is_decoded(client: TestClient, image: Exported) -> None:
+def test_huge_image_is_rejected_before_decoding(client: TestClient, image: Exported) -> None:
     buffer = io.BytesIO()
     Image.new("1", (8_000, 8_000)).save(buffer, "PNG")
 
@@ -283,14 +283,14 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"max_predict_inputs": 300, "max_predict_bytes": 200_000})
 
 
-def test_too_many_inputs_are_refused(client: TestClient, text: Exported, image: Exported) -> None:
+def test_too_many_inputs_are_rejected(client: TestClient, text: Exported, image: Exported) -> None:
     document = problem(client, 422, json={"model": "text", "inputs": ["fine"] * 301})
     assert document["errors"][0]["pointer"] == "/inputs"
     files = [("files", io.BytesIO(b"x"))] * 301
     problem(client, 422, data={"model": "image"}, files=files)
 
 
-def test_a_body_over_the_limit_is_refused_while_it_comes(client: TestClient, text: Exported) -> None:
+def test_body_over_the_limit_is_rejected_while_it_arrives(client: TestClient, text: Exported) -> None:
     sent = 0
 
     def chunks() -> Iterator[bytes]:
@@ -304,7 +304,9 @@ def test_a_body_over_the_limit_is_refused_while_it_comes(client: TestClient, tex
         assert document["code"] == "upload_too_large"
 
 
-def test_a_missing_or_changed_file_is_noticed(client: TestClient, session: Session, storage: Storage, text: Exported) -> None:
+def test_missing_or_changed_file_is_reported_as_corrupt(
+    client: TestClient, session: Session, storage: Storage, text: Exported
+) -> None:
     version = models.resolve(session, "text")
     key = next(file.storage_key for file in version.artifacts if file.name == "model.onnx")
     with storage.local(key) as path:

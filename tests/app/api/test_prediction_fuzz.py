@@ -19,10 +19,10 @@ from tests.support.databases import migrate
 from tests.support.list_queue import ListQueue
 from tests.support.published_models import EXAMPLES, export_network, store_version
 
-PICTURE = np.zeros((1, 16, 16, 3), np.uint8)
+IMAGE = np.zeros((1, 16, 16, 3), np.uint8)
 TENSOR = {"name": "pixels", "shape": [1, 16, 16, 3], "datatype": "UINT8"}
 GOOD: dict[str, Any] = {
-    "image": {"model": "image", "inputs": PICTURE.tolist()},
+    "image": {"model": "image", "inputs": IMAGE.tolist()},
     "tabular": {"model": "tabular", "inputs": [[1.5, "f"], {"age": None, "sex": "m"}]},
     "text": {"model": "text", "inputs": ["fine", "dull"], "top_k": 2},
 }
@@ -66,7 +66,7 @@ def check(client: TestClient, path: str, content: bytes, headers: dict[str, str]
 
 @fuzzed
 @given(data=st.data())
-def test_predict_stands_any_json(client: TestClient, data: st.DataObject) -> None:
+def test_predict_survives_any_json(client: TestClient, data: st.DataObject) -> None:
     model = data.draw(st.sampled_from(list(GOOD)))
     separators = data.draw(st.sampled_from([(",", ":"), (", ", ": ")]))
     body = json.dumps(GOOD[model], separators=separators).encode()
@@ -76,7 +76,7 @@ def test_predict_stands_any_json(client: TestClient, data: st.DataObject) -> Non
 
 @fuzzed
 @given(data=st.data())
-def test_predict_stands_any_array(client: TestClient, data: st.DataObject) -> None:
+def test_predict_survives_any_array(client: TestClient, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["application/octet-stream", "application/x-npy", "application/vnd.apache.arrow.stream"]))
     model = data.draw(st.sampled_from([*GOOD, "nothing", "\x00", "image:99999999999999999999"]))
     content = damaged(
@@ -88,7 +88,7 @@ def test_predict_stands_any_array(client: TestClient, data: st.DataObject) -> No
 
 @fuzzed
 @given(data=st.data())
-def test_tensors_stand_anything(client: TestClient, data: st.DataObject) -> None:
+def test_infer_survives_any_binary_tensor(client: TestClient, data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([768, 0, -1, 767, 2**31, 2**63, 10**30, 1.5, "768", None]))
     shape = data.draw(st.sampled_from([[1, 16, 16, 3], [-1, 16, 16, 3], [768], [], [2**62, 2**62, 4], [1.5], [0, 16, 16, 3]]))
     datatype = data.draw(st.sampled_from(["UINT8", "FP32", "BYTES", "INT64", "BOOL", "FP16"]))
@@ -101,9 +101,9 @@ def test_tensors_stand_anything(client: TestClient, data: st.DataObject) -> None
 
 @fuzzed
 @given(data=st.data())
-def test_tensors_in_json_stand_anything(client: TestClient, data: st.DataObject) -> None:
+def test_infer_survives_any_json_tensor(client: TestClient, data: st.DataObject) -> None:
     values: Any = data.draw(
-        st.sampled_from([[0] * 768, PICTURE.tolist(), [1e308] * 768, [[0], [0, 1]], ["x"] * 768, [None] * 768, [{}]])
+        st.sampled_from([[0] * 768, IMAGE.tolist(), [1e308] * 768, [[0], [0, 1]], ["x"] * 768, [None] * 768, [{}]])
     )
     datatype = data.draw(st.sampled_from(["UINT8", "FP32", "BYTES", "INT64", "BOOL", "FP64"]))
     model = data.draw(st.sampled_from(list(GOOD)))
@@ -113,7 +113,7 @@ def test_tensors_in_json_stand_anything(client: TestClient, data: st.DataObject)
 
 @fuzzed
 @given(data=st.data())
-def test_invocations_stand_anything(client: TestClient, data: st.DataObject) -> None:
+def test_invocations_survive_any_body(client: TestClient, data: st.DataObject) -> None:
     model = data.draw(st.sampled_from(list(GOOD)))
     way = data.draw(st.sampled_from(["instances", "inputs", "dataframe_records", "dataframe_split"]))
     values = data.draw(

@@ -10,7 +10,7 @@ from app.api.middleware import MAX_BODY_BYTES
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])
 @pytest.mark.parametrize(("method", "path"), [("POST", "/jobs"), ("PUT", "/models/digits/aliases/production")])
-def test_an_endless_body_is_refused_while_it_comes(client: TestClient, method: str, path: str, kind: str) -> None:
+def test_endless_body_is_rejected_while_it_arrives(client: TestClient, method: str, path: str, kind: str) -> None:
     def body() -> Iterator[bytes]:
         for _ in range(100):
             yield b" " * (MAX_BODY_BYTES // 10)

@@ -112,7 +112,7 @@ def check_many(operation: Operation, mode: GenerationMode, known: dict[str, Any]
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_whatever_is_sent_gets_a_documented_answer(operations: list[Operation], mode: GenerationMode) -> None:
+def test_any_request_gets_a_documented_response(operations: list[Operation], mode: GenerationMode) -> None:
     assert len(operations) > 20
     for operation in operations:
         if mode == GenerationMode.POSITIVE or operation.body or len(operation.query) or len(operation.path_parameters):
@@ -120,7 +120,7 @@ def test_whatever_is_sent_gets_a_documented_answer(operations: list[Operation], 
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_whatever_is_asked_of_things_that_exist_gets_a_documented_answer(
+def test_any_request_for_existing_objects_gets_a_documented_response(
     operations: list[Operation], known: dict[str, Any], mode: GenerationMode
 ) -> None:
     for operation in operations:
@@ -129,7 +129,7 @@ def test_whatever_is_asked_of_things_that_exist_gets_a_documented_answer(
 
 
 @pytest.mark.usefixtures("known")
-def test_boundary_values_and_unexpected_methods_get_a_documented_answer(operations: list[Operation]) -> None:
+def test_boundary_values_and_methods_get_a_documented_response(operations: list[Operation]) -> None:
     modes = list(GenerationMode)
     for operation in operations:
         config = operation.schema.config.generation_for(operation=operation, phase="coverage")

@@ -1,4 +1,4 @@
-"""Small grey pictures in JSON: read at a glance where they are plainly that, else left to the routes."""
+"""Small grey images in JSON: read at a glance where they are plainly that, else left to the routes."""
 
 import json
 from types import SimpleNamespace
@@ -30,12 +30,12 @@ def pixels_of(inputs: str) -> NDArray[Any] | None:
 
 @pytest.mark.parametrize("separators", [(",", ":"), (" ,\n", ":")])
 @pytest.mark.parametrize("count", range(1, MOST_INPUTS + 1))
-def test_grey_pictures_are_read_as_they_are(count: int, separators: tuple[str, str]) -> None:
-    pictures = np.random.default_rng(count).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
-    pixels = pixels_of(json.dumps(pictures[..., 0].tolist(), separators=separators))
+def test_grey_images_are_parsed_exactly(count: int, separators: tuple[str, str]) -> None:
+    images = np.random.default_rng(count).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+    pixels = pixels_of(json.dumps(images[..., 0].tolist(), separators=separators))
     assert pixels is not None
     assert pixels.dtype == np.uint8
-    assert np.array_equal(pixels, pictures)
+    assert np.array_equal(pixels, images)
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_grey_pictures_are_read_as_they_are(count: int, separators: tuple[str, s
         "[[[1,2,3],[4,5,6]]" + ",[[1,2,3],[4,5,6]]" * MOST_INPUTS + "]",
     ],
 )
-def test_what_is_not_plainly_a_grey_picture_is_left_to_the_routes(inputs: str) -> None:
+def test_anything_but_grey_images_is_declined(inputs: str) -> None:
     assert pixels_of(inputs) is None

@@ -1,4 +1,4 @@
-"""Answers leave together, in order, and none waits for long."""
+"""Responses are written together, in order, and after a bounded delay."""
 
 import asyncio
 from time import monotonic
@@ -8,7 +8,7 @@ from app.fast_path.write_coalescing import MAX_DELAY_SECONDS, WriteCoalescer
 
 
 class Wire:
-    """A transport that keeps what is written."""
+    """Transport that records what is written."""
 
     def __init__(self, written: list[bytes]) -> None:
         self._write, self.is_closed = written.append, False
@@ -22,11 +22,11 @@ class Wire:
 
 
 def put(outbox: WriteCoalescer, wire: Wire, data: bytes, seconds: float = 0.0) -> None:
-    """An answer that took so long."""
+    """Buffer a response whose request took this long."""
     outbox.write(cast(asyncio.Transport, wire), data, monotonic() - seconds)
 
 
-def test_answers_of_one_round_of_the_loop_leave_at_its_end() -> None:
+def test_responses_of_one_iteration_are_written_at_its_end() -> None:
     async def rounds() -> list[list[bytes]]:
         written: list[bytes] = []
         outbox, seen = WriteCoalescer(), []
@@ -41,7 +41,7 @@ def test_answers_of_one_round_of_the_loop_leave_at_its_end() -> None:
     assert asyncio.run(rounds()) == [[], [b"1", b"2", b"3"], [b"1", b"2", b"3"], [b"1", b"2", b"3", b"4"]]
 
 
-def test_what_has_taken_long_is_written_at_once() -> None:
+def test_slow_response_is_written_at_once() -> None:
     async def one_after_the_other() -> None:
         written: list[bytes] = []
         outbox = WriteCoalescer()
@@ -53,14 +53,14 @@ def test_what_has_taken_long_is_written_at_once() -> None:
     asyncio.run(one_after_the_other())
 
 
-def test_who_has_gone_is_left_out() -> None:
+def test_closed_connections_are_skipped() -> None:
     async def leave() -> None:
         written: list[bytes] = []
         outbox, gone = WriteCoalescer(), Wire(written)
-        put(outbox, gone, b"for nobody", seconds=-60)
-        put(outbox, Wire(written), b"for one who is there", seconds=-60)
+        put(outbox, gone, b"for a closed connection", seconds=-60)
+        put(outbox, Wire(written), b"for an open connection", seconds=-60)
         gone.is_closed = True
         outbox.flush()
-        assert written == [b"for one who is there"]
+        assert written == [b"for an open connection"]
 
     asyncio.run(leave())

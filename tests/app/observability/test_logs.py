@@ -38,7 +38,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
 
 
-def test_our_events_and_those_of_libraries_are_json_lines_of_one_shape(lines: Lines) -> None:
+def test_events_of_the_service_and_libraries_share_one_format(lines: Lines) -> None:
     structlog.contextvars.bind_contextvars(job_id="j1")
     structlog.get_logger("ours").info("job.claimed", attempt=2)
     logging.getLogger("uvicorn.error").warning("Shutting %s", "down", extra={"code": 3})
@@ -53,7 +53,7 @@ def test_our_events_and_those_of_libraries_are_json_lines_of_one_shape(lines: Li
         assert line["job_id"] == "j1"
 
 
-def test_an_exception_is_one_line_with_its_traceback(lines: Lines) -> None:
+def test_exception_is_one_line_with_its_traceback(lines: Lines) -> None:
     try:
         raise ValueError("bad luck")
     except ValueError:
@@ -63,13 +63,13 @@ def test_an_exception_is_one_line_with_its_traceback(lines: Lines) -> None:
     assert "ValueError: bad luck" in line["exception"]
 
 
-def test_the_level_of_the_settings_holds(lines: Lines) -> None:
+def test_log_level_of_the_settings_applies(lines: Lines) -> None:
     structlog.get_logger().debug("not this")
     structlog.get_logger().info("this")
     assert [line["event"] for line in lines()] == ["this"]
 
 
-def test_a_request_has_one_line_with_its_id_route_and_status(client: TestClient, lines: Lines) -> None:
+def test_request_is_logged_with_id_route_and_status(client: TestClient, lines: Lines) -> None:
     client.get("/nowhere", headers={"X-Request-ID": "from-the-proxy:1"})
     (line,) = [line for line in lines() if line["logger"] == "isthmus.access"]
     assert line["request_id"] == "from-the-proxy:1"
@@ -77,26 +77,26 @@ def test_a_request_has_one_line_with_its_id_route_and_status(client: TestClient,
     assert line["seconds"] >= 0
 
 
-def test_health_checks_that_pass_are_not_worth_a_line(client: TestClient, lines: Lines) -> None:
+def test_successful_health_checks_are_not_logged(client: TestClient, lines: Lines) -> None:
     client.get("/health/live")
     client.get("/metrics")
     assert [line for line in lines() if line["logger"] == "isthmus.access"] == []
 
 
-def test_a_sane_request_id_is_echoed_and_stands_in_the_problem(client: TestClient) -> None:
+def test_valid_request_id_is_echoed_and_part_of_the_problem(client: TestClient) -> None:
     answer = client.get("/nowhere", headers={"X-Request-ID": "abc-123"})
     assert answer.headers["X-Request-ID"] == "abc-123"
     assert answer.json()["request_id"] == "abc-123"
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 129, "two words", '"quoted"', "<b>"])
-def test_any_other_request_id_is_replaced(client: TestClient, bad: str) -> None:
+def test_invalid_request_id_is_replaced(client: TestClient, bad: str) -> None:
     given = client.get("/health/live", headers={"X-Request-ID": bad}).headers["X-Request-ID"]
     assert given != bad
     assert len(given) == 32
 
 
-def test_an_unexpected_error_is_a_problem_with_its_request_id_and_no_secrets(client: TestClient, lines: Lines) -> None:
+def test_unexpected_error_is_a_problem_without_secrets(client: TestClient, lines: Lines) -> None:
     assert isinstance(client.app, FastAPI)
 
     @client.app.get("/broken")

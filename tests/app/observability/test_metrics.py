@@ -1,4 +1,4 @@
-"""What a scrape says about requests and jobs, on both databases."""
+"""What a scrape message about requests and jobs, on both databases."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -44,7 +44,7 @@ def test_jobs_are_counted_by_state(client: TestClient) -> None:
 
 
 @pytest.mark.usefixtures("jobs")
-def test_durations_of_jobs_that_ran_are_a_histogram(client: TestClient) -> None:
+def test_job_durations_are_a_histogram(client: TestClient) -> None:
     samples = scrape(client)
     labels = {"algorithm": "dann", "status": "succeeded"}
     buckets = {
@@ -57,7 +57,7 @@ def test_durations_of_jobs_that_ran_are_a_histogram(client: TestClient) -> None:
     assert key("isthmus_job_duration_seconds_count", algorithm="dann", status="cancelled") not in samples
 
 
-def test_trials_are_counted_apart(client: TestClient, session: Session) -> None:
+def test_trials_are_counted_separately(client: TestClient, session: Session) -> None:
     search = JobRow(model_name="digits", base={}, params={"algorithm": "auto"})
     session.add(search)
     session.flush()
@@ -71,14 +71,14 @@ def test_trials_are_counted_apart(client: TestClient, session: Session) -> None:
     assert samples[key("isthmus_job_duration_seconds_count", algorithm="trial", status="succeeded")] == 1
 
 
-def test_the_queue_and_the_build_are_there(client: TestClient) -> None:
+def test_metrics_have_queue_depth_and_build(client: TestClient) -> None:
     samples = scrape(client)
     assert samples[key("isthmus_queue_depth")] == 0
     assert samples[key("isthmus_build_info", version="0.1.0")] == 1
     assert samples[key("isthmus_dependency_up", dependency="broker")] == 1
 
 
-def test_requests_are_counted_by_template_never_by_path(client: TestClient) -> None:
+def test_requests_are_counted_by_route_template(client: TestClient) -> None:
     live, unmatched = [
         key("isthmus_http_requests_total", method="GET", route=route, status=status)
         for route, status in (("/health/live", "200"), ("unmatched", "404"))
