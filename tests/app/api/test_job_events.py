@@ -44,7 +44,7 @@ def running(live_sessions: sessionmaker[Session]) -> leases.Lease:
 
 @contextmanager
 def meanwhile(ready: Callable[[], bool], action: Callable[[], None]) -> Iterator[None]:
-    """Do `action` in a thread as soon as `ready` message so."""
+    """Do `action` in a thread as soon as `ready` returns true."""
 
     def run() -> None:
         deadline = time.monotonic() + 10

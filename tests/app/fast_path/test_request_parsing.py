@@ -1,4 +1,4 @@
-"""Small grey images in JSON: read at a glance where they are plainly that, else left to the routes."""
+"""The fast path parses small grey images in JSON and declines everything else."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What a scrape message about requests and jobs, on both databases."""
+"""Metrics of requests and jobs, on both databases."""
 
 from datetime import UTC, datetime, timedelta
 
