@@ -14,7 +14,7 @@ import numpy as np
 
 from app.errors import FieldError, InvalidDataset
 from app.formats import archives, npz
-from app.formats.images import MAX_PIXELS, SUFFIXES, InvalidImage, Pixels, decode
+from app.formats.images import MAX_PIXELS, SUFFIXES, InvalidImageError, Pixels, decode
 from app.formats.validation import ErrorCollector, pointer, printable
 
 CHUNK_PIXELS = 4_000_000
@@ -50,7 +50,7 @@ def _read_folders(path: Path, format: str, errors: ErrorCollector) -> Iterator[L
             layouts.add(_layout(parts))
             try:
                 yield LabelledImage(decode(member.read()), parts[-2] if len(parts) > 1 else None)
-            except InvalidImage as error:
+            except InvalidImageError as error:
                 problem = str(error)
         if problem is not None:
             errors.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")

@@ -32,12 +32,12 @@ _DECODE_ERRORS = (
 )
 
 
-class InvalidImage(ValueError):
+class InvalidImageError(ValueError):
     """The bytes are not a usable image. The message gives the reason."""
 
 
 def decode(content: bytes) -> Pixels:
-    """Decode to uint8 (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImage.
+    """Decode to uint8 (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImageError.
 
     Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with both sides still at least `DRAFT_SIDE`.
     """
@@ -47,13 +47,13 @@ def decode(content: bytes) -> Pixels:
             image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
             ImageOps.exif_transpose(image, in_place=True)
             return _pixels(image)
-    except InvalidImage:
+    except InvalidImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidImage(f"more than {MAX_PIXELS} pixels") from error
+        raise InvalidImageError(f"more than {MAX_PIXELS} pixels") from error
     except _DECODE_ERRORS as error:
         reason = "truncated" if "truncated" in str(error) else "damaged"
-        raise InvalidImage(f"{reason}: it cannot be decoded") from error
+        raise InvalidImageError(f"{reason}: it cannot be decoded") from error
 
 
 def as_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -96,14 +96,14 @@ def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise InvalidImage("not an image of a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
+        raise InvalidImageError("not an image of a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise InvalidImage(f"{width} x {height} pixels: at most {MAX_PIXELS} pixels are accepted")
+        raise InvalidImageError(f"{width} x {height} pixels: at most {MAX_PIXELS} pixels are accepted")
     if not width * height:
-        raise InvalidImage("an image without pixels")
+        raise InvalidImageError("an image without pixels")
 
 
 def _pixels(image: Image.Image) -> Pixels:
@@ -120,18 +120,18 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
 
 
 def from_lists(value: list[object]) -> Pixels:
-    """Convert nested lists (H, W), (H, W, 1) or (H, W, 3) of integers 0..255. Raise InvalidImage."""
+    """Convert nested lists (H, W), (H, W, 1) or (H, W, 3) of integers 0..255. Raise InvalidImageError."""
     try:
         pixels = np.array(value)
     except ValueError as error:
-        raise InvalidImage("rows of different lengths") from error
+        raise InvalidImageError("rows of different lengths") from error
     if pixels.dtype.kind not in "iu" or pixels.ndim not in (2, 3) or not pixels.size:
-        raise InvalidImage("expected nested lists of integers: (H, W), (H, W, 1) or (H, W, 3)")
+        raise InvalidImageError("expected nested lists of integers: (H, W), (H, W, 1) or (H, W, 3)")
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] not in (1, 3):
-        raise InvalidImage(f"{pixels.shape[2]} channels; expected 1 or 3")
+        raise InvalidImageError(f"{pixels.shape[2]} channels; expected 1 or 3")
     if pixels.min() < 0 or pixels.max() > 255:
-        raise InvalidImage("a pixel outside 0..255")
+        raise InvalidImageError("a pixel outside 0..255")
     _check_size(pixels.shape[1], pixels.shape[0])
     return pixels.astype(np.uint8)
 

@@ -14,7 +14,7 @@ from app.formats import image_folder
 from app.formats.class_labels import ClassCounter
 from app.formats.images import (
     ChannelStats,
-    InvalidImage,
+    InvalidImageError,
     Pixels,
     Resample,
     SizeRange,
@@ -217,7 +217,7 @@ def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any], Pixels]
     for index, value in enumerate(values):
         try:
             images.append(parse(value))
-        except InvalidImage as error:
+        except InvalidImageError as error:
             errors.append(FieldError(pointer(field, index), str(error)))
             continue
         total += images[-1].nbytes
@@ -235,7 +235,7 @@ def _parse_one(value: Any) -> Pixels:
         try:
             return decode(base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True))
         except binascii.Error as error:
-            raise InvalidImage("not base64 of an image file") from error
+            raise InvalidImageError("not base64 of an image file") from error
     if isinstance(value, list):
         return from_lists(value)
-    raise InvalidImage("expected base64 of an image file or nested lists of pixels")
+    raise InvalidImageError("expected base64 of an image file or nested lists of pixels")

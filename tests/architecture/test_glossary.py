@@ -30,7 +30,7 @@ FORBIDDEN = re.compile(rf"(?<!\bin )\b({'|'.join(map(re.escape, forbidden()))})\
 def offences(path: Path) -> Iterator[str]:
     """Yield each line of a file that has a forbidden word."""
     for number, line in enumerate(path.read_text().splitlines(), start=1):
-        found = FORBIDDEN.findall(words_of(line))
+        found = FORBIDDEN.findall(words_of(line.replace(".tell()", "")))  # a method of Python's files
         if found:
             yield f"{path.relative_to(ROOT)}:{number}: {', '.join(found)}: {line.strip()[:120]}"
 

@@ -39,9 +39,9 @@ from worker.training.mixed_precision import resolve_precision
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "min_steps": 0, "augmentation": "none"}
-FASTER = 3
+LEARNING_RATE_FACTOR = 3
 """Than the defaults that suit larger problems."""
-EXAMINED = 200
+EVALUATION_ROWS = 200
 
 torch.set_num_threads(1)
 threadpool_limits(1)  # validators cluster: on a busy machine waiting for threads takes longer than the work
@@ -128,7 +128,7 @@ class Toy:
 
 
 def toy_params(algorithm: str, **params: Any) -> AlgorithmParams:
-    rate = FASTER * PARAMS[algorithm].model_fields["learning_rate"].default
+    rate = LEARNING_RATE_FACTOR * PARAMS[algorithm].model_fields["learning_rate"].default
     return PARAMS[algorithm].model_validate({"algorithm": algorithm, "learning_rate": rate, **SMALL, **params})
 
 
@@ -166,7 +166,7 @@ def make_toy(  # noqa: PLR0913  # a factory; all but two are keyword options wit
     batches.reporter, batches.stop_at = reporter, stop_at
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
-    evaluator = Evaluator(data, classes, CPU, rows=EXAMINED)
+    evaluator = Evaluator(data, classes, CPU, rows=EVALUATION_ROWS)
     selection = CheckpointSelector(evaluator.source_labels)
     precision = resolve_precision(params, "float32")
     run = TrainingRun(algorithm, batches, evaluator, selection, reporter, checkpoints, 1e9, precision)

@@ -13,7 +13,7 @@ from polars.exceptions import PolarsError
 
 from app.artifacts import GRAPHS, Precision
 from app.errors import InvalidInputs
-from app.formats.images import InvalidImage
+from app.formats.images import InvalidImageError
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded, Encoder, TensorSpec
 from app.serving.onnx_session import OUTPUTS, Device, device_of, open_session, supports
@@ -27,7 +27,7 @@ BATCH_BYTES, BATCH_ROWS = {"cpu": 2**20, "cuda": 2**24}, range(16, 1024)
 """The same for one run of the graph, whose activations take many times that size."""
 ASSUMED_LENGTH = 1024
 """Assumed length of an axis that varies."""
-ENCODING_ERRORS = (InvalidInputs, InvalidImage, PolarsError, ValueError, OverflowError)
+ENCODING_ERRORS = (InvalidInputs, InvalidImageError, PolarsError, ValueError, OverflowError)
 
 EncodedRows = tuple[int, Encoded | str]
 """A row count with the encoded rows, or one row with its error."""
