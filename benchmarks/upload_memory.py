@@ -1,4 +1,4 @@
-"""What a large upload adds to the server's resident memory: `python -m benchmarks.upload_memory [megabytes] [kind ...]`.
+"""The growth of the server's resident memory by a large upload: `python -m benchmarks.upload_memory [megabytes] [kind ...]`.
 
 A real server (uvicorn, SQLite) in its own process gets a generated file of each kind over HTTP, streamed from disk; its
 resident size is read every few milliseconds. A small upload of each kind comes first, so that what is loaded once (the
@@ -29,7 +29,7 @@ MEGABYTE = 1024**2
 
 
 def table(path: Path, size: int) -> None:
-    """A CSV of 20 numbers and a label."""
+    """Write a CSV of 20 numbers and a label."""
     random = np.random.default_rng(0)
     lines = "".join(
         ",".join(f"{value:.6f}" for value in row) + f",{'yes' if row[0] > 0 else 'no'}\n"
@@ -42,7 +42,7 @@ def table(path: Path, size: int) -> None:
 
 
 def texts(path: Path, size: int) -> None:
-    """A CSV of quoted texts."""
+    """Write a CSV of quoted texts."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
@@ -54,7 +54,7 @@ def texts(path: Path, size: int) -> None:
 
 
 def parquet(path: Path, size: int) -> None:
-    """The columns of `table`, in row groups of the usual size."""
+    """Write the columns of `table` as Parquet with row groups of the usual size."""
     random = np.random.default_rng(0)
     rows = size // (20 * 8)
     frame = pl.DataFrame({f"x{column}": random.normal(size=rows) for column in range(20)})
@@ -64,16 +64,16 @@ def parquet(path: Path, size: int) -> None:
 
 
 def arrays(path: Path, size: int) -> None:
-    """An npz of 64 x 64 RGB noise, which does not compress."""
+    """Write an npz of 64 x 64 RGB noise, which does not compress."""
     random = np.random.default_rng(0)
     count = size // (64 * 64 * 3)
     np.savez(path, x=random.integers(0, 256, (count, 64, 64, 3), np.uint8), y=np.arange(count) % 10)
 
 
-def pictures(path: Path, size: int) -> None:
-    """An ImageFolder zip of the same few JPEG files under many names."""
+def images(path: Path, size: int) -> None:
+    """Write an ImageFolder zip of a few JPEG files under many names."""
     random = np.random.default_rng(0)
-    scratch = path.parent / "picture.jpg"
+    scratch = path.parent / "image.jpg"
     Image.fromarray(random.integers(0, 256, (256, 256, 3), np.uint8)).save(scratch, quality=95)
     content = scratch.read_bytes()
     with zipfile.ZipFile(path, "w") as archive:
@@ -86,13 +86,13 @@ KINDS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
     "text": ("texts.csv", texts),
     "parquet": ("table.parquet", parquet),
     "npz": ("arrays.npz", arrays),
-    "zip": ("pictures.zip", pictures),
+    "zip": ("images.zip", images),
 }
 
 
 @contextmanager
 def server(folder: Path, **settings: object) -> Iterator[tuple[str, int]]:
-    """A migrated, empty server with these settings; yields its URL and process id."""
+    """Start a migrated, empty server with these settings and yield its URL and process id."""
     port = free_port()
     settings = {"data_dir": folder, "log_level": "warning", **settings}
     environment = os.environ | {f"ISTHMUS_{name.upper()}": str(value) for name, value in settings.items()}
@@ -125,7 +125,7 @@ def upload(url: str, path: Path) -> int:
 
 
 def peak_growth(pid: int, action: Callable[[], int]) -> tuple[int, float]:
-    """Largest resident size while `action` runs, less the one before it, in bytes; and seconds taken."""
+    """Run `action` and return the growth of the peak resident size in bytes, and the seconds taken."""
     process, done = psutil.Process(pid), threading.Event()
     before = process.memory_info().rss
     peak = [before]
@@ -148,7 +148,7 @@ def peak_growth(pid: int, action: Callable[[], int]) -> tuple[int, float]:
 
 
 def measure(kind: str, size: int) -> tuple[int, int, float]:
-    """Bytes of the file, bytes that the server grew by, seconds."""
+    """Return the size of the file, the growth of the server in bytes, and the seconds taken."""
     name, generate = KINDS[kind]
     with tempfile.TemporaryDirectory() as folder, server(Path(folder) / "data") as (url, pid):
         path = Path(folder) / name

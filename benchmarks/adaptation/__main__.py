@@ -1,4 +1,4 @@
-"""Runs methods x tasks x seeds. Stopped and started again, it goes on with the runs that are not there yet."""
+"""Run methods x tasks x seeds. A restarted benchmark continues with the missing runs."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ from worker.training.trials import BASELINE
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
-    for method in options.methods:  # now: hours later the files may be others
+    for method in options.methods:  # read now, because the files may change during hours of runs
         import_module(f"worker.algorithms.{method}")
     store = Store(options.folder)
     with threadpool_limits(options.threads):
@@ -43,14 +43,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Tasks: source.*, target.*, evaluation.*")
     parser.add_argument("--tasks", nargs="*", help="Names; all when neither names nor directories are given.")
     parser.add_argument("--methods", nargs="+", default=methods(), choices=methods(), metavar="METHOD")
-    parser.add_argument("--seeds", type=int, default=5, help="How many: 0, 1, ...")
-    parser.add_argument("--steps", type=int, help="Of every run, instead of the task's own.")
+    parser.add_argument("--seeds", type=int, default=5, help="Number of seeds: 0, 1, ...")
+    parser.add_argument("--steps", type=int, help="Steps of every run, instead of the task's own.")
     parser.add_argument("--targets", nargs="+", choices=("plain", "skewed"), default=["plain", "skewed"])
     parser.add_argument("--settings", type=json.loads, default={}, help="Parameters that are not defaults, as JSON.")
-    parser.add_argument("--network", type=json.loads, help="`base` of a job, as JSON, instead of the task's own, for pictures.")
+    parser.add_argument("--network", type=json.loads, help="`base` of a job as JSON, for image tasks, instead of the task's own.")
     parser.add_argument("--variant", default="", help="The name of these settings.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--folder", type=Path, default=Path("var/adaptation"), help="Of everything that is kept.")
+    parser.add_argument("--folder", type=Path, default=Path("var/adaptation"), help="Folder of all results.")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     if bool(options.settings) != bool(options.variant):
@@ -79,7 +79,7 @@ def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
 
 
 def measure(store: Store, run: Run, threads: int) -> Row:
-    """Train and keep what came of it."""
+    """Train and store the result."""
     try:
         found = record(run, None if run.params.algorithm == BASELINE and not run.variant else reference(store, run, threads))
     except FAILURES as error:
@@ -91,7 +91,7 @@ def measure(store: Store, run: Run, threads: int) -> Row:
 
 
 def reference(store: Store, run: Run, threads: int) -> Record:
-    """What the source alone gives: trained now if it was not, waited for if another process trains it."""
+    """Return the source-only record. Train it if it is missing; wait if another process trains it."""
     with store.claim(run.reference, wait=True):
         if not store.is_done(run.reference):
             store.keep(run.reference, identity(run.reference, threads), record(run.reference, None))
@@ -99,7 +99,7 @@ def reference(store: Store, run: Run, threads: int) -> Record:
 
 
 def identity(run: Run, threads: int) -> Row:
-    """What the rows of runs and of checks begin with."""
+    """Return the identifying columns of rows of runs and checks."""
     return {
         "task": run.task.name,
         "skewed": run.skewed,
@@ -123,7 +123,7 @@ def one_line(row: Row) -> str:
 
 
 def duration(rows: pl.DataFrame, runs: Iterator[Run], store: Store) -> str:
-    """What a run of each task took, and what the plan and the rest of it take at that speed."""
+    """Print the time per run of each task, and the estimated time of the plan and its rest."""
     if rows.is_empty():
         return "nothing was measured"
     took = rows.group_by("task", maintain_order=True).agg(pl.col("seconds").mean())

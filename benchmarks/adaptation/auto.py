@@ -1,8 +1,8 @@
-"""What `auto` chooses without a label of the target, against the truth: `python -m benchmarks.adaptation.auto`.
+"""The choice of `auto` without target labels, compared with the truth: `python -m benchmarks.adaptation.auto`.
 
-A run is the search of a job with `{"algorithm": "auto"}`: its default candidates unless `--settings` says otherwise, each at full
-length for `--steps`. Every line is kept in `auto.jsonl`; stopped and started again, it goes on with what is not there. All
-networks that were tried are in `auto.parquet` too, with what is known of them and the truth.
+A run is the search of a job with `{"algorithm": "auto"}`, with its default candidates unless `--settings` changes them, each
+trained for `--steps`. Results are lines of `auto.jsonl`; a restarted benchmark continues with the missing ones. `auto.parquet`
+contains all tried networks with their estimates and their true accuracies.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3000, help="Of a candidate in the second round; a third of it in the first.")
     parser.add_argument("--skewed", action="store_true", help="The skewed versions of the targets as well.")
     parser.add_argument("--settings", type=json.loads, default={}, help="Parameters of `auto`, as JSON.")
-    parser.add_argument("--network", type=json.loads, help="`base` of a job, as JSON, instead of the task's own, for pictures.")
+    parser.add_argument("--network", type=json.loads, help="`base` of a job as JSON, for image tasks, instead of the task's own.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--folder", type=Path, default=Path("var/adaptation"))
     parser.add_argument("--threads", type=int, default=1)
@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def planned(options: argparse.Namespace) -> Iterator[Row]:
-    """What tells the runs apart, seed by seed."""
+    """Yield the identifying values of each run, by seed."""
     common = {"steps": options.steps, "settings": options.settings, "network": options.network}
     for seed in range(options.seeds):
         for task in options.tasks:
@@ -93,7 +93,7 @@ def planned(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) -> Row:
-    """Search, and compare what was chosen with everything that was tried."""
+    """Run a search and compare the selected network with all tried ones."""
     examples = encoded(task, skewed)
     common = {"epochs": 1, "min_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
@@ -145,13 +145,13 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What a job would know of a network, and its accuracy on the evaluation."""
+    """A job's results for a network, and its accuracy on the evaluation dataset."""
 
     finding: Candidate
     accuracy: float
 
     def parts(self, other: "Network | None") -> dict[str, float]:
-        """With another of the same job beside it; empty where there is too little to study."""
+        """Return the estimates, compared with another network of the job; empty if there are too few rows."""
         study = self.finding.calibrated
         return estimator_values(study, other.finding.calibrated if other else None) if study else {}
 
@@ -163,14 +163,14 @@ class Network:
         return {"estimate": said.value, "low": said.low, "high": said.high}
 
     def stated(self, other: "Network | None") -> Row:
-        """A row; what is not known is None."""
+        """Return a row, with None for unknown values."""
         known = without_nan(self.parts(other))
         floor = self.finding.lower_bound and self.finding.lower_bound.accuracy
         return {"target_accuracy": self.accuracy, "scores": without_nan(self.finding.trial.scores), "floor": floor, **known}
 
 
 def truth(trials: TrialRunner, examples: Encoded, trial: Trial) -> float:
-    """Accuracy on the evaluation, which nothing else looks at."""
+    """Compute the accuracy on the evaluation dataset, which is used for nothing else."""
     assert examples.evaluation.labels is not None
     network = trials.load_network(trial)
     _, logits = features_and_logits(network, examples.evaluation, torch.arange(len(examples.evaluation)), CPU)
@@ -178,12 +178,12 @@ def truth(trials: TrialRunner, examples: Encoded, trial: Trial) -> float:
 
 
 def label(params: Row) -> str:
-    """The method and how its pictures are changed."""
+    """Return the method and its augmentation."""
     return " ".join([params["algorithm"], params["augmentation"], *(["of both"] if params["augment_domains"] == "both" else [])])
 
 
 def networks(rows: list[Row]) -> pl.DataFrame:
-    """A row a network, as `benchmarks.estimates.fit` wants them."""
+    """Return one row per network, as `benchmarks.estimates.fit` expects."""
     identity = ("task", "skewed", "seed")
     return pl.DataFrame(
         [
@@ -196,7 +196,7 @@ def networks(rows: list[Row]) -> pl.DataFrame:
 
 
 def table(rows: list[Row]) -> str:
-    """A line a task: means over the seeds, and the worst of them."""
+    """Return one line per task with means over the seeds and the worst seed."""
     lines = [
         "| task | seeds | source-only | auto | worst seed | oracle of what was tried | error of the estimate | in its interval |"
     ]

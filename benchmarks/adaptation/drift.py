@@ -1,7 +1,7 @@
-"""Tables whose columns have drifted, as the readings of another instrument do: `python -m benchmarks.adaptation.drift DIR`.
+"""Tables with drifted columns, like the readings of another instrument: `python -m benchmarks.adaptation.drift DIR`.
 
-In DIR there is then a folder for each data set that scikit-learn ships, drift and seed, to be given to the benchmark. The first
-rows are the source; of the others, every column is multiplied and moved, which is the target, and a part of it the evaluation.
+It writes a folder to DIR for each dataset of scikit-learn, drift and seed, as tasks for the benchmark. The first rows are the
+source. The columns of the other rows are scaled and shifted; they are the target, and some of them the evaluation.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from sklearn.datasets import load_breast_cancer, load_wine
 
 SEEDS = 4
 DRIFTS = {"mild": ((0.8, 1.25), 0.3), "strong": ((0.6, 1.6), 0.8)}
-"""By what a column is multiplied, at least and at most, and the standard deviation of what is added, in the column's own."""
+"""Range of the factor of a column, and standard deviation of its offset in units of the column's own."""
 DATA = {"cancer": (load_breast_cancer, 300, 100), "wine": (load_wine, 90, 40)}
-"""Rows of the source and of the evaluation."""
+"""Loader, rows of the source and rows of the evaluation."""
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def write(folder: Path, name: str, drift: str, seed: int) -> None:
-    """One task."""
+    """Write one task."""
     load, sources, evaluated = DATA[name]
     (least, most), moved = DRIFTS[drift]
     data, random = load(), np.random.default_rng(seed)

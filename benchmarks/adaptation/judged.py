@@ -1,4 +1,4 @@
-"""The estimate of the target accuracy, judged: by the shipped constants, and by constants fitted to the other tasks."""
+"""Quality of the estimated target accuracy, with the shipped constants and with constants fitted to the other tasks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from benchmarks.estimates.fit import Row, Rows, fit, read
 from worker.estimates.accuracy_estimate import FITTED, FittedCoefficients, estimate_accuracy
 
 FEWEST_TASKS = 3
-"""With fewer there is nothing to fit to: of two tasks that are left, one is left out once more."""
+"""Minimum number of tasks: the fit leaves one of the remaining tasks out again."""
 ALONE = ("difference_of_confidences", "thresholded_confidence", "average_confidence")
 
 
 def judged(path: Path) -> pl.DataFrame:
-    """A row for each network of the file and each way to estimate: what was said, the interval, the truth."""
+    """Return estimate, interval and true accuracy for each network of the file and each set of constants."""
     rows = read(path)
     ways = [pl.DataFrame(list(_said(rows, "shipped constants", FITTED)), infer_schema_length=None)]
     ways += [pl.DataFrame(list(_alone(rows, name)), infer_schema_length=None) for name in ALONE]
@@ -28,7 +28,7 @@ def judged(path: Path) -> pl.DataFrame:
 
 
 def figures(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Mean absolute error, bias, coverage of the 90 % interval and its mean half width."""
+    """Compute mean absolute error, bias, coverage of the 90 % interval and its mean half width."""
     error = pl.col("value") - pl.col("truth")
     return (
         table.group_by(keys, maintain_order=True)

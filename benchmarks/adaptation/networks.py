@@ -1,7 +1,7 @@
-"""What a job would say of the network that each run kept: `python -m benchmarks.adaptation.networks`, after the runs.
+"""Reports on the selected network of each run: `python -m benchmarks.adaptation.networks`, after the runs.
 
-Every adapted network is stated beside the one of the source alone of the same task and seed, and that one beside it. What was
-stated is not stated again; `networks.parquet` is all of it, what `benchmarks.estimates.fit` is fitted to.
+Every adapted network is compared with the source-only network of the same task and seed, and vice versa. Finished reports are
+not repeated. `networks.parquet` contains all of them; `benchmarks.estimates.fit` uses it.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def state(store: Store, known: dict[str, Task]) -> None:
-    """Keep two rows for each run of a method, of its network and of the one beside it."""
+    """Store two rows per run of a method: its network and the source-only network."""
     runs = store.runs().filter(pl.col("error").is_null())
     alone = runs.filter(method=BASELINE, variant="")
     ask = lru_cache(2 * len(known))(partial(_finding, store, known))
@@ -75,7 +75,7 @@ def state(store: Store, known: dict[str, Task]) -> None:
 
 
 def gather(store: Store) -> pl.DataFrame:
-    """All rows of the runs that count; of each network of the source alone the first."""
+    """Return all rows of the selected runs, with the first row of each source-only network."""
     keys = store.runs().filter(pl.col("error").is_null()).sort(pl.col("method") != FIRST)["key"]
     found = [rows for key in keys if (rows := store.rows(key, KIND)) is not None]
     if not found:
@@ -90,7 +90,7 @@ def _identity(row: Row) -> tuple[str, str, bool, str, str]:
 
 
 def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str, network: str) -> Candidate:
-    """As a job's statement has it; the network that was trained need not be the task's own."""
+    """Report on a network as a job does. Its architecture may differ from the task's default."""
     examples = encoded(replace(known[task], network=json.loads(network)), skewed)
     params = parse_params(_loaded(said))
     data = split_source(examples.source, examples.target, examples.evaluation, params)
@@ -100,7 +100,7 @@ def _finding(store: Store, known: dict[str, Task], key: str, task: str, skewed: 
 
 
 def _stated(row: Row, adapted: Candidate, alone: Row, plain: Candidate) -> list[Row]:
-    """Nothing where there is too little to study."""
+    """Return the calibrated outputs, or nothing if there are too few rows."""
     ours, other = adapted.calibrated, plain.calibrated
     if ours is None or other is None:
         return []

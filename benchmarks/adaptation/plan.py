@@ -1,4 +1,4 @@
-"""Which runs there are, and in which order."""
+"""The planned runs and their order."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ FIRST = (BASELINE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One line of work. `variant` names parameters that are not the method's defaults; the task says how many steps there are."""
+    """A planned run. `variant` names parameters that differ from the method's defaults. The task sets the steps."""
 
     task: Task
     skewed: bool
@@ -27,7 +27,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """A file name: a changed parameter or default makes a run another run."""
+        """A file name that changes with every parameter and default."""
         task = self.task.name + ("-skewed" if self.skewed else "")
         parts = [task, self.params.algorithm, self.variant, str(self.params.seed), self._digest]
         return "-".join(part for part in parts if part)
@@ -39,24 +39,24 @@ class Run:
 
     @property
     def reference(self) -> "Run":
-        """What the source alone gives, by defaults: what the run starts from or is compared with."""
+        """The source-only run with defaults, from which this run starts or with which it is compared."""
         params = PARAMS[BASELINE].model_validate({"algorithm": BASELINE, "seed": self.params.seed})
         return Run(self.task, self.skewed, params, "", self.steps)
 
     def steps_for(self, rows: int) -> int:
-        """The task's, but no more than a method wants that is done sooner; `rows` of the larger data set."""
+        """Return the steps of the task, or fewer if the method needs fewer. `rows` is the size of the larger dataset."""
         return min(self.steps, num_steps(self.params, rows)) if self.params.needs_target else self.steps
 
 
 def methods() -> list[str]:
-    """All that adapt to a target, and the reference, the most important first."""
-    found = [name for name, params in PARAMS.items() if name == BASELINE or (params.needs_target and not params.is_search)]
-    return sorted(found, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    """Return all adaptation methods and the reference, the most important first."""
+    selected = [name for name, params in PARAMS.items() if name == BASELINE or (params.needs_target and not params.is_search)]
+    return sorted(selected, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 
 def plan(
     tasks: Sequence[Task],
-    wanted: Sequence[str],
+    names: Sequence[str],
     seeds: Sequence[int],
     *,
     skews: Sequence[bool] = (False, True),
@@ -64,9 +64,9 @@ def plan(
     variant: str = "",
     settings: dict[str, Any] | None = None,
 ) -> Iterator[Run]:
-    """Seed by seed, method by method: whenever it is stopped, all tasks are there. Raises pydantic.ValidationError."""
+    """Yield the runs by seed and method, so that an interrupted benchmark covers all tasks. Raise pydantic.ValidationError."""
     for seed in seeds:
-        for name in wanted:
+        for name in names:
             values = {"algorithm": name, "seed": seed} | (settings or {})
             params = PARAMS[name].model_validate(values)
             for task in tasks:

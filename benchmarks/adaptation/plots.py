@@ -11,11 +11,11 @@ from benchmarks.adaptation.figures import TASK, Measured, by_method
 
 mpl.use("agg")
 LARGEST_GAIN = 30
-"""Points at which the colours end."""
+"""Percentage points at the ends of the colour scale."""
 
 
 def gains(measured: Measured, path: Path) -> None:
-    """Points that the chosen network of each method gains over the source alone, on each task."""
+    """Plot the gain of each method over source-only on each task, in percentage points."""
     gain = 100 * (pl.col("chosen_accuracy") - pl.col("source_only_accuracy"))
     name = pl.col("task") + pl.when("skewed").then(pl.lit(", skewed")).otherwise(pl.lit(""))
     rows = by_method(measured).filter(pl.col("arm") != "source_only").select(*TASK, "arm", gain.alias("gain"), name.alias("name"))
@@ -36,7 +36,7 @@ def gains(measured: Measured, path: Path) -> None:
 
 
 def estimates(said: pl.DataFrame, path: Path) -> None:
-    """What was said, with its interval, over the truth; a colour a task."""
+    """Plot the estimates with their intervals over the true accuracy, one colour per task."""
     ways = [way for way in said["way"].unique(maintain_order=True) if not way.endswith("alone")]
     figure = Figure(figsize=(6 * len(ways), 6), layout="constrained")
     for number, way in enumerate(ways, start=1):

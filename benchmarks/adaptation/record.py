@@ -1,4 +1,4 @@
-"""One run, and all that its checks saw."""
+"""One run and the results of its evaluations."""
 
 import io
 import math
@@ -30,14 +30,14 @@ from worker.training.trials import TrialRunner, Weights
 
 CPU = torch.device("cpu")
 FAILURES = (BadParameters, BadData, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
-"""A method that cannot run on a task is a result, and no reason to stop the others."""
+"""Errors of a method that cannot run on a task. They are recorded as results."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`row` says what came of the run, `checks` what was seen on the way; `weights` are those that a job would keep."""
+    """The result of a run (`row`), its evaluations (`checks`) and the weights that a job would keep."""
 
     row: Row
     checks: list[Row]
@@ -45,7 +45,7 @@ class Record:
 
 
 class Recorder(ProgressReporter):
-    """Takes what a run reports at its checks."""
+    """A reporter that keeps the evaluations of a run."""
 
     def __init__(self) -> None:
         super().__init__(io.StringIO())
@@ -53,7 +53,7 @@ class Recorder(ProgressReporter):
         self.warnings: set[str] = set()
 
     def report(self, step: int, epoch: float, progress: float, metrics: Mapping[str, SupportsFloat]) -> None:
-        """Keep a check; what else is reported is of no interest."""
+        """Keep the metrics of an evaluation and ignore all others."""
         if "target_accuracy" in metrics:
             self.checks.append({"step": step} | {name: float(value) for name, value in metrics.items()})
 
@@ -62,7 +62,7 @@ class Recorder(ProgressReporter):
 
 
 def record(run: Run, reference: Record | None) -> Record:
-    """Train. `reference` is None for the reference itself. Raises FAILURES."""
+    """Train and record a run. `reference` is None for the reference itself. Raise FAILURES."""
     task, recorder = encoded(run.task, run.skewed), Recorder()
     data = split_source(task.source, task.target, task.evaluation, run.params)
     steps = run.steps_for(max(len(data.training), len(task.target)))
@@ -72,8 +72,8 @@ def record(run: Run, reference: Record | None) -> Record:
         start = reference.weights if reference and run.params.needs_trained_network else None
         trial = trials.run(run.params.algorithm, run.params, ProgressSpan(), start=start, steps=steps)
     seconds = time.monotonic() - began
-    asked = Evaluator(data, len(task.classes), CPU).source_labels
-    chosen = chosen_checks(recorder.checks, asked, run.params)
+    labels = Evaluator(data, len(task.classes), CPU).source_labels
+    chosen = chosen_checks(recorder.checks, labels, run.params)
     sizes = {
         "training_rows": len(data.training),
         "held_out_rows": len(data.held_out),
@@ -87,7 +87,7 @@ def record(run: Run, reference: Record | None) -> Record:
 
 
 def trials_of(task: Encoded, data: DomainData, params: AlgorithmParams, reporter: ProgressReporter, folder: Path) -> TrialRunner:
-    """Of a task, as a job makes them."""
+    """Make the tensors of a task as a job does."""
     return TrialRunner(
         build_initial=task.build,
         data=data,
@@ -101,9 +101,9 @@ def trials_of(task: Encoded, data: DomainData, params: AlgorithmParams, reporter
 
 
 def chosen_checks(checks: list[Row], labels: NDArray[np.int64], params: AlgorithmParams) -> dict[str, int]:
-    """The place of the check that each validator chooses, as a job with it would; marks the healthy ones on the way.
+    """Return the index of the check that each validator selects, as in a job, and mark the healthy checks.
 
-    `labels` (n,) are those of the held-out source rows that were asked about.
+    `labels` (n,) are the labels of the evaluated held-out source rows.
     """
     places = {}
     for name in VALIDATORS:

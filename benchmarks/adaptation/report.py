@@ -1,4 +1,4 @@
-"""Writes what was measured as Markdown and plots: `python -m benchmarks.adaptation.report`.
+"""Report of the measurements as Markdown and plots: `python -m benchmarks.adaptation.report`.
 
 What is said of the estimates needs `python -m benchmarks.adaptation.networks` before it.
 """
@@ -22,7 +22,7 @@ Columns = dict[str, tuple[str, Callable[[Any], str]]]
 
 
 def percent(value: float | None) -> str:
-    """With one digit; a share of None is not known."""
+    """Format a percentage with one digit, or nothing for None."""
     return "" if value is None else f"{100 * value:.1f}"
 
 
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def methods(measured: Measured) -> list[str]:
-    """A table for each task."""
+    """Return one table per task."""
     parts = ["# Methods, validators and estimates", "Accuracies on labelled target data, in percent.", "## Methods"]
     for (task, skewed), group in figures.by_method(measured).group_by(*TASK, maintain_order=True):
         parts += [f"### {task}{', skewed target' if skewed else ''}", table(group, METHODS)]
@@ -118,7 +118,7 @@ def methods(measured: Measured) -> list[str]:
 
 
 def validators(measured: Measured) -> list[str]:
-    """How well validators order networks, and what `auto` would choose by them."""
+    """Return the tables of validators: how well they rank networks, and the choice of `auto` with each."""
     chosen = figures.automatic(measured)
     parts = ["## Validators", table(figures.by_validator(measured), VALIDATORS)]
     if chosen.is_empty():
@@ -137,7 +137,7 @@ def validators(measured: Measured) -> list[str]:
 
 
 def estimates(said: pl.DataFrame) -> list[str]:
-    """How far estimates are from the truth, and how often the interval holds it."""
+    """Return the errors of the estimates and the coverage of their intervals."""
     fitted = said.filter(~pl.col("way").str.ends_with("alone"))
     return [
         "## The estimate of the target accuracy",
@@ -153,7 +153,7 @@ def failures(measured: Measured) -> list[str]:
 
 
 def table(rows: pl.DataFrame, columns: Columns) -> str:
-    """Markdown of these columns."""
+    """Return a Markdown table of these columns."""
     lines = [[head for head, _ in columns.values()], ["---"] * len(columns)]
     lines += [[show(row[name]) for name, (_, show) in columns.items()] for row in rows.to_dicts()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

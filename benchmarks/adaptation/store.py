@@ -1,7 +1,7 @@
-"""What was measured, kept so that a kill loses one run and processes may share the folder.
+"""Storage of measurements. A killed process loses one run, and several processes can share the folder.
 
-`parts` has a file of rows and one of checks for each run; `runs.parquet` and `checks.parquet` are all of them. A run that is
-going on is claimed by a lock on its file in `claims`, which is gone with the process that holds it.
+`parts` has a file of rows and one of checks for each run; `runs.parquet` and `checks.parquet` contain all of them. A process
+claims a run by a lock on its file in `claims`, which is released when the process ends.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ IDENTITY = ("task", "skewed", "method", "variant", "seed")
 
 
 class Store:
-    """The rows of one folder."""
+    """The results in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,13 +28,13 @@ class Store:
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def is_done(self, run: Run) -> bool:
-        """A run that failed is not."""
+        """Return whether a run is finished. Failed runs are not."""
         path = self._part(run.key, "run")
         return path.exists() and pl.read_parquet(path)["error"].item() is None
 
     @contextmanager
     def claim(self, run: Run, *, wait: bool = False) -> Iterator[bool]:
-        """Whether the run is this process's; with `wait` it is in the end."""
+        """Claim a run and return whether this process has it. With `wait`, block until it has."""
         with (self.folder / "claims" / run.key).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -44,7 +44,7 @@ class Store:
             yield True
 
     def keep(self, run: Run, identity: Row, record: Record) -> None:
-        """The weights, the checks, and at last the row, by which the run is done."""
+        """Store weights and checks, and finally the row that marks the run as finished."""
         torch.save(record.weights, self._weights(run.key))
         self._write(self._part(run.key, "checks"), [identity | check for check in record.checks])
         self._write(self._part(run.key, "run"), [identity | record.row | {"error": None}])
@@ -53,16 +53,16 @@ class Store:
         self._write(self._part(run.key, "run"), [identity | {"error": error, "seconds": None}])
 
     def load(self, run: Run) -> Record:
-        """A reference."""
+        """Load the record of a reference."""
         return Record(pl.read_parquet(self._part(run.key, "run")).to_dicts()[0], [], self.weights(run.key))
 
     def weights(self, key: str) -> Weights:
-        """Of the network that a run kept."""
+        """Load the weights of the selected network of a run."""
         weights: Weights = torch.load(self._weights(key), weights_only=True)
         return weights
 
     def rows(self, key: str, kind: str) -> pl.DataFrame | None:
-        """What else was kept of a run."""
+        """Return the path of another file of a run."""
         path = self._part(key, kind)
         return pl.read_parquet(path) if path.exists() else None
 
@@ -70,12 +70,12 @@ class Store:
         self._write(self._part(key, kind), rows)
 
     def runs(self) -> pl.DataFrame:
-        """A row for each run that was merged."""
+        """Return the merged rows, one per run."""
         path = self.folder / "runs.parquet"
         return pl.read_parquet(path) if path.exists() else pl.DataFrame()
 
     def merge(self) -> None:
-        """Make one file of all parts: of runs with other parameters under the same name the newest."""
+        """Merge all parts into one file. Of several runs with one name, keep the newest."""
         runs = self._all("run")
         if runs.is_empty():
             return

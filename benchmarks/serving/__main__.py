@@ -18,7 +18,7 @@ from benchmarks.serving.servers import DidNotStart, Place, Running, Server
 from benchmarks.serving.subjects import SUBJECTS, Subject
 
 NAMES = [HELLO, ALONE, "isthmus", "plain", *(peer.name for peer in servers.PEERS)]
-MATRICES = ("matrix", "v2", "picture", "text")
+MATRICES = ("matrix", "v2", "image", "text")
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def _run(arguments: argparse.Namespace, place: Place, results: Results) -> None:
 
 
 def _found(case: Case, place: Place, effort: Effort) -> Finding:
-    """What a case found, or why it found nothing: the others shall go on."""
+    """Run a case and return its findings, or its error, so that the other cases still run."""
     try:
         return case(place, effort)
     except (DidNotStart, WrongAnswer, NoLoad) as error:
@@ -74,7 +74,7 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
     matrices = {
         "matrix": matrix.cells(("lenet", "mlp"), (1, 64), ("json", "binary"), arguments.connections),
         "v2": matrix.cells(("lenet", "mlp"), (1, 64), ("v2", "v2 binary"), arguments.connections),
-        "picture": matrix.cells(("picture",), (1,), ("jpeg",), arguments.connections),
+        "image": matrix.cells(("image",), (1,), ("jpeg",), arguments.connections),
         "text": matrix.cells(("text",), (1, 64), ("json",), arguments.connections),
     }
     return [cell for name in arguments.cases for cell in matrices.get(name, ())]
@@ -93,7 +93,7 @@ def _run_matrix(arguments: argparse.Namespace, asked: Sequence[Cell], place: Pla
 
 
 def _lay_out(place: Place, subjects: dict[str, Subject]) -> None:
-    """The graphs where the other servers look for them."""
+    """Copy the graphs to the folders of the other servers."""
     for folder, server in ((place.graphs, servers.LITSERVE), (place.more_graphs, servers.PLAIN)):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -103,7 +103,7 @@ def _lay_out(place: Place, subjects: dict[str, Subject]) -> None:
 
 @contextmanager
 def _all_running(wanted: Sequence[Server], place: Place, results: Results) -> Iterator[list[Running]]:
-    """Those that can be installed and start; of the others the results say why not."""
+    """Return the servers that can be installed and started. Record the errors of the others."""
     with ExitStack() as stack:
         running, reasons = [], []
         for server in wanted:

@@ -65,7 +65,7 @@ WRITTEN_AT_ONCE = 50_000
 
 
 def table(rows: int, folder: Path) -> Path:
-    """Parquet with row groups of the usual size."""
+    """Write Parquet with row groups of the usual size."""
     random = np.random.default_rng(0)
     names = [f"x{column}" for column in range(FEATURES)]
     parts = []
@@ -77,16 +77,16 @@ def table(rows: int, folder: Path) -> Path:
     return folder / "table.parquet"
 
 
-def pictures(rows: int, folder: Path) -> Path:
-    """An npz of noise."""
-    with (folder / "pictures.npz").open("wb") as file:
+def images(rows: int, folder: Path) -> Path:
+    """Write an npz of noise images."""
+    with (folder / "images.npz").open("wb") as file:
         np.savez(file, x=np.random.default_rng(0).integers(0, 256, (rows, SIDE, SIDE), np.uint8))
-    return folder / "pictures.npz"
+    return folder / "images.npz"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many rows, who writes them, and who reads them all at once."""
+    """A dataset: number of rows, and the functions that write it and read it at once."""
 
     modality: str
     rows: int
@@ -95,24 +95,24 @@ class Load:
 
 
 def read_table(path: Path) -> Encoded:
-    """As a script would."""
+    """Read the table as a script does."""
     return {"numbers": pl.read_parquet(path).to_numpy(order="c")}
 
 
-def read_pictures(path: Path) -> Encoded:
-    """As a script would."""
+def read_images(path: Path) -> Encoded:
+    """Read the images as a script does."""
     return {"pixels": np.load(path)["x"][..., None]}
 
 
 LOADS = {
     "mlp": Load("tabular", 1_000_000, table, read_table),
-    "lenet": Load("image", 100_000, pictures, read_pictures),
+    "lenet": Load("image", 100_000, images, read_images),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A queued batch prediction and all that its process would have."""
+    """A queued batch prediction and the resources of its process."""
 
     settings: Settings
     storage: Storage
@@ -125,7 +125,7 @@ class Bench:
             return session.get_one(JobRow, self.job_id)
 
     def predict(self, attempt: int) -> BatchPredictionResult:
-        """What the worker's process does."""
+        """Run the batch prediction as the worker's process does."""
         run_folder = self.folder / f"run-{attempt}"
         run_folder.mkdir()
         job, reporter = self.job(), ProgressReporter(io.StringIO())
@@ -134,7 +134,7 @@ class Bench:
         return batch_prediction.run(context)
 
     def loaded(self) -> tuple[DatasetRow, OnnxModel]:
-        """The data set, and the version for the plain programs."""
+        """Open the dataset and the version for the reference programs."""
         with self.sessions() as session:
             data, version = batch_prediction.load_rows(session, self.job())
         folder = self.folder / "loaded"
@@ -142,14 +142,14 @@ class Bench:
         return data, onnx_model.load(version, "float32", self.settings, self.storage, folder)
 
     def loop(self) -> Callable[[], NDArray[np.float32]]:
-        """The plain loop, with its rows encoded."""
+        """Return the loop over encoded rows."""
         data, asked = self.loaded()
         parts = [part for _, part in batch_prediction.encoded_rows(asked, self.storage, data) if not isinstance(part, str)]
         encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return lambda: asked.logits(encoded)
 
     def script(self, read: Callable[[Path], Encoded]) -> Callable[[], None]:
-        """From the file to a file, all at once."""
+        """Return the script that reads the whole file and writes one file."""
         data, asked = self.loaded()
         output, format = self.folder / "script", self.job().params["output"]
 
@@ -164,7 +164,7 @@ class Bench:
 
 
 def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
-    """A service's data directory with the version, the data set and the queued prediction."""
+    """Make a data directory with the version, the dataset and the queued prediction."""
     fill(folder / "data", [(name, SUBJECTS[name](folder / "subject"))])
     settings = Settings(_env_file=None, data_dir=folder / "data", train_threads=1, device="cpu")
     storage, sessions = Storage(settings.storage), SessionFactory(make_engine(settings.database))
@@ -194,7 +194,7 @@ def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Seconds of the clock, and of the processors."""
+    """Wall time and processor time in seconds."""
 
     wall: float
     cpu: float
@@ -207,19 +207,19 @@ def timed(work: Callable[[], object]) -> Took:
 
 
 def speeds(bench: Bench, load: Load, rows: int, rounds: int) -> str:
-    """Alternate the loop, the script and the batch prediction."""
+    """Measure loop, script and batch prediction alternately."""
     loop, script = bench.loop(), bench.script(load.read)
     loops, scripts, predictions = [], [], []
     for attempt in range(1, rounds + 1):
         loops.append(timed(loop))
         scripts.append(timed(script))
-        predictions.append(timed(lambda: bench.predict(attempt)))  # noqa: B023  # it is called at once
+        predictions.append(timed(lambda: bench.predict(attempt)))  # noqa: B023  # called immediately
     check(bench, loop())
-    told = [_told(name, took, rows) for name, took in (("loop", loops), ("script", scripts), ("batch", predictions))]
-    return "\n".join([*told, _ratios("loop", loops, predictions), _ratios("script", scripts, predictions)])
+    lines = [_format_speed(name, took, rows) for name, took in (("loop", loops), ("script", scripts), ("batch", predictions))]
+    return "\n".join([*lines, _ratios("loop", loops, predictions), _ratios("script", scripts, predictions)])
 
 
-def _told(name: str, took: Sequence[Took], rows: int) -> str:
+def _format_speed(name: str, took: Sequence[Took], rows: int) -> str:
     wall, cpu = min(one.wall for one in took), min(one.cpu for one in took)
     return f"  {name}: {rows / wall:,.0f} rows/s, {cpu / rows * 1e6:.2f} us of processor time a row (best of the rounds)"
 
@@ -232,7 +232,7 @@ def _ratios(name: str, others: Sequence[Took], predictions: Sequence[Took]) -> s
 
 
 def check(bench: Bench, logits: NDArray[np.float32]) -> None:
-    """The output holds one row for each row, in order, with the loop's answers."""
+    """Check that the output has every row in order with the loop's predictions."""
     format = bench.job().params["output"]
     with bench.storage.local(f"jobs/{bench.job_id}/1/output.{format}") as path:
         frame = READERS[format](path)
@@ -242,12 +242,12 @@ def check(bench: Bench, logits: NDArray[np.float32]) -> None:
 
 
 def _resident(child: psutil.Process) -> int:
-    """Bytes; none of a child that is still the image of this process."""
+    """Return the resident bytes; 0 for a child that has not yet started the trainer."""
     return int(child.memory_info().rss) if "worker.trainer" in child.cmdline() else 0
 
 
 def process(bench: Bench, rows: int) -> str:
-    """The same through the supervisor: a process of its own, from its start to its end."""
+    """Measure the whole process, run by the supervisor, from start to end."""
     peak, done = 0, threading.Event()
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""What the service does over time: too much load, a million requests, a moved alias, more versions than it may hold."""
+"""The service over time: overload, a million requests, a moved alias, more versions than fit in memory."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ ALLOWED_STALENESS_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to look."""
+    """Durations and counts of the cases."""
 
     seconds: int
     requests: int
@@ -45,10 +45,10 @@ Finding = dict[str, Any]
 
 
 def overload(place: Place, effort: Effort) -> Finding:
-    """Half of what it can take, twice as much, half again; 64 small pictures a request, then one large one."""
+    """Measure half, double and half of the maximum load, with 64 small images per request, then with one large image."""
     return {
         "lenet": _overloaded(place, effort, subjects.lenet(place.folder / "exported" / "lenet"), "json", 64),
-        "picture": _overloaded(place, effort, subjects.picture(place.folder / "exported" / "picture"), "jpeg", 1),
+        "image": _overloaded(place, effort, subjects.image(place.folder / "exported" / "image"), "jpeg", 1),
     }
 
 
@@ -76,7 +76,7 @@ async def _phases(server: Running, request: Request, capacity: float, seconds: i
 
 
 def _begun(name: str, outcomes: Sequence[Outcome]) -> Finding:
-    """What changed in the first second, and what was then."""
+    """Compare the first second with the time after it."""
     start = min((outcome.due for outcome in outcomes), default=0.0)
     return {
         f"{name}, first second": summary([outcome for outcome in outcomes if outcome.due < start + 1]),
@@ -85,7 +85,7 @@ def _begun(name: str, outcomes: Sequence[Outcome]) -> Finding:
 
 
 def summary(outcomes: Sequence[Outcome]) -> Finding:
-    """Counts by status (0: no answer), and milliseconds of those that were served and of those that were refused."""
+    """Return counts by status (0: no response), and milliseconds of served and of rejected requests."""
     served = [outcome.seconds for outcome in outcomes if outcome.status == 200]
     refused = [outcome.seconds for outcome in outcomes if outcome.status == 503]
     return {
@@ -96,7 +96,7 @@ def summary(outcomes: Sequence[Outcome]) -> Finding:
 
 
 def milliseconds(seconds: Sequence[float]) -> Finding:
-    """Median and 99th percentile; nothing of nothing."""
+    """Return median and 99th percentile, or nothing without values."""
     if not seconds:
         return {}
     p50, p99 = np.percentile(seconds, [50, 99])
@@ -133,7 +133,7 @@ def _resident(server: Running, requests: Sequence[Request], effort: Effort, plac
 
 
 def alias(place: Place, effort: Effort) -> Finding:
-    """An alias moved to and fro in one of two processes on one database, while both are asked."""
+    """Move an alias back and forth in one of two processes on one database, while both receive requests."""
     old = subjects.lenet(place.folder / "exported" / "lenet")
     new = subjects.lenet(place.folder / "exported" / "lenet_2", seed=1)
     data = place.folder / "alias"
@@ -150,7 +150,7 @@ def alias(place: Place, effort: Effort) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The alias points at `version`: from `asked` on perhaps, from `done` on for certain."""
+    """A move of the alias to `version`: possible from `asked` on, certain from `done` on."""
 
     asked: float
     done: float
@@ -172,7 +172,7 @@ async def _moved(
             asked = time.monotonic()
             try:
                 (await client.put(url, json={"version": version})).raise_for_status()
-            except httpx.HTTPError:  # nobody knows now where it points
+            except httpx.HTTPError:  # its target is unknown now
                 break
             moves.append(Move(asked, time.monotonic(), version))
     for loop in loops:
@@ -181,7 +181,7 @@ async def _moved(
 
 
 def staleness(moves: Sequence[Move], outcomes: Sequence[Outcome]) -> Finding:
-    """Failed requests, and how long after a move an answer still came from the version before it."""
+    """Return failed requests, and the longest time after a move with responses of the earlier version."""
     served = [(outcome.answered, json.loads(outcome.body)["version"]) for outcome in outcomes if outcome.status == 200]
     late = [lateness(moves, answered, version) for answered, version in served]
     return {
@@ -193,14 +193,14 @@ def staleness(moves: Sequence[Move], outcomes: Sequence[Outcome]) -> Finding:
 
 
 def lateness(moves: Sequence[Move], answered: float, version: int) -> float:
-    """Seconds since the last move away from this version; 0 when it is the present one or is just being moved to."""
+    """Return the seconds since the last move away from this version; 0 if it is current or being moved to."""
     last = [move for move in moves if move.done <= answered][-1]
     moving = [move.version for move in moves if move.asked <= answered < move.done]
     return 0.0 if version in (last.version, *moving) else answered - last.done
 
 
 def many(place: Place, effort: Effort) -> Finding:
-    """A hundred models, nine requests of ten for the same ten, with room for all of them and with room for ten."""
+    """Measure 100 models with 90 % of requests for ten of them, with memory for all and for ten."""
     lenet = subjects.lenet(place.folder / "exported" / "lenet")
     names = [f"lenet-{number}" for number in range(MODELS)]
     data = place.folder / "many"

@@ -1,4 +1,4 @@
-"""Requests at a rate of their own, however slow the answers are: what a server under too much load really meets.
+"""An open-loop load generator: the request rate does not depend on response times, as in real overload.
 
 wrk waits for an answer before it sends the next request, so it can never ask for more than a server can give.
 """
@@ -31,7 +31,7 @@ class Outcome:
 
 
 class Connection(asyncio.Protocol):
-    """One request after the other; an answer needs a Content-Length."""
+    """A connection for consecutive requests. Responses need a Content-Length."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body. Raises ConnectionError, TimeoutError."""
+        """Send a request and return status and body. Raise ConnectionError, TimeoutError."""
         if self._transport is None:
             raise ConnectionResetError
         self._answer = asyncio.get_running_loop().create_future()
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
 
 
 def parse(received: bytes) -> tuple[int, bytes] | None:
-    """Status and body of an answer that is complete."""
+    """Split a complete response into status and body."""
     head, found, body = received.partition(b"\r\n\r\n")
     length = LENGTH.search(head)
     if not found or length is None or len(body) < int(length[1]):
@@ -82,7 +82,7 @@ def parse(received: bytes) -> tuple[int, bytes] | None:
 
 
 class OpenLoop:
-    """Requests to one port in turn, at random moments at a mean rate, over as many connections as are needed."""
+    """Random requests to one port at a mean rate, over as many connections as necessary."""
 
     def __init__(self, port: int, requests: Sequence[bytes], seed: int = 0) -> None:
         self.port = port
@@ -93,7 +93,7 @@ class OpenLoop:
         self._opened = 0
 
     async def run(self, rate: float, seconds: float) -> list[Outcome]:
-        """The outcomes, once the last one has come."""
+        """Send all requests and return the outcomes."""
         first = len(self.outcomes)
         due = time.monotonic()
         end = due + seconds

@@ -1,4 +1,4 @@
-"""Sizes and times of compact copies: `python -m benchmarks.serving.compact [cnn|mlp|text ...]`.
+"""Sizes and times of quantized copies: `python -m benchmarks.serving.compact [cnn|mlp|text ...]`.
 
 Graphs of the service's own networks, of random weights, and their copies run in ONNX Runtime on one thread, in turns; of a
 graph's rounds the quickest counts. What a copy loses is measured in each job, on its own data.
@@ -15,25 +15,25 @@ import onnxruntime
 from app.artifacts import GRAPHS
 from app.modalities.base import Encoded
 from benchmarks.serving.programs.graph import session_of
-from benchmarks.serving.subjects import MOST_SAMPLES, Subject, cnn, mlp, text
+from benchmarks.serving.subjects import MAX_SAMPLES, Subject, cnn, mlp, text
 from worker.export.quantization import quantize, to_float16
 
 NETWORKS = {"cnn": cnn, "mlp": mlp, "text": text}
-SAMPLES = (1, 8, MOST_SAMPLES)
+SAMPLES = (1, 8, MAX_SAMPLES)
 ROUNDS = 15
 ROUND_SECONDS = 0.05
 
 
 def copies(subject: Subject) -> list[Path]:
-    """The graph and its copies, in the order of `GRAPHS`."""
+    """Return the graph and its copies, in the order of `GRAPHS`."""
     paths = [subject.exported.folder / name for name in GRAPHS.values()]
     to_float16(paths[0], paths[1])
-    quantize(paths[0], paths[2], [subject.encoded(MOST_SAMPLES)])
+    quantize(paths[0], paths[2], [subject.encoded(MAX_SAMPLES)])
     return paths
 
 
 def seconds(session: onnxruntime.InferenceSession, inputs: Encoded) -> float:
-    """Of one run, over as many as fill a round."""
+    """Measure the microseconds of one run, averaged over a round."""
     start, runs = time.perf_counter(), 0
     while (took := time.perf_counter() - start) < ROUND_SECONDS:
         session.run(["logits"], inputs)
@@ -42,7 +42,7 @@ def seconds(session: onnxruntime.InferenceSession, inputs: Encoded) -> float:
 
 
 def times(sessions: list[onnxruntime.InferenceSession], inputs: Encoded) -> list[float]:
-    """Microseconds of each."""
+    """Return the microseconds of each graph."""
     rounds = [[seconds(session, inputs) for session in sessions] for _ in range(ROUNDS)]
     return [1e6 * min(column) for column in zip(*rounds, strict=True)]
 

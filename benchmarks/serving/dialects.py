@@ -1,4 +1,4 @@
-"""How each server wants to be asked, and how it answers."""
+"""Request and response formats of the servers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
 
     def raw(self, port: int) -> bytes:
-        """As it goes over the wire."""
+        """Return the request as bytes."""
         headers = {"Host": f"127.0.0.1:{port}", **self.headers}
         if self.body:
             headers["Content-Length"] = str(len(self.body))
@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`ask` makes the request for the first inputs of a subject, `read` finds probabilities by class number in the answer."""
+    """A format. `ask` makes the request for the first inputs of a subject; `read` extracts probabilities by class index."""
 
     ask: Callable[[Subject, int], Request]
     read: Callable[[bytes, Subject], list[dict[int, float]]]
@@ -51,21 +51,21 @@ def inputs_of(subject: Subject, samples: int) -> list[Any]:
 
 
 def array(subject: Subject, samples: int) -> NDArray[Any]:
-    """The one input of the graph."""
+    """Return the graph's only input."""
     (only,) = subject.encoded(samples).values()
     return only
 
 
 def multipart(path: str, fields: dict[str, str], files: Sequence[bytes]) -> Request:
-    """A form with the files as `files`."""
+    """Make a form with the files as `files`."""
     parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
-    parts += [b'name="files"; filename="picture.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' + file for file in files]
+    parts += [b'name="files"; filename="image.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' + file for file in files]
     content = b"".join(f"--{BOUNDARY}\r\nContent-Disposition: form-data; ".encode() + part + b"\r\n" for part in parts)
     return Request(path, content + f"--{BOUNDARY}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
 
 
 def rows(values: Any) -> list[dict[int, float]]:
-    """Probabilities of all classes (n, classes)."""
+    """Read the probabilities of all classes (n, classes)."""
     return [dict(enumerate(row)) for row in np.asarray(values, np.float64).tolist()]
 
 
@@ -78,20 +78,20 @@ def read_floats(answer: bytes, subject: Subject) -> list[dict[int, float]]:
 
 
 def read_predictions(answer: bytes, subject: Subject) -> list[dict[int, float]]:
-    """Of the service: the most probable classes by name."""
+    """Read the service's most probable classes by name."""
     places = {label: number for number, label in enumerate(subject.classes)}
     predictions = json.loads(answer)["predictions"]
     return [{places[top["label"]]: top["probability"] for top in prediction["top"]} for prediction in predictions]
 
 
 def tensor_request(path: str, subject: Subject, samples: int) -> Request:
-    """The open inference protocol, version 2, in JSON."""
+    """Make a request of the Open Inference Protocol, version 2, in JSON."""
     values = np.asarray(subject.written[:samples]).ravel().tolist()
     return json_request(path, {"inputs": [_tensor(subject, samples) | {"data": values}], "outputs": [PROBABILITIES]})
 
 
 def binary_tensor_request(path: str, subject: Subject, samples: int) -> Request:
-    """The same with the tensors behind the JSON, there and back."""
+    """Make the same request with binary tensors after the JSON, in both directions."""
     values = array(subject, samples).tobytes()
     tensor = _tensor(subject, samples) | {"parameters": {"binary_data_size": len(values)}}
     output = PROBABILITIES | {"parameters": {"binary_data": True}}
@@ -109,7 +109,7 @@ def _tensor(subject: Subject, samples: int) -> dict[str, Any]:
 
 
 def read_tensor(answer: bytes, subject: Subject) -> list[dict[int, float]]:
-    """Of the open inference protocol; bytes behind the JSON are the output's."""
+    """Read an Open Inference Protocol response. Bytes after the JSON are the output."""
     document, end = json.JSONDecoder().raw_decode(answer.decode("latin-1"))
     (output,) = document["outputs"]
     values = output["data"] if "data" in output else np.frombuffer(answer[end:], np.float32)
@@ -147,7 +147,7 @@ PLAIN = {
         read_floats,
     ),
     "jpeg": Dialect(
-        lambda subject, samples: multipart(f"/picture/{subject.name}", {}, subject.written[:samples]), read_probabilities
+        lambda subject, samples: multipart(f"/image/{subject.name}", {}, subject.written[:samples]), read_probabilities
     ),
 }
 LITSERVE = {

@@ -1,4 +1,4 @@
-"""wrk: as many requests as a number of connections can make, one after the other on each."""
+"""Closed-loop load with wrk: consecutive requests on a number of connections."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ class NoLoad(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk saw. `failed` counts statuses from 400 on, broken connections and time-outs."""
+    """The result of wrk. `failed` counts statuses from 400 on, broken connections and time-outs."""
 
     requests: int
     seconds: float
@@ -34,7 +34,7 @@ class Load:
 
 
 def parse(output: str) -> Load:
-    """The result in what wrk printed. Raises NoLoad."""
+    """Parse the output of wrk. Raise NoLoad."""
     found = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
     if not found:
         raise NoLoad(f"wrk gave no result: {output[-500:]}")
@@ -44,7 +44,7 @@ def parse(output: str) -> Load:
 
 
 def wrk(port: int, requests: Sequence[Request], connections: int, seconds: int, core: int) -> Load:
-    """The requests in turn, for whole seconds, from one thread on this core."""
+    """Send the requests cyclically for whole seconds, from one thread on this core."""
     binary = shutil.which("wrk")
     if binary is None:
         raise NoLoad("wrk is not installed. On Debian and Ubuntu: apt install wrk")

@@ -22,12 +22,12 @@ WARM_UP_REQUESTS = 30
 
 
 class WrongAnswer(Exception):
-    """A server refuses a request, or does not answer what ONNX Runtime answers on the same graph."""
+    """A server rejected a request, or its response differs from ONNX Runtime's output on the same graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured, how often and for how long, and whether the networks by themselves are."""
+    """Number and length of rounds, and whether to measure the networks alone."""
 
     cells: Sequence[Cell]
     rounds: int
@@ -36,7 +36,7 @@ class Plan:
 
 
 def cells(subjects: Sequence[str], samples: Sequence[int], formats: Sequence[str], connections: Sequence[int]) -> list[Cell]:
-    """In the order in which they are measured: what is compared is close in time."""
+    """Return the cells in measuring order, so that compared measurements are close in time."""
     return [
         Cell(subject, count, format, connected)
         for subject in subjects
@@ -47,7 +47,7 @@ def cells(subjects: Sequence[str], samples: Sequence[int], formats: Sequence[str
 
 
 def run(plan: Plan, running: Sequence[Running], subjects: Mapping[str, Subject], place: Place, results: Results) -> None:
-    """Check an answer of each kind, then measure whatever was right and is not in the results yet."""
+    """Check one response per cell, then measure the correct cells that have no results yet."""
     wrong = _wrong(plan.cells, running, subjects, results)
     for server in running:
         server.pause()
@@ -69,7 +69,7 @@ Kind = tuple[str, str, int, str]
 def _wrong(
     cells: Sequence[Cell], running: Sequence[Running], subjects: Mapping[str, Subject], results: Results
 ) -> dict[Kind, str]:
-    """What is not measured, and why."""
+    """Record the cells that are not measured, with reasons."""
     wrong = {}
     for subject, samples, format in dict.fromkeys((cell.subject, cell.samples, cell.format) for cell in cells):
         for server in running:
@@ -85,7 +85,7 @@ def _wrong(
 
 
 def check(running: Running, dialect: Dialect, subject: Subject, samples: int) -> None:
-    """Raises WrongAnswer when a probability is off by more than 1e-4."""
+    """Raise WrongAnswer if a probability differs by more than 1e-4."""
     answers = dialect.read(_ask(running, dialect.ask(subject, samples)), subject)
     expected = subject.probabilities(samples)
     if len(answers) != samples:
@@ -107,7 +107,7 @@ def _ask(running: Running, request: Request) -> bytes:
 def _speakers(
     running: Sequence[Running], cell: Cell, subjects: Mapping[str, Subject], wrong: Mapping[Kind, str]
 ) -> Iterator[tuple[Running, Cell, Request]]:
-    """Who can be asked this, and the request for it; the hello world whatever is asked of the others."""
+    """Return the servers that support the cell with their requests. The baseline supports all."""
     for server in running:
         if server.server.name == HELLO:
             yield server, Cell(cell.subject, cell.samples, "get", cell.connections), Request("/hello")
@@ -118,12 +118,12 @@ def _speakers(
 
 
 def _measure(running: Running, cell: Cell, request: Request, number: int, seconds: int, core: int) -> Measured:
-    """One round of one cell: the server is woken, warmed up, loaded and paused again."""
+    """Run one round of one cell: resume the server, warm up, measure and pause it."""
     running.resume()
     for _ in range(WARM_UP_REQUESTS if cell.samples == 1 else 3):
         _ask(running, request)
     before = running.cpu_seconds()
-    # the last requests on their way when wrk ends are paid for and not counted: few of many, if it takes long enough
+    # requests in flight when wrk ends cost CPU time but are not counted; they are few in a long round
     load = wrk(running.port, [request], cell.connections, seconds if cell.samples == 1 else 2 * seconds, core)
     cpu_us = 1e6 * (running.cpu_seconds() - before) / max(1, load.requests)
     running.pause()
@@ -131,7 +131,7 @@ def _measure(running: Running, cell: Cell, request: Request, number: int, second
 
 
 def _alone(subject: Subject, samples: int, number: int, seconds: int, place: Place) -> Measured:
-    """The network by itself on the servers' core."""
+    """Measure the network alone on the servers' core."""
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "inputs.npz"
         np.savez(arrays, **subject.encoded(samples))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Processes of a measured server: one core, all descendants, and what they used of it."""
+"""Processes of a measured server: core, descendants and CPU time."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A line of /proc/PID/stat. `cpu_ticks` includes what ended children had used when they were waited for."""
+    """A line of /proc/PID/stat. `cpu_ticks` includes the time of children that were waited for."""
 
     pid: int
     parent: int
@@ -23,14 +23,14 @@ class Stat:
 
     @classmethod
     def parse(cls, line: str) -> "Stat":
-        """The name in it may hold spaces and brackets."""
+        """Parse a line. The process name may contain spaces and brackets."""
         pid, _, rest = line.partition(" ")
         fields = rest.rpartition(")")[2].split()
         return cls(int(pid), int(fields[1]), int(fields[3]), sum(map(int, fields[11:15])), int(fields[21]))
 
 
 def tree(root: int, stats: list[Stat]) -> list[Stat]:
-    """The process `root`, its session and all their descendants."""
+    """Return the process `root`, its session and all their descendants."""
     members = {stat.pid for stat in stats if stat.pid == root or stat.session == root}
     grown = True
     while grown:
@@ -41,7 +41,7 @@ def tree(root: int, stats: list[Stat]) -> list[Stat]:
 
 
 def stats() -> Iterator[Stat]:
-    """Of every process that can be seen."""
+    """Yield the statistics of every visible process."""
     for folder in PROC.iterdir():
         if folder.name.isdecimal():
             try:
@@ -51,7 +51,7 @@ def stats() -> Iterator[Stat]:
 
 
 def cpu_seconds(root: int) -> float:
-    """User and system time of the tree so far."""
+    """Return the user and system time of the tree so far."""
     return sum(stat.cpu_ticks for stat in tree(root, list(stats()))) / TICKS
 
 
@@ -60,7 +60,7 @@ def resident_bytes(root: int) -> int:
 
 
 def send(root: int, number: signal.Signals) -> None:
-    """A signal for the whole tree."""
+    """Send a signal to the whole tree."""
     for stat in tree(root, list(stats())):
         try:
             os.kill(stat.pid, number)

@@ -1,4 +1,4 @@
-"""The results as Markdown: a table for each kind of request, the goals, and what the other cases found."""
+"""The results as Markdown: a table per kind of request, the goals, and the findings of the other cases."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.serving.results import ALONE, HELLO, Cell, Measured, Results
 
-TITLES = {"lenet": "LeNet, 28 x 28 grey", "mlp": "MLP, 100 numbers", "picture": "ResNet, 224 x 224 colour", "text": "TF-IDF MLP"}
+TITLES = {"lenet": "LeNet, 28 x 28 grey", "mlp": "MLP, 100 numbers", "image": "ResNet, 224 x 224 colour", "text": "TF-IDF MLP"}
 HEAD = ("server", "CPU µs", "x hello", "requests/s", "p50 ms", "p99 ms", "failed")
 MARGINS: tuple[tuple[str, int, str, str, float], ...] = (
     ("lenet", 1, "json", HELLO, 1.3),
@@ -22,11 +22,11 @@ MARGINS: tuple[tuple[str, int, str, str, float], ...] = (
     ("lenet", 64, "json", "plain", 0.75),
     ("lenet", 64, "binary", ALONE, 1.2),
 )
-"""Subject, samples, format: at most so many times the CPU of that one."""
+"""Subject, samples, format, server to compare with, and maximum ratio of CPU times."""
 
 
 def conditions(seconds: int, rounds: int) -> dict[str, Any]:
-    """Where and when it was measured."""
+    """Return time, machine and versions of the measurement."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     libraries = {name: version(name) for name in ("fastapi", "uvicorn", "onnxruntime", "numpy")}
@@ -42,13 +42,13 @@ def conditions(seconds: int, rounds: int) -> dict[str, Any]:
 
 
 def render(results: Results) -> str:
-    """All of it."""
+    """Render the whole report."""
     sections = [*_conditions(results), *_tables(results), *_goals(results), *_findings(results)]
     return "\n\n".join(sections) + "\n"
 
 
 class Best:
-    """The rounds of one cell and one server in one: the least CPU, the median of everything else."""
+    """The summary of the rounds of one cell and server: the lowest CPU time, the median of all else."""
 
     def __init__(self, rounds: Sequence[Measured]) -> None:
         self.cpu_us = min(one.cpu_us for one in rounds)
@@ -64,7 +64,7 @@ def best(results: Results, server: str, cell: Cell) -> Best | None:
 
 
 def base(results: Results, server: str, cell: Cell) -> Best | None:
-    """What a cell is compared with: of the hello world and of the network alone there is one for all formats."""
+    """Return the result a cell is compared with. The baselines have one cell for all formats."""
     if server == HELLO:
         return best(results, HELLO, Cell(cell.subject, cell.samples, "get", cell.connections))
     if server == ALONE:
@@ -73,7 +73,7 @@ def base(results: Results, server: str, cell: Cell) -> Best | None:
 
 
 def ratio(results: Results, server: str, cell: Cell, other: str) -> float | None:
-    """CPU of a server over that of another in the same cell."""
+    """Return the ratio of CPU times of two servers in the same cell."""
     ours, theirs = base(results, server, cell), base(results, other, cell)
     return ours.cpu_us / theirs.cpu_us if ours and theirs else None
 
@@ -92,9 +92,9 @@ def _conditions(results: Results) -> Iterator[str]:
 
 
 def _tables(results: Results) -> Iterator[str]:
-    asked = [one.cell for one in results.measured if one.server not in (HELLO, ALONE)]
-    for subject, samples, format in dict.fromkeys((cell.subject, cell.samples, cell.format) for cell in asked):
-        connections = sorted({cell.connections for cell in asked if cell.subject == subject})
+    cells = [one.cell for one in results.measured if one.server not in (HELLO, ALONE)]
+    for subject, samples, format in dict.fromkeys((cell.subject, cell.samples, cell.format) for cell in cells):
+        connections = sorted({cell.connections for cell in cells if cell.subject == subject})
         same = [Cell(subject, samples, format, count) for count in connections]
         servers = dict.fromkeys((HELLO, ALONE, *(one.server for one in results.measured if one.cell in same)))
         rows = [row for server in servers if (row := _row(results, server, same))]
@@ -103,7 +103,7 @@ def _tables(results: Results) -> Iterator[str]:
 
 
 def _row(results: Results, server: str, cells: Sequence[Cell]) -> list[str]:
-    """One server, its figures for each number of connections."""
+    """Return the table row of one server, with its figures per number of connections."""
     found = [base(results, server, cell) for cell in (cells[:1] if server == ALONE else cells)]
     if not any(found):
         return []
@@ -135,7 +135,7 @@ def _goals(results: Results) -> Iterator[str]:
 
 
 def _slower(results: Results) -> Iterator[str]:
-    """Where a peer's p99 is better."""
+    """Return the cells in which a peer has a better p99."""
     for cell in dict.fromkeys(one.cell for one in results.measured if one.server == "isthmus" and one.cell.connections >= 8):
         ours = best(results, "isthmus", cell)
         for server in dict.fromkeys(one.server for one in results.measured):

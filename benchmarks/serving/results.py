@@ -1,4 +1,4 @@
-"""Measurements, one a line of a file, so that a run that was broken off goes on where it ended."""
+"""Measurements, one per line of a file, so that an interrupted run can continue."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ HELLO, ALONE = "hello", "model"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is asked."""
+    """A kind of request."""
 
     subject: str
     samples: int
@@ -20,7 +20,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one round of one cell cost one server. CPU is of the whole process tree, a request."""
+    """The cost of one round of one cell for one server. CPU time is of the whole process tree, per request."""
 
     server: str
     cell: Cell
@@ -37,7 +37,7 @@ class Measured:
 
 
 class Results:
-    """What was measured, and the findings of the other cases, by name."""
+    """The measurements, and the findings of the other cases by name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""The measured servers: how each is started, pinned to a core, paused while others are measured, and ended."""
+"""The measured servers: start, pinning to a core, pauses while others are measured, and end."""
 
 import json
 import os
@@ -23,12 +23,12 @@ PROGRAMS = "benchmarks.serving.programs"
 
 
 class DidNotStart(Exception):
-    """The server ended or said nothing; the message is the end of what it wrote."""
+    """The server ended or did not respond. The message is the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where things are: everything below one folder, the environments of the peers beside it."""
+    """The folders of a benchmark: all files in one folder, the environments of the peers beside it."""
 
     folder: Path
     core: int
@@ -40,12 +40,12 @@ class Place:
 
     @property
     def graphs(self) -> Path:
-        """NAME.onnx of what every server serves."""
+        """Folder with NAME.onnx of the models that every server serves."""
         return self.folder / "graphs"
 
     @property
     def more_graphs(self) -> Path:
-        """Of what only some can."""
+        """Folder of the models that only some servers can serve."""
         return self.folder / "more_graphs"
 
     def log(self, name: str) -> Path:
@@ -57,7 +57,7 @@ Start = Callable[[Place, int], tuple[list[str], dict[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`start` gives command and environment for a port; `needs` are packages for an environment of its own."""
+    """A server. `start` returns command and environment for a port; `needs` are packages of its own environment."""
 
     name: str
     start: Start
@@ -71,13 +71,13 @@ class Server:
 
 
 def isthmus(data: Path, **settings: object) -> Server:
-    """The service on this data directory, with its default settings but for these."""
+    """Return the service on this data directory, with defaults except for these settings."""
     given = {f"ISTHMUS_{name.upper()}": str(value) for name, value in {"data_dir": data, **settings}.items()}
 
     def start(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
         return [sys.executable, "-m", "app.cli", "api", "--port", str(port)], given
 
-    return Server("isthmus", start, "/health/live", dialects.ISTHMUS, ("lenet", "mlp", "picture", "text"))
+    return Server("isthmus", start, "/health/live", dialects.ISTHMUS, ("lenet", "mlp", "image", "text"))
 
 
 def _program(module: str, *, more: bool = False) -> Start:
@@ -121,8 +121,8 @@ def _write(path: Path, content: Mapping[str, object]) -> None:
 
 
 HELLO = Server("hello", _program("hello"), "/hello", {"get": dialects.HELLO})
-PLAIN = Server("plain", _program("plain", more=True), "/docs", dialects.PLAIN, ("lenet", "mlp", "picture"))
-MLSERVER_NEEDS = ("mlserver", "uvloop==0.21.0", "onnxruntime")  # with a newer uvloop it does not start
+PLAIN = Server("plain", _program("plain", more=True), "/docs", dialects.PLAIN, ("lenet", "mlp", "image"))
+MLSERVER_NEEDS = ("mlserver", "uvloop==0.21.0", "onnxruntime")  # it does not start with a newer uvloop
 LITSERVE = Server("litserve", _litserve, "/health", dialects.LITSERVE, needs=("litserve", "onnxruntime"))
 BENTOML = Server("bentoml", _bentoml, "/readyz", dialects.BENTOML, needs=("bentoml", "onnxruntime"))
 MLSERVER = Server("mlserver", _mlserver, "/v2/health/ready", dialects.MLSERVER, needs=MLSERVER_NEEDS)
@@ -131,7 +131,7 @@ PEERS = (LITSERVE, BENTOML, MLSERVER)
 
 @dataclass(slots=True)
 class Running:
-    """A server that answers. Stopped servers (SIGSTOP) use nothing of the core that they share with the others."""
+    """A running server. While stopped (SIGSTOP), it does not use the core that it shares with others."""
 
     server: Server
     port: int
@@ -159,7 +159,7 @@ class Running:
 
 @contextmanager
 def running(server: Server, place: Place) -> Iterator[Running]:
-    """The server on a free port and on one core, until the block ends. Raises DidNotStart."""
+    """Run the server on a free port and one core until the block ends. Raise DidNotStart."""
     port = free_port()
     command, environment = server.start(place, port)
     log = place.log(server.name)
@@ -194,7 +194,7 @@ def _wait(started: Running, process: "subprocess.Popen[bytes]", log: Path) -> No
 
 
 def _end(started: Running, process: "subprocess.Popen[bytes]") -> None:
-    """Ask the first process, then end whatever of the tree is left."""
+    """Terminate the first process, then kill the rest of its tree."""
     members = processes.tree(process.pid, list(processes.stats()))
     started.resume()
     process.terminate()
@@ -209,7 +209,7 @@ def _end(started: Running, process: "subprocess.Popen[bytes]") -> None:
 
 
 def install(server: Server, place: Place) -> None:
-    """Make the environment of a peer if it is not there. Raises DidNotStart when pip fails."""
+    """Make the environment of a peer if it is missing. Raise DidNotStart if pip fails."""
     folder = place.environments / server.name
     if not server.needs or (folder / "installed").exists():
         return

@@ -1,4 +1,4 @@
-"""A data directory of the service with versions in it, as jobs would have left them."""
+"""A data directory of the service with versions, as made by jobs."""
 
 import shutil
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from tests.support.published_models import store_version
 
 
 def fill(data: Path, versions: Iterable[tuple[str, Subject]]) -> None:
-    """An empty data directory with these versions, by model name, in this order."""
+    """Make a data directory with these versions, by model name, in this order."""
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     settings = Settings(_env_file=None, data_dir=data)

@@ -1,10 +1,10 @@
 """Accuracy on the target of the reference tasks, without and with adaptation: `python -m benchmarks.training.accuracy`.
 
-Every run is a job like any other, with the defaults of its algorithm and of the network, but for the number of steps, the
-seed, and what `TASKS` says. `fine_tune` on the source, for as many steps, is what one has without adaptation. The accuracy
-is that of the network that the job would serve, on labelled target data that only this number ever sees.
+Every run is a job with the defaults of its algorithm and network, except for the number of steps, the seed and `TASKS`.
+`fine_tune` on the source with the same steps is the baseline without adaptation. The accuracy is measured with the network
+that the job would serve, on labelled target data used for nothing else.
 
-Runs are kept as lines of a JSON file and not repeated; a changed parameter or default makes a run another run.
+Runs are stored as lines of a JSON file and not repeated, unless a parameter or default changes.
 """
 
 import argparse
@@ -25,9 +25,9 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Files below the data folder, the steps of a run, the percentage that the mean of `dann` over three seeds shall reach.
+    """Files in the data folder, steps of a run, and required mean accuracy of `dann` over three seeds in percent.
 
-    `both` and `dann` are parameters that this task sets beside the defaults, for both algorithms and for `dann`.
+    `both` and `dann` are parameters of this task that differ from the defaults, for both algorithms and for `dann`.
     """
 
     source: str
@@ -57,7 +57,7 @@ TASKS = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One line of work. `settings` is all that is not a default, as the table shows it."""
+    """A planned run. `settings` are the values that differ from defaults, as shown in the table."""
 
     task: str
     algorithm: str
@@ -67,7 +67,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """What makes a run the same run: all parameters with their defaults filled in."""
+        """The identity of a run: all parameters including defaults."""
         base = self.request.base.model_dump() if self.request.base else None
         return json.dumps([self.task, self.request.params.model_dump(), base], sort_keys=True)
 
@@ -101,7 +101,7 @@ def parse() -> argparse.Namespace:
 
 
 def runs(service: Service, options: argparse.Namespace) -> Iterator[Run]:
-    """Without adaptation by the defaults, the same with the task's parameters if there are any, with adaptation."""
+    """Yield the runs without adaptation (defaults, then the task's parameters) and with adaptation."""
     for name in options.tasks:
         task = TASKS[name]
         both = task.both | options.both
@@ -163,7 +163,7 @@ def one_line(row: Values) -> str:
 
 
 def table(rows: list[Values], seeds: int) -> str:
-    """Markdown, accuracies on the target in percent."""
+    """Return a Markdown table of target accuracies in percent."""
     head = ["task", "algorithm", "settings", *(f"seed {seed}" for seed in range(seeds)), "mean", "wanted", "source, held out"]
     lines = [head, ["---"] * len(head)]
     for arm in dict.fromkeys((row["task"], row["algorithm"], row["settings"]) for row in rows):

@@ -1,4 +1,4 @@
-"""Jobs without HTTP and without a worker: the same checks, the same database, the same trainer process."""
+"""Jobs without HTTP and worker, with the same checks, database and trainer process."""
 
 import os
 import shutil
@@ -22,16 +22,16 @@ from worker.supervision.trainer_process import ALLOCATOR
 
 
 class NoQueue:
-    """A JobQueue that nobody listens to: the benchmark starts the trainer itself."""
+    """A JobQueue without consumers: the benchmark starts the trainer itself."""
 
     def send(self, job_id: UUID) -> None:
-        """There is no worker to tell."""
+        """Do nothing."""
 
     def depth(self) -> int:
         return 0
 
     def check(self) -> None:
-        """Nothing can be away."""
+        """Do nothing."""
 
 
 class TrainerFailed(Exception):
@@ -50,7 +50,7 @@ class Service:
         self._uploaded: dict[Path, UUID] = {}
 
     def upload(self, path: Path) -> UUID:
-        """The dataset of this file; uploading it again gives the dataset that is there."""
+        """Upload a file and return its dataset, which exists already if it was uploaded before."""
         if path not in self._uploaded:
             upload = Upload(path, path.name, digest_of(path), path.stat().st_size, {"name": path.stem})
             self._uploaded[path] = datasets.create(self.sessions, self.storage, upload)[0].id
@@ -63,7 +63,7 @@ class Service:
         return job
 
     def train(self, job: JobRow) -> dict[str, Any]:
-        """Run the trainer process on the job; returns the metrics that its version would have. Raises TrainerFailed."""
+        """Run the trainer process on the job and return the metrics of its version. Raise TrainerFailed."""
         folder = self.settings.scratch_dir / str(job.id)
         folder.mkdir(parents=True)
         try:

@@ -1,6 +1,6 @@
-"""What a step costs one process, and several: `torchrun --standalone --nproc-per-node 2 -m benchmarks.training.together`.
+"""Cost of a step in one and in several processes: `torchrun --standalone --nproc-per-node 2 -m benchmarks.training.together`.
 
-DANN on random pictures. The first process measures alone while the others wait for it; then all measure together.
+DANN on random images. The first process measures alone while the others wait; then all measure together.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def milliseconds(device: torch.device, options: argparse.Namespace, distributed: Distributed) -> tuple[float, float]:
-    """Of the median step: by the clock, and of this process's processor time."""
+    """Return wall time and processor time of the median step."""
     run = make_run(device, options, distributed)
     descend, times, work = OptimizerStep(run), [], []
     run.algorithm.train()
@@ -76,7 +76,7 @@ def milliseconds(device: torch.device, options: argparse.Namespace, distributed:
 
 
 def make_run(device: torch.device, options: argparse.Namespace, distributed: Distributed) -> TrainingRun:
-    """Of DANN, on pictures that are noise."""
+    """Make a DANN run on noise images."""
     params = DannParams(batch_size=options.batch, epochs=1)
     seed_everything(0)
     chosen = NETWORKS[options.network]

@@ -1,4 +1,4 @@
-"""The network alone: ONNX Runtime in a loop, on arrays that are ready. Prints JSON: runs, CPU seconds, percentiles."""
+"""ONNX Runtime in a loop on prepared arrays. Prints JSON: runs, CPU seconds, percentiles."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from benchmarks.serving.programs.graph import session_of
 
 
 def main(graph: str, arrays: str, seconds: float) -> None:
-    """`arrays` is an npz of the graph's inputs."""
+    """Run the graph on `arrays`, an npz of its inputs."""
     session = session_of(Path(graph))
     inputs = dict(np.load(arrays))
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""An ONNX graph as everybody here runs it: ONNX Runtime, one thread."""
+"""An ONNX graph in ONNX Runtime with one thread, as used by all programs."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class Graph:
         self.name, self.shape, self.type = only.name, only.shape[1:], TYPES[only.type]
 
     def probabilities(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """(n, classes) of n inputs of whatever shape."""
+        """Compute the output (n, classes) of n inputs."""
         (logits,) = self.session.run(["logits"], {self.name: values.reshape(-1, *self.shape)})
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         answers: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)

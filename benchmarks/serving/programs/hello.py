@@ -1,4 +1,4 @@
-"""FastAPI's smallest answer, on uvicorn set up as the service sets it up: what everything else is compared with."""
+"""The smallest FastAPI response, on uvicorn configured as in the service: the baseline of all comparisons."""
 
 import os
 

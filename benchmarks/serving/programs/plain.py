@@ -1,4 +1,4 @@
-"""What one writes by hand: a FastAPI route, orjson and ONNX Runtime. No checks, no names of classes, no versions."""
+"""A minimal hand-written server: a FastAPI route, orjson and ONNX Runtime, without checks, class names or versions."""
 
 import os
 from io import BytesIO
@@ -31,7 +31,7 @@ async def predict_binary(name: str, request: Request) -> Response:
     return Response(graph.probabilities(values).tobytes(), media_type="application/octet-stream")
 
 
-@app.post("/picture/{name}")
+@app.post("/image/{name}")
 async def predict_picture(name: str, files: UploadFile) -> Response:
     graph = GRAPHS[name]
     pixels = np.asarray(Image.open(BytesIO(await files.read())).convert("RGB"))

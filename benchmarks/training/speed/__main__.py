@@ -1,6 +1,6 @@
 """Milliseconds of a step of DANN: our loop, the leanest one and other libraries. `python -m benchmarks.training.speed --install`.
 
-All train the same layers on the same pictures, 64 of the source and 64 of the target a step, in one thread, and take turns.
+All train the same layers on the same images, 64 of the source and 64 of the target per step, in one thread, in turns.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def parse() -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> dict[Kind, System]:
-    """All systems side by side, turn by turn."""
+    """Measure all systems turn by turn."""
     options.folder.mkdir(parents=True, exist_ok=True)
     arguments = [str(options.data.absolute()), str(1 + options.turns * options.steps), str(options.steps)]
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def table(measured: dict[Kind, System]) -> str:
 
 
 def ratios(measured: dict[Kind, System]) -> str:
-    """Of our time to that of the others, of several to the fastest."""
+    """Return the ratios of our time to the others', or to the fastest of several."""
     head = ["ours, compared to", "best turn", "median", "processor", "goal"]
     lines = [head, ["---"] * len(head)]
     ours = measured.get(OURS)
@@ -83,7 +83,7 @@ def ratios(measured: dict[Kind, System]) -> str:
 
 
 def beside(ours: System, options: argparse.Namespace) -> str:
-    """What the median step does not show."""
+    """Return the costs that the median step does not show."""
     check = ours.beside * options.turns * options.steps / CHECKS
     return f"Beside the steps a run of ours has {CHECKS} checks by the validators, {check:.0f} ms each, whatever its length.\n"
 

@@ -1,4 +1,4 @@
-"""The least that can be done for a step of DANN in PyTorch, with all that is known to make it fast and nothing else."""
+"""A minimal DANN step in PyTorch with all known optimisations."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class Reversal(torch.autograd.Function):
 
 
 class Lean:
-    """Resident uint8 pictures, channels last, the domains forwarded apart, bfloat16 where that is quicker."""
+    """Training on resident uint8 images: channels last, separate forward passes per domain, bfloat16 if faster."""
 
     def __init__(self, data: Problem) -> None:
         self.features = network.features().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -45,15 +45,15 @@ class Lean:
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
 
-    def _features(self, pictures: Tensor) -> Tensor:
-        features: Tensor = self.features((pictures[..., None] * (1 / 127.5) - 1).permute(0, 3, 1, 2))
+    def _features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.features((images[..., None] * (1 / 127.5) - 1).permute(0, 3, 1, 2))
         return features
 
 
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data, turn = problem.asked()
+    data, turn = problem.from_command_line()
     lean, turns = Lean(data), Turns(turn)
     for rows in torch.randperm(len(data.source_x)).view(-1, BATCH):
         lean.step(rows)

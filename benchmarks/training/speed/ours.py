@@ -1,4 +1,4 @@
-"""DANN as a job runs it: `worker.training.trials` on encoded pictures, with its reports, checks and checkpoints."""
+"""DANN as in a job: `worker.training.trials` on encoded images, with reports, evaluations and checkpoints."""
 
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ IMAGES = frozenset({"pixels"})
 
 
 class TimedReporter(ProgressReporter):
-    """The loop tells it of every step."""
+    """A reporter that receives every step."""
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(sys.stderr)
@@ -43,12 +43,12 @@ class TimedReporter(ProgressReporter):
 
 
 def make_data(given: Problem) -> DomainData:
-    """The test pictures of the source serve as what is held out."""
-    pictures = _pixels(np.concatenate([given.source_x, given.source_test_x]))
+    """Return the domain data, with the source's test images as held-out rows."""
+    images = _pixels(np.concatenate([given.source_x, given.source_test_x]))
     labels = torch.from_numpy(np.concatenate([given.source_y, given.source_test_y]))
     training, held_out = torch.arange(len(labels)).tensor_split([len(given.source_x)])
     target = EncodedDataset({"pixels": _pixels(given.target_x)}, None, augmentable=IMAGES)
-    return DomainData(EncodedDataset({"pixels": pictures}, labels, augmentable=IMAGES), training, held_out, target, None)
+    return DomainData(EncodedDataset({"pixels": images}, labels, augmentable=IMAGES), training, held_out, target, None)
 
 
 def build() -> Network:
@@ -58,7 +58,7 @@ def build() -> Network:
 
 def main() -> None:
     torch.set_num_threads(1)
-    given, turn = problem.asked()
+    given, turn = problem.from_command_line()
     params = DannParams.model_validate({"augmentation": sys.argv[4]})
     turns = Turns(turn)
     reporter = TimedReporter(turns)
@@ -82,8 +82,8 @@ def _accuracies(given: Problem, network: Network) -> tuple[float, float]:
     return problem.accuracy(source, given.source_test_y), problem.accuracy(target, given.target_test_y)
 
 
-def _pixels(pictures: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(pictures[..., None])
+def _pixels(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(images[..., None])
 
 
 if __name__ == "__main__":

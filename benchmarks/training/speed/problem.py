@@ -1,4 +1,4 @@
-"""The data that all systems train on, and how: MNIST with labels to USPS without. NumPy alone."""
+"""The common data and settings of all systems: labelled MNIST to unlabelled USPS. Requires only NumPy."""
 
 import sys
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 BATCH = 64
 RATE = 1e-3
 STRENGTH = 0.1
-"""Of the reversed gradient, where it is constant; it costs the same whatever it is."""
+"""Factor of the reversed gradient where it is constant. It does not affect the cost."""
 TESTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Pictures (n, 28, 28) uint8, n being as many as the steps use; labels (n,) int64. Test pictures are of both domains."""
+    """Images (n, 28, 28) uint8 with n as used by the steps, and labels (n,) int64. Test images are of both domains."""
 
     steps: int
     source_x: NDArray[np.uint8]
@@ -30,7 +30,7 @@ class Problem:
 
 
 def load(folder: Path, steps: int) -> Problem:
-    """From the reference digits in `folder`; the smaller target is repeated."""
+    """Load the reference digits in `folder`, repeating the smaller target."""
     rows, random = steps * BATCH, np.random.default_rng(0)
     source, target = _file(folder, "mnist_train"), _file(folder, "usps_train")
     source_test, target_test = _file(folder, "mnist_test"), _file(folder, "usps_test")
@@ -47,15 +47,15 @@ def load(folder: Path, steps: int) -> Problem:
     )
 
 
-def asked() -> tuple[Problem, int]:
-    """What the command line of a system says: folder of the digits, steps of the run, steps of a turn."""
+def from_command_line() -> tuple[Problem, int]:
+    """Read the command line of a system: folder of the digits, steps of the run, steps of a turn."""
     folder, steps, turn = sys.argv[1:4]
     return load(Path(folder), int(steps)), int(turn)
 
 
-def normalised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 28, 28) between -1 and 1."""
-    return (pictures / np.float32(127.5) - 1).astype(np.float32)
+def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Scale images (n, 28, 28) to -1..1."""
+    return (images / np.float32(127.5) - 1).astype(np.float32)
 
 
 def accuracy(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:

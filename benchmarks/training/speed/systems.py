@@ -1,4 +1,4 @@
-"""The systems that are compared, each a process of its own that takes turns with the others."""
+"""The compared systems, each in a process that takes turns with the others."""
 
 import json
 import os
@@ -22,9 +22,9 @@ ONE_THREAD = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`environment` is the folder with the system's own virtual environment; empty: this one.
+    """A system. `environment` is the folder of its virtual environment; empty means the current one.
 
-    `argument` is what it is told beside the problem.
+    `argument` is an additional command-line argument.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Kind:
 
 OURS, BY_DEFAULT, LEAN, SKADA, PYTORCH_ADAPT, ADAPT = KINDS = (
     Kind("ours", "ours", argument="none"),
-    Kind("ours by default: pictures are moved", "ours", argument="affine"),
+    Kind("ours by default: affine augmentation", "ours", argument="affine"),
     Kind("lean loop", "lean"),
     Kind("skada", "with_skada", "torch", peer=True),
     Kind("pytorch-adapt", "with_pytorch_adapt", "torch", peer=True),
@@ -64,7 +64,7 @@ class System:
 
     @classmethod
     def start(cls, kind: Kind, folder: Path, arguments: Sequence[str], *, allocator: bool) -> Self:
-        """`folder` has the environments. With `allocator` it gets the settings that a trainer gets."""
+        """Start the system. `folder` has the environments. `allocator` sets the allocator as in a trainer."""
         command = [kind.python(folder), "-m", f"benchmarks.training.speed.{kind.module}", *arguments, kind.argument]
         errors = folder / f"{kind.module}{kind.argument}.log"
         environment = os.environ | ONE_THREAD | (ALLOCATOR if allocator else {})
@@ -73,7 +73,7 @@ class System:
             return cls(kind, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=file, text=True, env=environment), errors)
 
     def ready(self) -> None:
-        """Wait until it has done its first step."""
+        """Wait until the first step is done."""
         self._answer()
 
     def turn(self) -> None:
@@ -84,7 +84,7 @@ class System:
         self.cpu.append(answer["cpu"][1:])
 
     def end(self) -> None:
-        """Let it go on after its last turn, and hear what it learnt."""
+        """Continue after the last turn and return the accuracies."""
         _opened(self.process.stdin).write("\n")
         _opened(self.process.stdin).close()
         self.accuracies = self._answer()["accuracies"]
@@ -96,7 +96,7 @@ class System:
 
     @property
     def best(self) -> float:
-        """Milliseconds of a step, the median of the fastest turn."""
+        """Milliseconds of a step: the median of the fastest turn."""
         return min(median(turn) for turn in self.wall)
 
     @property

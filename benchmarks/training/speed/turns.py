@@ -1,4 +1,4 @@
-"""What every measured system uses; no more than the standard library, because each runs in an environment of its own."""
+"""Turn-taking of the measured systems. Uses only the standard library, because each has its own environment."""
 
 import json
 import os
@@ -7,13 +7,13 @@ import time
 
 
 class Turns:
-    """Systems take turns, so that what else the machine does hits all alike: each waits after a turn until the next is asked for.
+    """A system that waits after each turn for its next one, so that other load on the machine affects all systems alike.
 
     A turn is a line on standard input, its answer a line on standard output; what a library prints goes to standard error.
     """
 
     def __init__(self, steps: int) -> None:
-        """`steps` in a turn. The first step of all is not part of one: whatever was built for it is not measured."""
+        """Set the steps of a turn. The very first step belongs to no turn, so that set-up is not measured."""
         self._steps, self._started = steps, False
         self._wall_before = self._cpu_before = 0.0
         self._wall: list[float] = []
@@ -22,7 +22,7 @@ class Turns:
         os.dup2(2, 1)
 
     def step(self) -> None:
-        """To be called after every step."""
+        """Count a step. Call this after every step."""
         if self._started:
             self._wall.append(1000 * (time.perf_counter() - self._wall_before))
             self._cpu.append(1000 * (time.process_time() - self._cpu_before))
@@ -31,7 +31,7 @@ class Turns:
         self._wall_before, self._cpu_before = time.perf_counter(), time.process_time()
 
     def end(self, source: float, target: float) -> None:
-        """What was learnt: accuracies on test data of both domains."""
+        """Report the test accuracies on both domains."""
         self._answer({"accuracies": [source, target]})
 
     def _take_turn(self) -> None:

@@ -40,7 +40,7 @@ def discriminator() -> Any:
 
 
 def main() -> None:
-    data, turn = problem.asked()
+    data, turn = problem.from_command_line()
     turns = Turns(turn)
     dann = DANN(
         encoder(),
@@ -54,15 +54,15 @@ def main() -> None:
         random_state=0,
     )
     labels = np.eye(10, dtype=np.float32)[data.source_y]
-    pictures = problem.normalised(data.source_x)[..., None]
-    dann.fit(pictures, labels, epochs=1, batch_size=BATCH, verbose=0, callbacks=[Steps(turns)])
+    images = problem.normalised(data.source_x)[..., None]
+    dann.fit(images, labels, epochs=1, batch_size=BATCH, verbose=0, callbacks=[Steps(turns)])
     source, target = (dann.predict(problem.normalised(values)[..., None]) for values in (data.source_test_x, data.target_test_x))
     accuracies = problem.accuracy(source, data.source_test_y), problem.accuracy(target, data.target_test_y)
     turns.end(*accuracies)
 
 
 def _norm() -> Any:
-    """With torch's momentum: Keras' own forgets ten times as slowly."""
+    """Return batch norm with torch's momentum; the default of Keras decays ten times as slowly."""
     return layers.BatchNormalization(momentum=0.9)
 
 

@@ -1,4 +1,4 @@
-"""DANN by pytorch-adapt's `DANNHook`, which is given batches from memory: no loader of its own is counted against it."""
+"""DANN by pytorch-adapt's `DANNHook`, with batches from memory, so that its loader does not count."""
 
 import torch
 from pytorch_adapt.hooks import DANNHook  # type: ignore[import-not-found]
@@ -12,10 +12,10 @@ from benchmarks.training.speed.turns import Turns
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data, turn = problem.asked()
+    data, turn = problem.from_command_line()
     models = {"G": network.features(), "C": network.head(), "D": nn.Sequential(network.discriminator(), nn.Flatten(0))}
     hook = DANNHook(opts=[network.optimizer(*models.values())], gradient_reversal_weight=problem.STRENGTH)
-    source, labels, target = network.pictures(data.source_x), torch.from_numpy(data.source_y), network.pictures(data.target_x)
+    source, labels, target = network.images(data.source_x), torch.from_numpy(data.source_y), network.images(data.target_x)
     domains = {"src_domain": torch.zeros(BATCH), "target_domain": torch.ones(BATCH)}
     turns = Turns(turn)
     for rows in torch.randperm(len(source)).view(-1, BATCH):

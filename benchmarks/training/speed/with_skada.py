@@ -1,4 +1,4 @@
-"""DANN by skada. Its default discriminator has a softmax over one unit, so it learns nothing: it gets a working one."""
+"""DANN by skada, with another discriminator: its default one has a softmax over one unit and learns nothing."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class Steps(Callback):  # type: ignore[misc]
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data, turn = problem.asked()
+    data, turn = problem.from_command_line()
     turns = Turns(turn)
     net = DANN(
         Base(),
@@ -63,7 +63,7 @@ def main() -> None:
         verbose=0,
     )
     rows = len(data.source_x)
-    values = torch.cat([network.pictures(data.source_x), network.pictures(data.target_x)]).numpy()
+    values = torch.cat([network.images(data.source_x), network.images(data.target_x)]).numpy()
     labels = np.concatenate([data.source_y, np.full(rows, -1)])
     net.fit(values, labels, sample_domain=np.repeat([1, -2], rows))
     turns.end(*network.accuracies(data, net.module_.base_module_.eval()))
