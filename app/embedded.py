@@ -32,7 +32,7 @@ def run(settings: Settings, host: str, port: int, workers: int) -> int:
     honcho.manager.KILL_WAIT = settings.cancel_grace_seconds + 15
     purge_stale_worker_queues(settings.broker_dir)
     manager = honcho.manager.Manager(_LogPrinter())
-    manager._procmgr = _ProcessSignals()
+    manager._procmgr = _ProcessSignals()  # noqa: SLF001  # honcho has no public way; its version is bounded
     _add(manager, "api", ["api", "--host", host, "--port", str(port)])
     for number in range(1, workers + 1):
         _add(manager, f"worker-{number}", ["worker", "--name", f"worker-{number}-{os.getpid()}"])

@@ -62,7 +62,7 @@ class Dependencies:
         except TimeoutError:
             future.cancel()
             error: Exception = TimeoutError(f"no response within {self._limit_seconds:g} s")
-        except Exception as unreachable:  # clients raise their own errors; each means "unreachable"
+        except Exception as unreachable:  # noqa: BLE001  # clients raise their own errors; each means "unreachable"
             error = unreachable
         log.warning("dependency.unreachable", dependency=name, error=str(error), kind=type(error).__name__)
         return error

@@ -202,7 +202,7 @@ def test_dataset_of_a_queued_prediction_cannot_be_deleted(client: TestClient, se
 
 @pytest.fixture(params=["file", "memory"])
 def output(request: pytest.FixtureRequest, client: TestClient, session: Session, storage: Storage, tmp_path: Path) -> str:
-    """The path of the output of a prediction that has succeeded, on a local file system and on another one."""
+    """Return the path of the output of a successful prediction, on a local and another file system."""
     if request.param == "memory":
         storage = client.app.state.storage = Storage("memory://outputs")  # type: ignore[attr-defined]
     (tmp_path / "output.csv").write_bytes(CONTENT)

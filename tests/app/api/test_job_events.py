@@ -59,11 +59,11 @@ def meanwhile(ready: Callable[[], bool], action: Callable[[], None]) -> Iterator
 
 
 def waiters(app: FastAPI) -> int:
-    return len(app.state.watcher._waiters)
+    return len(app.state.watcher._waiters)  # noqa: SLF001  # no request shows how many wait
 
 
 def read_stream(text: str) -> list[dict[str, Any]]:
-    """The events of a stream: id, event and data of each."""
+    """Return the events of a stream: id, event and data of each."""
     blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n") if block]
     return [{**block, "data": json.loads(block["data"])} for block in blocks if "event" in block]
 

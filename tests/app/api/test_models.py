@@ -187,7 +187,7 @@ CONTENT = bytes(range(256)) * 1000
 
 @pytest.fixture
 def stored(session: Session, storage: Storage, tmp_path: Path) -> str:
-    """A version with a real file; returns the path of its download."""
+    """Store a version with a real file and return the path of its download."""
     (tmp_path / "model.onnx").write_bytes(CONTENT)
     file = storage.put("jobs/some/1/model.onnx", tmp_path / "model.onnx")
     artifact = ArtifactRow(name="model.onnx", **file.columns())

@@ -41,7 +41,7 @@ def models(session: Session, storage: Storage, networks: dict[str, Exported]) ->
 
 @pytest.fixture
 def server(client: TestClient, models: dict[str, Exported]) -> Iterator[str]:
-    """The app behind a real socket."""
+    """Serve the app on a real socket."""
     with live(client) as server:
         yield "{}:{}".format(*address(server))
 
@@ -162,7 +162,7 @@ def test_triton_client_reads_errors(protocol: triton.InferenceServerClient) -> N
 
 
 def ask(**changes: Any) -> dict[str, Any]:
-    """A good request, but for the changes of its only input."""
+    """Return a valid request with changes of its only input."""
     return {"inputs": [{"name": "pixels", "shape": [1, 16, 16, 3], "datatype": "UINT8", "data": [0] * 768} | changes]}
 
 

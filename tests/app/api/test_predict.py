@@ -168,9 +168,8 @@ def problem(client: TestClient, status: int, **request: Any) -> dict[str, Any]:
         ("image", [base64.b64encode(image_bytes()[:60]).decode()], "/inputs/0"),
     ],
 )
-def test_invalid_input_is_named(
-    client: TestClient, image: Exported, tabular: Exported, text: Exported, model: str, inputs: list[Any], pointer: str
-) -> None:
+@pytest.mark.usefixtures("image", "tabular", "text")
+def test_invalid_input_is_named(client: TestClient, model: str, inputs: list[Any], pointer: str) -> None:
     document = problem(client, 422, json={"model": model, "inputs": inputs})
 
     assert document["code"] == "invalid_inputs"

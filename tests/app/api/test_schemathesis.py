@@ -42,7 +42,7 @@ def as_it_is(_: schemathesis.SerializationContext, value: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def app(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
-    """The app on PostgreSQL, which refuses more than SQLite does."""
+    """Run the app on PostgreSQL, which rejects more values than SQLite."""
     url = create_postgres_database(postgres_server, "schemathesis")
     app = create_app(Settings(data_dir=tmp_path_factory.mktemp("api"), database_url=url, _env_file=None), ListQueue())
     with TestClient(app):
@@ -67,7 +67,7 @@ def known(app: FastAPI) -> dict[str, Any]:
 
 
 def make_prediction(session: Session, dataset_id: UUID) -> UUID:
-    """A batch prediction that has succeeded, but whose output is gone."""
+    """Add a successful batch prediction whose output is missing."""
     params = BatchPredictionOptions().model_dump() | {"total": 20}
     fields = {"kind": BATCH_PREDICTION.name, "source_id": dataset_id, "base": {"model": "digits:1"}, "params": params}
     job = make_job(session, status=JobStatus.RUNNING, **fields)

@@ -31,7 +31,7 @@ def _restored_logging() -> Iterator[None]:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
-    """A function that returns what was logged so far."""
+    """Return a function that reads the lines logged so far."""
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     logs.configure("info", "test")
