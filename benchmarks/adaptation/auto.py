@@ -98,7 +98,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     common = {"epochs": 1, "min_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
     data = split_source(examples.source, examples.target, None, params)
-    examiner = Evaluator(data, len(examples.classes), CPU, REPORT_ROWS)
+    evaluator = Evaluator(data, len(examples.classes), CPU, REPORT_ROWS)
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         trials = TrialRunner(
@@ -115,7 +115,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     searched = time.monotonic() - began
 
     def known(trial: Trial) -> Network:
-        return Network(evaluate(trials, examiner, trial), truth(trials, examples, trial))
+        return Network(evaluate(trials, evaluator, trial), truth(trials, examples, trial))
 
     plain = known(reference)
     tried = [(entry, known(entry.trial)) for entry in entries if entry.trial]

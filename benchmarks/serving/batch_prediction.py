@@ -2,7 +2,7 @@
 
 The loop has all rows encoded in memory before its clock starts, and does nothing but run the graph, in batches of the same
 size. The script does what somebody would write who needs the answers once: it reads the whole file into memory, runs the graph
-in such batches, and writes labels and confidences to one file. The batch prediction reads the stored data set, encodes it, runs
+in such batches, and writes labels and confidences to one file. The batch prediction reads the stored dataset, encodes it, runs
 the graph, ranks the classes, stores parts and checkpoints and joins the output: `worker.jobs.batch_prediction.run` from its
 first line to its
 last. Rounds of the three alternate; each has one ONNX Runtime thread. The batch prediction reads ahead in a thread of its own, so

@@ -84,13 +84,13 @@ def make_run(device: torch.device, options: argparse.Namespace, distributed: Dis
     preprocessing = ImagePreprocessing(size=size, channels=3, resize=size, mean=(0.5,) * 3, std=(0.5,) * 3)
     network = networks.build(chosen, preprocessing, {}, CLASSES).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = split_source(noise(size, device), noise(size, device), None, params)
-    steps, examiner = WARM_UP + options.steps, Evaluator(data, CLASSES, device)
+    steps, evaluator = WARM_UP + options.steps, Evaluator(data, CLASSES, device)
     batches = PairedBatches(data.source, data.target, train=data.training, params=params, device=device, steps=steps)
     return TrainingRun(
         algorithms.build(params, network, CLASSES).to(device),
         batches,
-        examiner,
-        CheckpointSelector(examiner.source_labels),
+        evaluator,
+        CheckpointSelector(evaluator.source_labels),
         ProgressReporter(io.StringIO()),
         Checkpoints(Storage("memory://"), "", Path(), ""),
         math.inf,
