@@ -40,7 +40,7 @@ from worker.training.mixed_precision import resolve_precision
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "min_steps": 0, "augmentation": "none"}
 LEARNING_RATE_FACTOR = 3
-"""Than the defaults that suit larger problems."""
+"""Factor on the default learning rates, which suit larger problems."""
 EVALUATION_ROWS = 200
 
 torch.set_num_threads(1)
