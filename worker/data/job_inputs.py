@@ -1,4 +1,4 @@
-"""What a job works on: the rows of its data sets and of the version it starts from, and their files."""
+"""The inputs of a job: the rows of its datasets and the version that it starts from, with their files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from worker.protocol.progress import BadData
 
 @dataclass(frozen=True, slots=True)
 class JobInputs:
-    """Detached rows. `base` is the version that the job starts from, with its artifacts, if it starts from one.
+    """Detached rows of the datasets, and `base`, the version that the job starts from.
 
     Without a source there is a base and a target.
     """
@@ -30,7 +30,7 @@ class JobInputs:
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes, numbers in numeric order: a class's number is its place."""
+        """The names of the classes by class number; names that are numbers are in numeric order."""
         if self.source is not None:
             return in_order(self.source.classes or ())
         assert self.base is not None
@@ -38,7 +38,7 @@ class JobInputs:
 
     @property
     def modality(self) -> str:
-        """Of all of them."""
+        """The modality, which all inputs share."""
         if self.source is not None:
             return self.source.modality
         assert self.base is not None
@@ -54,9 +54,9 @@ def load(context: AttemptContext) -> JobInputs:
         )
         base = _base(session, job)
     if source is not None and not source.classes:
-        raise BadData("The source data set has no labels.")
+        raise BadData("The source dataset has no labels. Upload a labelled dataset as the source.")
     if source is None and base is None:
-        raise BadData("The source data set is not there, and no version to start from.")
+        raise BadData("The source dataset was deleted, and the job starts from no version. Submit a job with another source.")
     return JobInputs(source, target, evaluation, base)
 
 
@@ -66,7 +66,7 @@ def _base(session: Session, job: JobRow) -> VersionFiles | None:
 
 
 def chunks(storage: Storage, row: DatasetRow | None) -> Iterator[Chunk]:
-    """All examples of a data set, none for None."""
+    """Yield all examples of a dataset; none for None."""
     if row is None:
         return
     with storage.local(row.storage_key) as path:

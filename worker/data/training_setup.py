@@ -1,4 +1,4 @@
-"""What is fixed before the training starts: parameters, network, preprocessing, classes, device; and the reading of data sets."""
+"""The setup of a training (parameters, network, preprocessing, classes, device), and the encoding of datasets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +26,14 @@ from worker.networks.base import Network
 from worker.protocol.progress import BadData
 
 MAX_GPU_MEMORY_FRACTION = 0.25
-"""Of a GPU's free memory: data sets that take more stay on the CPU."""
+"""The fraction of a GPU's free memory that a dataset may take; larger ones stay on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetup:
-    """What is fixed before the training starts. `folder` holds the version's files as they come.
+    """The values that are fixed before the training starts. `folder` collects the version's files.
 
-    `temperature` and `abstention_threshold` are those of the version that the job starts from, for networks of a job that has no
-    labels to find others.
+    `temperature` and `abstention_threshold` come from the version that the job starts from. A job without labels keeps them.
     """
 
     params: AlgorithmParams
@@ -49,16 +48,16 @@ class TrainingSetup:
     abstention_threshold: float
 
 
-def prepare_training(context: AttemptContext, materials: JobInputs) -> TrainingSetup:
-    """Fit the preprocessing on the data that the job learns from, or take it over from the version that the job starts from."""
+def prepare_training(context: AttemptContext, inputs: JobInputs) -> TrainingSetup:
+    """Fit the preprocessing on the job's data, or reuse that of the version that the job starts from."""
     job, storage, folder = context.training_job, context.storage, context.folder / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     params = TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params)
-    modality = MODALITIES[materials.modality]
-    base = materials.base
+    modality = MODALITIES[inputs.modality]
+    base = inputs.base
     if base is None:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(job.base)
-        source, target = chunks(storage, materials.source), chunks(storage, materials.target if params.needs_target else None)
+        source, target = chunks(storage, inputs.source), chunks(storage, inputs.target if params.needs_target else None)
         preprocessing = modality.fit(source, target, network, networks.checkpoint(network), folder)
     else:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(base.manifest.network)
@@ -70,7 +69,7 @@ def prepare_training(context: AttemptContext, materials: JobInputs) -> TrainingS
         preprocessing=preprocessing,
         specs=modality.specs(preprocessing),
         encoder=modality.encoder(preprocessing, folder),
-        classes=materials.classes,
+        classes=inputs.classes,
         device=choose_device(context.settings.device),
         folder=folder,
         temperature=base.manifest.temperature if base else 1.0,
@@ -78,32 +77,33 @@ def prepare_training(context: AttemptContext, materials: JobInputs) -> TrainingS
     )
 
 
-def choose_device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; `auto` is a GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 def encode_dataset(
-    task: TrainingSetup, storage: Storage, row: DatasetRow, folder: Path, *, labelled: bool = True
+    setup: TrainingSetup, storage: Storage, row: DatasetRow, folder: Path, *, labelled: bool = True
 ) -> EncodedDataset:
-    """Encode a data set; on the GPU if it fits there. Raises BadData when it does not fit the preprocessing."""
+    """Encode a dataset, on the GPU if it fits there. Raise BadData when it does not match the preprocessing."""
     try:
-        examples = encode(chunks(storage, row), task.encoder, task.specs, row.rows, task.classes if labelled else None, folder)
+        examples = encode(chunks(storage, row), setup.encoder, setup.specs, row.rows, setup.classes if labelled else None, folder)
     except (InvalidInputs, UnknownLabel, PolarsError) as error:
-        raise BadData(f"The data set {row.name!r} does not fit what the model takes: {error}") from error
-    if task.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * torch.cuda.mem_get_info(task.device)[0]:
-        return examples.to(task.device)
+        raise BadData(f"The dataset {row.name!r} does not match the inputs of the model: {error}") from error
+    if setup.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * torch.cuda.mem_get_info(setup.device)[0]:
+        return examples.to(setup.device)
     return examples
 
 
-def make_network(task: TrainingSetup, materials: JobInputs, storage: Storage) -> Network:
-    """With the base version's weights if there is one; with a new head if its classes are others."""
-    network = networks.build(task.network, task.preprocessing, task.specs, len(task.classes))
-    if materials.base is not None:
-        materials.base.copy(storage, [WEIGHTS_FILE], task.folder)
-        weights = load_file(task.folder / WEIGHTS_FILE)
-        if materials.base.manifest.classes != task.classes:
+def make_network(setup: TrainingSetup, inputs: JobInputs, storage: Storage) -> Network:
+    """Build the network, with the base version's weights if there is one and a new head if the classes differ."""
+    network = networks.build(setup.network, setup.preprocessing, setup.specs, len(setup.classes))
+    if inputs.base is not None:
+        inputs.base.copy(storage, [WEIGHTS_FILE], setup.folder)
+        weights = load_file(setup.folder / WEIGHTS_FILE)
+        if inputs.base.manifest.classes != setup.classes:
             own = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
             weights = {name: value for name, value in weights.items() if not name.startswith("head.")} | own
         network.load_state_dict(weights)

@@ -1,10 +1,9 @@
-"""Starts several trainers for one attempt of a job, as `torchrun` does: `python -m worker.distributed.launcher COMMAND...
---supervisor PID`.
+"""Start several trainers for one attempt of a job: `python -m worker.distributed.launcher COMMAND... --supervisor PID`.
 
-COMMAND is that of one trainer. The trainers find one another by `torchrun`'s variables of the environment; what they then do is
-in `worker.distributed.data_parallel`. For the supervisor this process is the trainer: SIGTERM makes them all stop after a
-checkpoint, the exit
-code is that of the first that failed, and where one is killed all end. None outlives this process, nor this one its supervisor.
+COMMAND starts one trainer. The trainers find one another by the environment variables of `torchrun`; see
+`worker.distributed.data_parallel`. The supervisor treats this process as the trainer. SIGTERM stops all after a checkpoint. The exit
+code is that of the first trainer that failed, and if one is killed all end. No trainer outlives this process, and this process does
+not outlive its supervisor.
 """
 
 import logging
@@ -24,11 +23,11 @@ from worker.protocol.parent_death import die_with_parent
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-LOOK_SECONDS = 0.05
+MONITOR_SECONDS = 0.05
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the trainers; returns the exit code of all."""
+    """Run the trainers and return their common exit code."""
     *command, supervisor = arguments
     if not die_with_parent(int(supervisor)):
         return ExitCode.ORPHANED
@@ -36,13 +35,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _launch(command: Sequence[str], settings: Settings) -> int:
-    """Imported late: until torch is loaded, the parent's death must be set up."""
+    """Launch the trainers; import torch here, after the parent's death is handled."""
     import torch
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable()  # the last lines are the trainers'
+    logging.disable()  # the last lines of standard error must be the trainers'
     processes = settings.train_processes
     if settings.device != "cpu" and torch.cuda.is_available():
         processes = min(processes, torch.cuda.device_count())
@@ -56,7 +55,7 @@ def _launch(command: Sequence[str], settings: Settings) -> int:
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
         max_restarts=0,
-        monitor_interval=LOOK_SECONDS,
+        monitor_interval=MONITOR_SECONDS,
         shutdown_timeout=int(settings.cancel_grace_seconds),
     )
     try:
@@ -69,7 +68,7 @@ def _launch(command: Sequence[str], settings: Settings) -> int:
 
 
 def _exit_code_of(error: "ChildFailedError") -> int:
-    """How the first trainer ended that failed, and what it said; those after it failed because it was gone."""
+    """Return the exit code of the first trainer that failed, and print its message; the others failed as a consequence."""
     failures = list(error.failures.values())  # in the order in which they were seen
     for failure in failures:
         if Path(failure.error_file).exists():

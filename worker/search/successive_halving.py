@@ -1,4 +1,6 @@
-"""The search for a method, by successive halving. Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943
+"""The search for a method, by successive halving.
+
+Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943
 
 Every candidate is trained for a third of its steps. The better half is then trained again with all steps, because a schedule over
 the fraction of a run cannot be extended. The selected networks of both rounds and the source-only baseline compete: the validator's

@@ -1,17 +1,17 @@
-"""Which of a run's networks becomes its result, and whether the run collapsed. No label of the target is ever looked at.
+"""Selection of a run's result among its evaluated networks, and detection of a collapse. No target label is used.
 
-At every check the accuracy on the held-out part of the source is measured. Chance is what always answering the commonest
-class would reach there; the best accuracy so far lies some way above it.
+At every evaluation the accuracy on the held-out source is measured. Chance is the accuracy of always predicting the most common
+class. The margin is the distance of the best accuracy so far from chance.
 
-*Healthy* is a check whose accuracy has lost at most 15 % of that way, or two standard errors of the best if that is more.
-The result is the network of the healthy check with the best score of the job's validator, the newest of equals; where there
-is no target, and so no score, simply the newest. Not the one with the best accuracy: an adversarial run pays for its
-alignment with a little accuracy on the source, and the best on the source is usually the one that is not adapted yet. A
-network that a later best leaves too far behind is healthy no more, and dropped.
-Where there is no source, every check is healthy.
+A checkpoint is *healthy* if its accuracy has dropped by at most 15 % of the margin, or two standard errors of the best if that is
+more. The result is the healthy checkpoint with the best score of the job's validator; the newest of equals. Without a target there
+is no score, and the newest healthy checkpoint is selected. The best accuracy does not decide: an adversarial run pays for its
+alignment with a little source accuracy, and its best network is usually not adapted yet. If a later evaluation raises the best
+accuracy, an earlier checkpoint may fall below the tolerance; it is then discarded. Without a source every checkpoint is healthy.
 
-*Collapsed* is a check that has lost 75 % of the way, in a run whose best was clearly above chance (four standard errors).
-Such a run is warned about once, and given up after `PATIENCE` such checks in a row. Accuracies are from 0 to 1.
+A run has *collapsed* if the accuracy has dropped by 75 % of the margin, and the best was clearly above chance (four standard
+errors). It is warned about once, and stopped after `MAX_COLLAPSED_EVALUATIONS` such evaluations in a row. Accuracies are from 0
+to 1.
 """
 
 import math
@@ -39,7 +39,7 @@ _STATE_FIELDS = (
 
 @dataclass(slots=True)
 class EvaluationOutcome:
-    """What one check saw."""
+    """The result of one evaluation."""
 
     accuracy: float
     healthy: bool
@@ -47,10 +47,10 @@ class EvaluationOutcome:
 
 
 class CheckpointSelector:
-    """Remembers the best healthy network."""
+    """Keeps the best healthy network of a run."""
 
     def __init__(self, labels: NDArray[np.int64]) -> None:
-        """`labels` (n,) of the examples that accuracies are measured on; none: no check is unhealthy."""
+        """Take the labels (n,) of the held-out source; without any, every checkpoint is healthy."""
         self._examples = len(labels)
         self._chance = float(np.bincount(labels).max()) / len(labels) if len(labels) else 0.0
         self.best = 0.0
@@ -63,32 +63,35 @@ class CheckpointSelector:
         self.evaluations_without_improvement = 0
 
     def update(self, step: int, accuracy: float, score: float, weights: dict[str, Tensor]) -> EvaluationOutcome:
-        """Judge the network after `step`; its weights are copied when it is the best.
+        """Judge the network after `step` and copy its weights if it is the best.
 
-        A score that is nan counts as 0; whether the run still gets better is then told by the accuracy, if there is one.
+        A score of nan counts as 0; the accuracy, if there is one, then decides whether the run still improves.
         """
-        learns, self.best = not accuracy <= self.best, max(self.best, accuracy)
-        check = EvaluationOutcome(accuracy, self._is_healthy(accuracy), self._is_collapsed(accuracy))
+        improves, self.best = not accuracy <= self.best, max(self.best, accuracy)
+        outcome = EvaluationOutcome(accuracy, self._is_healthy(accuracy), self._is_collapsed(accuracy))
         if not self._is_healthy(self.accuracy):
             self.score = -math.inf
-        better = learns if math.isnan(score) else check.healthy and score > self.score
+        improved = improves if math.isnan(score) else outcome.healthy and score > self.score
         score = 0.0 if math.isnan(score) else score
-        if check.healthy and score >= self.score:
+        if outcome.healthy and score >= self.score:
             self.step, self.accuracy, self.score = step, accuracy, score
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
-        self.evaluations_without_improvement = 0 if better else self.evaluations_without_improvement + 1
-        self.collapsed_in_a_row = self.collapsed_in_a_row + 1 if check.collapsed else 0
-        self.ever_collapsed |= check.collapsed
-        return check
+        self.evaluations_without_improvement = 0 if improved else self.evaluations_without_improvement + 1
+        self.collapsed_in_a_row = self.collapsed_in_a_row + 1 if outcome.collapsed else 0
+        self.ever_collapsed |= outcome.collapsed
+        return outcome
 
     @property
     def has_collapsed_for_good(self) -> bool:
+        """Whether the run should be stopped because it does not recover."""
         return self.collapsed_in_a_row >= MAX_COLLAPSED_EVALUATIONS
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
         return {name: getattr(self, name) for name in _STATE_FIELDS}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the state of a checkpoint."""
         for name, value in state.items():
             setattr(self, name, value)
 

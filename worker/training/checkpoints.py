@@ -1,6 +1,6 @@
-"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+"""Checkpoints: the whole state that a run needs to continue to the same result.
 
-They hold tensors, numbers and strings only and are loaded with `weights_only=True`: reading one runs no code.
+They hold only tensors, numbers and strings and are loaded with `weights_only=True`, so reading one runs no code.
 """
 
 import random
@@ -19,18 +19,18 @@ class Checkpoints:
     """The checkpoints of one attempt, under `prefix` in the storage."""
 
     def __init__(self, storage: Storage, prefix: str, folder: Path, digest: str) -> None:
-        """`digest` identifies the job's parameters: a checkpoint of other parameters is refused."""
+        """Take the digest of the job's parameters; checkpoints with another digest are refused."""
         self._storage, self._prefix, self._folder, self._digest = storage, prefix, folder, digest
         self._rotation = CheckpointRotation(storage)
 
     def save(self, name: str, state: dict[str, Any]) -> str:
-        """Store the state; returns its key. Older ones go, but for the last few: the database may still name them."""
+        """Store the state, delete all but the last few older ones, and return the key."""
         key = self.put(f"checkpoint-{name}", state)
         self._rotation.add(key)
         return key
 
     def put(self, name: str, state: dict[str, Any]) -> str:
-        """Store what stays as long as the job; returns its key."""
+        """Store a state that is kept as long as the job, and return its key."""
         path, key = self._folder / "checkpoint.pt", f"{self._prefix}/{name}.pt"
         torch.save({"digest": self._digest, "state": state}, path)
         self._storage.put(key, path)
@@ -38,23 +38,23 @@ class Checkpoints:
         return key
 
     def load(self, key: str) -> dict[str, Any]:
-        """The state of a checkpoint, which goes in its turn. Raises as `read` does."""
+        """Read a checkpoint and rotate it with those that are saved later. Raise the errors of `read`."""
         state = self.read(key)
         self._rotation.add(key)
         return state
 
     def read(self, key: str) -> dict[str, Any]:
-        """The state that was stored. Raises FileNotFoundError, BadParameters for one that was made with other parameters."""
+        """Return the stored state. Raise FileNotFoundError, or BadParameters if it was made with other parameters."""
         with self._storage.open(key) as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
         if content["digest"] != self._digest:
-            raise BadParameters("The checkpoint was made with other parameters; it cannot be resumed.")
+            raise BadParameters("The checkpoint was made with other parameters and cannot be resumed. Submit a new job.")
         state: dict[str, Any] = content["state"]
         return state
 
 
 def random_state() -> dict[str, Any]:
-    """The states of all random number generators."""
+    """Return the states of all random number generators."""
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -65,6 +65,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
+    """Set all random number generators to these states."""
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
@@ -74,6 +75,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def seed_everything(seed: int) -> None:
+    """Seed all random number generators."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -1,4 +1,7 @@
-"""A moving average of a network's weights. Polyak and Juditsky, 1992; as Tarvainen and Valpola, 2017, https://arxiv.org/abs/1703.01780"""
+"""A moving average of a network's weights.
+
+Polyak and Juditsky, 1992; in the form of Tarvainen and Valpola, 2017, https://arxiv.org/abs/1703.01780
+"""
 
 from copy import deepcopy
 
@@ -8,7 +11,7 @@ from worker.networks.base import Network
 
 
 class ExponentialMovingAverage:
-    """The average moves by 1 - decay a step; in the first steps faster, so that the initial weights are soon forgotten."""
+    """An average that moves by 1 - decay per step, and faster in the first steps to forget the initial weights."""
 
     def __init__(self, network: Network, decay: float) -> None:
         self.network = deepcopy(network).requires_grad_(False)
@@ -16,7 +19,7 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
-        """Take the weights and statistics after `step` (0, 1, ...) in."""
+        """Include the weights and statistics after `step` (0, 1, ...)."""
         decay = min(self._decay, (1 + step) / (10 + step))
         for own, live in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
             if own.is_floating_point():

@@ -1,4 +1,4 @@
-"""Asks a network about the same examples at every check: a sample of the held-out source and one of the target."""
+"""The outputs of a network on the same sample of the held-out source and of the target, at every evaluation."""
 
 import numpy as np
 import torch
@@ -14,13 +14,13 @@ SELECTION_ROWS = 512
 EVALUATION_ROWS = 2048
 EVALUATION_BATCH_SIZE = 256
 MIXUP_WEIGHT = 0.55
-"""Of the first picture in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
+"""Weight of the first image in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
 
 
 class Evaluator:
-    """Asks about at most `rows` examples of the held-out source and of the target each; of what is not there, about none.
+    """Computes outputs on at most `rows` examples of the held-out source and of the target each.
 
-    Whichever trial and seed: what is compared is asked about the same examples.
+    The sample does not depend on the trial or the seed, so scores can be compared.
     """
 
     def __init__(self, data: DomainData, classes: int, device: torch.device, rows: int = SELECTION_ROWS) -> None:
@@ -33,11 +33,11 @@ class Evaluator:
 
     @torch.inference_mode()
     def outputs(self, network: Network) -> ModelOutputs:
-        """What the network answers; it is left in evaluation mode."""
+        """Return the network's outputs; leave it in evaluation mode."""
         network.eval()
         with network.source_statistics():
-            source_features, source_logits = self._answers(network, self._data.source, self._source_rows)
-        target_features, target_logits = self._answers(network, self._data.target, self._target_rows)
+            source_features, source_logits = self._domain_outputs(network, self._data.source, self._source_rows)
+        target_features, target_logits = self._domain_outputs(network, self._data.target, self._target_rows)
         return ModelOutputs(
             source_features=source_features,
             source_logits=source_logits,
@@ -49,21 +49,21 @@ class Evaluator:
 
     @torch.inference_mode()
     def target_accuracy(self, network: Network) -> float | None:
-        """On the evaluation data, for the curve alone: nothing is chosen by it."""
+        """Return the accuracy on the evaluation data, which serves only the curve and selects nothing."""
         evaluation = self._data.evaluation
         if evaluation is None or evaluation.labels is None:
             return None
         network.eval()
-        _, logits = self._answers(network, evaluation, self._evaluation_rows)
+        _, logits = self._domain_outputs(network, evaluation, self._evaluation_rows)
         return float((logits.argmax(1) == evaluation.labels.cpu()[self._evaluation_rows].numpy()).mean())
 
     def source_inputs(self, positions: Tensor) -> Inputs:
-        """Of the held-out source rows that are asked about those at these places (k,), on the device."""
+        """Return the sampled source rows at these positions (k,), on the device."""
         assert self._data.source is not None
         return self._data.source.gather(self._source_rows[positions], self.device)[0]
 
     def target_inputs(self, positions: Tensor) -> Inputs:
-        """Of the target rows that are asked about."""
+        """Return the sampled target rows at these positions (k,), on the device."""
         assert self._data.target is not None
         return self._data.target.gather(self._target_rows[positions], self.device)[0]
 
@@ -74,19 +74,21 @@ class Evaluator:
 
     @property
     def source_labels(self) -> NDArray[np.int64]:
-        """Class numbers (n,) of the held-out source rows that are asked about."""
+        """Class numbers (n,) of the sampled source rows."""
         if self._data.source is None or self._data.source.labels is None:
             return np.empty(0, np.int64)
         labels: NDArray[np.int64] = self._data.source.labels.cpu()[self._source_rows].numpy()
         return labels
 
-    def _answers(self, network: Network, examples: EncodedDataset | None, rows: Tensor) -> tuple[Float32Array, Float32Array]:
+    def _domain_outputs(
+        self, network: Network, examples: EncodedDataset | None, rows: Tensor
+    ) -> tuple[Float32Array, Float32Array]:
         if examples is None or not len(rows):
             return np.empty((0, network.feature_width), np.float32), np.empty((0, self._classes), np.float32)
         return features_and_logits(network, examples, rows, self.device)
 
     def _mixed(self, network: Network) -> MixupOutputs | None:
-        """Where inputs are numbers that can be averaged: pictures and tables without categories."""
+        """Return outputs on mixtures, where inputs can be averaged: images, and tables without categories."""
         if self._data.target is None or self._data.target.lengths is not None or len(self._target_rows) < 2:
             return None
         first, second = self._target_rows, self._target_rows[self._partners]
@@ -96,7 +98,7 @@ class Evaluator:
             if any(values.dtype == torch.int64 for values in inputs.values()):
                 return None
             batches.append({name: MIXUP_WEIGHT * values + (1 - MIXUP_WEIGHT) * others[name] for name, values in inputs.items()})
-        _, logits = _answers(network, batches)
+        _, logits = _batched_outputs(network, batches)
         return MixupOutputs(logits, np.arange(len(first)), self._partners.numpy(), MIXUP_WEIGHT)
 
 
@@ -105,7 +107,7 @@ def _all(examples: EncodedDataset | None) -> Tensor:
 
 
 def _sample(indices: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-    """At most so many of the indices, in their order."""
+    """Return a random sample of at most `rows` indices, in their order."""
     return indices[torch.randperm(len(indices), generator=generator)[:rows].sort().values]
 
 
@@ -113,12 +115,12 @@ def _sample(indices: Tensor, rows: int, generator: torch.Generator) -> Tensor:
 def features_and_logits(
     network: Network, examples: EncodedDataset, rows: Tensor, device: torch.device
 ) -> tuple[Float32Array, Float32Array]:
-    """Features (n, d) and logits (n, classes) of at least one of the examples, in this order."""
-    return _answers(network, [examples.gather(part, device)[0] for part in torch.split(rows, EVALUATION_BATCH_SIZE)])
+    """Return the features (n, d) and logits (n, classes) of these rows, at least one, in their order."""
+    return _batched_outputs(network, [examples.gather(chunk, device)[0] for chunk in torch.split(rows, EVALUATION_BATCH_SIZE)])
 
 
-def _answers(network: Network, batches: list[Inputs]) -> tuple[Float32Array, Float32Array]:
-    """Features and logits of these batches."""
+def _batched_outputs(network: Network, batches: list[Inputs]) -> tuple[Float32Array, Float32Array]:
+    """Return the features and logits of these batches."""
     features = [network.features(inputs) for inputs in batches]
-    logits = [network.head(part) for part in features]
+    logits = [network.head(batch) for batch in features]
     return torch.cat(features).float().cpu().numpy(), torch.cat(logits).float().cpu().numpy()
