@@ -19,7 +19,7 @@ turns.end(0.9, 0.5)
 
 
 def make_system(kind: Kind, *turns: float) -> System:
-    """Every turn has three steps of so many milliseconds."""
+    """Return turns of three steps with these milliseconds."""
     process = subprocess.Popen([sys.executable, "--version"], stdout=subprocess.DEVNULL, text=True)
     process.wait()
     steps = [[milliseconds] * 3 for milliseconds in turns]

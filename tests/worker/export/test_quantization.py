@@ -76,7 +76,7 @@ def test_copies_of_every_network_agree_with_it(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ENCODERS)
 def test_copies_of_every_pretrained_encoder_agree_with_it(name: str, tmp_path: Path) -> None:
     is_text = name.startswith("text")
-    params = TransformersParams(pretrained="nobody/nothing", config=json.loads(ENCODERS[name].to_json_string()))
+    params = TransformersParams(pretrained="no-owner/no-model", config=json.loads(ENCODERS[name].to_json_string()))
     preprocessing = TEXTS if is_text else IMAGES
     specs = MODALITIES[preprocessing.modality].specs(preprocessing)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Whole jobs, from stored data sets to stored artifacts."""
+"""Whole jobs, from stored datasets to stored artifacts."""
 
 import io
 import json
@@ -42,7 +42,7 @@ FILES = {"manifest.json", "model.onnx", "network.safetensors"}
 
 
 class StopsAfter(ProgressReporter):
-    """Asks for a stop when so many points of the loss have been reported."""
+    """A reporter that requests a stop after a number of loss points."""
 
     def __init__(self, points: int) -> None:
         super().__init__(io.StringIO())
@@ -130,8 +130,8 @@ def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> 
     assert sum(share["target"] for share in result.metrics["class_priors"]["classes"].values()) == pytest.approx(1)
     assert 0 <= result.metrics["proxy_a_distance"]["adapted"] <= 2
     assert 0 < manifest["abstention_threshold"] < 1
-    picture = pl.read_parquet(io.BytesIO(bench.content(result, "embedding.parquet")))
-    assert picture["domain"].value_counts(sort=True)["domain"].to_list() == ["target", "source"]
+    embedding = pl.read_parquet(io.BytesIO(bench.content(result, "embedding.parquet")))
+    assert embedding["domain"].value_counts(sort=True)["domain"].to_list() == ["target", "source"]
     assert 0 < result.metrics["source_only_target_accuracy"] < result.metrics["target_accuracy"]
     assert result.metrics["calibration"]["temperature"] == manifest["temperature"] > 0
     points = [point for line in adapted.said.splitlines() for point in json.loads(line)["metrics"]]

@@ -36,9 +36,9 @@ def patients(folder: Path) -> Path:
     return write(folder, "patients.csv", csv_bytes(["age", "sex"], rows))
 
 
-def pictures(folder: Path) -> Path:
+def images(folder: Path) -> Path:
     pixels = np.stack([make_image(9, 11, seed=seed) for seed in range(ROWS)])
-    return write(folder, "pictures.npz", npz_bytes(x=pixels, y=np.arange(ROWS) % 2))
+    return write(folder, "images.npz", npz_bytes(x=pixels, y=np.arange(ROWS) % 2))
 
 
 def reviews(folder: Path) -> Path:
@@ -47,7 +47,7 @@ def reviews(folder: Path) -> Path:
     )
 
 
-FILES = {"tabular": patients, "image": pictures, "text": reviews}
+FILES = {"tabular": patients, "image": images, "text": reviews}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def settings(worker_settings: Settings) -> Settings:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data sets of a few rows come in several chunks, batches and parts."""
+    """Split datasets of a few rows into several chunks, batches and parts."""
     monkeypatch.setattr(onnx_model, "CHUNK_ROWS", range(8, 8))
     monkeypatch.setattr(onnx_model, "BATCH_ROWS", range(3, 3))
 

@@ -13,7 +13,7 @@ from worker.supervision.trainer_process import merged
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -67,9 +67,9 @@ def test_single_predicted_class_needs_no_student(toy: Toy) -> None:
 
 def test_source_accuracy_does_not_change_batch_statistics(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("mcc"), digits=True)
-    student, examiner = toy.run.algorithm.network, toy.run.evaluator
+    student, evaluator = toy.run.algorithm.network, toy.run.evaluator
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    source_accuracy(student, examiner, torch.zeros(len(examiner._source_rows), dtype=torch.int64))
+    source_accuracy(student, evaluator, torch.zeros(len(evaluator._source_rows), dtype=torch.int64))
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
 
 

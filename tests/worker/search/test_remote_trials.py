@@ -303,7 +303,7 @@ def test_a_search_that_is_stopped_while_it_waits_goes_on_to_what_it_would_have_f
 
 
 class AbsentQueue(ListQueue):
-    """A broker that is away."""
+    """An unreachable broker."""
 
     def send(self, job_id: UUID) -> None:
         raise ServiceUnavailable

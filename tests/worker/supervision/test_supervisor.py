@@ -116,7 +116,7 @@ def test_a_drained_job_goes_back_without_using_up_an_attempt_and_resumes(
     assert draining.run_job(job_id) is Outcome.RELEASED
     job = read_job(worker_sessions, job_id)
     assert (job.status, job.attempt, job.max_attempts) == (JobStatus.QUEUED, 1, 2)
-    assert draining._queue.depth() == 1  # another worker was told
+    assert draining._queue.depth() == 1  # sent to another worker
     assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
     with worker_sessions() as session:
         metrics = session.scalars(select(VersionRow)).one().manifest["metrics"]

@@ -1,4 +1,4 @@
-"""The sweep takes back what dead workers held and tells again of what was lost, and only of that."""
+"""The sweep requeues the jobs of dead workers and sends lost messages again, and nothing else."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ Sessions = sessionmaker[Session]
 
 
 class AbsentQueue(ListQueue):
-    """A broker that is away."""
+    """An unreachable broker."""
 
     def send(self, job_id: UUID) -> None:
         raise ServiceUnavailable

@@ -18,7 +18,7 @@ def test_answers_come_in_the_order_of_the_rows_over_many_batches() -> None:
 
 def test_its_labels_are_those_of_the_rows_it_asks_about() -> None:
     data = split_source(table(600, 3, target=False), None, None, toy_params("fine_tune", validation_fraction=0.5))
-    examiner = Evaluator(data, 3, CPU, rows=100)
+    evaluator = Evaluator(data, 3, CPU, rows=100)
     assert len(data.held_out) == 300
-    assert examiner.source_labels.tolist() == examiner.outputs(table_network(3)).source_labels.tolist()
-    assert len(examiner.source_labels) == 100
+    assert evaluator.source_labels.tolist() == evaluator.outputs(table_network(3)).source_labels.tolist()
+    assert len(evaluator.source_labels) == 100
