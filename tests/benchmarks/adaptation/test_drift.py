@@ -7,7 +7,7 @@ from benchmarks.adaptation import drift
 from benchmarks.adaptation.tasks import of_folder
 
 
-def test_the_columns_of_the_target_are_moved_and_its_rows_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_target_columns_are_shifted_and_rows_are_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["drift", str(tmp_path)])
     drift.main()
     folders = sorted(tmp_path.iterdir())

@@ -96,7 +96,7 @@ def test_each_adapted_network_is_stated_beside_that_of_the_source_alone(task: Pa
         assert stated[name].is_between(0, 1).all()
 
 
-def test_a_network_is_stated_that_is_not_the_task_s_own(tmp_path: Path) -> None:
+def test_network_with_another_architecture_is_reported(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name in ("source", "target", "evaluation"):
         labels = np.arange(60) % 2

@@ -21,7 +21,7 @@ MOVES = [Move(0.0, 0.0, 1), Move(10.0, 10.2, 2), Move(20.0, 20.2, 1)]
         (9.0, 2, 9.0),
     ],
 )
-def test_an_answer_is_late_since_the_move_away_from_its_version_was_done(answered: float, version: int, expected: float) -> None:
+def test_lateness_counts_from_the_end_of_the_alias_move(answered: float, version: int, expected: float) -> None:
     assert lateness(MOVES, answered, version) == pytest.approx(expected)
 
 

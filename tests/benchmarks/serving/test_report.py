@@ -26,7 +26,7 @@ def test_ratios_are_of_the_cheapest_rounds(tmp_path: Path) -> None:
     assert ratio(found, "isthmus", JSON, "plain") is None
 
 
-def test_goals_that_are_met_and_a_peer_with_a_better_tail_are_named(tmp_path: Path) -> None:
+def test_report_lists_met_goals_and_better_tails(tmp_path: Path) -> None:
     text = render(results(tmp_path))
     assert "| LeNet, 28 x 28 grey, 1, json | 1.3 x hello | 1.30 | met |" in text
     assert "p99 above a peer's at 8 or 32 connections: lenet 1 json 8 (mlserver)." in text

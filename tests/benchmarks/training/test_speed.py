@@ -41,7 +41,7 @@ def test_without_its_peers_there_is_nothing_to_compare_ours_with() -> None:
     assert len(ratios({OURS: make_system(OURS, 1.0)}).splitlines()) == 2
 
 
-def test_a_system_waits_after_each_turn_and_its_first_step_is_in_none() -> None:
+def test_system_waits_after_each_turn_excluding_the_first_step() -> None:
     child = subprocess.run([sys.executable, "-c", CHILD], input="\n\n\n", capture_output=True, text=True, check=True)
     ready, *turns, learnt = map(json.loads, child.stdout.splitlines())
     assert ready == {"wall": [], "cpu": []}

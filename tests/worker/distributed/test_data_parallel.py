@@ -25,7 +25,7 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_train_the_network_that_one_trains_with_the_whole_batch(case: str, by_two: Path, tmp_path: Path) -> None:
+def test_two_processes_train_the_same_network_as_one(case: str, by_two: Path, tmp_path: Path) -> None:
     toy = make(case, tmp_path)
     before = {name: value.clone() for name, value in toy.run.algorithm.state_dict().items()}
     expected = trained(toy)
@@ -40,7 +40,7 @@ def distance(one: dict[str, Tensor], other: dict[str, Tensor], names: Set[str]) 
     return float(torch.stack([(one[name].double() - other[name].double()).norm() for name in names]).norm())
 
 
-def test_what_is_drawn_for_parts_of_a_batch_differs_and_then_all_draw_the_same_again(by_two: Path) -> None:
+def test_random_states_differ_within_a_batch_and_agree_afterwards(by_two: Path) -> None:
     (shared, after), (others_shared, others_after) = (torch.load(by_two / f"draws-{rank}.pt") for rank in (0, 1))
     assert torch.equal(shared, others_shared)
     assert len(shared.unique()) == shared.numel() == 40

@@ -209,7 +209,7 @@ def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest
     assert "2.00%" in warned[0]["message"]
 
 
-def test_without_a_source_a_method_starts_from_a_version_and_is_compared_with_it(tuned: Done) -> None:
+def test_source_free_method_is_compared_with_its_base_version(tuned: Done) -> None:
     bench = tuned.bench
     base = {"base": {"model": "toy:1"}, "base_version_id": tuned.version.id}
     params = {"algorithm": "adabn", "batch_size": 32, "augmentation": "none"}
@@ -277,16 +277,16 @@ def test_a_search_whose_candidates_all_fail_ends_with_the_source_alone(bench: Be
     assert "source_only_registered" in codes
 
 
-def test_what_an_adapted_version_knew_of_its_source_is_not_said_of_another(adapted: Done) -> None:
+def test_source_statistics_of_a_base_version_are_dropped(adapted: Done) -> None:
     bench = adapted.bench
     base = {"base": {"model": "toy:1"}, "base_version_id": adapted.version.id}
     again = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), **base))
 
-    def knows_a_source(result: AdaptationResult) -> bool:
+    def has_source_statistics(result: AdaptationResult) -> bool:
         weights = load(bench.content(result, "network.safetensors"))
         return any(bool(value) for name, value in weights.items() if name.endswith("has_source"))
 
-    assert (knows_a_source(adapted.result), knows_a_source(again)) == (True, False)
+    assert (has_source_statistics(adapted.result), has_source_statistics(again)) == (True, False)
 
 
 @pytest.mark.parametrize("row_has_precision", [True, False])
@@ -350,7 +350,7 @@ def test_a_job_starts_from_a_version_with_its_preprocessing_and_weights(tuned: D
         assert session.scalars(select(VersionRow)).one().id == tuned.version.id
 
 
-def test_fine_tuning_reports_on_a_labelled_target_and_learns_nothing_from_it(tuned: Done) -> None:
+def test_fine_tuning_reports_target_accuracy_without_training_on_it(tuned: Done) -> None:
     bench, alone = tuned.bench, tuned.result
     watched = bench.run(bench.job(FINE_TUNE, digits(bench, target=False), digits(bench, target=True), base=CNN))
     assert "target_accuracy" in watched.metrics

@@ -227,7 +227,7 @@ def test_a_checkpoint_of_another_prediction_is_refused(bench: Bench, exports: di
 
 
 @pytest.mark.parametrize(("counted", "says"), [(ROWS + 1, "Only 50 of the 51 rows"), (ROWS - 1, "more than its 49 rows")])
-def test_a_data_set_with_other_rows_than_its_upload_counted_is_bad(
+def test_dataset_with_another_row_count_than_its_upload_fails(
     bench: Bench, exports: dict[str, Exported], tmp_path: Path, counted: int, says: str
 ) -> None:
     bench.queue(exports["tabular"], patients(tmp_path), rows=counted)

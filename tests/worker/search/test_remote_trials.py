@@ -204,7 +204,7 @@ def test_a_trial_that_no_worker_has_begun_is_taken_back(scene: Scene) -> None:
     assert not trials.interrupted
 
 
-def test_a_trial_that_another_worker_gave_up_goes_on_from_its_checkpoint(scene: Scene) -> None:
+def test_trial_released_by_another_worker_continues_from_its_checkpoint(scene: Scene) -> None:
     reporter, alone = ProgressReporter(io.StringIO()), ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
     offers = scene.offers(trials)
@@ -234,7 +234,7 @@ def test_a_checkpoint_that_is_gone_is_done_without(scene: Scene) -> None:
     assert trials.interrupted is None
 
 
-def test_a_trial_whose_worker_does_not_train_yet_is_recalled_when_nothing_else_is_left(scene: Scene) -> None:
+def test_starting_remote_trial_is_taken_back_when_others_are_done(scene: Scene) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
     offers.enqueue(scene.orders, None)
@@ -247,9 +247,7 @@ def test_a_trial_whose_worker_does_not_train_yet_is_recalled_when_nothing_else_i
 
 
 @pytest.mark.parametrize(("code", "standing"), [("bad_parameters", TrialOwner.FINISHED), ("trainer_killed", TrialOwner.LOCAL)])
-def test_what_failed_by_its_parameters_fails_here_too_and_anything_else_is_tried_again(
-    scene: Scene, code: str, standing: TrialOwner
-) -> None:
+def test_remote_failure_is_final_only_for_bad_parameters(scene: Scene, code: str, standing: TrialOwner) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
     offers.enqueue(scene.orders[:1], None)
@@ -270,7 +268,7 @@ class StopsInWaiting(ProgressReporter):
         self.request_stop()
 
 
-def test_a_search_that_is_stopped_while_it_waits_goes_on_to_what_it_would_have_found_alone(scene: Scene) -> None:
+def test_search_stopped_while_waiting_resumes_to_the_same_result(scene: Scene) -> None:
     reporter = StopsInWaiting(io.StringIO())
     trials = scene.trials(reporter)
     scene.offers(trials).enqueue(scene.orders[:1], None)
@@ -309,7 +307,7 @@ class AbsentQueue(ListQueue):
         raise ServiceUnavailable
 
 
-def test_without_a_broker_or_for_a_moment_a_database_a_search_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_continues_during_broker_and_database_outages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.search.remote_trials.POLL_SECONDS", 0)
     scene.queue = AbsentQueue()
     offers = scene.offers(scene.trials())

@@ -98,7 +98,7 @@ def working_on(bench: Bench, workers: list[Worker], job_id: UUID) -> Worker:
     return next(worker for worker in workers if worker.trainer and str(job_id) in worker.trainer.cmdline())
 
 
-def test_when_the_worker_of_a_trial_is_killed_the_search_still_ends_and_finds_the_same(bench: Bench, tmp_path: Path) -> None:
+def test_search_result_is_unchanged_by_a_killed_trial_worker(bench: Bench, tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc", "min_steps": 600}, {"algorithm": "dann"}]  # the first is hurt while it trains
     job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 2})
     expected = bench.run(job)

@@ -29,12 +29,12 @@ def names(methods: list[AlgorithmParams]) -> list[str]:
     return [method.algorithm for method in methods]
 
 
-def test_every_candidate_is_tried_shortly_and_the_better_half_to_the_end() -> None:
+def test_better_half_of_candidates_is_trained_to_the_end() -> None:
     found = planned(toy_images(60, 2, target=False))
     assert (names(found.first_round), found.second_round_size) == (["mcc", "mcc", "dann", "adabn"], 2)
 
 
-def test_candidates_that_differ_only_in_changes_of_pictures_are_one_where_there_are_none() -> None:
+def test_candidates_differing_only_in_augmentation_are_merged_without_images() -> None:
     found = planned(table(60, 2, target=False))
     assert (names(found.first_round), found.second_round_size) == (["mcc", "dann", "adabn"], 2)
     assert found.first_round[0].augmentation == "affine"
@@ -53,7 +53,7 @@ def test_candidates_keep_their_order_where_some_are_equal() -> None:
     assert names(planned(table_of_two, candidates=candidates).first_round) == ["mcc", "dann"]
 
 
-def test_an_epoch_is_a_pass_over_the_larger_data_set_that_a_method_learns_from() -> None:
+def test_epoch_is_a_pass_over_the_larger_training_dataset() -> None:
     methods = AutoParams.model_validate({"candidates": CANDIDATES}).methods
     data = split_source(table(200, 2, target=False), table(60, 2, target=True), None, methods[0])
     assert {method.algorithm: data.rows(method) for method in methods} == {"mcc": 180, "dann": 180, "adabn": 60}

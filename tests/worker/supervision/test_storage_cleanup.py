@@ -42,7 +42,7 @@ def not_cleaned(sessions: Sessions) -> set[UUID]:
 
 
 @pytest.mark.parametrize("status", sorted(ENDED))
-def test_what_a_job_without_a_checkpoint_stored_goes_when_it_has_ended(
+def test_files_of_an_ended_job_without_checkpoint_are_deleted(
     sessions: Sessions, storage: Storage, file: Path, status: JobStatus
 ) -> None:
     with sessions.begin() as session:
@@ -99,9 +99,7 @@ def test_each_job_is_looked_after_once_and_few_at_a_time(
     assert len(stored(storage)) == 3
 
 
-def test_what_a_lost_attempt_stored_after_its_job_was_looked_after_goes_too(
-    sessions: Sessions, storage: Storage, file: Path
-) -> None:
+def test_files_stored_by_a_lost_attempt_after_cleanup_are_deleted(sessions: Sessions, storage: Storage, file: Path) -> None:
     with sessions.begin() as session:
         job_id = make_job(session, status=JobStatus.FAILED, cleaned_at=db_now()).id
     put(storage, file, job_id, "1/model.onnx")

@@ -19,9 +19,7 @@ from tests.support.supervision import InThread, Sessions, add_job, is_training, 
 from worker.supervision.attempt import Outcome
 
 
-def test_a_job_that_succeeds_has_a_version_metrics_and_leaves_no_leftovers(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
+def test_succeeded_job_has_version_and_metrics_and_no_other_files(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=20, ends="prints")
     assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
     with worker_sessions() as session:
@@ -56,7 +54,7 @@ def stored_files(settings: Settings) -> list[str]:
         ("no_result", "trainer_error", "without a readable result"),
     ],
 )
-def test_each_way_to_fail_has_its_code_and_is_not_tried_again(
+def test_each_failure_has_a_code_and_is_not_retried(
     worker_settings: Settings, worker_sessions: Sessions, ends: str, code: str, message: str
 ) -> None:
     job_id = add_job(worker_sessions, ends=ends)
@@ -66,7 +64,7 @@ def test_each_way_to_fail_has_its_code_and_is_not_tried_again(
     assert message in (job.error_message or "")
 
 
-def test_a_storage_that_is_away_does_not_fail_the_job_but_lets_its_lease_run_out(
+def test_storage_outage_lets_the_lease_expire_without_failing_the_job(
     worker_settings: Settings, worker_sessions: Sessions
 ) -> None:
     job_id = add_job(worker_sessions, ends="storage_away")
@@ -86,9 +84,7 @@ def test_a_job_can_be_cancelled_while_it_runs(worker_settings: Settings, worker_
     assert stored_files(worker_settings) == []
 
 
-def test_a_trainer_that_does_not_stop_is_killed_after_the_grace_period(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
+def test_unresponsive_trainer_is_killed_after_the_grace_period(worker_settings: Settings, worker_sessions: Sessions) -> None:
     settings = worker_settings.model_copy(update={"cancel_grace_seconds": 0.5})
     job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01, ends="deaf")
     run = InThread(supervisor(settings, worker_sessions), job_id)
@@ -107,9 +103,7 @@ def test_an_attempt_that_takes_too_long_fails(worker_settings: Settings, worker_
     assert trainers() == []
 
 
-def test_a_drained_job_goes_back_without_using_up_an_attempt_and_resumes(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
+def test_drained_job_loses_no_attempt_and_resumes(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, max_attempts=1, steps=300, step_seconds=0.01)
     training = is_training(worker_sessions, job_id)
     draining = supervisor(worker_settings, worker_sessions, lambda: read_job(worker_sessions, job_id).attempt == 1 and training())
@@ -125,7 +119,7 @@ def test_a_drained_job_goes_back_without_using_up_an_attempt_and_resumes(
     assert stored_files(worker_settings) == [f"jobs/{job_id}/2/manifest.json"]
 
 
-def test_a_draining_worker_takes_no_job_and_hands_the_hint_on(worker_settings: Settings, worker_sessions: Sessions) -> None:
+def test_draining_worker_claims_no_job_and_resends_the_message(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions)
     draining = supervisor(worker_settings, worker_sessions, lambda: True)
     assert draining.run_job(job_id) is None
@@ -150,9 +144,7 @@ def test_who_has_lost_the_lease_kills_its_trainer_and_writes_nothing(
     assert (job.status, job.lease_owner) == (JobStatus.RUNNING, "another")
 
 
-def test_who_has_lost_the_lease_of_an_ended_job_leaves_nothing_in_the_storage(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
+def test_attempt_without_lease_of_an_ended_job_leaves_no_files(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
     run = InThread(supervisor(worker_settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
@@ -163,7 +155,7 @@ def test_who_has_lost_the_lease_of_an_ended_job_leaves_nothing_in_the_storage(
     assert stored_files(worker_settings) == []
 
 
-def test_of_two_workers_with_the_same_message_one_runs_the_job(worker_settings: Settings, worker_sessions: Sessions) -> None:
+def test_two_workers_with_one_message_run_the_job_once(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions)
     assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
     assert supervisor(worker_settings, worker_sessions).run_job(job_id) is None
@@ -218,9 +210,7 @@ def test_a_long_absence_of_the_database_ends_the_trainer(postgres_server: str, p
     engine.dispose()
 
 
-def test_a_database_without_the_column_of_a_write_is_not_taken_for_one_that_is_away(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
+def test_missing_column_is_not_treated_as_an_outage(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions)
     with worker_sessions.begin() as session:
         session.execute(text("ALTER TABLE metric RENAME COLUMN value TO number"))

@@ -69,7 +69,7 @@ def test_messages_that_make_no_sense_do_not_hurt_a_worker(
     assert len(starts) == 1
 
 
-def test_a_worker_that_is_told_to_stop_hands_its_job_to_another_that_resumes_it(
+def test_job_of_a_stopped_worker_is_resumed_by_another(
     settings: Settings, worker_sessions: Sessions, workers: list[Worker]
 ) -> None:
     job_id = add_job(worker_sessions, max_attempts=1, steps=400, step_seconds=0.01)
@@ -130,7 +130,7 @@ def test_restarting_redis_with_jobs_queued_loses_none(
         assert set(session.scalars(select(JobRow.attempt))) == {1}
 
 
-def test_while_all_workers_are_busy_the_jobs_of_dead_ones_are_taken_back(
+def test_jobs_of_dead_workers_are_requeued_while_others_are_busy(
     redis_settings: Settings, worker_sessions: Sessions, tmp_path: Path
 ) -> None:
     long, lost = (add_job(worker_sessions, max_attempts=1, steps=100_000, step_seconds=0.01) for _ in range(2))

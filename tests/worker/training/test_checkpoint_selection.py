@@ -54,7 +54,7 @@ def test_noise_on_few_examples_is_not_a_loss() -> None:
     assert all(check.healthy for check in checks)
 
 
-def test_one_of_few_examples_is_no_loss_even_from_a_perfect_start() -> None:
+def test_single_error_among_few_examples_is_no_accuracy_loss() -> None:
     selection, checks = look_at([1.0, 8 / 9, 8 / 9], chance=0.36, examples=9)
     assert all(check.healthy for check in checks)
     assert selection.step == 3
@@ -77,7 +77,7 @@ def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
     assert other.best == 0.9
 
 
-def test_of_the_healthy_networks_the_one_with_the_best_score_is_kept_and_of_equals_the_newest() -> None:
+def test_selector_keeps_the_latest_best_healthy_checkpoint() -> None:
     selection = selection_of(0.1, 1000)
     for step, (accuracy, score) in enumerate([(0.9, 1.0), (0.95, 2.0), (0.94, 2.0), (0.5, 9.0), (0.95, 1.5)], start=1):
         selection.update(step, accuracy, score, {"w": torch.tensor([float(step)])})
@@ -93,7 +93,7 @@ def test_without_a_source_the_score_alone_decides() -> None:
     assert selection.step == 2
 
 
-def test_a_network_of_before_the_run_learned_is_left_behind_whatever_its_score() -> None:
+def test_checkpoint_before_learning_is_discarded_despite_its_score() -> None:
     selection = selection_of(0.1, 1000)
     for step, (accuracy, score) in enumerate([(0.2, 9.0), (0.95, 1.0), (0.94, 0.5)], start=1):
         selection.update(step, accuracy, score, {"w": torch.tensor([float(step)])})

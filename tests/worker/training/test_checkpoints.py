@@ -34,7 +34,7 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
         make(tmp_path, digest="b")[0].load(key)
 
 
-def test_older_ones_go_after_the_new_one_is_stored_and_so_does_the_one_resumed_from(tmp_path: Path) -> None:
+def test_older_checkpoints_are_deleted_after_a_new_one(tmp_path: Path) -> None:
     first = make(tmp_path)[0].save("1", {})
     checkpoints, storage = make(tmp_path, attempt=2)
     checkpoints.load(first)
@@ -42,7 +42,7 @@ def test_older_ones_go_after_the_new_one_is_stored_and_so_does_the_one_resumed_f
     assert [storage.exists(key) for key in keys] == [False, False, *[True] * MAX_CHECKPOINTS]
 
 
-def test_what_is_put_stays_and_can_be_read_by_other_jobs_of_the_same_parameters(tmp_path: Path) -> None:
+def test_permanent_state_is_readable_by_jobs_with_equal_parameters(tmp_path: Path) -> None:
     checkpoints, storage = make(tmp_path)
     key = checkpoints.put("start", {"w": torch.ones(2)})
     other = make(tmp_path, attempt=2)[0]

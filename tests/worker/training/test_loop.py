@@ -33,7 +33,7 @@ class Poisoned(Algorithm):
         return {"classification": loss * (math.nan if self.steps >= 10 else 1)}
 
 
-def test_a_run_that_collapses_is_warned_about_and_ends_with_the_network_before(tmp_path: Path) -> None:
+def test_collapsed_run_warns_and_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", epochs=20, lr_schedule="constant"), kind=Collapsing)
     train(toy.run)
     steps, selection = toy.run.batches.steps, toy.run.selector
@@ -71,7 +71,7 @@ def test_checkpoints_are_stored_as_often_as_asked_and_reported(tmp_path: Path) -
     assert keys == [f"jobs/a/1/checkpoint-{step}.pt" for step in range(1, toy.run.batches.steps + 1)]
 
 
-def test_resuming_a_run_that_was_stopped_after_its_last_step_gives_its_result(tmp_path: Path) -> None:
+def test_run_stopped_after_its_last_step_resumes_to_its_result(tmp_path: Path) -> None:
     first = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
     first.run.checkpoint_seconds = 0
     train(first.run)
@@ -106,7 +106,7 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     assert all(value.dtype == torch.float32 for value in toy.run.algorithm.parameters())
 
 
-def test_things_are_due_about_as_often_as_asked_and_at_the_end() -> None:
+def test_evaluations_are_due_regularly_and_at_the_end() -> None:
     assert [step for step in range(1, 12) if is_due(step, 11, 3)] == [3, 6, 9, 11]
     assert all(is_due(step, 5, 20) for step in range(1, 6))
 
@@ -119,7 +119,7 @@ def test_the_meter_gives_means_since_the_last_time() -> None:
     assert meter.take() == {}
 
 
-def test_the_average_of_the_weights_is_what_is_kept_and_it_is_as_good(tmp_path: Path) -> None:
+def test_averaged_weights_are_kept_and_as_accurate(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", ema_decay=0.99, min_steps=150), digits=True)
     train(toy.run)
     assert toy.run.network is not toy.run.algorithm.network
@@ -177,7 +177,7 @@ def test_a_method_that_diverges_says_so(algorithm: str, tmp_path: Path) -> None:
         train(toy.run)
 
 
-def test_a_network_without_numbers_for_answers_is_found_at_a_check(tmp_path: Path) -> None:
+def test_network_with_nan_outputs_is_detected_at_an_evaluation(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("mcc"))
     for weight in toy.run.network.head.parameters():
         weight.data.fill_(math.nan)

@@ -33,7 +33,7 @@ from worker.training.trials import TrialRunner, source_params
         ("dann", {"seed": 3}, {"min_steps": 500, "seed": 3}),
     ],
 )
-def test_the_source_is_trained_as_the_method_but_for_how_it_takes_over(
+def test_baseline_uses_the_training_parameters_of_the_method(
     algorithm: str, said: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     found = source_params(PARAMS[algorithm].model_validate({"algorithm": algorithm, **said}))
@@ -62,7 +62,7 @@ def test_candidates_of_a_search_take_over_from_one_too(tmp_path: Path) -> None:
     assert found == {"whole": 40, "half": 20}
 
 
-def test_a_resumed_job_remembers_what_failed_and_how_long_it_took(tmp_path: Path) -> None:
+def test_resumed_job_keeps_failures_and_elapsed_minutes(tmp_path: Path) -> None:
     params = toy_params("dann")
     first = make_trials(tmp_path, params)
     done = first.run("done", params, ProgressSpan(), steps=3)
@@ -106,7 +106,7 @@ class Elsewhere(LocalOnly):
         return TrialOwner.FINISHED if name == "1-1-dann" else TrialOwner.LOCAL
 
 
-def test_what_another_worker_has_trained_counts_although_the_minutes_are_spent(tmp_path: Path) -> None:
+def test_remote_trial_counts_after_the_budget_is_spent(tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "dann"}, {"algorithm": "bnm"}]
     params = AutoParams.model_validate({"candidates": candidates, "budget": {"minutes": 10}})
     trials = make_trials(tmp_path, toy_params("dann"))

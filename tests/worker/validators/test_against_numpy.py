@@ -35,7 +35,7 @@ def test_entropy() -> None:
     assert validators.load("entropy")(GIVEN) == pytest.approx(-sum(each) / len(each))
 
 
-def test_nuclear_norm_is_the_sum_of_the_singular_values_over_its_bound() -> None:
+def test_nuclear_norm_is_the_normalised_sum_of_singular_values() -> None:
     predictions = np.array(softmax(GIVEN.target_logits))
     roots = np.sqrt(np.linalg.eigvalsh(predictions.T @ predictions))
     assert validators.load("nuclear_norm")(GIVEN) == pytest.approx(roots.sum() / math.sqrt(120 * 4))
