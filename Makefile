@@ -1,5 +1,7 @@
-# `make demo` and `make test` are the two commands; each target makes .venv first. PYTHON=python3.12 selects another Python,
-# PROCESSES=4 the number of test processes. DEMO="--port 8001" and UP="--port 8001" are options of `isthmus demo` and `isthmus up`.
+# `make demo` and `make test` are the two commands; each target makes .venv first. Options:
+#   make PYTHON=python3.12 ...                        another Python
+#   make test PROCESSES=4 COVERAGE=                   four test processes, coverage not measured
+#   make demo DEMO="--port 8001"; make up UP="..."    options of `isthmus demo` and `isthmus up`
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,6 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROCESSES ?= 2
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+COVERAGE = --cov --cov-report= --cov-fail-under=$(shell cat coverage-floor.txt)
 PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 TORCH := torch>=2.13,<2.14
 # model files for tests; --no-deps, since both ask for the torch and transformers of their day
@@ -24,7 +27,7 @@ up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000
 	@$(BIN)/isthmus up $(UP)
 
 test: $(VENV)/.dev lint  ## run every check and every test; fails below the coverage of coverage-floor.txt
-	$(PYTEST) --cov --cov-report= --cov-fail-under=$(shell cat coverage-floor.txt)
+	$(PYTEST) $(COVERAGE) --durations=20 --durations-min=5
 
 test-fast: $(VENV)/.dev  ## run the tests without servers and long trainings, in less than five minutes
 	$(PYTEST) -m "not slow and not postgres and not redis"
