@@ -22,17 +22,17 @@ def run_trainer(settings: Settings, *arguments: object) -> subprocess.CompletedP
     return subprocess.run(command, cwd=settings.scratch_dir, env=variables, capture_output=True, timeout=60, check=False)
 
 
-def test_a_trainer_whose_supervisor_has_gone_already_does_nothing(worker_settings: Settings) -> None:
+def test_trainer_without_a_supervisor_does_nothing(worker_settings: Settings) -> None:
     assert run_trainer(worker_settings, uuid4(), 1, "--supervisor", 1).returncode == ExitCode.ORPHANED
 
 
-def test_a_trainer_of_an_earlier_attempt_does_nothing(worker_settings: Settings, worker_sessions: sessionmaker[Session]) -> None:
+def test_trainer_of_an_earlier_attempt_does_nothing(worker_settings: Settings, worker_sessions: sessionmaker[Session]) -> None:
     with worker_sessions.begin() as session:
         job_id = make_job(session, status=JobStatus.RUNNING, attempt=2).id
     assert run_trainer(worker_settings, job_id, 1).returncode == ExitCode.ORPHANED
     assert run_trainer(worker_settings, job_id, 2).returncode == ExitCode.DONE
 
 
-def test_the_supervisors_side_imports_no_torch() -> None:
+def test_supervisor_imports_no_torch() -> None:
     code = "import sys, worker.tasks, worker.supervision.scheduler, worker.trainer; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -14,11 +14,11 @@ def checks(scores: list[float], truth: list[float], **columns: object) -> pl.Dat
     return table.with_columns(**{name: pl.lit(value) for name, value in common.items()})
 
 
-def test_a_score_that_orders_as_the_truth_does_correlates() -> None:
+def test_score_in_the_order_of_the_truth_correlates() -> None:
     assert correlation(checks([1, 2, 3], [0.1, 0.5, 0.6]), "entropy") == pytest.approx(1)
 
 
-def test_a_score_that_never_changes_orders_nothing() -> None:
+def test_constant_score_has_no_correlation() -> None:
     assert correlation(checks([1, 1, 1], [0.1, 0.5, 0.6]), "entropy") == 0
 
 
@@ -29,11 +29,11 @@ def test_nothing_can_be_said_of_a_score_that_is_not_there() -> None:
 REFERENCE = checks([0.5], [0.7], arm="source_only")
 
 
-def test_the_best_score_is_picked() -> None:
+def test_check_with_the_best_score_is_picked() -> None:
     assert pick(checks([0.6, 0.9], [0.9, 0.8]), REFERENCE, "entropy")["target_accuracy"] == 0.8
 
 
-def test_a_network_that_forgot_the_source_is_not_picked() -> None:
+def test_network_with_low_source_accuracy_is_not_picked() -> None:
     assert pick(checks([0.9], [0.9], source_accuracy=0.8), REFERENCE, "entropy")["arm"] == "source_only"
 
 

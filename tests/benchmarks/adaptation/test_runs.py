@@ -41,7 +41,7 @@ def arguments(task: Path, folder: Path) -> list[str]:
     return [str(task), "--methods", *METHODS, "--seeds", "1", "--steps", str(STEPS), "--folder", str(folder)]
 
 
-def test_a_run_is_a_row_with_what_it_gave(measured: Path) -> None:
+def test_each_run_is_a_row_with_its_results(measured: Path) -> None:
     runs = pl.read_parquet(measured / "runs.parquet").filter(pl.col("error").is_null())
     assert sorted(runs.select("method", "skewed").iter_rows()) == [
         ("mcc", False),
@@ -63,19 +63,19 @@ def test_every_check_has_scores_and_the_truth(measured: Path) -> None:
         assert adapted[name].is_not_nan().all()
 
 
-def test_a_method_that_cannot_run_is_a_row_that_says_why(measured: Path) -> None:
+def test_failed_method_is_a_row_with_its_error(measured: Path) -> None:
     failed = pl.read_parquet(measured / "runs.parquet").filter(pl.col("method") == "adabn")
     assert all("batch norm" in error for error in failed["error"])
 
 
-def test_what_is_there_is_not_trained_again(task: Path, measured: Path) -> None:
+def test_finished_runs_are_not_repeated(task: Path, measured: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (measured / "parts").glob("*-mcc-*")}
     main(arguments(task, measured))
     assert before
     assert {path: path.stat().st_mtime_ns for path in (measured / "parts").glob("*-mcc-*")} == before
 
 
-def test_a_run_that_another_process_claims_is_left_to_it(task: Path, tmp_path: Path) -> None:
+def test_run_claimed_by_another_process_is_skipped(task: Path, tmp_path: Path) -> None:
     run, *_ = plan([of_folder(task)], ["source_only"], [0], steps=STEPS)
     with Store(tmp_path).claim(run) as mine:
         main([*arguments(task, tmp_path), "--methods", "source_only", "--targets", "plain"])
@@ -109,7 +109,7 @@ def test_network_with_another_architecture_is_reported(tmp_path: Path) -> None:
     assert len(pl.read_parquet(tmp_path / networks.NETWORKS)) == 2
 
 
-def test_the_report_says_what_was_measured(task: Path, measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_contains_the_measurements(task: Path, measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     networks.main([str(task), "--folder", str(measured)])
     monkeypatch.setattr("sys.argv", ["report", "--folder", str(measured)])
     report.main()

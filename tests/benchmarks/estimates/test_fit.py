@@ -30,7 +30,7 @@ def rows(tmp_path: Path) -> Rows:
     return read(tmp_path / "rows.parquet")
 
 
-def test_what_the_truth_was_made_of_is_found_again(rows: Rows) -> None:
+def test_fit_recovers_the_true_coefficients(rows: Rows) -> None:
     fitted = fit(rows)
     assert fitted.weights["prior_distance"] > 0.3
     errors = [abs(estimate_accuracy(row, fitted).value - truth) for row, truth in zip(rows.parts, rows.truth, strict=True)]
@@ -44,7 +44,7 @@ def test_nine_of_ten_intervals_cover_tasks_that_were_left_out(rows: Rows) -> Non
     assert judged.height == 160
 
 
-def test_the_same_data_with_another_network_are_left_out_together(rows: Rows) -> None:
+def test_tasks_with_equal_data_are_left_out_together(rows: Rows) -> None:
     tasks = ["a-b", "a-b-encoder", "a-bc", "a-b-encoder"]
     four = Rows(rows.parts[:4], rows.truth[:4], np.array(tasks), rows.skewed[:4])
     assert four.data.tolist() == ["a-b", "a-b", "a-bc", "a-b"]

@@ -45,7 +45,7 @@ def test_served_and_refused_requests_are_timed_apart() -> None:
     }
 
 
-def test_an_answer_is_complete_with_its_last_byte() -> None:
+def test_response_is_complete_with_its_last_byte() -> None:
     answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\nretry-after: 1\r\n\r\n{}"
     assert [parse(answer[:cut]) for cut in (10, len(answer) - 1)] == [None, None]
     assert parse(answer) == (503, b"{}")

@@ -13,12 +13,12 @@ subprocess.run([sys.executable, "-c", {BUSY!r} + "print('done', flush=True); inp
 """
 
 
-def test_a_name_may_hold_spaces_and_brackets() -> None:
+def test_process_name_may_contain_spaces_and_brackets() -> None:
     line = "42 (a (b) c) S 7 42 40 0 -1 4194560 1 2 3 4 100 20 3 4 20 0 1 0 5 1000 77 18446744073709551615"
     assert Stat.parse(line) == Stat(pid=42, parent=7, session=40, cpu_ticks=127, resident_pages=77)
 
 
-def test_a_tree_holds_descendants_and_the_session_and_nobody_else() -> None:
+def test_process_tree_contains_only_descendants_and_the_session() -> None:
     def stat(pid: int, parent: int, session: int) -> Stat:
         return Stat(pid, parent, session, 1, 1)
 
@@ -28,7 +28,7 @@ def test_a_tree_holds_descendants_and_the_session_and_nobody_else() -> None:
     assert {member.pid for member in members} == {10, 11, 12, 13, 14}
 
 
-def test_the_time_of_children_counts_whether_they_run_or_have_ended() -> None:
+def test_cpu_time_includes_running_and_ended_children() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CHILDREN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:

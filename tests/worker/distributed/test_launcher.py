@@ -37,7 +37,7 @@ def ranks() -> list[psutil.Process]:
     return sorted((child for child in alive if "RANK" in child.environ()), key=lambda child: child.environ()["RANK"])
 
 
-def test_a_job_fails_as_the_first_of_its_processes_does(settings: Settings, worker_sessions: Sessions) -> None:
+def test_job_fails_with_the_error_of_the_first_process(settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01, ends="helper_out_of_gpu_memory")
     assert light_supervisor(settings, worker_sessions).run_job(job_id) is Outcome.FAILED
     job = read_job(worker_sessions, job_id)
@@ -46,7 +46,7 @@ def test_a_job_fails_as_the_first_of_its_processes_does(settings: Settings, work
     assert ranks() == []
 
 
-def test_who_starts_the_processes_is_killed_with_all_of_them(settings: Settings, worker_sessions: Sessions) -> None:
+def test_killed_launcher_takes_all_processes_with_it(settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
     run = InThread(light_supervisor(settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
@@ -104,9 +104,7 @@ def test_two_processes_stop_together_and_go_on_together_to_a_version(
     assert len(names) == len(set(names)) == STEPS  # one process reports, and each step once
 
 
-def test_the_processes_of_a_search_agree_on_who_trains_what(
-    settings: Settings, worker_sessions: Sessions, tmp_path: Path
-) -> None:
+def test_processes_of_a_search_agree_on_trial_owners(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
     bench = Bench(settings, worker_sessions, tmp_path)
     values = {**SMALL, "epochs": 1, "min_steps": 30, "candidates": [{"algorithm": "mcc"}, {"algorithm": "adabn"}]}
     params = PARAMS["auto"].model_validate(values).model_dump(mode="json")

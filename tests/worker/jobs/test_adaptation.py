@@ -93,7 +93,7 @@ def answers(bench: Bench, result: AdaptationResult, inputs: dict[str, Any], grap
     return [result.manifest.classes[number] for number in logits.argmax(1)]
 
 
-def test_a_job_ends_with_files_that_answer_as_its_metrics_say(adapted: Done) -> None:
+def test_exported_files_reproduce_the_metrics_of_the_job(adapted: Done) -> None:
     bench, job, result = adapted.bench, adapted.job, adapted.result
     assert set(result.metrics) <= set(VersionMetrics.__annotations__)
     assert {file.name for file in result.artifacts} == FILES | {"embedding.parquet"}
@@ -153,7 +153,7 @@ def test_first_attempt_reports_its_precision_and_its_students_follow(bench: Benc
     assert used == ["bfloat16"] * 2
 
 
-def test_the_graph_divides_by_the_temperature(bench: Bench) -> None:
+def test_exported_graph_divides_by_the_temperature(bench: Bench) -> None:
     result = bench.run(bench.job({**FINE_TUNE, "epochs": 1}, digits(bench, target=False), base=CNN))
     temperature = result.manifest.temperature
     assert temperature != pytest.approx(1, abs=0.02)
@@ -177,7 +177,7 @@ def test_pictures_that_are_made_much_smaller_are_warned_about(bench: Bench) -> N
     assert '"code":"data_reduced"' in stream.getvalue()
 
 
-def test_a_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
+def test_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
     params = {**DANN, "quantize": "int8", "max_quantization_loss": 0.05}
     result = bench.run(bench.job(params, digits(bench, target=False), digits(bench, target=True, labelled=False), base=CNN))
     TypeAdapter(VersionMetrics).validate_python(result.metrics)
@@ -191,7 +191,7 @@ def test_a_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
     assert np.mean([one == other for one, other in zip(*both, strict=True)]) == pytest.approx(found["agreement"])
 
 
-def test_a_copy_that_loses_too_much_is_told_of(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quantized_copy_with_too_much_loss_causes_a_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
         return compared(graph, copy, data) | {"loss": 0.02}
 
@@ -239,7 +239,7 @@ def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(benc
     assert kept["target_accuracy"] < metrics["target_accuracy"] == metrics["source_only_target_accuracy"]
 
 
-def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
+def test_search_keeps_the_best_trial_and_reports_all(bench: Bench) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 9}]
     params = {
         "algorithm": "auto",
@@ -262,7 +262,7 @@ def test_a_search_keeps_the_best_and_shows_what_it_tried(bench: Bench) -> None:
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
 
 
-def test_a_search_whose_candidates_all_fail_ends_with_the_source_alone(bench: Bench) -> None:
+def test_search_falls_back_to_source_only_if_all_candidates_fail(bench: Bench) -> None:
     params = {"algorithm": "auto", **SMALL, "candidates": [{"algorithm": "tent"}, {"algorithm": "adabn"}]}
     source = bench.dataset("tabular", "source.csv", table(True))
     target = bench.dataset("tabular", "target.csv", table(False))
@@ -308,7 +308,7 @@ def test_resumed_attempt_gives_the_same_weights_although_its_measurement_differs
     assert resumed.metrics == whole.metrics
 
 
-def test_a_job_whose_checkpoint_is_gone_starts_again_and_says_so(bench: Bench) -> None:
+def test_job_with_a_missing_checkpoint_restarts_with_a_warning(bench: Bench) -> None:
     job = bench.job(FINE_TUNE, digits(bench, target=False), base=CNN)
     job.checkpoint = f"jobs/{job.id}/1/checkpoint-50.pt"
     stream = io.StringIO()
@@ -317,7 +317,7 @@ def test_a_job_whose_checkpoint_is_gone_starts_again_and_says_so(bench: Bench) -
     assert result.metrics["source_accuracy"] > 0.8
 
 
-def test_a_checkpoint_of_another_job_is_refused(bench: Bench) -> None:
+def test_checkpoint_of_another_job_is_rejected(bench: Bench) -> None:
     source = digits(bench, target=False)
     first = bench.job(FINE_TUNE, source, base=CNN)
     with pytest.raises(StopRequested):
@@ -328,14 +328,14 @@ def test_a_checkpoint_of_another_job_is_refused(bench: Bench) -> None:
         bench.run(other)
 
 
-def test_a_stop_before_the_training_is_heard(bench: Bench) -> None:
+def test_stop_before_training_is_obeyed(bench: Bench) -> None:
     reporter = ProgressReporter(io.StringIO())
     reporter.request_stop()
     with pytest.raises(StopRequested):
         bench.run(bench.job(FINE_TUNE, digits(bench, target=False), base=CNN), reporter=reporter)
 
 
-def test_a_job_starts_from_a_version_with_its_preprocessing_and_weights(tuned: Done) -> None:
+def test_job_from_a_version_uses_its_preprocessing_and_weights(tuned: Done) -> None:
     bench, first, base = tuned.bench, tuned.result, {"base": {"model": "toy:1"}, "base_version_id": tuned.version.id}
     frozen = {**FINE_TUNE, "epochs": 1, "unfreeze": "head", "learning_rate": 1e-9, "seed": 7}
     again = bench.run(bench.job(frozen, digits(bench, target=False), **base))
@@ -410,7 +410,7 @@ def test_one_example_that_is_held_out_is_enough(bench: Bench) -> None:
     assert "calibration" not in metrics
 
 
-def test_a_table_that_the_base_version_cannot_read_is_bad_data(bench: Bench) -> None:
+def test_table_incompatible_with_the_base_version_is_bad_data(bench: Bench) -> None:
     job = bench.job(FINE_TUNE, bench.dataset("tabular", "first.csv", table(True)))
     version = bench.publish(job, bench.run(job))
     other = bench.dataset("tabular", "other.csv", table(True).replace(b"pressure", b"weight"))
@@ -418,6 +418,6 @@ def test_a_table_that_the_base_version_cannot_read_is_bad_data(bench: Bench) -> 
         bench.run(bench.job(FINE_TUNE, other, base={"model": "toy:1"}, base_version_id=version.id))
 
 
-def test_the_device_is_the_settings_choice() -> None:
+def test_device_is_selected_by_the_settings() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

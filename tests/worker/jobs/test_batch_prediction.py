@@ -124,7 +124,9 @@ def test_every_modality_gets_the_answers_of_the_plain_runtime(
     assert output.metrics["rows_per_second"] > 0
 
 
-def test_the_model_abstains_below_its_own_threshold(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_rows_are_abstained_below_the_threshold_of_the_version(
+    bench: Bench, exports: dict[str, Exported], tmp_path: Path
+) -> None:
     path = patients(tmp_path)
     confidence = plain_probabilities(exports["tabular"], path).max(axis=1)
     threshold = float(np.median(confidence))
@@ -136,7 +138,7 @@ def test_the_model_abstains_below_its_own_threshold(bench: Bench, exports: dict[
     assert 0 < abstained.sum() < ROWS
 
 
-def test_the_compact_copy_answers_where_it_is_asked_for(bench: Bench, tmp_path: Path) -> None:
+def test_requested_quantized_copy_is_used(bench: Bench, tmp_path: Path) -> None:
     path = patients(tmp_path)
     (tmp_path / "version").mkdir()
     exported = export_network("tabular", CLASSES, tmp_path / "version")
@@ -165,7 +167,7 @@ def test_every_format_holds_the_same_rows_however_many_parts_there_were(
     assert np.abs(frame["confidence_3"].to_numpy() - probabilities.min(axis=1)).max() < 1e-4
 
 
-def test_a_stopped_attempt_is_gone_on_with_after_its_last_row(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_stopped_attempt_resumes_after_its_last_row(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     path = patients(tmp_path)
     bench.queue(exports["tabular"], path)
     for _ in range(3):
@@ -182,7 +184,7 @@ def test_a_stopped_attempt_is_gone_on_with_after_its_last_row(bench: Bench, expo
     ]
 
 
-def test_an_attempt_after_the_last_row_only_joins_the_parts(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_attempt_after_the_last_row_only_concatenates_parts(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     path = patients(tmp_path)
     bench.queue(exports["tabular"], path)
     first = bench.run()
@@ -190,7 +192,7 @@ def test_an_attempt_after_the_last_row_only_joins_the_parts(bench: Bench, export
     assert bench.read(bench.run()).equals(bench.read(first))
 
 
-def test_a_lost_checkpoint_means_to_start_again(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_lost_checkpoint_restarts_the_prediction(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     path = patients(tmp_path)
     bench.queue(exports["tabular"], path)
     with pytest.raises(StopRequested):
@@ -215,7 +217,7 @@ def test_rows_of_a_release_with_other_columns_are_answered_again(
     assert [warning["code"] for report in bench.reports() for warning in report["warnings"]] == ["checkpoint_missing"]
 
 
-def test_a_checkpoint_of_another_prediction_is_refused(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_checkpoint_of_another_prediction_is_rejected(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     bench.queue(exports["tabular"], patients(tmp_path))
     with pytest.raises(StopRequested):
         bench.run(stop=True)
@@ -235,7 +237,7 @@ def test_dataset_with_another_row_count_than_its_upload_fails(
         bench.run()
 
 
-def test_a_damaged_graph_is_not_run(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_damaged_graph_fails_the_prediction(bench: Bench, exports: dict[str, Exported], tmp_path: Path) -> None:
     bench.queue(exports["tabular"], patients(tmp_path))
     with bench.sessions.begin() as session:
         job = session.get_one(JobRow, bench.job_id)
@@ -245,7 +247,7 @@ def test_a_damaged_graph_is_not_run(bench: Bench, exports: dict[str, Exported], 
         bench.run()
 
 
-def test_the_reports_count_rows_and_name_only_stored_checkpoints(
+def test_reports_count_rows_and_contain_only_stored_checkpoints(
     bench: Bench, exports: dict[str, Exported], tmp_path: Path
 ) -> None:
     bench.queue(exports["tabular"], patients(tmp_path))
@@ -262,7 +264,7 @@ def test_the_reports_count_rows_and_name_only_stored_checkpoints(
     assert all(bench.storage.exists(key) for key in last)
 
 
-def test_a_row_that_cannot_be_encoded_stands_alone_with_its_reason() -> None:
+def test_row_that_cannot_be_encoded_is_separated_with_its_error() -> None:
     def encode(numbers: list[float]) -> dict[str, Any]:
         if any(number < 0 for number in numbers):
             raise InvalidInputs("below nothing")

@@ -92,7 +92,7 @@ def test_precision_is_sent_once_and_not_after_a_checkpoint(reporter: ProgressRep
     assert [(report.checkpoint, report.training_precision) for report in reports(stream)] == [("a", "bfloat16"), ("b", None)]
 
 
-def test_a_signal_ends_a_wait_at_once(reporter: ProgressReporter) -> None:
+def test_signal_ends_a_wait_immediately(reporter: ProgressReporter) -> None:
     previous = signal.signal(signal.SIGALRM, lambda *_: reporter.request_stop())
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     began = time.monotonic()
@@ -103,7 +103,7 @@ def test_a_signal_ends_a_wait_at_once(reporter: ProgressReporter) -> None:
     signal.signal(signal.SIGALRM, previous)
 
 
-def test_what_another_trainer_reported_is_passed_on(reporter: ProgressReporter, stream: io.StringIO) -> None:
+def test_merged_report_of_another_trainer_is_forwarded(reporter: ProgressReporter, stream: io.StringIO) -> None:
     points = [MetricPoint(step=step, epoch=0.5, name="loss", value=step / 2) for step in (1, 2)]
     warning = JobWarning(code="collapsed", message="At step 3.")
     reporter.report(7, 1, 0.4, {})

@@ -153,7 +153,7 @@ def scene(bench: Bench) -> Scene:
     return Scene(bench, claim(bench, bench.job(params, source, target, base=CNN).id))
 
 
-def test_what_another_worker_gives_is_what_the_search_would_have_given(scene: Scene) -> None:
+def test_remote_trial_gives_the_same_result_as_a_local_one(scene: Scene) -> None:
     reporter = ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
     start = trials.run_baseline(scene.params, ProgressSpan()).weights
@@ -194,7 +194,7 @@ def test_trial_follows_the_precision_of_its_search_against_its_own_measurement(
     assert scene.trials().precision == ("bfloat16" if is_faster else "float32")
 
 
-def test_a_trial_that_no_worker_has_begun_is_taken_back(scene: Scene) -> None:
+def test_queued_remote_trial_is_taken_back(scene: Scene) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
     offers.enqueue(scene.orders[:1], None)
@@ -223,7 +223,7 @@ def test_trial_released_by_another_worker_continues_from_its_checkpoint(scene: S
     assert points(reporter, f"{MCC}_information_maximisation").keys() == points(alone, f"{MCC}_information_maximisation").keys()
 
 
-def test_a_checkpoint_that_is_gone_is_done_without(scene: Scene) -> None:
+def test_remote_trial_with_a_missing_checkpoint_restarts(scene: Scene) -> None:
     trials = scene.trials()
     offers = scene.offers(trials)
     offers.enqueue(scene.orders[:1], None)

@@ -114,7 +114,7 @@ def test_search_result_is_unchanged_by_a_killed_trial_worker(bench: Bench, tmp_p
     assert kinds[-1] == "done"
 
 
-def test_a_cancelled_search_leaves_no_trial_running(bench: Bench, tmp_path: Path) -> None:
+def test_cancelled_search_leaves_no_running_trial(bench: Bench, tmp_path: Path) -> None:
     job = make_search(bench, min_steps=100_000)
     with running_workers(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)

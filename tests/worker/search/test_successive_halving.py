@@ -41,7 +41,7 @@ def test_candidates_differing_only_in_augmentation_are_merged_without_images() -
 
 
 @pytest.mark.parametrize(("trials", "first", "second"), [(1, 1, 0), (2, 2, 0), (3, 2, 1), (4, 3, 1), (6, 4, 2), (100, 4, 2)])
-def test_a_budget_of_trials_is_kept(trials: int, first: int, second: int) -> None:
+def test_search_keeps_its_budget_of_trials(trials: int, first: int, second: int) -> None:
     found = planned(toy_images(60, 2, target=False), budget={"trials": trials})
     assert (len(found.first_round), found.second_round_size) == (first, second)
     assert len(found.first_round) + found.second_round_size <= trials

@@ -53,7 +53,7 @@ def test_files_of_an_ended_job_without_checkpoint_are_deleted(
     assert not_cleaned(sessions) == set()
 
 
-def test_what_a_version_names_stays(sessions: Sessions, storage: Storage, file: Path) -> None:
+def test_artifacts_of_a_version_are_kept(sessions: Sessions, storage: Storage, file: Path) -> None:
     with sessions.begin() as session:
         job_id = make_version(session, artifacts=["model.onnx"]).job_id
     put(storage, file, job_id, "1/model.onnx", "1/checkpoint-5.pt", "2/model.onnx")
@@ -61,7 +61,7 @@ def test_what_a_version_names_stays(sessions: Sessions, storage: Storage, file: 
     assert stored(storage) == [f"jobs/{job_id}/1/model.onnx"]
 
 
-def test_the_output_of_a_prediction_stays(sessions: Sessions, storage: Storage, file: Path) -> None:
+def test_output_of_a_prediction_is_kept(sessions: Sessions, storage: Storage, file: Path) -> None:
     with sessions.begin() as session:
         job_id = make_job(session, kind=BATCH_PREDICTION.name, status=JobStatus.SUCCEEDED, attempt=1).id
         key = f"jobs/{job_id}/1/predictions.csv"
@@ -107,7 +107,7 @@ def test_files_stored_by_a_lost_attempt_after_cleanup_are_deleted(sessions: Sess
     assert stored(storage) == []
 
 
-def test_a_storage_that_refuses_is_asked_again(
+def test_failed_storage_cleanup_is_retried(
     sessions: Sessions, storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with sessions.begin() as session:
@@ -126,7 +126,7 @@ def test_a_storage_that_refuses_is_asked_again(
     assert stored(storage) == []
 
 
-def test_what_a_trial_stored_stays_until_its_search_has_ended(sessions: Sessions, storage: Storage, file: Path) -> None:
+def test_files_of_a_trial_are_kept_until_its_search_ends(sessions: Sessions, storage: Storage, file: Path) -> None:
     with sessions.begin() as session:
         search = make_job(session, status=JobStatus.RUNNING)
         child = {"kind": TRIAL.name, "parent_id": search.id, "trial": "1-0-mcc", "attempt": 1}

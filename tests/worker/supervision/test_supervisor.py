@@ -74,7 +74,7 @@ def test_storage_outage_lets_the_lease_expire_without_failing_the_job(
     assert job.lease_expires_at is not None
 
 
-def test_a_job_can_be_cancelled_while_it_runs(worker_settings: Settings, worker_sessions: Sessions) -> None:
+def test_running_job_can_be_cancelled(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
     run = InThread(supervisor(worker_settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
@@ -94,7 +94,7 @@ def test_unresponsive_trainer_is_killed_after_the_grace_period(worker_settings: 
     assert trainers() == []
 
 
-def test_an_attempt_that_takes_too_long_fails(worker_settings: Settings, worker_sessions: Sessions) -> None:
+def test_attempt_beyond_the_time_limit_fails(worker_settings: Settings, worker_sessions: Sessions) -> None:
     settings = worker_settings.model_copy(update={"job_timeout_seconds": 2})
     job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
     assert supervisor(settings, worker_sessions).run_job(job_id) is Outcome.FAILED
@@ -127,9 +127,7 @@ def test_draining_worker_claims_no_job_and_resends_the_message(worker_settings: 
     assert read_job(worker_sessions, job_id).status is JobStatus.QUEUED
 
 
-def test_who_has_lost_the_lease_kills_its_trainer_and_writes_nothing(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
+def test_lost_lease_kills_the_trainer_and_writes_nothing(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
     run = InThread(supervisor(worker_settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
@@ -177,7 +175,7 @@ def set_database_reachable(server_url: str, name: str, reachable: bool) -> None:
     engine.dispose()
 
 
-def test_a_short_absence_of_the_database_costs_nothing(postgres_server: str, postgres_settings: Settings) -> None:
+def test_short_database_outage_does_not_affect_the_job(postgres_server: str, postgres_settings: Settings) -> None:
     name = str(make_url(postgres_settings.database).database)
     engine = make_engine(postgres_settings.database)
     sessions = SessionFactory(engine)
@@ -194,7 +192,7 @@ def test_a_short_absence_of_the_database_costs_nothing(postgres_server: str, pos
     engine.dispose()
 
 
-def test_a_long_absence_of_the_database_ends_the_trainer(postgres_server: str, postgres_settings: Settings) -> None:
+def test_long_database_outage_ends_the_trainer(postgres_server: str, postgres_settings: Settings) -> None:
     name = str(make_url(postgres_settings.database).database)
     engine = make_engine(postgres_settings.database)
     sessions = SessionFactory(engine)

@@ -25,7 +25,7 @@ class AbsentQueue(ListQueue):
         raise ServiceUnavailable
 
 
-def test_a_job_whose_lease_expired_is_queued_and_sent(sessions: Sessions, queue: ListQueue) -> None:
+def test_job_with_an_expired_lease_is_requeued_and_sent(sessions: Sessions, queue: ListQueue) -> None:
     with sessions.begin() as session:
         job_id = make_job(session, status=JobStatus.RUNNING, lease_expires_at=db_now(-1)).id
     sweep(sessions, queue, resend_seconds=60)
@@ -34,7 +34,7 @@ def test_a_job_whose_lease_expired_is_queued_and_sent(sessions: Sessions, queue:
         assert session.get_one(JobRow, job_id).status is JobStatus.QUEUED
 
 
-def test_a_job_whose_message_was_lost_is_sent_again_once(sessions: Sessions, queue: ListQueue) -> None:
+def test_job_with_a_lost_message_is_sent_again_once(sessions: Sessions, queue: ListQueue) -> None:
     with sessions.begin() as session:
         job_id = make_job(session, sent_at=db_now(-61)).id
         make_job(session, sent_at=db_now(-59))

@@ -90,7 +90,7 @@ def assert_resumed(sessions: Sessions, job_id: UUID, total: float) -> None:
     assert version.manifest["metrics"]["total"] == pytest.approx(total)
 
 
-def test_a_trainer_dies_with_its_supervisor_and_the_job_resumes_elsewhere(
+def test_trainer_dies_with_its_supervisor_and_the_job_resumes(
     redis_settings: Settings, worker_sessions: Sessions, tmp_path: Path
 ) -> None:
     job_id = add_job(worker_sessions, steps=400, step_seconds=0.01)

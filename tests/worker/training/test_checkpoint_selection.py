@@ -22,7 +22,7 @@ def look_at(
     return selection, checks
 
 
-def test_the_newest_network_is_kept_while_the_source_is_still_recognised() -> None:
+def test_latest_checkpoint_is_kept_while_source_accuracy_holds() -> None:
     selection, checks = look_at([0.5, 0.9, 0.97, 0.93, 0.9])
     assert all(check.healthy for check in checks)
     assert (selection.step, selection.accuracy, selection.best) == (5, 0.9, 0.97)
@@ -36,14 +36,14 @@ def test_after_a_collapse_the_network_before_it_is_kept() -> None:
     assert selection.ever_collapsed
 
 
-def test_a_run_that_recovers_ends_with_the_recovered_network() -> None:
+def test_recovered_run_ends_with_the_recovered_network() -> None:
     selection, _ = look_at([0.95, 0.1, 0.94])
     assert selection.step == 3
     assert selection.ever_collapsed
     assert not selection.has_collapsed_for_good
 
 
-def test_a_run_that_never_learned_has_not_collapsed() -> None:
+def test_run_that_never_learned_is_not_collapsed() -> None:
     selection, checks = look_at([0.1, 0.12, 0.09, 0.1])
     assert not any(check.collapsed for check in checks)
     assert selection.step > 0
@@ -60,13 +60,13 @@ def test_single_error_among_few_examples_is_no_accuracy_loss() -> None:
     assert selection.step == 3
 
 
-def test_a_collapsed_run_is_given_up_after_a_while() -> None:
+def test_collapsed_run_is_stopped_after_some_evaluations() -> None:
     selection, _ = look_at([0.95] + [0.1] * MAX_COLLAPSED_EVALUATIONS)
     assert selection.has_collapsed_for_good
     assert not look_at([0.95] + [0.1] * (MAX_COLLAPSED_EVALUATIONS - 1))[0].has_collapsed_for_good
 
 
-def test_the_kept_weights_are_a_copy_and_survive_a_checkpoint() -> None:
+def test_selected_weights_are_a_copy_and_survive_a_checkpoint() -> None:
     weights = {"w": torch.ones(2)}
     selection = selection_of(0.5, 100)
     selection.update(1, 0.9, 0.0, weights)

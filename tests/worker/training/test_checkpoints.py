@@ -17,7 +17,7 @@ def make(folder: Path, digest: str = "a", attempt: int = 1) -> tuple[Checkpoints
     return Checkpoints(storage, f"jobs/j/{attempt}", folder, digest), storage
 
 
-def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+def test_saved_checkpoint_is_loaded(tmp_path: Path) -> None:
     checkpoints, storage = make(tmp_path)
     key = checkpoints.save("7", {"w": torch.ones(2), "step": 7})
     assert key == "jobs/j/1/checkpoint-7.pt"
@@ -28,7 +28,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.pt"))
 
 
-def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_other_parameters_is_rejected(tmp_path: Path) -> None:
     key = make(tmp_path, digest="a")[0].save("1", {})
     with pytest.raises(BadParameters, match="other parameters"):
         make(tmp_path, digest="b")[0].load(key)
@@ -53,7 +53,7 @@ def test_permanent_state_is_readable_by_jobs_with_equal_parameters(tmp_path: Pat
     assert storage.exists(key)
 
 
-def test_a_missing_checkpoint_is_told_from_a_bad_one(tmp_path: Path) -> None:
+def test_missing_and_invalid_checkpoints_raise_different_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         make(tmp_path)[0].load("jobs/j/1/checkpoint-1.pt")
 

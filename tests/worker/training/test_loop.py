@@ -47,7 +47,7 @@ def test_collapsed_run_warns_and_keeps_the_earlier_checkpoint(tmp_path: Path) ->
     assert toy.run.step < steps  # given up
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
+def test_nan_loss_stops_the_run(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", epochs=100), kind=Poisoned)
     with pytest.raises(Diverged, match="not a finite number") as caught:
         train(toy.run)
@@ -55,7 +55,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
     assert isinstance(caught.value, BadParameters)
 
 
-def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_other_parameters_is_rejected(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
     toy.run.checkpoint()
     other = make_toy(tmp_path, toy_params("fine_tune", epochs=1), digest="other parameters")
@@ -111,7 +111,7 @@ def test_evaluations_are_due_regularly_and_at_the_end() -> None:
     assert all(is_due(step, 5, 20) for step in range(1, 6))
 
 
-def test_the_meter_gives_means_since_the_last_time() -> None:
+def test_running_means_restart_after_each_report() -> None:
     meter = RunningMeans()
     meter.add({"loss": torch.tensor(1.0), "rate": 0.5})
     meter.add({"loss": torch.tensor(3.0), "rate": 0.5})
@@ -128,7 +128,7 @@ def test_averaged_weights_are_kept_and_as_accurate(tmp_path: Path) -> None:
     assert all(torch.equal(value, kept[name]) for name, value in toy.run.selector.weights.items())
 
 
-def test_an_average_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
+def test_averaged_weights_resume_bit_for_bit(tmp_path: Path) -> None:
     params = toy_params("fine_tune", ema_decay=0.9, epochs=2)
     whole = make_toy(tmp_path / "whole", params)
     train(whole.run)
@@ -142,13 +142,13 @@ def test_an_average_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
     assert all(torch.equal(value, ended[name]) for name, value in second.run.network.state_dict().items())
 
 
-def test_a_run_whose_score_gets_no_better_ends_early(tmp_path: Path) -> None:
+def test_run_without_improvement_stops_early(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", patience=3, epochs=40))
     train(toy.run)  # without a target all scores are equal
     assert toy.run.step < 0.3 * toy.run.batches.steps
 
 
-def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_validator_causes_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.training.evaluator.Evaluator._mixed", lambda *_: None)  # as of texts, which cannot be mixed
     toy = make_toy(tmp_path, toy_params("mcc", validator="mixval", epochs=2))
     train(toy.run)
@@ -156,7 +156,7 @@ def test_a_validator_that_has_nothing_to_say_is_told_of(tmp_path: Path, monkeypa
     assert toy.run.selector.step == toy.run.step
 
 
-def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
+def test_warm_up_trains_on_the_source_only(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", warmup_fraction=0.5, epochs=10), digits=True)
     before = toy.run.algorithm.get_parameter("adversary.discriminator.layers.0.weight").clone()
     batches = list(toy.run.batches.from_step(0))
@@ -169,7 +169,7 @@ def test_the_warm_up_trains_on_the_source_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["bnm", "bsp", "deep_jdot", "mcc"])
-def test_a_method_that_diverges_says_so(algorithm: str, tmp_path: Path) -> None:
+def test_diverging_method_raises_an_error(algorithm: str, tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params(algorithm, epochs=1, min_steps=500))
     for weight in toy.run.network.head.parameters():
         weight.data.fill_(math.nan)

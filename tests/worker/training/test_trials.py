@@ -47,7 +47,7 @@ def make_trials(folder: Path, params: AlgorithmParams) -> TrialRunner:
 
 
 @pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
-def test_a_method_takes_over_from_a_network_that_is_fully_trained(algorithm: str, steps: int, tmp_path: Path) -> None:
+def test_method_starts_from_a_fully_trained_network(algorithm: str, steps: int, tmp_path: Path) -> None:
     params = PARAMS[algorithm].model_validate({"algorithm": algorithm, "batch_size": 32})
     reference = make_trials(tmp_path, params).run_baseline(params, ProgressSpan())
     assert reference.steps == steps
@@ -90,7 +90,7 @@ def unwanted() -> Network:
 
 
 @pytest.mark.parametrize(("seconds", "tried"), [(500.0, 2), (700.0, 1)])
-def test_a_budget_of_minutes_counts_what_earlier_attempts_took(seconds: float, tried: int, tmp_path: Path) -> None:
+def test_minutes_budget_includes_earlier_attempts(seconds: float, tried: int, tmp_path: Path) -> None:
     values = {"candidates": [{"algorithm": "mcc"}, {"algorithm": "dann"}], "budget": {"minutes": 10}}
     trials, params = make_trials(tmp_path, toy_params("dann")), AutoParams.model_validate(values)
     done = replace(trials.run("source_only", toy_params("source_only"), ProgressSpan(), steps=3), seconds=seconds)
