@@ -11,10 +11,10 @@ from pathlib import Path
 
 from benchmarks.serving import matrix, report, servers, store
 from benchmarks.serving.cases import CASES, Case, Effort, Finding
-from benchmarks.serving.load import NoLoad
-from benchmarks.serving.matrix import Plan, WrongAnswer
+from benchmarks.serving.load import LoadError
+from benchmarks.serving.matrix import Plan, WrongResponseError
 from benchmarks.serving.results import ALONE, HELLO, Cell, Results
-from benchmarks.serving.servers import DidNotStart, Place, Running, Server
+from benchmarks.serving.servers import Machine, Running, Server, StartError
 from benchmarks.serving.subjects import SUBJECTS, Subject
 
 NAMES = [HELLO, ALONE, "isthmus", "plain", *(peer.name for peer in servers.PEERS)]
@@ -24,16 +24,16 @@ MATRICES = ("matrix", "v2", "image", "text")
 def main() -> None:
     arguments = _arguments()
     first, second = sorted(os.sched_getaffinity(0))[:2]
-    place = Place(Path(arguments.folder).absolute(), first, second)
+    machine = Machine(Path(arguments.folder).absolute(), first, second)
     os.sched_setaffinity(0, {second})
-    path = place.folder / "results.jsonl"
+    path = machine.folder / "results.jsonl"
     if not (arguments.resume or arguments.report):
         path.unlink(missing_ok=True)
     # the servers end with the blocks that started them
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     results = Results(path)
     if not arguments.report:
-        _run(arguments, place, results)
+        _run(arguments, machine, results)
     sys.stdout.write(report.render(results))
 
 
@@ -51,22 +51,22 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(arguments: argparse.Namespace, place: Place, results: Results) -> None:
+def _run(arguments: argparse.Namespace, machine: Machine, results: Results) -> None:
     results.find("conditions", report.conditions(arguments.seconds, arguments.rounds))
     asked = _cells(arguments)
     if asked:
-        _run_matrix(arguments, asked, place, results)
+        _run_matrix(arguments, asked, machine, results)
     for name in arguments.cases:
         if name in CASES and name not in results.findings:
             sys.stderr.write(f"{name}\n")
-            results.find(name, _found(CASES[name], place, Effort(arguments.seconds, arguments.requests)))
+            results.find(name, _found(CASES[name], machine, Effort(arguments.seconds, arguments.requests)))
 
 
-def _found(case: Case, place: Place, effort: Effort) -> Finding:
+def _found(case: Case, machine: Machine, effort: Effort) -> Finding:
     """Run a case and return its findings, or its error, so that the other cases still run."""
     try:
-        return case(place, effort)
-    except (DidNotStart, WrongAnswer, NoLoad) as error:
+        return case(machine, effort)
+    except (StartError, WrongResponseError, LoadError) as error:
         return {"not measured": str(error)}
 
 
@@ -80,21 +80,21 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
     return [cell for name in arguments.cases for cell in matrices.get(name, ())]
 
 
-def _run_matrix(arguments: argparse.Namespace, asked: Sequence[Cell], place: Place, results: Results) -> None:
+def _run_matrix(arguments: argparse.Namespace, asked: Sequence[Cell], machine: Machine, results: Results) -> None:
     names = dict.fromkeys(cell.subject for cell in asked)
-    subjects = {name: SUBJECTS[name](place.folder / "exported" / name) for name in names}
-    data = place.folder / "data"
+    subjects = {name: SUBJECTS[name](machine.folder / "exported" / name) for name in names}
+    data = machine.folder / "data"
     store.fill(data, list(subjects.items()))
-    _lay_out(place, subjects)
+    _lay_out(machine, subjects)
     known = (servers.HELLO, servers.isthmus(data), servers.PLAIN, *servers.PEERS)
     plan = Plan(asked, arguments.rounds, arguments.seconds, ALONE in arguments.servers)
-    with _all_running([server for server in known if server.name in arguments.servers], place, results) as running:
-        matrix.run(plan, running, subjects, place, results)
+    with _all_running([server for server in known if server.name in arguments.servers], machine, results) as running:
+        matrix.run(plan, running, subjects, machine, results)
 
 
-def _lay_out(place: Place, subjects: dict[str, Subject]) -> None:
+def _lay_out(machine: Machine, subjects: dict[str, Subject]) -> None:
     """Copy the graphs to the folders of the other servers."""
-    for folder, server in ((place.graphs, servers.LITSERVE), (place.more_graphs, servers.PLAIN)):
+    for folder, server in ((machine.graphs, servers.LITSERVE), (machine.more_graphs, servers.PLAIN)):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name in set(subjects).intersection(server.subjects):
@@ -102,15 +102,15 @@ def _lay_out(place: Place, subjects: dict[str, Subject]) -> None:
 
 
 @contextmanager
-def _all_running(wanted: Sequence[Server], place: Place, results: Results) -> Iterator[list[Running]]:
+def _all_running(wanted: Sequence[Server], machine: Machine, results: Results) -> Iterator[list[Running]]:
     """Return the servers that can be installed and started. Record the errors of the others."""
     with ExitStack() as stack:
         running, reasons = [], []
         for server in wanted:
             try:
-                servers.install(server, place)
-                running.append(stack.enter_context(servers.running(server, place)))
-            except DidNotStart as error:
+                servers.install(server, machine)
+                running.append(stack.enter_context(servers.running(server, machine)))
+            except StartError as error:
                 reasons.append(str(error))
         if reasons:
             results.find("not started", {"reasons": reasons})

@@ -20,15 +20,15 @@ from benchmarks.serving.client import OpenLoop, Outcome
 from benchmarks.serving.dialects import ISTHMUS, Request, json_request
 from benchmarks.serving.load import wrk
 from benchmarks.serving.matrix import check
-from benchmarks.serving.servers import Place, Running, Server, isthmus, running
+from benchmarks.serving.servers import Machine, Running, Server, isthmus, running
 from benchmarks.serving.subjects import Subject
 
 MEGABYTE = 1024**2
 MODELS, HOT, CACHED = 100, 10, 10
-HOT_SHARE = 0.9
+HOT_FRACTION = 0.9
 MOVE_SECONDS = 2.5
 ALIAS_RATE = 100
-SHORTEST_SECONDS = 3
+MIN_SECONDS = 3
 MEMORY_SECONDS = 1200
 ALLOWED_STALENESS_SECONDS = 1.0
 
@@ -44,23 +44,23 @@ class Effort:
 Finding = dict[str, Any]
 
 
-def overload(place: Place, effort: Effort) -> Finding:
+def overload(machine: Machine, effort: Effort) -> Finding:
     """Measure half, double and half of the maximum load, with 64 small images per request, then with one large image."""
     return {
-        "lenet": _overloaded(place, effort, subjects.lenet(place.folder / "exported" / "lenet"), "json", 64),
-        "image": _overloaded(place, effort, subjects.image(place.folder / "exported" / "image"), "jpeg", 1),
+        "lenet": _overloaded(machine, effort, subjects.lenet(machine.folder / "exported" / "lenet"), "json", 64),
+        "image": _overloaded(machine, effort, subjects.image(machine.folder / "exported" / "image"), "jpeg", 1),
     }
 
 
-def _overloaded(place: Place, effort: Effort, subject: Subject, format: str, samples: int) -> Finding:
-    data = place.folder / "overload"
+def _overloaded(machine: Machine, effort: Effort, subject: Subject, format: str, samples: int) -> Finding:
+    data = machine.folder / "overload"
     store.fill(data, [(subject.name, subject)])
-    with running(isthmus(data), place) as server:
+    with running(isthmus(data), machine) as server:
         check(server, ISTHMUS[format], subject, samples)
         request = ISTHMUS[format].ask(subject, samples)
-        wrk(server.port, [request], 8, 1, place.client_core)
-        seconds = max(SHORTEST_SECONDS, effort.seconds)
-        capacity = max(wrk(server.port, [request], 8, seconds, place.client_core).rate for _ in range(3))
+        wrk(server.port, [request], 8, 1, machine.client_core)
+        seconds = max(MIN_SECONDS, effort.seconds)
+        capacity = max(wrk(server.port, [request], 8, seconds, machine.client_core).rate for _ in range(3))
         return {"capacity": capacity, **asyncio.run(_phases(server, request, capacity, effort.seconds))}
 
 
@@ -103,43 +103,43 @@ def milliseconds(seconds: Sequence[float]) -> Finding:
     return {"p50_ms": round(1e3 * float(p50), 3), "p99_ms": round(1e3 * float(p99), 3)}
 
 
-def memory(place: Place, effort: Effort) -> Finding:
+def memory(machine: Machine, effort: Effort) -> Finding:
     """Resident memory after every tenth of the requests: two networks, both good and bad inputs, on 32 connections.
 
     It ends before the requests are made when they take too long.
     """
-    lenet = subjects.lenet(place.folder / "exported" / "lenet")
-    mlp = subjects.mlp(place.folder / "exported" / "mlp")
-    data = place.folder / "memory"
+    lenet = subjects.lenet(machine.folder / "exported" / "lenet")
+    mlp = subjects.mlp(machine.folder / "exported" / "mlp")
+    data = machine.folder / "memory"
     store.fill(data, [("lenet", lenet), ("mlp", mlp)])
     good = [ISTHMUS["json"].ask(subject, samples) for subject in (lenet, mlp) for samples in (1, 1, 1, 4)]
     bad = [
         json_request("/predict", {"model": "nothing", "inputs": [1]}),
         json_request("/predict", {"model": "lenet", "inputs": [[1]]}),
     ]
-    with running(isthmus(data), place) as server:
-        wrk(server.port, good + bad, 32, max(SHORTEST_SECONDS, effort.seconds), place.client_core)
-        return {"megabytes": _resident(server, good + bad, effort, place)}
+    with running(isthmus(data), machine) as server:
+        wrk(server.port, good + bad, 32, max(MIN_SECONDS, effort.seconds), machine.client_core)
+        return {"megabytes": _resident(server, good + bad, effort, machine)}
 
 
-def _resident(server: Running, requests: Sequence[Request], effort: Effort, place: Place) -> list[tuple[int, float]]:
+def _resident(server: Running, requests: Sequence[Request], effort: Effort, machine: Machine) -> list[tuple[int, float]]:
     done, seen = 0, [(0, round(server.resident_bytes() / MEGABYTE, 1))]
     deadline = time.monotonic() + MEMORY_SECONDS
     while done < effort.requests and time.monotonic() < deadline:
-        done += wrk(server.port, requests, 32, effort.seconds, place.client_core).requests
+        done += wrk(server.port, requests, 32, effort.seconds, machine.client_core).requests
         if done >= effort.requests * len(seen) / 10:
             seen.append((done, round(server.resident_bytes() / MEGABYTE, 1)))
     return seen
 
 
-def alias(place: Place, effort: Effort) -> Finding:
+def alias(machine: Machine, effort: Effort) -> Finding:
     """Move an alias back and forth in one of two processes on one database, while both receive requests."""
-    old = subjects.lenet(place.folder / "exported" / "lenet")
-    new = subjects.lenet(place.folder / "exported" / "lenet_2", seed=1)
-    data = place.folder / "alias"
+    old = subjects.lenet(machine.folder / "exported" / "lenet")
+    new = subjects.lenet(machine.folder / "exported" / "lenet_2", seed=1)
+    data = machine.folder / "alias"
     store.fill(data, [("lenet", old), ("lenet", new)])
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(isthmus(data), place)) for _ in range(2)]
+        servers = [stack.enter_context(running(isthmus(data), machine)) for _ in range(2)]
         url = f"{servers[0].url}/models/lenet/aliases/production"
         httpx.put(url, json={"version": 1}).raise_for_status()
         request = json_request("/predict", {"model": "lenet@production", "inputs": old.written[:1]})
@@ -199,28 +199,28 @@ def lateness(moves: Sequence[Move], answered: float, version: int) -> float:
     return 0.0 if version in (last.version, *moving) else answered - last.done
 
 
-def many(place: Place, effort: Effort) -> Finding:
+def many(machine: Machine, effort: Effort) -> Finding:
     """Measure 100 models with 90 % of requests for ten of them, with memory for all and for ten."""
-    lenet = subjects.lenet(place.folder / "exported" / "lenet")
+    lenet = subjects.lenet(machine.folder / "exported" / "lenet")
     names = [f"lenet-{number}" for number in range(MODELS)]
-    data = place.folder / "many"
+    data = machine.folder / "many"
     store.fill(data, [(name, lenet) for name in names])
     version_bytes = GRAPH_FACTOR * lenet.graph.stat().st_size + SESSION_BYTES
     chosen = random.Random(0)
-    asked = [names[chosen.randrange(HOT) if chosen.random() < HOT_SHARE else chosen.randrange(MODELS)] for _ in range(1000)]
+    asked = [names[chosen.randrange(HOT) if chosen.random() < HOT_FRACTION else chosen.randrange(MODELS)] for _ in range(1000)]
     requests = [json_request("/predict", {"model": name, "inputs": lenet.written[:1]}) for name in asked]
     findings = {}
     for room in (MODELS, CACHED):
         server = isthmus(data, predict_cache_bytes=room * version_bytes)
-        findings[f"room for {room}"] = _many(place, effort, server, requests)
+        findings[f"room for {room}"] = _many(machine, effort, server, requests)
     return findings
 
 
-def _many(place: Place, effort: Effort, server: Server, requests: Sequence[Request]) -> Finding:
-    with running(server, place) as started:
-        wrk(started.port, requests, 8, max(SHORTEST_SECONDS, effort.seconds), place.client_core)
+def _many(machine: Machine, effort: Effort, server: Server, requests: Sequence[Request]) -> Finding:
+    with running(server, machine) as started:
+        wrk(started.port, requests, 8, max(MIN_SECONDS, effort.seconds), machine.client_core)
         before = started.cpu_seconds()
-        load = wrk(started.port, requests, 8, 2 * effort.seconds, place.client_core)
+        load = wrk(started.port, requests, 8, 2 * effort.seconds, machine.client_core)
         return {
             "cpu_us": round(1e6 * (started.cpu_seconds() - before) / max(1, load.requests), 1),
             "rate": round(load.rate, 1),
@@ -231,5 +231,5 @@ def _many(place: Place, effort: Effort, server: Server, requests: Sequence[Reque
         }
 
 
-Case = Callable[[Place, Effort], Finding]
+Case = Callable[[Machine, Effort], Finding]
 CASES: dict[str, Case] = {"overload": overload, "alias": alias, "many": many, "memory": memory}

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-MOST_CONNECTIONS = 1000
-ANSWER_SECONDS = 60
+MAX_CONNECTIONS = 1000
+RESPONSE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             return await self._answer
 
     def close(self) -> None:
@@ -120,8 +120,8 @@ class OpenLoop:
             if connection.is_open:
                 return connection
             self._drop(connection)
-        if self._opened >= MOST_CONNECTIONS:
-            raise ConnectionRefusedError(f"{MOST_CONNECTIONS} requests are waiting")
+        if self._opened >= MAX_CONNECTIONS:
+            raise ConnectionRefusedError(f"{MAX_CONNECTIONS} requests are waiting")
         self._opened += 1
         try:
             _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self.port)

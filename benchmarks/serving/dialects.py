@@ -79,9 +79,9 @@ def read_floats(answer: bytes, subject: Subject) -> list[dict[int, float]]:
 
 def read_predictions(answer: bytes, subject: Subject) -> list[dict[int, float]]:
     """Read the service's most probable classes by name."""
-    places = {label: number for number, label in enumerate(subject.classes)}
+    indices = {label: number for number, label in enumerate(subject.classes)}
     predictions = json.loads(answer)["predictions"]
-    return [{places[top["label"]]: top["probability"] for top in prediction["top"]} for prediction in predictions]
+    return [{indices[top["label"]]: top["probability"] for top in prediction["top"]} for prediction in predictions]
 
 
 def tensor_request(path: str, subject: Subject, samples: int) -> Request:

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).with_name("wrk.lua")
 MARK = "wrk-result "
 
 
-class NoLoad(Exception):
+class LoadError(Exception):
     """wrk is missing or gave no result."""
 
 
@@ -34,10 +34,10 @@ class Load:
 
 
 def parse(output: str) -> Load:
-    """Parse the output of wrk. Raise NoLoad."""
+    """Parse the output of wrk. Raise LoadError."""
     found = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
     if not found:
-        raise NoLoad(f"wrk gave no result: {output[-500:]}")
+        raise LoadError(f"wrk gave no result: {output[-500:]}")
     result = json.loads(found[-1])
     failed = sum(result["errors"].values())
     return Load(result["requests"], result["duration"] / 1e6, failed, result["p50"] / 1e3, result["p99"] / 1e3)
@@ -47,7 +47,7 @@ def wrk(port: int, requests: Sequence[Request], connections: int, seconds: int, 
     """Send the requests cyclically for whole seconds, from one thread on this core."""
     binary = shutil.which("wrk")
     if binary is None:
-        raise NoLoad("wrk is not installed. On Debian and Ubuntu: apt install wrk")
+        raise LoadError("wrk is not installed. On Debian and Ubuntu: apt install wrk")
     with tempfile.TemporaryDirectory() as folder:
         for number, request in enumerate(requests, start=1):
             (Path(folder) / str(number)).write_bytes(request.raw(port))
@@ -55,5 +55,5 @@ def wrk(port: int, requests: Sequence[Request], connections: int, seconds: int, 
         command += ["-s", str(SCRIPT), f"http://127.0.0.1:{port}/", "--", folder, str(len(requests))]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise NoLoad(f"wrk ended with {ended.returncode}: {ended.stderr[-500:]}")
+        raise LoadError(f"wrk ended with {ended.returncode}: {ended.stderr[-500:]}")
     return parse(ended.stdout)

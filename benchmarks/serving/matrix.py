@@ -14,14 +14,14 @@ import numpy as np
 from benchmarks.serving.dialects import Dialect, Request
 from benchmarks.serving.load import wrk
 from benchmarks.serving.results import ALONE, HELLO, Cell, Measured, Results
-from benchmarks.serving.servers import PROGRAMS, ROOT, Place, Running
+from benchmarks.serving.servers import PROGRAMS, ROOT, Machine, Running
 from benchmarks.serving.subjects import Subject
 
 TOLERANCE = 1e-4
 WARM_UP_REQUESTS = 30
 
 
-class WrongAnswer(Exception):
+class WrongResponseError(Exception):
     """A server rejected a request, or its response differs from ONNX Runtime's output on the same graph."""
 
 
@@ -46,27 +46,27 @@ def cells(subjects: Sequence[str], samples: Sequence[int], formats: Sequence[str
     ]
 
 
-def run(plan: Plan, running: Sequence[Running], subjects: Mapping[str, Subject], place: Place, results: Results) -> None:
+def run(plan: Plan, running: Sequence[Running], subjects: Mapping[str, Subject], machine: Machine, results: Results) -> None:
     """Check one response per cell, then measure the correct cells that have no results yet."""
-    wrong = _wrong(plan.cells, running, subjects, results)
+    wrong = _rejected_kinds(plan.cells, running, subjects, results)
     for server in running:
         server.pause()
     for number in range(1, plan.rounds + 1):
         for cell in plan.cells:
             sys.stderr.write(f"round {number}: {cell}\n")
-            for server, spoken, request in _speakers(running, cell, subjects, wrong):
+            for server, spoken, request in _supporting(running, cell, subjects, wrong):
                 if not results.has(server.server.name, spoken, number):
-                    results.add(_measure(server, spoken, request, number, plan.seconds, place.client_core))
+                    results.add(_measure(server, spoken, request, number, plan.seconds, machine.client_core))
             own = Cell(cell.subject, cell.samples, "arrays", 0)
             if plan.with_alone and not results.has(ALONE, own, number):
-                results.add(_alone(subjects[cell.subject], cell.samples, number, plan.seconds, place))
+                results.add(_alone(subjects[cell.subject], cell.samples, number, plan.seconds, machine))
 
 
 Kind = tuple[str, str, int, str]
 """Server, subject, samples, format."""
 
 
-def _wrong(
+def _rejected_kinds(
     cells: Sequence[Cell], running: Sequence[Running], subjects: Mapping[str, Subject], results: Results
 ) -> dict[Kind, str]:
     """Record the cells that are not measured, with reasons."""
@@ -77,7 +77,7 @@ def _wrong(
                 continue
             try:
                 check(server, server.server.dialects[format], subjects[subject], samples)
-            except WrongAnswer as error:
+            except WrongResponseError as error:
                 wrong[server.server.name, subject, samples, format] = str(error)
     if wrong:
         results.find("not measured", {"reasons": sorted(set(wrong.values()))})
@@ -85,26 +85,26 @@ def _wrong(
 
 
 def check(running: Running, dialect: Dialect, subject: Subject, samples: int) -> None:
-    """Raise WrongAnswer if a probability differs by more than 1e-4."""
+    """Raise WrongResponseError if a probability differs by more than 1e-4."""
     answers = dialect.read(_ask(running, dialect.ask(subject, samples)), subject)
     expected = subject.probabilities(samples)
     if len(answers) != samples:
-        raise WrongAnswer(f"{running.server.name} gives {len(answers)} answers to {samples} samples of {subject.name}")
+        raise WrongResponseError(f"{running.server.name} gives {len(answers)} answers to {samples} samples of {subject.name}")
     for row, answer in enumerate(answers):
         off = max(abs(expected[row, number] - probability) for number, probability in answer.items())
         if not off <= TOLERANCE:
-            raise WrongAnswer(f"{running.server.name} is off by {off:.1e} in sample {row} of {subject.name}")
+            raise WrongResponseError(f"{running.server.name} is off by {off:.1e} in sample {row} of {subject.name}")
 
 
 def _ask(running: Running, request: Request) -> bytes:
     method = "POST" if request.body else "GET"
     answer = httpx.request(method, running.url + request.path, content=request.body, headers=request.headers, timeout=60)
     if answer.status_code >= 400:
-        raise WrongAnswer(f"{running.server.name} answers {answer.status_code} to {request.path}: {answer.text[:200]}")
+        raise WrongResponseError(f"{running.server.name} answers {answer.status_code} to {request.path}: {answer.text[:200]}")
     return answer.content
 
 
-def _speakers(
+def _supporting(
     running: Sequence[Running], cell: Cell, subjects: Mapping[str, Subject], wrong: Mapping[Kind, str]
 ) -> Iterator[tuple[Running, Cell, Request]]:
     """Return the servers that support the cell with their requests. The baseline supports all."""
@@ -130,13 +130,13 @@ def _measure(running: Running, cell: Cell, request: Request, number: int, second
     return Measured(running.server.name, cell, number, cpu_us, load.rate, load.p50_ms, load.p99_ms, load.failed)
 
 
-def _alone(subject: Subject, samples: int, number: int, seconds: int, place: Place) -> Measured:
+def _alone(subject: Subject, samples: int, number: int, seconds: int, machine: Machine) -> Measured:
     """Measure the network alone on the servers' core."""
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "inputs.npz"
         np.savez(arrays, **subject.encoded(samples))  # type: ignore[arg-type]
         command = [sys.executable, "-m", f"{PROGRAMS}.alone", str(subject.graph), str(arrays), str(seconds)]
-        ended = subprocess.run(["taskset", "-c", str(place.core), *command], capture_output=True, check=True, cwd=ROOT)
+        ended = subprocess.run(["taskset", "-c", str(machine.core), *command], capture_output=True, check=True, cwd=ROOT)
     seen = json.loads(ended.stdout)
     runs = seen["requests"]
     cell = Cell(subject.name, samples, "arrays", 0)

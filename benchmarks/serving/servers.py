@@ -22,12 +22,12 @@ START_SECONDS = 90
 PROGRAMS = "benchmarks.serving.programs"
 
 
-class DidNotStart(Exception):
+class StartError(Exception):
     """The server ended or did not respond. The message is the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Machine:
     """The folders of a benchmark: all files in one folder, the environments of the peers beside it."""
 
     folder: Path
@@ -52,7 +52,7 @@ class Place:
         return self.folder / "logs" / f"{name}.txt"
 
 
-Start = Callable[[Place, int], tuple[list[str], dict[str, str]]]
+Start = Callable[[Machine, int], tuple[list[str], dict[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,45 +74,45 @@ def isthmus(data: Path, **settings: object) -> Server:
     """Return the service on this data directory, with defaults except for these settings."""
     given = {f"ISTHMUS_{name.upper()}": str(value) for name, value in {"data_dir": data, **settings}.items()}
 
-    def start(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
+    def start(machine: Machine, port: int) -> tuple[list[str], dict[str, str]]:
         return [sys.executable, "-m", "app.cli", "api", "--port", str(port)], given
 
     return Server("isthmus", start, "/health/live", dialects.ISTHMUS, ("lenet", "mlp", "image", "text"))
 
 
 def _program(module: str, *, more: bool = False) -> Start:
-    def start(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
-        graphs = place.more_graphs if more else place.graphs
+    def start(machine: Machine, port: int) -> tuple[list[str], dict[str, str]]:
+        graphs = machine.more_graphs if more else machine.graphs
         return [sys.executable, "-m", f"{PROGRAMS}.{module}"], {"BENCHMARK_GRAPHS": str(graphs), "BENCHMARK_PORT": str(port)}
 
     return start
 
 
-def _litserve(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
-    environment = {"BENCHMARK_GRAPHS": str(place.graphs), "BENCHMARK_PORT": str(port)}
-    return [str(place.environments / "litserve/bin/python"), "-m", f"{PROGRAMS}.lit"], environment
+def _litserve(machine: Machine, port: int) -> tuple[list[str], dict[str, str]]:
+    environment = {"BENCHMARK_GRAPHS": str(machine.graphs), "BENCHMARK_PORT": str(port)}
+    return [str(machine.environments / "litserve/bin/python"), "-m", f"{PROGRAMS}.lit"], environment
 
 
-def _bentoml(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
+def _bentoml(machine: Machine, port: int) -> tuple[list[str], dict[str, str]]:
     environment = {
-        "BENCHMARK_GRAPHS": str(place.graphs),
+        "BENCHMARK_GRAPHS": str(machine.graphs),
         "BENTOML_DO_NOT_TRACK": "true",
-        "BENTOML_HOME": str(place.folder / "bentoml"),
+        "BENTOML_HOME": str(machine.folder / "bentoml"),
     }
-    command = [str(place.environments / "bentoml/bin/bentoml"), "serve", f"{PROGRAMS}.bento:Graphs", "--working-dir", str(ROOT)]
+    command = [str(machine.environments / "bentoml/bin/bentoml"), "serve", f"{PROGRAMS}.bento:Graphs", "--working-dir", str(ROOT)]
     return [*command, "--host", "127.0.0.1", "--port", str(port)], environment
 
 
-def _mlserver(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
-    folder = place.folder / "mlserver"
+def _mlserver(machine: Machine, port: int) -> tuple[list[str], dict[str, str]]:
+    folder = machine.folder / "mlserver"
     settings = {"host": "127.0.0.1", "http_port": port, "grpc_port": free_port(), "metrics_port": free_port()}
     settings |= {"parallel_workers": 0, "debug": False, "access_log": False}
     _write(folder / "settings.json", settings)
-    for graph in place.graphs.glob("*.onnx"):
+    for graph in machine.graphs.glob("*.onnx"):
         implementation = f"{PROGRAMS}.mlserver_runtime.GraphModel"
         model = {"name": graph.stem, "implementation": implementation, "parameters": {"uri": str(graph)}}
         _write(folder / graph.stem / "model-settings.json", model)
-    return [str(place.environments / "mlserver/bin/mlserver"), "start", str(folder)], {}
+    return [str(machine.environments / "mlserver/bin/mlserver"), "start", str(folder)], {}
 
 
 def _write(path: Path, content: Mapping[str, object]) -> None:
@@ -158,15 +158,15 @@ class Running:
 
 
 @contextmanager
-def running(server: Server, place: Place) -> Iterator[Running]:
-    """Run the server on a free port and one core until the block ends. Raise DidNotStart."""
+def running(server: Server, machine: Machine) -> Iterator[Running]:
+    """Run the server on a free port and one core until the block ends. Raise StartError."""
     port = free_port()
-    command, environment = server.start(place, port)
-    log = place.log(server.name)
+    command, environment = server.start(machine, port)
+    log = machine.log(server.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(
-            ["taskset", "-c", str(place.core), *command],
+            ["taskset", "-c", str(machine.core), *command],
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
             cwd=log.parent,
             stdout=output,
@@ -190,7 +190,7 @@ def _wait(started: Running, process: "subprocess.Popen[bytes]", log: Path) -> No
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise DidNotStart(f"{started.server.name} did not start: {log.read_text()[-1000:]}")
+    raise StartError(f"{started.server.name} did not start: {log.read_text()[-1000:]}")
 
 
 def _end(started: Running, process: "subprocess.Popen[bytes]") -> None:
@@ -208,9 +208,9 @@ def _end(started: Running, process: "subprocess.Popen[bytes]") -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def install(server: Server, place: Place) -> None:
-    """Make the environment of a peer if it is missing. Raise DidNotStart if pip fails."""
-    folder = place.environments / server.name
+def install(server: Server, machine: Machine) -> None:
+    """Make the environment of a peer if it is missing. Raise StartError if pip fails."""
+    folder = machine.environments / server.name
     if not server.needs or (folder / "installed").exists():
         return
     commands: Iterable[list[str]] = [
@@ -220,5 +220,5 @@ def install(server: Server, place: Place) -> None:
     for command in commands:
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
-            raise DidNotStart(f"{server.name} cannot be installed: {ended.stderr[-500:]}")
+            raise StartError(f"{server.name} cannot be installed: {ended.stderr[-500:]}")
     (folder / "installed").touch()

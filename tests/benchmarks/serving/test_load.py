@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from benchmarks.serving.dialects import Request
-from benchmarks.serving.load import NoLoad, parse, wrk
+from benchmarks.serving.load import LoadError, parse, wrk
 
 OUTPUT = """Running 2s test @ http://127.0.0.1:8000/
   1 threads and 8 connections
@@ -46,7 +46,7 @@ def test_rates_milliseconds_and_failures_come_from_the_last_line_of_wrk() -> Non
 
 
 def test_without_a_result_there_is_no_load() -> None:
-    with pytest.raises(NoLoad, match="unable to connect"):
+    with pytest.raises(LoadError, match="unable to connect"):
         parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 
 

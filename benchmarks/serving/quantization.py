@@ -1,4 +1,4 @@
-"""Sizes and times of quantized copies: `python -m benchmarks.serving.compact [cnn|mlp|text ...]`.
+"""Sizes and times of quantized copies: `python -m benchmarks.serving.quantization [cnn|mlp|text ...]`.
 
 Graphs of the service's own networks, of random weights, and their copies run in ONNX Runtime on one thread, in turns; of a
 graph's rounds the quickest counts. What a copy loses is measured in each job, on its own data.
@@ -52,13 +52,13 @@ def report(subject: Subject) -> str:
     sessions = [session_of(path) for path in paths]
     columns = [times(sessions, subject.encoded(samples)) for samples in SAMPLES]
     lines = [f"{subject.name}: bytes, microseconds of {', '.join(map(str, SAMPLES))} inputs"]
-    for place, (precision, path) in enumerate(zip(GRAPHS, paths, strict=True)):
-        lines.append(f"  {precision}: {path.stat().st_size:,}, " + ", ".join(f"{column[place]:.1f}" for column in columns))
+    for index, (precision, path) in enumerate(zip(GRAPHS, paths, strict=True)):
+        lines.append(f"  {precision}: {path.stat().st_size:,}, " + ", ".join(f"{column[index]:.1f}" for column in columns))
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.compact")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.quantization")
     parser.add_argument("networks", nargs="*", choices=[[], *NETWORKS], metavar="NETWORK")
     for name in parser.parse_args().networks or NETWORKS:
         with tempfile.TemporaryDirectory() as folder:
