@@ -1,4 +1,4 @@
-"""The queue in front of the event loop: in order, with looks at the sockets between, and nobody for too long."""
+"""Admission control in front of the event loop: order, polls of the sockets, and rejection after long waits."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -59,8 +59,8 @@ def together(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_what_arrives_during_a_run_goes_together_into_the_next_one(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
-        futures = [lane.submit(rows(*range(size))) for size in (1, 2, 3, 4)]
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
+        futures = [batcher.submit(rows(*range(size))) for size in (1, 2, 3, 4)]
         network.let(10)
         answers = await asyncio.gather(*futures)
         assert [answer[:, 0].tolist() for answer in answers] == [[*range(size)] for size in (1, 2, 3, 4)]
@@ -71,9 +71,9 @@ def test_what_arrives_during_a_run_goes_together_into_the_next_one(network: Netw
 
 def test_nobody_is_joined_where_it_does_not_pay(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(concurrency=2))
+        batcher = DynamicBatcher(network, threads, QueuePolicy(concurrency=2))
         network.let(10)
-        await asyncio.gather(*[lane.submit(rows(1)) for _ in range(4)])
+        await asyncio.gather(*[batcher.submit(rows(1)) for _ in range(4)])
         assert network.runs == [1, 1, 1, 1]
 
     together(test)
@@ -81,8 +81,8 @@ def test_nobody_is_joined_where_it_does_not_pay(network: Network, threads: Threa
 
 def test_inputs_of_other_lengths_are_not_joined(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
-        futures = [lane.submit(rows(1)), *[lane.submit(rows(2, width=width)) for width in (3, 3, 4)]]
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
+        futures = [batcher.submit(rows(1)), *[batcher.submit(rows(2, width=width)) for width in (3, 3, 4)]]
         network.let(10)
         answers = await asyncio.gather(*futures)
         assert [answer.shape for answer in answers] == [(1, 1), (1, 3), (1, 3), (1, 4)]
@@ -93,9 +93,9 @@ def test_inputs_of_other_lengths_are_not_joined(network: Network, threads: Threa
 
 def test_a_request_with_a_delay_waits_for_others_until_the_batch_is_full(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=10e6))
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=10e6))
         network.let(10)
-        await asyncio.gather(*[lane.submit(rows(1)) for _ in range(3)])
+        await asyncio.gather(*[batcher.submit(rows(1)) for _ in range(3)])
         assert network.runs == [3]
 
     together(test)
@@ -103,22 +103,22 @@ def test_a_request_with_a_delay_waits_for_others_until_the_batch_is_full(network
 
 def test_a_request_with_a_delay_is_not_left_waiting(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=1000))
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=1000))
         network.let(10)
-        assert (await lane.submit(rows(7))).tolist() == [[7]]
+        assert (await batcher.submit(rows(7))).tolist() == [[7]]
 
     together(test)
 
 
 def test_beyond_the_queue_requests_are_refused_at_once(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_queue_size=2))
-        accepted = [lane.submit(rows(number)) for number in range(3)]  # one runs, two wait
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_queue_size=2))
+        accepted = [batcher.submit(rows(number)) for number in range(3)]  # one runs, two wait
         with pytest.raises(Overloaded):
-            lane.submit(rows(3))
+            batcher.submit(rows(3))
         network.let(10)
         assert [answer.item() for answer in await asyncio.gather(*accepted)] == [0, 1, 2]
-        assert (await lane.submit(rows(4))).item() == 4
+        assert (await batcher.submit(rows(4))).item() == 4
 
     together(test)
 
@@ -129,8 +129,8 @@ def test_who_waited_too_long_is_refused(network: Network, threads: ThreadPoolExe
 
     async def test() -> None:
         nonlocal now
-        lane = DynamicBatcher(network, threads, QueuePolicy(queue_timeout_seconds=5))
-        first, second = lane.submit(rows(1)), lane.submit(rows(2))
+        batcher = DynamicBatcher(network, threads, QueuePolicy(queue_timeout_seconds=5))
+        first, second = batcher.submit(rows(1)), batcher.submit(rows(2))
         now += 5.1
         network.let(10)
         assert (await first).item() == 1
@@ -149,16 +149,16 @@ def test_where_the_first_waits_too_long_more_are_refused_at_once(
 
     async def test() -> None:
         nonlocal now
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_queue_delay_seconds=1))
-        accepted = [lane.submit(rows(number)) for number in range(2)]  # one runs, one waits
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_queue_delay_seconds=1))
+        accepted = [batcher.submit(rows(number)) for number in range(2)]  # one runs, one waits
         now += 0.9
-        accepted.append(lane.submit(rows(2)))
+        accepted.append(batcher.submit(rows(2)))
         now += 0.2
         with pytest.raises(Overloaded):
-            lane.submit(rows(3))
+            batcher.submit(rows(3))
         network.let(3)
         await asyncio.gather(*accepted)
-        accepted = [lane.submit(rows(number)) for number in range(2)]
+        accepted = [batcher.submit(rows(number)) for number in range(2)]
         network.let(2)
         await asyncio.gather(*accepted)
 
@@ -167,8 +167,8 @@ def test_where_the_first_waits_too_long_more_are_refused_at_once(
 
 def test_who_leaves_the_queue_is_not_computed(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
-        first, left, last = lane.submit(rows(1)), lane.submit(rows(2, 2, 2)), lane.submit(rows(3))
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
+        first, left, last = batcher.submit(rows(1)), batcher.submit(rows(2, 2, 2)), batcher.submit(rows(3))
         left.cancel()
         network.let(10)
         assert [(await first).item(), (await last).item()] == [1, 3]
@@ -179,8 +179,8 @@ def test_who_leaves_the_queue_is_not_computed(network: Network, threads: ThreadP
 
 def test_the_fault_of_one_request_is_not_that_of_those_it_was_joined_with(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
-        lane = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
-        futures = [lane.submit(rows(value)) for value in (1, 2, -3, 4)]
+        batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
+        futures = [batcher.submit(rows(value)) for value in (1, 2, -3, 4)]
         network.let(10)
         outcomes = await asyncio.gather(*futures, return_exceptions=True)
         assert isinstance(outcomes[2], InvalidInputs)

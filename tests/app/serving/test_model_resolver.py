@@ -23,7 +23,7 @@ from tests.support.published_models import Exported, add_int8, export_network, s
 from tests.support.servers import PostgresServer
 
 SOON = 5.0
-"""Within so many seconds the other processes know: one is promised, the rest is for a machine that stands still."""
+"""Time for a change to reach other processes in seconds: one is promised, the rest allows for a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def version_of(client: TestClient, reference: str, **more: str) -> int:
 
 
 def move_elsewhere(sessions: "sessionmaker[Session]", model: str, number: int) -> None:
-    """What another process would have committed."""
+    """Commit a change as another process would."""
     with sessions.begin() as session:
         found = select(VersionRow).join(ModelRow).where(ModelRow.name == model, VersionRow.number == number)
         version = session.scalars(found).one()
@@ -63,7 +63,7 @@ def move_elsewhere(sessions: "sessionmaker[Session]", model: str, number: int) -
 
 
 def until(condition: Callable[[], bool], seconds: float) -> float:
-    """How long it took to become true."""
+    """Return the seconds until the condition is true."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < seconds

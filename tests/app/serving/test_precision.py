@@ -26,7 +26,7 @@ ROWS = [list(row) for row in EXAMPLES["tabular"].rows()]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """`plain` has no copy. That of `tabular` is of another network: nobody can take its answers for the graph's own."""
+    """`plain` has no copy. That of `tabular` is of another network: its predictions differ from those of the graph."""
     made = {name: export_network(name, ["a", "b", "c"], tmp_path_factory.mktemp(name)) for name in ("tabular", "image")}
     other = export_network("tabular", ["a", "b", "c"], tmp_path_factory.mktemp("other"), seed=1)
     plain = export_network("tabular", ["a", "b", "c"], tmp_path_factory.mktemp("plain"))

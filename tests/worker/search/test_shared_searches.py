@@ -30,7 +30,7 @@ DIVERGING = {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 10, "grad
 
 @pytest.fixture
 def settings(worker_settings: Settings, redis_server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of workers that really train."""
+    """Return settings of workers that really train."""
     monkeypatch.setenv("TESTS_REAL_TRAINER", "1")
     training = {"device": "cpu", "train_threads": 1, "checkpoint_seconds": 0.2}
     return quick_settings(data_dir=worker_settings.data_dir, broker_url=redis_server.url, lease_seconds=5, **training)
