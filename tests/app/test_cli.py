@@ -19,7 +19,7 @@ from app.db.tables import Base
 from tests.support.databases import create_postgres_database
 from tests.support.servers import RedisServer, free_port
 
-NEWEST = "0002"
+NEWEST = "0004"
 """The last migration."""
 
 
@@ -105,10 +105,11 @@ def test_demo_keeps_a_folder_it_did_not_create(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_invalid_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
-    refused = isthmus("migrate", folder=tmp_path, ISTHMUS_LEASE_SECONDS="-1")
+@pytest.mark.parametrize(("name", "value"), [("ISTHMUS_LEASE_SECONDS", "-1"), ("ISTHMUS_FAST_PATH", "maybe")])
+def test_invalid_setting_stops_the_start_and_is_named(name: str, value: str, tmp_path: Path) -> None:
+    refused = isthmus("migrate", folder=tmp_path, **{name: value})
     assert refused.returncode == 1
-    assert "ISTHMUS_LEASE_SECONDS" in refused.stderr
+    assert f"{name}: " in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -120,7 +121,8 @@ def test_every_command_has_help() -> None:
         assert main.commands[name].help
 
 
-def test_api_runs_in_any_folder_until_sigterm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fast_path", ["on", "off"])
+def test_api_runs_in_any_folder_until_sigterm(fast_path: str, tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise RuntimeError('not this app')")
     isthmus("migrate", folder=tmp_path)
@@ -128,7 +130,7 @@ def test_api_runs_in_any_folder_until_sigterm(tmp_path: Path) -> None:
     api = subprocess.Popen(
         [sys.executable, "-P", "-m", "app.cli", "api", "--port", str(port)],
         cwd=tmp_path,
-        env=os.environ | {"ISTHMUS_DATA_DIR": str(tmp_path / "data")},
+        env=os.environ | {"ISTHMUS_DATA_DIR": str(tmp_path / "data"), "ISTHMUS_FAST_PATH": fast_path},
         stderr=subprocess.PIPE,
         text=True,
     )
