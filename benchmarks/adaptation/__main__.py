@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     if bool(options.settings) != bool(options.variant):
-        parser.error("--settings and --variant go together")
+        parser.error("--settings and --variant need each other: name the settings with --variant.")
     return options
 
 
@@ -125,7 +125,7 @@ def one_line(row: Row) -> str:
 def duration(rows: pl.DataFrame, runs: Iterator[Run], store: Store) -> str:
     """Print the time per run of each task, and the estimated time of the plan and its rest."""
     if rows.is_empty():
-        return "nothing was measured"
+        return "No run has finished."
     took = rows.group_by("task", maintain_order=True).agg(pl.col("seconds").mean())
     means = dict(took.drop_nulls().iter_rows())
     lines = [f"{task}: {mean:.0f} s a run" for task, mean in means.items()]

@@ -71,8 +71,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Tasks: source.*, target.*, evaluation.*")
     parser.add_argument("--tasks", nargs="+", help=f"Names; {', '.join(DIGITS)} when neither names nor directories are given.")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3000, help="Of a candidate in the second round; a third of it in the first.")
-    parser.add_argument("--skewed", action="store_true", help="The skewed versions of the targets as well.")
+    parser.add_argument(
+        "--steps", type=int, default=3000, help="Steps of a candidate in the second round; a third of it in the first."
+    )
+    parser.add_argument("--skewed", action="store_true", help="Also run the skewed targets.")
     parser.add_argument("--settings", type=json.loads, default={}, help="Parameters of `auto`, as JSON.")
     parser.add_argument("--network", type=json.loads, help="`base` of a job as JSON, for image tasks, instead of the task's own.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

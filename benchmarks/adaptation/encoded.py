@@ -113,7 +113,7 @@ def _skewed(task: Task, target: Raw, evaluation: Raw) -> tuple[Raw, Raw]:
 
 def _labels(data: Raw) -> list[str]:
     if data.labels is None:
-        raise ValueError("the evaluation has no labels")
+        raise ValueError("The evaluation dataset has no labels. Use a labelled file.")
     return data.labels
 
 

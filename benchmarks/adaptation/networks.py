@@ -36,13 +36,13 @@ from worker.training.trials import BASELINE, Trial
 SETTING = ("task", "skewed", "seed")
 KIND = "networks"
 FIRST = "mcc"
-"""Beside its networks those of the source alone are stated that count, if they are there."""
+"""Method whose runs provide the rows of the source-only networks, if they exist."""
 NETWORKS = "networks.parquet"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptation.networks", description=__doc__)
-    parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Those of the runs.")
+    parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="Task directories of the runs.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--folder", type=Path, default=Path("var/adaptation"))
     options = parser.parse_args(arguments)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     store = Store(options.folder)
     store.merge()
     if store.runs().is_empty():
-        raise SystemExit(f"there are no runs in {options.folder}")
+        raise SystemExit(f"{options.folder} has no runs. Run `python -m benchmarks.adaptation` first.")
     known = tasks(options.data, options.folder / "optdigits") | {task.name: task for task in map(of_folder, options.directories)}
     with threadpool_limits(1):
         state(store, known)

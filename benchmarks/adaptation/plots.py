@@ -1,4 +1,4 @@
-"""The plots of the report."""
+"""Plots of the report."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def gains(measured: Measured, path: Path) -> None:
     for (row, column), value in np.ndenumerate(numbers):
         if not np.isnan(value):
             axes.text(column, row, f"{value:+.0f}", ha="center", va="center", fontsize=8)
-    axes.set_title("Points gained over the source alone")
+    axes.set_title("Points gained over source-only")
     figure.savefig(path, dpi=120)
 
 

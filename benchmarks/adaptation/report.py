@@ -1,6 +1,6 @@
 """Report of the measurements as Markdown and plots: `python -m benchmarks.adaptation.report`.
 
-What is said of the estimates needs `python -m benchmarks.adaptation.networks` before it.
+The section on estimates needs `python -m benchmarks.adaptation.networks` before it.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def number(value: float) -> str:
 METHODS: Columns = {
     "arm": ("method", str),
     "seeds": ("seeds", str),
-    "source_only_accuracy": ("source only", percent),
+    "source_only_accuracy": ("source-only", percent),
     "last_accuracy": ("last", percent),
     "chosen_accuracy": ("chosen", percent),
     "oracle_accuracy": ("oracle", percent),
@@ -50,7 +50,7 @@ METHODS: Columns = {
 OVERALL: Columns = {
     "arm": ("method", str),
     "runs": ("runs", str),
-    "gain": ("gain over source only", signed),
+    "gain": ("gain over source-only", signed),
     "oracle_gain": ("by the oracle", signed),
     "worst_gain": ("worst gain", signed),
     "harmed": ("more than a point worse, % of runs", percent),
@@ -69,7 +69,7 @@ AUTOMATIC: Columns = {
     "oracle": ("oracle", percent),
     "lost": ("lost", percent),
     "worst_lost": ("worst lost", percent),
-    "gain": ("gain over source only", signed),
+    "gain": ("gain over source-only", signed),
     "worst_gain": ("worst gain", signed),
 }
 PICKED: Columns = {
@@ -88,7 +88,7 @@ ESTIMATES: Columns = {
     "covered": ("covered", percent),
     "half_width": ("half width", percent),
 }
-OF_TASK: Columns = {"task": ("task", str), "skewed": ("target", lambda value: "skewed" if value else "plain")}
+OF_TASK: Columns = {"task": ("task", str), "skewed": ("target", lambda value: "skewed" if value else "full")}
 FAILED: Columns = {"arm": ("method", str), "seed": ("seed", str), "error": ("why", lambda value: " ".join(value.split())[:200])}
 
 

@@ -101,7 +101,7 @@ def _file(folder: Path, name: str) -> Path:
     for ending in ENDINGS:
         if (path := folder / f"{name}{ending}").exists():
             return path
-    raise FileNotFoundError(f"there is no {name}.* ({', '.join(ENDINGS)}) in {folder}")
+    raise FileNotFoundError(f"{folder} has no {name} file. Add {name}.* with one of the endings {', '.join(ENDINGS)}.")
 
 
 def _optdigits(folder: Path) -> Files:

@@ -1,5 +1,7 @@
-"""python -m benchmarks.estimates.fit FILE...: what to put into `worker.estimates.accuracy_estimate.FITTED`, and how well it
-does."""
+"""Fit the constants of `worker.estimates.accuracy_estimate.FITTED` and report their errors.
+
+Usage: `python -m benchmarks.estimates.fit FILE...`
+"""
 
 import argparse
 import sys
@@ -28,7 +30,7 @@ RIDGE = 5.0
 SMALL = 0.02
 ROUNDS = 15
 LEAST = {"always": 0.005, "shifted": 0.01}
-"""Of the doubts: an interval is never empty, and always wider where the classes have shifted."""
+"""Smallest uncertainty weights: an interval is never empty, and always wider under label shift."""
 COVERED = 0.9
 KNOWN = ("task", "skewed", "target_accuracy", *ESTIMATORS)
 
@@ -38,7 +40,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Rows:
-    """The parts of networks, their true accuracies (n,) and their tasks (n,)."""
+    """Estimator values of networks, their true accuracies (n,) and their tasks (n,)."""
 
     parts: list[Row]
     truth: Numbers
@@ -47,7 +49,7 @@ class Rows:
 
     @property
     def data(self) -> NDArray[np.str_]:
-        """Of which data each task is (n,): `a-b-more` is `a-b` with another network or drift, and is left out with it."""
+        """Data of each task (n,): `a-b-more` is `a-b` with another network or drift and is left out with it."""
         return np.array(["-".join(name.split("-")[:2]) for name in self.task])
 
     def where(self, chosen: NDArray[np.bool_]) -> "Rows":
@@ -56,7 +58,7 @@ class Rows:
 
 
 def read(*paths: Path) -> Rows:
-    """Rows with all parts, of files that `benchmarks.adaptation` writes; a missing number is nan."""
+    """Read the files of `benchmarks.adaptation`; a missing number is NaN."""
     table = pl.concat([pl.read_parquet(path).select(KNOWN) for path in paths], how="vertical_relaxed")
     table = table.drop_nulls("target_accuracy")
     table = table.with_columns(pl.col(ESTIMATORS).cast(pl.Float64).fill_null(float("nan")))
@@ -70,7 +72,7 @@ def read(*paths: Path) -> Rows:
 
 
 def fit(rows: Rows) -> FittedCoefficients:
-    """Weights and doubts from all rows, the factors from errors on tasks that are left out in turn."""
+    """Fit the weights to all rows, and the interval factors to errors on data left out in turn."""
     weights, doubts = _regressions(rows)
     ratios = []
     for data in np.unique(rows.data):
@@ -83,7 +85,7 @@ def fit(rows: Rows) -> FittedCoefficients:
 
 
 def judge(rows: Rows) -> pl.DataFrame:
-    """Of each task, by constants fitted to the others: mean absolute error, coverage and mean half width of the interval."""
+    """Return error, coverage and half width of each network, with constants fitted to the other data."""
     found = []
     for data in np.unique(rows.data):
         fitted, left_out = fit(rows.where(rows.data != data)), rows.where(rows.data == data)
@@ -106,9 +108,9 @@ def _regressions(rows: Rows) -> tuple[dict[str, float], dict[str, float]]:
 def _regression(
     columns: list[Row], wanted: Numbers, task: NDArray[np.str_], *, upper: float, least: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Coefficients, each from its least to `upper`, whose weighted columns have the least absolute errors to what is wanted (n,).
+    """Return coefficients, each from its minimum to `upper`, with the least absolute errors to the values `wanted` (n,).
 
-    By re-weighted least squares; a task's rows weigh as little as they are many.
+    Uses re-weighted least squares; every task has the same total weight.
     """
     names = list(columns[0])
     matrix = np.array([[row[name] for name in names] for row in columns])
@@ -124,7 +126,7 @@ def _regression(
 
 
 def _errors(rows: Rows, fitted: FittedCoefficients) -> Numbers:
-    """Truth less estimate (n,)."""
+    """Return truth minus estimate (n,)."""
     return rows.truth - np.array([combined_value(row, fitted) for row in rows.parts], np.float64)
 
 
