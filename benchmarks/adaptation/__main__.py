@@ -13,10 +13,10 @@ import polars as pl
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.adaptation.plan import Run, methods, plan
+from benchmarks.adaptation.plan import BenchmarkRun, methods, plan
 from benchmarks.adaptation.record import FAILURES, Record, Row, record
 from benchmarks.adaptation.store import Store
-from benchmarks.adaptation.tasks import of_folder, tasks
+from benchmarks.adaptation.tasks import task_from_folder, tasks
 from worker.training.trials import BASELINE
 
 
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if not mine or store.is_done(run):
                     continue
                 row = measure(store, run, options.threads)
-            say(f"{number}/{len(runs)} {one_line(row)}")
+            print_line(f"{number}/{len(runs)} {one_line(row)}")
     store.merge()
-    say(duration(store.runs(), planned_runs(options), store))
+    print_line(duration(store.runs(), planned_runs(options), store))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -58,13 +58,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
-    found = list(map(of_folder, options.directories))
+def planned_runs(options: argparse.Namespace) -> Iterator[BenchmarkRun]:
+    found = list(map(task_from_folder, options.directories))
     if options.tasks is not None or not found:
         known = tasks(options.data, options.folder / "optdigits")
         if unknown := set(options.tasks or ()) - set(known):
             raise SystemExit(f"no task {', '.join(sorted(unknown))}, only {', '.join(known)}")
-        found += [known[name] for name in options.tasks or known if options.tasks or not known[name].named]
+        found += [known[name] for name in options.tasks or known if options.tasks or not known[name].only_when_named]
     if options.network:
         found = [task.with_network(options.network) for task in found]
     yield from plan(
@@ -78,7 +78,7 @@ def planned_runs(options: argparse.Namespace) -> Iterator[Run]:
     )
 
 
-def measure(store: Store, run: Run, threads: int) -> Row:
+def measure(store: Store, run: BenchmarkRun, threads: int) -> Row:
     """Train and store the result."""
     try:
         found = record(run, None if run.params.algorithm == BASELINE and not run.variant else reference(store, run, threads))
@@ -90,7 +90,7 @@ def measure(store: Store, run: Run, threads: int) -> Row:
     return identity(run, threads) | found.row | {"error": None}
 
 
-def reference(store: Store, run: Run, threads: int) -> Record:
+def reference(store: Store, run: BenchmarkRun, threads: int) -> Record:
     """Return the source-only record. Train it if it is missing; wait if another process trains it."""
     with store.claim(run.reference, wait=True):
         if not store.is_done(run.reference):
@@ -98,7 +98,7 @@ def reference(store: Store, run: Run, threads: int) -> Record:
     return store.load(run.reference)
 
 
-def identity(run: Run, threads: int) -> Row:
+def identity(run: BenchmarkRun, threads: int) -> Row:
     """Return the identifying columns of rows of runs and checks."""
     return {
         "task": run.task.name,
@@ -122,7 +122,7 @@ def one_line(row: Row) -> str:
     return f"{name} {accuracies}, {row['steps']} steps, {row['seconds']:.0f} s{', collapsed' if row['collapsed'] else ''}"
 
 
-def duration(rows: pl.DataFrame, runs: Iterator[Run], store: Store) -> str:
+def duration(rows: pl.DataFrame, runs: Iterator[BenchmarkRun], store: Store) -> str:
     """Print the time per run of each task, and the estimated time of the plan and its rest."""
     if rows.is_empty():
         return "No run has finished."
@@ -134,7 +134,7 @@ def duration(rows: pl.DataFrame, runs: Iterator[Run], store: Store) -> str:
     return "\n".join([*lines, f"{len(planned)} runs of these tasks: {whole:.1f} h, {left:.1f} h of them to do"])
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
     sys.stdout.flush()
 

@@ -23,9 +23,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from app.algorithms.auto import AutoParams
 from app.storage import Storage
-from benchmarks.adaptation.encoded import Encoded, encoded
+from benchmarks.adaptation.encoded import EncodedTask, encode_task
 from benchmarks.adaptation.networks import verdict_row
-from benchmarks.adaptation.tasks import Task, of_folder, tasks
+from benchmarks.adaptation.tasks import Task, task_from_folder, tasks
 from worker.data.splits import split_source
 from worker.estimates import accuracy_estimate
 from worker.estimates.estimators import estimator_values
@@ -47,13 +47,13 @@ Row = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
-    folders = {task.name: task for task in map(of_folder, options.directories)}
+    folders = {task.name: task for task in map(task_from_folder, options.directories)}
     known = tasks(options.data, options.folder / "optdigits") | folders
     options.tasks = [*(options.tasks or (() if folders else DIGITS)), *folders]
     path = options.folder / "auto.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     with threadpool_limits(options.threads):
-        for identity in planned(options):
+        for identity in planned_searches(options):
             if any(identity.items() <= row.items() for row in rows):
                 continue
             task = known[identity["task"]]
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append(identity | measure(task, identity["skewed"], identity["seed"], options))
             with path.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
-            say(str({key: value for key, value in rows[-1].items() if key != "networks"}))
-    networks(rows).write_parquet(options.folder / "auto.parquet")
-    say(table(rows))
+            print_line(str({key: value for key, value in rows[-1].items() if key != "networks"}))
+    network_rows(rows).write_parquet(options.folder / "auto.parquet")
+    print_line(table(rows))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -85,7 +85,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def planned(options: argparse.Namespace) -> Iterator[Row]:
+def planned_searches(options: argparse.Namespace) -> Iterator[Row]:
     """Yield the identifying values of each run, by seed."""
     common = {"steps": options.steps, "settings": options.settings, "network": options.network}
     for seed in range(options.seeds):
@@ -96,7 +96,7 @@ def planned(options: argparse.Namespace) -> Iterator[Row]:
 
 def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) -> Row:
     """Run a search and compare the selected network with all tried ones."""
-    examples = encoded(task, skewed)
+    examples = encode_task(task, skewed)
     common = {"epochs": 1, "min_steps": options.steps, "seed": seed}
     params = AutoParams.model_validate({"algorithm": "auto", **common, **options.settings})
     data = split_source(examples.source, examples.target, None, params)
@@ -116,15 +116,15 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
         reference, best, entries = search(trials, params, ProgressSpan())
     searched = time.monotonic() - began
 
-    def known(trial: Trial) -> Network:
-        return Network(evaluate(trials, evaluator, trial), truth(trials, examples, trial))
+    def known(trial: Trial) -> EvaluatedNetwork:
+        return EvaluatedNetwork(evaluate(trials, evaluator, trial), evaluation_accuracy(trials, examples, trial))
 
     plain = known(reference)
     tried = [(entry, known(entry.trial)) for entry in entries if entry.trial]
     chosen = next((network for entry, network in tried if entry is best), plain)
-    comparison = compare(chosen.finding, plain.finding, fallback=True, searched=True)
-    kept, rejected = (plain, chosen) if comparison.selected is plain.finding else (chosen, plain)
-    alone = {"method": "source_only", "round": 0, **plain.stated(chosen if chosen is not plain else None)}
+    comparison = compare(chosen.candidate, plain.candidate, fallback=True, searched=True)
+    kept, rejected = (plain, chosen) if comparison.selected is plain.candidate else (chosen, plain)
+    alone = {"method": "source_only", "round": 0, **plain.row(chosen if chosen is not plain else None)}
     return {
         "source_only": plain.accuracy,
         "chosen": kept.accuracy,
@@ -138,7 +138,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
         "networks": [
             alone,
             *(
-                {"method": label(entry.params.model_dump()), "round": entry.round} | network.stated(plain)
+                {"method": label(entry.params.model_dump()), "round": entry.round} | network.row(plain)
                 for entry, network in tried
             ),
         ],
@@ -146,32 +146,32 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class EvaluatedNetwork:
     """A job's results for a network, and its accuracy on the evaluation dataset."""
 
-    finding: Candidate
+    candidate: Candidate
     accuracy: float
 
-    def parts(self, other: "Network | None") -> dict[str, float]:
+    def estimators(self, other: "EvaluatedNetwork | None") -> dict[str, float]:
         """Return the estimates, compared with another network of the job; empty if there are too few rows."""
-        study = self.finding.calibrated
-        return estimator_values(study, other.finding.calibrated if other else None) if study else {}
+        study = self.candidate.calibrated
+        return estimator_values(study, other.candidate.calibrated if other else None) if study else {}
 
-    def estimate(self, other: "Network | None") -> Row:
-        found = self.parts(other)
+    def estimate(self, other: "EvaluatedNetwork | None") -> Row:
+        found = self.estimators(other)
         if not found:
             return {}
         said = accuracy_estimate.estimate_accuracy(found)
         return {"estimate": said.value, "low": said.low, "high": said.high}
 
-    def stated(self, other: "Network | None") -> Row:
+    def row(self, other: "EvaluatedNetwork | None") -> Row:
         """Return a row, with None for unknown values."""
-        known = without_nan(self.parts(other))
-        floor = self.finding.lower_bound and self.finding.lower_bound.accuracy
-        return {"target_accuracy": self.accuracy, "scores": without_nan(self.finding.trial.scores), "floor": floor, **known}
+        known = without_nan(self.estimators(other))
+        floor = self.candidate.lower_bound and self.candidate.lower_bound.accuracy
+        return {"target_accuracy": self.accuracy, "scores": without_nan(self.candidate.trial.scores), "floor": floor, **known}
 
 
-def truth(trials: TrialRunner, examples: Encoded, trial: Trial) -> float:
+def evaluation_accuracy(trials: TrialRunner, examples: EncodedTask, trial: Trial) -> float:
     """Compute the accuracy on the evaluation dataset, which is used for nothing else."""
     assert examples.evaluation.labels is not None
     network = trials.load_network(trial)
@@ -184,7 +184,7 @@ def label(params: Row) -> str:
     return " ".join([params["algorithm"], params["augmentation"], *(["of both"] if params["augment_domains"] == "both" else [])])
 
 
-def networks(rows: list[Row]) -> pl.DataFrame:
+def network_rows(rows: list[Row]) -> pl.DataFrame:
     """Return one row per network, as `benchmarks.estimates.fit` expects."""
     identity = ("task", "skewed", "seed")
     return pl.DataFrame(
@@ -214,7 +214,7 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -14,7 +14,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 SEEDS = 4
 DRIFTS = {"mild": ((0.8, 1.25), 0.3), "strong": ((0.6, 1.6), 0.8)}
 """Range of the factor of a column, and standard deviation of its offset in units of the column's own."""
-DATA = {"cancer": (load_breast_cancer, 300, 100), "wine": (load_wine, 90, 40)}
+DATASETS = {"cancer": (load_breast_cancer, 300, 100), "wine": (load_wine, 90, 40)}
 """Loader, rows of the source and rows of the evaluation."""
 
 
@@ -22,15 +22,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR")
     folder = parser.parse_args().folder
-    for name in DATA:
+    for name in DATASETS:
         for drift in DRIFTS:
             for seed in range(SEEDS):
-                write(folder / f"{name}-drift-{drift}-{seed}", name, drift, seed)
+                write_task(folder / f"{name}-drift-{drift}-{seed}", name, drift, seed)
 
 
-def write(folder: Path, name: str, drift: str, seed: int) -> None:
+def write_task(folder: Path, name: str, drift: str, seed: int) -> None:
     """Write one task."""
-    load, sources, evaluated = DATA[name]
+    load, sources, evaluated = DATASETS[name]
     (least, most), moved = DRIFTS[drift]
     data, random = load(), np.random.default_rng(seed)
     columns = [f"f{number}" for number in range(data.data.shape[1])]

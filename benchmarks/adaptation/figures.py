@@ -32,7 +32,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """Return the successful runs with their arms, their checks, and the failed runs."""
 
     runs: pl.DataFrame
@@ -40,12 +40,12 @@ class Measured:
     failed: pl.DataFrame
 
     @classmethod
-    def of(cls, runs: pl.DataFrame, checks: pl.DataFrame) -> "Measured":
+    def from_tables(cls, runs: pl.DataFrame, checks: pl.DataFrame) -> "Measurements":
         runs, checks = runs.with_columns(ARM), checks.with_columns(ARM)
         return cls(runs.filter(pl.col("error").is_null()), checks, runs.filter(pl.col("error").is_not_null()))
 
 
-def by_method(measured: Measured) -> pl.DataFrame:
+def by_method(measured: Measurements) -> pl.DataFrame:
     """Return means over the seeds, the worst seed and the worst loss against source-only, by task and arm."""
     gain = pl.col("chosen_accuracy") - pl.col("source_only_accuracy")
     return (
@@ -62,7 +62,7 @@ def by_method(measured: Measured) -> pl.DataFrame:
     )
 
 
-def overall(measured: Measured) -> pl.DataFrame:
+def overall(measured: Measurements) -> pl.DataFrame:
     """Return the gain over source-only, the gain with the oracle, and the fraction of losses, by arm."""
     gain = pl.col("chosen_accuracy") - pl.col("source_only_accuracy")
     return (
@@ -80,7 +80,7 @@ def overall(measured: Measured) -> pl.DataFrame:
     )
 
 
-def by_validator(measured: Measured) -> pl.DataFrame:
+def by_validator(measured: Measurements) -> pl.DataFrame:
     """Return Spearman correlation and accuracy loss of each validator, within runs and within settings."""
     adapted = measured.runs.filter(pl.col("method") != BASELINE)
     within = [group for _, group in measured.checks.filter(pl.col("method") != BASELINE).group_by("key")]
@@ -109,7 +109,7 @@ def correlation(checks: pl.DataFrame, validator: str) -> float:
     return float(spearmanr(score[known], truth[known]).statistic) if np.ptp(score[known]) > 0 else 0.0
 
 
-def automatic(measured: Measured) -> pl.DataFrame:
+def simulate_auto(measured: Measurements) -> pl.DataFrame:
     """Return the choice of `auto` among all arms of each setting, by validator and by the truth (`oracle`)."""
     sizes = measured.runs.select("key", "held_out_rows")
     rows = []
@@ -120,7 +120,7 @@ def automatic(measured: Measured) -> pl.DataFrame:
             continue
         oracle = float(np.max([group[TRUTH].max()]))
         for name in VALIDATORS:
-            found = pick(adapted, reference, name)
+            found = select_check(adapted, reference, name)
             rows.append(
                 dict(zip(SETTING, setting, strict=True))
                 | {"validator": name, "arm": found["arm"], "truth": found[TRUTH]}
@@ -129,7 +129,7 @@ def automatic(measured: Measured) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def pick(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str) -> dict[str, Any]:
+def select_check(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str) -> dict[str, Any]:
     """Return the check with the best score whose source accuracy is close to the reference's, as in a search."""
     baseline, rows = reference["source_accuracy"].item(), reference["held_out_rows"].item()
     allowed = max(MAX_SOURCE_ACCURACY_DROP, 2 * math.sqrt(baseline * (1 - baseline) / rows))

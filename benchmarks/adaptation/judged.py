@@ -6,28 +6,28 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.estimates.fit import Row, Rows, fit, read
+from benchmarks.estimates.fit import NetworkRows, Row, fit, read
 from worker.estimates.accuracy_estimate import FITTED, FittedCoefficients, estimate_accuracy
 
-FEWEST_TASKS = 3
+MIN_TASKS = 3
 """Minimum number of tasks: the fit leaves one of the remaining tasks out again."""
-ALONE = ("difference_of_confidences", "thresholded_confidence", "average_confidence")
+SINGLE_ESTIMATORS = ("difference_of_confidences", "thresholded_confidence", "average_confidence")
 
 
-def judged(path: Path) -> pl.DataFrame:
+def estimate_errors(path: Path) -> pl.DataFrame:
     """Return estimate, interval and true accuracy for each network of the file and each set of constants."""
     rows = read(path)
-    ways = [pl.DataFrame(list(_said(rows, "shipped constants", FITTED)), infer_schema_length=None)]
-    ways += [pl.DataFrame(list(_alone(rows, name)), infer_schema_length=None) for name in ALONE]
+    ways = [pl.DataFrame(list(_combined(rows, "shipped constants", FITTED)), infer_schema_length=None)]
+    ways += [pl.DataFrame(list(_single(rows, name)), infer_schema_length=None) for name in SINGLE_ESTIMATORS]
     names = np.unique(rows.task)
-    if len(names) >= FEWEST_TASKS:
+    if len(names) >= MIN_TASKS:
         for task in names:
             fitted = fit(rows.where(rows.task != task))
-            ways.append(pl.DataFrame(list(_said(rows.where(rows.task == task), "fitted to the other tasks", fitted))))
+            ways.append(pl.DataFrame(list(_combined(rows.where(rows.task == task), "fitted to the other tasks", fitted))))
     return pl.concat(ways, how="diagonal_relaxed")
 
 
-def figures(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+def summarize_errors(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     """Compute mean absolute error, bias, coverage of the 90 % interval and its mean half width."""
     error = pl.col("value") - pl.col("truth")
     return (
@@ -43,17 +43,17 @@ def figures(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     )
 
 
-def _said(rows: Rows, way: str, constants: FittedCoefficients) -> Iterator[dict[str, object]]:
-    for parts, known in _each(rows):
+def _combined(rows: NetworkRows, way: str, constants: FittedCoefficients) -> Iterator[dict[str, object]]:
+    for parts, known in _networks(rows):
         said = estimate_accuracy(parts, constants)
         yield known | {"way": way, "value": said.value, "low": said.low, "high": said.high}
 
 
-def _alone(rows: Rows, part: str) -> Iterator[dict[str, object]]:
-    for parts, known in _each(rows):
+def _single(rows: NetworkRows, part: str) -> Iterator[dict[str, object]]:
+    for parts, known in _networks(rows):
         yield known | {"way": f"{part} alone", "value": parts[part], "low": None, "high": None}
 
 
-def _each(rows: Rows) -> Iterator[tuple[Row, dict[str, object]]]:
-    for parts, task, skewed, truth in zip(rows.parts, rows.task, rows.skewed, rows.truth, strict=True):
+def _networks(rows: NetworkRows) -> Iterator[tuple[Row, dict[str, object]]]:
+    for parts, task, skewed, truth in zip(rows.estimators, rows.task, rows.skewed, rows.truth, strict=True):
         yield parts, {"task": str(task), "skewed": bool(skewed), "truth": float(truth)}

@@ -12,11 +12,11 @@ from benchmarks.adaptation.tasks import Task
 from worker.data.sampling import num_steps
 from worker.training.trials import BASELINE
 
-FIRST = (BASELINE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep_coral", "mdd")
+METHOD_ORDER = (BASELINE, "mcc", "dann", "cdan", "self_training", "adabn", "bnm", "deep_coral", "mdd")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class BenchmarkRun:
     """A planned run. `variant` names parameters that differ from the method's defaults. The task sets the steps."""
 
     task: Task
@@ -38,10 +38,10 @@ class Run:
         return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
-    def reference(self) -> "Run":
+    def reference(self) -> "BenchmarkRun":
         """The source-only run with defaults, from which this run starts or with which it is compared."""
         params = PARAMS[BASELINE].model_validate({"algorithm": BASELINE, "seed": self.params.seed})
-        return Run(self.task, self.skewed, params, "", self.steps)
+        return BenchmarkRun(self.task, self.skewed, params, "", self.steps)
 
     def steps_for(self, rows: int) -> int:
         """Return the steps of the task, or fewer if the method needs fewer. `rows` is the size of the larger dataset."""
@@ -51,7 +51,7 @@ class Run:
 def methods() -> list[str]:
     """Return all adaptation methods and the reference, the most important first."""
     selected = [name for name, params in PARAMS.items() if name == BASELINE or (params.needs_target and not params.is_search)]
-    return sorted(selected, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return sorted(selected, key=lambda name: (METHOD_ORDER.index(name) if name in METHOD_ORDER else len(METHOD_ORDER), name))
 
 
 def plan(
@@ -63,7 +63,7 @@ def plan(
     steps: int | None = None,
     variant: str = "",
     settings: dict[str, Any] | None = None,
-) -> Iterator[Run]:
+) -> Iterator[BenchmarkRun]:
     """Yield the runs by seed and method, so that an interrupted benchmark covers all tasks. Raise pydantic.ValidationError."""
     for seed in seeds:
         for name in names:
@@ -71,4 +71,4 @@ def plan(
             params = PARAMS[name].model_validate(values)
             for task in tasks:
                 for skewed in skews:
-                    yield Run(task, skewed, params, variant, steps or task.steps)
+                    yield BenchmarkRun(task, skewed, params, variant, steps or task.steps)

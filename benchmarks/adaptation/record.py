@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from app.algorithms.base import AlgorithmParams
 from app.storage import Storage
 from app.validators import VALIDATORS
-from benchmarks.adaptation.encoded import Encoded, encoded
-from benchmarks.adaptation.plan import Run
+from benchmarks.adaptation.encoded import EncodedTask, encode_task
+from benchmarks.adaptation.plan import BenchmarkRun
 from worker.data.splits import DomainData, split_source
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter
 from worker.protocol.progress_span import ProgressSpan
@@ -61,19 +61,19 @@ class Recorder(ProgressReporter):
         self.warnings.add(code)
 
 
-def record(run: Run, reference: Record | None) -> Record:
+def record(run: BenchmarkRun, reference: Record | None) -> Record:
     """Train and record a run. `reference` is None for the reference itself. Raise FAILURES."""
-    task, recorder = encoded(run.task, run.skewed), Recorder()
+    task, recorder = encode_task(run.task, run.skewed), Recorder()
     data = split_source(task.source, task.target, task.evaluation, run.params)
     steps = run.steps_for(max(len(data.training), len(task.target)))
     began = time.monotonic()
     with TemporaryDirectory() as folder:
-        trials = trials_of(task, data, run.params, recorder, Path(folder))
+        trials = trial_runner(task, data, run.params, recorder, Path(folder))
         start = reference.weights if reference and run.params.needs_trained_network else None
         trial = trials.run(run.params.algorithm, run.params, ProgressSpan(), start=start, steps=steps)
     seconds = time.monotonic() - began
     labels = Evaluator(data, len(task.classes), CPU).source_labels
-    chosen = chosen_checks(recorder.checks, labels, run.params)
+    chosen = selected_checks(recorder.checks, labels, run.params)
     sizes = {
         "training_rows": len(data.training),
         "held_out_rows": len(data.held_out),
@@ -86,7 +86,9 @@ def record(run: Run, reference: Record | None) -> Record:
     return Record(row, recorder.checks, trial.weights)
 
 
-def trials_of(task: Encoded, data: DomainData, params: AlgorithmParams, reporter: ProgressReporter, folder: Path) -> TrialRunner:
+def trial_runner(
+    task: EncodedTask, data: DomainData, params: AlgorithmParams, reporter: ProgressReporter, folder: Path
+) -> TrialRunner:
     """Make the tensors of a task as a job does."""
     return TrialRunner(
         build_initial=task.build,
@@ -100,7 +102,7 @@ def trials_of(task: Encoded, data: DomainData, params: AlgorithmParams, reporter
     )
 
 
-def chosen_checks(checks: list[Row], labels: NDArray[np.int64], params: AlgorithmParams) -> dict[str, int]:
+def selected_checks(checks: list[Row], labels: NDArray[np.int64], params: AlgorithmParams) -> dict[str, int]:
     """Return the index of the check that each validator selects, as in a job, and mark the healthy checks.
 
     `labels` (n,) are the labels of the evaluated held-out source rows.

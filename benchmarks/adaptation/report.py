@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from benchmarks.adaptation import figures, plots
-from benchmarks.adaptation.figures import SETTING, TASK, Measured
-from benchmarks.adaptation.judged import figures as estimate_figures
-from benchmarks.adaptation.judged import judged
+from benchmarks.adaptation.figures import SETTING, TASK, Measurements
+from benchmarks.adaptation.judged import estimate_errors
+from benchmarks.adaptation.judged import summarize_errors as estimate_figures
 from benchmarks.adaptation.networks import NETWORKS
 from benchmarks.adaptation.store import Store
 
@@ -72,7 +72,7 @@ AUTOMATIC: Columns = {
     "gain": ("gain over source-only", signed),
     "worst_gain": ("worst gain", signed),
 }
-PICKED: Columns = {
+SELECTED: Columns = {
     "seed": ("seed", str),
     "arm": ("picked", str),
     "truth": ("chosen", percent),
@@ -88,7 +88,7 @@ ESTIMATES: Columns = {
     "covered": ("covered", percent),
     "half_width": ("half width", percent),
 }
-OF_TASK: Columns = {"task": ("task", str), "skewed": ("target", lambda value: "skewed" if value else "full")}
+TASK_COLUMNS: Columns = {"task": ("task", str), "skewed": ("target", lambda value: "skewed" if value else "full")}
 FAILED: Columns = {"arm": ("method", str), "seed": ("seed", str), "error": ("why", lambda value: " ".join(value.split())[:200])}
 
 
@@ -97,10 +97,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("var/adaptation"))
     folder: Path = parser.parse_args().folder
     Store(folder).merge()
-    measured = Measured.of(pl.read_parquet(folder / "runs.parquet"), pl.read_parquet(folder / "checks.parquet"))
+    measured = Measurements.from_tables(pl.read_parquet(folder / "runs.parquet"), pl.read_parquet(folder / "checks.parquet"))
     parts = [*methods(measured), *validators(measured)]
     if (folder / NETWORKS).exists():
-        said = judged(folder / NETWORKS)
+        said = estimate_errors(folder / NETWORKS)
         parts += estimates(said)
         plots.estimates(said, folder / "estimates.png")
     text = "\n\n".join([*parts, *failures(measured)]) + "\n"
@@ -109,7 +109,7 @@ def main() -> None:
     sys.stdout.write(text)
 
 
-def methods(measured: Measured) -> list[str]:
+def methods(measured: Measurements) -> list[str]:
     """Return one table per task."""
     parts = ["# Methods, validators and estimates", "Accuracies on labelled target data, in percent.", "## Methods"]
     for (task, skewed), group in figures.by_method(measured).group_by(*TASK, maintain_order=True):
@@ -117,9 +117,9 @@ def methods(measured: Measured) -> list[str]:
     return [*parts, "### All tasks", table(figures.overall(measured), OVERALL)]
 
 
-def validators(measured: Measured) -> list[str]:
+def validators(measured: Measurements) -> list[str]:
     """Return the tables of validators: how well they rank networks, and the choice of `auto` with each."""
-    chosen = figures.automatic(measured)
+    chosen = figures.simulate_auto(measured)
     parts = ["## Validators", table(figures.by_validator(measured), VALIDATORS)]
     if chosen.is_empty():
         return parts
@@ -132,7 +132,7 @@ def validators(measured: Measured) -> list[str]:
         "## auto, from the recorded networks of all methods",
         table(overall, names | AUTOMATIC),
         f"By `{best}`:",
-        table(picked, OF_TASK | PICKED),
+        table(picked, TASK_COLUMNS | SELECTED),
     ]
 
 
@@ -142,14 +142,14 @@ def estimates(said: pl.DataFrame) -> list[str]:
     return [
         "## The estimate of the target accuracy",
         table(estimate_figures(said, ["way"]), ESTIMATES),
-        table(estimate_figures(fitted, ["way", *TASK]), OF_TASK | ESTIMATES),
+        table(estimate_figures(fitted, ["way", *TASK]), TASK_COLUMNS | ESTIMATES),
     ]
 
 
-def failures(measured: Measured) -> list[str]:
+def failures(measured: Measurements) -> list[str]:
     if measured.failed.is_empty():
         return []
-    return ["## Failed runs", table(measured.failed, OF_TASK | FAILED)]
+    return ["## Failed runs", table(measured.failed, TASK_COLUMNS | FAILED)]
 
 
 def table(rows: pl.DataFrame, columns: Columns) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from benchmarks.adaptation.plan import Run
+from benchmarks.adaptation.plan import BenchmarkRun
 from benchmarks.adaptation.record import Record, Row
 from worker.training.trials import Weights
 
@@ -27,13 +27,13 @@ class Store:
         for name in ("parts", "claims", "weights"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
-    def is_done(self, run: Run) -> bool:
+    def is_done(self, run: BenchmarkRun) -> bool:
         """Return whether a run is finished. Failed runs are not."""
         path = self._part(run.key, "run")
         return path.exists() and pl.read_parquet(path)["error"].item() is None
 
     @contextmanager
-    def claim(self, run: Run, *, wait: bool = False) -> Iterator[bool]:
+    def claim(self, run: BenchmarkRun, *, wait: bool = False) -> Iterator[bool]:
         """Claim a run and return whether this process has it. With `wait`, block until it has."""
         with (self.folder / "claims" / run.key).open("w") as file:
             try:
@@ -43,16 +43,16 @@ class Store:
                 return
             yield True
 
-    def keep(self, run: Run, identity: Row, record: Record) -> None:
+    def keep(self, run: BenchmarkRun, identity: Row, record: Record) -> None:
         """Store weights and checks, and finally the row that marks the run as finished."""
         torch.save(record.weights, self._weights(run.key))
         self._write(self._part(run.key, "checks"), [identity | check for check in record.checks])
         self._write(self._part(run.key, "run"), [identity | record.row | {"error": None}])
 
-    def keep_failure(self, run: Run, identity: Row, error: str) -> None:
+    def keep_failure(self, run: BenchmarkRun, identity: Row, error: str) -> None:
         self._write(self._part(run.key, "run"), [identity | {"error": error, "seconds": None}])
 
-    def load(self, run: Run) -> Record:
+    def load(self, run: BenchmarkRun) -> Record:
         """Load the record of a reference."""
         return Record(pl.read_parquet(self._part(run.key, "run")).to_dicts()[0], [], self.weights(run.key))
 

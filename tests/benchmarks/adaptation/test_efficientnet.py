@@ -16,7 +16,7 @@ def test_the_converted_network_recognises_a_temple(tmp_path: Path) -> None:
     assert folder is not None
     network = EfficientNetModel.from_pretrained(folder)  # in evaluation mode
     image = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None] / 255
-    small = F.interpolate(image, (efficientnet.SIDE, efficientnet.SIDE), mode="bilinear", antialias=True)
+    small = F.interpolate(image, (efficientnet.IMAGE_SIZE, efficientnet.IMAGE_SIZE), mode="bilinear", antialias=True)
     with torch.no_grad():
         features = network((small - efficientnet.MEAN) / efficientnet.DEVIATION).last_hidden_state.mean((2, 3))
     logits = F.linear(features, *classifier())

@@ -5,7 +5,7 @@ import math
 import polars as pl
 import pytest
 
-from benchmarks.adaptation.figures import correlation, pick
+from benchmarks.adaptation.figures import correlation, select_check
 
 
 def checks(scores: list[float], truth: list[float], **columns: object) -> pl.DataFrame:
@@ -30,12 +30,12 @@ REFERENCE = checks([0.5], [0.7], arm="source_only")
 
 
 def test_check_with_the_best_score_is_picked() -> None:
-    assert pick(checks([0.6, 0.9], [0.9, 0.8]), REFERENCE, "entropy")["target_accuracy"] == 0.8
+    assert select_check(checks([0.6, 0.9], [0.9, 0.8]), REFERENCE, "entropy")["target_accuracy"] == 0.8
 
 
 def test_network_with_low_source_accuracy_is_not_picked() -> None:
-    assert pick(checks([0.9], [0.9], source_accuracy=0.8), REFERENCE, "entropy")["arm"] == "source_only"
+    assert select_check(checks([0.9], [0.9], source_accuracy=0.8), REFERENCE, "entropy")["arm"] == "source_only"
 
 
 def test_where_no_score_is_better_the_source_alone_is_picked() -> None:
-    assert pick(checks([0.5, math.nan], [0.9, 0.9]), REFERENCE, "entropy")["arm"] == "source_only"
+    assert select_check(checks([0.5, math.nan], [0.9, 0.9]), REFERENCE, "entropy")["arm"] == "source_only"

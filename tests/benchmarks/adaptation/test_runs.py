@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.adaptation import networks, report
 from benchmarks.adaptation.__main__ import main
-from benchmarks.adaptation.encoded import encoded, skew
+from benchmarks.adaptation.encoded import encode_task, kept_rows
 from benchmarks.adaptation.plan import plan
 from benchmarks.adaptation.store import Store
-from benchmarks.adaptation.tasks import of_folder
+from benchmarks.adaptation.tasks import task_from_folder
 
 METHODS = ("source_only", "mcc", "adabn")
 STEPS = 4  # a check after each
@@ -76,7 +76,7 @@ def test_finished_runs_are_not_repeated(task: Path, measured: Path) -> None:
 
 
 def test_run_claimed_by_another_process_is_skipped(task: Path, tmp_path: Path) -> None:
-    run, *_ = plan([of_folder(task)], ["source_only"], [0], steps=STEPS)
+    run, *_ = plan([task_from_folder(task)], ["source_only"], [0], steps=STEPS)
     with Store(tmp_path).claim(run) as mine:
         main([*arguments(task, tmp_path), "--methods", "source_only", "--targets", "plain"])
         assert mine
@@ -123,14 +123,14 @@ def test_report_contains_the_measurements(task: Path, measured: Path, monkeypatc
 
 def test_half_of_the_classes_of_a_skewed_target_are_cut() -> None:
     labels = [str(number % 4) for number in range(4000)]
-    stays = skew(labels)
+    stays = kept_rows(labels)
     shares = [stays[number::4].mean() for number in range(4)]
     assert shares[:2] == [1, 1]
     assert shares[2:] == pytest.approx([0.15, 0.15], abs=0.03)
 
 
 def test_without_labels_the_skewed_target_is_a_half_of_the_evaluation(task: Path) -> None:
-    found = encoded(of_folder(task), skewed=True)
+    found = encode_task(task_from_folder(task), skewed=True)
     assert found.evaluation.labels is not None
     counts = found.evaluation.labels.bincount()
     assert counts[1] < counts[0] / 2

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.estimates.fit import Rows, fit, judge, read
+from benchmarks.estimates.fit import NetworkRows, cross_validate, fit, read
 from worker.estimates.accuracy_estimate import adjustments, estimate_accuracy
 from worker.estimates.estimators import ESTIMATES
 
@@ -25,28 +25,28 @@ def networks(noise: float = 0.02) -> pl.DataFrame:
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Rows:
+def rows(tmp_path: Path) -> NetworkRows:
     networks().write_parquet(tmp_path / "rows.parquet")
     return read(tmp_path / "rows.parquet")
 
 
-def test_fit_recovers_the_true_coefficients(rows: Rows) -> None:
+def test_fit_recovers_the_true_coefficients(rows: NetworkRows) -> None:
     fitted = fit(rows)
     assert fitted.weights["prior_distance"] > 0.3
-    errors = [abs(estimate_accuracy(row, fitted).value - truth) for row, truth in zip(rows.parts, rows.truth, strict=True)]
+    errors = [abs(estimate_accuracy(row, fitted).value - truth) for row, truth in zip(rows.estimators, rows.truth, strict=True)]
     assert np.mean(errors) < 0.04
-    assert set(fitted.weights) == set(adjustments(rows.parts[0]))
+    assert set(fitted.weights) == set(adjustments(rows.estimators[0]))
 
 
-def test_nine_of_ten_intervals_cover_tasks_that_were_left_out(rows: Rows) -> None:
-    judged = judge(rows)
+def test_nine_of_ten_intervals_cover_tasks_that_were_left_out(rows: NetworkRows) -> None:
+    judged = cross_validate(rows)
     assert 0.82 <= float(np.mean(judged["covered"].to_list())) <= 0.98
     assert judged.height == 160
 
 
-def test_tasks_with_equal_data_are_left_out_together(rows: Rows) -> None:
+def test_tasks_with_equal_data_are_left_out_together(rows: NetworkRows) -> None:
     tasks = ["a-b", "a-b-encoder", "a-bc", "a-b-encoder"]
-    four = Rows(rows.parts[:4], rows.truth[:4], np.array(tasks), rows.skewed[:4])
+    four = NetworkRows(rows.estimators[:4], rows.truth[:4], np.array(tasks), rows.skewed[:4])
     assert four.data.tolist() == ["a-b", "a-b", "a-bc", "a-b"]
 
 
@@ -54,4 +54,4 @@ def test_rows_of_several_files_are_one(tmp_path: Path) -> None:
     networks().write_parquet(tmp_path / "one.parquet")
     networks().select(pl.exclude("sampling"), sampling=pl.lit(0.1)).write_parquet(tmp_path / "two.parquet")
     found = read(tmp_path / "one.parquet", tmp_path / "two.parquet")
-    assert len(found.parts) == len(found.truth) == 320
+    assert len(found.estimators) == len(found.truth) == 320
