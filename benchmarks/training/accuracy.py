@@ -41,7 +41,7 @@ class Task:
 
 MNIST, USPS = "digits/mnist_train.npz", "digits/usps_train.npz"
 TASKS = {
-    # handwriting of another size, slant and place; and digits that are not equally common in the target
+    # handwriting of another size, slant and position; and digits that are not equally common in the target
     "mnist-usps": Task(
         MNIST,
         USPS,

@@ -45,14 +45,14 @@ def adapt(context: AttemptContext) -> AdaptationResult | None:
     from worker.search.remote_trials import PlannedTrial, QueuedTrials
     from worker.training.trials import Weights
 
-    offer = QueuedTrials.enqueue
+    enqueue = QueuedTrials.enqueue
 
     def is_shared(session: Session) -> bool:
         trained = select(JobRow.id).where(JobRow.parent_id == context.job.id, JobRow.first_progress.is_not(None))
         return session.scalar(trained.limit(1)) is not None
 
-    def offer_and_wait(self: QueuedTrials, orders: Sequence[PlannedTrial], start: Weights | None) -> None:
-        offer(self, orders, start)
+    def offer_and_wait(self: QueuedTrials, planned: Sequence[PlannedTrial], start: Weights | None) -> None:
+        enqueue(self, planned, start)
         wait_until(lambda: self._transaction(is_shared), 100, "another worker that trains a trial")
 
     with briefly_examined(), patch.object(QueuedTrials, "enqueue", offer_and_wait):

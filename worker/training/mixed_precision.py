@@ -47,7 +47,7 @@ def decide_precision(params: AlgorithmParams, device: torch.device, build: Calla
 def is_faster() -> bool:
     """Measure whether this processor computes a convolution and its gradients clearly faster in bfloat16.
 
-    The two take turns, and the time is the processor's, so other processes hardly change the median of the ratios.
+    Both alternate and processor time is measured, so other processes hardly change the median of the ratios.
     """
     if not any(map(torch.cpu.get_capabilities().get, CAPABILITIES)):
         return False

@@ -1,6 +1,6 @@
 """Milliseconds of a step of DANN: our loop, the leanest one and other libraries. `python -m benchmarks.training.speed --install`.
 
-All train the same layers on the same images, 64 of the source and 64 of the target per step, in one thread, in turns.
+All train the same layers on the same images, 64 of the source and 64 of the target per step, in one thread, in alternating rounds.
 """
 
 import argparse
@@ -30,8 +30,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks.training.speed", description="Milliseconds of a step of DANN, against others.")
     parser.add_argument("--install", action="store_true", help="Make the environments of the peers first, if they are missing.")
     parser.add_argument("--only", nargs="+", choices=MODULES, default=MODULES)
-    parser.add_argument("--turns", type=int, default=8, help="Of each system.")
-    parser.add_argument("--steps", type=int, default=40, help="In a turn.")
+    parser.add_argument("--rounds", type=int, default=8, help="Of each system.")
+    parser.add_argument("--steps", type=int, default=40, help="In a round.")
     parser.add_argument("--allocator", choices=["ours", "all"], default="ours", help="Who gets the trainer's malloc settings.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/digits"))
     parser.add_argument("--folder", type=Path, default=Path("var/speed"), help="Environments of the peers, and logs.")
@@ -39,9 +39,9 @@ def parse() -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> dict[Kind, System]:
-    """Measure all systems turn by turn."""
+    """Measure all systems round by round."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    arguments = [str(options.data.absolute()), str(1 + options.turns * options.steps), str(options.steps)]
+    arguments = [str(options.data.absolute()), str(1 + options.rounds * options.steps), str(options.steps)]
     with ExitStack() as stack:
         systems = {}
         for kind in KINDS:
@@ -50,16 +50,16 @@ def measure(options: argparse.Namespace) -> dict[Kind, System]:
                 systems[kind] = system = System.start(kind, options.folder, arguments, allocator=allocator)
                 stack.callback(system.kill)
                 system.ready()
-        for _ in range(options.turns):
+        for _ in range(options.rounds):
             for system in systems.values():
-                system.turn()
+                system.run_round()
         for system in systems.values():
             system.end()
     return systems
 
 
 def table(measured: dict[Kind, System]) -> str:
-    head = ["", "ms a step, best turn", "median", "processor", "source accuracy", "target accuracy"]
+    head = ["", "ms a step, best round", "median", "processor", "source accuracy", "target accuracy"]
     lines = [head, ["---"] * len(head)]
     for kind, system in measured.items():
         accuracies = [f"{100 * accuracy:.1f}" for accuracy in system.accuracies]
@@ -70,7 +70,7 @@ def table(measured: dict[Kind, System]) -> str:
 
 def ratios(measured: dict[Kind, System]) -> str:
     """Return the ratios of our time to the others', or to the fastest of several."""
-    head = ["ours, compared to", "best turn", "median", "processor", "goal"]
+    head = ["ours, compared to", "best round", "median", "processor", "goal"]
     lines = [head, ["---"] * len(head)]
     ours = measured.get(OURS)
     for kinds, (word, goal) in GOALS.items():
@@ -84,7 +84,7 @@ def ratios(measured: dict[Kind, System]) -> str:
 
 def beside(ours: System, options: argparse.Namespace) -> str:
     """Return the costs that the median step does not show."""
-    check = ours.beside * options.turns * options.steps / CHECKS
+    check = ours.beside * options.rounds * options.steps / CHECKS
     return f"Beside the steps a run of ours has {CHECKS} checks by the validators, {check:.0f} ms each, whatever its length.\n"
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from benchmarks.training.speed import network, problem
 from benchmarks.training.speed.problem import BATCH, Problem
-from benchmarks.training.speed.turns import Turns
+from benchmarks.training.speed.rounds import Rounds
 from worker.training import mixed_precision
 
 
@@ -53,13 +53,13 @@ class Lean:
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data, turn = problem.from_command_line()
-    lean, turns = Lean(data), Turns(turn)
+    data, round_steps = problem.from_command_line()
+    lean, rounds = Lean(data), Rounds(round_steps)
     for rows in torch.randperm(len(data.source_x)).view(-1, BATCH):
         lean.step(rows)
-        turns.step()
+        rounds.step()
     lean.features.eval()
-    turns.end(*network.accuracies(data, nn.Sequential(lean.features, lean.head)))
+    rounds.end(*network.accuracies(data, nn.Sequential(lean.features, lean.head)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.storage import Storage
 from benchmarks.training.speed import problem
 from benchmarks.training.speed.problem import Problem
-from benchmarks.training.speed.turns import Turns
+from benchmarks.training.speed.rounds import Rounds
 from worker import networks
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
@@ -33,13 +33,13 @@ IMAGES = frozenset({"pixels"})
 class TimedReporter(ProgressReporter):
     """A reporter that receives every step."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, rounds: Rounds) -> None:
         super().__init__(sys.stderr)
-        self._turns = turns
+        self._rounds = rounds
 
     def update_progress(self, progress: float) -> None:
         super().update_progress(progress)
-        self._turns.step()
+        self._rounds.step()
 
 
 def make_data(given: Problem) -> DomainData:
@@ -58,10 +58,10 @@ def build() -> Network:
 
 def main() -> None:
     torch.set_num_threads(1)
-    given, turn = problem.from_command_line()
+    given, round_steps = problem.from_command_line()
     params = DannParams.model_validate({"augmentation": sys.argv[4]})
-    turns = Turns(turn)
-    reporter = TimedReporter(turns)
+    rounds = Rounds(round_steps)
+    reporter = TimedReporter(rounds)
     with TemporaryDirectory() as name:
         folder = Path(name)
         checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "speed")
@@ -71,7 +71,7 @@ def main() -> None:
         trials = TrialRunner(build, make_data(given), 10, device, reporter, checkpoints, seconds, precision)
         trial = trials.run("dann", params, ProgressSpan(), steps=given.steps)
     network = trials.load_network(trial)
-    turns.end(*_accuracies(given, network))
+    rounds.end(*_accuracies(given, network))
 
 
 @torch.inference_mode()

@@ -48,9 +48,9 @@ def load(folder: Path, steps: int) -> Problem:
 
 
 def from_command_line() -> tuple[Problem, int]:
-    """Read the command line of a system: folder of the digits, steps of the run, steps of a turn."""
-    folder, steps, turn = sys.argv[1:4]
-    return load(Path(folder), int(steps)), int(turn)
+    """Read the command line of a system: folder of the digits, steps of the run, steps of a round."""
+    folder, steps, round_steps = sys.argv[1:4]
+    return load(Path(folder), int(steps)), int(round_steps)
 
 
 def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:

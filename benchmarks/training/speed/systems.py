@@ -1,4 +1,4 @@
-"""The compared systems, each in a process that takes turns with the others."""
+"""The compared systems, each in a process that alternates with the others."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class SystemFailed(Exception):
 
 @dataclass
 class System:
-    """A running one. `wall` and `cpu` are milliseconds of the steps of each turn, but for its first, whose caches are cold."""
+    """A running one. `wall` and `cpu` are milliseconds of the steps of each round, but for its first, whose caches are cold."""
 
     kind: Kind
     process: subprocess.Popen[str]
@@ -76,7 +76,7 @@ class System:
         """Wait until the first step is done."""
         self._answer()
 
-    def turn(self) -> None:
+    def run_round(self) -> None:
         _opened(self.process.stdin).write("\n")
         _opened(self.process.stdin).flush()
         answer = self._answer()
@@ -84,7 +84,7 @@ class System:
         self.cpu.append(answer["cpu"][1:])
 
     def end(self) -> None:
-        """Continue after the last turn and return the accuracies."""
+        """Continue after the last round and return the accuracies."""
         _opened(self.process.stdin).write("\n")
         _opened(self.process.stdin).close()
         self.accuracies = self._answer()["accuracies"]
@@ -96,23 +96,23 @@ class System:
 
     @property
     def best(self) -> float:
-        """Milliseconds of a step: the median of the fastest turn."""
-        return min(median(turn) for turn in self.wall)
+        """Milliseconds of a step: the median of the fastest round."""
+        return min(median(steps) for steps in self.wall)
 
     @property
     def median(self) -> float:
-        """Milliseconds of a step, of all turns."""
-        return median(value for turn in self.wall for value in turn)
+        """Milliseconds of a step, of all rounds."""
+        return median(value for steps in self.wall for value in steps)
 
     @property
     def processor(self) -> float:
-        """Milliseconds that the process computed for a step, in all threads, in the fastest turn."""
-        return min(median(turn) for turn in self.cpu)
+        """Milliseconds that the process computed for a step, in all threads, in the fastest round."""
+        return min(median(steps) for steps in self.cpu)
 
     @property
     def beside(self) -> float:
         """Milliseconds that the process computed for a step on average, beyond the median step: reports and checks."""
-        values = [value for turn in self.cpu for value in turn]
+        values = [value for steps in self.cpu for value in steps]
         return mean(values) - median(values)
 
     def _answer(self) -> dict[str, list[float]]:

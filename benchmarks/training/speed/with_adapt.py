@@ -8,19 +8,19 @@ from adapt.feature_based import DANN  # type: ignore[import-not-found]
 
 from benchmarks.training.speed import problem
 from benchmarks.training.speed.problem import BATCH, RATE
-from benchmarks.training.speed.turns import Turns
+from benchmarks.training.speed.rounds import Rounds
 
 keras: Any = tf.keras
 layers = keras.layers
 
 
 class Steps(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, rounds: Rounds) -> None:
         super().__init__()
-        self._turns = turns
+        self._rounds = rounds
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._turns.step()
+        self._rounds.step()
 
 
 def encoder() -> Any:
@@ -40,8 +40,8 @@ def discriminator() -> Any:
 
 
 def main() -> None:
-    data, turn = problem.from_command_line()
-    turns = Turns(turn)
+    data, round_steps = problem.from_command_line()
+    rounds = Rounds(round_steps)
     dann = DANN(
         encoder(),
         keras.Sequential([layers.Input((256,)), layers.Dense(10, activation="softmax")]),
@@ -55,10 +55,10 @@ def main() -> None:
     )
     labels = np.eye(10, dtype=np.float32)[data.source_y]
     images = problem.normalised(data.source_x)[..., None]
-    dann.fit(images, labels, epochs=1, batch_size=BATCH, verbose=0, callbacks=[Steps(turns)])
+    dann.fit(images, labels, epochs=1, batch_size=BATCH, verbose=0, callbacks=[Steps(rounds)])
     source, target = (dann.predict(problem.normalised(values)[..., None]) for values in (data.source_test_x, data.target_test_x))
     accuracies = problem.accuracy(source, data.source_test_y), problem.accuracy(target, data.target_test_y)
-    turns.end(*accuracies)
+    rounds.end(*accuracies)
 
 
 def _norm() -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.training.speed import network, problem
 from benchmarks.training.speed.problem import BATCH, RATE
-from benchmarks.training.speed.turns import Turns
+from benchmarks.training.speed.rounds import Rounds
 
 
 class Base(nn.Module):
@@ -35,19 +35,19 @@ class DomainClassifier(nn.Module):
 
 
 class Steps(Callback):  # type: ignore[misc]
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
 
     def on_batch_end(self, net: Any, **event: Any) -> None:
         if event["training"]:
-            self._turns.step()
+            self._rounds.step()
 
 
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data, turn = problem.from_command_line()
-    turns = Turns(turn)
+    data, round_steps = problem.from_command_line()
+    rounds = Rounds(round_steps)
     net = DANN(
         Base(),
         "features",
@@ -59,14 +59,14 @@ def main() -> None:
         batch_size=BATCH,
         max_epochs=1,
         train_split=None,
-        callbacks=[Steps(turns)],
+        callbacks=[Steps(rounds)],
         verbose=0,
     )
     rows = len(data.source_x)
     values = torch.cat([network.images(data.source_x), network.images(data.target_x)]).numpy()
     labels = np.concatenate([data.source_y, np.full(rows, -1)])
     net.fit(values, labels, sample_domain=np.repeat([1, -2], rows))
-    turns.end(*network.accuracies(data, net.module_.base_module_.eval()))
+    rounds.end(*network.accuracies(data, net.module_.base_module_.eval()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a job works on."""
+"""Inputs of a job."""
 
 import pytest
 

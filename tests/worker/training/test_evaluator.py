@@ -6,7 +6,7 @@ from worker.data.splits import split_source
 from worker.training.evaluator import Evaluator, features_and_logits
 
 
-def test_answers_come_in_the_order_of_the_rows_over_many_batches() -> None:
+def test_outputs_keep_the_order_of_rows_over_many_batches() -> None:
     examples, network = table(700, 3, target=False), table_network(3).eval()
     rows = torch.randperm(700, generator=torch.Generator().manual_seed(1))
     features, logits = features_and_logits(network, examples, rows, CPU)
@@ -16,7 +16,7 @@ def test_answers_come_in_the_order_of_the_rows_over_many_batches() -> None:
     np.testing.assert_allclose(logits, network.head(whole)[rows].detach().numpy(), atol=1e-5)
 
 
-def test_its_labels_are_those_of_the_rows_it_asks_about() -> None:
+def test_labels_belong_to_the_sampled_rows() -> None:
     data = split_source(table(600, 3, target=False), None, None, toy_params("fine_tune", validation_fraction=0.5))
     evaluator = Evaluator(data, 3, CPU, rows=100)
     assert len(data.held_out) == 300

@@ -63,7 +63,7 @@ def test_measurement_draws_no_random_numbers_and_restores_threads(monkeypatch: p
 
 
 @pytest.mark.parametrize("is_faster", [True, False])
-def test_auto_is_bfloat16_on_gpus_and_for_dense_networks_where_faster(is_faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_bfloat16_for_dense_networks_where_faster(is_faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixed_precision, "is_faster", lambda: is_faster)
     assert decide_precision(AUTO, GPU, tables) == "bfloat16"
     assert decide_precision(AUTO, CPU, convolutions) == ("bfloat16" if is_faster else "float32")

@@ -1,4 +1,4 @@
-"""Turn-taking of the measured systems. Uses only the standard library, because each has its own environment."""
+"""Alternation of the measured systems. Uses only the standard library, because each has its own environment."""
 
 import json
 import os
@@ -6,14 +6,14 @@ import sys
 import time
 
 
-class Turns:
-    """A system that waits after each turn for its next one, so that other load on the machine affects all systems alike.
+class Rounds:
+    """A system that waits after each round for its next one, so that other load on the machine affects all systems alike.
 
-    A turn is a line on standard input, its answer a line on standard output; what a library prints goes to standard error.
+    A round is a line on standard input, its answer a line on standard output; what a library prints goes to standard error.
     """
 
     def __init__(self, steps: int) -> None:
-        """Set the steps of a turn. The very first step belongs to no turn, so that set-up is not measured."""
+        """Set the steps of a round. The very first step belongs to no round, so that set-up is not measured."""
         self._steps, self._started = steps, False
         self._wall_before = self._cpu_before = 0.0
         self._wall: list[float] = []
@@ -27,14 +27,14 @@ class Turns:
             self._wall.append(1000 * (time.perf_counter() - self._wall_before))
             self._cpu.append(1000 * (time.process_time() - self._cpu_before))
         if not self._started or len(self._wall) == self._steps:
-            self._take_turn()
+            self._finish_round()
         self._wall_before, self._cpu_before = time.perf_counter(), time.process_time()
 
     def end(self, source: float, target: float) -> None:
         """Report the test accuracies on both domains."""
         self._answer({"accuracies": [source, target]})
 
-    def _take_turn(self) -> None:
+    def _finish_round(self) -> None:
         self._started = True
         self._answer({"wall": self._wall, "cpu": self._cpu})
         self._wall, self._cpu = [], []
