@@ -58,7 +58,7 @@ def test_killed_launcher_takes_all_processes_with_it(settings: Settings, worker_
     wait_until(lambda: not ranks())
 
 
-def test_all_processes_of_a_job_are_cancelled(settings: Settings, worker_sessions: Sessions) -> None:
+def test_cancelled_job_ends_all_processes(settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
     run = InThread(light_supervisor(settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
@@ -72,7 +72,7 @@ def add_real_job(bench: Bench, steps: int) -> UUID:
     return bench.job(params, digits(bench, target=False, rows=200), base=CNN).id
 
 
-def test_where_one_process_is_killed_none_goes_on(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
+def test_killed_process_ends_all_others(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
     job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000)
     run = InThread(Supervisor(settings, worker_sessions, ListQueue()), job_id)
     wait_until(is_training(worker_sessions, job_id))
@@ -83,7 +83,7 @@ def test_where_one_process_is_killed_none_goes_on(settings: Settings, worker_ses
     assert ranks() == []
 
 
-def test_two_processes_stop_together_and_go_on_together_to_a_version(
+def test_two_processes_stop_and_resume_together_to_a_version(
     settings: Settings, worker_sessions: Sessions, tmp_path: Path
 ) -> None:
     job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), STEPS)

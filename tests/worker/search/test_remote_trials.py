@@ -1,4 +1,4 @@
-"""What a search leaves to other workers; these are played by the test, which claims trials and runs them beside the search."""
+"""Trials on other workers; the test plays these workers: it claims trials and runs them beside the search."""
 
 import io
 import json
@@ -51,7 +51,7 @@ AUTO = {
 
 @dataclass
 class Scene:
-    """A search that runs on one worker, and what another does."""
+    """A search on one worker, and the actions of another worker."""
 
     bench: Bench
     lease: Lease
@@ -66,20 +66,20 @@ class Scene:
         return AutoParams.model_validate(self.job.params)
 
     @property
-    def orders(self) -> list[PlannedTrial]:
-        return [PlannedTrial(1, place, method, SHORT_STEPS) for place, method in enumerate(self.params.methods)]
+    def planned(self) -> list[PlannedTrial]:
+        return [PlannedTrial(1, position, method, SHORT_STEPS) for position, method in enumerate(self.params.methods)]
 
     def trials(self, reporter: ProgressReporter | None = None) -> TrialRunner:
         return prepare(self.bench.context(self.job, self.lease.attempt, reporter), Distributed())[1]
 
-    def offers(self, trials: TrialRunner) -> QueuedTrials:
+    def scheduler(self, trials: TrialRunner) -> QueuedTrials:
         return QueuedTrials(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
 
     def claim(self, job_id: UUID) -> Lease:
         return claim(self.bench, job_id)
 
     def run(self, lease: Lease, reporter: ProgressReporter | None = None) -> None:
-        """As a worker would; raises Stopped after giving the trial back."""
+        """Run a trial as a worker does; raise StopRequested after giving it back."""
         reporter = reporter or ProgressReporter(io.StringIO())
         with self.bench.sessions() as session:
             row = session.get_one(JobRow, lease.job_id, options=[joinedload(JobRow.parent)])
@@ -103,7 +103,7 @@ class Scene:
 
 
 class StopsInStep(ProgressReporter):
-    """Is asked to stop in this step."""
+    """A reporter that requests a stop in the given step."""
 
     def __init__(self, step: int) -> None:
         super().__init__(io.StringIO())
@@ -157,66 +157,64 @@ def test_remote_trial_gives_the_same_result_as_a_local_one(scene: Scene) -> None
     reporter = ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
     start = trials.run_baseline(scene.params, ProgressSpan()).weights
-    offers = scene.offers(trials)
-    offers.enqueue(scene.orders, start)
-    offers.enqueue(scene.orders, start)
+    scheduler = scene.scheduler(trials)
+    scheduler.enqueue(scene.planned, start)
+    scheduler.enqueue(scene.planned, start)
     assert len(scene.queue.sent) == 2
     taken = [scene.claim(job_id) for job_id in scene.queue.sent]
-    assert [offers.claim(name) for name in (MCC, ADABN)] == [TrialOwner.REMOTE, TrialOwner.REMOTE]
+    assert [scheduler.claim(name) for name in (MCC, ADABN)] == [TrialOwner.REMOTE, TrialOwner.REMOTE]
     for lease in taken:
         scene.run(lease)
-    assert [offers.claim(name) for name in (MCC, ADABN)] == [TrialOwner.FINISHED, TrialOwner.FINISHED]
+    assert [scheduler.claim(name) for name in (MCC, ADABN)] == [TrialOwner.FINISHED, TrialOwner.FINISHED]
 
     alone_reporter = ProgressReporter(io.StringIO())
     alone = scene.trials(alone_reporter)
-    for order, begun in zip(scene.orders, (None, start), strict=True):
+    for planned, begun in zip(scene.planned, (None, start), strict=True):
         trial = alone.run(
-            order.name, order.params, ProgressSpan(), start=begun, steps=order.steps, metric_prefix=f"{order.name}_"
+            planned.name, planned.params, ProgressSpan(), start=begun, steps=planned.steps, metric_prefix=f"{planned.name}_"
         )
-        assert_same(trials.ended[order.name], trial)
+        assert_same(trials.ended[planned.name], trial)
     alone_reporter.flush()
     expected = points(alone_reporter, f"{MCC}_information_maximisation")
     assert points(reporter, f"{MCC}_information_maximisation") == expected != {}
 
 
 @pytest.mark.parametrize("is_faster", [True, False])
-def test_trial_follows_the_precision_of_its_search_against_its_own_measurement(
-    is_faster: bool, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trial_uses_the_precision_of_its_search(is_faster: bool, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: is_faster)
-    trials, order = scene.trials(), scene.orders[0]
-    expected = scene.trials().run(order.name, order.params, ProgressSpan(), steps=order.steps)
-    scene.offers(trials).enqueue([order], None)
+    trials, planned = scene.trials(), scene.planned[0]
+    expected = scene.trials().run(planned.name, planned.params, ProgressSpan(), steps=planned.steps)
+    scene.scheduler(trials).enqueue([planned], None)
     monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: not is_faster)
     scene.run(scene.claim(scene.queue.sent[0]))
-    assert scene.offers(trials).claim(MCC) is TrialOwner.FINISHED
+    assert scene.scheduler(trials).claim(MCC) is TrialOwner.FINISHED
     assert_same(trials.ended[MCC], expected)
     assert scene.trials().precision == ("bfloat16" if is_faster else "float32")
 
 
 def test_queued_remote_trial_is_taken_back(scene: Scene) -> None:
     trials = scene.trials()
-    offers = scene.offers(trials)
-    offers.enqueue(scene.orders[:1], None)
-    assert offers.claim(MCC) is TrialOwner.LOCAL
+    scheduler = scene.scheduler(trials)
+    scheduler.enqueue(scene.planned[:1], None)
+    assert scheduler.claim(MCC) is TrialOwner.LOCAL
     assert read_job(scene.bench.sessions, scene.queue.sent[0]).status is JobStatus.CANCELLED
-    assert offers.claim(ADABN) is TrialOwner.LOCAL  # was never offered
+    assert scheduler.claim(ADABN) is TrialOwner.LOCAL  # was never queued
     assert not trials.interrupted
 
 
 def test_trial_released_by_another_worker_continues_from_its_checkpoint(scene: Scene) -> None:
     reporter, alone = ProgressReporter(io.StringIO()), ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
-    offers = scene.offers(trials)
-    offers.enqueue(scene.orders[:1], None)
+    scheduler = scene.scheduler(trials)
+    scheduler.enqueue(scene.planned[:1], None)
     with pytest.raises(StopRequested):
         scene.run(scene.claim(scene.queue.sent[0]), StopsInStep(6))
-    assert offers.claim(MCC) is TrialOwner.LOCAL
+    assert scheduler.claim(MCC) is TrialOwner.LOCAL
     assert trials.interrupted is not None
     assert trials.interrupted["run"]["step"] == 6
-    order = scene.orders[0]
-    resumed = trials.run(MCC, order.params, ProgressSpan(), steps=order.steps, metric_prefix=f"{MCC}_")
-    expected = scene.trials(alone).run(MCC, order.params, ProgressSpan(), steps=order.steps, metric_prefix=f"{MCC}_")
+    planned = scene.planned[0]
+    resumed = trials.run(MCC, planned.params, ProgressSpan(), steps=planned.steps, metric_prefix=f"{MCC}_")
+    expected = scene.trials(alone).run(MCC, planned.params, ProgressSpan(), steps=planned.steps, metric_prefix=f"{MCC}_")
     assert_same(resumed, expected)
     reporter.flush()
     alone.flush()
@@ -225,44 +223,44 @@ def test_trial_released_by_another_worker_continues_from_its_checkpoint(scene: S
 
 def test_remote_trial_with_a_missing_checkpoint_restarts(scene: Scene) -> None:
     trials = scene.trials()
-    offers = scene.offers(trials)
-    offers.enqueue(scene.orders[:1], None)
+    scheduler = scene.scheduler(trials)
+    scheduler.enqueue(scene.planned[:1], None)
     with pytest.raises(StopRequested):
         scene.run(scene.claim(scene.queue.sent[0]), StopsInStep(6))
     scene.bench.storage.delete(f"jobs/{scene.queue.sent[0]}")
-    assert offers.claim(MCC) is TrialOwner.LOCAL
+    assert scheduler.claim(MCC) is TrialOwner.LOCAL
     assert trials.interrupted is None
 
 
 def test_starting_remote_trial_is_taken_back_when_others_are_done(scene: Scene) -> None:
     trials = scene.trials()
-    offers = scene.offers(trials)
-    offers.enqueue(scene.orders, None)
+    scheduler = scene.scheduler(trials)
+    scheduler.enqueue(scene.planned, None)
     starting, training = (scene.claim(job_id) for job_id in scene.queue.sent)
     with scene.bench.sessions.begin() as session:
         leases.heartbeat(session, training, 60, Report(progress=0.0))
-    assert {offers.claim(name) for name in (MCC, ADABN)} == {TrialOwner.REMOTE}
-    assert [offers.claim(name, recall=True) for name in (MCC, ADABN)] == [TrialOwner.LOCAL, TrialOwner.REMOTE]
+    assert {scheduler.claim(name) for name in (MCC, ADABN)} == {TrialOwner.REMOTE}
+    assert [scheduler.claim(name, recall=True) for name in (MCC, ADABN)] == [TrialOwner.LOCAL, TrialOwner.REMOTE]
     assert read_job(scene.bench.sessions, starting.job_id).status is JobStatus.CANCELLING
 
 
-@pytest.mark.parametrize(("code", "standing"), [("bad_parameters", TrialOwner.FINISHED), ("trainer_killed", TrialOwner.LOCAL)])
-def test_remote_failure_is_final_only_for_bad_parameters(scene: Scene, code: str, standing: TrialOwner) -> None:
+@pytest.mark.parametrize(("code", "owner"), [("bad_parameters", TrialOwner.FINISHED), ("trainer_killed", TrialOwner.LOCAL)])
+def test_remote_failure_is_final_only_for_bad_parameters(scene: Scene, code: str, owner: TrialOwner) -> None:
     trials = scene.trials()
-    offers = scene.offers(trials)
-    offers.enqueue(scene.orders[:1], None)
+    scheduler = scene.scheduler(trials)
+    scheduler.enqueue(scene.planned[:1], None)
     lease = scene.claim(scene.queue.sent[0])
     with scene.bench.sessions.begin() as session:
         leases.fail(session, lease, code, "It diverged.")
-    assert offers.claim(MCC) is standing
-    assert trials.failed == ({MCC: "It diverged."} if standing is TrialOwner.FINISHED else {})
-    if standing is TrialOwner.FINISHED:
+    assert scheduler.claim(MCC) is owner
+    assert trials.failed == ({MCC: "It diverged."} if owner is TrialOwner.FINISHED else {})
+    if owner is TrialOwner.FINISHED:
         with pytest.raises(BadParameters, match="It diverged"):
-            trials.run(MCC, scene.orders[0].params, ProgressSpan())
+            trials.run(MCC, scene.planned[0].params, ProgressSpan())
 
 
 class StopsInWaiting(ProgressReporter):
-    """Is asked to stop when there is nothing to do but to wait."""
+    """A reporter that requests a stop while the search waits."""
 
     def wait(self, seconds: float) -> None:
         self.request_stop()
@@ -271,12 +269,12 @@ class StopsInWaiting(ProgressReporter):
 def test_search_stopped_while_waiting_resumes_to_the_same_result(scene: Scene) -> None:
     reporter = StopsInWaiting(io.StringIO())
     trials = scene.trials(reporter)
-    scene.offers(trials).enqueue(scene.orders[:1], None)
+    scene.scheduler(trials).enqueue(scene.planned[:1], None)
     begun = scene.claim(scene.queue.sent[0])
     with scene.bench.sessions.begin() as session:
         leases.heartbeat(session, begun, 60, Report(progress=0.5))
     with pytest.raises(StopRequested):
-        search(trials, scene.params, ProgressSpan(), scene.offers(trials))
+        search(trials, scene.params, ProgressSpan(), scene.scheduler(trials))
     reporter.flush()
     assert reports(reporter)[-1].progress > reports(reporter)[-2].progress  # half of a trial that another worker runs
     checkpoint = [report.checkpoint for report in reports(reporter) if report.checkpoint][-1]
@@ -288,19 +286,19 @@ def test_search_stopped_while_waiting_resumes_to_the_same_result(scene: Scene) -
     resumed = scene.trials()
     resumed.resume(checkpoint)
     assert set(resumed.ended) == {"source_only", ADABN}
-    found = search(resumed, scene.params, ProgressSpan(), scene.offers(resumed))
-    alone = search(scene.trials(), scene.params, ProgressSpan())
-    assert_same(found[0], alone[0])
-    assert [entry.planned for entry in found[2]] == [entry.planned for entry in alone[2]]
-    for entry, other in zip(found[2], alone[2], strict=True):
+    resumed_result = search(resumed, scene.params, ProgressSpan(), scene.scheduler(resumed))
+    local_result = search(scene.trials(), scene.params, ProgressSpan())
+    assert_same(resumed_result[0], local_result[0])
+    assert [entry.planned for entry in resumed_result[2]] == [entry.planned for entry in local_result[2]]
+    for entry, other in zip(resumed_result[2], local_result[2], strict=True):
         assert entry.trial is not None
         assert other.trial is not None
         assert_same(entry.trial, other.trial)
     with scene.bench.sessions() as session:
-        assert len(session.get_one(JobRow, scene.lease.job_id).trials) == len(alone[2])
+        assert len(session.get_one(JobRow, scene.lease.job_id).trials) == len(local_result[2])
 
 
-class AbsentQueue(ListQueue):
+class UnreachableQueue(ListQueue):
     """An unreachable broker."""
 
     def send(self, job_id: UUID) -> None:
@@ -309,18 +307,18 @@ class AbsentQueue(ListQueue):
 
 def test_search_continues_during_broker_and_database_outages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.search.remote_trials.POLL_SECONDS", 0)
-    scene.queue = AbsentQueue()
-    offers = scene.offers(scene.trials())
+    scene.queue = UnreachableQueue()
+    scheduler = scene.scheduler(scene.trials())
     begin, failures = scene.bench.sessions.begin, iter([OperationalError("", {}, Exception("server closed"))])
 
-    def away_once() -> Any:
+    def unreachable_once() -> Any:
         for failure in failures:
             raise failure
         return begin()
 
-    monkeypatch.setattr(scene.bench.sessions, "begin", away_once)
-    offers.enqueue(scene.orders[:1], None)
-    assert offers.claim(MCC) is TrialOwner.LOCAL
+    monkeypatch.setattr(scene.bench.sessions, "begin", unreachable_once)
+    scheduler.enqueue(scene.planned[:1], None)
+    assert scheduler.claim(MCC) is TrialOwner.LOCAL
     with scene.bench.sessions() as session:
         (child_row,) = session.get_one(JobRow, scene.lease.job_id).trials
     assert (child_row.trial, child_row.status) == (MCC, JobStatus.CANCELLED)

@@ -1,4 +1,7 @@
-"""Searches whose trials several real workers train: they find what one worker finds."""
+"""Searches whose trials run on several real workers, compared with one worker.
+
+The trainers of trials measure the opposite of the search's bfloat16 decision (`tests.support.distributed_trainer`).
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +72,7 @@ def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> N
     assert {child.status for child in trials_of(bench.sessions, search_id)} <= ENDED
 
 
-def test_two_workers_find_what_one_finds(bench: Bench, tmp_path: Path) -> None:
+def test_two_workers_give_the_result_of_one(bench: Bench, tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, DIVERGING]
     job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 4})
     expected = bench.run(job)

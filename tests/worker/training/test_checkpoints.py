@@ -58,7 +58,7 @@ def test_missing_and_invalid_checkpoints_raise_different_errors(tmp_path: Path) 
         make(tmp_path)[0].load("jobs/j/1/checkpoint-1.pt")
 
 
-def test_reading_one_runs_no_code(tmp_path: Path) -> None:
+def test_reading_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     checkpoints, storage = make(tmp_path)
     torch.save({"digest": "a", "step": 1, "state": {"path": Path("x")}}, tmp_path / "evil.pt")
     storage.put("jobs/j/1/checkpoint-1.pt", tmp_path / "evil.pt")
@@ -66,7 +66,7 @@ def test_reading_one_runs_no_code(tmp_path: Path) -> None:
         checkpoints.load("jobs/j/1/checkpoint-1.pt")
 
 
-def test_all_random_states_come_back(tmp_path: Path) -> None:
+def test_all_random_states_are_restored(tmp_path: Path) -> None:
     def draw() -> tuple[float, list[float], list[float]]:
         return random.random(), np.random.normal(size=3).tolist(), torch.rand(3).tolist()
 

@@ -15,7 +15,7 @@ from worker.training.loop import TRAINING_SPAN, Diverged, RunningMeans, evaluate
 
 
 class Collapsing(Algorithm):
-    """From the middle of the run on it unlearns."""
+    """An algorithm that unlearns in the second half of the run."""
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         loss = F.cross_entropy(self.network(batch.source_x), batch.source_y)
@@ -23,7 +23,7 @@ class Collapsing(Algorithm):
 
 
 class Poisoned(Algorithm):
-    """From the tenth step on its loss is not a number."""
+    """An algorithm whose loss is not a number from the tenth step on."""
 
     steps = 0
 
@@ -63,7 +63,7 @@ def test_checkpoint_of_other_parameters_is_rejected(tmp_path: Path) -> None:
         other.resume(toy.checkpoint)
 
 
-def test_checkpoints_are_stored_as_often_as_asked_and_reported(tmp_path: Path) -> None:
+def test_checkpoints_are_stored_and_reported_at_the_interval(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
     toy.run.checkpoint_seconds = 0
     train(toy.run)
@@ -82,7 +82,7 @@ def test_run_stopped_after_its_last_step_resumes_to_its_result(tmp_path: Path) -
     assert all(torch.equal(value, weights[name]) for name, value in second.run.algorithm.state_dict().items())
 
 
-def test_momentum_sgd_learns_too(tmp_path: Path) -> None:
+def test_momentum_sgd_learns(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("dann", optimizer="sgd", learning_rate=0.01, epochs=10), digits=True)
     train(toy.run)
     assert toy.run.optimizer.defaults["momentum"] == 0.9

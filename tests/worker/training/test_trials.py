@@ -24,7 +24,7 @@ from worker.training.trials import TrialRunner, source_params
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "said", "expected"),
+    ("algorithm", "given", "expected"),
     [
         ("adabn", {}, {"epochs": 20, "min_steps": 0}),
         ("tent", {"epochs": 7}, {"epochs": 7, "min_steps": 0}),
@@ -34,10 +34,10 @@ from worker.training.trials import TrialRunner, source_params
     ],
 )
 def test_baseline_uses_the_training_parameters_of_the_method(
-    algorithm: str, said: dict[str, Any], expected: dict[str, Any]
+    algorithm: str, given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    found = source_params(PARAMS[algorithm].model_validate({"algorithm": algorithm, **said}))
-    assert expected.items() <= found.model_dump().items()
+    params = source_params(PARAMS[algorithm].model_validate({"algorithm": algorithm, **given}))
+    assert expected.items() <= params.model_dump().items()
 
 
 def make_trials(folder: Path, params: AlgorithmParams) -> TrialRunner:
@@ -54,7 +54,7 @@ def test_method_starts_from_a_fully_trained_network(algorithm: str, steps: int, 
     assert reference.scores["source_accuracy"] > 0.9
 
 
-def test_candidates_of_a_search_take_over_from_one_too(tmp_path: Path) -> None:
+def test_search_fully_trains_the_baseline_for_such_candidates(tmp_path: Path) -> None:
     found = {}
     for name, more in (("whole", ["adda"]), ("half", [])):
         params = AutoParams(batch_size=32, min_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
@@ -74,7 +74,7 @@ def test_resumed_job_keeps_failures_and_elapsed_minutes(tmp_path: Path) -> None:
 
     second = make_trials(tmp_path, params)
     second.resume("jobs/a/1/checkpoint-1.pt")
-    second.build_initial = unwanted
+    second.build_initial = unexpected
     assert second.run("done", params, ProgressSpan()).seconds == done.seconds > 0
     with pytest.raises(BadParameters, match="batch norm"):
         second.run("failing", toy_params("adabn"), ProgressSpan(), start=done.weights)
@@ -85,8 +85,8 @@ def test_resumed_job_keeps_failures_and_elapsed_minutes(tmp_path: Path) -> None:
     assert 100 < second.run("stopped", params, ProgressSpan(), steps=3).seconds < 200
 
 
-def unwanted() -> Network:
-    raise AssertionError("what has ended, or failed, needs no network")
+def unexpected() -> Network:
+    raise AssertionError("an ended or failed trial needs no network")
 
 
 @pytest.mark.parametrize(("seconds", "tried"), [(500.0, 2), (700.0, 1)])
