@@ -63,11 +63,11 @@ class Manifest(BaseModel):
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> "Manifest":
-        """Validate a stored manifest. Raise UnsupportedManifest for another format, ArtifactCorrupt for missing or invalid keys."""
+        """Validate a stored manifest. Raise UnsupportedManifest for another format, ArtifactCorrupt for invalid keys."""
         if content.get("format") != MANIFEST_FORMAT:
             raise UnsupportedManifest(
-                f"The manifest of this version has format {content.get('format')!r}; this release reads format {MANIFEST_FORMAT}. "
-                "Upgrade the service to the release that made the version, or train the version again."
+                f"The manifest of this version has format {content.get('format')!r}; this release reads format "
+                f"{MANIFEST_FORMAT}. Upgrade the service to the release that made the version, or train the version again."
             )
         try:
             return cls.model_validate(content)

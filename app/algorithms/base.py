@@ -40,8 +40,8 @@ class AlgorithmParams(BaseModel):
     min_steps: int = Field(0, ge=0, le=1_000_000, description="Minimum number of steps; it overrides `epochs` on small datasets.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Precision of matrix products during training. auto: bfloat16 on GPUs; on CPUs, bfloat16 for convolutions and "
-        "pretrained encoders if a measurement shows that it is faster.",
+        description="Precision of matrix products during training. auto: bfloat16 on GPUs; on CPUs, bfloat16 for convolutions "
+        "and pretrained encoders if a measurement shows that it is faster.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Fraction of each source label spread over all classes.")
     class_balanced: bool = Field(False, description="Draw every class of the source equally often.")

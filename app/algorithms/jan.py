@@ -17,5 +17,6 @@ class JanParams(AdaptationParams):
         1.0,
         ge=0,
         le=1000,
-        description="Factor on the joint discrepancy, multiplied by 2 / (1 + exp(-10 p)) - 1, where p is the completed fraction of the run.",
+        description="Factor on the joint discrepancy, multiplied by 2 / (1 + exp(-10 p)) - 1, "
+        "where p is the completed fraction of the run.",
     )

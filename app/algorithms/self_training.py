@@ -22,7 +22,8 @@ class SelfTrainingParams(AdaptationParams):
         1.0,
         ge=0,
         le=1000,
-        description="Factor on the pseudo-label loss, multiplied by 2 / (1 + exp(-10 p)) - 1, where p is the completed fraction of the run.",
+        description="Factor on the pseudo-label loss, multiplied by 2 / (1 + exp(-10 p)) - 1, "
+        "where p is the completed fraction of the run.",
     )
     confusion: float = Field(1.0, ge=0, le=1000, description="Factor on the class confusion on the target, as in `mcc`.")
     temperature: float = Field(2.5, gt=0, le=100, description="Divisor of the logits before the softmax of the confusion.")

@@ -34,8 +34,8 @@ class JobQueue(Protocol):
 def make_celery(settings: Settings) -> Celery:
     """Make the Celery application of every process, without a result backend; `worker.celery_app` adds the tasks.
 
-    A worker holds only the message of its running job, so that no idle worker waits for it. On Redis `worker_disable_prefetch` does
-    this, elsewhere a late acknowledgement, which makes the running message fill the prefetch window.
+    A worker holds only the message of its running job, so that no idle worker waits for it. On Redis `worker_disable_prefetch`
+    does this, elsewhere a late acknowledgement, which makes the running message fill the prefetch window.
     """
     celery = Celery("isthmus", broker=settings.broker)
     is_redis = settings.broker.startswith("redis")

@@ -1,8 +1,8 @@
 """uvicorn's protocol, with synchronous responses to the prediction requests that allow it.
 
 Context: a task, an ASGI message cycle and their checks take uvicorn longer than a small network runs. Decision: the protocol
-buffers a small body until it is complete and passes it to `FastPath.try_answer_sync`. The response is written together with the other
-responses of this event loop iteration. A request whose head equals a cached one, byte for byte, is not parsed again.
+buffers a small body until it is complete and passes it to `FastPath.try_answer_sync`. The response is written together with the
+other responses of this event loop iteration. A request whose head equals a cached one, byte for byte, is not parsed again.
 Consequences: every other request takes uvicorn's own way from its headers on, as if it had just arrived. That
 includes other paths, large or chunked bodies, requests pipelined behind an unanswered one, and connections about to close.
 """

@@ -1,10 +1,10 @@
 """The kinds of jobs.
 
 Decision: the folder is the registry, as for algorithms. A module here describes a kind for the app and the supervisor; the module
-of the same name in `worker.jobs` has the code that the trainer runs, `run(context)`. Context: leases, supervisor, trainer, metrics
-and messages all depend on the kind. Consequences: a new kind is one file here, one in `worker.jobs`, and routes of its own in
-`app.api`; no existing file is edited, and the column `job.kind` has no list of allowed values. Alternatives: an enum with a `match`
-in each of these modules (a new kind edited eleven files).
+of the same name in `worker.jobs` has the code that the trainer runs, `run(context)`. Context: leases, supervisor, trainer,
+metrics and messages all depend on the kind. Consequences: a new kind is one file here, one in `worker.jobs`, and routes of its
+own in `app.api`; no existing file is edited, and the column `job.kind` has no list of allowed values. Alternatives: an enum with
+a `match` in each of these modules (a new kind edited eleven files).
 """
 
 from importlib import import_module

@@ -128,8 +128,8 @@ class Image(Modality):
         if side is None or min(height, width) < DOWNSCALE_WARNING_FACTOR * side:
             return []
         return [
-            f"Images of at least {height} x {width} pixels are resized to {side} x {side}. Set a larger `input_size` in `base` to "
-            "keep more detail, or use a `pretrained` encoder, which also helps with few images."
+            f"Images of at least {height} x {width} pixels are resized to {side} x {side}. Set a larger `input_size` in `base` "
+            "to keep more detail, or use a `pretrained` encoder, which also helps with few images."
         ]
 
     def fit(

@@ -178,7 +178,7 @@ class Tabular(Modality):
         return TabularPreprocessing(columns=tuple(_fitted(name, numbers.get(name), levels.get(name)) for name in order))
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
-        """Return an encoder to `numbers` float32 (n, a), NaN if missing, and `categories` int64 (n, b), 0 if missing or unknown."""
+        """Return an encoder to `numbers` float32 (n, a), NaN if missing, and `categories` int64 (n, b), 0 if unknown."""
         fitted = _preprocessing(preprocessing)
         codes = {column.name: {level: code for code, level in enumerate(column.levels, 1)} for column in fitted.categories}
 

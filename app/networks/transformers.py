@@ -25,7 +25,7 @@ class TransformersParams(NetworkParams):
     max_length: int = Field(128, ge=8, le=4096, description="Maximum number of tokens; longer texts are truncated.")
     config: SkipJsonSchema[dict[str, Any] | None] = Field(
         None,
-        description="Configuration of the encoder, stored in the manifest. If set, no checkpoint is loaded and weights are random.",
+        description="Configuration of the encoder, stored in the manifest. If set, weights are random, not from a checkpoint.",
     )
 
     def input_limits(self) -> InputLimits:

@@ -1,9 +1,9 @@
 """The rules of datasets.
 
-Decision: deleting a dataset removes its file and hides its row; the row stays. Context: jobs and versions refer to their datasets,
-and the lineage of a version must stay complete. Consequences: a deleted dataset can be uploaded again, because its fingerprint is
-freed; old jobs keep an id that is answered with 404. Alternatives: null in the jobs' columns loses the lineage; a refusal to delete
-the datasets of ended jobs keeps every file forever.
+Decision: deleting a dataset removes its file and hides its row; the row stays. Context: jobs and versions refer to their
+datasets, and the lineage of a version must stay complete. Consequences: a deleted dataset can be uploaded again, because its
+fingerprint is freed; old jobs keep an id that is answered with 404. Alternatives: null in the jobs' columns loses the lineage; a
+refusal to delete the datasets of ended jobs keeps every file forever.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Long polls: wait for jobs to change, with one query for all waiting callers.
 
-Decision: one poller for each process queries twice a second all jobs that callers wait for. No caller holds a thread, a connection
-or a transaction while it waits. Polling works on both databases and across processes. Alternatives: LISTEN/NOTIFY would be faster
-by a quarter of a second, on PostgreSQL only, for one more connection in each process. On SQLite even a read takes the write lock,
-so one query for each caller would block the workers.
+Decision: one poller for each process queries twice a second all jobs that callers wait for. No caller holds a thread, a
+connection or a transaction while it waits. Polling works on both databases and across processes. Alternatives: LISTEN/NOTIFY
+would be faster by a quarter of a second, on PostgreSQL only, for one more connection in each process. On SQLite even a read takes
+the write lock, so one query for each caller would block the workers.
 """
 
 import asyncio

@@ -1,12 +1,13 @@
 """Trials of a search as jobs of their own, for other workers.
 
-Decision: the trainer of a search trains it itself. It queues its trials as child jobs, takes them back one by one to run them, and
-leaves those to other workers that they have started. When it has no other, it takes back the ones whose workers are still starting,
-so that it does not wait for short trials. Context: a search must end on one worker as on many, with the same result, and resume
-like any job. Consequences: nothing waits for a queued job, so a single worker never blocks and idle workers are never required. A
-child has the states, leases, attempts and checkpoints of every job. A resumed search finds its earlier trials by name.
-Alternatives: a search that only waits for children blocks a worker and its GPU; one that is queued again after every round needs a
-state of its own.
+Decision: the trainer of a search trains it itself. It queues its trials as child jobs, takes them back one by one to run them,
+and leaves those to other workers that they have started. When it has no other, it takes back the ones whose workers are still
+starting, so that it does not wait for short trials. Context: a search must end on one worker as on many, with the same result,
+and resume like any job. Consequences: nothing waits for a queued job, so a single worker never blocks and idle workers are never
+required. A child has the states, leases, attempts and checkpoints of every job. A resumed search finds its earlier trials by
+name.
+Alternatives: a search that only waits for children blocks a worker and its GPU; one that is queued again after every round needs
+a state of its own.
 
 All writes are fenced by the search's attempt: a trainer that has lost its job changes nothing. Nothing here commits.
 """

@@ -1,9 +1,9 @@
 """The queue in front of the event loop, for work that runs in the loop itself.
 
-Context: requests that arrive while the loop is busy wait in the kernel, where they cannot be counted. libuv accepts one connection
-per poll of its sockets, so that under overload most requests would wait there for seconds.
-Decision: after each slice of work, requests wait here in order, while the loop polls its sockets until nothing new arrives. A loop
-that polls a few times within the slice and accepts no connection has no backlog; then requests do not wait.
+Context: requests that arrive while the loop is busy wait in the kernel, where they cannot be counted. libuv accepts one
+connection per poll of its sockets, so that under overload most requests would wait there for seconds.
+Decision: after each slice of work, requests wait here in order, while the loop polls its sockets until nothing new arrives. A
+loop that polls a few times within the slice and accepts no connection has no backlog; then requests do not wait.
 Consequences: waiting times are known, so that late requests are rejected before they are read. The first request after a pause
 waits for some polls, about 50 us.
 """

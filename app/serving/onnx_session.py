@@ -68,5 +68,5 @@ def require_device(session: onnxruntime.InferenceSession, device: Device) -> Non
 
 def unchecked_run(session: onnxruntime.InferenceSession) -> RunGraph:
     """Return the native function behind `session.run`, whose checks take as long as a small network."""
-    run: RunGraph = session._sess.run  # the public method has no way around its checks
+    run: RunGraph = session._sess.run  # noqa: SLF001  # the public method cannot skip its checks
     return run

@@ -54,7 +54,7 @@ def methods() -> list[str]:
     return sorted(selected, key=lambda name: (METHOD_ORDER.index(name) if name in METHOD_ORDER else len(METHOD_ORDER), name))
 
 
-def plan(
+def plan(  # noqa: PLR0913  # four keyword options with defaults
     tasks: Sequence[Task],
     names: Sequence[str],
     seeds: Sequence[int],

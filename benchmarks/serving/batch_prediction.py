@@ -1,4 +1,6 @@
-"""Batch predictions against two plain programs over ONNX Runtime: `python -m benchmarks.serving.batch_prediction [mlp|lenet ...] [--rows N]`.
+"""Batch predictions against two plain programs over ONNX Runtime.
+
+    python -m benchmarks.serving.batch_prediction [mlp|lenet ...] [--rows N]
 
 The loop has all rows encoded in memory before its clock starts, and does nothing but run the graph, in batches of the same
 size. The script does what somebody would write who needs the answers once: it reads the whole file into memory, runs the graph

@@ -138,7 +138,7 @@ def _built(params: NetworkParams) -> Build:
     return lambda preprocessing, specs, classes: networks.build(params, preprocessing, specs, classes)
 
 
-def _subject(
+def _subject(  # noqa: PLR0913  # called once for each subject, with all its properties
     name: str,
     folder: Path,
     preprocessing: Preprocessing,

@@ -34,7 +34,7 @@ class NoQueue:
         """Do nothing."""
 
 
-class TrainerFailed(Exception):
+class TrainerFailedError(Exception):
     """The trainer ended without a result; the message is the end of its standard error."""
 
 
@@ -63,14 +63,14 @@ class Service:
         return job
 
     def train(self, job: JobRow) -> dict[str, Any]:
-        """Run the trainer process on the job and return the metrics of its version. Raise TrainerFailed."""
+        """Run the trainer process on the job and return the metrics of its version. Raise TrainerFailedError."""
         folder = self.settings.scratch_dir / str(job.id)
         folder.mkdir(parents=True)
         try:
             command = [sys.executable, "-P", "-m", "worker.trainer", str(job.id), str(job.attempt)]
             ended = subprocess.run(command, cwd=folder, env=self._environment(), capture_output=True, text=True, check=False)
             if ended.returncode:
-                raise TrainerFailed(f"exit code {ended.returncode}: {ended.stderr[-2000:]}")
+                raise TrainerFailedError(f"exit code {ended.returncode}: {ended.stderr[-2000:]}")
             return AdaptationResult.model_validate_json((folder / RESULT_FILE).read_text()).metrics
         finally:
             shutil.rmtree(folder)

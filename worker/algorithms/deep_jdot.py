@@ -11,7 +11,7 @@ from worker.losses.predictions import label_costs
 
 
 class DeepJdot(JointAdaptation):
-    """E = L_y + E_plan (alpha |f_i - f_j|^2 + lambda_t CE(g_j, y_i)), with the optimal assignment of a batch's examples as plan."""
+    """E = L_y + E_plan (alpha |f_i - f_j|^2 + lambda_t CE(g_j, y_i)); the plan is the optimal assignment of a batch."""
 
     params: DeepJdotParams
 

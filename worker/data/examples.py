@@ -17,7 +17,7 @@ from worker.networks.base import Inputs
 IN_MEMORY_BYTES = 2 * 1024**3
 
 
-class UnknownLabel(ValueError):
+class UnknownLabelError(ValueError):
     """A label that is not among the classes."""
 
 
@@ -66,7 +66,7 @@ def encode(
 ) -> EncodedDataset:
     """Encode all chunks into tensors: in memory, or mapped from files in `folder` beyond IN_MEMORY_BYTES.
 
-    `classes` None leaves labels out. Raise UnknownLabel.
+    `classes` None leaves labels out. Raise UnknownLabelError.
     """
     numbers = {name: number for number, name in enumerate(classes or ())}
     store, labels = _ColumnStore(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
@@ -85,7 +85,7 @@ def _class_numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[in
     try:
         return [numbers[label] for label in labels]
     except KeyError as error:
-        raise UnknownLabel(f"there is no class {error.args[0]!r}") from error
+        raise UnknownLabelError(f"there is no class {error.args[0]!r}") from error
 
 
 class _ColumnStore:

@@ -20,7 +20,7 @@ from app.networks.base import NetworkParams
 from app.storage import Storage
 from worker import networks
 from worker.data.attempt_context import AttemptContext
-from worker.data.examples import EncodedDataset, UnknownLabel, encode
+from worker.data.examples import EncodedDataset, UnknownLabelError, encode
 from worker.data.job_inputs import JobInputs, chunks
 from worker.networks.base import Network
 from worker.protocol.progress import BadData
@@ -90,7 +90,7 @@ def encode_dataset(
     """Encode a dataset, on the GPU if it fits there. Raise BadData when it does not match the preprocessing."""
     try:
         examples = encode(chunks(storage, row), setup.encoder, setup.specs, row.rows, setup.classes if labelled else None, folder)
-    except (InvalidInputs, UnknownLabel, PolarsError) as error:
+    except (InvalidInputs, UnknownLabelError, PolarsError) as error:
         raise BadData(f"The dataset {row.name!r} does not match the inputs of the model: {error}") from error
     if setup.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * torch.cuda.mem_get_info(setup.device)[0]:
         return examples.to(setup.device)

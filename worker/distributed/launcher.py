@@ -1,9 +1,9 @@
 """Start several trainers for one attempt of a job: `python -m worker.distributed.launcher COMMAND... --supervisor PID`.
 
 COMMAND starts one trainer. The trainers find one another by the environment variables of `torchrun`; see
-`worker.distributed.data_parallel`. The supervisor treats this process as the trainer. SIGTERM stops all after a checkpoint. The exit
-code is that of the first trainer that failed, and if one is killed all end. No trainer outlives this process, and this process does
-not outlive its supervisor.
+`worker.distributed.data_parallel`. The supervisor treats this process as the trainer. SIGTERM stops all after a checkpoint. The
+exit code is that of the first trainer that failed, and if one is killed all end. No trainer outlives this process, and this
+process does not outlive its supervisor.
 """
 
 import logging

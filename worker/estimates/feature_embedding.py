@@ -26,8 +26,8 @@ RIDGE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 def proxy_a_distance(source: Float32Array, target: Float32Array, seed: int = 0) -> float:
     """Return 2 (1 - 2 err) of a linear support vector machine between features (n, d) and (m, d): 0 to 2.
 
-    Ganin et al., JMLR 2016, equation 3. err is the balanced error on the half of the rows that is not fitted, and the smallest over
-    the ridge strengths. Raise ValueError with fewer than two rows of a domain.
+    Ganin et al., JMLR 2016, equation 3. err is the balanced error on the half of the rows that is not fitted, and the smallest
+    over the ridge strengths. Raise ValueError with fewer than two rows of a domain.
     """
     if min(len(source), len(target)) < 2:
         raise ValueError("The proxy A-distance needs two rows of each domain.")
@@ -67,9 +67,9 @@ def tsne_layout(features: Float32Array, start: NDArray[np.float64] | None = None
 def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, classes: list[str]) -> int:
     """Write the layout of both networks' features as Parquet and return its number of rows.
 
-    The columns are x_before, y_before, x_after, y_after, domain (source, target) and class: the label of a source row, and the class
-    that the network after adaptation predicts for a target row. Both outputs must hold the same rows, of which at most EMBEDDING_ROWS
-    of each domain are used. With fewer than eight rows, write nothing and return 0.
+    The columns are x_before, y_before, x_after, y_after, domain (source, target) and class: the label of a source row, and the
+    class that the network after adaptation predicts for a target row. Both outputs must hold the same rows, of which at most
+    EMBEDDING_ROWS of each domain are used. With fewer than eight rows, write nothing and return 0.
     """
     sides = [_evenly_spaced(len(rows)) for rows in (after.source_features, after.target_features)]
     count = sum(map(len, sides))

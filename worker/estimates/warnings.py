@@ -51,8 +51,8 @@ def _row_warnings(held_out: int, rows: int, classes: int) -> Iterator[JobWarning
     if held_out < MIN_HELD_OUT_ROWS:
         yield JobWarning(
             code="little_source_data",
-            message=f"Only {held_out} labelled source examples are held out, so source metrics and calibration are mostly chance. "
-            f"Add labelled source examples until at least {MIN_HELD_OUT_ROWS} are held out.",
+            message=f"Only {held_out} labelled source examples are held out, so source metrics and calibration are mostly "
+            f"chance. Add labelled source examples until at least {MIN_HELD_OUT_ROWS} are held out.",
         )
     min_rows = max(MIN_ADAPTATION_ROWS, MIN_ADAPTATION_ROWS_PER_CLASS * classes)
     if rows < min_rows:
@@ -94,8 +94,8 @@ def _class_warnings(
         yield JobWarning(
             code="unknown_classes",
             message=f"{_percent(unknown.target)} of the target examples ({_percent(unknown.source)} of the source) look like "
-            "none of the classes. Predictions for them are not reliable. Check the target for classes that the source lacks, or add "
-            "source examples that are closer to the target.",
+            "none of the classes. Predictions for them are not reliable. Check the target for classes that the source lacks, or "
+            "add source examples that are closer to the target.",
         )
 
 
@@ -121,14 +121,14 @@ def _discriminator_warnings(curve: Sequence[float]) -> Iterator[JobWarning]:
     if max(curve) < AT_CHANCE_ACCURACY:
         yield JobWarning(
             code="discriminator_at_chance",
-            message=f"The domain discriminator never exceeded an accuracy of {_percent(max(curve))} (chance is 50%), so the domains "
-            "were not aligned by it. Train for more steps, or check that source and target differ.",
+            message=f"The domain discriminator never exceeded an accuracy of {_percent(max(curve))} (chance is 50%), so the "
+            "domains were not aligned by it. Train for more steps, or check that source and target differ.",
         )
     elif mean > SEPARATING_ACCURACY:
         yield JobWarning(
             code="discriminator_separates_domains",
-            message=f"The domain discriminator still separated the domains ({_percent(mean)} accuracy), so they were not aligned. "
-            "Train for more steps, or try another algorithm.",
+            message=f"The domain discriminator still separated the domains ({_percent(mean)} accuracy), so they were not "
+            "aligned. Train for more steps, or try another algorithm.",
         )
 
 
@@ -143,8 +143,8 @@ def _verdict_warnings(verdict: TransferVerdict) -> Iterator[JobWarning]:
     if 1 - THRESHOLDS.validator_majority < in_favour < THRESHOLDS.validator_majority:
         yield JobWarning(
             code="validators_disagree",
-            message=f"{_percent(in_favour)} of the validators prefer the adapted model, the others the source-only model. It is not "
-            "clear which is better; label some target rows as `evaluation` dataset to measure both.",
+            message=f"{_percent(in_favour)} of the validators prefer the adapted model, the others the source-only model. It is "
+            "not clear which is better; label some target rows as `evaluation` dataset to measure both.",
         )
 
 

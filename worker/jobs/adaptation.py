@@ -140,7 +140,8 @@ def _with_known_classes(setup: TrainingSetup, evaluation: DatasetRow | None, rep
     if unknown := sorted(set(evaluation.classes) - set(setup.classes)):
         reporter.warn(
             "unknown_classes",
-            f"The accuracy on the target is not reported: the evaluation dataset has classes that the source lacks: {', '.join(unknown[:5])}.",
+            "The accuracy on the target is not reported: the evaluation dataset has classes that the source lacks: "
+            f"{', '.join(unknown[:5])}.",
         )
         return None
     return evaluation

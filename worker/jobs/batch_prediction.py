@@ -1,8 +1,8 @@
 """A batch prediction: read the dataset in chunks, predict, store the output in parts, join the parts. Torch-free.
 
 The prediction of a row depends on that row alone, so an attempt that resumes another produces the same output. A row that cannot
-be encoded, or has no finite logits, gets an `error`; the others continue. A dataset with another number of rows than at its upload
-fails the prediction, because predictions would stand beside the wrong rows.
+be encoded, or has no finite logits, gets an `error`; the others continue. A dataset with another number of rows than at its
+upload fails the prediction, because predictions would stand beside the wrong rows.
 """
 
 import time

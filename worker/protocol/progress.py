@@ -17,23 +17,23 @@ from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 MAX_SILENCE_SECONDS = 10.0
 
 
-class StopRequested(Exception):
+class StopRequested(Exception):  # noqa: N818  # control flow, not an error
     """The run was asked to stop, and a checkpoint is stored. Exit code 75."""
 
 
-class BadParameters(Exception):
+class BadParameters(Exception):  # noqa: N818  # named like its exit code
     """The parameters cannot work on this data, so a retry is useless. The message is for the user. Exit code 64."""
 
 
-class BadData(Exception):
+class BadData(Exception):  # noqa: N818  # named like its exit code
     """The data cannot be used, so a retry is useless. The message is for the user. Exit code 65."""
 
 
 class ProgressReporter:
     """A collector of points that sends one JSON line each `interval_seconds`, so that a step costs a list append.
 
-    Values may be zero-dimensional tensors. They are read, and the GPU is synchronised, only when a line is sent. Values that are not
-    finite are omitted. Call `report` for the steps that become points: a few hundred are enough for a run.
+    Values may be zero-dimensional tensors. They are read, and the GPU is synchronised, only when a line is sent. Values that are
+    not finite are omitted. Call `report` for the steps that become points: a few hundred are enough for a run.
     """
 
     def __init__(self, stream: TextIO, interval_seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:

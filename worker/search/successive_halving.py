@@ -3,8 +3,8 @@
 Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943
 
 Every candidate is trained for a third of its steps. The better half is then trained again with all steps, because a schedule over
-the fraction of a run cannot be extended. The selected networks of both rounds and the source-only baseline compete: the validator's
-score decides among those that keep their accuracy on the source.
+the fraction of a run cannot be extended. The selected networks of both rounds and the source-only baseline compete: the
+validator's score decides among those that keep their accuracy on the source.
 
 Other workers may run trials (`worker.search.remote_trials`). The result does not depend on the worker or the time of a trial,
 except under a budget of minutes.
@@ -111,8 +111,8 @@ class Search:
     def _next(self, remaining: list[PlannedTrial]) -> PlannedTrial:
         """Return the first trial that is finished, or that no other worker runs.
 
-        When others run all of them, take back a trial whose worker has not begun to train. If there is none, store the ended trials
-        and wait.
+        When others run all of them, take back a trial whose worker has not begun to train. If there is none, store the ended
+        trials and wait.
         """
         finished = next((planned for planned in remaining if self.trials.is_finished(planned.name)), None)
         if finished is not None:

@@ -26,8 +26,8 @@ _Parent = aliased(JobRow)
 def delete_orphaned_files(sessions: sessionmaker[Session], storage: Storage, abandoned_job_id: UUID | None = None) -> None:
     """Delete the files of ended jobs that belong to no version and no output.
 
-    It handles the newest ended jobs that were not cleaned up, and `abandoned_job_id`: the trainer of that job may have stored files
-    after another worker had cleaned up. An unreachable storage is retried at the next call.
+    It handles the newest ended jobs that were not cleaned up, and `abandoned_job_id`: the trainer of that job may have stored
+    files after another worker had cleaned up. An unreachable storage is retried at the next call.
     """
     for job_id, kept in _due(sessions, abandoned_job_id).items():
         try:

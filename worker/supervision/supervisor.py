@@ -1,8 +1,8 @@
 """The supervisor: it claims a job, runs its trainer, keeps the lease and records the end. Imports no torch.
 
-All writes go through `app.services.leases`, fenced by (attempt, owner). When one of them finds that the lease was lost, the trainer
-is killed and nothing more is written. During a database outage the trainer continues until the lease must have expired. An
-unexpected exception ends the trainer too; the lease then expires and the job is tried again.
+All writes go through `app.services.leases`, fenced by (attempt, owner). When one of them finds that the lease was lost, the
+trainer is killed and nothing more is written. During a database outage the trainer continues until the lease must have expired.
+An unexpected exception ends the trainer too; the lease then expires and the job is tried again.
 """
 
 import os

@@ -35,8 +35,8 @@ BASELINE_STEPS_FRACTION = 0.5
 class Trial:
     """A finished run: the selected weights, their step, and the number of steps of the run.
 
-    `scores` are the validators' scores of the selected network; nan where one cannot be computed. `domain_accuracy` is the curve of
-    a discriminator, empty without one. `seconds` is the time of all attempts.
+    `scores` are the validators' scores of the selected network; nan where one cannot be computed. `domain_accuracy` is the curve
+    of a discriminator, empty without one. `seconds` is the time of all attempts.
     """
 
     weights: Weights
@@ -157,8 +157,8 @@ class TrialRunner:
     def run_baseline(self, params: AlgorithmParams, span: ProgressSpan, *, fully_trained: bool = False) -> Trial:
         """Train the source-only network of a method; without a source, return the network that the job starts from.
 
-        As the baseline of a comparison it gets half of the method's steps. A method that starts from it needs a fully trained one,
-        and so does a search with such a candidate (`fully_trained`).
+        As the baseline of a comparison it gets half of the method's steps. A method that starts from it needs a fully trained
+        one, and so does a search with such a candidate (`fully_trained`).
         """
         if self.data.source is None:
             return Trial(self.build_initial().state_dict(), 0, 0, {})

@@ -1,4 +1,7 @@
-"""ClassAMI. Musgrave et al., 2022, https://arxiv.org/abs/2208.07360"""
+"""ClassAMI.
+
+Musgrave et al., 2022, https://arxiv.org/abs/2208.07360
+"""
 
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score

@@ -1,4 +1,7 @@
-"""Deep embedded validation. You et al., ICML 2019, https://proceedings.mlr.press/v97/you19a.html"""
+"""Deep embedded validation.
+
+You et al., ICML 2019, https://proceedings.mlr.press/v97/you19a.html
+"""
 
 import numpy as np
 from numpy.typing import NDArray

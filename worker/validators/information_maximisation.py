@@ -1,4 +1,7 @@
-"""Information maximisation. Shi and Sha, ICML 2012, https://arxiv.org/abs/1206.6438"""
+"""Information maximisation.
+
+Shi and Sha, ICML 2012, https://arxiv.org/abs/1206.6438
+"""
 
 from scipy.stats import entropy
 

@@ -1,4 +1,7 @@
-"""MixVal. Hu et al., NeurIPS 2023, https://openreview.net/forum?id=ackajXqei2"""
+"""MixVal.
+
+Hu et al., NeurIPS 2023, https://openreview.net/forum?id=ackajXqei2
+"""
 
 from math import nan
 

@@ -1,4 +1,7 @@
-"""Soft neighbourhood density. Saito et al., ICCV 2021, https://arxiv.org/abs/2108.10860"""
+"""Soft neighbourhood density.
+
+Saito et al., ICCV 2021, https://arxiv.org/abs/2108.10860
+"""
 
 import numpy as np
 from scipy.special import softmax
@@ -11,7 +14,7 @@ SIMILARITY_TEMPERATURE = 0.05
 
 
 def score(outputs: ModelOutputs) -> float:
-    """Return mean_i H(softmax_j(cos(p_i, p_j) / 0.05)), j other than i, of the target's predictions p (m, classes): 0 to log(m - 1)."""
+    """Return mean_i H(softmax_j(cos(p_i, p_j) / 0.05)), j other than i, of the target's predictions p (m, classes)."""
     rows = l2_normalize(outputs.target_probabilities.astype(np.float32))
     similarity = rows @ rows.T / SIMILARITY_TEMPERATURE
     np.fill_diagonal(similarity, -np.inf)

@@ -47,7 +47,7 @@ OURS, BY_DEFAULT, LEAN, SKADA, PYTORCH_ADAPT, ADAPT = KINDS = (
 )
 
 
-class SystemFailed(Exception):
+class SystemFailedError(Exception):
     """A system ended before its time; the message is the end of its standard error."""
 
 
@@ -118,7 +118,7 @@ class System:
     def _answer(self) -> dict[str, list[float]]:
         line = _opened(self.process.stdout).readline()
         if not line:
-            raise SystemFailed(f"{self.kind.name}: {self.errors.read_text()[-2000:]}")
+            raise SystemFailedError(f"{self.kind.name}: {self.errors.read_text()[-2000:]}")
         answer: dict[str, list[float]] = json.loads(line)
         return answer
 

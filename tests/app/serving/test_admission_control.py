@@ -58,7 +58,7 @@ def test_the_turn_is_free_for_one_slice_after_the_last_look(clock: Clock) -> Non
 
 
 async def rounds() -> None:
-    """The loop comes round as often as it takes to see that nothing is new."""
+    """Let the loop iterate until it sees no new connection."""
     for _ in range(QUIET_POLLS):
         await asyncio.sleep(0)
 

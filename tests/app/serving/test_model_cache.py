@@ -29,7 +29,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture(params=["file", "memory"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A folder, and a file system from which artifacts must be copied first."""
+    """Open a storage: a folder, or a file system whose files are copied before use."""
     return Storage(f"file://{tmp_path}/storage" if request.param == "file" else f"memory://{uuid.uuid4()}")
 
 
@@ -48,7 +48,7 @@ def engine_of(files: Storage, capacity_bytes: int = 2**30) -> ModelCache:
 
 
 def count_sessions(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionOptions]:
-    """The options of every session that is made from now on."""
+    """Record the options of every later session."""
     made: list[onnxruntime.SessionOptions] = []
     real = onnxruntime.InferenceSession
 

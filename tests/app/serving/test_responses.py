@@ -17,7 +17,7 @@ VERSION = cast(LoadedModel, SimpleNamespace(model='a "%s"', number=7, classes=CL
 
 
 def read(document: bytes) -> Any:
-    """The last digit of a probability is that of one exponential function or of another."""
+    """Parse JSON and round its numbers: exponential functions differ in the last digit."""
     return json.loads(document, parse_float=lambda text: round(float(text), 12))
 
 

@@ -8,7 +8,7 @@ import torch
 from app.modalities.base import Chunk, Encoded, TensorSpec
 from tests.support.toy_problems import CPU
 from worker.data import examples as examples_module
-from worker.data.examples import UnknownLabel, encode
+from worker.data.examples import UnknownLabelError, encode
 
 
 def chunk(values: list[list[float]], labels: list[str] | None) -> Chunk:
@@ -56,7 +56,7 @@ def test_large_dataset_is_mapped_from_files(memory_limit: int, tmp_path: Path, m
 
 
 def test_unknown_label_is_named_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(UnknownLabel, match="there is no class 'c'"):
+    with pytest.raises(UnknownLabelError, match="there is no class 'c'"):
         encode([chunk([[1, 2]], ["c"])], padded, VARYING, 1, ["a", "b"], tmp_path)
 
 

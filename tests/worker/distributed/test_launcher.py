@@ -32,7 +32,7 @@ def settings(worker_settings: Settings) -> Settings:
 
 
 def ranks() -> list[psutil.Process]:
-    """The processes of this test that train, by rank."""
+    """Return the training processes of this test by rank."""
     alive = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
     return sorted((child for child in alive if "RANK" in child.environ()), key=lambda child: child.environ()["RANK"])
 

@@ -194,7 +194,7 @@ def test_copy_is_kept_up_to_the_allowed_loss(graph: Path, data: DomainData, tole
 
 
 def test_copy_that_differs_only_on_the_target_is_rejected(graph: Path, data: DomainData, monkeypatch: pytest.MonkeyPatch) -> None:
-    original_labels = quantization._labels
+    original_labels = quantization._labels  # noqa: SLF001  # the test replaces one step of the measurement
 
     def changed_labels(path: Path, examples: EncodedDataset, rows: Tensor) -> NDArray[np.int64]:
         labels = original_labels(path, examples, rows)

@@ -81,7 +81,7 @@ class Bench:
         return self.job_id
 
     def run(self, stop: bool = False, **changes: Any) -> BatchPredictionResult:
-        """The next attempt; with `stop` it is asked to stop from the start."""
+        """Run the next attempt; with `stop` a stop is requested at the start."""
         self.attempts += 1
         folder = self.folder / f"attempt-{self.attempts}"
         folder.mkdir()

@@ -25,7 +25,7 @@ def outputs_predicting(toy: Toy, target: np.ndarray) -> ModelOutputs:
 
 
 def true_classes(toy: Toy) -> np.ndarray:
-    labels, rows = toy.target.labels, toy.run.evaluator._target_rows
+    labels, rows = toy.target.labels, toy.run.evaluator._target_rows  # noqa: SLF001  # the sample is random
     assert labels is not None
     classes: np.ndarray = labels[rows].numpy()
     return classes
@@ -69,7 +69,8 @@ def test_source_accuracy_does_not_change_batch_statistics(tmp_path: Path) -> Non
     toy = make_toy(tmp_path, toy_params("mcc"), digits=True)
     student, evaluator = toy.run.algorithm.network, toy.run.evaluator
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    source_accuracy(student, evaluator, torch.zeros(len(evaluator._source_rows), dtype=torch.int64))
+    rows = len(evaluator._source_rows)  # noqa: SLF001  # the sample's size is not public
+    source_accuracy(student, evaluator, torch.zeros(rows, dtype=torch.int64))
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
 
 

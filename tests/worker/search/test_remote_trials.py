@@ -123,7 +123,7 @@ def claim(bench: Bench, job_id: UUID) -> Lease:
 
 
 def reports(reporter: ProgressReporter) -> list[Report]:
-    stream = reporter._stream
+    stream = reporter._stream  # noqa: SLF001  # the stream was passed in by a helper
     assert isinstance(stream, io.StringIO)
     return [Report.model_validate_json(line) for line in stream.getvalue().splitlines()]
 

@@ -59,7 +59,7 @@ def trials_of(sessions: Sessions, search_id: UUID) -> list[JobRow]:
 
 
 def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> None:
-    """The same table, the same choice, the same weights; no trial goes on."""
+    """Check for the same table, choice and weights, and that no trial runs on."""
     job = read_job(bench.sessions, search_id)
     assert job.status is JobStatus.SUCCEEDED, job.error_message
     with bench.sessions() as session:
@@ -97,7 +97,7 @@ def test_two_workers_give_the_result_of_one(bench: Bench, tmp_path: Path) -> Non
 
 
 def working_on(bench: Bench, workers: list[Worker], job_id: UUID) -> Worker:
-    """The worker whose trainer runs this job."""
+    """Return the worker whose trainer runs this job."""
     return next(worker for worker in workers if worker.trainer and str(job_id) in worker.trainer.cmdline())
 
 

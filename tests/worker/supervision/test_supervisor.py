@@ -110,7 +110,7 @@ def test_drained_job_loses_no_attempt_and_resumes(worker_settings: Settings, wor
     assert draining.run_job(job_id) is Outcome.RELEASED
     job = read_job(worker_sessions, job_id)
     assert (job.status, job.attempt, job.max_attempts) == (JobStatus.QUEUED, 1, 2)
-    assert draining._queue.depth() == 1  # sent to another worker
+    assert draining._queue.depth() == 1  # noqa: SLF001  # the message was sent to another worker
     assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
     with worker_sessions() as session:
         metrics = session.scalars(select(VersionRow)).one().manifest["metrics"]
@@ -123,7 +123,7 @@ def test_draining_worker_claims_no_job_and_resends_the_message(worker_settings: 
     job_id = add_job(worker_sessions)
     draining = supervisor(worker_settings, worker_sessions, lambda: True)
     assert draining.run_job(job_id) is None
-    assert draining._queue.depth() == 1
+    assert draining._queue.depth() == 1  # noqa: SLF001  # the message was requeued
     assert read_job(worker_sessions, job_id).status is JobStatus.QUEUED
 
 
@@ -183,7 +183,7 @@ def test_short_database_outage_does_not_affect_the_job(postgres_server: str, pos
     run = InThread(supervisor(postgres_settings, sessions), job_id)
     wait_until(is_training(sessions, job_id))
     set_database_reachable(postgres_server, name, False)
-    run._thread.join(2)
+    run._thread.join(2)  # noqa: SLF001  # let the run notice the outage
     set_database_reachable(postgres_server, name, True)
     assert run.join() is Outcome.SUCCEEDED
     with sessions() as session:
