@@ -8,9 +8,11 @@ import pytest
 from benchmarks.serving.dialects import Request
 from benchmarks.serving.load import LoadError, parse, wrk
 
-OUTPUT = """Running 2s test @ http://127.0.0.1:8000/
+OUTPUT = """\
+Running 2s test @ http://127.0.0.1:8000/
   1 threads and 8 connections
-wrk-result {"requests": 500, "duration": 2000000, "p50": 1500, "p99": 9250, "errors": {"connect": 1, "read": 0, "write": 0, "status": 3, "timeout": 0}}
+wrk-result {"requests": 500, "duration": 2000000, "p50": 1500, "p99": 9250, \
+"errors": {"connect": 1, "read": 0, "write": 0, "status": 3, "timeout": 0}}
 """
 
 
