@@ -91,7 +91,9 @@ def _identity(row: Row) -> tuple[str, str, bool, str, str]:
     return row["key"], row["task"], row["skewed"], row["params"], row["network"]
 
 
-def _candidate(store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str, network: str) -> Candidate:
+def _candidate(  # noqa: PLR0913  # the columns of a row of the store
+    store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str, network: str
+) -> Candidate:
     """Report on a network as a job does. Its architecture may differ from the task's default."""
     examples = encode_task(replace(known[task], network=json.loads(network)), skewed)
     params = parse_params(_parse_json(said))

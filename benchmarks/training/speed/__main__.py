@@ -1,6 +1,7 @@
 """Milliseconds of a step of DANN: our loop, the leanest one and other libraries. `python -m benchmarks.training.speed --install`.
 
-All train the same layers on the same images, 64 of the source and 64 of the target per step, in one thread, in alternating rounds.
+All train the same layers on the same images, 64 of the source and 64 of the target per step, in one thread, in alternating
+rounds.
 """
 
 import argparse
