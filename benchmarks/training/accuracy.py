@@ -33,7 +33,7 @@ class Task:
     source: str
     target: str
     evaluation: str
-    wanted: float
+    goal: float
     steps: int = 1200
     both: Values = field(default_factory=dict)
     dann: Values = field(default_factory=dict)
@@ -46,12 +46,12 @@ TASKS = {
         MNIST,
         USPS,
         "digits/usps_test.npz",
-        wanted=95,
+        goal=95,
         steps=2500,
         dann={"augment_domains": "both", "batch_norm": "shared"},
     ),
-    "usps-mnist": Task(USPS, MNIST, "digits/mnist_test.npz", wanted=87),
-    "mnist-mnistm": Task(MNIST, "digits/mnistm_unlabelled.npz", "digits/mnistm_test.npz", wanted=75),
+    "usps-mnist": Task(USPS, MNIST, "digits/mnist_test.npz", goal=87),
+    "mnist-mnistm": Task(MNIST, "digits/mnistm_unlabelled.npz", "digits/mnistm_test.npz", goal=75),
 }
 
 
@@ -164,7 +164,7 @@ def one_line(row: Values) -> str:
 
 def table(rows: list[Values], seeds: int) -> str:
     """Return a Markdown table of target accuracies in percent."""
-    head = ["task", "algorithm", "settings", *(f"seed {seed}" for seed in range(seeds)), "mean", "wanted", "source, held out"]
+    head = ["task", "algorithm", "settings", *(f"seed {seed}" for seed in range(seeds)), "mean", "goal", "source, held out"]
     lines = [head, ["---"] * len(head)]
     for arm in dict.fromkeys((row["task"], row["algorithm"], row["settings"]) for row in rows):
         members = [row for row in rows if (row["task"], row["algorithm"], row["settings"]) == arm]
@@ -180,7 +180,7 @@ def _table_row(task: str, algorithm: str, settings: str, rows: list[Values]) -> 
         settings,
         *(f"{accuracy:.1f}" for accuracy in accuracies),
         f"**{mean(accuracies):.1f}**",
-        f">= {TASKS[task].wanted}" if algorithm == "dann" else "",
+        f">= {TASKS[task].goal}" if algorithm == "dann" else "",
         f"{100 * mean(row['source_accuracy'] for row in rows):.1f}",
     ]
 
