@@ -1,4 +1,4 @@
-"""Cost of a step in one and in several processes: `torchrun --standalone --nproc-per-node 2 -m benchmarks.training.data_parallel`.
+"""Cost of a step in one and several processes: `torchrun --standalone --nproc-per-node 2 -m benchmarks.training.data_parallel`.
 
 DANN on random images. The first process measures alone while the others wait; then all measure together.
 """
