@@ -50,7 +50,7 @@ def texts(path: Path, size: int) -> None:
         while file.tell() < size:
             for _ in range(100):
                 number += 1
-                writer.writerow([f'Said number {number}: "a text, of some length". ' * 20, "good" if number % 2 else "bad"])
+                writer.writerow([f'Statement number {number}: "a text, of some length". ' * 20, "good" if number % 2 else "bad"])
 
 
 def parquet(path: Path, size: int) -> None:

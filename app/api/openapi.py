@@ -8,9 +8,9 @@ from fastapi.openapi.utils import get_openapi
 from app.schemas.problem_details import Problem
 
 DESCRIPTION = """
-The service turns labelled data from one domain (the *source*) and unlabelled data from another (the *target*) into a model
-that works in the target domain. Upload both as **datasets**, queue a **job**, follow its progress, and request **predictions** of
-the new **model** version.
+The service adapts a model from labelled data of one domain (the *source*) to another domain (the *target*) whose data has no
+labels. Upload both as **datasets**, queue a **job**, follow its progress, and request **predictions** of the new **model**
+version.
 
 Every error is an RFC 9457 problem document (`application/problem+json`) with a stable `code`; `errors` names each invalid
 field, row or file. Lists are pages, newest first: pass `next` as `?after=`. Every response has an `X-Request-ID`.

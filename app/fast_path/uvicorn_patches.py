@@ -1,9 +1,9 @@
 """uvicorn's protocol with three fixes.
 
 Context: uvicorn keeps reading a connection while requests wait on it, so that thousands can pile up. It loses the body of a
-request that offers an upgrade to HTTP/2 (https://github.com/Kludex/uvicorn/issues/2722). When a client disconnects, it notifies
-only the last of the pipelined requests. Decision: a connection is read no faster than its requests are answered. An offer
-of an unsupported protocol is ignored, as RFC 9110, 7.8 allows, and the request keeps its body. The running request is
+request that asks for an upgrade to HTTP/2 (https://github.com/Kludex/uvicorn/issues/2722). When a client disconnects, it notifies
+only the last of the pipelined requests. Decision: a connection is read no faster than its requests are answered. A request
+for an unsupported protocol is ignored, as RFC 9110, 7.8 allows, and the request keeps its body. The running request is
 notified. Consequences: this code depends on private names of uvicorn, whose version is therefore bounded in pyproject.toml.
 """
 
@@ -61,7 +61,7 @@ class PatchedHttpToolsProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._ignores_upgrade = self._offers_unsupported_protocol()
+        self._ignores_upgrade = self._requests_unsupported_protocol()
         if not self._ignores_upgrade:
             super().on_headers_complete()
 
@@ -70,7 +70,7 @@ class PatchedHttpToolsProtocol(HttpToolsProtocol):
         if not self._ignores_upgrade:
             super().on_message_complete()
 
-    def _offers_unsupported_protocol(self) -> bool:
+    def _requests_unsupported_protocol(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
 
     def _unsupported_upgrade_warning(self) -> None:

@@ -112,7 +112,7 @@ def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: 
     if evaluation is not None:
         errors += [FieldError("/evaluation", difference) for difference in _evaluation_differences(source, evaluation)]
     if errors:
-        raise IncompatibleDatasets("; ".join(place.detail for place in errors[:3]), errors)
+        raise IncompatibleDatasets("; ".join(error.detail for error in errors[:3]), errors)
 
 
 def _differences(source: DatasetRow, other: DatasetRow) -> list[str]:

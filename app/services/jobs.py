@@ -200,7 +200,7 @@ def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, 
         except DatasetNotFound as error:
             missing.append(FieldError(f"/{role}", error.message))
     if missing:
-        raise InvalidRequest("; ".join(place.detail for place in missing), missing)
+        raise InvalidRequest("; ".join(error.detail for error in missing), missing)
     return rows.get("source"), rows.get("target"), rows.get("evaluation")
 
 

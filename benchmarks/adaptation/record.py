@@ -107,14 +107,14 @@ def selected_checks(checks: list[Row], labels: NDArray[np.int64], params: Algori
 
     `labels` (n,) are the labels of the evaluated held-out source rows.
     """
-    places = {}
+    indices = {}
     for name in VALIDATORS:
         selection = CheckpointSelector(labels)
         for check in checks:
             score = check[name] if params.needs_target else nan
             check["healthy"] = selection.update(check["step"], check["source_accuracy"], score, {}).healthy
-        places[name] = next(place for place, check in enumerate(checks) if check["step"] == selection.step)
-    return places
+        indices[name] = next(index for index, check in enumerate(checks) if check["step"] == selection.step)
+    return indices
 
 
 def _summary(checks: list[Row], chosen: dict[str, int], params: AlgorithmParams) -> Row:
@@ -126,5 +126,5 @@ def _summary(checks: list[Row], chosen: dict[str, int], params: AlgorithmParams)
         "last_accuracy": truth[-1],
         "oracle_accuracy": max(truth),
         "chosen_accuracy": kept["target_accuracy"],
-        **{f"chosen_{name}": truth[place] for name, place in chosen.items()},
+        **{f"chosen_{name}": truth[index] for name, index in chosen.items()},
     }

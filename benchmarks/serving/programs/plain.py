@@ -32,7 +32,7 @@ async def predict_binary(name: str, request: Request) -> Response:
 
 
 @app.post("/image/{name}")
-async def predict_picture(name: str, files: UploadFile) -> Response:
+async def predict_image(name: str, files: UploadFile) -> Response:
     graph = GRAPHS[name]
     pixels = np.asarray(Image.open(BytesIO(await files.read())).convert("RGB"))
     answer = {"probabilities": graph.probabilities(pixels)}

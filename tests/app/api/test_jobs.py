@@ -259,8 +259,8 @@ def test_manifest_only_options_are_not_in_the_response(client: TestClient) -> No
 def test_equal_key_and_request_return_the_same_job(client: TestClient, queue: ListQueue, source: DatasetRow) -> None:
     headers = {"Idempotency-Key": "monday"}
     first = client.post("/jobs", json=job_body(source), headers=headers)
-    said_in_full = job_body(source, target=None, params={"epochs": 20, **FINE_TUNE})
-    again = client.post("/jobs", json=said_in_full, headers=headers)
+    with_defaults = job_body(source, target=None, params={"epochs": 20, **FINE_TUNE})
+    again = client.post("/jobs", json=with_defaults, headers=headers)
     assert (again.status_code, again.json(), again.headers["location"]) == (202, first.json(), first.headers["location"])
     assert len(queue.sent) == 1
 

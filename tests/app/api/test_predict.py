@@ -19,7 +19,7 @@ from app.storage import Storage
 from tests.support.factories import image_bytes, make_image
 from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
 
-# what is asked here of the database is tested on both in test_models
+# the queries are tested on both databases in test_models
 pytestmark = [
     pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
     pytest.mark.parametrize("fast_path", ["on", "off"]),

@@ -48,12 +48,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def damaged(data: st.DataObject, content: bytes) -> bytes:
-    """Cut short, or with a few bytes replaced by others or by something hostile."""
+    """Return the content truncated, or with a few bytes replaced by random or hostile ones."""
     text = bytearray(content)
     for _ in range(data.draw(st.integers(0, 3))):
-        place = data.draw(st.integers(0, max(0, len(text) - 1)))
+        position = data.draw(st.integers(0, max(0, len(text) - 1)))
         other = data.draw(st.one_of(HOSTILE.map(lambda value: value.encode("utf-8", "replace")), st.binary(max_size=3)))
-        text[place : place + data.draw(st.integers(0, 4))] = other
+        text[position : position + data.draw(st.integers(0, 4))] = other
     return bytes(text[: data.draw(st.integers(0, len(text)))] if data.draw(st.booleans()) else text)
 
 

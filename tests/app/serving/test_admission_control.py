@@ -31,7 +31,7 @@ def refuses(patience: QueueDelayLimiter, wait: float) -> bool:
     return False
 
 
-def test_a_burst_may_wait_longer_than_what_comes_after_a_refusal(clock: Clock) -> None:
+def test_queue_delay_limit_is_shorter_after_a_rejection(clock: Clock) -> None:
     patience = QueueDelayLimiter(1.0)
     assert not refuses(patience, 0.9)
     assert refuses(patience, 1.1)
@@ -41,76 +41,76 @@ def test_a_burst_may_wait_longer_than_what_comes_after_a_refusal(clock: Clock) -
     assert not refuses(patience, 0.9)
 
 
-def together(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 20))
 
 
-def test_the_turn_is_free_for_one_slice_after_the_last_look(clock: Clock) -> None:
+def test_admission_is_idle_for_one_slice_after_the_last_poll(clock: Clock) -> None:
     async def test() -> None:
-        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
-        assert not turns.is_idle()
-        await turns.acquire()
-        assert turns.is_idle()
+        admission = EventLoopAdmission(QueueDelayLimiter(1.0))
+        assert not admission.is_idle()
+        await admission.acquire()
+        assert admission.is_idle()
         clock.now += SLICE_SECONDS
-        assert not turns.is_idle()
+        assert not admission.is_idle()
 
-    together(test)
+    run(test)
 
 
-async def rounds() -> None:
+async def poll() -> None:
     """Let the loop iterate until it sees no new connection."""
     for _ in range(QUIET_POLLS):
         await asyncio.sleep(0)
 
 
-def test_the_turn_stays_free_while_the_loop_comes_round_in_time(clock: Clock) -> None:
+def test_admission_stays_idle_while_the_loop_polls_in_time(clock: Clock) -> None:
     async def test() -> None:
-        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
-        await turns.acquire()
+        admission = EventLoopAdmission(QueueDelayLimiter(1.0))
+        await admission.acquire()
         for _ in range(5):
             clock.now += SLICE_SECONDS * 0.7
-            assert turns.is_idle()
-            await rounds()
+            assert admission.is_idle()
+            await poll()
 
-    together(test)
+    run(test)
 
 
-def test_the_turn_is_over_where_the_loop_comes_round_too_late(clock: Clock) -> None:
+def test_admission_is_busy_after_a_late_poll(clock: Clock) -> None:
     async def test() -> None:
-        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
-        await turns.acquire()
+        admission = EventLoopAdmission(QueueDelayLimiter(1.0))
+        await admission.acquire()
         clock.now += SLICE_SECONDS * 0.7
-        assert turns.is_idle()
+        assert admission.is_idle()
         clock.now += SLICE_SECONDS * 0.7
-        await rounds()
-        assert not turns.is_idle()
+        await poll()
+        assert not admission.is_idle()
 
-    together(test)
+    run(test)
 
 
-def test_the_turn_is_over_where_connections_keep_coming(clock: Clock) -> None:
+def test_admission_is_busy_while_connections_arrive(clock: Clock) -> None:
     async def test() -> None:
-        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
-        await turns.acquire()
+        admission = EventLoopAdmission(QueueDelayLimiter(1.0))
+        await admission.acquire()
         for _ in range(2):
             clock.now += SLICE_SECONDS * 0.6
-            free = turns.is_idle()
+            free = admission.is_idle()
             for _ in range(QUIET_POLLS * 2):
-                turns.on_connect()
+                admission.on_connect()
                 await asyncio.sleep(0)
         assert not free
-        await turns.acquire()
-        assert turns.is_idle()
+        await admission.acquire()
+        assert admission.is_idle()
 
-    together(test)
+    run(test)
 
 
-def test_turns_are_taken_in_order_and_news_from_the_sockets_come_between(clock: Clock) -> None:
+def test_requests_are_admitted_in_order_with_polls_between_them(clock: Clock) -> None:
     async def test() -> None:
-        turns, seen = EventLoopAdmission(QueueDelayLimiter(1.0)), []
+        admission, seen = EventLoopAdmission(QueueDelayLimiter(1.0)), []
 
         async def work(number: int) -> None:
-            await turns.acquire()
+            await admission.acquire()
             seen.append(number)
             clock.now += SLICE_SECONDS * 2
             if number == 0:
@@ -121,34 +121,34 @@ def test_turns_are_taken_in_order_and_news_from_the_sockets_come_between(clock: 
         assert [number for number in seen if number >= 0] == [0, 1, 2, 3]
         assert seen.index(-1) < seen.index(1)
 
-    together(test)
+    run(test)
 
 
-def test_who_waited_too_long_for_a_turn_is_refused_and_so_is_who_comes_then(clock: Clock) -> None:
+def test_late_requests_and_their_successors_are_rejected(clock: Clock) -> None:
     async def test() -> None:
-        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
-        *refused, _, last = (asyncio.ensure_future(turns.acquire()) for _ in range(5))
+        admission = EventLoopAdmission(QueueDelayLimiter(1.0))
+        *rejected, _, last = (asyncio.ensure_future(admission.acquire()) for _ in range(5))
         await asyncio.sleep(0)  # all wait
         clock.now += 1.1
         with pytest.raises(Overloaded):
-            await turns.acquire()
-        for turn in refused:
+            await admission.acquire()
+        for admitted in rejected:
             with pytest.raises(Overloaded):
-                await turn
+                await admitted
         await last
         clock.now += RECOVERY_SECONDS
-        await turns.acquire()
+        await admission.acquire()
 
-    together(test)
+    run(test)
 
 
-def test_who_waited_alone_through_a_standstill_is_not_refused(clock: Clock) -> None:
+def test_single_waiting_request_is_admitted_after_a_stall(clock: Clock) -> None:
     async def test() -> None:
-        turns = EventLoopAdmission(QueueDelayLimiter(1.0))
+        admission = EventLoopAdmission(QueueDelayLimiter(1.0))
         for _ in range(2):
-            turn = asyncio.ensure_future(turns.acquire())
+            admitted = asyncio.ensure_future(admission.acquire())
             await asyncio.sleep(0)
             clock.now += 1.1
-            await turn
+            await admitted
 
-    together(test)
+    run(test)

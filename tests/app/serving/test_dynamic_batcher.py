@@ -18,29 +18,29 @@ Floats = NDArray[np.float32]
 
 
 class Network:
-    """Answers with its inputs, each run when the test says so, and remembers how many rows each run had."""
+    """A network that returns its inputs, blocks each run until released, and records the rows of each run."""
 
     def __init__(self) -> None:
         self.runs: list[int] = []
-        self._turns = Semaphore(0)
+        self._permits = Semaphore(0)
 
     def __call__(self, encoded: Encoded) -> Floats:
-        self._turns.acquire()
+        self._permits.acquire()
         values = encoded["x"]
         self.runs.append(len(values))
         if (values < 0).any():
             raise InvalidInputs("negative")
         return values
 
-    def let(self, runs: int) -> None:
-        self._turns.release(runs)
+    def allow(self, runs: int) -> None:
+        self._permits.release(runs)
 
 
 @pytest.fixture
 def network() -> Iterator[Network]:
     network = Network()
     yield network
-    network.let(1000)
+    network.allow(1000)
 
 
 @pytest.fixture
@@ -53,77 +53,79 @@ def rows(*values: float, width: int = 1) -> Encoded:
     return {"x": np.repeat(np.array(values, np.float32)[:, None], width, axis=1)}
 
 
-def together(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 20))
 
 
-def test_what_arrives_during_a_run_goes_together_into_the_next_one(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_requests_that_arrive_during_a_run_are_batched(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         futures = [batcher.submit(rows(*range(size))) for size in (1, 2, 3, 4)]
-        network.let(10)
+        network.allow(10)
         answers = await asyncio.gather(*futures)
         assert [answer[:, 0].tolist() for answer in answers] == [[*range(size)] for size in (1, 2, 3, 4)]
         assert network.runs == [1, 5, 4]  # two and three rows together; four more would have been nine
 
-    together(test)
+    run(test)
 
 
-def test_nobody_is_joined_where_it_does_not_pay(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_requests_are_not_batched_without_a_benefit(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(concurrency=2))
-        network.let(10)
+        network.allow(10)
         await asyncio.gather(*[batcher.submit(rows(1)) for _ in range(4)])
         assert network.runs == [1, 1, 1, 1]
 
-    together(test)
+    run(test)
 
 
-def test_inputs_of_other_lengths_are_not_joined(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_inputs_of_different_lengths_are_not_batched(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         futures = [batcher.submit(rows(1)), *[batcher.submit(rows(2, width=width)) for width in (3, 3, 4)]]
-        network.let(10)
+        network.allow(10)
         answers = await asyncio.gather(*futures)
         assert [answer.shape for answer in answers] == [(1, 1), (1, 3), (1, 3), (1, 4)]
         assert network.runs == [1, 2, 1]
 
-    together(test)
+    run(test)
 
 
-def test_a_request_with_a_delay_waits_for_others_until_the_batch_is_full(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_delayed_request_waits_until_the_batch_is_full(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=10e6))
-        network.let(10)
+        network.allow(10)
         await asyncio.gather(*[batcher.submit(rows(1)) for _ in range(3)])
         assert network.runs == [3]
 
-    together(test)
+    run(test)
 
 
-def test_a_request_with_a_delay_is_not_left_waiting(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_delayed_request_runs_after_its_delay(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=3, batch_delay_us=1000))
-        network.let(10)
+        network.allow(10)
         assert (await batcher.submit(rows(7))).tolist() == [[7]]
 
-    together(test)
+    run(test)
 
 
-def test_beyond_the_queue_requests_are_refused_at_once(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_request_beyond_the_queue_limit_is_rejected_immediately(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(max_queue_size=2))
         accepted = [batcher.submit(rows(number)) for number in range(3)]  # one runs, two wait
         with pytest.raises(Overloaded):
             batcher.submit(rows(3))
-        network.let(10)
+        network.allow(10)
         assert [answer.item() for answer in await asyncio.gather(*accepted)] == [0, 1, 2]
         assert (await batcher.submit(rows(4))).item() == 4
 
-    together(test)
+    run(test)
 
 
-def test_who_waited_too_long_is_refused(network: Network, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_that_waited_too_long_is_rejected(
+    network: Network, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 100.0
     monkeypatch.setattr("app.serving.dynamic_batcher.monotonic", lambda: now)
 
@@ -132,15 +134,15 @@ def test_who_waited_too_long_is_refused(network: Network, threads: ThreadPoolExe
         batcher = DynamicBatcher(network, threads, QueuePolicy(queue_timeout_seconds=5))
         first, second = batcher.submit(rows(1)), batcher.submit(rows(2))
         now += 5.1
-        network.let(10)
+        network.allow(10)
         assert (await first).item() == 1
         with pytest.raises(Overloaded, match="waited too long"):
             await second
 
-    together(test)
+    run(test)
 
 
-def test_where_the_first_waits_too_long_more_are_refused_at_once(
+def test_new_requests_are_rejected_while_the_oldest_is_late(
     network: Network, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -156,35 +158,35 @@ def test_where_the_first_waits_too_long_more_are_refused_at_once(
         now += 0.2
         with pytest.raises(Overloaded):
             batcher.submit(rows(3))
-        network.let(3)
+        network.allow(3)
         await asyncio.gather(*accepted)
         accepted = [batcher.submit(rows(number)) for number in range(2)]
-        network.let(2)
+        network.allow(2)
         await asyncio.gather(*accepted)
 
-    together(test)
+    run(test)
 
 
-def test_who_leaves_the_queue_is_not_computed(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_cancelled_request_is_not_computed(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         first, left, last = batcher.submit(rows(1)), batcher.submit(rows(2, 2, 2)), batcher.submit(rows(3))
         left.cancel()
-        network.let(10)
+        network.allow(10)
         assert [(await first).item(), (await last).item()] == [1, 3]
         assert network.runs == [1, 1]
 
-    together(test)
+    run(test)
 
 
-def test_the_fault_of_one_request_is_not_that_of_those_it_was_joined_with(network: Network, threads: ThreadPoolExecutor) -> None:
+def test_invalid_request_does_not_fail_others_in_its_batch(network: Network, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         batcher = DynamicBatcher(network, threads, QueuePolicy(max_batch=8))
         futures = [batcher.submit(rows(value)) for value in (1, 2, -3, 4)]
-        network.let(10)
+        network.allow(10)
         outcomes = await asyncio.gather(*futures, return_exceptions=True)
         assert isinstance(outcomes[2], InvalidInputs)
         assert [outcome.item() for outcome in outcomes if isinstance(outcome, np.ndarray)] == [1, 2, 4]
         assert network.runs == [1, 3, 1, 1, 1]
 
-    together(test)
+    run(test)

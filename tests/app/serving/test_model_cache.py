@@ -60,7 +60,7 @@ def count_sessions(monkeypatch: pytest.MonkeyPatch) -> list[onnxruntime.SessionO
     return made
 
 
-def test_a_version_answers_as_its_network_does(files: Storage, store: Stored, exported: Exported) -> None:
+def test_version_returns_the_probabilities_of_its_network(files: Storage, store: Stored, exported: Exported) -> None:
     loaded = engine_of(files).load(store())
 
     assert loaded.classes == ("bad", "good")
@@ -69,7 +69,7 @@ def test_a_version_answers_as_its_network_does(files: Storage, store: Stored, ex
     np.testing.assert_allclose(answers.sum(axis=1), 1)
 
 
-def test_those_who_ask_at_once_share_one_loading(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_requests_load_a_version_once(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     made = count_sessions(monkeypatch)
     engine, version, together = engine_of(files), store(), Barrier(8)
 
@@ -91,9 +91,7 @@ def test_threads_are_set_explicitly(files: Storage, store: Stored, monkeypatch: 
     assert [(options.intra_op_num_threads, options.inter_op_num_threads) for options in made] == [(3, 1)]
 
 
-def test_the_version_that_was_not_used_for_longest_is_dropped(
-    files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_least_recently_used_version_is_evicted(files: Storage, store: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     made = count_sessions(monkeypatch)
     first, second, third = store(), store(), store()
     each = engine_of(files).load(first).size_bytes
@@ -107,7 +105,7 @@ def test_the_version_that_was_not_used_for_longest_is_dropped(
     assert len(made) == 4
 
 
-def test_a_version_larger_than_the_cache_is_served_all_the_same(files: Storage, store: Stored) -> None:
+def test_version_larger_than_the_cache_is_served(files: Storage, store: Stored) -> None:
     engine, version = engine_of(files, 1), store()
     loaded = engine.load(version)
 
@@ -116,12 +114,12 @@ def test_a_version_larger_than_the_cache_is_served_all_the_same(files: Storage, 
     assert engine.get(version.key) is None
 
 
-def test_what_a_version_takes_is_estimated_from_its_graph(files: Storage, store: Stored, exported: Exported) -> None:
+def test_memory_of_a_version_is_estimated_from_its_graph(files: Storage, store: Stored, exported: Exported) -> None:
     loaded = engine_of(files).load(store())
     assert loaded.size_bytes == GRAPH_FACTOR * (exported.folder / "model.onnx").stat().st_size + SESSION_BYTES
 
 
-def test_the_warm_up_tells_how_long_runs_take(files: Storage, store: Stored) -> None:
+def test_warm_up_measures_the_latency(files: Storage, store: Stored) -> None:
     speed = engine_of(files).load(store()).latency
 
     assert 0 < speed.estimate(1) == speed.single
@@ -129,7 +127,7 @@ def test_the_warm_up_tells_how_long_runs_take(files: Storage, store: Stored) -> 
     assert speed.estimate(64) >= speed.estimate(8)
 
 
-def test_a_device_that_this_onnx_runtime_has_not_got_stops_the_start(files: Storage) -> None:
+def test_unsupported_device_fails_the_start(files: Storage) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime can use CUDA")
     with pytest.raises(DeviceUnavailableError, match=r"no CUDAExecutionProvider, only .*CPUExecutionProvider.*onnxruntime-gpu"):
@@ -137,7 +135,7 @@ def test_a_device_that_this_onnx_runtime_has_not_got_stops_the_start(files: Stor
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "vocabulary.json"])
-def test_a_changed_or_missing_file_is_refused_until_it_is_back(files: Storage, store: Stored, tmp_path: Path, name: str) -> None:
+def test_changed_or_missing_file_is_rejected_until_restored(files: Storage, store: Stored, tmp_path: Path, name: str) -> None:
     engine, version = engine_of(files), store()
     key = version.files[name].key
     with files.open(key) as file:
@@ -155,7 +153,7 @@ def test_a_changed_or_missing_file_is_refused_until_it_is_back(files: Storage, s
     assert engine.load(version).probabilities(["fine"]).shape == (1, 2)
 
 
-def test_softmax_stands_large_logits() -> None:
+def test_softmax_of_large_logits_is_finite() -> None:
     logits = np.array([[1e30, 1e30, -1e30], [0, np.log(3), -np.inf]], np.float32)
 
     np.testing.assert_allclose(softmax(logits), [[0.5, 0.5, 0], [0.25, 0.75, 0]], atol=1e-7)

@@ -52,7 +52,7 @@ def version_of(client: TestClient, reference: str, **more: str) -> int:
     return number
 
 
-def move_elsewhere(sessions: "sessionmaker[Session]", model: str, number: int) -> None:
+def move_in_another_process(sessions: "sessionmaker[Session]", model: str, number: int) -> None:
     """Commit a change as another process would."""
     with sessions.begin() as session:
         found = select(VersionRow).join(ModelRow).where(ModelRow.name == model, VersionRow.number == number)
@@ -71,7 +71,7 @@ def until(condition: Callable[[], bool], seconds: float) -> float:
     return time.monotonic() - start
 
 
-def test_an_alias_that_another_process_moves_is_followed_within_a_second(
+def test_alias_moved_by_another_process_is_followed_soon(
     served: TestClient, live_sessions: "sessionmaker[Session]", settings: Settings, exported: Exported
 ) -> None:
     with live_sessions() as session:
@@ -81,11 +81,11 @@ def test_an_alias_that_another_process_moves_is_followed_within_a_second(
     assert version_of(served, "followed@production") == 1
 
     for number in (2, 1, 2):
-        move_elsewhere(live_sessions, "followed", number)
+        move_in_another_process(live_sessions, "followed", number)
         until(lambda number=number: version_of(served, "followed@production") == number, SOON)  # type: ignore[misc]
 
 
-def test_the_old_version_answers_until_the_new_one_is_loaded(
+def test_old_version_answers_until_the_new_one_is_loaded(
     served: TestClient,
     live_sessions: "sessionmaker[Session]",
     settings: Settings,
@@ -105,13 +105,13 @@ def test_the_old_version_answers_until_the_new_one_is_loaded(
         return load(loader, version)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ModelLoader, "load", watched)
-    move_elsewhere(live_sessions, "replaced", 2)
+    move_in_another_process(live_sessions, "replaced", 2)
     until(lambda: version_of(served, "replaced@production") == 2, SOON)
 
     assert answers == [1, 1, 1]
 
 
-def test_an_alias_moved_here_has_its_version_loaded_before_it_counts(
+def test_version_is_loaded_before_its_alias_moves(
     served: TestClient,
     live_sessions: "sessionmaker[Session]",
     settings: Settings,
@@ -130,33 +130,33 @@ def test_an_alias_moved_here_has_its_version_loaded_before_it_counts(
 
 
 def never(loader: ModelLoader, version: object) -> LoadedModel:
-    raise AssertionError("loaded while somebody waited")
+    raise AssertionError("loaded while a request waited")
 
 
-@pytest.mark.parametrize("place", ["here", "elsewhere"])
-def test_the_new_version_is_loaded_in_the_precisions_of_the_old(
+@pytest.mark.parametrize("mover", ["this_process", "another_process"])
+def test_new_version_is_loaded_in_the_precisions_in_use(
     served: TestClient,
     live_sessions: "sessionmaker[Session]",
     settings: Settings,
     with_copy: Exported,
     monkeypatch: pytest.MonkeyPatch,
-    place: str,
+    mover: str,
 ) -> None:
     with live_sessions() as session:
         for _ in range(2):
-            store_version(session, Storage(settings.storage), with_copy, place)
-    served.put(f"/models/{place}/aliases/production", json={"version": 1})
+            store_version(session, Storage(settings.storage), with_copy, mover)
+    served.put(f"/models/{mover}/aliases/production", json={"version": 1})
     for precision in ("float32", "int8"):
-        assert version_of(served, f"{place}@production", precision=precision) == 1
-    if place == "elsewhere":
-        move_elsewhere(live_sessions, place, 2)
-        until(lambda: version_of(served, f"{place}@production") == 2, SOON)
+        assert version_of(served, f"{mover}@production", precision=precision) == 1
+    if mover == "another_process":
+        move_in_another_process(live_sessions, mover, 2)
+        until(lambda: version_of(served, f"{mover}@production") == 2, SOON)
     else:
-        served.put(f"/models/{place}/aliases/production", json={"version": 2})
+        served.put(f"/models/{mover}/aliases/production", json={"version": 2})
 
     monkeypatch.setattr(ModelLoader, "load", never)
     for precision in ("float32", "int8"):
-        assert version_of(served, f"{place}@production", precision=precision) == 2
+        assert version_of(served, f"{mover}@production", precision=precision) == 2
 
 
 @pytest.fixture
@@ -167,10 +167,10 @@ def postgres(tmp_path: Path) -> Iterator[PostgresServer]:
     server.stop()
 
 
-def test_what_is_known_is_served_while_the_database_is_away(
+def test_cached_versions_are_served_during_a_database_outage(
     postgres: PostgresServer, settings: Settings, exported: Exported
 ) -> None:
-    url = create_postgres_database(postgres.url, "away")
+    url = create_postgres_database(postgres.url, "outage")
     engine = make_engine(url)
     with SessionFactory(engine)() as session:
         for _ in range(2):
@@ -187,7 +187,7 @@ def test_what_is_known_is_served_while_the_database_is_away(
         assert version_of(client, "text:2") == 2
 
 
-def test_a_reference_that_is_gone_is_not_found_again(
+def test_deleted_alias_is_not_found(
     served: TestClient, live_sessions: "sessionmaker[Session]", settings: Settings, exported: Exported
 ) -> None:
     with live_sessions() as session:

@@ -1,4 +1,4 @@
-"""Predictions by the compact copy of a version's graph: where it is asked for, where the settings prefer it, or there is none."""
+"""Tests of the precision of predictions: requested, preferred by the settings, or missing."""
 
 import io
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.support.fast_path import DECLINED, isolate_fast_path
 from tests.support.list_queue import ListQueue
 from tests.support.published_models import EXAMPLES, Exported, add_int8, export_network, store_version
 
-# what is asked here of the database is tested on both in test_models
+# the queries are tested on both databases in test_models
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 ROWS = [list(row) for row in EXAMPLES["tabular"].rows()]
@@ -60,7 +60,7 @@ def close(found: list[float], expected: list[float]) -> bool:
     return bool(np.allclose(found, expected, atol=1e-5))
 
 
-def test_a_request_names_the_graph(client: TestClient, stored: dict[str, Exported]) -> None:
+def test_request_selects_the_graph(client: TestClient, stored: dict[str, Exported]) -> None:
     whole, compact = (confidences(stored["tabular"], name) for name in ("model.onnx", "model.int8.onnx"))
     assert not close(whole, compact)
     for _ in range(2):  # once to load, once from memory, where the short way answers what names no graph
@@ -70,7 +70,7 @@ def test_a_request_names_the_graph(client: TestClient, stored: dict[str, Exporte
 
 
 @pytest.fixture
-def only_short(client: TestClient, stored: dict[str, Exported]) -> TestClient:
+def fast_path_only(client: TestClient, stored: dict[str, Exported]) -> TestClient:
     """With both graphs of `tabular` and of `image` loaded; what the short way does not answer is not answered at all."""
     for precision in ("float32", "int8"):
         predict(client, precision=precision)
@@ -86,29 +86,29 @@ def as_bytes(client: TestClient, exported: Exported, precision: str) -> Any:
 
 
 @pytest.mark.parametrize(("precision", "graph"), [("float32", "model.onnx"), ("int8", "model.int8.onnx"), (None, "model.onnx")])
-def test_the_short_way_runs_the_graph_that_is_named(
-    only_short: TestClient, stored: dict[str, Exported], precision: str | None, graph: str
+def test_fast_path_runs_the_requested_graph(
+    fast_path_only: TestClient, stored: dict[str, Exported], precision: str | None, graph: str
 ) -> None:
-    assert close(predict(only_short, precision=precision), confidences(stored["tabular"], graph))
+    assert close(predict(fast_path_only, precision=precision), confidences(stored["tabular"], graph))
     if precision is not None:
-        found = as_bytes(only_short, stored["image"], precision).json()["predictions"]
+        found = as_bytes(fast_path_only, stored["image"], precision).json()["predictions"]
         assert close([prediction["confidence"] for prediction in found], confidences(stored["image"], graph, "image"))
 
 
-def test_the_short_way_tells_of_a_graph_that_is_not_there_and_leaves_odd_names_to_the_routes(
-    only_short: TestClient, stored: dict[str, Exported]
+def test_fast_path_rejects_missing_graphs_and_declines_invalid_names(
+    fast_path_only: TestClient, stored: dict[str, Exported]
 ) -> None:
     body = {"model": "tabular", "inputs": ROWS}
-    missing = only_short.post("/predict", json={**body, "precision": "float16"})
+    missing = fast_path_only.post("/predict", json={**body, "precision": "float16"})
     assert (missing.status_code, missing.json()["code"]) == (404, "precision_not_found")
-    assert as_bytes(only_short, stored["image"], "float16").json()["code"] == "precision_not_found"
+    assert as_bytes(fast_path_only, stored["image"], "float16").json()["code"] == "precision_not_found"
     odds: tuple[object, ...] = ("int4", 8, ["int8"], {})
     for odd in odds:
-        assert only_short.post("/predict", json={**body, "precision": odd}).status_code == DECLINED
-    assert as_bytes(only_short, stored["image"], "").status_code == DECLINED
+        assert fast_path_only.post("/predict", json={**body, "precision": odd}).status_code == DECLINED
+    assert as_bytes(fast_path_only, stored["image"], "").status_code == DECLINED
 
 
-def test_pictures_as_files_and_as_bytes_name_it_too(client: TestClient, stored: dict[str, Exported]) -> None:
+def test_image_requests_select_the_graph(client: TestClient, stored: dict[str, Exported]) -> None:
     expected = confidences(stored["image"], "model.int8.onnx", "image")
     assert not close(expected, confidences(stored["image"], "model.onnx", "image"))
     files = [("files", io.BytesIO(image_bytes(pixels))) for pixels in EXAMPLES["image"]]
@@ -119,7 +119,7 @@ def test_pictures_as_files_and_as_bytes_name_it_too(client: TestClient, stored: 
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_graph_that_the_version_has_not_is_not_found(client: TestClient, stored: dict[str, Exported], known: bool) -> None:
+def test_missing_graph_is_not_found(client: TestClient, stored: dict[str, Exported], known: bool) -> None:
     if known:
         predict(client)
     answer = client.post("/predict", json={"model": "tabular", "inputs": ROWS, "precision": "float16"})
@@ -140,7 +140,7 @@ def preferring_int8(settings: Settings, sessions: sessionmaker[Session]) -> Iter
         yield client
 
 
-def test_the_settings_choose_for_who_names_none(preferring_int8: TestClient, stored: dict[str, Exported]) -> None:
+def test_settings_select_the_graph_by_default(preferring_int8: TestClient, stored: dict[str, Exported]) -> None:
     whole, compact = (confidences(stored["tabular"], name) for name in ("model.onnx", "model.int8.onnx"))
     for _ in range(2):
         assert close(predict(preferring_int8), compact)
@@ -154,9 +154,7 @@ def test_the_settings_choose_for_who_names_none(preferring_int8: TestClient, sto
     assert close(found["confidence"], confidences(stored["image"], "model.int8.onnx", "image"))
 
 
-def test_a_batch_prediction_names_a_graph_that_there_is(
-    client: TestClient, session: Session, stored: dict[str, Exported]
-) -> None:
+def test_batch_prediction_requires_an_existing_graph(client: TestClient, session: Session, stored: dict[str, Exported]) -> None:
     columns = [{"name": "age", "kind": "number", "missing": 0}, {"name": "sex", "kind": "category", "missing": 0}]
     data = make_dataset(session, labelled=False, classes=None, profile={"columns": columns, "label": None})
     session.commit()

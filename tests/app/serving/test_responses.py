@@ -21,25 +21,25 @@ def read(document: bytes) -> Any:
     return json.loads(document, parse_float=lambda text: round(float(text), 12))
 
 
-@pytest.mark.parametrize("wanted", [OutputOptions(), OutputOptions(1), OutputOptions(1000, probabilities=True)])
+@pytest.mark.parametrize("options", [OutputOptions(), OutputOptions(1), OutputOptions(1000, probabilities=True)])
 @pytest.mark.parametrize("rows", [1, 5])
-def test_few_and_many_rows_are_written_alike(rows: int, wanted: OutputOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_and_many_rows_have_the_same_format(rows: int, options: OutputOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = np.random.default_rng(rows).normal(0, 3, (rows, len(CLASSES))).astype(np.float32)
     logits[0] = [2.0, 1.0, 2.0]  # of equals the first comes first
-    few = responses.to_json(logits, VERSION, wanted)
+    few = responses.to_json(logits, VERSION, options)
     monkeypatch.setattr(responses, "PURE_PYTHON_MAX_LOGITS", 0)
-    many = responses.to_json(logits, VERSION, wanted)
+    many = responses.to_json(logits, VERSION, options)
 
     assert read(many) == read(few)
     first = read(many)["predictions"][0]
     assert (first["label"], first["abstained"]) == (CLASSES[0], True)
-    assert [each["label"] for each in first["top"]] == [CLASSES[0], CLASSES[2], CLASSES[1]][: wanted.top_k]
-    if wanted.probabilities:
+    assert [each["label"] for each in first["top"]] == [CLASSES[0], CLASSES[2], CLASSES[1]][: options.top_k]
+    if options.probabilities:
         assert list(first["probabilities"]) == list(CLASSES)
 
 
 @pytest.mark.parametrize("rows", [2, responses.PURE_PYTHON_MAX_LOGITS])
-def test_rows_without_a_finite_answer_are_named(rows: int) -> None:
+def test_rows_without_finite_logits_are_named(rows: int) -> None:
     logits = np.zeros((rows, len(CLASSES)), np.float32)
     logits[1, 2] = np.inf
     with pytest.raises(InvalidInputs) as caught:

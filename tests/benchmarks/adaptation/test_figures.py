@@ -22,7 +22,7 @@ def test_constant_score_has_no_correlation() -> None:
     assert correlation(checks([1, 1, 1], [0.1, 0.5, 0.6]), "entropy") == 0
 
 
-def test_nothing_can_be_said_of_a_score_that_is_not_there() -> None:
+def test_missing_score_has_no_correlation() -> None:
     assert math.isnan(correlation(checks([math.nan] * 3, [0.1, 0.5, 0.6]), "entropy"))
 
 

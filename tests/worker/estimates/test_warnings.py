@@ -48,7 +48,7 @@ def test_few_held_out_rows_give_a_warning() -> None:
     assert "Only 9 labelled source examples" in messages(calibrated(replace(given, **few)))["little_source_data"]
 
 
-def test_label_shift_seen_only_by_the_baseline_says_so() -> None:
+def test_label_shift_warning_from_the_baseline_names_it() -> None:
     message = messages(network(5), baseline=network(5, priors=SKEWED))["class_prior_shift"]
     assert "ant 2" in message
     assert "based on the source-only model" in message

@@ -57,13 +57,13 @@ class StopsAfter(ProgressReporter):
 
 @dataclass
 class Done:
-    """A job that has ended, for tests that only look at it, or go on from its version."""
+    """An ended job that several tests read or continue."""
 
     bench: Bench
     job: JobRow
     result: AdaptationResult
     version: VersionRow
-    said: str
+    output: str
 
 
 def done(bench: Bench, job: JobRow) -> Done:
@@ -134,7 +134,7 @@ def test_exported_files_reproduce_the_metrics_of_the_job(adapted: Done) -> None:
     assert embedding["domain"].value_counts(sort=True)["domain"].to_list() == ["target", "source"]
     assert 0 < result.metrics["source_only_target_accuracy"] < result.metrics["target_accuracy"]
     assert result.metrics["calibration"]["temperature"] == manifest["temperature"] > 0
-    points = [point for line in adapted.said.splitlines() for point in json.loads(line)["metrics"]]
+    points = [point for line in adapted.output.splitlines() for point in json.loads(line)["metrics"]]
     assert {"classification", "domain", "domain_accuracy", "lambda", "source_accuracy"} <= {point["name"] for point in points}
 
 
@@ -147,7 +147,7 @@ def test_first_attempt_reports_its_precision_and_its_students_follow(bench: Benc
     monkeypatch.setattr("worker.reporting.reverse_validation.train_student", train_student)
     source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
     first = done(bench, bench.job({**DANN, "min_steps": 1, "epochs": 1}, source, target, base=CNN))
-    reported = [json.loads(line)["training_precision"] for line in first.said.splitlines()]
+    reported = [json.loads(line)["training_precision"] for line in first.output.splitlines()]
     assert [precision for precision in reported if precision] == ["bfloat16"]
     assert first.result.manifest.training_precision == "bfloat16"
     assert used == ["bfloat16"] * 2
@@ -167,7 +167,7 @@ def test_exported_graph_divides_by_the_temperature(bench: Bench) -> None:
     np.testing.assert_allclose(logits * temperature, plain, rtol=1e-3, atol=1e-3)
 
 
-def test_pictures_that_are_made_much_smaller_are_warned_about(bench: Bench) -> None:
+def test_strongly_reduced_images_give_a_warning(bench: Bench) -> None:
     small = toy_images(100, 10, target=False)
     assert small.labels is not None
     large = small.inputs["pixels"].numpy().repeat(2, axis=1).repeat(2, axis=2)
@@ -376,8 +376,8 @@ def texts(labelled: bool) -> bytes:
     records = []
     for _ in range(200):
         label = str(random.choice(["good", "bad"]))
-        said = [str(random.choice(words[label])), *map(str, random.choice(["plot", "film", "book", "end"], 3))]
-        records.append({"text": " ".join(said)} | ({"label": label} if labelled else {}))
+        tokens = [str(random.choice(words[label])), *map(str, random.choice(["plot", "film", "book", "end"], 3))]
+        records.append({"text": " ".join(tokens)} | ({"label": label} if labelled else {}))
     return jsonl_bytes(records)
 
 

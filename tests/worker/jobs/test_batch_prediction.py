@@ -73,7 +73,7 @@ class Bench:
     def __init__(self, settings: Settings, sessions: Sessions, folder: Path) -> None:
         self.settings, self.sessions, self.folder = settings, sessions, folder
         self.storage = Storage(settings.storage)
-        self.said = io.StringIO()
+        self.output = io.StringIO()
         self.attempts = 0
 
     def queue(self, exported: Exported, path: Path, **fields: Any) -> UUID:
@@ -88,7 +88,7 @@ class Bench:
         with self.sessions() as session:
             job = session.get_one(JobRow, self.job_id)
         job.attempt, job.checkpoint = self.attempts, self.checkpoint()
-        reporter = ProgressReporter(self.said)
+        reporter = ProgressReporter(self.output)
         if stop:
             reporter.request_stop()
         settings = self.settings.model_copy(update=changes)
@@ -97,7 +97,7 @@ class Bench:
         return output
 
     def reports(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.said.getvalue().splitlines()]
+        return [json.loads(line) for line in self.output.getvalue().splitlines()]
 
     def checkpoint(self) -> str | None:
         return next((report["checkpoint"] for report in reversed(self.reports()) if report["checkpoint"]), None)
@@ -228,12 +228,12 @@ def test_checkpoint_of_another_prediction_is_rejected(bench: Bench, exports: dic
         bench.run()
 
 
-@pytest.mark.parametrize(("counted", "says"), [(ROWS + 1, "Only 50 of the 51 rows"), (ROWS - 1, "more than its 49 rows")])
+@pytest.mark.parametrize(("counted", "message"), [(ROWS + 1, "Only 50 of the 51 rows"), (ROWS - 1, "more than its 49 rows")])
 def test_dataset_with_another_row_count_than_its_upload_fails(
-    bench: Bench, exports: dict[str, Exported], tmp_path: Path, counted: int, says: str
+    bench: Bench, exports: dict[str, Exported], tmp_path: Path, counted: int, message: str
 ) -> None:
     bench.queue(exports["tabular"], patients(tmp_path), rows=counted)
-    with pytest.raises(BadData, match=says):
+    with pytest.raises(BadData, match=message):
         bench.run()
 
 

@@ -1,4 +1,4 @@
-"""What the training code says arrives as few, complete lines."""
+"""Tests of the progress reports: few, complete lines."""
 
 import io
 import math

@@ -167,15 +167,15 @@ def test_remote_trial_gives_the_same_result_as_a_local_one(scene: Scene) -> None
         scene.run(lease)
     assert [scheduler.claim(name) for name in (MCC, ADABN)] == [TrialOwner.FINISHED, TrialOwner.FINISHED]
 
-    alone_reporter = ProgressReporter(io.StringIO())
-    alone = scene.trials(alone_reporter)
-    for planned, begun in zip(scene.planned, (None, start), strict=True):
-        trial = alone.run(
-            planned.name, planned.params, ProgressSpan(), start=begun, steps=planned.steps, metric_prefix=f"{planned.name}_"
+    local_reporter = ProgressReporter(io.StringIO())
+    local = scene.trials(local_reporter)
+    for planned, started in zip(scene.planned, (None, start), strict=True):
+        trial = local.run(
+            planned.name, planned.params, ProgressSpan(), start=started, steps=planned.steps, metric_prefix=f"{planned.name}_"
         )
         assert_same(trials.ended[planned.name], trial)
-    alone_reporter.flush()
-    expected = points(alone_reporter, f"{MCC}_information_maximisation")
+    local_reporter.flush()
+    expected = points(local_reporter, f"{MCC}_information_maximisation")
     assert points(reporter, f"{MCC}_information_maximisation") == expected != {}
 
 
@@ -203,7 +203,7 @@ def test_queued_remote_trial_is_taken_back(scene: Scene) -> None:
 
 
 def test_trial_released_by_another_worker_continues_from_its_checkpoint(scene: Scene) -> None:
-    reporter, alone = ProgressReporter(io.StringIO()), ProgressReporter(io.StringIO())
+    reporter, local = ProgressReporter(io.StringIO()), ProgressReporter(io.StringIO())
     trials = scene.trials(reporter)
     scheduler = scene.scheduler(trials)
     scheduler.enqueue(scene.planned[:1], None)
@@ -214,11 +214,11 @@ def test_trial_released_by_another_worker_continues_from_its_checkpoint(scene: S
     assert trials.interrupted["run"]["step"] == 6
     planned = scene.planned[0]
     resumed = trials.run(MCC, planned.params, ProgressSpan(), steps=planned.steps, metric_prefix=f"{MCC}_")
-    expected = scene.trials(alone).run(MCC, planned.params, ProgressSpan(), steps=planned.steps, metric_prefix=f"{MCC}_")
+    expected = scene.trials(local).run(MCC, planned.params, ProgressSpan(), steps=planned.steps, metric_prefix=f"{MCC}_")
     assert_same(resumed, expected)
     reporter.flush()
-    alone.flush()
-    assert points(reporter, f"{MCC}_information_maximisation").keys() == points(alone, f"{MCC}_information_maximisation").keys()
+    local.flush()
+    assert points(reporter, f"{MCC}_information_maximisation").keys() == points(local, f"{MCC}_information_maximisation").keys()
 
 
 def test_remote_trial_with_a_missing_checkpoint_restarts(scene: Scene) -> None:
@@ -270,16 +270,16 @@ def test_search_stopped_while_waiting_resumes_to_the_same_result(scene: Scene) -
     reporter = StopsInWaiting(io.StringIO())
     trials = scene.trials(reporter)
     scene.scheduler(trials).enqueue(scene.planned[:1], None)
-    begun = scene.claim(scene.queue.sent[0])
+    started = scene.claim(scene.queue.sent[0])
     with scene.bench.sessions.begin() as session:
-        leases.heartbeat(session, begun, 60, Report(progress=0.5))
+        leases.heartbeat(session, started, 60, Report(progress=0.5))
     with pytest.raises(StopRequested):
         search(trials, scene.params, ProgressSpan(), scene.scheduler(trials))
     reporter.flush()
     assert reports(reporter)[-1].progress > reports(reporter)[-2].progress  # half of a trial that another worker runs
     checkpoint = [report.checkpoint for report in reports(reporter) if report.checkpoint][-1]
 
-    scene.run(begun)
+    scene.run(started)
     with scene.bench.sessions.begin() as session:
         leases.release(session, scene.lease)
     scene.lease = scene.claim(scene.lease.job_id)

@@ -53,7 +53,7 @@ def test_messages_do_not_pile_up_while_no_worker_takes_them(sessions: Sessions, 
     assert len(queue.sent) == 3
 
 
-def test_while_the_broker_is_away_nothing_counts_as_sent(sessions: Sessions, queue: ListQueue) -> None:
+def test_job_is_not_marked_as_sent_during_a_broker_outage(sessions: Sessions, queue: ListQueue) -> None:
     with sessions.begin() as session:
         job_id = make_job(session, sent_at=db_now(-61)).id
     sweep(sessions, AbsentQueue(), resend_seconds=60)
