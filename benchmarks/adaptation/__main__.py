@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.adaptation.plan import BenchmarkRun, methods, plan
+from benchmarks.adaptation.plan import BenchmarkRun, Variant, methods, plan
 from benchmarks.adaptation.record import FAILURES, Record, Row, record
 from benchmarks.adaptation.store import Store
 from benchmarks.adaptation.tasks import task_from_folder, tasks
@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=methods(), choices=methods(), metavar="METHOD")
     parser.add_argument("--seeds", type=int, default=5, help="Number of seeds: 0, 1, ...")
     parser.add_argument("--steps", type=int, help="Steps of every run, instead of the task's own.")
-    parser.add_argument("--targets", nargs="+", choices=("plain", "skewed"), default=["plain", "skewed"])
+    parser.add_argument("--targets", nargs="+", choices=("full", "skewed"), default=["full", "skewed"])
     parser.add_argument("--settings", type=json.loads, default={}, help="Parameters that are not defaults, as JSON.")
     parser.add_argument("--network", type=json.loads, help="`base` of a job as JSON, for image tasks, instead of the task's own.")
     parser.add_argument("--variant", default="", help="The name of these settings.")
@@ -73,8 +73,7 @@ def planned_runs(options: argparse.Namespace) -> Iterator[BenchmarkRun]:
         range(options.seeds),
         skews=[target == "skewed" for target in options.targets],
         steps=options.steps,
-        variant=options.variant,
-        settings=options.settings,
+        variant=Variant(options.variant, options.settings) if options.variant else None,
     )
 
 

@@ -116,29 +116,29 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
         reference, best, entries = search(trials, params, ProgressSpan())
     searched = time.monotonic() - began
 
-    def known(trial: Trial) -> EvaluatedNetwork:
+    def evaluated(trial: Trial) -> EvaluatedNetwork:
         return EvaluatedNetwork(evaluate(trials, evaluator, trial), evaluation_accuracy(trials, examples, trial))
 
-    plain = known(reference)
-    tried = [(entry, known(entry.trial)) for entry in entries if entry.trial]
-    chosen = next((network for entry, network in tried if entry is best), plain)
-    comparison = compare(chosen.candidate, plain.candidate, fallback=True, searched=True)
-    kept, rejected = (plain, chosen) if comparison.selected is plain.candidate else (chosen, plain)
-    alone = {"method": "source_only", "round": 0, **plain.row(chosen if chosen is not plain else None)}
+    baseline = evaluated(reference)
+    tried = [(entry, evaluated(entry.trial)) for entry in entries if entry.trial]
+    chosen = next((network for entry, network in tried if entry is best), baseline)
+    comparison = compare(chosen.candidate, baseline.candidate, fallback=True, searched=True)
+    registered, discarded = (baseline, chosen) if comparison.selected is baseline.candidate else (chosen, baseline)
+    alone = {"method": "source_only", "round": 0, **baseline.row(chosen if chosen is not baseline else None)}
     return {
-        "source_only": plain.accuracy,
-        "chosen": kept.accuracy,
+        "source_only": baseline.accuracy,
+        "chosen": registered.accuracy,
         "best": chosen.accuracy,
-        "oracle": max(network.accuracy for network in (plain, *(network for _, network in tried))),
+        "oracle": max(network.accuracy for network in (baseline, *(network for _, network in tried))),
         "method": label(best.params.model_dump()) if best else "source_only",
         "helped": comparison.helped,
         "verdict": comparison.verdict and verdict_row(comparison.verdict),
         "seconds": searched,
-        **kept.estimate(rejected if rejected is not kept else None),
+        **registered.estimate(discarded if discarded is not registered else None),
         "networks": [
             alone,
             *(
-                {"method": label(entry.params.model_dump()), "round": entry.round} | network.row(plain)
+                {"method": label(entry.params.model_dump()), "round": entry.round} | network.row(baseline)
                 for entry, network in tried
             ),
         ],
@@ -161,8 +161,8 @@ class EvaluatedNetwork:
         found = self.estimators(other)
         if not found:
             return {}
-        said = accuracy_estimate.estimate_accuracy(found)
-        return {"estimate": said.value, "low": said.low, "high": said.high}
+        result = accuracy_estimate.estimate_accuracy(found)
+        return {"estimate": result.value, "low": result.low, "high": result.high}
 
     def row(self, other: "EvaluatedNetwork | None") -> Row:
         """Return a row, with None for unknown values."""

@@ -45,8 +45,8 @@ def summarize_errors(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 def _combined(rows: NetworkRows, way: str, constants: FittedCoefficients) -> Iterator[dict[str, object]]:
     for parts, known in _networks(rows):
-        said = estimate_accuracy(parts, constants)
-        yield known | {"way": way, "value": said.value, "low": said.low, "high": said.high}
+        result = estimate_accuracy(parts, constants)
+        yield known | {"way": way, "value": result.value, "low": result.low, "high": result.high}
 
 
 def _single(rows: NetworkRows, part: str) -> Iterator[dict[str, object]]:

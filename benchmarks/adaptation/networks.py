@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import polars as pl
 import torch
@@ -51,26 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     store.merge()
     if store.runs().is_empty():
         raise SystemExit(f"{options.folder} has no runs. Run `python -m benchmarks.adaptation` first.")
-    known = tasks(options.data, options.folder / "optdigits") | {
+    task_by_name = tasks(options.data, options.folder / "optdigits") | {
         task.name: task for task in map(task_from_folder, options.directories)
     }
     with threadpool_limits(1):
-        evaluate_runs(store, known)
+        evaluate_runs(store, task_by_name)
     gather(store).write_parquet(options.folder / NETWORKS)
 
 
-def evaluate_runs(store: Store, known: dict[str, Task]) -> None:
+def evaluate_runs(store: Store, task_by_name: dict[str, Task]) -> None:
     """Store two rows per run of a method: its network and the source-only network."""
     runs = store.runs().filter(pl.col("error").is_null())
     alone = runs.filter(method=BASELINE, variant="")
-    ask = lru_cache(2 * len(known))(partial(_candidate, store, known))
+    ask = lru_cache(2 * len(task_by_name))(partial(_candidate, store, task_by_name))
     for row in runs.filter(pl.col("method") != BASELINE).sort(*SETTING).iter_rows(named=True):
         beside = alone.filter(**{name: row[name] for name in SETTING})
         if beside.is_empty() or store.rows(row["key"], KIND) is not None:
             continue
         began = time.monotonic()
-        plain = beside.row(0, named=True)
-        rows = _network_rows(row, _candidate(store, known, *_identity(row)), plain, ask(*_identity(plain)))
+        baseline = beside.row(0, named=True)
+        rows = _network_rows(row, _candidate(store, task_by_name, _identity(row)), baseline, ask(_identity(baseline)))
         store.keep_rows(row["key"], KIND, rows)
         sys.stdout.write(f"{row['key']}: {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
@@ -87,25 +88,33 @@ def gather(store: Store) -> pl.DataFrame:
     return pl.concat([rows.filter("adapted"), alone])
 
 
-def _identity(row: Row) -> tuple[str, str, bool, str, str]:
-    return row["key"], row["task"], row["skewed"], row["params"], row["network"]
+class RunIdentity(NamedTuple):
+    """Columns of a run that identify its network; `params` and `network` are JSON."""
+
+    key: str
+    task: str
+    skewed: bool
+    params: str
+    network: str
 
 
-def _candidate(  # noqa: PLR0913  # the columns of a row of the store
-    store: Store, known: dict[str, Task], key: str, task: str, skewed: bool, said: str, network: str
-) -> Candidate:
+def _identity(row: Row) -> RunIdentity:
+    return RunIdentity(row["key"], row["task"], row["skewed"], row["params"], row["network"])
+
+
+def _candidate(store: Store, task_by_name: dict[str, Task], run: RunIdentity) -> Candidate:
     """Report on a network as a job does. Its architecture may differ from the task's default."""
-    examples = encode_task(replace(known[task], network=json.loads(network)), skewed)
-    params = parse_params(_parse_json(said))
+    examples = encode_task(replace(task_by_name[run.task], network=json.loads(run.network)), run.skewed)
+    params = parse_params(_parse_json(run.params))
     data = split_source(examples.source, examples.target, examples.evaluation, params)
     with TemporaryDirectory() as folder:
         trials = trial_runner(examples, data, params, ProgressReporter(io.StringIO()), Path(folder))
-        return evaluate(trials, Evaluator(data, len(examples.classes), CPU, REPORT_ROWS), Trial(store.weights(key), 0, 0, {}))
+        return evaluate(trials, Evaluator(data, len(examples.classes), CPU, REPORT_ROWS), Trial(store.weights(run.key), 0, 0, {}))
 
 
-def _network_rows(row: Row, adapted: Candidate, alone: Row, plain: Candidate) -> list[Row]:
+def _network_rows(row: Row, adapted: Candidate, baseline_row: Row, baseline: Candidate) -> list[Row]:
     """Return the calibrated outputs, or nothing if there are too few rows."""
-    ours, other = adapted.calibrated, plain.calibrated
+    ours, other = adapted.calibrated, baseline.calibrated
     if ours is None or other is None:
         return []
     verdict = judge_transfer(ours, other)
@@ -116,8 +125,8 @@ def _network_rows(row: Row, adapted: Candidate, alone: Row, plain: Candidate) ->
         | _lower_bound(adapted)
         | estimator_values(ours, other),
         common
-        | {"adapted": False, "target_accuracy": alone["last_accuracy"]}
-        | _lower_bound(plain)
+        | {"adapted": False, "target_accuracy": baseline_row["last_accuracy"]}
+        | _lower_bound(baseline)
         | estimator_values(other, ours),
     ]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
@@ -54,21 +54,27 @@ def methods() -> list[str]:
     return sorted(selected, key=lambda name: (METHOD_ORDER.index(name) if name in METHOD_ORDER else len(METHOD_ORDER), name))
 
 
-def plan(  # noqa: PLR0913  # four keyword options with defaults
+class Variant(NamedTuple):
+    """Named parameters that are not the defaults of a method."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+def plan(
     tasks: Sequence[Task],
     names: Sequence[str],
     seeds: Sequence[int],
     *,
     skews: Sequence[bool] = (False, True),
     steps: int | None = None,
-    variant: str = "",
-    settings: dict[str, Any] | None = None,
+    variant: Variant | None = None,
 ) -> Iterator[BenchmarkRun]:
     """Yield the runs by seed and method, so that an interrupted benchmark covers all tasks. Raise pydantic.ValidationError."""
     for seed in seeds:
         for name in names:
-            values = {"algorithm": name, "seed": seed} | (settings or {})
+            values = {"algorithm": name, "seed": seed} | (variant.settings if variant else {})
             params = PARAMS[name].model_validate(values)
             for task in tasks:
                 for skewed in skews:
-                    yield BenchmarkRun(task, skewed, params, variant, steps or task.steps)
+                    yield BenchmarkRun(task, skewed, params, variant.name if variant else "", steps or task.steps)

@@ -100,9 +100,9 @@ def main() -> None:
     measured = Measurements.from_tables(pl.read_parquet(folder / "runs.parquet"), pl.read_parquet(folder / "checks.parquet"))
     parts = [*methods(measured), *validators(measured)]
     if (folder / NETWORKS).exists():
-        said = estimate_errors(folder / NETWORKS)
-        parts += estimates(said)
-        plots.estimates(said, folder / "estimates.png")
+        errors = estimate_errors(folder / NETWORKS)
+        parts += estimates(errors)
+        plots.estimates(errors, folder / "estimates.png")
     text = "\n\n".join([*parts, *failures(measured)]) + "\n"
     (folder / "report.md").write_text(text)
     plots.gains(measured, folder / "methods.png")
@@ -136,12 +136,12 @@ def validators(measured: Measurements) -> list[str]:
     ]
 
 
-def estimates(said: pl.DataFrame) -> list[str]:
+def estimates(errors: pl.DataFrame) -> list[str]:
     """Return the errors of the estimates and the coverage of their intervals."""
-    fitted = said.filter(~pl.col("way").str.ends_with("alone"))
+    fitted = errors.filter(~pl.col("way").str.ends_with("alone"))
     return [
         "## The estimate of the target accuracy",
-        table(estimate_figures(said, ["way"]), ESTIMATES),
+        table(estimate_figures(errors, ["way"]), ESTIMATES),
         table(estimate_figures(fitted, ["way", *TASK]), TASK_COLUMNS | ESTIMATES),
     ]
 

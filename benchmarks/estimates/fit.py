@@ -90,10 +90,12 @@ def cross_validate(rows: NetworkRows) -> pl.DataFrame:
     for data in np.unique(rows.data):
         fitted, left_out = fit(rows.where(rows.data != data)), rows.where(rows.data == data)
         for row, truth, task, skewed in zip(left_out.estimators, left_out.truth, left_out.task, left_out.skewed, strict=True):
-            said = estimate_accuracy(row, fitted)
-            inside = said.low <= truth <= said.high
-            error = abs(said.value - truth)
-            found.append({"task": task, "skewed": skewed, "error": error, "covered": inside, "width": (said.high - said.low) / 2})
+            result = estimate_accuracy(row, fitted)
+            inside = result.low <= truth <= result.high
+            error = abs(result.value - truth)
+            found.append(
+                {"task": task, "skewed": skewed, "error": error, "covered": inside, "width": (result.high - result.low) / 2}
+            )
     return pl.DataFrame(found)
 
 

@@ -78,7 +78,7 @@ def test_finished_runs_are_not_repeated(task: Path, measured: Path) -> None:
 def test_run_claimed_by_another_process_is_skipped(task: Path, tmp_path: Path) -> None:
     run, *_ = plan([task_from_folder(task)], ["source_only"], [0], steps=STEPS)
     with Store(tmp_path).claim(run) as mine:
-        main([*arguments(task, tmp_path), "--methods", "source_only", "--targets", "plain"])
+        main([*arguments(task, tmp_path), "--methods", "source_only", "--targets", "full"])
         assert mine
     assert not Store(tmp_path).is_done(run)
 
@@ -103,7 +103,7 @@ def test_network_with_another_architecture_is_reported(tmp_path: Path) -> None:
         images = (100 * labels[:, None, None] + random.integers(0, 100, (60, 8, 8))).astype(np.uint8)
         arrays = {"x": images} if name == "target" else {"x": images, "y": labels}
         np.savez(tmp_path / f"{name}.npz", allow_pickle=False, **arrays)
-    small = ["--network", '{"network": "cnn", "input_size": 16}', "--targets", "plain"]
+    small = ["--network", '{"network": "cnn", "input_size": 16}', "--targets", "full"]
     main([str(tmp_path), "--methods", "source_only", "mcc", "--seeds", "1", "--steps", "2", "--folder", str(tmp_path), *small])
     networks.main([str(tmp_path), "--folder", str(tmp_path)])
     assert len(pl.read_parquet(tmp_path / networks.NETWORKS)) == 2

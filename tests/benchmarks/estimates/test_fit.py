@@ -12,14 +12,14 @@ TASKS = ("one", "two", "three", "four")
 
 
 def networks(noise: float = 0.02) -> pl.DataFrame:
-    """Whose confidence is too high by half of how far their priors lie from the plain network's."""
+    """Return networks whose confidence is too high by half of their prior distance to the source-only network."""
     random = np.random.default_rng(0)
     rows = []
     for number in range(160):
         truth, distance = random.uniform(0.5, 0.8), random.uniform(0, 0.3)
-        said = truth + 0.5 * distance + noise * random.normal()
+        estimate = truth + 0.5 * distance + noise * random.normal()
         doubts = {"shifted": 0.0, "prior_distance": distance, "sampling": 0.05, "other_reverse_accuracy": 1.0}
-        row = {**dict.fromkeys(ESTIMATES, said), **doubts, "critic": None}
+        row = {**dict.fromkeys(ESTIMATES, estimate), **doubts, "critic": None}
         rows.append({**row, "task": TASKS[number % 4], "skewed": number % 8 < 4, "target_accuracy": truth})
     return pl.DataFrame(rows, schema_overrides={"critic": pl.Float64})
 
