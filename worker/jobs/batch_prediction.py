@@ -87,13 +87,13 @@ class BatchPredictionRun:
         self.done, self.failed = self.parts.state.rows, self.parts.state.failed
         self.started, self.next_point = (time.monotonic(), self.done), self.done
 
-    def predict_all(self, answers: Iterator[PredictedRows]) -> None:
+    def predict_all(self, predictions: Iterator[PredictedRows]) -> None:
         """Predict all remaining rows. Raise StopRequested after storing them, BadData if there are not `total` rows."""
         self.reporter.report(self.done, 0, self.progress, self.counts())
-        for rows, answer in answers:
+        for rows, prediction in predictions:
             if self.done + rows > self.total:
                 raise BadData(f"The dataset has more rows than the {self.total} of its upload. Upload it again.")
-            self._add(self._frame(answer))
+            self._add(self._frame(prediction))
             if self.reporter.should_stop:
                 self._store()
                 raise StopRequested
@@ -111,10 +111,10 @@ class BatchPredictionRun:
         speed = (self.done - began) / max(time.monotonic() - began_at, 1e-9)
         return {"completed": self.done - self.failed, "failed": self.failed, "rows_per_second": round(speed, 1)}
 
-    def _frame(self, answer: NDArray[np.float32] | str) -> pl.DataFrame:
-        if isinstance(answer, str):
-            return self.output_rows.failed_row(self.done + 1, answer)
-        return self.output_rows.from_logits(self.done + 1, answer)
+    def _frame(self, prediction: NDArray[np.float32] | str) -> pl.DataFrame:
+        if isinstance(prediction, str):
+            return self.output_rows.failed_row(self.done + 1, prediction)
+        return self.output_rows.from_logits(self.done + 1, prediction)
 
     def _add(self, frame: pl.DataFrame) -> None:
         self.frames.append(frame)

@@ -228,7 +228,7 @@ def test_checkpoint_of_another_prediction_is_rejected(bench: Bench, exports: dic
         bench.run()
 
 
-@pytest.mark.parametrize(("counted", "message"), [(ROWS + 1, "Only 50 of the 51 rows"), (ROWS - 1, "more than its 49 rows")])
+@pytest.mark.parametrize(("counted", "message"), [(ROWS + 1, "Only 50 of the 51 rows"), (ROWS - 1, "more rows than the 49")])
 def test_dataset_with_another_row_count_than_its_upload_fails(
     bench: Bench, exports: dict[str, Exported], tmp_path: Path, counted: int, message: str
 ) -> None:
