@@ -1,7 +1,5 @@
 """The steps of an adaptation: load the data, fit or reuse the preprocessing, train, report, export, store."""
 
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,29 +9,24 @@ from app import storage_keys
 from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from app.artifacts import InputSpec, Manifest, TrainingPrecision
-from app.db.tables import DatasetRow, JobRow
+from app.db.tables import JobRow
 from app.job_types.adaptation import AdaptationResult
-from app.modalities import MODALITIES
-from app.services.datasets import profile_of
 from app.storage import StoredFile, digest_of
 from worker import networks
 from worker.data.attempt_context import AttemptContext
-from worker.data.examples import EncodedDataset
-from worker.data.job_inputs import JobInputs, load
 from worker.data.sampling import num_steps
-from worker.data.splits import DomainData, split_source
-from worker.data.training_setup import TrainingSetup, choose_device, encode_dataset, make_network, prepare_training
-from worker.distributed.processes import Distributed, distributed_session
+from worker.data.splits import DomainData
+from worker.data.training_setup import TrainingSetup, choose_device
+from worker.distributed.processes import distributed_session
 from worker.export.onnx import export
 from worker.export.quantization import quantize_version
-from worker.networks.base import Inputs, Network
-from worker.protocol.progress import BadData, ProgressReporter, StopRequested
+from worker.networks.base import Inputs
+from worker.protocol.progress import ProgressReporter
 from worker.reporting.report import ModelReport, TrainingOutcome, build_report
 from worker.search.remote_trials import TrialScheduler, queued_trials
 from worker.search.successive_halving import search, table
-from worker.training.checkpoints import Checkpoints
 from worker.training.loop import TRAINING_SPAN
-from worker.training.mixed_precision import decide_precision
+from worker.training.preparation import prepare_trials
 from worker.training.trials import TrialRunner
 
 EXPORT_EXAMPLES = 8
@@ -48,7 +41,7 @@ def run(context: AttemptContext) -> AdaptationResult | None:
     Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
     with distributed_session(choose_device(context.settings.device)) as distributed:
-        setup, trials = prepare(context, distributed)
+        setup, trials = prepare_trials(context, distributed)
         if context.job.checkpoint is not None:
             trials.resume(context.job.checkpoint)
         context.reporter.use_precision(trials.precision)
@@ -68,83 +61,6 @@ def run(context: AttemptContext) -> AdaptationResult | None:
         manifest=manifest,
         artifacts=[store(context, file) for file in sorted(setup.folder.iterdir())],
     )
-
-
-def prepare(context: AttemptContext, distributed: Distributed) -> tuple[TrainingSetup, TrialRunner]:
-    """Read the data and fix everything that training needs. Raise StopRequested, BadData."""
-    settings, storage, reporter = context.settings, context.storage, context.reporter
-    if settings.train_threads:
-        torch.set_num_threads(settings.train_threads)
-    inputs = load(context)
-    setup = prepare_training(context, inputs)
-    warn_information_loss(setup, inputs, reporter)
-    data = load_data(setup, inputs, context)
-    if any(distributed.broadcast_from_rank_zero(reporter.should_stop)):
-        raise StopRequested
-    build_untrained = partial(networks.build, setup.network, setup.preprocessing, setup.specs, len(setup.classes))
-    trials = TrialRunner(
-        build_initial=lambda: make_network(setup, inputs, storage),
-        build_untrained=build_untrained,
-        data=data,
-        classes=len(setup.classes),
-        device=setup.device,
-        reporter=reporter,
-        checkpoints=Checkpoints(storage, context.storage_folder, context.folder, context.digest),
-        checkpoint_seconds=settings.checkpoint_seconds,
-        precision=training_precision(context.training_job, setup, build_untrained, distributed),
-        distributed=distributed,
-    )
-    return setup, trials
-
-
-def training_precision(
-    job: JobRow, setup: TrainingSetup, build: Callable[[], Network], distributed: Distributed
-) -> TrainingPrecision:
-    """Return the precision that an earlier attempt or the search has decided on; decide if there is none."""
-    decided = job.training_precision or decide_precision(setup.params, setup.device, build)
-    (is_bfloat16,) = distributed.broadcast_from_rank_zero(decided == "bfloat16")
-    return "bfloat16" if is_bfloat16 else "float32"
-
-
-def warn_information_loss(setup: TrainingSetup, inputs: JobInputs, reporter: ProgressReporter) -> None:
-    """Warn of information that the network does not get from the source, or from the target without a source."""
-    row = inputs.source or inputs.target
-    if row is not None:
-        for reduction in MODALITIES[inputs.modality].information_loss(setup.network, profile_of(row)):
-            reporter.warn("data_reduced", reduction)
-
-
-def load_data(setup: TrainingSetup, inputs: JobInputs, context: AttemptContext) -> DomainData:
-    """Encode the datasets. Target labels serve reports only: the evaluation's, or those of a target that is not trained on."""
-
-    def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> EncodedDataset | None:
-        return encode_dataset(setup, context.storage, row, context.folder / name, labelled=labelled) if row else None
-
-    if setup.params.needs_target and inputs.target is None:
-        raise BadData(f"`{setup.params.algorithm}` needs a target dataset. Name one in `target`.")
-    evaluation = inputs.evaluation
-    if evaluation is None and not setup.params.needs_target:
-        evaluation = inputs.target
-    return split_source(
-        examples(inputs.source, "source", labelled=True),
-        examples(inputs.target, "target", labelled=False),
-        examples(_with_known_classes(setup, evaluation, context.reporter), "evaluation", labelled=True),
-        setup.params,
-    )
-
-
-def _with_known_classes(setup: TrainingSetup, evaluation: DatasetRow | None, reporter: ProgressReporter) -> DatasetRow | None:
-    """Return the dataset if its labels are classes of the model."""
-    if evaluation is None or evaluation.classes is None:
-        return None
-    if unknown := sorted(set(evaluation.classes) - set(setup.classes)):
-        reporter.warn(
-            "unknown_classes",
-            "The accuracy on the target is not reported: the evaluation dataset has classes that the source lacks: "
-            f"{', '.join(unknown[:5])}.",
-        )
-        return None
-    return evaluation
 
 
 def train(trials: TrialRunner, params: AlgorithmParams, scheduler: TrialScheduler) -> TrainingOutcome:

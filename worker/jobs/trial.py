@@ -9,9 +9,9 @@ from app.schemas.trials import TrialSpec
 from worker.data.attempt_context import AttemptContext
 from worker.data.training_setup import choose_device
 from worker.distributed.processes import distributed_session
-from worker.jobs.adaptation import prepare
 from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import TRIAL_FILE
+from worker.training.preparation import prepare_trials
 
 
 def run(context: AttemptContext) -> TrialResult | None:
@@ -21,7 +21,7 @@ def run(context: AttemptContext) -> TrialResult | None:
     """
     spec = TrialSpec.model_validate(context.job.params)
     with distributed_session(choose_device(context.settings.device)) as distributed:
-        _, trials = prepare(context, distributed)
+        _, trials = prepare_trials(context, distributed)
         if context.job.checkpoint is not None:
             trials.resume(context.job.checkpoint)
         start = trials.checkpoints.read(spec.start) if spec.start else None

@@ -35,6 +35,7 @@ from worker.jobs import adaptation
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 from worker.reporting.report import build_report
 from worker.search.remote_trials import LocalOnly
+from worker.training.preparation import prepare_trials
 
 __all__ = ["bench"]  # the fixture
 
@@ -228,7 +229,7 @@ def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(benc
     evaluation = digits(bench, target=False, rows=400)
     params = {**DANN, "algorithm": "bnm", "weight": 1000}
     job = bench.job(params, source, target, evaluation, base=CNN)
-    task, trials = adaptation.prepare(bench.context(job), Distributed())
+    task, trials = prepare_trials(bench.context(job), Distributed())
     training = adaptation.train(trials, task.params, LocalOnly())
     metrics = build_report(task, trials, training).metrics
     assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")

@@ -29,11 +29,11 @@ from tests.support.list_queue import ListQueue
 from tests.support.supervision import read_job
 from worker.distributed.processes import Distributed
 from worker.jobs import trial as child
-from worker.jobs.adaptation import prepare
 from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
 from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import PlannedTrial, QueuedTrials, TrialOwner
 from worker.search.successive_halving import search
+from worker.training.preparation import prepare_trials
 from worker.training.trials import Trial, TrialRunner
 
 Sessions = sessionmaker[Session]
@@ -70,7 +70,7 @@ class Scene:
         return [PlannedTrial(1, position, method, SHORT_STEPS) for position, method in enumerate(self.params.methods)]
 
     def trials(self, reporter: ProgressReporter | None = None) -> TrialRunner:
-        return prepare(self.bench.context(self.job, self.lease.attempt, reporter), Distributed())[1]
+        return prepare_trials(self.bench.context(self.job, self.lease.attempt, reporter), Distributed())[1]
 
     def scheduler(self, trials: TrialRunner) -> QueuedTrials:
         return QueuedTrials(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)
