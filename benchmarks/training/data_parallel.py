@@ -32,7 +32,7 @@ from worker.training.evaluator import Evaluator
 from worker.training.loop import OptimizerStep, TrainingRun
 from worker.training.mixed_precision import decide_precision
 
-CLASSES, ROWS, WARM_UP = 10, 1024, 5
+CLASSES, DATASET_ROWS, WARM_UP = 10, 1024, 5
 NETWORKS: dict[str, CnnParams | ResnetParams] = {"cnn": CnnParams(input_size=28), "resnet": ResnetParams(input_size=32)}
 
 
@@ -100,8 +100,8 @@ def make_run(device: torch.device, options: argparse.Namespace, distributed: Dis
 
 
 def noise(size: tuple[int, int], device: torch.device) -> EncodedDataset:
-    pixels = torch.randint(256, (ROWS, *size, 3), dtype=torch.uint8)
-    return EncodedDataset({"pixels": pixels}, torch.arange(ROWS) % CLASSES, augmentable=frozenset({"pixels"})).to(device)
+    pixels = torch.randint(256, (DATASET_ROWS, *size, 3), dtype=torch.uint8)
+    return EncodedDataset({"pixels": pixels}, torch.arange(DATASET_ROWS) % CLASSES, augmentable=frozenset({"pixels"})).to(device)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def briefly_examined(*, bfloat16_is_faster: bool = False) -> Iterator[None]:
     """Evaluate rarely: validators and students would take most of a small job's time. The measurement's result is given."""
     with (
         patch("worker.training.loop.EVALUATIONS_PER_RUN", 4),
-        patch("worker.reporting.reverse_validation.STEPS", 25),
+        patch("worker.reporting.reverse_validation.STUDENT_STEPS", 25),
         patch("worker.training.mixed_precision.is_faster", lambda: bfloat16_is_faster),
     ):
         yield

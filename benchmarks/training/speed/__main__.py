@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.training.speed.environments import install
 from benchmarks.training.speed.systems import ADAPT, KINDS, LEAN, OURS, PYTORCH_ADAPT, SKADA, Kind, System
 
-CHECKS = 20
+EVALUATIONS = 20
 MODULES = list(dict.fromkeys(kind.module for kind in KINDS))
 GOALS = {(LEAN,): ("at most", 1.10), (SKADA, PYTORCH_ADAPT): ("at most", 0.55), (ADAPT,): ("below", 0.80)}
 
@@ -85,8 +85,10 @@ def ratios(measured: dict[Kind, System]) -> str:
 
 def beside(ours: System, options: argparse.Namespace) -> str:
     """Return the costs that the median step does not show."""
-    check = ours.beside * options.rounds * options.steps / CHECKS
-    return f"Beside the steps a run of ours has {CHECKS} checks by the validators, {check:.0f} ms each, whatever its length.\n"
+    check = ours.beside * options.rounds * options.steps / EVALUATIONS
+    return (
+        f"Beside the steps a run of ours has {EVALUATIONS} checks by the validators, {check:.0f} ms each, whatever its length.\n"
+    )
 
 
 def _markdown(lines: list[list[str]]) -> str:

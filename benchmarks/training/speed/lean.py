@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.training.speed import network, problem
-from benchmarks.training.speed.problem import BATCH, Problem
+from benchmarks.training.speed.problem import BATCH_SIZE, Problem
 from benchmarks.training.speed.rounds import Rounds
 from worker.training import mixed_precision
 
@@ -31,7 +31,7 @@ class Lean:
         self._optimizer = network.optimizer(self.features, self.head, self.discriminator)
         self._source, self._labels = torch.from_numpy(data.source_x), torch.from_numpy(data.source_y)
         self._target = torch.from_numpy(data.target_x)
-        self._domains = torch.cat([torch.ones(BATCH), torch.zeros(BATCH)])
+        self._domains = torch.cat([torch.ones(BATCH_SIZE), torch.zeros(BATCH_SIZE)])
         self._bfloat16 = mixed_precision.is_faster()
 
     def step(self, rows: Tensor) -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     torch.manual_seed(0)
     data, round_steps = problem.from_command_line()
     lean, rounds = Lean(data), Rounds(round_steps)
-    for rows in torch.randperm(len(data.source_x)).view(-1, BATCH):
+    for rows in torch.randperm(len(data.source_x)).view(-1, BATCH_SIZE):
         lean.step(rows)
         rounds.step()
     lean.features.eval()

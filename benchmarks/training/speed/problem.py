@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BATCH = 64
+BATCH_SIZE = 64
 RATE = 1e-3
 STRENGTH = 0.1
 """Factor of the reversed gradient where it is constant. It does not affect the cost."""
@@ -31,7 +31,7 @@ class Problem:
 
 def load(folder: Path, steps: int) -> Problem:
     """Load the reference digits in `folder`, repeating the smaller target."""
-    rows, random = steps * BATCH, np.random.default_rng(0)
+    rows, random = steps * BATCH_SIZE, np.random.default_rng(0)
     source, target = _file(folder, "mnist_train"), _file(folder, "usps_train")
     source_test, target_test = _file(folder, "mnist_test"), _file(folder, "usps_test")
     chosen = np.resize(random.permutation(len(source["x"])), rows)

@@ -7,7 +7,7 @@ import tensorflow as tf  # type: ignore[import-untyped]
 from adapt.feature_based import DANN  # type: ignore[import-not-found]
 
 from benchmarks.training.speed import problem
-from benchmarks.training.speed.problem import BATCH, RATE
+from benchmarks.training.speed.problem import BATCH_SIZE, RATE
 from benchmarks.training.speed.rounds import Rounds
 
 keras: Any = tf.keras
@@ -55,7 +55,7 @@ def main() -> None:
     )
     labels = np.eye(10, dtype=np.float32)[data.source_y]
     images = problem.normalised(data.source_x)[..., None]
-    dann.fit(images, labels, epochs=1, batch_size=BATCH, verbose=0, callbacks=[Steps(rounds)])
+    dann.fit(images, labels, epochs=1, batch_size=BATCH_SIZE, verbose=0, callbacks=[Steps(rounds)])
     source, target = (dann.predict(problem.normalised(values)[..., None]) for values in (data.source_test_x, data.target_test_x))
     accuracies = problem.accuracy(source, data.source_test_y), problem.accuracy(target, data.target_test_y)
     rounds.end(*accuracies)

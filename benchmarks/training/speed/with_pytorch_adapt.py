@@ -5,7 +5,7 @@ from pytorch_adapt.hooks import DANNHook  # type: ignore[import-not-found]
 from torch import nn
 
 from benchmarks.training.speed import network, problem
-from benchmarks.training.speed.problem import BATCH
+from benchmarks.training.speed.problem import BATCH_SIZE
 from benchmarks.training.speed.rounds import Rounds
 
 
@@ -16,9 +16,9 @@ def main() -> None:
     models = {"G": network.features(), "C": network.head(), "D": nn.Sequential(network.discriminator(), nn.Flatten(0))}
     hook = DANNHook(opts=[network.optimizer(*models.values())], gradient_reversal_weight=problem.STRENGTH)
     source, labels, target = network.images(data.source_x), torch.from_numpy(data.source_y), network.images(data.target_x)
-    domains = {"src_domain": torch.zeros(BATCH), "target_domain": torch.ones(BATCH)}
+    domains = {"src_domain": torch.zeros(BATCH_SIZE), "target_domain": torch.ones(BATCH_SIZE)}
     rounds = Rounds(round_steps)
-    for rows in torch.randperm(len(source)).view(-1, BATCH):
+    for rows in torch.randperm(len(source)).view(-1, BATCH_SIZE):
         batch = {"src_imgs": source[rows], "src_labels": labels[rows], "target_imgs": target[rows]}
         hook({**models, **batch, **domains})
         rounds.step()

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback  # type: ignore[import-not-found]
 from torch import Tensor, nn
 
 from benchmarks.training.speed import network, problem
-from benchmarks.training.speed.problem import BATCH, RATE
+from benchmarks.training.speed.problem import BATCH_SIZE, RATE
 from benchmarks.training.speed.rounds import Rounds
 
 
@@ -56,7 +56,7 @@ def main() -> None:
         optimizer__fused=True,
         optimizer__weight_decay=1e-3,
         lr=RATE,
-        batch_size=BATCH,
+        batch_size=BATCH_SIZE,
         max_epochs=1,
         train_split=None,
         callbacks=[Steps(rounds)],
