@@ -26,7 +26,7 @@ MAX_INLINE_PARSE_BYTES = 8192
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class ClientDisconnected(Exception):  # noqa: N818  # an event, not an error, as starlette's ClientDisconnect  # an event, not an error, as starlette's ClientDisconnect
+class ClientDisconnected(Exception):  # noqa: N818  # an event, like starlette's ClientDisconnect
     """The client closed the connection before the response."""
 
 

@@ -1,1 +1,1 @@
-"""What a prediction costs: see README.md."""
+"""Benchmarks of predictions; see README.md."""

@@ -47,15 +47,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=1_000_000, help="Of the case `memory`.")
     parser.add_argument("--folder", default="var/benchmarks/serving", help="Results, logs and scratch files.")
     parser.add_argument("--resume", action="store_true", help="Go on with the results that are there.")
-    parser.add_argument("--report", action="store_true", help="Only print the results that are there.")
+    parser.add_argument("--report", action="store_true", help="Print the existing results without a run.")
     return parser.parse_args()
 
 
 def _run(arguments: argparse.Namespace, machine: Machine, results: Results) -> None:
     results.find("conditions", report.conditions(arguments.seconds, arguments.rounds))
-    asked = _cells(arguments)
-    if asked:
-        _run_matrix(arguments, asked, machine, results)
+    cells = _cells(arguments)
+    if cells:
+        _run_matrix(arguments, cells, machine, results)
     for name in arguments.cases:
         if name in CASES and name not in results.findings:
             sys.stderr.write(f"{name}\n")
@@ -80,15 +80,15 @@ def _cells(arguments: argparse.Namespace) -> list[Cell]:
     return [cell for name in arguments.cases for cell in matrices.get(name, ())]
 
 
-def _run_matrix(arguments: argparse.Namespace, asked: Sequence[Cell], machine: Machine, results: Results) -> None:
-    names = dict.fromkeys(cell.subject for cell in asked)
+def _run_matrix(arguments: argparse.Namespace, cells: Sequence[Cell], machine: Machine, results: Results) -> None:
+    names = dict.fromkeys(cell.subject for cell in cells)
     subjects = {name: SUBJECTS[name](machine.folder / "exported" / name) for name in names}
     data = machine.folder / "data"
     store.fill(data, list(subjects.items()))
     _lay_out(machine, subjects)
-    known = (servers.HELLO, servers.isthmus(data), servers.PLAIN, *servers.PEERS)
-    plan = Plan(asked, arguments.rounds, arguments.seconds, ALONE in arguments.servers)
-    with _all_running([server for server in known if server.name in arguments.servers], machine, results) as running:
+    available = (servers.HELLO, servers.isthmus(data), servers.PLAIN, *servers.PEERS)
+    plan = Plan(cells, arguments.rounds, arguments.seconds, ALONE in arguments.servers)
+    with _all_running([server for server in available if server.name in arguments.servers], machine, results) as running:
         matrix.run(plan, running, subjects, machine, results)
 
 
@@ -102,11 +102,11 @@ def _lay_out(machine: Machine, subjects: dict[str, Subject]) -> None:
 
 
 @contextmanager
-def _all_running(wanted: Sequence[Server], machine: Machine, results: Results) -> Iterator[list[Running]]:
+def _all_running(selected: Sequence[Server], machine: Machine, results: Results) -> Iterator[list[Running]]:
     """Return the servers that can be installed and started. Record the errors of the others."""
     with ExitStack() as stack:
         running, reasons = [], []
-        for server in wanted:
+        for server in selected:
             try:
                 servers.install(server, machine)
                 running.append(stack.enter_context(servers.running(server, machine)))

@@ -145,20 +145,20 @@ class Bench:
 
     def loop(self) -> Callable[[], NDArray[np.float32]]:
         """Return the loop over encoded rows."""
-        data, asked = self.loaded()
-        parts = [part for _, part in batch_prediction.encoded_rows(asked, self.storage, data) if not isinstance(part, str)]
+        data, model = self.loaded()
+        parts = [part for _, part in batch_prediction.encoded_rows(model, self.storage, data) if not isinstance(part, str)]
         encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return lambda: asked.logits(encoded)
+        return lambda: model.logits(encoded)
 
     def script(self, read: Callable[[Path], Encoded]) -> Callable[[], None]:
         """Return the script that reads the whole file and writes one file."""
-        data, asked = self.loaded()
+        data, model = self.loaded()
         output, format = self.folder / "script", self.job().params["output"]
 
         def run() -> None:
             with self.storage.local(data.storage_key) as path:
-                probabilities = softmax(asked.logits(read(path)))
-            labels = np.array(asked.classes)[probabilities.argmax(axis=1)]
+                probabilities = softmax(model.logits(read(path)))
+            labels = np.array(model.classes)[probabilities.argmax(axis=1)]
             frame = pl.DataFrame({"label": labels, "confidence": probabilities.max(axis=1)})
             WRITERS[format](frame, output)
 

@@ -150,9 +150,9 @@ def alias(machine: Machine, effort: Effort) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move of the alias to `version`: possible from `asked` on, certain from `done` on."""
+    """A move of the alias to `version`: possible from `start` on, certain from `done` on."""
 
-    asked: float
+    start: float
     done: float
     version: int
 
@@ -169,12 +169,12 @@ async def _moved(
             await asyncio.sleep(MOVE_SECONDS)
             if time.monotonic() > end:
                 break
-            asked = time.monotonic()
+            start = time.monotonic()
             try:
                 (await client.put(url, json={"version": version})).raise_for_status()
             except httpx.HTTPError:  # its target is unknown now
                 break
-            moves.append(Move(asked, time.monotonic(), version))
+            moves.append(Move(start, time.monotonic(), version))
     for loop in loops:
         loop.close()
     return moves, [run.result() for run in runs]
@@ -195,7 +195,7 @@ def staleness(moves: Sequence[Move], outcomes: Sequence[Outcome]) -> Finding:
 def lateness(moves: Sequence[Move], answered: float, version: int) -> float:
     """Return the seconds since the last move away from this version; 0 if it is current or being moved to."""
     last = [move for move in moves if move.done <= answered][-1]
-    moving = [move.version for move in moves if move.asked <= answered < move.done]
+    moving = [move.version for move in moves if move.start <= answered < move.done]
     return 0.0 if version in (last.version, *moving) else answered - last.done
 
 
@@ -207,8 +207,8 @@ def many(machine: Machine, effort: Effort) -> Finding:
     store.fill(data, [(name, lenet) for name in names])
     version_bytes = GRAPH_FACTOR * lenet.graph.stat().st_size + SESSION_BYTES
     chosen = random.Random(0)
-    asked = [names[chosen.randrange(HOT) if chosen.random() < HOT_FRACTION else chosen.randrange(MODELS)] for _ in range(1000)]
-    requests = [json_request("/predict", {"model": name, "inputs": lenet.written[:1]}) for name in asked]
+    sampled = [names[chosen.randrange(HOT) if chosen.random() < HOT_FRACTION else chosen.randrange(MODELS)] for _ in range(1000)]
+    requests = [json_request("/predict", {"model": name, "inputs": lenet.written[:1]}) for name in sampled]
     findings = {}
     for room in (MODELS, CACHED):
         server = isthmus(data, predict_cache_bytes=room * version_bytes)

@@ -130,7 +130,7 @@ def _goals(results: Results) -> Iterator[str]:
             rows.append((f"{TITLES[subject]}, {samples}, {format}", f"{most} x {other}", figures, verdict))
     slower = list(_slower(results))
     if rows:
-        yield f"**CPU a request, wanted at most**\n\n{table(('request', 'wanted', 'is', ''), rows)}"
+        yield f"**CPU time per request, goals**\n\n{table(('request', 'goal', 'measured', ''), rows)}"
         yield f"p99 above a peer's at 8 or 32 connections: {', '.join(slower) or 'nowhere'}."
 
 

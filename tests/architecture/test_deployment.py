@@ -58,7 +58,7 @@ def test_process_has_server_addresses_and_no_privileges(service: str) -> None:
     assert "user" not in options  # the image's own, which is not root
 
 
-def test_only_the_app_publishes_a_port_and_on_loopback_by_default() -> None:
+def test_app_alone_publishes_a_port_on_loopback_by_default() -> None:
     assert {service: options["ports"] for service, options in SERVICES.items() if "ports" in options} == {
         "app": ["${APP_BIND:-127.0.0.1}:${APP_PORT:-8000}:8000"]
     }

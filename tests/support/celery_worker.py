@@ -10,13 +10,13 @@ import sys
 from app.db.tables import JobRow
 from app.services import leases
 from tests.support.distributed_trainer import SHARING_TRAINER
-from tests.support.fake_trainer import LIGHT_TRAINER
+from tests.support.fake_trainer import FAKE_TRAINER
 from worker.supervision import supervisor
 
 if os.environ.get("TESTS_REAL_TRAINER"):
     supervisor.TRAINER = SHARING_TRAINER
 else:
-    supervisor.TRAINER = LIGHT_TRAINER
+    supervisor.TRAINER = FAKE_TRAINER
 if os.environ.get("TESTS_UNFENCED"):
     leases._is_held_by = lambda lease: (JobRow.id == lease.job_id,)  # noqa: SLF001  # the negative control removes the fence
 

@@ -24,7 +24,7 @@ from worker import trainer
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.progress import BadData, BadParameters, StopRequested
 
-LIGHT_TRAINER = (sys.executable, "-m", "tests.support.fake_trainer")
+FAKE_TRAINER = (sys.executable, "-m", "tests.support.fake_trainer")
 
 
 def learned(steps: int, seed: int = 0) -> float:

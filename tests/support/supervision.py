@@ -13,7 +13,7 @@ from app.db.tables import JobRow
 from app.job_state import JobStatus
 from app.settings import Settings
 from tests.support.factories import make_job
-from tests.support.fake_trainer import LIGHT_TRAINER
+from tests.support.fake_trainer import FAKE_TRAINER
 from tests.support.list_queue import ListQueue
 from worker.supervision.attempt import Outcome
 from worker.supervision.supervisor import Supervisor
@@ -32,7 +32,7 @@ def read_job(sessions: Sessions, job_id: UUID) -> JobRow:
 
 
 def supervisor(settings: Settings, sessions: Sessions, draining: Callable[[], bool] = lambda: False) -> Supervisor:
-    return Supervisor(settings, sessions, ListQueue(), draining, LIGHT_TRAINER)
+    return Supervisor(settings, sessions, ListQueue(), draining, FAKE_TRAINER)
 
 
 def is_training(sessions: Sessions, job_id: UUID, checkpoint: bool = True) -> Callable[[], bool]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.job_state import JobStatus
 from app.settings import Settings
 from tests.support.factories import make_job
-from tests.support.fake_trainer import LIGHT_TRAINER
+from tests.support.fake_trainer import FAKE_TRAINER
 from worker.protocol.exit_codes import ExitCode
 from worker.supervision.trainer_process import environment
 
@@ -18,7 +18,7 @@ from worker.supervision.trainer_process import environment
 def run_trainer(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[bytes]:
     settings.scratch_dir.mkdir(exist_ok=True)
     variables = os.environ | environment(settings)
-    command = [*LIGHT_TRAINER, *map(str, arguments)]
+    command = [*FAKE_TRAINER, *map(str, arguments)]
     return subprocess.run(command, cwd=settings.scratch_dir, env=variables, capture_output=True, timeout=60, check=False)
 
 

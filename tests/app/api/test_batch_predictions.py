@@ -228,7 +228,7 @@ def test_successful_prediction_has_an_output(client: TestClient, output: str) ->
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "stop"),
+    ("requested", "start", "stop"),
     [
         ("bytes=0-0", 0, 1),
         ("bytes=10-19", 10, 20),
@@ -237,16 +237,16 @@ def test_successful_prediction_has_an_output(client: TestClient, output: str) ->
         ("bytes=1-99999", 1, 5120),
     ],
 )
-def test_range_of_the_output_is_downloaded(client: TestClient, output: str, asked: str, start: int, stop: int) -> None:
-    part = client.get(output, headers={"Range": asked})
+def test_range_of_the_output_is_downloaded(client: TestClient, output: str, requested: str, start: int, stop: int) -> None:
+    part = client.get(output, headers={"Range": requested})
     assert (part.status_code, part.content) == (206, CONTENT[start:stop])
     assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(CONTENT)}"
     assert part.headers["content-length"] == str(stop - start)
 
 
-@pytest.mark.parametrize("asked", ["bytes=5120-", "bytes=-0", "bytes=9-3"])
-def test_range_beyond_the_output_is_rejected_with_its_size(client: TestClient, output: str, asked: str) -> None:
-    answer = client.get(output, headers={"Range": asked})
+@pytest.mark.parametrize("requested", ["bytes=5120-", "bytes=-0", "bytes=9-3"])
+def test_range_beyond_the_output_is_rejected_with_its_size(client: TestClient, output: str, requested: str) -> None:
+    answer = client.get(output, headers={"Range": requested})
     assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
     assert answer.headers["content-range"] == f"bytes */{len(CONTENT)}"
 

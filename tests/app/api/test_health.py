@@ -24,7 +24,7 @@ def migrated(settings: Settings) -> Settings:
     return settings
 
 
-def test_the_embedded_service_is_ready(migrated: Settings) -> None:
+def test_embedded_service_is_ready(migrated: Settings) -> None:
     with serve(migrated) as client:
         answer = client.get("/health/ready")
     assert answer.status_code == 200

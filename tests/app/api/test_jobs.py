@@ -300,12 +300,12 @@ def test_jobs_are_listed_newest_first_in_pages(client: TestClient, session: Sess
 
 
 def test_jobs_are_filtered_by_status_and_model(client: TestClient, session: Session) -> None:
-    wanted = [make_job(session, status=status, model_name="heart") for status in (JobStatus.RUNNING, JobStatus.FAILED)]
+    expected = [make_job(session, status=status, model_name="heart") for status in (JobStatus.RUNNING, JobStatus.FAILED)]
     make_job(session, model_name="heart")
     make_job(session, status=JobStatus.RUNNING)
     session.commit()
     page = client.get("/jobs", params={"status": ["running", "failed"], "model": "heart"}).json()
-    assert {job["id"] for job in page["data"]} == {str(job.id) for job in wanted}
+    assert {job["id"] for job in page["data"]} == {str(job.id) for job in expected}
 
 
 @pytest.mark.parametrize("query", [{"after": "nonsense"}, {"status": "lost"}, {"limit": 0}, {"model": "a b"}])

@@ -143,8 +143,8 @@ def test_image_files_are_decoded(protocol: triton.InferenceServerClient, models:
 def test_top_classes_have_value_index_and_label(
     protocol: triton.InferenceServerClient, models: dict[str, Exported], binary: bool
 ) -> None:
-    wanted = [triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=2)]
-    rows = protocol.infer("image", [tensor("pixels", IMAGES, "UINT8", True)], outputs=wanted).as_numpy("probabilities")
+    requested = [triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=2)]
+    rows = protocol.infer("image", [tensor("pixels", IMAGES, "UINT8", True)], outputs=requested).as_numpy("probabilities")
 
     assert rows.shape == (3, 2)
     for row, expected in zip(rows, models["image"].probabilities(list(IMAGES)), strict=True):

@@ -29,7 +29,7 @@ def test_target_is_in_colour_and_source_is_grey(data: demo_images.Data) -> None:
     assert (data.target[..., 0] != data.target[..., 2]).mean() > 0.5
 
 
-def test_the_three_datasets_share_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_datasets_share_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_images, "_digits", lambda random: (_numbered(1797), np.arange(1797)))
     monkeypatch.setattr(demo_images, "_shifted", lambda images, random: images)
     monkeypatch.setattr(demo_images, "_blended", lambda images, photographs, random: images)

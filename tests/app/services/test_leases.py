@@ -154,7 +154,7 @@ def test_repeated_warning_is_stored_once(session: Session) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"attempt": 2}, {"attempt": 0}, {"owner": "worker-2"}])
-def test_nothing_is_written_without_the_lease(session: Session, wrong: dict[str, Any]) -> None:
+def test_writes_without_the_lease_have_no_effect(session: Session, wrong: dict[str, Any]) -> None:
     job = make_job(session, status=JobStatus.RUNNING, attempt=1)
     lost = replace(lease_of(job), **wrong)
     report = Report(progress=0.9, metrics=[point(1, 1.0)], warnings=[JobWarning(code="w", message="m")], checkpoint="jobs/j/9/c")

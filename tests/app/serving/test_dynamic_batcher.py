@@ -1,4 +1,4 @@
-"""The queue of one version: who is answered, with whom, and who is not."""
+"""Dynamic batching of one version: batches, delays, rejection and cancellation."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator

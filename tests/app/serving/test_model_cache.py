@@ -1,4 +1,4 @@
-"""The engine by itself: what it keeps, how it loads, what it refuses."""
+"""The model cache: loading, eviction and integrity checks."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What references mean is kept in memory: a change counts at once here, within a second elsewhere, and outlives the database."""
+"""Cached references: changes by this process and by others, and database outages."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from tests.support.published_models import Exported, add_int8, export_network, s
 from tests.support.servers import PostgresServer
 
 SOON = 5.0
-"""Time for a change to reach other processes in seconds: one is promised, the rest allows for a busy machine."""
+"""Maximum seconds until a change reaches other processes; longer than the promised second, for busy machines."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: their options, and devices that are not there."""
+"""ONNX Runtime sessions: options and missing devices."""
 
 from pathlib import Path
 

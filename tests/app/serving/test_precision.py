@@ -26,7 +26,7 @@ ROWS = [list(row) for row in EXAMPLES["tabular"].rows()]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """`plain` has no copy. That of `tabular` is of another network: its predictions differ from those of the graph."""
+    """Return versions by name. `plain` has no int8 graph; that of `tabular` is of another network, so its predictions differ."""
     made = {name: export_network(name, ["a", "b", "c"], tmp_path_factory.mktemp(name)) for name in ("tabular", "image")}
     other = export_network("tabular", ["a", "b", "c"], tmp_path_factory.mktemp("other"), seed=1)
     plain = export_network("tabular", ["a", "b", "c"], tmp_path_factory.mktemp("plain"))
@@ -45,9 +45,9 @@ def stored(session: Session, storage: Storage, exported: dict[str, Exported]) ->
 def confidences(exported: Exported, graph: str, modality: str = "tabular") -> list[float]:
     session = onnxruntime.InferenceSession(exported.folder / graph, providers=["CPUExecutionProvider"])
     logits = session.run(["logits"], exported.encode(EXAMPLES[modality]))[0].astype(np.float64)
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    found: list[float] = shares.max(axis=1).tolist()
-    return found
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    maxima: list[float] = probabilities.max(axis=1).tolist()
+    return maxima
 
 
 def predict(client: TestClient, model: str = "tabular", **more: Any) -> list[float]:
@@ -56,8 +56,8 @@ def predict(client: TestClient, model: str = "tabular", **more: Any) -> list[flo
     return [prediction["confidence"] for prediction in answer.json()["predictions"]]
 
 
-def close(found: list[float], expected: list[float]) -> bool:
-    return bool(np.allclose(found, expected, atol=1e-5))
+def close(actual: list[float], expected: list[float]) -> bool:
+    return bool(np.allclose(actual, expected, atol=1e-5))
 
 
 def test_request_selects_the_graph(client: TestClient, stored: dict[str, Exported]) -> None:
@@ -71,7 +71,7 @@ def test_request_selects_the_graph(client: TestClient, stored: dict[str, Exporte
 
 @pytest.fixture
 def fast_path_only(client: TestClient, stored: dict[str, Exported]) -> TestClient:
-    """With both graphs of `tabular` and of `image` loaded; what the short way does not answer is not answered at all."""
+    """Return a client without FastAPI behind the fast path, with both graphs of `tabular` and `image` loaded."""
     for precision in ("float32", "int8"):
         predict(client, precision=precision)
         assert as_bytes(client, stored["image"], precision).status_code == 200
@@ -91,8 +91,8 @@ def test_fast_path_runs_the_requested_graph(
 ) -> None:
     assert close(predict(fast_path_only, precision=precision), confidences(stored["tabular"], graph))
     if precision is not None:
-        found = as_bytes(fast_path_only, stored["image"], precision).json()["predictions"]
-        assert close([prediction["confidence"] for prediction in found], confidences(stored["image"], graph, "image"))
+        predictions = as_bytes(fast_path_only, stored["image"], precision).json()["predictions"]
+        assert close([prediction["confidence"] for prediction in predictions], confidences(stored["image"], graph, "image"))
 
 
 def test_fast_path_rejects_missing_graphs_and_declines_invalid_names(

@@ -1,4 +1,4 @@
-"""One answer to one question, however it is written."""
+"""Responses of equal predictions are equal in every format."""
 
 import json
 from types import SimpleNamespace

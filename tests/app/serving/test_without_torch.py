@@ -20,7 +20,7 @@ SERVE = '''
 import importlib.machinery, json, sys
 
 class Blocked:
-    """Polars looks whether there is a torch without importing it, so that looking must not fail."""
+    """A finder whose modules fail on import only: polars looks for torch without an import."""
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "transformers", "onnx", "onnxscript", "sklearn", "worker"}:
@@ -42,7 +42,7 @@ with TestClient(create_app()) as client:
 '''
 
 
-def test_the_server_starts_and_predicts_without_torch(tmp_path: Path) -> None:
+def test_server_starts_and_predicts_without_torch(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", _env_file=None)
     migrate(settings.database)
     database = make_engine(settings.database)

@@ -11,7 +11,7 @@ from benchmarks.adaptation import efficientnet
 BELL_COTE, STUPA = 442, 832
 
 
-def test_the_converted_network_recognises_a_temple(tmp_path: Path) -> None:
+def test_converted_network_recognises_a_temple(tmp_path: Path) -> None:
     folder = efficientnet.checkpoint(tmp_path / "lite0")
     assert folder is not None
     network = EfficientNetModel.from_pretrained(folder)  # in evaluation mode

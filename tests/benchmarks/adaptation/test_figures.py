@@ -1,4 +1,4 @@
-"""What is made of rows."""
+"""Tests of the figures that are computed from measured rows."""
 
 import math
 
@@ -37,5 +37,5 @@ def test_network_with_low_source_accuracy_is_not_picked() -> None:
     assert select_check(checks([0.9], [0.9], source_accuracy=0.8), REFERENCE, "entropy")["arm"] == "source_only"
 
 
-def test_where_no_score_is_better_the_source_alone_is_picked() -> None:
+def test_source_only_is_selected_without_a_better_score() -> None:
     assert select_check(checks([0.5, math.nan], [0.9, 0.9]), REFERENCE, "entropy")["arm"] == "source_only"

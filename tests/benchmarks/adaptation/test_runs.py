@@ -83,7 +83,7 @@ def test_run_claimed_by_another_process_is_skipped(task: Path, tmp_path: Path) -
     assert not Store(tmp_path).is_done(run)
 
 
-def test_each_adapted_network_is_stated_beside_that_of_the_source_alone(task: Path, measured: Path) -> None:
+def test_adapted_network_has_a_row_of_its_source_only_network(task: Path, measured: Path) -> None:
     networks.main([str(task), "--folder", str(measured)])
     stated = pl.read_parquet(measured / networks.NETWORKS)
     assert sorted(stated.select("method", "skewed", "adapted").iter_rows()) == [
@@ -129,7 +129,7 @@ def test_half_of_the_classes_of_a_skewed_target_are_cut() -> None:
     assert shares[2:] == pytest.approx([0.15, 0.15], abs=0.03)
 
 
-def test_without_labels_the_skewed_target_is_a_half_of_the_evaluation(task: Path) -> None:
+def test_skewed_target_without_labels_is_half_of_the_evaluation(task: Path) -> None:
     found = encode_task(task_from_folder(task), skewed=True)
     assert found.evaluation.labels is not None
     counts = found.evaluation.labels.bincount()

@@ -42,12 +42,12 @@ def port() -> Iterator[int]:
         thread.join()
 
 
-def test_rates_milliseconds_and_failures_come_from_the_last_line_of_wrk() -> None:
+def test_last_line_of_wrk_has_rates_latencies_and_failures() -> None:
     load = parse(OUTPUT)
     assert (load.rate, load.p50_ms, load.p99_ms, load.failed) == (250, 1.5, 9.25, 4)
 
 
-def test_without_a_result_there_is_no_load() -> None:
+def test_output_without_a_result_raises() -> None:
     with pytest.raises(LoadError, match="unable to connect"):
         parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 

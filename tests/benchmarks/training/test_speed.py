@@ -1,4 +1,4 @@
-"""What the speed benchmark computes from the steps of systems, and how these take rounds."""
+"""Tests of the figures and the rounds of the speed benchmark."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def test_ratios_are_to_the_faster_of_the_pytorch_peers() -> None:
     assert table(measured).splitlines()[2] == "| ours | 11.0 | 12.0 | 11.0 | 90.0 | 50.0 |"
 
 
-def test_without_its_peers_there_is_nothing_to_compare_ours_with() -> None:
+def test_ratios_without_peers_are_empty() -> None:
     assert len(ratios({OURS: make_system(OURS, 1.0)}).splitlines()) == 2
 
 

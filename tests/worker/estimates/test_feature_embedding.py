@@ -25,7 +25,7 @@ def model_outputs(apart: float, *, rows: int = 60) -> ModelOutputs:
     return ModelOutputs(source, source[:, :3], labels, target, target[:, :3])
 
 
-def test_proxy_a_distance_is_0_for_equal_and_2_for_separable_domains() -> None:
+def test_proxy_a_distance_is_0_for_equal_2_for_separable() -> None:
     random = np.random.default_rng(0)
     source, target = random.normal(size=(2, 600, 8)).astype(np.float32)
     assert proxy_a_distance(source, target) < 0.35

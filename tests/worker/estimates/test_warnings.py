@@ -38,7 +38,7 @@ def test_healthy_network_gives_no_warnings() -> None:
     )
 
 
-def test_few_target_rows_give_a_warning_with_the_number_of_classes() -> None:
+def test_warning_of_few_target_rows_names_the_class_count() -> None:
     assert "only 40 target examples for 4 classes" in messages(network(5), target_rows=40)["little_target_data"]
 
 

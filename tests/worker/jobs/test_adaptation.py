@@ -182,14 +182,14 @@ def test_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
     params = {**DANN, "quantize": "int8", "max_quantization_loss": 0.05}
     result = bench.run(bench.job(params, digits(bench, target=False), digits(bench, target=True, labelled=False), base=CNN))
     TypeAdapter(VersionMetrics).validate_python(result.metrics)
-    found = result.metrics["quantization"]
-    assert (found["precision"], found["accepted"]) == ("int8", True)
-    assert result.manifest.metrics["quantization"] == found
+    metrics = result.metrics["quantization"]
+    assert (metrics["precision"], metrics["accepted"]) == ("int8", True)
+    assert result.manifest.metrics["quantization"] == metrics
     copy = next(file for file in result.artifacts if file.name == "model.int8.onnx")
-    assert (copy.size_bytes, copy.digest) == (found["bytes_after"], result.manifest.digests["model.int8.onnx"])
+    assert (copy.size_bytes, copy.digest) == (metrics["bytes_after"], result.manifest.digests["model.int8.onnx"])
     pixels = toy_images(500, 10, target=True).inputs["pixels"].numpy()
     both = [answers(bench, result, {"pixels": pixels}, name) for name in ("model.onnx", "model.int8.onnx")]
-    assert np.mean([one == other for one, other in zip(*both, strict=True)]) == pytest.approx(found["agreement"])
+    assert np.mean([one == other for one, other in zip(*both, strict=True)]) == pytest.approx(metrics["agreement"])
 
 
 def test_quantized_copy_with_too_much_loss_causes_a_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,12 +219,12 @@ def test_source_free_method_is_compared_with_its_base_version(tuned: Done) -> No
     assert not {"source_accuracy", "calibration"} & result.metrics.keys()
     assert [warning["code"] for warning in result.metrics["warnings"]] == ["no_estimate"]
     assert result.metrics["target_accuracy"] > result.metrics["source_only_target_accuracy"] + 0.1
-    for known in ("temperature", "abstention_threshold"):
-        assert getattr(result.manifest, known) == getattr(tuned.result.manifest, known) not in (0, 1)
+    for name in ("temperature", "abstention_threshold"):
+        assert getattr(result.manifest, name) == getattr(tuned.result.manifest, name) not in (0, 1)
 
 
-def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(bench: Bench) -> None:
-    """Next to so heavy a term the labels of the source do not count: the network forgets them."""
+def test_harmful_adaptation_registers_the_source_only_network(bench: Bench) -> None:
+    """The weight of the loss term is so high that the network forgets the labels of the source."""
     source, target = digits(bench, target=False), digits(bench, target=False, labelled=False)
     evaluation = digits(bench, target=False, rows=400)
     params = {**DANN, "algorithm": "bnm", "weight": 1000}
@@ -234,10 +234,10 @@ def test_where_adaptation_hurts_the_source_only_network_becomes_the_version(benc
     metrics = build_report(task, trials, training).metrics
     assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")
     assert "negative_transfer" in {warning["code"] for warning in metrics["warnings"]}
-    wanted = replace(task, params=task.params.model_copy(update={"fallback": False}))
-    kept = build_report(wanted, trials, training).metrics
-    assert (kept["helped"], kept["registered"]) == ("no", "adapted")
-    assert kept["target_accuracy"] < metrics["target_accuracy"] == metrics["source_only_target_accuracy"]
+    without_fallback = replace(task, params=task.params.model_copy(update={"fallback": False}))
+    adapted = build_report(without_fallback, trials, training).metrics
+    assert (adapted["helped"], adapted["registered"]) == ("no", "adapted")
+    assert adapted["target_accuracy"] < metrics["target_accuracy"] == metrics["source_only_target_accuracy"]
 
 
 def test_search_keeps_the_best_trial_and_reports_all(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""One attempt of a batch prediction, in this process: what comes out, how it goes on, what ends it."""
+"""Attempts of a batch prediction in this process: output, resumption and failures."""
 
 import io
 import json
@@ -113,7 +113,7 @@ def bench(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> Benc
 
 
 @pytest.mark.parametrize("modality", FILES)
-def test_every_modality_gets_the_answers_of_the_plain_runtime(
+def test_predictions_of_every_modality_equal_those_of_onnx_runtime(
     bench: Bench, exports: dict[str, Exported], modality: str, tmp_path: Path
 ) -> None:
     path = FILES[modality](tmp_path)
@@ -152,7 +152,7 @@ def test_requested_quantized_copy_is_used(bench: Bench, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", READERS)
 @pytest.mark.parametrize("seconds", [0, 60])
-def test_every_format_holds_the_same_rows_however_many_parts_there_were(
+def test_output_rows_do_not_depend_on_format_and_parts(
     bench: Bench, exports: dict[str, Exported], format: str, seconds: float, tmp_path: Path
 ) -> None:
     path = patients(tmp_path)
@@ -267,11 +267,11 @@ def test_reports_count_rows_and_contain_only_stored_checkpoints(
 def test_row_that_cannot_be_encoded_is_separated_with_its_error() -> None:
     def encode(numbers: list[float]) -> dict[str, Any]:
         if any(number < 0 for number in numbers):
-            raise InvalidInputs("below nothing")
+            raise InvalidInputs("negative")
         return {"x": np.array(numbers)}
 
-    asked = OnnxModel(encode, None, ("a", "b"), 0.0, 10, 10)
-    found = list(asked.encode_rows([1.0, 2.0, -3.0, 4.0, 5.0, -6.0, 7.0], 7))
-    assert sum(rows for rows, _ in found) == 7
-    flat = [value for rows, piece in found for value in ([piece] if isinstance(piece, str) else piece["x"].tolist())]
-    assert flat == [1.0, 2.0, "below nothing", 4.0, 5.0, "below nothing", 7.0]
+    model = OnnxModel(encode, None, ("a", "b"), 0.0, 10, 10)
+    chunks = list(model.encode_rows([1.0, 2.0, -3.0, 4.0, 5.0, -6.0, 7.0], 7))
+    assert sum(rows for rows, _ in chunks) == 7
+    flat = [value for rows, chunk in chunks for value in ([chunk] if isinstance(chunk, str) else chunk["x"].tolist())]
+    assert flat == [1.0, 2.0, "negative", 4.0, 5.0, "negative", 7.0]

@@ -52,7 +52,7 @@ def test_forget_source_statistics_uses_running_statistics_for_both() -> None:
         assert torch.allclose(norm(torch.ones(4, 3)), -torch.ones(4, 3), atol=1e-4)
 
 
-def test_with_domain_norms_keeps_the_outputs_of_batch_norms() -> None:
+def test_domain_norms_keep_the_outputs_of_batch_norms() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=0.1, momentum=0.3), nn.ReLU()))
     for parameter in plain.parameters():
         nn.init.normal_(parameter)

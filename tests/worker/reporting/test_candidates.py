@@ -60,6 +60,6 @@ def test_search_without_a_better_trial_gives_that_reason() -> None:
     assert compare(WEAK, WEAK, fallback=True, searched=True).reason == NO_BETTER_TRIAL
 
 
-def test_without_a_baseline_the_network_is_selected() -> None:
+def test_network_without_a_baseline_is_selected() -> None:
     comparison = compare(WEAK, None, fallback=True)
     assert (comparison.selected, comparison.helped, comparison.discarded) == (WEAK, None, None)

@@ -1,4 +1,4 @@
-"""What ended jobs left in the storage goes, whatever they stored; what versions name stays."""
+"""Tests of the cleanup: orphaned files of ended jobs are deleted, files of versions stay."""
 
 from pathlib import Path
 from uuid import UUID
@@ -83,7 +83,7 @@ def test_jobs_that_have_not_ended_keep_what_they_have(
     assert not_cleaned(sessions) == {job_id}
 
 
-def test_each_job_is_looked_after_once_and_few_at_a_time(
+def test_jobs_are_cleaned_up_once_in_small_batches(
     sessions: Sessions, storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_cleanup, "MAX_JOBS", 2)

@@ -217,9 +217,7 @@ def test_missing_column_is_not_treated_as_an_outage(worker_settings: Settings, w
     assert not trainers()
 
 
-def test_run_folders_of_killed_supervisors_are_removed_by_the_next_attempt(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
+def test_next_attempt_removes_run_folders_of_killed_supervisors(worker_settings: Settings, worker_sessions: Sessions) -> None:
     job_id = add_job(worker_sessions)
     left: Path = worker_settings.scratch_dir / "runs" / f"{job_id}-0"
     left.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Real Celery workers, a real beat, a real broker: what happens to jobs when processes come and go."""
+"""Jobs on real Celery workers, beat and broker while processes start, stop and die."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -32,7 +32,7 @@ def redis_settings(worker_settings: Settings, redis_server: servers.RedisServer)
 
 @pytest.fixture(params=["redis", "filesystem"])
 def settings(request: pytest.FixtureRequest, worker_settings: Settings) -> Settings:
-    """Both brokers: what uses this runs twice."""
+    """Return the settings of each broker."""
     if request.param == "redis":
         redis_settings: Settings = request.getfixturevalue("redis_settings")
         return redis_settings

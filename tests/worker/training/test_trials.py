@@ -1,4 +1,4 @@
-"""How the network is trained that a method is compared with, or takes over from; jobs resume trials in `test_adapt`."""
+"""Tests of source-only networks of trials. `tests.worker.jobs.test_adaptation` resumes trials."""
 
 import io
 import math
