@@ -1,4 +1,4 @@
-"""The import contracts hold, and the package roots stay small."""
+"""The import contracts hold, the package roots stay small, and the slow tests exist."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.markers import SLOW, TESTS
 from tests.support.paths import ROOT
 
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -23,3 +24,7 @@ def test_import_contracts_are_kept() -> None:
 def test_package_root_has_at_most_twelve_modules(package: str) -> None:
     modules = [path.name for path in (ROOT / package).glob("*.py") if path.name != "__init__.py"]
     assert len(modules) <= 12, modules
+
+
+def test_slow_tests_exist() -> None:
+    assert [path for path in SLOW if not (TESTS / path).exists()] == []

@@ -11,6 +11,7 @@ SLOW = (
     "app/api/test_prediction_fuzz.py",
     "app/api/test_schemathesis.py",
     "app/demo",
+    "architecture/test_extension_points.py",
     "benchmarks",
     "chaos",
     "e2e",
