@@ -22,8 +22,11 @@ SHARING_TRAINER = (sys.executable, "-m", "tests.support.distributed_trainer")
 
 
 @contextmanager
-def briefly_examined(*, bfloat16_is_faster: bool = False) -> Iterator[None]:
-    """Evaluate rarely: validators and students would take most of a small job's time. The measurement's result is given."""
+def brief_evaluations(*, bfloat16_is_faster: bool = False) -> Iterator[None]:
+    """Evaluate rarely inside the block, and give the result of the bfloat16 measurement.
+
+    Validators and students would take most of a small job's time.
+    """
     with (
         patch("worker.training.loop.EVALUATIONS_PER_RUN", 4),
         patch("worker.reporting.reverse_validation.STUDENT_STEPS", 25),
@@ -33,14 +36,15 @@ def briefly_examined(*, bfloat16_is_faster: bool = False) -> Iterator[None]:
 
 
 def trial(context: AttemptContext) -> TrialResult | None:
-    """Run a trial in a process whose own measurement contradicts the search's: the search's decision must win."""
+    """Run a trial whose own bfloat16 measurement contradicts the search's, which must decide."""
     from worker.jobs import trial as child
 
-    with briefly_examined(bfloat16_is_faster=True):
+    with brief_evaluations(bfloat16_is_faster=True):
         return child.run(context)
 
 
 def adapt(context: AttemptContext) -> AdaptationResult | None:
+    """Run an adaptation that waits for another worker after its first trials are queued."""
     from worker.jobs import adaptation
     from worker.search.remote_trials import PlannedTrial, QueuedTrials
     from worker.training.trials import Weights
@@ -51,11 +55,11 @@ def adapt(context: AttemptContext) -> AdaptationResult | None:
         trained = select(JobRow.id).where(JobRow.parent_id == context.job.id, JobRow.first_progress.is_not(None))
         return session.scalar(trained.limit(1)) is not None
 
-    def offer_and_wait(self: QueuedTrials, planned: Sequence[PlannedTrial], start: Weights | None) -> None:
+    def enqueue_and_wait(self: QueuedTrials, planned: Sequence[PlannedTrial], start: Weights | None) -> None:
         enqueue(self, planned, start)
         wait_until(lambda: self._transaction(is_shared), 100, "another worker that trains a trial")
 
-    with briefly_examined(), patch.object(QueuedTrials, "enqueue", offer_and_wait):
+    with brief_evaluations(), patch.object(QueuedTrials, "enqueue", enqueue_and_wait):
         return adaptation.run(context)
 
 

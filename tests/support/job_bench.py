@@ -19,7 +19,7 @@ from app.modalities import MODALITIES
 from app.networks import default_network
 from app.settings import Settings
 from app.storage import Storage
-from tests.support.distributed_trainer import briefly_examined
+from tests.support.distributed_trainer import brief_evaluations
 from tests.support.factories import make_dataset, npz_bytes
 from tests.support.quick_settings import data_folder, quick_settings
 from tests.support.toy_problems import toy_images
@@ -129,7 +129,7 @@ def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
     settings = quick_settings(data_dir=data_folder(folder, empty_sqlite), device="cpu", train_threads=1)
     (folder / "bench").mkdir()
     engine = make_engine(settings.database)
-    with briefly_examined():
+    with brief_evaluations():
         yield Bench(settings, SessionFactory(engine), folder / "bench")
     engine.dispose()
 

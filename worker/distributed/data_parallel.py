@@ -1,12 +1,12 @@
 """Data-parallel training: several processes train one network, each on a GPU of its own.
 
-Context: methods call the network several times a step, alternate their updates and have losses of a whole batch (distances of
-domains, spectra, the entropy of the mean prediction). Wrapped in `DistributedDataParallel`, with losses of a part of the batch,
-they would be other methods. Decision: every process has the same batch and the same random numbers. Only the features, nearly
-all of the work, are divided: each process computes those of its part of the rows, and all are gathered with their gradients.
-Heads, discriminators and losses see the whole batch in every process, and batch norm uses the whole batch's statistics.
-Consequences: gathering sums the processes' gradients and `average_gradients` takes their mean, as `DistributedDataParallel`
-does. Both cancel out, so a step equals that of one process with the whole batch.
+Context: methods call the network several times a step and alternate their updates. Their losses belong to a whole batch
+(distances of domains, spectra, the entropy of the mean prediction). Wrapped in `DistributedDataParallel`, with losses of a
+part of the batch, they would be other methods. Decision: every process has the same batch and the same random numbers. Only
+the features, nearly all of the work, are divided: each process computes those of its part of the rows, and all are gathered
+with their gradients. Heads, discriminators and losses see the whole batch in every process, and batch norm uses the whole
+batch's statistics. Consequences: gathering sums the processes' gradients and `average_gradients` takes their mean, as
+`DistributedDataParallel` does. Both cancel out, so a step equals that of one process with the whole batch.
 
 Clocks, signals and choices are those of rank zero, which alone reports and stores.
 """

@@ -3,12 +3,12 @@
 At every evaluation the accuracy on the held-out source is measured. Chance is the accuracy of always predicting the most common
 class. The margin is the distance of the best accuracy so far from chance.
 
-A checkpoint is *healthy* if its accuracy has dropped by at most 15 % of the margin, or two standard errors of the best if that is
-more. The result is the healthy checkpoint with the best score of the job's validator; the newest of equals. Without a target
-there is no score, and the newest healthy checkpoint is selected. The best accuracy does not decide: an adversarial run pays for
-its alignment with a little source accuracy, and its best network is usually not adapted yet. If a later evaluation raises the
-best accuracy, an earlier checkpoint may fall below the tolerance; it is then discarded. Without a source every checkpoint is
-healthy.
+A checkpoint is *healthy* if its accuracy has dropped by at most 15 % of the margin. Where two standard errors of the best are
+more, they are allowed. The result is the healthy checkpoint with the best score of the job's validator; the newest of equals.
+Without a target there is no score, and the newest healthy checkpoint is selected. The best accuracy does not decide: an
+adversarial run pays for its alignment with a little source accuracy, and its best network is usually not adapted yet. If a
+later evaluation raises the best accuracy, an earlier checkpoint may fall below the tolerance; it is then discarded. Without a
+source every checkpoint is healthy.
 
 A run has *collapsed* if the accuracy has dropped by 75 % of the margin, and the best was clearly above chance (four standard
 errors). It is warned about once, and stopped after `MAX_COLLAPSED_EVALUATIONS` such evaluations in a row. Accuracies are from 0

@@ -1,7 +1,7 @@
 """The precision of a job's matrix products in training. It changes the results, so a job decides once.
 
 Context: bfloat16 instructions do not always make a processor faster. With those of AVX-512 a step of the small convolutional
-network takes two thirds of the time on an EPYC (Zen 4) and half as much again on a Xeon. Only a measurement can decide, and
+network takes two thirds of the time on an EPYC (Zen 4). On a Xeon it takes half as much again. Only a measurement can decide, and
 measurements differ between machines and, on a busy one, between processes. Decision: the first attempt of a job decides. The
 decision is stored in the job's row, its checkpoints and the version's manifest; later attempts, trials on other workers and
 the students of reverse validation follow it. Consequences: a job gives the same result wherever it is resumed. Two jobs with

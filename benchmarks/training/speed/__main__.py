@@ -1,7 +1,7 @@
 """Milliseconds of a step of DANN: our loop, the leanest one and other libraries. `python -m benchmarks.training.speed --install`.
 
-All train the same layers on the same images, 64 of the source and 64 of the target per step, in one thread, in alternating
-rounds.
+All train the same layers on the same images in one thread: 64 of the source and 64 of the target per step. Their rounds
+alternate.
 """
 
 import argparse
@@ -85,10 +85,8 @@ def ratios(measured: dict[Kind, System]) -> str:
 
 def beside(ours: System, options: argparse.Namespace) -> str:
     """Return the costs that the median step does not show."""
-    check = ours.beside * options.rounds * options.steps / EVALUATIONS
-    return (
-        f"Beside the steps a run of ours has {EVALUATIONS} checks by the validators, {check:.0f} ms each, whatever its length.\n"
-    )
+    evaluation = ours.beside * options.rounds * options.steps / EVALUATIONS
+    return f"Beside its steps, each run of ours has {EVALUATIONS} evaluations of {evaluation:.0f} ms, whatever its length.\n"
 
 
 def _markdown(lines: list[list[str]]) -> str:

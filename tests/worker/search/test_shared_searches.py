@@ -20,7 +20,7 @@ from app.job_types.trial import TRIAL
 from app.services import jobs
 from app.settings import Settings
 from tests.support import servers
-from tests.support.distributed_trainer import briefly_examined
+from tests.support.distributed_trainer import brief_evaluations
 from tests.support.job_bench import CNN, SMALL, Bench, digits
 from tests.support.polling import wait_until
 from tests.support.quick_settings import quick_settings
@@ -43,7 +43,7 @@ def settings(worker_settings: Settings, redis_server: servers.RedisServer, monke
 def bench(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> Iterator[Bench]:
     folder = tmp_path / "bench"
     folder.mkdir()
-    with briefly_examined():
+    with brief_evaluations():
         yield Bench(settings, worker_sessions, folder)
 
 
