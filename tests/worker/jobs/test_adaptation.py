@@ -194,10 +194,10 @@ def test_quantized_copy_is_a_file_of_the_version(bench: Bench) -> None:
 
 def test_quantized_copy_with_too_much_loss_causes_a_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(graph: Path, copy: Path, data: DomainData) -> dict[str, Any]:
-        return compared(graph, copy, data) | {"loss": 0.02}
+        return compare(graph, copy, data) | {"loss": 0.02}
 
-    compared = quantization.compare
-    monkeypatch.setattr(quantization, "compared", lost)
+    compare = quantization.compare
+    monkeypatch.setattr(quantization, "compare", lost)
     stream = io.StringIO()
     reporter = ProgressReporter(stream)
     params = {**FINE_TUNE, "epochs": 1, "quantize": "float16"}
