@@ -399,7 +399,7 @@ def test_tables_and_texts_are_learned_too(
 def test_one_example_of_each_class_is_too_few(bench: Bench) -> None:
     examples = np.zeros((2, 8, 8, 1), np.uint8)
     source = bench.dataset("image", "two.npz", npz_bytes(x=examples, y=np.array([0, 1])))
-    with pytest.raises(BadData, match="one example of each class"):
+    with pytest.raises(BadData, match="only one example per class"):
         bench.run(bench.job(FINE_TUNE, source, base=CNN))
 
 
