@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy.orm import Session
 
-from app.db.session import make_engine
+from app.db.session import SessionFactory, make_engine
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.databases import migrate
@@ -50,7 +49,7 @@ def test_server_starts_and_predicts_without_torch(tmp_path: Path) -> None:
     for modality, inputs in {"text": EXAMPLES["text"], "tabular": EXAMPLES["tabular"].rows()}.items():
         (folder := tmp_path / modality).mkdir()
         exported = export_network(modality, ["a", "b"], folder)
-        with Session(database) as session:
+        with SessionFactory(database)() as session:
             store_version(session, Storage(settings.storage), exported, modality)
         expected.append(exported.probabilities(EXAMPLES[modality]).max(axis=1))
         bodies.append({"model": modality, "inputs": inputs})
