@@ -1,0 +1,5 @@
+"""Entry point of `python -m app.cli`."""
+
+from app.cli import main
+
+main()
