@@ -45,6 +45,21 @@ def _summarize(errors: Sequence[FieldError]) -> str:
     return "; ".join(f"{e.pointer}: {e.detail}".removeprefix(": ") for e in errors[:_MAX_ERRORS_IN_MESSAGE]) + more
 
 
+class Unauthenticated(ServiceError):
+    """This route needs a valid API key. Send it as `Authorization: Bearer KEY`."""
+
+    status = 401
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(ServiceError):
+    """The API key does not allow this request."""
+
+    status = 403
+
+
 class InvalidRequest(ServiceError):
     """The request is invalid."""
 

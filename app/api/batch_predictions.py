@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Response
 
 from app.api import downloads
+from app.api.authorization import requires
 from app.api.deps import SessionsDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.job_routes import JobResource, job_routes
@@ -38,6 +39,7 @@ router = job_routes(
         request=BatchPredictionCreate,
         response=BatchPredictionOut,
         submit=batch_predictions.submit,
+        scopes="predictions",
         metrics_note="They are `completed`, `failed` and `rows_per_second`; a step is a row.",
     )
 )
@@ -45,6 +47,7 @@ router = job_routes(
 
 @router.get(
     "/{batch_prediction_id}/output",
+    dependencies=[requires("predictions:read")],
     response_class=Response,
     responses={
         **_OUTPUT,

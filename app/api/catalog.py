@@ -5,11 +5,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from app.algorithms import PARAMS
+from app.api.authorization import requires
 from app.networks import NETWORKS
 from app.schemas.catalog import AlgorithmOut, NetworkOut
 from app.schemas.pagination import Page
 
-router = APIRouter(tags=["algorithms"])
+router = APIRouter(tags=["algorithms"], dependencies=[requires("jobs:read")])
 
 
 @router.get("/algorithms", response_model=Page[AlgorithmOut])

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from app.api.authorization import requires
 from app.api.deps import SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.api.middleware import own_body_limit
 from app.db.tables import DatasetRow
@@ -26,9 +27,12 @@ from app.services.multipart_uploads import receive_upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
+_READ, _WRITE = requires("datasets:read"), requires("datasets:write")
+
 
 @router.post(
     "",
+    dependencies=[_WRITE],
     status_code=201,
     response_model=DatasetOut,
     responses={
@@ -53,7 +57,7 @@ async def upload_dataset(
     return row
 
 
-@router.get("", response_model=Page[DatasetOut], responses=error_responses(InvalidRequest))
+@router.get("", dependencies=[_READ], response_model=Page[DatasetOut], responses=error_responses(InvalidRequest))
 def list_datasets(
     session: SessionDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -64,19 +68,29 @@ def list_datasets(
     return {"data": rows, "next": cursor}
 
 
-@router.get("/{dataset_id}", response_model=DatasetOut, responses=error_responses(DatasetNotFound, InvalidRequest))
+@router.get(
+    "/{dataset_id}",
+    dependencies=[_READ],
+    response_model=DatasetOut,
+    responses=error_responses(DatasetNotFound, InvalidRequest),
+)
 def get_dataset(dataset_id: UUID, session: SessionDep) -> DatasetRow:
     """Return one dataset."""
     return datasets.get(session, dataset_id)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=error_responses(DatasetNotFound, DatasetInUse, InvalidRequest))
+@router.delete(
+    "/{dataset_id}",
+    dependencies=[_WRITE],
+    status_code=204,
+    responses=error_responses(DatasetNotFound, DatasetInUse, InvalidRequest),
+)
 def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -> None:
     """Delete a dataset and its file. Finished jobs and their versions remain."""
     datasets.delete(session, storage, dataset_id)
 
 
-@router.get("/{dataset_id}/preview", responses=error_responses(DatasetNotFound, InvalidRequest))
+@router.get("/{dataset_id}/preview", dependencies=[_READ], responses=error_responses(DatasetNotFound, InvalidRequest))
 def preview_dataset(
     dataset_id: UUID, sessions: SessionsDep, storage: StorageDep, limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> Preview:

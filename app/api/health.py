@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import Metric
 from pydantic import BaseModel
 
+from app.api.authorization import OPEN, requires
 from app.api.deps import QueueDep, SessionsDep
 from app.api.problem_details import problem
 from app.errors import NotReady
@@ -41,7 +42,7 @@ def get_dependencies(request: Request) -> Dependencies:
 DependenciesDep = Annotated[Dependencies, Depends(get_dependencies)]
 
 
-@router.get("/health/live")
+@router.get("/health/live", dependencies=[OPEN])
 def live() -> Live:
     """Return 200 while the process can respond. If this check fails, restart the process."""
     return Live()
@@ -49,6 +50,7 @@ def live() -> Live:
 
 @router.get(
     "/health/ready",
+    dependencies=[OPEN],
     response_model=Ready,
     responses={
         503: {
@@ -66,7 +68,12 @@ def ready(request: Request, dependencies: DependenciesDep) -> Any:
     return problem(request, NotReady(f"Not reachable: {', '.join(unreachable)}."), conditions)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    dependencies=[requires("metrics")],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+)
 def metrics(dependencies: DependenciesDep, sessions: SessionsDep, queue: QueueDep) -> Response:
     """Return Prometheus metrics. If a dependency is unreachable, only its own metrics are missing."""
 

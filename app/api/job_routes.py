@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response, params
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.api.authorization import requires
 from app.api.deps import QueueDep, RequireJson, SessionDep, SessionsDep, SettingsDep, WatcherDep, error_responses
 from app.api.job_events import LastEventId, stream
 from app.db.tables import JobRow
@@ -59,15 +60,24 @@ class JobView(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class JobResource:
-    """One kind of job as an HTTP resource. The notes complete the API docs."""
+    """One kind of job as an HTTP resource. `scopes` is the first part of its scopes; the notes complete the API docs."""
 
     job_type: JobType[Any]
     request: type[BaseModel]
     response: type[JobView]
     submit: Callable[..., JobRow]
+    scopes: str
     submit_errors: Sequence[type[ServiceError]] = ()
     list_note: str = ""
     metrics_note: str = ""
+
+    @property
+    def read_scope(self) -> params.Depends:
+        return requires(f"{self.scopes}:read")
+
+    @property
+    def write_scope(self) -> params.Depends:
+        return requires(f"{self.scopes}:write")
 
     @property
     def noun(self) -> str:
@@ -132,7 +142,7 @@ def _add_submit(router: APIRouter, resource: JobResource) -> None:
         name=f"submit_{resource.name}",
         description=f"Queue a {resource.noun}.",
         status_code=202,
-        dependencies=[RequireJson],
+        dependencies=[resource.write_scope, RequireJson],
         response_model=resource.response,
         responses=error_responses(*errors),
     )(submit)
@@ -142,6 +152,7 @@ def _add_list(router: APIRouter, resource: JobResource) -> None:
     @router.get(
         "",
         name=f"list_{resource.name}s",
+        dependencies=[resource.read_scope],
         description=f"List all {resource.noun}s, newest first. {resource.list_note}".strip(),
         response_model=Page[resource.response],  # type: ignore[name-defined]  # a schema made at run time
         responses=error_responses(InvalidRequest),
@@ -161,6 +172,7 @@ def _add_get(router: APIRouter, resource: JobResource) -> None:
     @router.get(
         resource.item,
         name=f"get_{resource.name}",
+        dependencies=[resource.read_scope],
         description=f"Return one {resource.noun}. With `wait`, respond when it changes; one that has ended is returned at once.",
         response_model=resource.response,
         responses=error_responses(resource.not_found, InvalidRequest),
@@ -179,6 +191,7 @@ def _add_cancel(router: APIRouter, resource: JobResource) -> None:
     @router.post(
         f"{resource.item}/cancel",
         name=f"cancel_{resource.name}",
+        dependencies=[resource.write_scope],
         description=f"Cancel a {resource.noun}. A running one is `cancelling` until its worker has stopped it.",
         response_model=resource.response,
         responses=error_responses(resource.not_found, IllegalTransition, InvalidRequest),
@@ -191,6 +204,7 @@ def _add_metrics(router: APIRouter, resource: JobResource) -> None:
     @router.get(
         f"{resource.item}/metrics",
         name=f"list_{resource.name}_metrics",
+        dependencies=[resource.read_scope],
         description=f"List the metrics of a {resource.noun} by step. {resource.metrics_note}".strip(),
         response_model=Page[MetricPoint],
         responses=error_responses(resource.not_found, InvalidRequest),
@@ -215,6 +229,7 @@ def _add_events(router: APIRouter, resource: JobResource) -> None:
     @router.get(
         f"{resource.item}/events",
         name=f"stream_{resource.name}_events",
+        dependencies=[resource.read_scope],
         description=f"Stream the events of a {resource.noun}, all or those after `Last-Event-ID`. {EVENTS}",
         response_class=EventSourceResponse,
         responses=error_responses(resource.not_found, InvalidRequest),

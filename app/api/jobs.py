@@ -12,6 +12,7 @@ router = job_routes(
         request=JobCreate,
         response=JobOut,
         submit=jobs.submit,
+        scopes="jobs",
         submit_errors=[IncompatibleDatasets],
         list_note="The trials of a search are part of the search.",
     )

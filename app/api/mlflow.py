@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app.api.authorization import requires
 from app.api.deps import RequireJson, SettingsDep, error_responses
 from app.api.middleware import own_body_limit
 from app.api.predict import JSON, PREDICT_ERRORS, encode_response
@@ -22,7 +23,7 @@ router = APIRouter(tags=["predict"])
 
 @router.post(
     "/invocations",
-    dependencies=[RequireJson],
+    dependencies=[requires("predict"), RequireJson],
     response_model=PredictOut,
     responses=error_responses(*PREDICT_ERRORS),
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": Invocation.model_json_schema()}}}},

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from app.api import downloads
+from app.api.authorization import requires
 from app.api.deps import RequireJson, SessionDep, SessionsDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.request_bodies import PredictorDep
@@ -24,6 +25,8 @@ from app.services import models
 
 router = APIRouter(prefix="/models", tags=["models"])
 
+_READ, _PROMOTE = requires("models:read"), requires("models:promote")
+
 Name = Annotated[ModelName, Path()]
 Alias = Annotated[ModelName, Path()]
 Number = Annotated[VersionNumber, Path()]
@@ -32,27 +35,31 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=500, description="`next` of the previous page.")]
 
 
-@router.get("", responses=error_responses(InvalidRequest))
+@router.get("", dependencies=[_READ], responses=error_responses(InvalidRequest))
 def list_models(session: SessionDep, limit: Limit = 20, after: After = None) -> Page[ModelOut]:
     """List all models with their newest versions, newest first."""
     overviews, cursor = models.page(session, limit, after)
     return Page(data=[ModelOut.of(overview) for overview in overviews], next=cursor)
 
 
-@router.get("/{name}", responses=error_responses(ModelNotFound, InvalidRequest))
+@router.get("/{name}", dependencies=[_READ], responses=error_responses(ModelNotFound, InvalidRequest))
 def get_model(name: Name, session: SessionDep) -> ModelOut:
     """Return one model with its newest version and its aliases."""
     return ModelOut.of(models.overview(session, name))
 
 
-@router.get("/{name}/versions", responses=error_responses(ModelNotFound, InvalidRequest))
+@router.get("/{name}/versions", dependencies=[_READ], responses=error_responses(ModelNotFound, InvalidRequest))
 def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: After = None) -> Page[VersionSummary]:
     """List all versions of a model, newest first."""
     rows, cursor = models.versions(session, name, limit, after)
     return Page(data=[VersionSummary.of(row) for row in rows], next=cursor)
 
 
-@router.get("/{name}/versions/{number}", responses=error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt))
+@router.get(
+    "/{name}/versions/{number}",
+    dependencies=[_READ],
+    responses=error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt),
+)
 def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     """Return one version with its metrics, lineage and files."""
     return VersionOut.of(models.version(session, name, number))
@@ -60,7 +67,7 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
 
 @router.put(
     "/{name}/aliases/{alias}",
-    dependencies=[RequireJson],
+    dependencies=[_PROMOTE, RequireJson],
     responses=error_responses(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
 def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep, predictor: PredictorDep) -> AliasOut:
@@ -69,7 +76,12 @@ def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep, pre
     return AliasOut.of(models.set_alias(session, name, alias, body.version))
 
 
-@router.delete("/{name}/aliases/{alias}", status_code=204, responses=error_responses(ModelNotFound, InvalidRequest))
+@router.delete(
+    "/{name}/aliases/{alias}",
+    dependencies=[_PROMOTE],
+    status_code=204,
+    responses=error_responses(ModelNotFound, InvalidRequest),
+)
 def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
     """Delete an alias. Its version remains."""
     models.delete_alias(session, name, alias)
@@ -77,6 +89,7 @@ def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
 
 @router.get(
     "/{name}/versions/{number}/artifacts/{file}",
+    dependencies=[requires("artifacts:read")],
     response_class=Response,
     responses={**downloads.RESPONSES, **error_responses(ModelNotFound, ArtifactNotFound, RangeNotSatisfiable, InvalidRequest)},
 )

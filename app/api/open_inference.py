@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app.api.authorization import OPEN, requires
 from app.api.deps import SessionDep, SettingsDep, error_responses
 from app.api.health import DependenciesDep
 from app.api.middleware import own_body_limit
@@ -44,6 +45,8 @@ from app.settings import Settings
 
 router = APIRouter(prefix="/v2", tags=["inference"])
 
+_PREDICT = requires("predict")
+
 HEADER = "Inference-Header-Content-Length"
 Model = Annotated[ModelReference, Path()]
 Version = Annotated[VersionNumber, Path()]
@@ -63,19 +66,19 @@ _INFER: dict[str, Any] = {
 }
 
 
-@router.get("")
+@router.get("", dependencies=[OPEN])
 def server_metadata(request: Request) -> ServerMetadata:
     """Return name and version of the server and the protocol extensions that it supports."""
     return ServerMetadata(version=request.app.version)
 
 
-@router.get("/health/live")
+@router.get("/health/live", dependencies=[OPEN])
 def server_live() -> ServerLive:
     """Return 200 while the process can respond."""
     return ServerLive()
 
 
-@router.get("/health/ready", responses=error_responses(ServiceUnavailable))
+@router.get("/health/ready", dependencies=[OPEN], responses=error_responses(ServiceUnavailable))
 def server_ready(dependencies: DependenciesDep) -> ServerReady:
     """Return 200 if database, broker and storage are reachable."""
     unreachable = [name for name, error in dependencies.errors().items() if error]
@@ -84,37 +87,37 @@ def server_ready(dependencies: DependenciesDep) -> ServerReady:
     return ServerReady()
 
 
-@router.post("/repository/index", responses=error_responses(InvalidRequest))
+@router.post("/repository/index", dependencies=[requires("models:read")], responses=error_responses(InvalidRequest))
 def repository_index(session: SessionDep) -> list[IndexEntry]:
     """List the versions of all models, newest models first."""
     return [IndexEntry(name=name, version=str(number)) for name, number in models.index(session)]
 
 
-@router.get(_MODEL + "/ready", responses=_MODEL_ERRORS)
+@router.get(_MODEL + "/ready", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
 async def model_ready(model: Model, predictor: PredictorDep) -> ModelReady:
     """Load the version if necessary, and return 200 once it is loaded."""
     return _ready(await predictor.load(model))
 
 
-@router.get(_VERSION + "/ready", responses=_MODEL_ERRORS)
+@router.get(_VERSION + "/ready", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
 async def version_ready(model: Model, version: Version, predictor: PredictorDep) -> ModelReady:
     """Load the version if necessary, and return 200 once it is loaded."""
     return _ready(await predictor.load(f"{model}:{version}"))
 
 
-@router.get(_MODEL, responses=_MODEL_ERRORS)
+@router.get(_MODEL, dependencies=[_PREDICT], responses=_MODEL_ERRORS)
 async def model_metadata(model: Model, predictor: PredictorDep) -> ModelMetadata:
     """Return names, types and shapes of the input and output tensors."""
     return _metadata(await predictor.load(model))
 
 
-@router.get(_VERSION, responses=_MODEL_ERRORS)
+@router.get(_VERSION, dependencies=[_PREDICT], responses=_MODEL_ERRORS)
 async def version_metadata(model: Model, version: Version, predictor: PredictorDep) -> ModelMetadata:
     """Return names, types and shapes of the input and output tensors."""
     return _metadata(await predictor.load(f"{model}:{version}"))
 
 
-@router.post(_MODEL + "/infer", **_INFER)
+@router.post(_MODEL + "/infer", dependencies=[_PREDICT], **_INFER)
 @own_body_limit
 async def infer(
     request: Request, model: Model, predictor: PredictorDep, settings: SettingsDep, header_length: HeaderLength = None
@@ -123,7 +126,7 @@ async def infer(
     return await _infer(request, model, predictor, settings, header_length)
 
 
-@router.post(_VERSION + "/infer", **_INFER)
+@router.post(_VERSION + "/infer", dependencies=[_PREDICT], **_INFER)
 @own_body_limit
 async def infer_version(
     request: Request,

@@ -4,7 +4,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 
+from app.api.authorization import declared_scope, document_scope
 from app.schemas.problem_details import Problem
 
 DESCRIPTION = """
@@ -14,6 +16,8 @@ version.
 
 Every error is an RFC 9457 problem document (`application/problem+json`) with a stable `code`; `errors` names each invalid
 field, row or file. Lists are pages, newest first: pass `next` as `?after=`. Every response has an `X-Request-ID`.
+Unless the service listens on a loopback address only, requests need an API key as `Authorization: Bearer KEY`. The member
+`x-required-scope` of an operation is the scope that the key must have.
 A model reference is one string: `digits` (newest version), `digits:3`, `digits@production`.
 """
 TAGS = [
@@ -54,7 +58,22 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             _document_problems(operation["responses"])
+    schemes = document["components"].setdefault("securitySchemes", {})
+    schemes["bearer"] = {"type": "http", "scheme": "bearer", "description": "An API key. None is needed on loopback addresses."}
+    _document_scopes(app, document["paths"])
     return document
+
+
+def _document_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
+    """Add to every operation the scope that its route declares."""
+    for route in iter_route_contexts(app.routes):
+        scope = declared_scope(getattr(route, "dependencies", ()))
+        if scope is None:
+            continue
+        for method in route.methods or ():
+            operation = paths.get(str(route.path_format), {}).get(method.lower())
+            if operation is not None:
+                document_scope(operation, scope)
 
 
 def _document_problems(responses: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.api.authorization import requires
 from app.api.deps import SettingsDep, error_responses
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, run_prediction, stream_limited, validated
@@ -83,6 +84,7 @@ async def get_query_options(
 
 @router.post(
     "/predict",
+    dependencies=[requires("predict")],
     response_model=PredictOut,
     responses={200: {"content": {ARROW: _BINARY}}, **error_responses(*PREDICT_ERRORS, PrecisionNotFound)},
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},

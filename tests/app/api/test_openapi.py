@@ -4,6 +4,8 @@ import json
 
 from fastapi.testclient import TestClient
 
+from app.auth.scopes import SCOPES
+
 
 def test_every_error_of_every_operation_is_a_problem_document(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
@@ -31,3 +33,16 @@ def test_every_operation_has_a_summary_and_a_described_tag(client: TestClient) -
         for method, operation in operations.items():
             assert operation.get("description"), (method, path)
             assert set(operation["tags"]) <= tags
+
+
+def test_every_operation_declares_its_scope_or_is_open(client: TestClient) -> None:
+    """An operation without `security` names neither `requires(...)` nor `OPEN` in its dependencies."""
+    opened = set()
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            assert "security" in operation, f"{method} {path}: add dependencies=[requires(...)] (app.api.authorization)"
+            if operation["security"]:
+                assert operation["x-required-scope"] in SCOPES
+            else:
+                opened.add(path)
+    assert opened == {"/health/live", "/health/ready", "/v2", "/v2/health/live", "/v2/health/ready"}
