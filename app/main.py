@@ -13,6 +13,7 @@ from app.api import docs_page, openapi, problem_details
 from app.api.application import IsthmusApp
 from app.api.middleware import BodySizeLimit, RequestContext
 from app.broker.queue import CeleryQueue, JobQueue, make_celery
+from app.db.request_database import RequestDatabase
 from app.db.session import SessionFactory, make_engine
 from app.fast_path.asgi import FastPath
 from app.observability.health import Dependencies
@@ -27,6 +28,10 @@ from app.settings import Settings
 from app.storage import Storage
 
 VERSION = version("isthmus")
+REQUEST_SLOTS = 10
+"""Requests that use the database at the same time. The other users of the connection pool need about ten more."""
+MAX_WAITING_REQUESTS = 2000
+"""Requests that wait for the database. The time of the last one in line is a few seconds; the next one gets 503 at once."""
 SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that works on your unlabelled target data out."
 
 
@@ -74,6 +79,7 @@ def _create_services(app: FastAPI, settings: Settings, queue: JobQueue | None) -
     state.settings = settings
     state.engine = make_engine(settings.database)
     state.sessions = SessionFactory(state.engine)
+    state.database = RequestDatabase(lambda: state.sessions, REQUEST_SLOTS, MAX_WAITING_REQUESTS)
     state.watcher = JobWatcher(lambda: state.sessions)
     state.storage = Storage(settings.storage)
     state.predictor = _create_predictor(app, settings)

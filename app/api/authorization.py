@@ -1,7 +1,7 @@
 """Authorization of routes: every route names the scope that its callers need, or is open to everybody.
 
-`dependencies=[requires("models:delete")]` protects a route, and `CallerDep` gives its caller. `dependencies=[OPEN]` lets everybody
-in.
+`dependencies=[requires("models:delete")]` protects a route, and `CallerDep` gives its caller.
+`dependencies=[OPEN]` lets everybody in.
 """
 
 from collections.abc import Sequence

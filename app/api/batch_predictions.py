@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Response
+from fastapi.concurrency import run_in_threadpool
 
 from app.api import downloads
 from app.api.authorization import requires
-from app.api.deps import SessionsDep, StorageDep, error_responses
+from app.api.deps import DatabaseDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.job_routes import JobResource, job_routes
 from app.errors import (
@@ -56,11 +57,12 @@ router = job_routes(
         ),
     },
 )
-def download_output(batch_prediction_id: UUID, sessions: SessionsDep, storage: StorageDep, conditions: ConditionsDep) -> Response:
+async def download_output(
+    batch_prediction_id: UUID, database: DatabaseDep, storage: StorageDep, conditions: ConditionsDep
+) -> Response:
     """Download the output, with one row for each row of the dataset. `ETag` is its SHA-256; `Range` requests are supported."""
-    with sessions.begin() as session:
-        job, output = batch_predictions.output(session, batch_prediction_id)
+    job, output = await database.run(lambda session: batch_predictions.output(session, batch_prediction_id), reads_only=True)
     format = job.params["output"]
     name, media_type = f"{job.model_name}-{job.id}.{format}", MEDIA_TYPES[format]
     download = Download(output.storage_key, output.digest, output.size_bytes, name, media_type)
-    return downloads.file_response(download, storage, conditions)
+    return await run_in_threadpool(downloads.file_response, download, storage, conditions)

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.authorization import requires
-from app.api.deps import SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
+from app.api.deps import DatabaseDep, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.api.middleware import own_body_limit
 from app.db.tables import DatasetRow
 from app.errors import (
@@ -91,13 +91,12 @@ def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -
 
 
 @router.get("/{dataset_id}/preview", dependencies=[_READ], responses=error_responses(DatasetNotFound, InvalidRequest))
-def preview_dataset(
-    dataset_id: UUID, sessions: SessionsDep, storage: StorageDep, limit: Annotated[int, Query(ge=1, le=50)] = 10
+async def preview_dataset(
+    dataset_id: UUID, database: DatabaseDep, storage: StorageDep, limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> Preview:
     """Return the first examples of a dataset."""
-    with sessions.begin() as session:
-        row = datasets.get(session, dataset_id)
-    return Preview(data=datasets.preview(row, storage, limit))
+    row = await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
+    return Preview(data=await run_in_threadpool(datasets.preview, row, storage, limit))
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -1,52 +1,63 @@
 """Dependencies of the routes: database sessions, the queue, the storage, the settings."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from app.broker.queue import JobQueue
+from app.db.request_database import RequestDatabase
+from app.db.session import SessionFactory
 from app.errors import ServiceError, UnsupportedContentType
 from app.services.job_watcher import JobWatcher
 from app.settings import Settings
 from app.storage import Storage
 
+_READING = ("GET", "HEAD")
 
-def get_session(request: Request) -> Iterator[Session]:
+
+async def get_session(request: Request) -> AsyncIterator[Session]:
     """Yield a session whose transaction spans the request: commit when the route returns, roll back when it raises."""
-    sessions: sessionmaker[Session] = request.app.state.sessions
-    with sessions.begin() as session:
+    database: RequestDatabase = request.app.state.database
+    async with database.transaction(reads_only=request.method in _READING) as session:
         yield session
 
 
-def get_sessions(request: Request) -> sessionmaker[Session]:
-    """Return the session factory, for routes that wait or stream and must not hold a transaction meanwhile."""
-    sessions: sessionmaker[Session] = request.app.state.sessions
+# FastAPI would run synchronous functions in threads
+async def get_database(request: Request) -> RequestDatabase:
+    """Return the database, for routes that do other work too and must not hold a transaction meanwhile."""
+    database: RequestDatabase = request.app.state.database
+    return database
+
+
+async def get_sessions(request: Request) -> SessionFactory:
+    """Return the session factory, for work that runs in threads of its own."""
+    sessions: SessionFactory = request.app.state.sessions
     return sessions
 
 
-def get_queue(request: Request) -> JobQueue:
+async def get_queue(request: Request) -> JobQueue:
     queue: JobQueue = request.app.state.queue
     return queue
 
 
-def get_storage(request: Request) -> Storage:
+async def get_storage(request: Request) -> Storage:
     storage: Storage = request.app.state.storage
     return storage
 
 
-def get_watcher(request: Request) -> JobWatcher:
+async def get_watcher(request: Request) -> JobWatcher:
     watcher: JobWatcher = request.app.state.watcher
     return watcher
 
 
-async def get_settings(request: Request) -> Settings:  # FastAPI would run a synchronous function in a thread
+async def get_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def require_json(request: Request) -> None:
+async def require_json(request: Request) -> None:
     """Raise UnsupportedContentType unless the content type of the request is JSON."""
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
@@ -56,7 +67,8 @@ def require_json(request: Request) -> None:
 
 # scope="function": the commit precedes the response, so that a failed commit never gives a successful response
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
-SessionsDep = Annotated["sessionmaker[Session]", Depends(get_sessions)]
+SessionsDep = Annotated[SessionFactory, Depends(get_sessions)]
+DatabaseDep = Annotated[RequestDatabase, Depends(get_database)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 WatcherDep = Annotated[JobWatcher, Depends(get_watcher)]

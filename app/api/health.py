@@ -1,7 +1,9 @@
 """Routes of health checks and metrics."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import Metric
@@ -17,6 +19,8 @@ from app.observability.metrics import job_metrics, queue_depth, render
 router = APIRouter(tags=["health"])
 
 Condition = Literal["ok", "error"]
+Result = TypeVar("Result")
+_PROBES = CapacityLimiter(4)
 
 
 class Live(BaseModel):
@@ -33,7 +37,7 @@ class Ready(BaseModel):
     storage: Condition
 
 
-def get_dependencies(request: Request) -> Dependencies:
+async def get_dependencies(request: Request) -> Dependencies:
     """Return the dependencies of this process."""
     dependencies: Dependencies = request.app.state.dependencies
     return dependencies
@@ -42,8 +46,13 @@ def get_dependencies(request: Request) -> Dependencies:
 DependenciesDep = Annotated[Dependencies, Depends(get_dependencies)]
 
 
+async def in_probe_thread(check: Callable[[], Result]) -> Result:
+    """Run a check that blocks for seconds at most, in threads that no other request uses."""
+    return await to_thread.run_sync(check, limiter=_PROBES)
+
+
 @router.get("/health/live", dependencies=[OPEN])
-def live() -> Live:
+async def live() -> Live:
     """Return 200 while the process can respond. If this check fails, restart the process."""
     return Live()
 
@@ -59,9 +68,11 @@ def live() -> Live:
         }
     },
 )
-def ready(request: Request, dependencies: DependenciesDep) -> Any:
+async def ready(request: Request, dependencies: DependenciesDep) -> Any:
     """Return 200 if database, broker and storage are reachable. If this check fails, send no traffic."""
-    conditions: dict[str, Condition] = {name: "error" if error else "ok" for name, error in dependencies.errors().items()}
+    conditions: dict[str, Condition] = {
+        name: "error" if error else "ok" for name, error in (await in_probe_thread(dependencies.errors)).items()
+    }
     unreachable = [name for name, condition in conditions.items() if condition == "error"]
     if not unreachable:
         return Ready(**conditions)
@@ -69,19 +80,17 @@ def ready(request: Request, dependencies: DependenciesDep) -> Any:
 
 
 @router.get(
-    "/metrics",
-    dependencies=[requires("metrics")],
-    response_class=Response,
-    responses={200: {"content": {"text/plain": {}}}},
+    "/metrics", dependencies=[requires("metrics")], response_class=Response, responses={200: {"content": {"text/plain": {}}}}
 )
-def metrics(dependencies: DependenciesDep, sessions: SessionsDep, queue: QueueDep) -> Response:
+async def metrics(dependencies: DependenciesDep, sessions: SessionsDep, queue: QueueDep) -> Response:
     """Return Prometheus metrics. If a dependency is unreachable, only its own metrics are missing."""
 
     def jobs() -> list[Metric]:
-        with sessions() as session:
+        with sessions.for_reading() as session:
             return job_metrics(session)
 
-    results = dependencies.run_checks({"database": jobs, "broker": lambda: [queue_depth(queue.depth())]})
+    checks = {"database": jobs, "broker": lambda: [queue_depth(queue.depth())]}
+    results = await in_probe_thread(lambda: dependencies.run_checks(checks))
     is_up = {name: not isinstance(result, Exception) for name, result in results.items()}
     families = [family for result in results.values() if not isinstance(result, Exception) for family in result]
     return Response(render(is_up, families), media_type=CONTENT_TYPE_LATEST)

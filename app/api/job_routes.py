@@ -10,13 +10,11 @@ from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response, params
-from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
-from sqlalchemy.orm import Session, sessionmaker
 
 from app.api.authorization import requires
-from app.api.deps import QueueDep, RequireJson, SessionDep, SessionsDep, SettingsDep, WatcherDep, error_responses
+from app.api.deps import QueueDep, RequireJson, SessionDep, SettingsDep, WatcherDep, error_responses
 from app.api.job_events import LastEventId, stream
 from app.db.tables import JobRow
 from app.errors import (
@@ -100,12 +98,6 @@ class JobResource:
     def not_found(self) -> type[ServiceError]:
         return self.job_type.not_found
 
-    def read(self, sessions: "sessionmaker[Session]", job_id: UUID) -> JobView:
-        """Return one job. Raises the `not_found` error of its kind."""
-        with sessions.begin() as session:
-            view: JobView = self.response.of(jobs.get(session, job_id, self.job_type))
-            return view
-
 
 def job_routes(resource: JobResource) -> APIRouter:
     """Return a router with all routes of a resource."""
@@ -177,14 +169,12 @@ def _add_get(router: APIRouter, resource: JobResource) -> None:
         response_model=resource.response,
         responses=error_responses(resource.not_found, InvalidRequest),
     )
-    async def get_job(
-        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], sessions: SessionsDep, watcher: WatcherDep, wait: Wait = 0
-    ) -> Any:
-        job = await run_in_threadpool(resource.read, sessions, job_id)
+    async def get_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep, wait: Wait = 0) -> Any:
+        job = await watcher.get(job_id, resource.job_type)
         if wait and job.status not in ENDED:
             await watcher.wait_for_change(job_id, (job.status, job.updated_at), wait)
-            job = await run_in_threadpool(resource.read, sessions, job_id)
-        return job
+            job = await watcher.get(job_id, resource.job_type)
+        return resource.response.of(job)
 
 
 def _add_cancel(router: APIRouter, resource: JobResource) -> None:
@@ -221,10 +211,9 @@ def _add_metrics(router: APIRouter, resource: JobResource) -> None:
 
 
 def _add_events(router: APIRouter, resource: JobResource) -> None:
-    def existing(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], sessions: SessionsDep) -> UUID:
+    async def existing(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep) -> UUID:
         """Check the id before the stream begins, while the response can still be a problem document."""
-        with sessions.begin() as session:
-            return jobs.get(session, job_id, resource.job_type).id
+        return (await watcher.get(job_id, resource.job_type)).id
 
     @router.get(
         f"{resource.item}/events",
@@ -236,9 +225,8 @@ def _add_events(router: APIRouter, resource: JobResource) -> None:
     )
     async def stream_events(
         job_id: Annotated[UUID, Depends(existing)],
-        sessions: SessionsDep,
         watcher: WatcherDep,
         last_event_id: LastEventId = 0,
     ) -> AsyncIterator[ServerSentEvent]:
-        async for event in stream(sessions, watcher, job_id, last_event_id, resource.job_type):
+        async for event in stream(watcher, job_id, last_event_id, resource.job_type):
             yield event

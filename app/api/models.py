@@ -1,12 +1,14 @@
 """Routes of models."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
 
 from app.api import downloads
 from app.api.authorization import requires
-from app.api.deps import RequireJson, SessionDep, SessionsDep, StorageDep, error_responses
+from app.api.deps import DatabaseDep, RequireJson, SessionDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.request_bodies import PredictorDep
 from app.errors import (
@@ -70,10 +72,10 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     dependencies=[_PROMOTE, RequireJson],
     responses=error_responses(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
-def set_alias(name: Name, alias: Alias, body: AliasSet, session: SessionDep, predictor: PredictorDep) -> AliasOut:
+async def set_alias(name: Name, alias: Alias, body: AliasSet, database: DatabaseDep, predictor: PredictorDep) -> AliasOut:
     """Set an alias to a version. The next prediction uses it."""
-    predictor.resolver.preload(f"{name}@{alias}", f"{name}:{body.version}")
-    return AliasOut.of(models.set_alias(session, name, alias, body.version))
+    await asyncio.to_thread(predictor.resolver.preload, f"{name}@{alias}", f"{name}:{body.version}")
+    return await database.run(lambda session: AliasOut.of(models.set_alias(session, name, alias, body.version)))
 
 
 @router.delete(
@@ -93,12 +95,12 @@ def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
     response_class=Response,
     responses={**downloads.RESPONSES, **error_responses(ModelNotFound, ArtifactNotFound, RangeNotSatisfiable, InvalidRequest)},
 )
-def download_artifact(
-    name: Name, number: Number, file: FileName, sessions: SessionsDep, storage: StorageDep, conditions: ConditionsDep
+async def download_artifact(
+    name: Name, number: Number, file: FileName, database: DatabaseDep, storage: StorageDep, conditions: ConditionsDep
 ) -> Response:
     """Download a file of a version. `ETag` is its SHA-256; `Range` requests are supported."""
-    with sessions.begin() as session:  # ends before the storage, which may be slow, is read
-        artifact = models.artifact(session, name, number, file)
+    # the transaction ends before the storage, which may be slow, is read
+    artifact = await database.run(lambda session: models.artifact(session, name, number, file), reads_only=True)
     media_type = "application/json" if artifact.name.endswith(".json") else "application/octet-stream"
     download = Download(artifact.storage_key, artifact.digest, artifact.size_bytes, artifact.name, media_type)
-    return downloads.file_response(download, storage, conditions)
+    return await run_in_threadpool(downloads.file_response, download, storage, conditions)

@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api.authorization import OPEN, requires
 from app.api.deps import SessionDep, SettingsDep, error_responses
-from app.api.health import DependenciesDep
+from app.api.health import DependenciesDep, in_probe_thread
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import MAX_INLINE_PARSE_BYTES, PredictorDep, read_body, run_prediction, validated
 from app.errors import (
@@ -73,15 +73,15 @@ def server_metadata(request: Request) -> ServerMetadata:
 
 
 @router.get("/health/live", dependencies=[OPEN])
-def server_live() -> ServerLive:
+async def server_live() -> ServerLive:
     """Return 200 while the process can respond."""
     return ServerLive()
 
 
 @router.get("/health/ready", dependencies=[OPEN], responses=error_responses(ServiceUnavailable))
-def server_ready(dependencies: DependenciesDep) -> ServerReady:
+async def server_ready(dependencies: DependenciesDep) -> ServerReady:
     """Return 200 if database, broker and storage are reachable."""
-    unreachable = [name for name, error in dependencies.errors().items() if error]
+    unreachable = [name for name, error in (await in_probe_thread(dependencies.errors)).items() if error]
     if unreachable:
         raise ServiceUnavailable(f"Not reachable: {', '.join(unreachable)}.")
     return ServerReady()

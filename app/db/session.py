@@ -1,6 +1,7 @@
 """Engines, sessions and the database's clock."""
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,10 @@ def _sqlite_clock(element: DatabaseClock, compiler: SQLCompiler, **kw: Any) -> s
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', ({seconds}) || ' seconds') || '000')"
 
 
+_POOL: Mapping[str, Any] = {"pool_size": 10, "max_overflow": 20, "pool_timeout": 5}
+"""Connections of a process. `app.main` gives requests fewer slots than this, so that no request waits for a connection."""
+
+
 def make_engine(url: str) -> Engine:
     """Make an engine for PostgreSQL (`postgresql://` means psycopg 3) or SQLite (WAL, immediate transactions)."""
     parsed = make_url(url)
@@ -63,13 +68,13 @@ def make_engine(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     # detect a silently lost server within seconds, so that a worker's heartbeat does not hang
     silence = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
-    return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=silence)
+    return create_engine(parsed, pool_pre_ping=True, connect_args=silence, **_POOL)
 
 
 def _sqlite_engine(url: str, path: str | None) -> Engine:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, **_POOL)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:
@@ -80,11 +85,13 @@ def _sqlite_engine(url: str, path: str | None) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # a deferred transaction fails on its first write if another one wrote meanwhile; an immediate one waits
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        is_read_only = connection.get_execution_options().get(_READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
 
     return engine
 
 
+_READ_ONLY = "isthmus_read_only"
 REGISTRY_COMMITS = "registry_commits"
 
 
@@ -101,3 +108,7 @@ class SessionFactory(sessionmaker[Session]):
     def __init__(self, bind: Engine | Connection, **options: Any) -> None:
         self.registry_commits = CommitCounter()
         super().__init__(bind, expire_on_commit=False, info={REGISTRY_COMMITS: self.registry_commits}, **options)
+
+    def for_reading(self) -> Session:
+        """Return a session that must not write. On SQLite it neither takes the write lock nor waits for it."""
+        return self(bind=self.kw["bind"].execution_options(**{_READ_ONLY: True}))

@@ -5,8 +5,9 @@ one job. Ids therefore become visible in order, and a reader that continues afte
 PostgreSQL may show id 8 before id 7, whose transaction began earlier and commits later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -36,3 +37,9 @@ def after(session: Session, job: JobRow, last_id: int, limit: int = 500) -> Sequ
     if not rows and job.status in ENDED:
         return session.scalars(query.order_by(EventRow.id.desc()).limit(1)).all()
     return rows
+
+
+def after_each(session: Session, positions: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], Sequence[EventRow]]:
+    """Return the next events at each position, a job with the id of the last event that its reader has seen."""
+    jobs = {job.id: job for job in session.scalars(select(JobRow).where(JobRow.id.in_([job_id for job_id, _ in positions])))}
+    return {(job_id, last_id): after(session, jobs[job_id], last_id) for job_id, last_id in positions if job_id in jobs}

@@ -1,24 +1,27 @@
-"""Long polls: wait for jobs to change, with one query for all waiting callers.
+"""Read jobs and their events and wait for changes, for any number of callers, with one query at a time for all of them.
 
 Decision: one poller for each process queries twice a second all jobs that callers wait for. No caller holds a thread, a
 connection or a transaction while it waits. Polling works on both databases and across processes. Alternatives: LISTEN/NOTIFY
-would be faster by a quarter of a second, on PostgreSQL only, for one more connection in each process. On SQLite even a read takes
-the write lock, so one query for each caller would block the workers.
+would be faster by a quarter of a second, on PostgreSQL only, for one more connection in each process.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.tables import JobRow
+from app.db.batch_loader import BatchLoader
+from app.db.session import SessionFactory
+from app.db.tables import EventRow, JobRow
 from app.job_state import JobStatus
+from app.job_types.base import JobType
+from app.services import job_events, jobs
 
 JobVersion = tuple[JobStatus, datetime]
 """Differs whenever something about a job changed that a caller can see."""
@@ -34,12 +37,23 @@ class _Waiter:
 class JobWatcher:
     """The poller of one process; it calls `sessions` for each query."""
 
-    def __init__(self, sessions: Callable[[], "sessionmaker[Session]"], interval_seconds: float = 0.5) -> None:
+    def __init__(self, sessions: Callable[[], SessionFactory], interval_seconds: float = 0.5) -> None:
         self._sessions = sessions
+        self._jobs = BatchLoader(sessions, jobs.by_ids)
+        self._events = BatchLoader(sessions, job_events.after_each)
         self._interval_seconds = interval_seconds
         self._waiters: set[_Waiter] = set()
         self._poller: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
+
+    async def get(self, job_id: UUID, job_type: JobType[Any]) -> JobRow:
+        """Return a job of this type with its version, output and trials. Raise the type's error when there is none."""
+        job = await self._jobs.get(job_id)
+        return jobs.require(job, job_id, job_type)
+
+    async def events_after(self, job_id: UUID, last_id: int) -> Sequence[EventRow]:
+        """Return the next events of a job (`job_events.after`)."""
+        return await self._events.get((job_id, last_id)) or ()
 
     async def wait_for_change(self, job_id: UUID, seen: JobVersion, timeout_seconds: float) -> None:
         """Return when the job differs from `seen`, or after the timeout. Raise SQLAlchemyError if the query fails."""
@@ -54,8 +68,10 @@ class JobWatcher:
             self._waiters.discard(waiter)
 
     async def close(self) -> None:
-        """Stop polling and wait for a running query, so that no connection outlives the engine."""
+        """Stop polling and wait for running queries, so that no connection outlives the engine."""
         self._closed.set()
+        await self._jobs.close()
+        await self._events.close()
         if self._poller is not None:
             await asyncio.wait([self._poller])
 
@@ -73,7 +89,7 @@ class JobWatcher:
 
     def _versions(self, job_ids: set[UUID]) -> dict[UUID, JobVersion]:
         query = select(JobRow.id, JobRow.status, JobRow.updated_at).where(JobRow.id.in_(job_ids))
-        with self._sessions().begin() as session:
+        with self._sessions().for_reading() as session:
             return {job_id: (status, updated_at) for job_id, status, updated_at in session.execute(query)}
 
 

@@ -3,7 +3,7 @@
 Batch predictions and trials are jobs of other kinds (`app.job_types`) and use the same functions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -93,11 +93,21 @@ def send_after_commit(session: Session, queue: JobQueue, job_id: UUID) -> None:
 
 def get(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) -> JobRow:
     """Return a job of this type. Raise the type's error when there is none."""
-    query = select(JobRow).where(JobRow.id == job_id, JobRow.kind == job_type.name)
-    job = session.scalars(query.options(_NUMBER_OF_VERSION)).one_or_none()
-    if job is None:
+    query = select(JobRow).where(JobRow.id == job_id)
+    return require(session.scalars(query.options(_NUMBER_OF_VERSION)).one_or_none(), job_id, job_type)
+
+
+def require(job: JobRow | None, job_id: UUID, job_type: JobType[Any]) -> JobRow:
+    """Return the job if it exists and has this type. Raise the type's error otherwise."""
+    if job is None or job.kind != job_type.name:
         raise job_type.not_found(f"There is no {job_type.noun} {job_id}.")
     return job
+
+
+def by_ids(session: Session, job_ids: Collection[UUID]) -> dict[UUID, JobRow]:
+    """Return the jobs with these ids, of any type, with all that their responses show."""
+    query = select(JobRow).where(JobRow.id.in_(job_ids)).options(_NUMBER_OF_VERSION, _TRIALS, joinedload(JobRow.output))
+    return {job.id: job for job in session.scalars(query)}
 
 
 def page(

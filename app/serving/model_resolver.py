@@ -99,7 +99,7 @@ class ModelResolver:
         return self._cached
 
     def _query(self, reference: str) -> VersionFiles:
-        with self._sessions().begin() as session:
+        with self._sessions().for_reading() as session:
             files = VersionFiles.of(models.resolve(session, reference))
             return files.at(self._precision) if files.has(self._precision) else files
 

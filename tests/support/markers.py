@@ -8,6 +8,7 @@ TESTS = Path(__file__).parent.parent
 SERVERS = {"postgres": ("postgres_server", "postgresql"), "redis": ("redis_server", "redis")}
 # they start whole services, workers or long trainings; `make test-fast` omits them
 SLOW = (
+    "app/api/test_many_clients.py",
     "app/api/test_prediction_fuzz.py",
     "app/api/test_schemathesis.py",
     "app/demo",
