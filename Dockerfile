@@ -1,6 +1,9 @@
 # Two images:  docker build --target app .      the HTTP server, beat and migrations, without torch
 #              docker build --target worker .   the same with torch; it runs the jobs
-FROM python:3.11-slim AS base
+# The tag fixes Python and Debian. PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:... also fixes the content; `make image-digests`
+# prints it.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE} AS base
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1 HOME=/home/isthmus ISTHMUS_DATA_DIR=/data
 RUN useradd --uid 10001 --create-home isthmus && mkdir /data && chown isthmus /data

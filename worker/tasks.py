@@ -1,17 +1,21 @@
 """The Celery tasks, which only call plain functions. Imports no torch."""
 
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 import structlog
+from celery.signals import worker_process_init
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import RUN_JOB, SWEEP, CeleryQueue
 from app.db.outages import OUTAGE_ERRORS
 from app.db.session import SessionFactory, make_engine
+from app.services import webhook_deliveries
 from worker.celery_app import celery, drain, settings
 from worker.supervision import sweep
 from worker.supervision.supervisor import TRAINER, Supervisor
+from worker.webhooks.sender import WebhookSender
 
 log = structlog.get_logger()
 
@@ -33,8 +37,16 @@ def run_sweep() -> None:
     """Run the sweep, in the process of beat."""
     try:
         sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds)
+        with sessions().begin() as session:
+            webhook_deliveries.delete_old(session, settings.webhook_delivery_days)
     except OUTAGE_ERRORS as error:
         log.warning("sweep.database_unreachable", error=str(error))
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def start_webhooks(**_: Any) -> None:
+    """Send webhooks from the process that runs jobs; threads do not survive the fork that makes it."""
+    WebhookSender(sessions, settings.webhook_private_addresses).start()
 
 
 @cache

@@ -88,7 +88,7 @@ class JobResource:
 
     @property
     def path(self) -> str:
-        return f"/{self.noun.replace(' ', '-')}s"
+        return self.job_type.path
 
     @property
     def item(self) -> str:

@@ -28,6 +28,7 @@ TAGS = [
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "batch predictions", "description": "A model version applied to a whole dataset by the workers."},
     {"name": "inference", "description": "Predictions with the Open Inference Protocol, version 2."},
+    {"name": "webhooks", "description": "Addresses that receive signed events of jobs and models, and their deliveries."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
 ]
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

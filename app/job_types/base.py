@@ -58,6 +58,11 @@ class JobType(ABC, Generic[Result]):
         """The name of the Prometheus family that counts jobs of this kind."""
         return f"isthmus_{self.name}s"
 
+    @property
+    def path(self) -> str:
+        """The path of its resource in the HTTP API."""
+        return f"/{self.noun.replace(' ', '-')}s"
+
     @abstractmethod
     def finish(self, session: Session, job: JobRow, result: Result) -> None:
         """Write the rows that the result adds, in the transaction that sets the job's status. Never commit."""

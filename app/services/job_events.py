@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import EventRow, JobRow
 from app.job_state import ENDED
+from app.services import webhook_events
 
 DONE = "done"
 
@@ -24,10 +25,11 @@ def record(session: Session, job: JobRow, kind: str, **data: Any) -> None:
 
 
 def record_done(session: Session, job: JobRow) -> None:
-    """Add the last event of a job, with the final state of its row."""
+    """Add the last event of a job, with the final state of its row, and the events for webhooks."""
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
     version = {"model": job.model_name, "number": job.version.number} if job.version else None
     record(session, job, DONE, status=job.status, error=error, version=version)
+    webhook_events.job_finished(session, job)
 
 
 def after(session: Session, job: JobRow, last_id: int, limit: int = 500) -> Sequence[EventRow]:

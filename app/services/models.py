@@ -5,6 +5,7 @@ A model reference is one string: `digits` (the newest version), `digits:3`, `dig
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Insert, Select, and_, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,7 +17,7 @@ from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
 from app.db.views import ModelOverview
 from app.errors import ArtifactNotFound, ModelNotFound
 from app.model_reference import MAX_VERSION_NUMBER, REFERENCE, is_valid_name
-from app.services import pagination
+from app.services import pagination, webhook_events
 
 
 def resolve(session: Session, reference: str) -> VersionRow:
@@ -112,12 +113,21 @@ def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
     Raise ModelNotFound if there is no such version.
     """
     owner = version(session, name, number)
+    previous = _alias_target(session, owner.model_id, alias)
     columns = {"model_id": owner.model_id, "name": alias, "version_id": owner.id, "updated_at": db_now()}
     moved = {"version_id": owner.id, "updated_at": db_now()}
     statement = _alias_upsert(session, columns, moved).returning(AliasRow)
     row = session.scalars(statement.execution_options(populate_existing=True)).one()
+    if previous != number:
+        webhook_events.alias_moved(session, name, alias, previous, number)
     bump_revision(session)
     return row
+
+
+def _alias_target(session: Session, model_id: UUID, alias: str) -> int | None:
+    """Return the number of the version that an alias points to, None without such an alias."""
+    query = select(VersionRow.number).join(AliasRow, AliasRow.version_id == VersionRow.id)
+    return session.scalar(query.where(AliasRow.model_id == model_id, AliasRow.name == alias))
 
 
 def _alias_upsert(session: Session, columns: dict[str, Any], moved: dict[str, Any]) -> Insert:
@@ -130,7 +140,9 @@ def _alias_upsert(session: Session, columns: dict[str, Any], moved: dict[str, An
 def delete_alias(session: Session, name: str, alias: str) -> None:
     """Delete an alias. Raise ModelNotFound if the model has no such alias."""
     model = get(session, name)
+    previous = _alias_target(session, model.id, alias) if is_valid_name(alias) else None
     statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
     if not is_valid_name(alias) or session.scalars(statement).one_or_none() is None:
         raise ModelNotFound(f"The model {name} has no alias {alias[:100]!r}.")
+    webhook_events.alias_moved(session, name, alias, previous, None)
     bump_revision(session)

@@ -25,6 +25,7 @@ SLOW = (
     "worker/search",
     "worker/supervision/test_supervisor.py",
     "worker/supervision/test_workers.py",
+    "worker/webhooks/test_workers.py",
 )
 
 

@@ -1,0 +1,37 @@
+"""The rule which network addresses webhooks may reach: by default public ones only.
+
+Without it, whoever may add a webhook could reach services that trust the network of this machine.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def literal_address(url: str) -> str | None:
+    """Return the IP address of a URL, None for a name. The loopback name counts as its address."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
+
+
+def refusal(address: str) -> str | None:
+    """Return why a webhook may not connect to this address, None for a public one."""
+    if is_public(address):
+        return None
+    return f"{address} is a private address. Set ISTHMUS_WEBHOOK_PRIVATE_ADDRESSES=true to allow such addresses."
+
+
+def is_public(address: str) -> bool:
+    """Return whether an address is global and unicast, also behind the forms in which IPv6 embeds IPv4."""
+    ip: IPv4Address | IPv6Address = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    if isinstance(ip, IPv6Address) and (ip.sixtofour or ip.teredo or ip in _NAT64):
+        return False
+    return ip.is_global and not ip.is_multicast
