@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.auth.caller import DEFAULT_PROJECT
 from app.db.session import db_now
 from app.db.tables import JobRow
 from app.db.webhook_tables import DeliveryRow, WebhookRow
@@ -32,17 +33,17 @@ def job_finished(session: Session, job: JobRow) -> None:
     number = job.version.number if job.version else None
     subject = {"id": str(job.id), "kind": job.kind, "status": job.status, "model": job.model_name, "version": number}
     path = f"{JOB_TYPES[job.kind].path}/{job.id}"
-    _write(session, JOB_FINISHED, subject | {"error": job.error_code, "path": path})
+    _write(session, DEFAULT_PROJECT, JOB_FINISHED, subject | {"error": job.error_code, "path": path})
     if number is not None:
         path = f"/models/{job.model_name}/versions/{number}"
         data = {"model": job.model_name, "version": number, "job": str(job.id), "path": path}
-        _write(session, VERSION_REGISTERED, data)
+        _write(session, DEFAULT_PROJECT, VERSION_REGISTERED, data)
 
 
 def alias_moved(session: Session, model: str, alias: str, previous: int | None, version: int | None) -> None:
     """Write the event of an alias that points to another version; without `version` it was deleted."""
     data = {"model": model, "alias": alias, "previous_version": previous, "version": version, "path": f"/models/{model}"}
-    _write(session, ALIAS_MOVED, data)
+    _write(session, DEFAULT_PROJECT, ALIAS_MOVED, data)
 
 
 def test(session: Session, webhook: WebhookRow) -> DeliveryRow:
@@ -51,8 +52,8 @@ def test(session: Session, webhook: WebhookRow) -> DeliveryRow:
     return _add(session, webhook, TEST, data)
 
 
-def _write(session: Session, event: str, data: dict[str, Any]) -> None:
-    for webhook in session.scalars(select(WebhookRow).where(WebhookRow.enabled)):
+def _write(session: Session, project: str, event: str, data: dict[str, Any]) -> None:
+    for webhook in session.scalars(select(WebhookRow).where(WebhookRow.project == project, WebhookRow.enabled)):
         if event in webhook.events:
             _add(session, webhook, event, data)
 

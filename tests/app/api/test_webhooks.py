@@ -15,6 +15,7 @@ from app.db.webhook_tables import DeliveryRow, WebhookRow
 from app.job_state import JobStatus
 from app.schemas.webhooks import Event
 from app.services import leases, models, webhook_deliveries, webhooks
+from app.services.webhooks import WebhookScope
 from tests.support.factories import lease_of, make_job, make_result, make_version
 from tests.support.webhook_receiver import SECRET
 
@@ -108,6 +109,16 @@ def test_unknown_ids_are_not_found(client: TestClient) -> None:
     assert client.post(path).json()["code"] == "delivery_not_found"
 
 
+def test_webhooks_of_another_project_are_hidden_and_get_no_events(client: TestClient, session: Session) -> None:
+    other = webhooks.create(session, WebhookScope("other", False), URL, list(ALL), None)
+    make_version(session)
+    models.set_alias(session, "digits", "production", 1)
+    session.commit()
+    assert client.get("/webhooks").json()["data"] == []
+    assert client.get(f"/webhooks/{other.id}").status_code == 404
+    assert session.scalar(select(func.count()).select_from(DeliveryRow)) == 0
+
+
 def test_finished_job_and_its_version_are_events(client: TestClient, session: Session) -> None:
     webhook = create(client)
     job = make_job(session, status=JobStatus.RUNNING)
@@ -197,8 +208,8 @@ def test_ended_delivery_can_be_sent_again(client: TestClient, session: Session) 
 
 
 def test_old_deliveries_are_deleted_and_pending_ones_kept(session: Session) -> None:
-    webhook = webhooks.create(session, URL, list(ALL), None, private_addresses=False)
-    old, new, pending = (webhooks.test(session, webhook.id) for _ in range(3))
+    webhook = webhooks.create(session, WebhookScope("default", False), URL, list(ALL), None)
+    old, new, pending = (webhooks.test(session, "default", webhook.id) for _ in range(3))
     for delivery, age in ((old, 31), (new, 29)):
         delivery.status, delivery.finished_at = "delivered", db_now(-age * 86400)
     session.flush()
