@@ -57,7 +57,7 @@ licences: $(VENV)/.dev  ## list the licences of all dependencies; fail on one th
 	$(BIN)/pip-licenses
 
 audit: licences  ## check the licences, and the locked dependencies for known vulnerabilities; needs a network
-	$(BIN)/uvx pip-audit==2.10.1 --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/uvx pip-audit==2.10.1 --requirement constraints.txt --no-deps --disable-pip --strict
 
 image-digests:  ## print the base images of the containers by digest, as lines for .env; needs Docker
 	@$(PYTHON) scripts/image_digests.py

@@ -1,6 +1,6 @@
 """Print the base images of Dockerfile and docker-compose.yml by digest, as lines for `.env`.
 
-Docker asks the registries. Nobody can change the content behind a digest. A tag moves with each security update of its image:
+Docker asks the registries. The content behind a digest never changes. A tag moves with each security update of its image:
 run this again to take one over.
 """
 

@@ -1,6 +1,6 @@
 """The rule which network addresses webhooks may reach: by default public ones only.
 
-Without it, whoever may add a webhook could reach services that trust the network of this machine.
+Without it, a caller with a webhook could reach services that trust the network of this machine.
 """
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address

@@ -1,4 +1,4 @@
-"""One HTTP request to a receiver that nobody vouches for: a checked address, one deadline, no redirects, no response body.
+"""One HTTP request to an untrusted receiver: a checked address, one deadline, no redirects, no response body.
 
 A name is resolved once, and the connection goes to an address that was checked: a name that resolves to another address a moment
 later (DNS rebinding) reaches nothing.

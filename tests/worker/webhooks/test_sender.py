@@ -95,7 +95,7 @@ def test_private_address_is_refused_unless_the_setting_allows_it(sessions: Sessi
     assert "ISTHMUS_WEBHOOK_PRIVATE_ADDRESSES" in (read(sessions, delivery_id).error or "")
 
 
-def test_claimed_delivery_is_sent_by_nobody_else_until_its_lease_expires(sessions: Sessions, sender: WebhookSender) -> None:
+def test_claimed_delivery_is_sent_by_no_other_until_its_lease_expires(sessions: Sessions, sender: WebhookSender) -> None:
     with receiver() as received:
         (delivery_id,) = add(sessions, received.url)
         with sessions.begin() as session:
