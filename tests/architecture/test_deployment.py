@@ -118,7 +118,7 @@ def test_each_process_gets_only_the_secrets_that_it_needs() -> None:
 
 
 def test_secrets_have_no_defaults_and_keys_are_required() -> None:
-    uses = re.findall(r"\$\{(\w*(?:PASSWORD|KEY)\w*)([^}]*)\}", TEXT)
+    uses = re.findall(r"\$\{(\w+_(?:PASSWORD|KEY)\b)([^}]*)\}", TEXT)
     assert {name for name, _ in uses} == {"POSTGRES_PASSWORD", "BROKER_PASSWORD", "ISTHMUS_ADMIN_KEY"}
     assert all(rest.startswith(":?") for _, rest in uses)
     example = (ROOT / ".env.example").read_text()
@@ -183,6 +183,7 @@ def test_compose_variables_are_in_the_example_and_settings_exist() -> None:
     example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert variables == example - {"COMPOSE_PROFILES"}
     settings = {f"ISTHMUS_{name.upper()}" for name in Settings.model_fields}
+    settings |= {"ISTHMUS_AUTH", "ISTHMUS_ADMIN_KEY", "ISTHMUS_HOSTS"}
     assert {name for name in SERVICES["app"]["environment"] if name.startswith("ISTHMUS_")} <= settings
 
 
