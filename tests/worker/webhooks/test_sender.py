@@ -117,7 +117,7 @@ def test_webhook_gets_one_delivery_at_a_time_and_does_not_hold_up_others(session
     def claim() -> UUID | None:
         with sessions.begin() as session:
             delivery = webhook_deliveries.claim(session)
-            return delivery and delivery.id
+            return delivery.id if delivery else None
 
     assert {claim(), claim()} == {min(first, key=lambda id: (created(sessions)(id), id)), other}
     assert claim() is None
