@@ -101,7 +101,7 @@ class JobResource:
 
 def job_routes(resource: JobResource) -> APIRouter:
     """Return a router with all routes of a resource."""
-    router = APIRouter(prefix=resource.path, tags=[f"{resource.noun}s"])
+    router = APIRouter(prefix=resource.path, tags=[resource.job_type.tag])
     for add in (_add_submit, _add_list, _add_get, _add_cancel, _add_metrics, _add_events):
         add(router, resource)
     return router

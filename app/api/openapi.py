@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
 from app.api.authorization import declared_scope, document_scope
+from app.job_types import JOB_TYPES
 from app.schemas.problem_details import Problem
 
 DESCRIPTION = """
@@ -23,10 +24,9 @@ A model reference is one string: `digits` (newest version), `digits:3`, `digits@
 TAGS = [
     {"name": "datasets", "description": "Immutable uploads of images, tables or texts, labelled or unlabelled."},
     {"name": "algorithms", "description": "Available algorithms and networks, with the JSON schemas of their parameters."},
-    {"name": "jobs", "description": "Runs of an algorithm on a source and a target."},
+    *({"name": kind.tag, "description": kind.routes_help} for kind in JOB_TYPES.values() if kind.routes_help),
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "predict", "description": "Predictions of a model version."},
-    {"name": "batch predictions", "description": "A model version applied to a whole dataset by the workers."},
     {"name": "inference", "description": "Predictions with the Open Inference Protocol, version 2."},
     {"name": "webhooks", "description": "Addresses that receive signed events of jobs and models, and their deliveries."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},

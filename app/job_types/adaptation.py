@@ -23,6 +23,7 @@ class Adaptation(JobType[AdaptationResult]):
     """The training of one version."""
 
     result = AdaptationResult
+    routes_help = "Runs of an algorithm on a source and a target."
     may_use_several_processes = True
 
     @property

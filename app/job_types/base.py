@@ -39,6 +39,8 @@ class JobType(ABC, Generic[Result]):
         "Or let this machine run fewer jobs at once."
     )
     """Advice for a job whose process was killed, probably because the machine ran out of memory."""
+    routes_help = ""
+    """Description of this kind's routes in the OpenAPI document; empty for a kind without routes."""
     metric_help = "Jobs by state."
     """Description of the Prometheus family that counts jobs of this kind."""
     may_use_several_processes = False
@@ -52,6 +54,11 @@ class JobType(ABC, Generic[Result]):
     def name(self) -> str:
         """The kind, as the database stores it."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def tag(self) -> str:
+        """The OpenAPI tag of this kind's routes."""
+        return f"{self.noun}s"
 
     @property
     def metric_name(self) -> str:

@@ -23,6 +23,7 @@ class BatchPrediction(JobType[BatchPredictionResult]):
     not_found = BatchPredictionNotFound
     process = "predictor"
     memory_advice = "Let this machine run fewer jobs at once."
+    routes_help = "A model version applied to a whole dataset by the workers."
     metric_help = "Batch predictions by state."
     retries_after_kill = True
     gains_attempts = True

@@ -77,6 +77,7 @@ def test_job_of_a_new_kind_runs_in_the_worker(report: dict[str, Any]) -> None:
     assert (evaluation["status"], evaluation["metrics"]["rows"]) == ("succeeded", 80)
     assert evaluation["metrics"]["accuracy"] == pytest.approx(report["accuracy"])
     assert 'isthmus_evaluations{status="succeeded"} 1.0' in report["scrape"]
+    assert "evaluations" in report["tags"]
 
 
 def test_extensions_keep_the_import_contracts(extended_tree: Path) -> None:

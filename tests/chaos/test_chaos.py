@@ -109,7 +109,7 @@ def was_eventful(faults: FaultInjector, sessions: Sessions, seconds: float) -> b
 
 
 def test_invariants_hold_on_postgresql_and_redis(server_settings: Settings, tmp_path: Path) -> None:
-    assert chaos(server_settings, tmp_path, workers=3, jobs=16, seconds=30) == []
+    assert chaos(server_settings, tmp_path, workers=3, jobs=12, seconds=20) == []
 
 
 def test_invariants_hold_on_sqlite_and_the_filesystem_broker(embedded_settings: Settings, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_amazon_model_adapts_to_webcam(service: Client, shared_data: Path) -> No
         target=target["id"],
         evaluation=evaluation["id"],
         base={"network": "cnn", "input_size": 16},
-        params={"algorithm": "dann", "epochs": 8, "min_steps": 250},
+        params={"algorithm": "dann", "epochs": 4, "min_steps": 150},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.2
@@ -114,7 +114,7 @@ def test_books_model_starts_from_a_pretrained_encoder(service: Client, shared_da
     checkpoint = next(Path(spec.submodule_search_locations[0]).rglob("config.json")).parent
     lines = (shared_data / "text/books_labelled.jsonl").read_text().splitlines()
     (tmp_path / "books.jsonl").write_text("\n".join(lines[::4]))
-    (tmp_path / "others.jsonl").write_text("\n".join(lines[1::8]))
+    (tmp_path / "others.jsonl").write_text("\n".join(lines[1::20]))
     source = service.upload(tmp_path / "books.jsonl", "some books")
     evaluation = service.upload(tmp_path / "others.jsonl", "other books")
     job = service.run(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.main import create_app
 from app.settings import Settings
+from tests.support.brief_trainer import BRIEF_TRAINER
 from tests.support.databases import migrate
 from tests.support.factories import npz_bytes
 from tests.support.list_queue import ListQueue
@@ -45,7 +46,7 @@ class Probe:
 
     def __init__(self, client: TestClient, settings: Settings, queue: ListQueue) -> None:
         self._client, self._settings, self._queue = client, settings, queue
-        self._supervisor = Supervisor(settings, client.app.state.sessions, queue)  # type: ignore[attr-defined]
+        self._supervisor = Supervisor(settings, client.app.state.sessions, queue, trainer=BRIEF_TRAINER)  # type: ignore[attr-defined]
 
     def request(self, method: str, url: str, **fields: Any) -> Any:
         response = self._client.request(method, url, **fields)
@@ -78,10 +79,12 @@ class Probe:
         labels = [one["label"] for one in predicted["predictions"]]
         labelled = self.upload("labelled", x=moved, y=truth)
         evaluation = self.run("/evaluations", model="waves", dataset=labelled["id"])
+        document = self.request("GET", "/openapi.json")
         return {
             "algorithms": self.names("/algorithms"),
             "networks": self.names("/networks"),
-            "schemas": list(self.request("GET", "/openapi.json")["components"]["schemas"]),
+            "schemas": list(document["components"]["schemas"]),
+            "tags": [tag["name"] for tag in document["tags"]],
             "modalities": {"series": source["modality"], "images": self.upload("images", x=IMAGES)["modality"]},
             "job": job,
             "evaluation": evaluation,

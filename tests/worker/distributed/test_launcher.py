@@ -12,13 +12,12 @@ from app.algorithms import PARAMS
 from app.db.tables import JobRow, MetricRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
+from tests.support.brief_trainer import brief_supervisor
 from tests.support.job_bench import CNN, FINE_TUNE, SMALL, Bench, digits
-from tests.support.list_queue import ListQueue
 from tests.support.polling import wait_until
 from tests.support.supervision import InThread, add_job, is_training, read_job, request_cancel
 from tests.support.supervision import supervisor as light_supervisor
 from worker.supervision.attempt import Outcome
-from worker.supervision.supervisor import Supervisor
 
 Sessions = sessionmaker[Session]
 STEPS = 120
@@ -74,7 +73,7 @@ def add_real_job(bench: Bench, steps: int) -> UUID:
 
 def test_killed_process_ends_all_others(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
     job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000)
-    run = InThread(Supervisor(settings, worker_sessions, ListQueue()), job_id)
+    run = InThread(brief_supervisor(settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
     _, helper = ranks()
     helper.kill()
@@ -92,11 +91,11 @@ def test_two_processes_stop_and_resume_together_to_a_version(
     def draining() -> bool:
         return read_job(worker_sessions, job_id).attempt == 1 and training()
 
-    assert Supervisor(settings, worker_sessions, ListQueue(), draining).run_job(job_id) is Outcome.RELEASED
+    assert brief_supervisor(settings, worker_sessions, draining).run_job(job_id) is Outcome.RELEASED
     job = read_job(worker_sessions, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 1)
     assert job.checkpoint is not None
-    assert Supervisor(settings, worker_sessions, ListQueue()).run_job(job_id) is Outcome.SUCCEEDED
+    assert brief_supervisor(settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
     with worker_sessions() as session:
         version = session.scalars(select(VersionRow)).one()
         assert (version.attempt, version.metrics["steps"]) == (2, STEPS)
@@ -110,7 +109,7 @@ def test_processes_of_a_search_agree_on_trial_owners(settings: Settings, worker_
     params = PARAMS["auto"].model_validate(values).model_dump(mode="json")
     source, target = digits(bench, target=False, rows=200), digits(bench, target=True, labelled=False, rows=200)
     job_id = bench.job(params, source, target, base=CNN).id
-    assert Supervisor(settings, worker_sessions, ListQueue()).run_job(job_id) is Outcome.SUCCEEDED
+    assert brief_supervisor(settings, worker_sessions).run_job(job_id) is Outcome.SUCCEEDED
     with worker_sessions() as session:
         tried = session.scalars(select(VersionRow)).one().metrics["search"]
         trials = {child.trial: child.status for child in session.get_one(JobRow, job_id).trials}

@@ -1,0 +1,33 @@
+"""The real trainer with few evaluations, for tests whose subject is not the report."""
+
+import sys
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.job_types.adaptation import ADAPTATION, AdaptationResult
+from app.settings import Settings
+from tests.support.distributed_trainer import brief_evaluations
+from tests.support.list_queue import ListQueue
+from worker import trainer
+from worker.data.attempt_context import AttemptContext
+from worker.supervision.supervisor import Supervisor
+
+BRIEF_TRAINER = (sys.executable, "-m", "tests.support.brief_trainer")
+
+
+def brief_supervisor(
+    settings: Settings, sessions: sessionmaker[Session], draining: Callable[[], bool] = lambda: False
+) -> Supervisor:
+    return Supervisor(settings, sessions, ListQueue(), draining, BRIEF_TRAINER)
+
+
+def adapt(context: AttemptContext) -> AdaptationResult | None:
+    from worker.jobs import adaptation
+
+    with brief_evaluations():
+        return adaptation.run(context)
+
+
+if __name__ == "__main__":
+    sys.exit(trainer.main(runs={ADAPTATION.name: adapt}))
