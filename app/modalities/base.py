@@ -22,6 +22,8 @@ Encoder = Callable[[Any], Encoded]
 FastEncoder = Callable[[bytes, int], Encoded | None]
 """From the JSON array of a prediction's inputs, and their maximum number, to encoded inputs; None if it declines."""
 
+CHUNK_ROWS = 1024
+
 
 def fast_json_encoder(encode: Callable[[list[Any]], Encoded | None]) -> FastEncoder:
     """Return a fast encoder that parses the JSON array and passes its values on."""
@@ -126,7 +128,7 @@ class Modality(ABC):
         """Return the first examples as JSON, such as rows, texts or thumbnails, with their labels."""
 
     @abstractmethod
-    def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
+    def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """Yield all examples in a fixed order, at most `size` per chunk."""
 
     @abstractmethod

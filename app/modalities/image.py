@@ -27,6 +27,7 @@ from app.formats.images import (
 )
 from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
+    CHUNK_ROWS,
     Chunk,
     DatasetFile,
     DatasetOptions,
@@ -105,7 +106,7 @@ class Image(Modality):
         rows = [{"thumbnail": thumbnail(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in chunk.inputs]
         return [row | {"label": label} for row, label in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
 
-    def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
+    def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         buffered: list[image_folder.LabelledImage] = []
         buffered_bytes = 0
         for image in image_folder.read(file.path, file.format, ErrorCollector()):

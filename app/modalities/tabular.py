@@ -17,6 +17,7 @@ from app.formats.delimited import Delimiter
 from app.formats.row_blocks import require_column
 from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
+    CHUNK_ROWS,
     Chunk,
     DatasetFile,
     DatasetOptions,
@@ -137,7 +138,7 @@ class Tabular(Modality):
         label = file.details["label"]
         return [row | {label: name} for row, name in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
 
-    def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
+    def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         options = _options(file.options)
         details = file.details or self.check(file.path, file.format, options).details
         kinds = {column["name"]: column["kind"] for column in details["columns"]}

@@ -13,6 +13,7 @@ from app.formats.delimited import Delimiter
 from app.formats.text_columns import Columns
 from app.formats.validation import LIMIT, ErrorCollector, encodable, pointer
 from app.modalities.base import (
+    CHUNK_ROWS,
     Chunk,
     DatasetFile,
     DatasetOptions,
@@ -95,7 +96,7 @@ class Text(Modality):
         rows = [{"text": text[:MAX_PREVIEW_CHARACTERS]} for text in chunk.inputs]
         return [row | {"label": label} for row, label in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
 
-    def chunks(self, file: DatasetFile, size: int = 1024) -> Iterator[Chunk]:
+    def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         columns = text_columns.resolve(file.path, file.format, _columns(file.options))
         for texts, labels in text_columns.read(file.path, file.format, columns, size, ErrorCollector()):
             yield Chunk(texts, labels, len(texts))

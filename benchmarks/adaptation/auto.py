@@ -8,7 +8,6 @@ contains all tried networks with their estimates and their true accuracies.
 import argparse
 import io
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,9 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from app.algorithms.auto import AutoParams
-from app.storage import Storage
 from benchmarks.adaptation.encoded import EncodedTask, encode_task
 from benchmarks.adaptation.networks import verdict_row
+from benchmarks.adaptation.record import trial_runner
 from benchmarks.adaptation.tasks import Task, task_from_folder, tasks
 from worker.data.splits import split_source
 from worker.estimates import accuracy_estimate
@@ -34,9 +33,7 @@ from worker.protocol.progress_span import ProgressSpan
 from worker.reporting.candidates import Candidate, compare, evaluate
 from worker.reporting.report import REPORT_ROWS, without_nan
 from worker.search.successive_halving import search
-from worker.training.checkpoints import Checkpoints
 from worker.training.evaluator import Evaluator, features_and_logits
-from worker.training.mixed_precision import decide_precision
 from worker.training.trials import Trial, TrialRunner
 
 CPU = torch.device("cpu")
@@ -103,16 +100,7 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     evaluator = Evaluator(data, len(examples.classes), CPU, REPORT_ROWS)
     began = time.monotonic()
     with TemporaryDirectory() as folder:
-        trials = TrialRunner(
-            examples.build,
-            data,
-            len(examples.classes),
-            CPU,
-            ProgressReporter(io.StringIO()),
-            Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", Path(folder), ""),
-            math.inf,
-            decide_precision(params, CPU, examples.build),
-        )
+        trials = trial_runner(examples, data, params, ProgressReporter(io.StringIO()), Path(folder))
         reference, best, entries = search(trials, params, ProgressSpan())
     searched = time.monotonic() - began
 

@@ -1,7 +1,6 @@
 """One run and the results of its evaluations."""
 
 import io
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints
 from worker.training.evaluator import Evaluator
 from worker.training.mixed_precision import decide_precision
+from worker.training.runtime import NetworkFactory, TrainingRuntime
 from worker.training.trials import TrialRunner, Weights
 
 CPU = torch.device("cpu")
@@ -90,16 +90,9 @@ def trial_runner(
     task: EncodedTask, data: DomainData, params: AlgorithmParams, reporter: ProgressReporter, folder: Path
 ) -> TrialRunner:
     """Make the tensors of a task as a job does."""
-    return TrialRunner(
-        build_initial=task.build,
-        data=data,
-        classes=len(task.classes),
-        device=CPU,
-        reporter=reporter,
-        checkpoints=Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, ""),
-        checkpoint_seconds=math.inf,
-        precision=decide_precision(params, CPU, task.build),
-    )
+    runtime = TrainingRuntime(CPU, reporter, Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, ""))
+    networks = NetworkFactory(len(task.classes), task.build)
+    return TrialRunner(networks, data, runtime, decide_precision(params, CPU, task.build))
 
 
 def selected_checks(checks: list[Row], labels: NDArray[np.int64], params: AlgorithmParams) -> dict[str, int]:

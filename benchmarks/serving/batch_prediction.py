@@ -48,6 +48,7 @@ from tests.support.factories import make_dataset, make_job
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import OnnxModel
 from worker.data.attempt_context import AttemptContext
+from worker.data.job_inputs import StoredDataset
 from worker.jobs import batch_prediction
 from worker.protocol.progress import ProgressReporter
 from worker.supervision.supervisor import Supervisor
@@ -146,7 +147,11 @@ class Bench:
     def loop(self) -> Callable[[], NDArray[np.float32]]:
         """Return the loop over encoded rows."""
         data, model = self.loaded()
-        parts = [part for _, part in batch_prediction.encoded_rows(model, self.storage, data) if not isinstance(part, str)]
+        parts = [
+            part
+            for _, part in batch_prediction.encoded_rows(model, StoredDataset(data, self.storage))
+            if not isinstance(part, str)
+        ]
         encoded = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return lambda: model.logits(encoded)
 

@@ -5,7 +5,6 @@ DANN on random images. The first process measures alone while the others wait; t
 
 import argparse
 import io
-import math
 import os
 import sys
 import time
@@ -26,11 +25,11 @@ from worker.data.splits import split_source
 from worker.data.training_setup import choose_device
 from worker.distributed.processes import Distributed, distributed_session
 from worker.protocol.progress import ProgressReporter
-from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
 from worker.training.evaluator import Evaluator
-from worker.training.loop import OptimizerStep, TrainingRun
+from worker.training.loop import OptimizerStep, RunOptions, TrainingRun
 from worker.training.mixed_precision import decide_precision
+from worker.training.runtime import TrainingRuntime
 
 CLASSES, DATASET_ROWS, WARM_UP = 10, 1024, 5
 NETWORKS: dict[str, CnnParams | ResnetParams] = {"cnn": CnnParams(input_size=28), "resnet": ResnetParams(input_size=32)}
@@ -86,17 +85,10 @@ def make_run(device: torch.device, options: argparse.Namespace, distributed: Dis
     data = split_source(noise(size, device), noise(size, device), None, params)
     steps, evaluator = WARM_UP + options.steps, Evaluator(data, CLASSES, device)
     batches = PairedBatches(data.source, data.target, train=data.training, params=params, device=device, steps=steps)
-    return TrainingRun(
-        algorithms.build(params, network, CLASSES).to(device),
-        batches,
-        evaluator,
-        CheckpointSelector(evaluator.source_labels),
-        ProgressReporter(io.StringIO()),
-        Checkpoints(Storage("memory://"), "", Path(), ""),
-        math.inf,
-        decide_precision(params, device, lambda: network),
-        distributed=distributed,
-    )
+    checkpoints = Checkpoints(Storage("memory://"), "", Path(), "")
+    runtime = TrainingRuntime(device, ProgressReporter(io.StringIO()), checkpoints, distributed=distributed)
+    algorithm = algorithms.build(params, network, CLASSES).to(device)
+    return TrainingRun(algorithm, batches, evaluator, runtime, RunOptions(decide_precision(params, device, lambda: network)))
 
 
 def noise(size: tuple[int, int], device: torch.device) -> EncodedDataset:

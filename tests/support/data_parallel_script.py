@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
         torch.save(draws(distributed), folder / f"draws-{distributed.rank}.pt")
         for case in CASES:
             toy = make(case, folder)
-            shared = replace(toy, run=replace(toy.run, distributed=distributed))
+            shared = replace(toy, run=replace(toy.run, runtime=replace(toy.run.runtime, distributed=distributed)))
             torch.save(trained(shared), folder / f"{case}-{distributed.rank}.pt")
 
 

@@ -31,11 +31,11 @@ from worker.data.sampling import PairedBatches
 from worker.data.splits import split_source
 from worker.networks.base import Network
 from worker.protocol.progress import ProgressReporter
-from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import Checkpoints, seed_everything
 from worker.training.evaluator import Evaluator, features_and_logits
-from worker.training.loop import TrainingRun, train
+from worker.training.loop import RunOptions, TrainingRun, train
 from worker.training.mixed_precision import resolve_precision
+from worker.training.runtime import TrainingRuntime
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"epochs": 10, "batch_size": 32, "min_steps": 0, "augmentation": "none"}
@@ -101,7 +101,7 @@ class Toy:
 
     @property
     def reports(self) -> list[dict[str, Any]]:
-        self.run.reporter.flush()
+        self.run.runtime.reporter.flush()
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
 
     def series(self, name: str) -> list[float]:
@@ -118,7 +118,7 @@ class Toy:
         return [warning for report in self.reports for warning in report["warnings"]]
 
     def resume(self, key: str) -> None:
-        self.run.load_state_dict(self.run.checkpoints.load(key)["run"])
+        self.run.load_state_dict(self.run.runtime.checkpoints.load(key)["run"])
 
     def target_accuracy(self) -> float:
         algorithm = self.run.algorithm.eval()
@@ -167,9 +167,8 @@ def make_toy(  # noqa: PLR0913  # a factory; all but two are keyword options wit
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, digest)
     evaluator = Evaluator(data, classes, CPU, rows=EVALUATION_ROWS)
-    selection = CheckpointSelector(evaluator.source_labels)
-    precision = resolve_precision(params, "float32")
-    run = TrainingRun(algorithm, batches, evaluator, selection, reporter, checkpoints, 1e9, precision)
+    runtime = TrainingRuntime(CPU, reporter, checkpoints)
+    run = TrainingRun(algorithm, batches, evaluator, runtime, RunOptions(resolve_precision(params, "float32")))
     return Toy(run, stream, target)
 
 

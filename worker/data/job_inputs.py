@@ -1,15 +1,16 @@
-"""The inputs of a job: the rows of its datasets and the version that it starts from, with their files."""
+"""The inputs of a job: its datasets and the version that it starts from, with their files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.formats.class_labels import in_order
 from app.modalities import MODALITIES
-from app.modalities.base import Chunk
-from app.services.datasets import dataset_file
+from app.modalities.base import CHUNK_ROWS, Chunk, Profile
+from app.services.datasets import dataset_file, profile_of
 from app.serving.version_files import VersionFiles
 from app.storage import Storage
 from worker.data.attempt_context import AttemptContext
@@ -17,22 +18,36 @@ from worker.protocol.progress import BadData
 
 
 @dataclass(frozen=True, slots=True)
+class StoredDataset:
+    """A dataset as a detached row, and the storage that holds its file."""
+
+    row: DatasetRow
+    storage: Storage
+
+    @property
+    def profile(self) -> Profile:
+        return profile_of(self.row)
+
+    def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        """Yield all examples, at most `size` per chunk."""
+        with self.storage.local(self.row.storage_key) as path:
+            yield from MODALITIES[self.row.modality].chunks(dataset_file(self.row, path), size)
+
+
+@dataclass(frozen=True, slots=True)
 class JobInputs:
-    """Detached rows of the datasets, and `base`, the version that the job starts from.
+    """The datasets, and `base`, the version that the job starts from. Without a source there is a base and a target."""
 
-    Without a source there is a base and a target.
-    """
-
-    source: DatasetRow | None
-    target: DatasetRow | None
-    evaluation: DatasetRow | None
+    source: StoredDataset | None
+    target: StoredDataset | None
+    evaluation: StoredDataset | None
     base: VersionFiles | None
 
     @property
     def classes(self) -> list[str]:
         """The names of the classes by class number; names that are numbers are in numeric order."""
         if self.source is not None:
-            return in_order(self.source.classes or ())
+            return in_order(self.source.row.classes or ())
         assert self.base is not None
         return self.base.manifest.classes
 
@@ -40,7 +55,7 @@ class JobInputs:
     def modality(self) -> str:
         """The modality, which all inputs share."""
         if self.source is not None:
-            return self.source.modality
+            return self.source.row.modality
         assert self.base is not None
         return self.base.manifest.modality
 
@@ -50,24 +65,21 @@ def load(context: AttemptContext) -> JobInputs:
     job = context.training_job
     with context.sessions() as session:
         source, target, evaluation = (
-            session.get(DatasetRow, key) if key else None for key in (job.source_id, job.target_id, job.evaluation_id)
+            _dataset(session, key, context.storage) for key in (job.source_id, job.target_id, job.evaluation_id)
         )
         base = _base(session, job)
-    if source is not None and not source.classes:
+    if source is not None and not source.row.classes:
         raise BadData("The source dataset has no labels. Upload a labelled dataset as the source.")
     if source is None and base is None:
         raise BadData("The source dataset was deleted, and the job starts from no version. Submit a job with another source.")
     return JobInputs(source, target, evaluation, base)
 
 
+def _dataset(session: Session, key: UUID | None, storage: Storage) -> StoredDataset | None:
+    row = session.get(DatasetRow, key) if key else None
+    return StoredDataset(row, storage) if row else None
+
+
 def _base(session: Session, job: JobRow) -> VersionFiles | None:
     version = session.get(VersionRow, job.base_version_id) if job.base_version_id else None
     return VersionFiles.of(version) if version else None
-
-
-def chunks(storage: Storage, row: DatasetRow | None) -> Iterator[Chunk]:
-    """Yield all examples of a dataset; none for None."""
-    if row is None:
-        return
-    with storage.local(row.storage_key) as path:
-        yield from MODALITIES[row.modality].chunks(dataset_file(row, path))

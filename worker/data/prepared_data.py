@@ -1,48 +1,37 @@
 """The data of a job, read and encoded for its training."""
 
-from dataclasses import dataclass
+import torch
 
-from app.db.tables import DatasetRow
 from app.modalities import MODALITIES
-from app.services.datasets import profile_of
 from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset
-from worker.data.job_inputs import JobInputs, load
+from worker.data.job_inputs import JobInputs, StoredDataset, load
 from worker.data.splits import DomainData, split_source
 from worker.data.training_setup import TrainingSetup, encode_dataset, prepare_training
 from worker.protocol.progress import BadData, ProgressReporter
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedData:
-    """The inputs of a job, the setup that follows from them, and the encoded examples of both domains."""
-
-    inputs: JobInputs
-    setup: TrainingSetup
-    domains: DomainData
-
-
-def prepare_data(context: AttemptContext) -> PreparedData:
+def prepare_data(context: AttemptContext, device: torch.device) -> tuple[TrainingSetup, DomainData]:
     """Read the inputs of a job, fit or reuse the preprocessing, and encode the datasets. Raise BadData."""
     inputs = load(context)
-    setup = prepare_training(context, inputs)
+    setup = prepare_training(context, inputs, device)
     _warn_information_loss(setup, inputs, context.reporter)
-    return PreparedData(inputs, setup, _encode_domains(setup, inputs, context))
+    return setup, _encode_domains(setup, inputs, context)
 
 
 def _warn_information_loss(setup: TrainingSetup, inputs: JobInputs, reporter: ProgressReporter) -> None:
     """Warn of information that the network does not get from the source, or from the target without a source."""
-    row = inputs.source or inputs.target
-    if row is not None:
-        for reduction in MODALITIES[inputs.modality].information_loss(setup.network, profile_of(row)):
+    dataset = inputs.source or inputs.target
+    if dataset is not None:
+        for reduction in MODALITIES[inputs.modality].information_loss(setup.network, dataset.profile):
             reporter.warn("data_reduced", reduction)
 
 
 def _encode_domains(setup: TrainingSetup, inputs: JobInputs, context: AttemptContext) -> DomainData:
     """Encode the datasets. Target labels serve reports only: the evaluation's, or those of a target that is not trained on."""
 
-    def examples(row: DatasetRow | None, name: str, *, labelled: bool) -> EncodedDataset | None:
-        return encode_dataset(setup, context.storage, row, context.folder / name, labelled=labelled) if row else None
+    def examples(dataset: StoredDataset | None, name: str, *, labelled: bool) -> EncodedDataset | None:
+        return encode_dataset(setup, dataset, context.folder / name, labelled=labelled) if dataset else None
 
     if setup.params.needs_target and inputs.target is None:
         raise BadData(f"`{setup.params.algorithm}` needs a target dataset. Name one in `target`.")
@@ -57,11 +46,13 @@ def _encode_domains(setup: TrainingSetup, inputs: JobInputs, context: AttemptCon
     )
 
 
-def _with_known_classes(setup: TrainingSetup, evaluation: DatasetRow | None, reporter: ProgressReporter) -> DatasetRow | None:
+def _with_known_classes(
+    setup: TrainingSetup, evaluation: StoredDataset | None, reporter: ProgressReporter
+) -> StoredDataset | None:
     """Return the dataset if its labels are classes of the model."""
-    if evaluation is None or evaluation.classes is None:
+    if evaluation is None or evaluation.row.classes is None:
         return None
-    if unknown := sorted(set(evaluation.classes) - set(setup.classes)):
+    if unknown := sorted(set(evaluation.row.classes) - set(setup.classes)):
         reporter.warn(
             "unknown_classes",
             "The accuracy on the target is not reported: the evaluation dataset has classes that the source lacks: "

@@ -10,18 +10,16 @@ from safetensors.torch import load_file
 
 from app.algorithms import AnyParams
 from app.algorithms.base import AlgorithmParams
-from app.artifacts import WEIGHTS_FILE
-from app.db.tables import DatasetRow
+from app.artifacts import WEIGHTS_FILE, Manifest
 from app.errors import InvalidInputs
 from app.modalities import MODALITIES
 from app.modalities.base import Encoder, Preprocessing, TensorSpec
 from app.networks import AnyNetwork
 from app.networks.base import NetworkParams
-from app.storage import Storage
 from worker import networks
 from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset, UnknownLabelError, encode
-from worker.data.job_inputs import JobInputs, chunks
+from worker.data.job_inputs import JobInputs, StoredDataset
 from worker.networks.base import Network
 from worker.protocol.progress import BadData
 
@@ -33,7 +31,7 @@ MAX_GPU_MEMORY_FRACTION = 0.25
 class TrainingSetup:
     """The values that are fixed before the training starts. `folder` collects the version's files.
 
-    `temperature` and `abstention_threshold` come from the version that the job starts from. A job without labels keeps them.
+    `base` describes the version that the job starts from. Its weights are in `folder` until the export replaces them.
     """
 
     params: AlgorithmParams
@@ -44,25 +42,35 @@ class TrainingSetup:
     classes: list[str]
     device: torch.device
     folder: Path
-    temperature: float
-    abstention_threshold: float
+    base: Manifest | None
+
+    @property
+    def temperature(self) -> float:
+        """The temperature of the base version, which a job without labels keeps."""
+        return self.base.temperature if self.base else 1.0
+
+    @property
+    def abstention_threshold(self) -> float:
+        """The threshold of the base version, which a job without labels keeps."""
+        return self.base.abstention_threshold if self.base else 0.0
 
 
-def prepare_training(context: AttemptContext, inputs: JobInputs) -> TrainingSetup:
+def prepare_training(context: AttemptContext, inputs: JobInputs, device: torch.device) -> TrainingSetup:
     """Fit the preprocessing on the job's data, or reuse that of the version that the job starts from."""
-    job, storage, folder = context.training_job, context.storage, context.folder / "artifacts"
+    job, folder = context.training_job, context.folder / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     params = TypeAdapter[AlgorithmParams](AnyParams).validate_python(job.params)
     modality = MODALITIES[inputs.modality]
     base = inputs.base
     if base is None:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(job.base)
-        source, target = chunks(storage, inputs.source), chunks(storage, inputs.target if params.needs_target else None)
-        preprocessing = modality.fit(source, target, network, networks.checkpoint(network), folder)
+        target = inputs.target if params.needs_target else None
+        source_chunks, target_chunks = (dataset.chunks() if dataset else () for dataset in (inputs.source, target))
+        preprocessing = modality.fit(source_chunks, target_chunks, network, networks.checkpoint(network), folder)
     else:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(base.manifest.network)
         preprocessing = modality.preprocessing.model_validate(base.manifest.preprocessing)
-        base.copy(storage, preprocessing.files, folder)
+        base.copy(context.storage, [*preprocessing.files, WEIGHTS_FILE], folder)
     return TrainingSetup(
         params=params,
         network=network,
@@ -70,10 +78,9 @@ def prepare_training(context: AttemptContext, inputs: JobInputs) -> TrainingSetu
         specs=modality.specs(preprocessing),
         encoder=modality.encoder(preprocessing, folder),
         classes=inputs.classes,
-        device=choose_device(context.settings.device),
+        device=device,
         folder=folder,
-        temperature=base.manifest.temperature if base else 1.0,
-        abstention_threshold=base.manifest.abstention_threshold if base else 0.0,
+        base=base.manifest if base else None,
     )
 
 
@@ -84,26 +91,24 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def encode_dataset(
-    setup: TrainingSetup, storage: Storage, row: DatasetRow, folder: Path, *, labelled: bool = True
-) -> EncodedDataset:
+def encode_dataset(setup: TrainingSetup, dataset: StoredDataset, folder: Path, *, labelled: bool = True) -> EncodedDataset:
     """Encode a dataset, on the GPU if it fits there. Raise BadData when it does not match the preprocessing."""
+    classes = setup.classes if labelled else None
     try:
-        examples = encode(chunks(storage, row), setup.encoder, setup.specs, row.rows, setup.classes if labelled else None, folder)
+        examples = encode(dataset.chunks(), setup.encoder, setup.specs, dataset.row.rows, classes, folder)
     except (InvalidInputs, UnknownLabelError, PolarsError) as error:
-        raise BadData(f"The dataset {row.name!r} does not match the inputs of the model: {error}") from error
+        raise BadData(f"The dataset {dataset.row.name!r} does not match the inputs of the model: {error}") from error
     if setup.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * torch.cuda.mem_get_info(setup.device)[0]:
         return examples.to(setup.device)
     return examples
 
 
-def make_network(setup: TrainingSetup, inputs: JobInputs, storage: Storage) -> Network:
+def make_network(setup: TrainingSetup) -> Network:
     """Build the network, with the base version's weights if there is one and a new head if the classes differ."""
     network = networks.build(setup.network, setup.preprocessing, setup.specs, len(setup.classes))
-    if inputs.base is not None:
-        inputs.base.copy(storage, [WEIGHTS_FILE], setup.folder)
+    if setup.base is not None:
         weights = load_file(setup.folder / WEIGHTS_FILE)
-        if inputs.base.manifest.classes != setup.classes:
+        if setup.base.classes != setup.classes:
             own = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
             weights = {name: value for name, value in weights.items() if not name.startswith("head.")} | own
         network.load_state_dict(weights)

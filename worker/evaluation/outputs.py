@@ -21,6 +21,19 @@ class MixupOutputs:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledOutputs:
+    """Logits (n, classes) of labelled examples, and their class numbers (n,)."""
+
+    logits: Float32Array
+    labels: NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of correct predictions."""
+        return float((self.logits.argmax(axis=1) == self.labels).mean())
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutputs:
     """Features (d) and logits of n held-out source examples and m target examples, in evaluation mode.
 

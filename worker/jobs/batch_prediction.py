@@ -16,17 +16,15 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.job_types.batch_prediction import BatchPredictionResult
-from app.modalities import MODALITIES
 from app.schemas.batch_predictions import BatchPredictionOptions
-from app.services.datasets import dataset_file
 from app.serving.version_files import VersionFiles
-from app.storage import Storage
 from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import EncodedRows, OnnxModel, PredictedRows
 from worker.batch_prediction.output_parts import OutputParts
 from worker.batch_prediction.output_rows import OutputRows
 from worker.batch_prediction.prefetch import prefetch
 from worker.data.attempt_context import AttemptContext
+from worker.data.job_inputs import StoredDataset
 from worker.protocol.progress import BadData, ProgressReporter, StopRequested
 
 PREFETCH_DEPTH = 3
@@ -52,7 +50,7 @@ def run(context: AttemptContext) -> BatchPredictionResult:
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < dataset.rows:
-        encoded = prefetch(encoded_rows(model, storage, dataset, run.done), PREFETCH_DEPTH)
+        encoded = prefetch(encoded_rows(model, StoredDataset(dataset, storage), run.done), PREFETCH_DEPTH)
         run.predict_all(prefetch(map(model.predict, encoded), PREFETCH_DEPTH))
     file = parts.concatenate(run.output_rows.schema)
     return BatchPredictionResult(metrics=run.counts(), rows=dataset.rows, file=file)
@@ -134,14 +132,13 @@ class BatchPredictionRun:
         self.frames, self.unsaved, self.saved_at = [], 0, time.monotonic()
 
 
-def encoded_rows(model: OnnxModel, storage: Storage, data: DatasetRow, done: int = 0) -> Iterator[EncodedRows]:
+def encoded_rows(model: OnnxModel, dataset: StoredDataset, done: int = 0) -> Iterator[EncodedRows]:
     """Yield all rows after the first `done`, encoded; rows that cannot be encoded come one by one."""
     skip = done
-    with storage.local(data.storage_key) as path:
-        for chunk in MODALITIES[data.modality].chunks(dataset_file(data, path), model.chunk_rows):
-            if skip < chunk.rows:
-                yield from model.encode_rows(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
-            skip = max(skip - chunk.rows, 0)
+    for chunk in dataset.chunks(model.chunk_rows):
+        if skip < chunk.rows:
+            yield from model.encode_rows(chunk.inputs[skip:] if skip else chunk.inputs, chunk.rows - skip)
+        skip = max(skip - chunk.rows, 0)
 
 
 def load_rows(session: Session, job: JobRow) -> tuple[DatasetRow, VersionFiles]:

@@ -7,11 +7,9 @@ from app.algorithms.base import parse_params
 from app.job_types.trial import TrialResult
 from app.schemas.trials import TrialSpec
 from worker.data.attempt_context import AttemptContext
-from worker.data.training_setup import choose_device
-from worker.distributed.processes import distributed_session
 from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import TRIAL_FILE
-from worker.training.preparation import prepare_trials
+from worker.training.preparation import training_session
 
 
 def run(context: AttemptContext) -> TrialResult | None:
@@ -20,14 +18,11 @@ def run(context: AttemptContext) -> TrialResult | None:
     Return None in a process of another rank than zero. Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
     spec = TrialSpec.model_validate(context.job.params)
-    with distributed_session(choose_device(context.settings.device)) as distributed:
-        _, trials = prepare_trials(context, distributed)
-        if context.job.checkpoint is not None:
-            trials.resume(context.job.checkpoint)
-        start = trials.checkpoints.read(spec.start) if spec.start else None
+    with training_session(context) as (_, trials):
+        start = trials.runtime.checkpoints.read(spec.start) if spec.start else None
         params, prefix = parse_params(spec.params), f"{spec.name}_"
         trial = trials.run(spec.name, params, ProgressSpan(), start=start, steps=spec.steps, metric_prefix=prefix)
-    if not distributed.is_rank_zero:
+    if not trials.runtime.distributed.is_rank_zero:
         return None
-    trials.checkpoints.put(TRIAL_FILE, trial.state_dict())
+    trials.runtime.checkpoints.put(TRIAL_FILE, trial.state_dict())
     return TrialResult(metrics={"steps": trial.steps, "selected_step": trial.step})

@@ -57,7 +57,9 @@ def evaluate(trials: TrialRunner, evaluator: Evaluator, trial: Trial) -> Candida
 
 
 def _reverse_validate(trials: TrialRunner, evaluator: Evaluator, outputs: ModelOutputs) -> ReverseValidation | None:
-    return reverse_validate(trials.new_network, evaluator, outputs, lambda: trials.reporter.should_stop, trials.precision)
+    return reverse_validate(
+        trials.networks.untrained, evaluator, outputs, lambda: trials.runtime.reporter.should_stop, trials.precision
+    )
 
 
 def _calibration(outputs: ModelOutputs) -> Calibration | None:

@@ -9,12 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from app.algorithms.base import AlgorithmParams
 from app.schemas.trainer_messages import JobWarning
-from worker.data.examples import EncodedDataset
 from worker.data.training_setup import TrainingSetup
 from worker.estimates.accuracy_estimate import estimate_accuracy
 from worker.estimates.calibrated_outputs import MIN_SOURCE_ROWS, MIN_TARGET_ROWS
@@ -27,8 +23,8 @@ from worker.estimates.warnings import model_warnings
 from worker.evaluation.outputs import probabilities
 from worker.networks.base import Network
 from worker.reporting.candidates import Candidate, Comparison, compare, evaluate
-from worker.training.evaluator import Evaluator, features_and_logits
-from worker.training.trials import Trial, TrialRunner
+from worker.training.evaluator import Evaluator
+from worker.training.trials import TrainingOutcome, TrialRunner
 
 INTERVAL_CONFIDENCE = 0.9
 """Confidence of the intervals of the estimate and of the class priors."""
@@ -43,16 +39,6 @@ EMBEDDING_FILE = "embedding.parquet"
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingOutcome:
-    """Chosen trial with its parameters, source-only trial, and the table of a search."""
-
-    chosen: Trial
-    baseline: Trial | None
-    search_table: list[dict[str, Any]]
-    params: AlgorithmParams
-
-
-@dataclass(frozen=True, slots=True)
 class ModelReport:
     """Network that becomes the version, its temperature and abstention threshold, its metrics as JSON, and warnings."""
 
@@ -63,39 +49,39 @@ class ModelReport:
     warnings: list[JobWarning]
 
 
-def build_report(task: TrainingSetup, trials: TrialRunner, training: TrainingOutcome) -> ModelReport:
+def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOutcome) -> ModelReport:
     """Report on the chosen trial, or on the source-only trial if adaptation seems to have hurt."""
-    evaluator = Evaluator(trials.data, len(task.classes), task.device, REPORT_ROWS)
+    evaluator = trials.new_evaluator(REPORT_ROWS)
     baseline = evaluate(trials, evaluator, training.baseline) if training.baseline else None
     is_baseline = training.chosen is training.baseline
     adapted = baseline if baseline and is_baseline else evaluate(trials, evaluator, training.chosen)
-    comparison = compare(adapted, baseline, fallback=task.params.fallback, searched=task.params.is_search)
+    comparison = compare(adapted, baseline, fallback=setup.params.fallback, searched=setup.params.is_search)
     selected = comparison.selected
 
-    job_warnings = collect_warnings(task, trials, training, comparison)
+    job_warnings = collect_warnings(setup, trials, training, comparison)
     metrics: dict[str, Any] = {"steps": selected.trial.steps, "selected_step": selected.trial.step}
-    metrics |= labelled_metrics(task, trials, comparison) | unlabelled_estimates(task, comparison)
+    metrics |= labelled_metrics(setup, evaluator, comparison) | unlabelled_estimates(setup.classes, comparison)
     if selected.calibration is not None:
         metrics["calibration"] = asdict(selected.calibration)
     metrics["warnings"] = [warning.model_dump() for warning in job_warnings]
     if baseline is not None:
-        metrics |= adaptation_effect(task, comparison, baseline)
+        metrics |= adaptation_effect(setup, comparison, baseline)
     if training.search_table:
         metrics["search"] = training.search_table
     if "target_accuracy" in metrics and "target_accuracy_estimate" in metrics:
         metrics["target_accuracy_estimate"]["error"] = metrics["target_accuracy_estimate"]["value"] - metrics["target_accuracy"]
     threshold = selected.abstention_threshold
-    threshold = task.abstention_threshold if threshold is None else threshold
-    return ModelReport(selected.network, serving_temperature(task, selected), threshold, metrics, job_warnings)
+    threshold = setup.abstention_threshold if threshold is None else threshold
+    return ModelReport(selected.network, serving_temperature(setup, selected), threshold, metrics, job_warnings)
 
 
-def serving_temperature(task: TrainingSetup, candidate: Candidate) -> float:
+def serving_temperature(setup: TrainingSetup, candidate: Candidate) -> float:
     """Return the temperature that divides the served network's logits."""
-    return candidate.calibration.temperature if candidate.calibration else task.temperature
+    return candidate.calibration.temperature if candidate.calibration else setup.temperature
 
 
 def collect_warnings(
-    task: TrainingSetup, trials: TrialRunner, training: TrainingOutcome, comparison: Comparison
+    setup: TrainingSetup, trials: TrialRunner, training: TrainingOutcome, comparison: Comparison
 ) -> list[JobWarning]:
     """Return the reasons to be careful with the version."""
     adapted, baseline, target = comparison.adapted, comparison.baseline, trials.data.target
@@ -103,7 +89,7 @@ def collect_warnings(
         return [] if target is None else [JobWarning(code="no_estimate", message=NO_ESTIMATE)]
     return _source_only_warning(comparison) + model_warnings(
         adapted.calibrated,
-        task.classes,
+        setup.classes,
         target_rows=len(target or ()),
         baseline=baseline.calibrated if baseline else None,
         verdict=None if adapted is baseline else comparison.verdict,
@@ -121,33 +107,22 @@ def _source_only_warning(comparison: Comparison) -> list[JobWarning]:
     return [JobWarning(code="source_only_registered", message=message)]
 
 
-def labelled_metrics(task: TrainingSetup, trials: TrialRunner, comparison: Comparison) -> dict[str, Any]:
-    """Return metrics on the held-out source and on the evaluation dataset."""
+def labelled_metrics(setup: TrainingSetup, evaluator: Evaluator, comparison: Comparison) -> dict[str, Any]:
+    """Return metrics on the held-out source and on the evaluation dataset; the keys start with the domain."""
+    selected, baseline = comparison.selected, comparison.baseline
     metrics: dict[str, Any] = {}
-    data, selected, baseline = trials.data, comparison.selected, comparison.baseline
-    if data.source is not None:
-        with selected.network.source_statistics():
-            metrics |= dataset_metrics("source", task, selected, data.source, data.held_out)
-    if data.evaluation is not None:
-        all_rows = torch.arange(len(data.evaluation))
-        metrics |= dataset_metrics("target", task, selected, data.evaluation, all_rows)
-        if baseline is not None:
-            source_only = dataset_metrics("source_only_target", task, baseline, data.evaluation, all_rows)
-            metrics["source_only_target_accuracy"] = source_only["source_only_target_accuracy"]
+    if (source := evaluator.held_out_outputs(selected.network)) is not None:
+        predictions = probabilities(source.logits, serving_temperature(setup, selected))
+        metrics |= classification_report("source", source.labels, predictions, setup.classes)
+    if (target := evaluator.evaluation_outputs(selected.network)) is not None:
+        predictions = probabilities(target.logits, serving_temperature(setup, selected))
+        metrics |= classification_report("target", target.labels, predictions, setup.classes)
+    if baseline is not None and (source_only := evaluator.evaluation_outputs(baseline.network)) is not None:
+        metrics["source_only_target_accuracy"] = source_only.accuracy
     return metrics
 
 
-def dataset_metrics(
-    prefix: str, task: TrainingSetup, candidate: Candidate, examples: EncodedDataset, rows: Tensor
-) -> dict[str, Any]:
-    """Return a network's metrics on labelled examples; the keys start with `prefix`."""
-    assert examples.labels is not None
-    _, logits = features_and_logits(candidate.network, examples, rows, task.device)
-    predictions = probabilities(logits, serving_temperature(task, candidate))
-    return classification_report(prefix, examples.labels.cpu()[rows].numpy(), predictions, task.classes)
-
-
-def unlabelled_estimates(task: TrainingSetup, comparison: Comparison) -> dict[str, Any]:
+def unlabelled_estimates(classes: Sequence[str], comparison: Comparison) -> dict[str, Any]:
     """Return the estimates of the target accuracy and class priors, empty with too few rows."""
     selected, discarded = comparison.selected, comparison.discarded
     if selected.calibrated is None:
@@ -160,7 +135,7 @@ def unlabelled_estimates(task: TrainingSetup, comparison: Comparison) -> dict[st
             "confidence": INTERVAL_CONFIDENCE,
             "estimators": without_nan(estimators),
         },
-        "class_priors": class_priors(selected.calibrated.priors, task.classes),
+        "class_priors": class_priors(selected.calibrated.priors, classes),
     }
     bound = selected.lower_bound
     if bound is not None:  # its assumption fails for networks that are confident and wrong, so the interval limits it
@@ -180,11 +155,11 @@ def class_priors(priors: ClassPriors, classes: Sequence[str]) -> dict[str, Any]:
     return {"shifted": priors.shifted, "distance": priors.distance, "confidence": INTERVAL_CONFIDENCE, "classes": by_class}
 
 
-def adaptation_effect(task: TrainingSetup, comparison: Comparison, baseline: Candidate) -> dict[str, Any]:
+def adaptation_effect(setup: TrainingSetup, comparison: Comparison, baseline: Candidate) -> dict[str, Any]:
     """Return the comparison with the source-only network, and write the embedding of both networks' features."""
     adapted, verdict = comparison.adapted, comparison.verdict
     scores, baseline_scores = without_nan(adapted.trial.scores), without_nan(baseline.trial.scores)
-    write_embedding(task.folder / EMBEDDING_FILE, baseline.outputs, adapted.outputs, task.classes)
+    write_embedding(setup.folder / EMBEDDING_FILE, baseline.outputs, adapted.outputs, setup.classes)
     metrics: dict[str, Any] = {
         "registered": "source_only" if comparison.selected is baseline else "adapted",
         "validators": {name: {"adapted": score, "source_only": baseline_scores.get(name)} for name, score in scores.items()},

@@ -111,7 +111,7 @@ class QueuedTrials:
         self, search: SearchAttempt, trials: TrialRunner, sessions: sessionmaker[Session], make_queue: Callable[[], JobQueue]
     ) -> None:
         self._search, self._trials, self._sessions, self._make_queue = search, trials, sessions, make_queue
-        self._distributed = trials.distributed
+        self._distributed = trials.runtime.distributed
         self._start: str | None = None
 
     def enqueue(self, planned: Sequence[PlannedTrial], start: Weights | None) -> None:
@@ -133,7 +133,7 @@ class QueuedTrials:
 
     def wait(self, span: ProgressSpan) -> None:
         """Wait for other workers and report their progress."""
-        reporter = self._trials.reporter
+        reporter = self._trials.runtime.reporter
         if self._distributed.is_rank_zero:
             reporter.update_progress(span.at(self._transaction(lambda session: service.progress(session, self._search))))
             reporter.wait(POLL_SECONDS)
@@ -148,7 +148,7 @@ class QueuedTrials:
         """Return the key of the weights that the trial starts from; store them once."""
         if start is None or not planned.params.needs_trained_network:
             return None
-        self._start = self._start or self._trials.checkpoints.put(START_FILE, start)
+        self._start = self._start or self._trials.runtime.checkpoints.put(START_FILE, start)
         return self._start
 
     def _send(self, job_ids: Sequence[UUID]) -> None:
@@ -184,12 +184,12 @@ class QueuedTrials:
                 return
             self._trials.resume_foreign(child.checkpoint)
         elif child.status is JobStatus.SUCCEEDED:
-            stored = self._trials.checkpoints.read(storage_keys.attempt_file(child.id, child.attempt, f"{TRIAL_FILE}.pt"))
+            stored = self._trials.runtime.checkpoints.read(storage_keys.attempt_file(child.id, child.attempt, f"{TRIAL_FILE}.pt"))
             self._trials.ended[name] = Trial(**stored)
         else:
             self._trials.failed[name] = child.error_message or ""
         points = self._transaction(lambda session: service.metric_history(session, child))
-        self._trials.reporter.merge(points, [JobWarning(**warning) for warning in child.warnings])
+        self._trials.runtime.reporter.merge(points, [JobWarning(**warning) for warning in child.warnings])
 
     def _transaction(self, query: Callable[[Session], Value]) -> Value:
         """Run the query in one transaction; repeat it during an outage, which the supervisor limits."""

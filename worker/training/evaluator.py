@@ -7,7 +7,7 @@ from torch import Tensor
 
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
-from worker.evaluation.outputs import Float32Array, MixupOutputs, ModelOutputs
+from worker.evaluation.outputs import Float32Array, LabelledOutputs, MixupOutputs, ModelOutputs
 from worker.networks.base import Inputs, Network
 
 SELECTION_ROWS = 512
@@ -57,6 +57,20 @@ class Evaluator:
         _, logits = self._domain_outputs(network, evaluation, self._evaluation_rows)
         return float((logits.argmax(1) == evaluation.labels.cpu()[self._evaluation_rows].numpy()).mean())
 
+    @torch.inference_mode()
+    def held_out_outputs(self, network: Network) -> LabelledOutputs | None:
+        """Return the outputs on the whole held-out source, None without a source."""
+        if self._data.source is None:
+            return None
+        with network.source_statistics():
+            return self._labelled_outputs(network, self._data.source, self._data.held_out)
+
+    @torch.inference_mode()
+    def evaluation_outputs(self, network: Network) -> LabelledOutputs | None:
+        """Return the outputs on all evaluation data, None if there is none."""
+        evaluation = self._data.evaluation
+        return None if evaluation is None else self._labelled_outputs(network, evaluation, _all(evaluation))
+
     def source_inputs(self, positions: Tensor) -> Inputs:
         """Return the sampled source rows at these positions (k,), on the device."""
         assert self._data.source is not None
@@ -79,6 +93,11 @@ class Evaluator:
             return np.empty(0, np.int64)
         labels: NDArray[np.int64] = self._data.source.labels.cpu()[self._source_rows].numpy()
         return labels
+
+    def _labelled_outputs(self, network: Network, examples: EncodedDataset, rows: Tensor) -> LabelledOutputs:
+        assert examples.labels is not None
+        _, logits = features_and_logits(network, examples, rows, self.device)
+        return LabelledOutputs(logits, examples.labels.cpu()[rows].numpy())
 
     def _domain_outputs(
         self, network: Network, examples: EncodedDataset | None, rows: Tensor

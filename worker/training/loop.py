@@ -19,14 +19,14 @@ from worker.algorithms.base import Algorithm, Terms
 from worker.components.augmentation import augment_batch
 from worker.components.schedules import inverse_decay
 from worker.data.sampling import PairedBatches
-from worker.distributed.processes import Distributed
 from worker.networks.base import Network, divide_batches
-from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
+from worker.protocol.progress import BadParameters, StopRequested
 from worker.protocol.progress_span import ProgressSpan
 from worker.training.checkpoint_selection import CheckpointSelector
-from worker.training.checkpoints import Checkpoints, random_state, restore_random_state
+from worker.training.checkpoints import random_state, restore_random_state
 from worker.training.ema import ExponentialMovingAverage
 from worker.training.evaluator import Evaluator
+from worker.training.runtime import TrainingRuntime
 
 TRAINING_SPAN = ProgressSpan(0.0, 0.95)
 """The part of a job's progress for training; reporting, exporting and storing follow."""
@@ -42,43 +42,52 @@ class Diverged(BadParameters):
     """The loss is not a finite number."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The place of a run in its job.
+
+    `span` is its part of the job's progress, and `metric_prefix` precedes the names of its curves. `shared_state` is stored in
+    its checkpoints beside its own state.
+    """
+
+    precision: TrainingPrecision = "float32"
+    span: ProgressSpan = TRAINING_SPAN
+    metric_prefix: str = ""
+    shared_state: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class TrainingRun:
     """One training of one algorithm, and the state that its checkpoints hold.
 
-    `metric_prefix` precedes the names of its curves. `shared_state` is stored in its checkpoints beside its own state. `seconds`
-    is the time that earlier attempts took.
+    `seconds` is the time that earlier attempts took.
     """
 
     algorithm: Algorithm
     batches: PairedBatches
     evaluator: Evaluator
-    selector: CheckpointSelector
-    reporter: ProgressReporter
-    checkpoints: Checkpoints
-    checkpoint_seconds: float
-    precision: TrainingPrecision = "float32"
-    span: ProgressSpan = TRAINING_SPAN
-    metric_prefix: str = ""
-    shared_state: dict[str, Any] = field(default_factory=dict)
-    distributed: Distributed = field(default_factory=Distributed)
+    runtime: TrainingRuntime
+    options: RunOptions = field(default_factory=RunOptions)
     step: int = 0
     domain_accuracy: list[float] = field(default_factory=list)
     seconds: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    selector: CheckpointSelector = field(init=False)
     optimizer: Optimizer = field(init=False)
     average: ExponentialMovingAverage | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.selector = CheckpointSelector(self.evaluator.source_labels)
         self.optimizer = make_optimizer(self.algorithm)
         self.average = ExponentialMovingAverage(self.algorithm.network, self.params.ema_decay) if self.params.ema_decay else None
-        if self.distributed.world_size > 1:
-            divide_batches(self.algorithm, self.distributed.split_batch, self.distributed.sync_batch_norm)
+        distributed = self.runtime.distributed
+        if distributed.world_size > 1:
+            divide_batches(self.algorithm, distributed.split_batch, distributed.sync_batch_norm)
 
     @property
     def progress(self) -> float:
         """The job's progress after the current step."""
-        return self.span.at(self.step / self.batches.steps)
+        return self.options.span.at(self.step / self.batches.steps)
 
     @property
     def elapsed(self) -> float:
@@ -118,10 +127,11 @@ class TrainingRun:
 
     def checkpoint(self) -> None:
         """Store and report a checkpoint."""
-        if not self.distributed.is_rank_zero:
+        if not self.runtime.distributed.is_rank_zero:
             return
-        key = self.checkpoints.save(f"{self.metric_prefix}{self.step}", self.shared_state | {"run": self.state_dict()})
-        self.reporter.checkpoint(key)
+        state = self.options.shared_state | {"run": self.state_dict()}
+        key = self.runtime.checkpoints.save(f"{self.options.metric_prefix}{self.step}", state)
+        self.runtime.reporter.checkpoint(key)
 
 
 def train(run: TrainingRun) -> None:
@@ -129,27 +139,27 @@ def train(run: TrainingRun) -> None:
 
     Raise StopRequested, after storing a checkpoint, when a stop was requested; raise Diverged when the loss is not finite.
     """
-    params, algorithm, steps = run.params, run.algorithm, run.batches.steps
+    params, algorithm, steps, distributed = run.params, run.algorithm, run.batches.steps, run.runtime.distributed
     update = OptimizerStep(run)
     means, saved_at = RunningMeans(), time.monotonic()
     algorithm.train()
-    run.distributed.broadcast_module(algorithm)
+    distributed.broadcast_module(algorithm)
     for batch in run.batches.from_step(run.step):
         learning_rate = set_learning_rate(run.optimizer, params, batch.progress)
-        with run.distributed.sharing():
+        with distributed.sharing():
             terms = algorithm.step(augment_batch(batch, params), update)
         if run.average:
             run.average.update(algorithm.network, run.step)
         run.step += 1
         means.add({**terms, **algorithm.diagnostics(), "learning_rate": learning_rate})
-        run.reporter.update_progress(run.progress)
+        run.runtime.reporter.update_progress(run.progress)
 
         if is_due(run.step, steps, REPORTS_PER_RUN):
             report(run, means.take())
         if is_due(run.step, steps, EVALUATIONS_PER_RUN):
             evaluate(run)
-        is_late = time.monotonic() - saved_at >= run.checkpoint_seconds
-        decisions = run.distributed.broadcast_from_rank_zero(stops_early(run), run.reporter.should_stop, is_late)
+        is_late = time.monotonic() - saved_at >= run.runtime.checkpoint_seconds
+        decisions = distributed.broadcast_from_rank_zero(stops_early(run), run.runtime.reporter.should_stop, is_late)
         is_over, should_stop, is_late = map(bool, decisions)
         if is_over:
             break
@@ -168,8 +178,8 @@ class OptimizerStep:
     def __init__(self, run: TrainingRun) -> None:
         self._optimizer, self._clip = run.optimizer, run.params.gradient_clip
         self._device = run.batches.device.type
-        self._bfloat16 = run.precision == "bfloat16"
-        self._average_gradients = run.distributed.average_gradients
+        self._bfloat16 = run.options.precision == "bfloat16"
+        self._average_gradients = run.runtime.distributed.average_gradients
         self._weights = [weight for group in run.optimizer.param_groups for weight in group["params"]]
 
     def __call__(self, terms: Callable[[], Terms], only: Iterable[nn.Parameter] | None = None) -> Terms:
@@ -201,8 +211,8 @@ def report(run: TrainingRun, means: dict[str, float]) -> None:
 
 def send(run: TrainingRun, values: dict[str, float]) -> None:
     """Report these values of the current step under the run's prefix."""
-    metrics = {f"{run.metric_prefix}{name}": value for name, value in values.items()}
-    run.reporter.report(run.step, epoch(run), run.progress, metrics)
+    metrics = {f"{run.options.metric_prefix}{name}": value for name, value in values.items()}
+    run.runtime.reporter.report(run.step, epoch(run), run.progress, metrics)
 
 
 def check_finite(run: TrainingRun, *losses: Tensor | float) -> None:
@@ -226,7 +236,7 @@ def evaluate(run: TrainingRun) -> None:
     accuracy = scores["source_accuracy"]
     score = scores[run.params.validator] if run.params.needs_target else nan
     if run.params.needs_target and math.isnan(score):
-        run.reporter.warn("validator_silent", VALIDATOR_UNAVAILABLE.format(run.params.validator))
+        run.runtime.reporter.warn("validator_silent", VALIDATOR_UNAVAILABLE.format(run.params.validator))
     outcome = run.selector.update(run.step, accuracy, score, network.state_dict())
     send(run, scores if target_accuracy is None else {**scores, "target_accuracy": target_accuracy})
     if outcome.collapsed and not had_collapsed:
@@ -235,7 +245,7 @@ def evaluate(run: TrainingRun) -> None:
 
 def warn_collapse(run: TrainingRun, accuracy: float) -> None:
     """Warn that the source accuracy has collapsed."""
-    run.reporter.warn(
+    run.runtime.reporter.warn(
         "collapsed",
         f"At step {run.step} the accuracy on the source fell back to chance ({accuracy:.2f}, best {run.selector.best:.2f}). "
         f"The network of step {run.selector.step} is selected unless the run recovers. Try a smaller `learning_rate`.",

@@ -3,7 +3,6 @@
 Every later checkpoint contains the trials that have ended or failed. A resumed job therefore continues in the interrupted trial.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -14,17 +13,17 @@ from app.algorithms.base import AlgorithmParams
 from app.algorithms.source_only import SourceOnlyParams
 from app.artifacts import TrainingPrecision
 from worker import algorithms, validators
+from worker.algorithms.base import Algorithm
 from worker.data.sampling import PairedBatches, num_steps
 from worker.data.splits import DomainData
-from worker.distributed.processes import Distributed
 from worker.networks.base import Network
-from worker.protocol.progress import BadParameters, ProgressReporter
+from worker.protocol.progress import BadParameters
 from worker.protocol.progress_span import ProgressSpan
-from worker.training.checkpoint_selection import CheckpointSelector
-from worker.training.checkpoints import Checkpoints, seed_everything
-from worker.training.evaluator import Evaluator
-from worker.training.loop import TrainingRun, train
+from worker.training.checkpoints import seed_everything
+from worker.training.evaluator import SELECTION_ROWS, Evaluator
+from worker.training.loop import RunOptions, TrainingRun, train
 from worker.training.mixed_precision import resolve_precision
+from worker.training.runtime import NetworkFactory, TrainingRuntime
 
 Weights = dict[str, Tensor]
 BASELINE = "source_only"
@@ -51,6 +50,16 @@ class Trial:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """Chosen trial with its parameters, source-only trial, and the table of a search."""
+
+    chosen: Trial
+    baseline: Trial | None
+    search_table: list[dict[str, Any]]
+    params: AlgorithmParams
+
+
 def source_params(params: AlgorithmParams) -> SourceOnlyParams:
     """Return the parameters that train the source-only network of a method.
 
@@ -67,31 +76,24 @@ def source_params(params: AlgorithmParams) -> SourceOnlyParams:
 class TrialRunner:
     """Runs trials on the data of a job.
 
-    `build_initial` makes the network that every trial starts with, `build_untrained` one with random weights. Without
-    `build_untrained` both are the same. `precision` is the job's decision for trials whose parameters leave it open.
+    `precision` is the job's decision for trials whose parameters leave it open.
     """
 
-    build_initial: Callable[[], Network]
+    networks: NetworkFactory
     data: DomainData
-    classes: int
-    device: torch.device
-    reporter: ProgressReporter
-    checkpoints: Checkpoints
-    checkpoint_seconds: float
+    runtime: TrainingRuntime
     precision: TrainingPrecision = "float32"
-    build_untrained: Callable[[], Network] | None = None
-    distributed: Distributed = field(default_factory=Distributed)
     ended: dict[str, Trial] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, Any] | None = None
 
-    def new_network(self) -> Network:
-        """Return a network that has learned nothing."""
-        return (self.build_untrained or self.build_initial)()
+    def new_evaluator(self, rows: int = SELECTION_ROWS) -> Evaluator:
+        """Return an evaluator on at most this number of rows of each domain."""
+        return Evaluator(self.data, self.networks.classes, self.runtime.device, rows)
 
     def load_network(self, trial: Trial) -> Network:
         """Return the trial's network, in evaluation mode, on the device."""
-        network = self.build_initial()
+        network = self.networks.build_initial()
         network.load_state_dict(trial.weights)
         return self._to_device(network).eval()
 
@@ -106,9 +108,9 @@ class TrialRunner:
     def resume(self, key: str) -> None:
         """Continue from this checkpoint, or start again, with a warning, when it is missing."""
         try:
-            state = self.checkpoints.load(key)
+            state = self.runtime.checkpoints.load(key)
         except FileNotFoundError:
-            self.reporter.warn(
+            self.runtime.reporter.warn(
                 "checkpoint_missing", "The last checkpoint is missing; the training starts again from the beginning."
             )
             return
@@ -119,16 +121,16 @@ class TrialRunner:
     def resume_foreign(self, key: str) -> None:
         """Continue the trial of another job's checkpoint, unless that is missing."""
         try:
-            state = self.checkpoints.read(key)
+            state = self.runtime.checkpoints.read(key)
         except FileNotFoundError:
             return
         self.interrupted = {"trial": state["trial"], "run": state["run"]}
 
     def save(self) -> None:
         """Store the ended trials in a checkpoint without a run."""
-        if self.distributed.is_rank_zero:
+        if self.runtime.distributed.is_rank_zero:
             state = self._shared_state(None) | {"run": None}
-            self.reporter.checkpoint(self.checkpoints.save(f"after-{len(self.ended)}", state))
+            self.runtime.reporter.checkpoint(self.runtime.checkpoints.save(f"after-{len(self.ended)}", state))
 
     def run(
         self,
@@ -147,8 +149,11 @@ class TrialRunner:
         if name in self.failed:
             raise BadParameters(self.failed[name])
         if name not in self.ended:
+            options = RunOptions(resolve_precision(params, self.precision), span, metric_prefix, self._shared_state(name))
             try:
-                self.ended[name] = self._train(name, self._make_run(name, params, span, start, steps, metric_prefix))
+                algorithm, batches = self._make_algorithm(params, start), self._make_batches(params, steps)
+                run = TrainingRun(algorithm, batches, self.new_evaluator(), self.runtime, options)
+                self.ended[name] = self._train(name, run)
             except BadParameters as error:
                 self.failed[name] = str(error)
                 raise
@@ -161,7 +166,7 @@ class TrialRunner:
         one, and so does a search with such a candidate (`fully_trained`).
         """
         if self.data.source is None:
-            return Trial(self.build_initial().state_dict(), 0, 0, {})
+            return Trial(self.networks.build_initial().state_dict(), 0, 0, {})
         steps = self.baseline_steps(params, fully_trained=fully_trained)
         return self.run(BASELINE, source_params(params), span, steps=steps, metric_prefix=f"{BASELINE}_")
 
@@ -174,7 +179,7 @@ class TrialRunner:
         return max(1, int(num_steps(params, self.data.rows(params)) * BASELINE_STEPS_FRACTION))
 
     def _to_device(self, network: Network) -> Network:
-        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def _train(self, name: str, run: TrainingRun) -> Trial:
         if self.interrupted and self.is_interrupted(name):
@@ -182,39 +187,17 @@ class TrialRunner:
             self.interrupted = None
         train(run)
         scores = validators.scores(run.evaluator.outputs(run.algorithm.network))
-        seconds, *values = self.distributed.broadcast_from_rank_zero(run.elapsed, *scores.values())
+        seconds, *values = self.runtime.distributed.broadcast_from_rank_zero(run.elapsed, *scores.values())
         scores = dict(zip(scores, values, strict=True))
         return Trial(run.selector.weights, run.selector.step, run.step, scores, run.domain_accuracy, seconds)
 
-    def _make_run(
-        self,
-        name: str,
-        params: AlgorithmParams,
-        span: ProgressSpan,
-        start: Weights | None,
-        steps: int | None,
-        metric_prefix: str,
-    ) -> TrainingRun:
+    def _make_algorithm(self, params: AlgorithmParams, start: Weights | None) -> Algorithm:
         seed_everything(params.seed)
-        network = self._to_device(self.build_initial())
+        network = self._to_device(self.networks.build_initial())
         if start is not None:
             network.load_state_dict(start)
             network.copy_to_source_statistics()
-        evaluator = Evaluator(self.data, self.classes, self.device)
-        return TrainingRun(
-            algorithms.build(params, network, self.classes).to(self.device),
-            self._make_batches(params, steps),
-            evaluator,
-            CheckpointSelector(evaluator.source_labels),
-            self.reporter,
-            self.checkpoints,
-            self.checkpoint_seconds,
-            precision=resolve_precision(params, self.precision),
-            span=span,
-            metric_prefix=metric_prefix,
-            shared_state=self._shared_state(name),
-            distributed=self.distributed,
-        )
+        return algorithms.build(params, network, self.networks.classes).to(self.runtime.device)
 
     def _make_batches(self, params: AlgorithmParams, steps: int | None) -> PairedBatches:
         return PairedBatches(
@@ -222,7 +205,7 @@ class TrialRunner:
             self.data.target if params.needs_target else None,
             train=self.data.training,
             params=params,
-            device=self.device,
+            device=self.runtime.device,
             steps=steps,
         )
 

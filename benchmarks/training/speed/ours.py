@@ -25,6 +25,7 @@ from worker.protocol.progress import ProgressReporter
 from worker.protocol.progress_span import ProgressSpan
 from worker.training.checkpoints import Checkpoints
 from worker.training.mixed_precision import decide_precision
+from worker.training.runtime import NetworkFactory, TrainingRuntime
 from worker.training.trials import TrialRunner
 
 IMAGES = frozenset({"pixels"})
@@ -68,7 +69,8 @@ def main() -> None:
         seconds = Settings(_env_file=None).checkpoint_seconds
         device = torch.device("cpu")
         precision = decide_precision(params, device, build)
-        trials = TrialRunner(build, make_data(given), 10, device, reporter, checkpoints, seconds, precision)
+        runtime = TrainingRuntime(device, reporter, checkpoints, seconds)
+        trials = TrialRunner(NetworkFactory(10, build), make_data(given), runtime, precision)
         trial = trials.run("dann", params, ProgressSpan(), steps=given.steps)
     network = trials.load_network(trial)
     rounds.end(*_accuracies(given, network))

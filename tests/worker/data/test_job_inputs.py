@@ -3,7 +3,8 @@
 import pytest
 
 from app.db.tables import DatasetRow
-from worker.data.job_inputs import JobInputs
+from app.storage import Storage
+from worker.data.job_inputs import JobInputs, StoredDataset
 
 
 @pytest.mark.parametrize(
@@ -12,4 +13,4 @@ from worker.data.job_inputs import JobInputs
 )
 def test_classes_are_numbered_in_numeric_order_when_all_are_numbers(names: list[str], classes: list[str]) -> None:
     source = DatasetRow(classes=dict.fromkeys(names, 1))
-    assert JobInputs(source, None, None, None).classes == classes
+    assert JobInputs(StoredDataset(source, Storage("memory://")), None, None, None).classes == classes

@@ -20,7 +20,7 @@ from tests.support.supervision import supervisor as light_supervisor
 from worker.supervision.attempt import Outcome
 
 Sessions = sessionmaker[Session]
-STEPS = 120
+STEPS = 400
 
 
 @pytest.fixture

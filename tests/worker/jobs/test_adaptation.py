@@ -25,16 +25,16 @@ from app.networks.cnn import CnnParams
 from app.schemas.version_metrics import VersionMetrics
 from tests.support.factories import csv_bytes, jsonl_bytes, npz_bytes
 from tests.support.job_bench import CNN, DANN, FINE_TUNE, SMALL, Bench, bench, digits, opened_bench
-from tests.support.toy_problems import toy_images
+from tests.support.toy_problems import CPU, toy_images
 from worker import networks
 from worker.data.splits import DomainData
 from worker.data.training_setup import choose_device
 from worker.distributed.processes import Distributed
 from worker.export import quantization
-from worker.jobs import adaptation
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 from worker.reporting.report import build_report
 from worker.search.remote_trials import LocalOnly
+from worker.search.training import train
 from worker.training.preparation import prepare_trials
 
 __all__ = ["bench"]  # the fixture
@@ -229,8 +229,8 @@ def test_harmful_adaptation_registers_the_source_only_network(bench: Bench) -> N
     evaluation = digits(bench, target=False, rows=400)
     params = {**DANN, "algorithm": "bnm", "weight": 1000}
     job = bench.job(params, source, target, evaluation, base=CNN)
-    task, trials = prepare_trials(bench.context(job), Distributed())
-    training = adaptation.train(trials, task.params, LocalOnly())
+    task, trials = prepare_trials(bench.context(job), CPU, Distributed())
+    training = train(trials, task.params, LocalOnly())
     metrics = build_report(task, trials, training).metrics
     assert (metrics["helped"], metrics["registered"]) == ("no", "source_only")
     assert "negative_transfer" in {warning["code"] for warning in metrics["warnings"]}

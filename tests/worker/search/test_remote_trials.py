@@ -27,6 +27,7 @@ from app.settings import Settings
 from tests.support.job_bench import CNN, SMALL, Bench, digits
 from tests.support.list_queue import ListQueue
 from tests.support.supervision import read_job
+from tests.support.toy_problems import CPU
 from worker.distributed.processes import Distributed
 from worker.jobs import trial as child
 from worker.protocol.progress import BadParameters, ProgressReporter, StopRequested
@@ -70,7 +71,7 @@ class Scene:
         return [PlannedTrial(1, position, method, SHORT_STEPS) for position, method in enumerate(self.params.methods)]
 
     def trials(self, reporter: ProgressReporter | None = None) -> TrialRunner:
-        return prepare_trials(self.bench.context(self.job, self.lease.attempt, reporter), Distributed())[1]
+        return prepare_trials(self.bench.context(self.job, self.lease.attempt, reporter), CPU, Distributed())[1]
 
     def scheduler(self, trials: TrialRunner) -> QueuedTrials:
         return QueuedTrials(SearchAttempt(self.lease.job_id, self.lease.attempt), trials, self.bench.sessions, lambda: self.queue)

@@ -103,7 +103,7 @@ def working_on(bench: Bench, workers: list[Worker], job_id: UUID) -> Worker:
 
 def test_search_result_is_unchanged_by_a_killed_trial_worker(bench: Bench, tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc", "min_steps": 600}, {"algorithm": "dann"}]  # the first is hurt while it trains
-    job = make_search(bench, min_steps=60, candidates=candidates, budget={"trials": 2})
+    job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 2})
     expected = bench.run(job)
     with running_workers(bench.settings, tmp_path, workers=2) as workers:
         send_messages(bench.settings, job.id)

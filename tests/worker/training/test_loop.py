@@ -65,7 +65,7 @@ def test_checkpoint_of_other_parameters_is_rejected(tmp_path: Path) -> None:
 
 def test_checkpoints_are_stored_and_reported_at_the_interval(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
-    toy.run.checkpoint_seconds = 0
+    toy.run.runtime.checkpoint_seconds = 0
     train(toy.run)
     keys = [report["checkpoint"] for report in toy.reports if report["checkpoint"]]
     assert keys == [f"jobs/a/1/checkpoint-{step}.pt" for step in range(1, toy.run.batches.steps + 1)]
@@ -73,7 +73,7 @@ def test_checkpoints_are_stored_and_reported_at_the_interval(tmp_path: Path) -> 
 
 def test_run_stopped_after_its_last_step_resumes_to_its_result(tmp_path: Path) -> None:
     first = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
-    first.run.checkpoint_seconds = 0
+    first.run.runtime.checkpoint_seconds = 0
     train(first.run)
     second = make_toy(tmp_path, toy_params("fine_tune", epochs=1))
     second.resume(first.checkpoint)

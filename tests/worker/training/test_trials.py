@@ -1,7 +1,6 @@
 """Tests of source-only networks of trials. `tests.worker.jobs.test_adaptation` resumes trials."""
 
 import io
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import LocalOnly, TrialOwner
 from worker.search.successive_halving import search
 from worker.training.checkpoints import Checkpoints
+from worker.training.runtime import NetworkFactory, TrainingRuntime
 from worker.training.trials import TrialRunner, source_params
 
 
@@ -43,7 +43,8 @@ def test_baseline_uses_the_training_parameters_of_the_method(
 def make_trials(folder: Path, params: AlgorithmParams) -> TrialRunner:
     data = split_source(table(200, 2, target=False), table(400, 2, target=True), None, params)
     checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "jobs/a/1", folder, "digest")
-    return TrialRunner(lambda: table_network(2), data, 2, CPU, ProgressReporter(io.StringIO()), checkpoints, math.inf)
+    runtime = TrainingRuntime(CPU, ProgressReporter(io.StringIO()), checkpoints)
+    return TrialRunner(NetworkFactory(2, lambda: table_network(2)), data, runtime)
 
 
 @pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
@@ -68,18 +69,18 @@ def test_resumed_job_keeps_failures_and_elapsed_minutes(tmp_path: Path) -> None:
     done = first.run("done", params, ProgressSpan(), steps=3)
     with pytest.raises(BadParameters, match="batch norm"):
         first.run("failing", toy_params("adabn"), ProgressSpan(), start=done.weights)
-    first.reporter.request_stop()
+    first.runtime.reporter.request_stop()
     with pytest.raises(StopRequested):
         first.run("stopped", params, ProgressSpan(), steps=3)
 
     second = make_trials(tmp_path, params)
     second.resume("jobs/a/1/checkpoint-1.pt")
-    second.build_initial = unexpected
+    second.networks = NetworkFactory(2, unexpected)
     assert second.run("done", params, ProgressSpan()).seconds == done.seconds > 0
     with pytest.raises(BadParameters, match="batch norm"):
         second.run("failing", toy_params("adabn"), ProgressSpan(), start=done.weights)
 
-    second.build_initial = first.build_initial
+    second.networks = first.networks
     assert second.interrupted is not None
     second.interrupted["run"]["seconds"] = 100.0
     assert 100 < second.run("stopped", params, ProgressSpan(), steps=3).seconds < 200

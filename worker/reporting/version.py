@@ -1,0 +1,70 @@
+"""The files of a version: the network as a graph and as weights, an optional quantized copy, and the manifest."""
+
+from importlib.metadata import version
+
+import torch
+
+from app.artifacts import InputSpec, Manifest
+from app.db.tables import JobRow
+from app.storage import digest_of
+from worker import networks
+from worker.data.splits import DomainData
+from worker.data.training_setup import TrainingSetup
+from worker.export.onnx import export
+from worker.export.quantization import quantize_version
+from worker.networks.base import Inputs
+from worker.protocol.progress import ProgressReporter
+from worker.reporting.report import ModelReport
+from worker.training.trials import TrialRunner
+
+EXPORT_EXAMPLES = 8
+LIBRARIES = ("isthmus", "numpy", "onnx", "onnxruntime", "polars", "torch", "transformers")
+
+
+def write_version(setup: TrainingSetup, trials: TrialRunner, report: ModelReport, job: JobRow) -> Manifest:
+    """Write all files of the version into the folder of the setup, and return the manifest."""
+    export_network(setup, report, trials.data, trials.runtime.reporter)
+    manifest = make_manifest(setup, trials, report, job)
+    manifest.write(setup.folder)
+    return manifest
+
+
+def example(data: DomainData) -> Inputs:
+    """Return a few examples to trace the graph with."""
+    examples = data.target if data.source is None else data.source
+    assert examples is not None
+    inputs, _ = examples.gather(torch.arange(min(EXPORT_EXAMPLES, len(examples))), torch.device("cpu"))
+    return inputs
+
+
+def export_network(setup: TrainingSetup, report: ModelReport, data: DomainData, reporter: ProgressReporter) -> None:
+    """Write the network's files and the requested quantized copy; add the copy's measurements to the metrics."""
+    graph, _ = export(report.network, example(data), setup.folder, setup.specs, report.temperature)
+    copy = quantize_version(setup.params, graph, data)
+    if copy is None:
+        return
+    report.metrics["quantization"] = copy
+    if not copy["accepted"]:
+        lost = f"it loses {copy['loss']:.2%}, more than `max_quantization_loss` allows ({copy['max_loss']:.2%})"
+        reporter.warn("quantization_rejected", f"The version has no {copy['precision']} copy: {lost}.")
+
+
+def make_manifest(setup: TrainingSetup, trials: TrialRunner, report: ModelReport, job: JobRow) -> Manifest:
+    """Return the version's manifest, with the digests of its other files."""
+    return Manifest(
+        job_id=job.id,
+        modality=setup.preprocessing.modality,
+        preprocessing=setup.preprocessing.model_dump(mode="json"),
+        classes=setup.classes,
+        base=job.base,
+        network=networks.self_contained_params(setup.network).model_dump(mode="json"),
+        algorithm=setup.params.algorithm,
+        params=setup.params.model_dump(mode="json"),
+        training_precision=trials.precision,
+        temperature=report.temperature,
+        abstention_threshold=report.abstention_threshold,
+        inputs={name: InputSpec(spec.dtype, spec.shape) for name, spec in setup.specs.items()},
+        digests={file.name: digest_of(file) for file in sorted(setup.folder.iterdir())},
+        libraries={name: version(name) for name in LIBRARIES},
+        metrics=report.metrics,
+    )

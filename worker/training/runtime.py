@@ -1,0 +1,39 @@
+"""The means of a process that trains, and the networks that its trials start with."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from worker.distributed.processes import Distributed
+from worker.networks.base import Network
+from worker.protocol.progress import ProgressReporter
+from worker.training.checkpoints import Checkpoints
+
+
+@dataclass(slots=True)
+class TrainingRuntime:
+    """The device and the process group of a training, and the destinations of its reports and checkpoints."""
+
+    device: torch.device
+    reporter: ProgressReporter
+    checkpoints: Checkpoints
+    checkpoint_seconds: float = math.inf
+    distributed: Distributed = field(default_factory=Distributed)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFactory:
+    """Makes the networks of a job. `build_initial` makes the one that every trial starts with.
+
+    `build_untrained` makes one with random weights. Without it both are the same.
+    """
+
+    classes: int
+    build_initial: Callable[[], Network]
+    build_untrained: Callable[[], Network] | None = None
+
+    def untrained(self) -> Network:
+        """Return a network that has learned nothing."""
+        return (self.build_untrained or self.build_initial)()
