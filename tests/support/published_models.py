@@ -25,6 +25,7 @@ from worker.export.onnx import export
 from worker.export.quantization import quantize
 from worker.networks.base import Network
 
+CLASSES = ["eight", "nine", "ten"]
 EXAMPLES: dict[str, Any] = {
     "image": [make_image(10, 10, seed=seed) for seed in range(6)],
     "tabular": pl.DataFrame({"age": [30.0, None, 51.0, 44.0, 28.0, 60.0], "sex": ["f", "m", "f", None, "m", "m"]}),

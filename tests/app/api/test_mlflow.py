@@ -7,32 +7,17 @@ import numpy as np
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
 
-from app.storage import Storage
-from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
+from tests.support.published_models import Exported
 
 pytestmark = [
     pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
     pytest.mark.parametrize("fast_path", ["on", "off"]),
 ]
 
-CLASSES = ["eight", "nine", "ten"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
 ROWS: list[dict[str, Any]] = [{"age": 41.0, "sex": "m"}, {"age": None, "sex": None}]
 NPY, ARROW = "application/x-npy", "application/vnd.apache.arrow.stream"
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    return {name: export_network(name, CLASSES, tmp_path_factory.mktemp(name)) for name in EXAMPLES}
-
-
-@pytest.fixture
-def models(session: Session, storage: Storage, networks: dict[str, Exported]) -> dict[str, Exported]:
-    for name, exported in networks.items():
-        store_version(session, storage, exported, name)
-    return networks
 
 
 def predicted(client: TestClient, model: str, inputs: list[Any], **more: Any) -> Any:

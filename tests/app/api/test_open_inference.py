@@ -8,35 +8,20 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
 from tritonclient.utils import InferenceServerException
 
 from app.settings import Settings
-from app.storage import Storage
 from tests.support.factories import image_bytes, make_image
 from tests.support.live_server import address, live
-from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
+from tests.support.published_models import CLASSES, EXAMPLES, Exported
 
 pytestmark = [
     pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
     pytest.mark.parametrize("fast_path", ["on", "off"]),
 ]
 
-CLASSES = ["eight", "nine", "ten"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
 INFER = "/v2/models/image/infer"
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    return {name: export_network(name, CLASSES, tmp_path_factory.mktemp(name)) for name in EXAMPLES}
-
-
-@pytest.fixture
-def models(session: Session, storage: Storage, networks: dict[str, Exported]) -> dict[str, Exported]:
-    for name, exported in networks.items():
-        store_version(session, storage, exported, name)
-    return networks
 
 
 @pytest.fixture

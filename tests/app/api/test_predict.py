@@ -17,20 +17,13 @@ from app.services import models
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.factories import image_bytes, make_image
-from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
+from tests.support.published_models import CLASSES, Exported, store_version
 
 # the queries are tested on both databases in test_models
 pytestmark = [
     pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
     pytest.mark.parametrize("fast_path", ["on", "off"]),
 ]
-
-CLASSES = ["eight", "nine", "ten"]
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    return {name: export_network(name, CLASSES, tmp_path_factory.mktemp(name)) for name in EXAMPLES}
 
 
 @pytest.fixture

@@ -25,11 +25,10 @@ from app.settings import Settings
 from app.storage import Storage
 from tests.support.fast_path import DECLINED, app_of, isolate_fast_path
 from tests.support.metrics_scrape import key, scrape
-from tests.support.published_models import EXAMPLES, Exported, export_network, store_version
+from tests.support.published_models import EXAMPLES, Exported, store_version
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
-CLASSES = ["eight", "nine", "ten"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
 INPUTS: dict[str, list[list[Any]]] = {
     "image": [IMAGES.tolist(), IMAGES[:1].tolist(), np.zeros((2, 16, 16, 3), int).tolist()],
@@ -40,18 +39,6 @@ INPUTS: dict[str, list[list[Any]]] = {
     ],
     "text": [EXAMPLES["text"], ["fine"]],
 }
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    return {name: export_network(name, CLASSES, tmp_path_factory.mktemp(name)) for name in EXAMPLES}
-
-
-@pytest.fixture
-def models(session: Session, storage: Storage, networks: dict[str, Exported]) -> dict[str, Exported]:
-    for name, exported in networks.items():
-        store_version(session, storage, exported, name)
-    return networks
 
 
 @pytest.fixture
