@@ -66,8 +66,8 @@ def _with_suffix(filename: str, modalities: Sequence[Modality]) -> list[tuple[Mo
     matches = [(modality, format) for modality in modalities if (format := _format(filename, modality))]
     if matches:
         return matches
-    known = "; ".join(f"{modality.name}: {', '.join(modality.suffixes)}" for modality in modalities)
-    detail = f"the name {printable(filename)!r} does not end in a known format ({known})"
+    accepted = "; ".join(f"{modality.name}: {', '.join(modality.suffixes)}" for modality in modalities)
+    detail = f"the name {printable(filename)!r} does not end in a known format ({accepted})"
     raise InvalidRequest(f"Unknown format: {detail}.", [FieldError("/file", detail)])
 
 

@@ -69,8 +69,8 @@ def _overviews(session: Session, rows: Sequence[ModelRow]) -> list[ModelOverview
     counts = counted.where(of_model.in_([row.id for row in rows])).subquery()
     is_newest = and_(of_model == counts.c.model_id, VersionRow.number == counts.c.newest)
     query = select(VersionRow, counts.c.count).join(counts, is_newest).options(defer(VersionRow.manifest))
-    found = {version.model_id: (version, count) for version, count in session.execute(query)}
-    return [ModelOverview(row, *found[row.id]) for row in rows]
+    newest = {version.model_id: (version, count) for version, count in session.execute(query)}
+    return [ModelOverview(row, *newest[row.id]) for row in rows]
 
 
 def versions(session: Session, name: str, limit: int, after: str | None) -> tuple[Sequence[VersionRow], str | None]:
@@ -103,8 +103,8 @@ def artifact(session: Session, name: str, number: int, file: str) -> ArtifactRow
     for row in owner.artifacts:
         if row.name == file:
             return row
-    known = ", ".join(row.name for row in owner.artifacts)
-    raise ArtifactNotFound(f"Version {number} of {name} has no artifact {file[:100]!r}, only {known}.")
+    names = ", ".join(row.name for row in owner.artifacts)
+    raise ArtifactNotFound(f"Version {number} of {name} has no artifact {file[:100]!r}, only {names}.")
 
 
 def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:

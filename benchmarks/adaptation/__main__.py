@@ -59,16 +59,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def planned_runs(options: argparse.Namespace) -> Iterator[BenchmarkRun]:
-    found = list(map(task_from_folder, options.directories))
-    if options.tasks is not None or not found:
-        known = tasks(options.data, options.folder / "optdigits")
-        if unknown := set(options.tasks or ()) - set(known):
-            raise SystemExit(f"no task {', '.join(sorted(unknown))}, only {', '.join(known)}")
-        found += [known[name] for name in options.tasks or known if options.tasks or not known[name].only_when_named]
+    selected = list(map(task_from_folder, options.directories))
+    if options.tasks is not None or not selected:
+        by_name = tasks(options.data, options.folder / "optdigits")
+        if unknown := set(options.tasks or ()) - set(by_name):
+            raise SystemExit(f"no task {', '.join(sorted(unknown))}, only {', '.join(by_name)}")
+        selected += [by_name[name] for name in options.tasks or by_name if options.tasks or not by_name[name].only_when_named]
     if options.network:
-        found = [task.with_network(options.network) for task in found]
+        selected = [task.with_network(options.network) for task in selected]
     yield from plan(
-        found,
+        selected,
         options.methods,
         range(options.seeds),
         skews=[target == "skewed" for target in options.targets],
@@ -80,13 +80,13 @@ def planned_runs(options: argparse.Namespace) -> Iterator[BenchmarkRun]:
 def measure(store: Store, run: BenchmarkRun, threads: int) -> Row:
     """Train and store the result."""
     try:
-        found = record(run, None if run.params.algorithm == BASELINE and not run.variant else reference(store, run, threads))
+        finished = record(run, None if run.params.algorithm == BASELINE and not run.variant else reference(store, run, threads))
     except FAILURES as error:
         failed = identity(run, threads)
         store.keep_failure(run, failed, f"{type(error).__name__}: {error}")
         return failed | {"error": f"{type(error).__name__}: {error}"}
-    store.keep(run, identity(run, threads), found)
-    return identity(run, threads) | found.row | {"error": None}
+    store.keep(run, identity(run, threads), finished)
+    return identity(run, threads) | finished.row | {"error": None}
 
 
 def reference(store: Store, run: BenchmarkRun, threads: int) -> Record:

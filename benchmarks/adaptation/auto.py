@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     folders = {task.name: task for task in map(task_from_folder, options.directories)}
-    known = tasks(options.data, options.folder / "optdigits") | folders
+    by_name = tasks(options.data, options.folder / "optdigits") | folders
     options.tasks = [*(options.tasks or (() if folders else DIGITS)), *folders]
     path = options.folder / "auto.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for identity in planned_searches(options):
             if any(identity.items() <= row.items() for row in rows):
                 continue
-            task = known[identity["task"]]
+            task = by_name[identity["task"]]
             task = task.with_network(options.network) if options.network else task
             rows.append(identity | measure(task, identity["skewed"], identity["seed"], options))
             with path.open("a") as file:
@@ -146,17 +146,22 @@ class EvaluatedNetwork:
         return estimator_values(study, other.candidate.calibrated if other else None) if study else {}
 
     def estimate(self, other: "EvaluatedNetwork | None") -> Row:
-        found = self.estimators(other)
-        if not found:
+        estimators = self.estimators(other)
+        if not estimators:
             return {}
-        result = accuracy_estimate.estimate_accuracy(found)
+        result = accuracy_estimate.estimate_accuracy(estimators)
         return {"estimate": result.value, "low": result.low, "high": result.high}
 
     def row(self, other: "EvaluatedNetwork | None") -> Row:
         """Return a row, with None for unknown values."""
-        known = without_nan(self.estimators(other))
+        estimators = without_nan(self.estimators(other))
         floor = self.candidate.lower_bound and self.candidate.lower_bound.accuracy
-        return {"target_accuracy": self.accuracy, "scores": without_nan(self.candidate.trial.scores), "floor": floor, **known}
+        return {
+            "target_accuracy": self.accuracy,
+            "scores": without_nan(self.candidate.trial.scores),
+            "floor": floor,
+            **estimators,
+        }
 
 
 def evaluation_accuracy(trials: TrialRunner, examples: EncodedTask, trial: Trial) -> float:

@@ -36,10 +36,10 @@ BLOCK_LAYERS = {
 def checkpoint(folder: Path) -> Path | None:
     """Return the folder of the checkpoint, writing it if necessary. Return None if the package is not installed."""
     if not (folder / "model.safetensors").exists():
-        found = find_spec(PACKAGE)
-        if found is None or found.origin is None:
+        spec = find_spec(PACKAGE)
+        if spec is None or spec.origin is None:
             return None
-        _convert(next(Path(found.origin).parent.rglob("*.pth")), folder)
+        _convert(next(Path(spec.origin).parent.rglob("*.pth")), folder)
     return folder
 
 
@@ -55,8 +55,10 @@ def _convert(weights: Path, folder: Path) -> None:
         drop_connect_rate=0.0,
     )
     network = EfficientNetModel(config)
-    known = {_name(name): value for name, value in torch.load(weights, weights_only=True).items() if not name.startswith("_fc")}
-    network.load_state_dict({name: _gate(name, value) for name, value in network.state_dict().items()} | known)
+    weights_by_name = {
+        _name(name): value for name, value in torch.load(weights, weights_only=True).items() if not name.startswith("_fc")
+    }
+    network.load_state_dict({name: _gate(name, value) for name, value in network.state_dict().items()} | weights_by_name)
     network.save_pretrained(folder)
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     processor = {"size": size, "do_center_crop": False, "image_mean": [MEAN] * 3, "image_std": [DEVIATION] * 3}

@@ -91,10 +91,10 @@ def encode_task(task: Task, skewed: bool) -> EncodedTask:
 def read_dataset(path: Path) -> RawDataset:
     """Check and read a file like an upload."""
     upload = Upload(path, path.name, "", path.stat().st_size, {"name": path.stem})
-    found = detect_format(upload, parse_form(upload.fields))
-    profile = found.modality.check(path, found.format, found.options)
-    file = DatasetFile(path, found.format, found.options, profile.classes is not None, profile.details)
-    return RawDataset(found.modality, list(found.modality.chunks(file)))
+    detected = detect_format(upload, parse_form(upload.fields))
+    profile = detected.modality.check(path, detected.format, detected.options)
+    file = DatasetFile(path, detected.format, detected.options, profile.classes is not None, profile.details)
+    return RawDataset(detected.modality, list(detected.modality.chunks(file)))
 
 
 def _network(task: Task, modality: Modality) -> NetworkParams:

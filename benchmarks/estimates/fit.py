@@ -77,8 +77,8 @@ def fit(rows: NetworkRows) -> FittedCoefficients:
     ratios = []
     for data in np.unique(rows.data):
         left_out = rows.where(rows.data == data)
-        known = FittedCoefficients(*_regressions(rows.where(rows.data != data)), below=1.0, above=1.0)
-        ratios.append(_errors(left_out, known) / _uncertainties(left_out, known))
+        fitted = FittedCoefficients(*_regressions(rows.where(rows.data != data)), below=1.0, above=1.0)
+        ratios.append(_errors(left_out, fitted) / _uncertainties(left_out, fitted))
     every, tail = np.concatenate(ratios), (1 - TARGET_COVERAGE) / 2
     low, high = np.quantile(every, (tail, 1 - tail))
     return FittedCoefficients(weights, doubts, below=max(0.0, float(-low)), above=max(0.0, float(high)))
@@ -122,9 +122,9 @@ def _regression(
     for _ in range(REWEIGHTING_ROUNDS):
         share = 1 / np.sqrt(np.sqrt(counts[number]) * np.maximum(errors, MIN_FIT_ERROR))
         left = np.vstack([matrix * share[:, None], np.sqrt(FIT_RIDGE) * np.eye(len(names))])
-        found = lsq_linear(left, np.concatenate([wanted * share, np.zeros(len(names))]), (low, upper)).x
-        errors = np.abs(wanted - matrix @ found)
-    return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
+        solution = lsq_linear(left, np.concatenate([wanted * share, np.zeros(len(names))]), (low, upper)).x
+        errors = np.abs(wanted - matrix @ solution)
+    return {name: round(float(value), 3) for name, value in zip(names, solution, strict=True)}
 
 
 def _errors(rows: NetworkRows, fitted: FittedCoefficients) -> Numbers:
@@ -140,11 +140,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("files", nargs="+", type=Path, metavar="FILE", help="networks.parquet, auto.parquet")
     rows = read(*arguments.parse_args().files)
-    found = cross_validate(rows)
+    predicted = cross_validate(rows)
     figures = [pl.len().alias("networks"), pl.col("error").mean(), pl.col("covered").mean(), pl.col("width").mean()]
     with pl.Config(tbl_rows=-1):
-        by_task = str(found.group_by("task", "skewed").agg(figures).sort("task", "skewed"))
-    sys.stdout.write(f"{pformat(fit(rows))}\n{by_task}\n{found.select(figures)}\n")
+        by_task = str(predicted.group_by("task", "skewed").agg(figures).sort("task", "skewed"))
+    sys.stdout.write(f"{pformat(fit(rows))}\n{by_task}\n{predicted.select(figures)}\n")
 
 
 if __name__ == "__main__":

@@ -180,9 +180,9 @@ def bench(name: str, rows: int, format: Format, folder: Path) -> Bench:
     profile = modality.check(path, path.suffix[1:], modality.options())
     key = f"datasets/{name}/data{path.suffix}"
     storage.put(key, path)
-    found = {"format": profile.format, "rows": profile.rows, "classes": profile.classes, "profile": profile.details}
+    details = {"format": profile.format, "rows": profile.rows, "classes": profile.classes, "profile": profile.details}
     with sessions.begin() as session:
-        data = make_dataset(session, modality=modality.name, storage_key=key, labelled=False, **found)
+        data = make_dataset(session, modality=modality.name, storage_key=key, labelled=False, **details)
         params = BatchPredictionOptions(output=format).model_dump() | {"total": rows}
         version = models.resolve(session, name)
         base = {"model": f"{name}:1"}

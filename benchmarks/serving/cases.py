@@ -145,7 +145,7 @@ def alias(machine: Machine, effort: Effort) -> Finding:
         request = json_request("/predict", {"model": "lenet@production", "inputs": old.written[:1]})
         moves, outcomes = asyncio.run(_moved(url, servers, request, 10 * effort.seconds))
     names = ("moved there", "the other process")
-    return {name: {"moves": len(moves) - 1, **staleness(moves, found)} for name, found in zip(names, outcomes, strict=True)}
+    return {name: {"moves": len(moves) - 1, **staleness(moves, outcome)} for name, outcome in zip(names, outcomes, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ class Load:
 
 def parse(output: str) -> Load:
     """Parse the output of wrk. Raise LoadError."""
-    found = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
-    if not found:
+    marked = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
+    if not marked:
         raise LoadError(f"wrk gave no result: {output[-500:]}")
-    result = json.loads(found[-1])
+    result = json.loads(marked[-1])
     failed = sum(result["errors"].values())
     return Load(result["requests"], result["duration"] / 1e6, failed, result["p50"] / 1e3, result["p99"] / 1e3)
 

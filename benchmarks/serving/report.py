@@ -84,8 +84,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _conditions(results: Results) -> Iterator[str]:
-    found = results.findings.get("conditions", {})
-    yield ", ".join(f"{name} {value}" for name, value in found.items())
+    conditions = results.findings.get("conditions", {})
+    yield ", ".join(f"{name} {value}" for name, value in conditions.items())
     for name in ("not started", "not measured"):
         for reason in results.findings.get(name, {}).get("reasons", ()):
             yield f"{name}: {' '.join(reason.split())}"
@@ -104,18 +104,18 @@ def _tables(results: Results) -> Iterator[str]:
 
 def _row(results: Results, server: str, cells: Sequence[Cell]) -> list[str]:
     """Return the table row of one server, with its figures per number of connections."""
-    found = [base(results, server, cell) for cell in (cells[:1] if server == ALONE else cells)]
-    if not any(found):
+    lines = [base(results, server, cell) for cell in (cells[:1] if server == ALONE else cells)]
+    if not any(lines):
         return []
-    times_hello = [ratio(results, server, cell, HELLO) for cell in cells[: len(found)]]
+    times_hello = [ratio(results, server, cell, HELLO) for cell in cells[: len(lines)]]
     columns = [
-        [f"{one.cpu_us:.0f}" if one else "-" for one in found],
+        [f"{one.cpu_us:.0f}" if one else "-" for one in lines],
         [f"{times:.2f}" if times else "-" for times in times_hello],
-        [f"{one.rate:.0f}" if one else "-" for one in found],
-        [f"{one.p50_ms:.2f}" if one else "-" for one in found],
-        [f"{one.p99_ms:.2f}" if one else "-" for one in found],
+        [f"{one.rate:.0f}" if one else "-" for one in lines],
+        [f"{one.p50_ms:.2f}" if one else "-" for one in lines],
+        [f"{one.p99_ms:.2f}" if one else "-" for one in lines],
     ]
-    return [f"`{server}`", *(" / ".join(column) for column in columns), str(sum(one.failed for one in found if one))]
+    return [f"`{server}`", *(" / ".join(column) for column in columns), str(sum(one.failed for one in lines if one))]
 
 
 def _goals(results: Results) -> Iterator[str]:

@@ -1,5 +1,6 @@
-"""The import contracts hold, the package roots stay small, and the slow tests exist."""
+"""The import contracts hold, the package roots stay small, tests share helpers by `tests.support`, and the slow tests exist."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -28,3 +29,22 @@ def test_package_root_has_at_most_twelve_modules(package: str) -> None:
 
 def test_slow_tests_exist() -> None:
     assert [path for path in SLOW if not (TESTS / path).exists()] == []
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the full names of what a module imports, both `a.b` and `a.b.c` for `from a.b import c`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path} has a relative import"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_no_module_imports_from_a_test_module() -> None:
+    test_modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in TESTS.rglob("test_*.py")}
+    assert "tests.architecture.test_contracts" in test_modules
+    importers = {path: test_modules & imported_modules(path) for path in TESTS.rglob("*.py")}
+    assert {path: names for path, names in importers.items() if names} == {}

@@ -30,9 +30,9 @@ FORBIDDEN = re.compile(rf"(?<!\bin )\b({'|'.join(map(re.escape, forbidden()))})\
 def offences(path: Path) -> Iterator[str]:
     """Yield each line of a file that has a forbidden word."""
     for number, line in enumerate(path.read_text().splitlines(), start=1):
-        found = FORBIDDEN.findall(words_of(line.replace(".tell()", "")))  # a method of Python's files
-        if found:
-            yield f"{path.relative_to(ROOT)}:{number}: {', '.join(found)}: {line.strip()[:120]}"
+        words = FORBIDDEN.findall(words_of(line.replace(".tell()", "")))  # a method of Python's files
+        if words:
+            yield f"{path.relative_to(ROOT)}:{number}: {', '.join(words)}: {line.strip()[:120]}"
 
 
 def test_glossary_defines_each_term_once_in_order() -> None:
@@ -46,15 +46,15 @@ def test_forbidden_word_is_found_in_prose_and_names() -> None:
 
 
 def test_no_file_has_a_forbidden_word() -> None:
-    found = [line for path in [*python_files(), *pages()] if path not in EXEMPT for line in offences(path)]
-    assert not found, "\n".join(found)
+    lines = [line for path in [*python_files(), *pages()] if path not in EXEMPT for line in offences(path)]
+    assert not lines, "\n".join(lines)
 
 
 def test_function_docstrings_start_with_a_verb() -> None:
-    found = [
+    lines = [
         f"{path.relative_to(ROOT)}:{line}: {docstring.splitlines()[0]}"
         for path in python_files()
         for line, docstring in function_docstrings(path)
         if NOT_COMMANDS.match(docstring)
     ]
-    assert not found, "\n".join(found)
+    assert not lines, "\n".join(lines)

@@ -16,7 +16,7 @@ SLOW = (
     "benchmarks",
     "chaos",
     "e2e",
-    "worker/algorithms/test_every_algorithm.py",
+    "worker/algorithms/test_algorithm_contract.py",
     "worker/batch_prediction/test_killed_workers.py",
     "worker/distributed",
     "worker/jobs",

@@ -36,7 +36,7 @@ class Algorithm(nn.Module, ABC):
     """A network and the layers trained with it, such as a discriminator. Terms are summed; their names become metrics."""
 
     toy_target_accuracy: ClassVar[float] = 0.85
-    """Target accuracy that `test_every_algorithm` requires on its toy problem, beside 10 points more than source-only."""
+    """Target accuracy that `test_algorithm_contract` requires on its toy problem, beside 10 points more than source-only."""
     adversarial_terms: ClassVar[frozenset[str]] = frozenset()
     """Terms behind a gradient reversal, which the features increase."""
 

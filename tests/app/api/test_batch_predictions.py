@@ -70,17 +70,17 @@ def test_submitted_prediction_has_defaults_and_a_fixed_version(
 ) -> None:
     answer = client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)})
     assert answer.status_code == 202, answer.text
-    found = answer.json()
-    assert answer.headers["location"] == f"/batch-predictions/{found['id']}"
-    assert (found["model"], found["version"], found["dataset"]) == ("patients", version.number, str(data.id))
-    assert (found["output"], found["top_k"], found["probabilities"]) == ("parquet", 1, False)
-    assert (found["status"], found["progress"], found["attempt"]) == ("queued", 0.0, 0)
-    assert found["counts"] == {"total": 100, "completed": 0, "failed": 0}
-    assert [found[name] for name in ("rows_per_second", "eta_seconds", "error", "result", "finished_at")] == [None] * 5
-    assert [str(job_id) for job_id in queue.sent] == [found["id"]]
+    prediction = answer.json()
+    assert answer.headers["location"] == f"/batch-predictions/{prediction['id']}"
+    assert (prediction["model"], prediction["version"], prediction["dataset"]) == ("patients", version.number, str(data.id))
+    assert (prediction["output"], prediction["top_k"], prediction["probabilities"]) == ("parquet", 1, False)
+    assert (prediction["status"], prediction["progress"], prediction["attempt"]) == ("queued", 0.0, 0)
+    assert prediction["counts"] == {"total": 100, "completed": 0, "failed": 0}
+    assert [prediction[name] for name in ("rows_per_second", "eta_seconds", "error", "result", "finished_at")] == [None] * 5
+    assert [str(job_id) for job_id in queue.sent] == [prediction["id"]]
     make_version(session, model="patients")
     session.commit()
-    assert client.get(answer.headers["location"]).json() == found
+    assert client.get(answer.headers["location"]).json() == prediction
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_submitted_prediction_has_defaults_and_a_fixed_version(
 )
 @pytest.mark.usefixtures("version")
 def test_invalid_field_is_named(client: TestClient, data: DatasetRow, body: dict[str, Any], pointer: str, message: str) -> None:
-    found = errors_of(client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)} | body))
-    assert message in found[pointer]
+    errors = errors_of(client.post("/batch-predictions", json={"model": "patients", "dataset": str(data.id)} | body))
+    assert message in errors[pointer]
 
 
 @pytest.mark.usefixtures("version")
@@ -169,9 +169,9 @@ def test_running_prediction_reports_progress_and_speed(client: TestClient, sessi
     points = [MetricPoint(step=42, epoch=0, name=name, value=value) for name, value in values.items()]
     assert leases.heartbeat(session, lease_of(job), 60, Report(progress=0.4, metrics=points)) is JobStatus.RUNNING
     session.commit()
-    found = client.get(f"/batch-predictions/{job.id}?wait=0").json()
-    assert found["counts"] == {"total": 100, "completed": 40, "failed": 2}
-    assert (found["rows_per_second"], found["progress"]) == (123.4, 0.4)
+    prediction = client.get(f"/batch-predictions/{job.id}?wait=0").json()
+    assert prediction["counts"] == {"total": 100, "completed": 40, "failed": 2}
+    assert (prediction["rows_per_second"], prediction["progress"]) == (123.4, 0.4)
     series = client.get(f"/batch-predictions/{job.id}/metrics?name=rows_per_second").json()["data"]
     assert series == [{"step": 42, "epoch": 0.0, "name": "rows_per_second", "value": 123.4}]
 
@@ -215,10 +215,10 @@ def output(request: pytest.FixtureRequest, client: TestClient, session: Session,
 
 
 def test_successful_prediction_has_an_output(client: TestClient, output: str) -> None:
-    found = client.get(output.removesuffix("/output")).json()
-    assert (found["status"], found["progress"]) == ("succeeded", 1.0)
-    assert found["counts"] == {"total": 100, "completed": 99, "failed": 1}
-    assert found["result"] == {"rows": 100, "size_bytes": len(CONTENT), "digest": sha256(CONTENT).hexdigest()}
+    prediction = client.get(output.removesuffix("/output")).json()
+    assert (prediction["status"], prediction["progress"]) == ("succeeded", 1.0)
+    assert prediction["counts"] == {"total": 100, "completed": 99, "failed": 1}
+    assert prediction["result"] == {"rows": 100, "size_bytes": len(CONTENT), "digest": sha256(CONTENT).hexdigest()}
     whole = client.get(output)
     assert (whole.status_code, whole.content) == (200, CONTENT)
     assert whole.headers["content-type"].startswith("text/csv")

@@ -73,8 +73,8 @@ def test_job_with_target_and_evaluation_is_accepted(client: TestClient, session:
 
 def test_each_missing_dataset_is_named(client: TestClient, session: Session, source: DatasetRow) -> None:
     missing, gone = uuid4(), stored(session, deleted_at=source.created_at, fingerprint=None)
-    found = errors_of(client.post("/jobs", json=job_body(source, target=str(missing), evaluation=str(gone.id))))
-    assert found == {"/target": f"There is no dataset {missing}.", "/evaluation": f"There is no dataset {gone.id}."}
+    errors = errors_of(client.post("/jobs", json=job_body(source, target=str(missing), evaluation=str(gone.id))))
+    assert errors == {"/target": f"There is no dataset {missing}.", "/evaluation": f"There is no dataset {gone.id}."}
 
 
 def test_adaptation_without_a_target_is_rejected(client: TestClient, source: DatasetRow) -> None:

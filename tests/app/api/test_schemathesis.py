@@ -84,7 +84,7 @@ def operations(app: FastAPI) -> list[Operation]:
         await app(scope, receive, send)
 
     schema = schemathesis.openapi.from_asgi("/openapi.json", requests_only)
-    return [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+    return [operation.ok() for operation in schema.get_all_operations() if isinstance(operation, Ok)]
 
 
 def check(case: Case[Any]) -> None:

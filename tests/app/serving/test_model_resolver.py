@@ -55,8 +55,8 @@ def version_of(client: TestClient, reference: str, **more: str) -> int:
 def move_in_another_process(sessions: "sessionmaker[Session]", model: str, number: int) -> None:
     """Commit a change as another process would."""
     with sessions.begin() as session:
-        found = select(VersionRow).join(ModelRow).where(ModelRow.name == model, VersionRow.number == number)
-        version = session.scalars(found).one()
+        query = select(VersionRow).join(ModelRow).where(ModelRow.name == model, VersionRow.number == number)
+        version = session.scalars(query).one()
         moved = update(AliasRow).where(AliasRow.model_id == version.model_id).values(version_id=version.id)
         session.execute(moved)
         session.execute(update(RegistryRevisionRow).values(revision=RegistryRevisionRow.revision + 1))

@@ -150,8 +150,8 @@ def test_settings_select_the_graph_by_default(preferring_int8: TestClient, store
     pixels = stored["image"].encode(EXAMPLES["image"])["pixels"]
     body = {"inputs": [{**tensor, "shape": list(pixels.shape), "data": pixels.ravel().tolist()}]}
     answer = preferring_int8.post("/v2/models/image/infer", json=body)
-    found = {output["name"]: output["data"] for output in answer.json()["outputs"]}
-    assert close(found["confidence"], confidences(stored["image"], "model.int8.onnx", "image"))
+    outputs = {output["name"]: output["data"] for output in answer.json()["outputs"]}
+    assert close(outputs["confidence"], confidences(stored["image"], "model.int8.onnx", "image"))
 
 
 def test_batch_prediction_requires_an_existing_graph(client: TestClient, session: Session, stored: dict[str, Exported]) -> None:

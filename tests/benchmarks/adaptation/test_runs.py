@@ -130,9 +130,9 @@ def test_half_of_the_classes_of_a_skewed_target_are_cut() -> None:
 
 
 def test_skewed_target_without_labels_is_half_of_the_evaluation(task: Path) -> None:
-    found = encode_task(task_from_folder(task), skewed=True)
-    assert found.evaluation.labels is not None
-    counts = found.evaluation.labels.bincount()
+    encoded = encode_task(task_from_folder(task), skewed=True)
+    assert encoded.evaluation.labels is not None
+    counts = encoded.evaluation.labels.bincount()
     assert counts[1] < counts[0] / 2
-    everything = np.concatenate([found.target.inputs["numbers"].numpy(), found.evaluation.inputs["numbers"].numpy()])
-    assert len(np.unique(everything, axis=0)) == len(found.target) + len(found.evaluation)
+    everything = np.concatenate([encoded.target.inputs["numbers"].numpy(), encoded.evaluation.inputs["numbers"].numpy()])
+    assert len(np.unique(everything, axis=0)) == len(encoded.target) + len(encoded.evaluation)

@@ -53,5 +53,5 @@ def test_tasks_with_equal_data_are_left_out_together(rows: NetworkRows) -> None:
 def test_rows_of_several_files_are_one(tmp_path: Path) -> None:
     networks().write_parquet(tmp_path / "one.parquet")
     networks().select(pl.exclude("sampling"), sampling=pl.lit(0.1)).write_parquet(tmp_path / "two.parquet")
-    found = read(tmp_path / "one.parquet", tmp_path / "two.parquet")
-    assert len(found.estimators) == len(found.truth) == 320
+    rows = read(tmp_path / "one.parquet", tmp_path / "two.parquet")
+    assert len(rows.estimators) == len(rows.truth) == 320

@@ -11,19 +11,19 @@ def measured(server: str, cell: Cell, number: int, cpu_us: float, p99_ms: float 
 
 
 def results(folder: Path) -> Results:
-    found = Results(folder / "results.jsonl")
+    written = Results(folder / "results.jsonl")
     for number, (ours, hello, peer) in enumerate(((150.0, 100.0, 600.0), (130.0, 110.0, 500.0)), start=1):
-        found.add(measured("hello", Cell("lenet", 1, "get", 8), number, hello))
-        found.add(measured("isthmus", JSON, number, ours, p99_ms=9.0))
-        found.add(measured("mlserver", JSON, number, peer, p99_ms=3.0))
-    return found
+        written.add(measured("hello", Cell("lenet", 1, "get", 8), number, hello))
+        written.add(measured("isthmus", JSON, number, ours, p99_ms=9.0))
+        written.add(measured("mlserver", JSON, number, peer, p99_ms=3.0))
+    return written
 
 
 def test_ratios_are_of_the_cheapest_rounds(tmp_path: Path) -> None:
-    found = results(tmp_path)
-    assert ratio(found, "isthmus", JSON, "hello") == 1.3
-    assert ratio(found, "mlserver", JSON, "hello") == 5.0
-    assert ratio(found, "isthmus", JSON, "plain") is None
+    written = results(tmp_path)
+    assert ratio(written, "isthmus", JSON, "hello") == 1.3
+    assert ratio(written, "mlserver", JSON, "hello") == 5.0
+    assert ratio(written, "isthmus", JSON, "plain") is None
 
 
 def test_report_lists_met_goals_and_better_tails(tmp_path: Path) -> None:

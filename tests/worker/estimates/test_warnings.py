@@ -92,9 +92,9 @@ def test_small_classes_do_not_make_target_rows_distant(classes: int, rows: int) 
 
 
 def test_collapsed_predictions_are_not_reported_as_missing_classes() -> None:
-    found = messages(network(9, predicted=np.zeros(600, np.int64)))
-    assert "Only 1 of 4 classes" in found["collapsed_predictions"]
-    assert "missing_classes" not in found
+    shown = messages(network(9, predicted=np.zeros(600, np.int64)))
+    assert "Only 1 of 4 classes" in shown["collapsed_predictions"]
+    assert "missing_classes" not in shown
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,11 @@ def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> N
     assert job.status is JobStatus.SUCCEEDED, job.error_message
     with bench.sessions() as session:
         version = session.scalars(select(VersionRow).where(VersionRow.job_id == search_id)).one()
-        found = {file.name: file.digest for file in version.artifacts}
+        digests = {file.name: file.digest for file in version.artifacts}
         assert session.scalar(select(VersionRow).where(VersionRow.job_id != search_id)) is None
     assert version.metrics == expected.metrics
     weights = "network.safetensors"
-    assert found[weights] == next(file.digest for file in expected.artifacts if file.name == weights)
+    assert digests[weights] == next(file.digest for file in expected.artifacts if file.name == weights)
     assert {child.status for child in trials_of(bench.sessions, search_id)} <= ENDED
 
 

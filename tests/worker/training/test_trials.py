@@ -56,11 +56,11 @@ def test_method_starts_from_a_fully_trained_network(algorithm: str, steps: int, 
 
 
 def test_search_fully_trains_the_baseline_for_such_candidates(tmp_path: Path) -> None:
-    found = {}
+    steps = {}
     for name, more in (("whole", ["adda"]), ("half", [])):
         params = AutoParams(batch_size=32, min_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
-        found[name] = search(make_trials(tmp_path / name, params), params, ProgressSpan())[0].steps
-    assert found == {"whole": 40, "half": 20}
+        steps[name] = search(make_trials(tmp_path / name, params), params, ProgressSpan())[0].steps
+    assert steps == {"whole": 40, "half": 20}
 
 
 def test_resumed_job_keeps_failures_and_elapsed_minutes(tmp_path: Path) -> None:

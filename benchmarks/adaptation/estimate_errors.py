@@ -50,8 +50,8 @@ def _combined(rows: NetworkRows, way: str, constants: FittedCoefficients) -> Ite
 
 
 def _single(rows: NetworkRows, part: str) -> Iterator[dict[str, object]]:
-    for parts, known in _networks(rows):
-        yield known | {"way": f"{part} alone", "value": parts[part], "low": None, "high": None}
+    for parts, group in _networks(rows):
+        yield group | {"way": f"{part} alone", "value": parts[part], "low": None, "high": None}
 
 
 def _networks(rows: NetworkRows) -> Iterator[tuple[Row, dict[str, object]]]:
