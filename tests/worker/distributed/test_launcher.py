@@ -74,7 +74,7 @@ def add_real_job(bench: Bench, steps: int) -> UUID:
 def test_killed_process_ends_all_others(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
     job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000)
     run = InThread(brief_supervisor(settings, worker_sessions), job_id)
-    wait_until(is_training(worker_sessions, job_id))
+    wait_until(is_training(worker_sessions, job_id), 100)
     _, helper = ranks()
     helper.kill()
     assert run.join() is Outcome.FAILED

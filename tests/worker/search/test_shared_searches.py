@@ -74,7 +74,7 @@ def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> N
 
 def test_two_workers_give_the_result_of_one(bench: Bench, tmp_path: Path) -> None:
     candidates = [{"algorithm": "mcc"}, {"algorithm": "adabn"}, DIVERGING]
-    job = make_search(bench, min_steps=60, candidates=candidates, budget={"trials": 4})
+    job = make_search(bench, min_steps=120, candidates=candidates, budget={"trials": 4})
     expected = bench.run(job)
     with running_workers(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)
