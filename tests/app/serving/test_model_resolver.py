@@ -52,6 +52,17 @@ def version_of(client: TestClient, reference: str, **more: str) -> int:
     return number
 
 
+def serve_first_of_two(
+    served: TestClient, sessions: "sessionmaker[Session]", storage: Storage, exported: Exported, model: str
+) -> None:
+    """Store two versions, and let `production` stand for the first."""
+    with sessions() as session:
+        for _ in range(2):
+            store_version(session, storage, exported, model)
+    assert served.put(f"/models/{model}/aliases/production", json={"version": 1}).status_code == 200
+    assert version_of(served, f"{model}@production") == 1
+
+
 def move_in_another_process(sessions: "sessionmaker[Session]", model: str, number: int) -> None:
     """Commit a change as another process would."""
     with sessions.begin() as session:
@@ -74,11 +85,7 @@ def until(condition: Callable[[], bool], seconds: float) -> float:
 def test_alias_moved_by_another_process_is_followed_soon(
     served: TestClient, live_sessions: "sessionmaker[Session]", settings: Settings, exported: Exported
 ) -> None:
-    with live_sessions() as session:
-        for _ in range(2):
-            store_version(session, Storage(settings.storage), exported, "followed")
-    assert served.put("/models/followed/aliases/production", json={"version": 1}).status_code == 200
-    assert version_of(served, "followed@production") == 1
+    serve_first_of_two(served, live_sessions, Storage(settings.storage), exported, "followed")
 
     for number in (2, 1, 2):
         move_in_another_process(live_sessions, "followed", number)
@@ -92,11 +99,7 @@ def test_old_version_answers_until_the_new_one_is_loaded(
     exported: Exported,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with live_sessions() as session:
-        for _ in range(2):
-            store_version(session, Storage(settings.storage), exported, "replaced")
-    served.put("/models/replaced/aliases/production", json={"version": 1})
-    assert version_of(served, "replaced@production") == 1
+    serve_first_of_two(served, live_sessions, Storage(settings.storage), exported, "replaced")
     answers: list[int] = []
     load = ModelLoader.load
 
@@ -118,11 +121,7 @@ def test_version_is_loaded_before_its_alias_moves(
     exported: Exported,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with live_sessions() as session:
-        for _ in range(2):
-            store_version(session, Storage(settings.storage), exported, "prepared")
-    served.put("/models/prepared/aliases/production", json={"version": 1})
-    assert version_of(served, "prepared@production") == 1
+    serve_first_of_two(served, live_sessions, Storage(settings.storage), exported, "prepared")
     served.put("/models/prepared/aliases/production", json={"version": 2})
 
     monkeypatch.setattr(ModelLoader, "load", never)
