@@ -44,7 +44,7 @@ class Diverged(BadParameters):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The place of a run in its job.
+    """The settings of a run within its job.
 
     `span` is its part of the job's progress, and `metric_prefix` precedes the names of its curves. `shared_state` is stored in
     its checkpoints beside its own state.
