@@ -184,8 +184,26 @@ class ServiceUnavailable(ServiceError):
     status = 503
 
 
+class StorageUnavailable(ServiceUnavailable):
+    """The storage of files is unreachable. Try again later."""
+
+
+class SchemaMismatch(ServiceUnavailable):
+    """The schema of the database is not the one that this release needs."""
+
+
+class SchemaTooNew(SchemaMismatch):
+    """A newer release of Isthmus made the schema of the database."""
+
+
 class NotReady(ServiceUnavailable):
     """A dependency of this server is unreachable."""
+
+
+class InsufficientStorage(ServiceError):
+    """The disk of the server has too little free space for this request."""
+
+    status = 507
 
 
 class Overloaded(ServiceUnavailable):

@@ -81,7 +81,7 @@ def _create_services(app: FastAPI, settings: Settings, queue: JobQueue | None) -
     state.sessions = SessionFactory(state.engine)
     state.database = RequestDatabase(lambda: state.sessions, REQUEST_SLOTS, MAX_WAITING_REQUESTS)
     state.watcher = JobWatcher(lambda: state.sessions)
-    state.storage = Storage(settings.storage)
+    state.storage = Storage(settings.storage, settings.storage_options)
     state.predictor = _create_predictor(app, settings)
     state.queue = queue or CeleryQueue(make_celery(settings))
     state.dependencies = Dependencies.of(state.engine, state.queue, state.storage)

@@ -2,12 +2,14 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.artifacts import Precision
+from app.storage.disk_space import DiskSpace
+from app.storage.object_store import s3_options
 
 
 class Settings(BaseSettings):
@@ -22,7 +24,15 @@ class Settings(BaseSettings):
         "", description="fsspec URL (`file://`, `s3://`) of datasets and artifacts. Empty: under `data_dir`."
     )
 
+    s3_endpoint: str = Field("", description="URL of the object store for `s3://`. Empty: that of AWS.")
+    s3_region: str = Field("", description="Region of the object store. Empty: that of the AWS environment.")
+    s3_access_key: str = Field("", description="Access key of the object store. Empty: the AWS environment, profile or role.")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key that belongs to the access key.")
+
     max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Maximum size of a dataset file.")
+    reserved_disk_bytes: int = Field(
+        32 * 1024**2, ge=0, description="Disk space that uploads leave free for the database, checkpoints and logs."
+    )
     max_predict_bytes: int = Field(32 * 1024**2, gt=0, description="Maximum size of the body of a prediction request.")
     max_predict_inputs: int = Field(1024, gt=0, description="Maximum number of inputs in one prediction request.")
     fast_path: Literal["on", "off"] = Field(
@@ -81,6 +91,7 @@ class Settings(BaseSettings):
     train_threads: int = Field(0, ge=0, description="CPU threads per training process. 0: the default of torch.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level of log lines.")
     process_name: str = Field("", description="Field `process` of log lines. Empty: the name of the command.")
+    parent_pid: int = Field(0, ge=0, description="Process with which this one ends. `isthmus up` sets it for its processes.")
 
     @model_validator(mode="after")
     def _lease_covers_two_heartbeats(self) -> Self:
@@ -99,6 +110,20 @@ class Settings(BaseSettings):
     @cached_property
     def storage(self) -> str:
         return self.storage_url or f"file://{self.data_dir.absolute()}/storage"
+
+    @cached_property
+    def storage_options(self) -> dict[str, Any]:
+        """Arguments for the file system of the storage."""
+        if not self.storage.startswith("s3://"):
+            return {}
+        return s3_options(self.s3_endpoint, self.s3_region, self.s3_access_key, self.s3_secret_key.get_secret_value())
+
+    @cached_property
+    def disk_space(self) -> DiskSpace:
+        """The disks of uploads: that of unfinished ones, and that of the storage if it is local."""
+        local = Path(self.storage.removeprefix("file://"))
+        folders = [self.scratch_dir, local] if self.storage.startswith("file://") else [self.scratch_dir]
+        return DiskSpace(folders, self.reserved_disk_bytes)
 
     @cached_property
     def broker_dir(self) -> Path:

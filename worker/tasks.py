@@ -18,6 +18,7 @@ from worker.supervision.supervisor import TRAINER, Supervisor
 from worker.webhooks.sender import WebhookSender
 
 log = structlog.get_logger()
+guard = sweep.SuspensionGuard(settings.lease_seconds, settings.heartbeat_seconds)
 
 
 @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
@@ -35,8 +36,9 @@ def run_job(job_id: str) -> None:
 @celery.task(name=SWEEP)  # type: ignore[untyped-decorator]
 def run_sweep() -> None:
     """Run the sweep, in the process of beat."""
+    may_reap = guard.allows_reaping()
     try:
-        sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds)
+        sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds, reap=may_reap)
         with sessions().begin() as session:
             webhook_deliveries.delete_old(session, settings.webhook_delivery_days)
     except OUTAGE_ERRORS as error:

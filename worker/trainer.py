@@ -26,20 +26,29 @@ from sqlalchemy.orm import Session, joinedload, sessionmaker
 from app.db.outages import OUTAGE_ERRORS
 from app.db.session import SessionFactory, make_engine
 from app.db.tables import JobRow
-from app.errors import ArtifactCorrupt, IncompatibleDatasets, InvalidDataset, InvalidRequest, ServiceError
+from app.errors import (
+    ArtifactCorrupt,
+    IncompatibleDatasets,
+    InsufficientStorage,
+    InvalidDataset,
+    InvalidRequest,
+    ServiceError,
+    StorageUnavailable,
+)
 from app.job_types.base import JobResult
+from app.processes.parent_death import end_with
 from app.schemas.trainer_messages import RESULT_FILE
 from app.settings import Settings
 from app.storage import Storage
+from app.storage.disk_space import is_disk_full
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.exit_codes import ExitCode
-from worker.protocol.parent_death import die_with_parent
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Environment variable of the file in which a process of `torchrun` reports its error."""
-UNAVAILABLE_ERRORS = (*OUTAGE_ERRORS, ConnectionError, TimeoutError)
-"""The exceptions of a database or a storage that is unreachable at the moment."""
+UNAVAILABLE_ERRORS = (*OUTAGE_ERRORS, StorageUnavailable, InsufficientStorage, ConnectionError, TimeoutError)
+"""The exceptions of a database or a storage that is unreachable or full at the moment."""
 
 JobFunction = Callable[[AttemptContext], JobResult | None]
 
@@ -47,7 +56,7 @@ JobFunction = Callable[[AttemptContext], JobResult | None]
 def main(arguments: Sequence[str] | None = None, runs: Mapping[str, JobFunction] | None = None) -> int:
     """Run one attempt and return the exit code. `runs` replace the code of some kinds of jobs in tests."""
     options = _options(arguments)
-    if not die_with_parent(options.supervisor):
+    if options.supervisor is not None and not end_with(options.supervisor):
         return ExitCode.ORPHANED
     faulthandler.enable()
     rank = own_rank()
@@ -59,7 +68,8 @@ def main(arguments: Sequence[str] | None = None, runs: Mapping[str, JobFunction]
             job = _load(sessions, options.job_id)
             if job is None or job.attempt != options.attempt:
                 return ExitCode.ORPHANED
-            context = AttemptContext(job, settings, Storage(settings.storage), sessions, _scratch_folder(rank), reporter)
+            storage = Storage(settings.storage, settings.storage_options)
+            context = AttemptContext(job, settings, storage, sessions, _scratch_folder(rank), reporter)
             return _run((runs or {}).get(job.kind) or _code_of(job.kind), context)
     except UNAVAILABLE_ERRORS as error:
         return _refused(ExitCode.UNAVAILABLE, error)
@@ -74,6 +84,10 @@ def _run(run: JobFunction, context: AttemptContext) -> int:
         return _refused(ExitCode.BAD_PARAMETERS, error)
     except (BadData, InvalidDataset, IncompatibleDatasets) as error:
         return _refused(ExitCode.BAD_DATA, error)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        return _refused(ExitCode.UNAVAILABLE, error)
     except RuntimeError as error:
         if not _is_gpu_out_of_memory(error):
             raise

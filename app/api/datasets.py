@@ -15,6 +15,7 @@ from app.db.tables import DatasetRow
 from app.errors import (
     DatasetInUse,
     DatasetNotFound,
+    InsufficientStorage,
     InvalidDataset,
     InvalidRequest,
     UnsupportedContentType,
@@ -23,7 +24,7 @@ from app.errors import (
 from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview
 from app.schemas.pagination import Page
 from app.services import datasets
-from app.services.multipart_uploads import receive_upload
+from app.services.multipart_uploads import UploadLimits, receive_upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -40,7 +41,7 @@ _READ, _WRITE = requires("datasets:read"), requires("datasets:write")
             "model": DatasetOut,
             "description": "The existing dataset, if the same file was uploaded with the same options before.",
         },
-        **error_responses(InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType),
+        **error_responses(InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType, InsufficientStorage),
     },
     openapi_extra={"requestBody": UPLOAD_BODY},
 )
@@ -50,7 +51,8 @@ async def upload_dataset(
 ) -> DatasetRow:
     """Upload and validate a dataset. An error response names each invalid row, column or file."""
     folder, fields = settings.scratch_dir, ["name", "modality", "options"]
-    async with receive_upload(_body(request), request.headers, folder, fields, settings.max_upload_bytes) as upload:
+    limits = UploadLimits(settings.max_upload_bytes, settings.disk_space)
+    async with receive_upload(_body(request), request.headers, folder, fields, limits) as upload:
         row, is_new = await run_in_threadpool(datasets.create, sessions, storage, upload)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{row.id}"

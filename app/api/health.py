@@ -1,6 +1,6 @@
 """Routes of health checks and metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from app.api.authorization import OPEN, requires
 from app.api.deps import QueueDep, SessionsDep
 from app.api.problem_details import problem
-from app.errors import NotReady
+from app.errors import NotReady, SchemaMismatch
 from app.observability.health import Dependencies
 from app.observability.metrics import job_metrics, queue_depth, render
 
@@ -69,14 +69,20 @@ async def live() -> Live:
     },
 )
 async def ready(request: Request, dependencies: DependenciesDep) -> Any:
-    """Return 200 if database, broker and storage are reachable. If this check fails, send no traffic."""
-    conditions: dict[str, Condition] = {
-        name: "error" if error else "ok" for name, error in (await in_probe_thread(dependencies.errors)).items()
-    }
-    unreachable = [name for name, condition in conditions.items() if condition == "error"]
-    if not unreachable:
+    """Return 200 if database, broker and storage are reachable and the schema is right. If this fails, send no traffic."""
+    results = await in_probe_thread(dependencies.errors)
+    errors = {name: error for name, error in results.items() if error is not None}
+    conditions: dict[str, Condition] = {name: "error" if name in errors else "ok" for name in Ready.model_fields}
+    if not errors:
         return Ready(**conditions)
-    return problem(request, NotReady(f"Not reachable: {', '.join(unreachable)}."), conditions)
+    return problem(request, NotReady(_detail(errors)), conditions)
+
+
+def _detail(errors: Mapping[str, Exception]) -> str:
+    """Return the reasons that are safe for callers; the log has the others."""
+    texts = [error.message for error in errors.values() if isinstance(error, SchemaMismatch)]
+    unreachable = [name for name, error in errors.items() if not isinstance(error, SchemaMismatch)]
+    return " ".join([*texts, *([f"Not reachable: {', '.join(unreachable)}."] if unreachable else [])])
 
 
 @router.get(

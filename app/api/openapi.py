@@ -32,7 +32,9 @@ TAGS = [
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
 ]
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-ANY_OTHER = "Any other error, such as `service_unavailable` (503) while the database is unreachable."
+ANY_OTHER = (
+    "Any other error, such as `service_unavailable` (503) while the database is unreachable, or `insufficient_storage` (507)."
+)
 
 
 def install(app: FastAPI) -> None:

@@ -10,9 +10,11 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
 
-from app.db.outages import is_outage
-from app.errors import FieldError, InvalidRequest, ServiceError, ServiceUnavailable, UploadTooLarge
+from app.db import outages
+from app.errors import FieldError, InsufficientStorage, InvalidRequest, ServiceError, ServiceUnavailable, UploadTooLarge
 from app.schemas.problem_details import InvalidField, Problem
+from app.settings import Settings
+from app.storage.disk_space import ADVICE, is_disk_full
 
 log = structlog.get_logger()
 
@@ -24,6 +26,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DBAPIError, _database_error)
     app.add_exception_handler(TimeoutError, _database_error)
+    app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -126,9 +129,19 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:
     log.error("database.error", error=str(error))
-    if is_outage(error):
+    if outages.is_disk_full(error):
+        return problem(request, InsufficientStorage(f"The disk of the database is full. {ADVICE}"))
+    if outages.is_outage(error):
         return problem(request, ServiceUnavailable("The database is unreachable. Try again later."))
     return problem(request, ServiceError())
+
+
+async def _os_error(request: Request, error: Exception) -> JSONResponse:
+    if not is_disk_full(error):
+        raise error  # unexpected, as any other exception
+    log.error("disk.full", error=str(error))
+    settings: Settings = request.app.state.settings
+    return problem(request, settings.disk_space.full_error())
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:

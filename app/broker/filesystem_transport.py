@@ -48,8 +48,11 @@ class Channel(filesystem.Channel):
     def _put(self, queue: str, payload: Any, **options: Any) -> None:  # type: ignore[override]  # its base classes differ in parameter names
         path = Path(self.data_folder_out) / f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
         partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(dumps(payload))  # type: ignore[no-untyped-call]
-        partial.rename(path)
+        try:
+            partial.write_text(dumps(payload))  # type: ignore[no-untyped-call]
+            partial.rename(path)
+        finally:  # on a full disk
+            partial.unlink(missing_ok=True)
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:
         for path in sorted(Path(self.data_folder_in).iterdir()):

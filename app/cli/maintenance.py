@@ -25,7 +25,9 @@ def check(check_worker: bool) -> None:
 
     settings = load_settings("check")
     celery, engine = make_celery(settings), make_engine(settings.database)
-    errors = Dependencies.of(engine, CeleryQueue(celery), Storage(settings.storage)).errors()
+    errors: dict[str, Exception | str | None] = {
+        **Dependencies.of(engine, CeleryQueue(celery), Storage(settings.storage, settings.storage_options)).errors()
+    }
     engine.dispose()
     if check_worker and not errors["broker"]:
         nodes = [node for response in celery.control.ping(timeout=2) for node in response]

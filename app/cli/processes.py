@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,7 @@ from typing import NoReturn
 import click
 
 from app.cli.start import create_tables, load_settings
+from app.errors import SchemaTooNew
 
 Port = click.IntRange(1, 65535)
 
@@ -22,15 +24,22 @@ Port = click.IntRange(1, 65535)
 @click.option("--workers", default=1, type=click.IntRange(min=1), help="Number of jobs that run at the same time.")
 def up(data: Path | None, host: str, port: int, workers: int) -> None:
     """Run the whole service on this machine, without other servers, until Ctrl-C."""
-    from app.embedded import run
+    from app.processes.data_lock import DataFolderInUseError, locked, require_unlocked
+    from app.processes.embedded import run
 
     _require_torch()
-    _require_free_port(host, port)
     if data is not None:  # the processes inherit the environment
         os.environ["ISTHMUS_DATA_DIR"] = str(data.absolute())
     settings = load_settings("up")
-    create_tables(settings)
-    sys.exit(run(settings, host, port, workers))
+    try:
+        require_unlocked(settings.data_dir)
+        _require_free_port(host, port)
+        with locked(settings.data_dir, port):
+            create_tables(settings)
+            code = run(settings, host, port, workers)
+    except DataFolderInUseError as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(code)
 
 
 @click.command()
@@ -40,13 +49,17 @@ def api(host: str, port: int) -> None:
     """Run the HTTP server. For more throughput, run several behind a proxy."""
     import uvicorn
 
+    from app.db.schema import check_at_start
     from app.fast_path.protocol import http_protocol
     from app.main import create_app
     from app.serving.onnx_session import DeviceUnavailableError
 
     settings = load_settings("api")
     try:
+        check_at_start(settings.database)
         app = create_app(settings)
+    except SchemaTooNew as error:
+        raise click.ClickException(error.message) from error
     except DeviceUnavailableError as error:
         raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
     gc.freeze()  # exclude all objects loaded so far from garbage collection, which would pause responses for 0.1 s
@@ -116,6 +129,17 @@ def _require_torch() -> None:
         )
 
 
+def _owner_of(port: int) -> str:
+    """Name the process that listens on a port, as far as the system allows it."""
+    import psutil
+
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by process {connection.pid}"
+    return ""
+
+
 def _require_free_port(host: str, port: int) -> None:
     """Raise ClickException if the port is in use, before anything is started or written."""
     command = click.get_current_context().info_name or ""
@@ -125,6 +149,6 @@ def _require_free_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise click.ClickException(
-                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port. "
+                f"Cannot listen on {host}:{port} ({error.strerror}{_owner_of(port)}). Choose another with --port. "
                 f'With make: make {command} {command.upper()}="--port {port % 65535 + 1}"'
             ) from error

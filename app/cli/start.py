@@ -4,7 +4,9 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from app.errors import SchemaTooNew
 from app.observability import logs
+from app.processes.parent_death import end_with
 from app.settings import Settings
 
 
@@ -16,6 +18,8 @@ def load_settings(process: str) -> Settings:
         lines = [_setting_error(details) for details in error.errors()]
         raise click.ClickException("\n".join(["Some settings are invalid. Correct them and start again.", *lines])) from error
     logs.configure(settings.log_level, settings.process_name or process)
+    if settings.parent_pid and not end_with(settings.parent_pid):
+        raise click.ClickException("The process that started this one has ended.")
     return settings
 
 
@@ -23,7 +27,10 @@ def create_tables(settings: Settings) -> None:
     """Create or update the database tables."""
     from app.db.migrate import upgrade
 
-    upgrade(settings.database)
+    try:
+        upgrade(settings.database)
+    except SchemaTooNew as error:
+        raise click.ClickException(error.message) from error
 
 
 def _setting_error(details: ErrorDetails) -> str:

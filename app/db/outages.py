@@ -15,6 +15,12 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, OUTAGE_ERRORS) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
+def is_disk_full(error: Exception) -> bool:
+    """Return whether the database has no space for a write."""
+    original = getattr(error, "orig", None)
+    return getattr(original, "sqlite_errorname", None) == "SQLITE_FULL" or getattr(original, "sqlstate", None) == "53100"
+
+
 def tolerate_outage(error: Exception) -> None:
     """Log the outage; re-raise errors that retrying cannot fix (unknown table or column).
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from app.demo.client import Client
+from app.processes.data_lock import DataFolderInUseError, require_unlocked
 
 MARK = "made-by-isthmus-demo"
 START_SECONDS = 90.0
@@ -43,7 +44,7 @@ def _environment() -> dict[str, str]:
     One thread is enough for its small networks; a second one slows them down if other programs use the core.
     """
     urls = {"ISTHMUS_DATABASE_URL": "", "ISTHMUS_BROKER_URL": "", "ISTHMUS_STORAGE_URL": ""}
-    return {"ISTHMUS_TRAIN_THREADS": "1"} | os.environ | urls
+    return {"ISTHMUS_TRAIN_THREADS": "1"} | os.environ | urls | {"ISTHMUS_PARENT_PID": str(os.getpid())}
 
 
 def _empty(folder: Path) -> None:
@@ -52,6 +53,10 @@ def _empty(folder: Path) -> None:
         raise click.ClickException(
             f"{folder} is not empty and was not made by an earlier demo. Choose another folder with --data."
         )
+    try:
+        require_unlocked(folder)
+    except DataFolderInUseError as error:
+        raise click.ClickException(str(error)) from error
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARK).touch()

@@ -47,8 +47,6 @@ class JobType(ABC, Generic[Result]):
     """Whether the job runs in as many processes as the settings allow."""
     retries_after_kill = False
     """Whether a killed process is followed by another attempt. Set it where attempts lose little."""
-    gains_attempts = False
-    """Whether a checkpoint in the last attempt grants one more. Set it where work is never repeated, so that jobs end."""
 
     @property
     def name(self) -> str:

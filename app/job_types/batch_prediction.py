@@ -26,7 +26,6 @@ class BatchPrediction(JobType[BatchPredictionResult]):
     routes_help = "A model version applied to a whole dataset by the workers."
     metric_help = "Batch predictions by state."
     retries_after_kill = True
-    gains_attempts = True
 
     def finish(self, session: Session, job: JobRow, result: BatchPredictionResult) -> None:
         job.output = OutputRow(attempt=job.attempt, rows=result.rows, **result.file.columns())

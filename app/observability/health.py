@@ -9,19 +9,11 @@ import structlog
 from sqlalchemy import Engine
 
 from app.broker.queue import JobQueue
+from app.db.schema import check_schema
 from app.storage import Storage
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
-
-
-def check_database(engine: Engine) -> None:
-    """Run one query outside of a transaction, which on SQLite would wait for another writer."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("SELECT 1")
-    finally:
-        connection.close()
 
 
 class Dependencies:
@@ -35,12 +27,12 @@ class Dependencies:
     @classmethod
     def of(cls, engine: Engine, queue: JobQueue, storage: Storage) -> "Dependencies":
         """Return the three dependencies of every process."""
-        return cls({"database": lambda: check_database(engine), "broker": queue.check, "storage": storage.check})
+        return cls({"database": lambda: check_schema(engine), "broker": queue.check, "storage": storage.check})
 
-    def errors(self) -> dict[str, str | None]:
+    def errors(self) -> dict[str, Exception | None]:
         """Return the error of each dependency, None if it is reachable, within the time limit."""
         results = self.run_checks(self._checks)
-        return {name: str(result) if isinstance(result, Exception) else None for name, result in results.items()}
+        return {name: result if isinstance(result, Exception) else None for name, result in results.items()}
 
     def run_checks(self, checks: dict[str, Callable[[], Result]]) -> dict[str, Result | Exception]:
         """Call each check in its own thread. Return its result, or the error if it fails or exceeds the limit."""

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import storage_keys
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
-from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets
+from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, ServiceUnavailable
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
@@ -180,7 +180,7 @@ def _row(upload: Upload, name: str, detected: DetectedFormat, profile: Profile, 
 def _delete_file(storage: Storage, folder: str) -> None:
     try:
         storage.delete(folder)
-    except OSError as error:  # users do not see the dataset any more; the file only uses space
+    except (OSError, ServiceUnavailable) as error:  # users do not see the dataset any more; the file only uses space
         log.warning("dataset.file_not_deleted", storage_key=folder, error=str(error))
 
 
@@ -188,7 +188,7 @@ def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, 
     """Store the file, then insert the row; of two identical uploads at once, the second returns the row of the first."""
     fingerprint, recorded = str(row.fingerprint), False
     try:
-        storage.put(row.storage_key, upload.path)
+        storage.put(row.storage_key, upload.path, may_link=True)
         with sessions.begin() as session:
             session.add(row)
         recorded = True
@@ -199,5 +199,5 @@ def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, 
         return winner, False
     finally:
         if not recorded:
-            storage.delete(storage_keys.dataset_folder(row.id))
+            _delete_file(storage, storage_keys.dataset_folder(row.id))
     return row, True

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, Table, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Insert, String, Table, case, cast, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -84,24 +84,25 @@ def acknowledge_cancel(session: Session, lease: Lease) -> bool:
     return _end_without_version(session, lease, JobStatus.CANCELLED)
 
 
-def release(session: Session, lease: Lease) -> bool:
-    """Requeue the job of a worker that shuts down, without using up an attempt; cancel it if it is in `cancelling`.
+def release(session: Session, lease: Lease, reason: str = "worker_drained", delay_seconds: float = 0) -> bool:
+    """Requeue a job that its worker cannot go on with, without using up an attempt; cancel it if it is in `cancelling`.
 
     `max_attempts` grows instead of `attempt` shrinking, so that the fencing token never repeats.
     """
     statement = update(JobRow).where(*_is_held_by(lease), JobRow.status == JobStatus.RUNNING)
-    job = update_returning_one(session, statement.values(_queued_again() | {"max_attempts": JobRow.max_attempts + 1}))
+    later = {"run_after": db_now(delay_seconds), "max_attempts": JobRow.max_attempts + 1}
+    job = update_returning_one(session, statement.values(_queued_again() | later))
     if job is None:
         return acknowledge_cancel(session, lease)
-    job_events.record(session, job, "requeued", reason="worker_drained")
+    job_events.record(session, job, "requeued", reason=reason)
     session.flush()
     return True
 
 
 def retry(session: Session, lease: Lease, reason: str) -> bool:
     """Requeue the job for another attempt; return False if none is left or the job is being cancelled."""
-    condition = *_is_held_by(lease), JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
-    job = update_returning_one(session, update(JobRow).where(*condition).values(_queued_again()))
+    condition = *_is_held_by(lease), JobRow.status == JobStatus.RUNNING, _may_try_again()
+    job = update_returning_one(session, update(JobRow).where(*condition).values(_tried_again()))
     if job is None:
         return False
     job_events.record(session, job, "requeued", reason=reason)
@@ -111,9 +112,9 @@ def retry(session: Session, lease: Lease, reason: str) -> bool:
 
 def requeue_expired(session: Session) -> list[UUID]:
     """Requeue or end the jobs whose leases have expired; return their ids."""
-    running, tries_left = JobRow.status == JobStatus.RUNNING, JobRow.attempt < JobRow.max_attempts
+    running, tries_left = JobRow.status == JobStatus.RUNNING, _may_try_again()
     lost = {"error_code": "worker_lost", "error_message": "The worker was lost in every attempt."}
-    requeued = _reap(session, running & tries_left, _queued_again())
+    requeued = _reap(session, running & tries_left, _tried_again())
     failed = _reap(session, running & ~tries_left, _ended(JobStatus.FAILED) | lost)
     cancelled = _reap(session, JobRow.status == JobStatus.CANCELLING, _ended(JobStatus.CANCELLED))
     for job in requeued:
@@ -143,6 +144,24 @@ def _can_become(status: JobStatus) -> ColumnElement[bool]:
 
 def _queued_again() -> dict[str, Any]:
     return {"status": JobStatus.QUEUED, "run_after": db_now(), "sent_at": None, **NO_LEASE}
+
+
+def _moved_forward() -> ColumnElement[bool]:
+    """Return whether the present attempt has stored a checkpoint; its key names the attempt."""
+    of_attempt = literal("jobs/%/").concat(cast(JobRow.attempt, String)).concat("/%")
+    return func.coalesce(JobRow.checkpoint.like(of_attempt), False)
+
+
+def _may_try_again() -> ColumnElement[bool]:
+    return or_(JobRow.attempt < JobRow.max_attempts, _moved_forward())
+
+
+def _tried_again() -> dict[str, Any]:
+    """Return the columns of a job whose attempt was lost. An attempt that moved a checkpoint forward is not held against it.
+
+    A crash that repeats still ends the job: each attempt either counts or leaves less work to the next one.
+    """
+    return _queued_again() | {"max_attempts": JobRow.max_attempts + case((_moved_forward(), 1), else_=0)}
 
 
 def _ended(status: JobStatus) -> dict[str, Any]:
@@ -179,14 +198,7 @@ def _progress_columns(report: Report) -> dict[str, Any]:
     }
     if report.training_precision:
         values["training_precision"] = func.coalesce(JobRow.training_precision, report.training_precision)
-    return values | (_checkpoint_columns(report.checkpoint) if report.checkpoint else {})
-
-
-def _checkpoint_columns(checkpoint: str) -> dict[str, Any]:
-    """Return the columns of a new checkpoint. Kinds that never repeat work get another attempt for one in the last attempt."""
-    gains = [name for name, job_type in JOB_TYPES.items() if job_type.gains_attempts]
-    is_last = JobRow.kind.in_(gains) & (JobRow.attempt == JobRow.max_attempts)
-    return {"checkpoint": checkpoint, "max_attempts": case((is_last, JobRow.max_attempts + 1), else_=JobRow.max_attempts)}
+    return values | ({"checkpoint": report.checkpoint} if report.checkpoint else {})
 
 
 def _store(session: Session, job: JobRow, report: Report) -> None:

@@ -17,6 +17,7 @@ from streaming_form_data.targets import BaseTarget
 
 from app.errors import FieldError, InvalidRequest, UnsupportedContentType, UploadTooLarge
 from app.formats.validation import pointer, printable
+from app.storage.disk_space import DiskSpace
 
 BATCH_BYTES = 1024 * 1024
 MAX_FIELD_BYTES = 64 * 1024
@@ -39,21 +40,30 @@ class Upload:
     fields: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """The maximum size of a file, and the disks that need space for it."""
+
+    max_bytes: int
+    space: DiskSpace
+
+
 @asynccontextmanager
 async def receive_upload(
-    chunks: AsyncIterator[bytes], headers: Mapping[str, str], folder: Path, fields: Sequence[str], max_bytes: int
+    chunks: AsyncIterator[bytes], headers: Mapping[str, str], folder: Path, fields: Sequence[str], limits: UploadLimits
 ) -> AsyncIterator[Upload]:
     """Receive the part `file` and the named fields; the file is removed when the block ends.
 
-    Raise InvalidRequest, and UnsupportedContentType or UploadTooLarge from the headers alone if possible.
+    Raise InvalidRequest, and UnsupportedContentType, UploadTooLarge or InsufficientStorage from the headers alone if possible.
     """
-    _check_headers(headers, max_bytes)
+    await asyncio.to_thread(_check_headers, headers, limits)
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     path = folder / f"upload-{uuid.uuid4().hex}"
     try:
         with path.open("wb") as file:
-            form = _MultipartParser(headers, file, fields, max_bytes)
+            form = _MultipartParser(headers, file, fields, limits.max_bytes)
             async for batch in _batches(chunks):
+                limits.space.require(len(batch))
                 await asyncio.to_thread(form.feed, batch)
         yield form.upload(path)
     finally:
@@ -67,12 +77,14 @@ def remove_stale(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _check_headers(headers: Mapping[str, str], max_bytes: int) -> None:
+def _check_headers(headers: Mapping[str, str], limits: UploadLimits) -> None:
     if not headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise UnsupportedContentType("Expected multipart/form-data.")
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes + MAX_MULTIPART_OVERHEAD_BYTES:
-        raise _too_large(max_bytes)
+    size = int(length) if length.isdecimal() else 0
+    if size > limits.max_bytes + MAX_MULTIPART_OVERHEAD_BYTES:
+        raise _too_large(limits.max_bytes)
+    limits.space.require(size)
 
 
 def _too_large(max_bytes: int) -> UploadTooLarge:

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.processes.parent_death import end_with
 from app.schemas.trainer_messages import RESULT_FILE
 from app.settings import Settings
 from worker.protocol.exit_codes import ExitCode
-from worker.protocol.parent_death import die_with_parent
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -29,7 +29,7 @@ MONITOR_SECONDS = 0.05
 def main(arguments: Sequence[str]) -> int:
     """Run the trainers and return their common exit code."""
     *command, supervisor = arguments
-    if not die_with_parent(int(supervisor)):
+    if not end_with(int(supervisor)):
         return ExitCode.ORPHANED
     return _launch([*command, str(os.getpid())], Settings(_env_file=None))
 

@@ -36,6 +36,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     RELEASED = "released"
+    POSTPONED = "postponed"
     LOST = "lost"
 
 
@@ -81,9 +82,6 @@ class Attempt:
         """Record the end of the trainer with its last reports in one transaction; retry during outages."""
         code = self._trainer.exit_code()
         log.info("trainer.ended", exit_code=code)
-        if code == ExitCode.UNAVAILABLE:
-            log.warning("trainer.unavailable", error=self._trainer.stderr_tail()[-1:])
-            return Outcome.LOST  # the lease expires, and the job resumes from its checkpoint while it has attempts left
         result = self._result() if code == ExitCode.DONE else None
         self._pending_report = merged(self._pending_report, self._trainer.drain_reports())
         while True:
@@ -151,11 +149,18 @@ class Attempt:
                 return _or_lost(leases.acknowledge_cancel(session, self._lease), Outcome.CANCELLED)
             if not self._timed_out and self._stopped_on_request(code):
                 return _or_lost(leases.release(session, self._lease), Outcome.RELEASED)
+            if code == ExitCode.UNAVAILABLE:
+                log.warning("trainer.unavailable", error=self._trainer.stderr_tail()[-1:])
+                return _or_lost(self._postpone(session), Outcome.POSTPONED)
             if self._should_retry(code) and leases.retry(session, self._lease, "killed"):
                 return Outcome.RELEASED
             failure = result or self._failure(code)
             log.warning("trainer.failed", code=failure.code, error=failure.message)
             return _or_lost(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
+
+    def _postpone(self, session: Session) -> bool:
+        """Requeue the job, which needs an unreachable or full storage or database, for later."""
+        return leases.release(session, self._lease, "storage_unavailable", self._settings.lease_seconds)
 
     def _should_retry(self, code: int) -> bool:
         return self._job_type.retries_after_kill and code == -signal.SIGKILL and not self._timed_out

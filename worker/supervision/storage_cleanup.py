@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased, sessionmaker
 from app import storage_keys
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, OutputRow, VersionRow
+from app.errors import StorageUnavailable
 from app.job_state import ACTIVE, ENDED
 from app.storage import Storage
 
@@ -32,7 +33,7 @@ def delete_orphaned_files(sessions: sessionmaker[Session], storage: Storage, aba
     for job_id, kept in _due(sessions, abandoned_job_id).items():
         try:
             _clean(storage, storage_keys.job_folder(job_id), kept)
-        except OSError as error:
+        except (OSError, StorageUnavailable) as error:
             log.warning("job.files_not_deleted", ended_job_id=str(job_id), error=str(error))
             return
         with sessions.begin() as session:

@@ -82,7 +82,7 @@ class Supervisor:
             log.info(f"job.{outcome}")
             if outcome is Outcome.RELEASED:
                 self._requeue_message(lease.job_id)
-            else:
+            elif outcome is not Outcome.POSTPONED:
                 self._clean_up(lease.job_id if outcome is Outcome.LOST else None)
             return outcome
 
@@ -101,7 +101,8 @@ class Supervisor:
 
     def _clean_up(self, abandoned_job_id: UUID | None) -> None:
         try:
-            delete_orphaned_files(self._sessions, Storage(self._settings.storage), abandoned_job_id)
+            storage = Storage(self._settings.storage, self._settings.storage_options)
+            delete_orphaned_files(self._sessions, storage, abandoned_job_id)
         except OUTAGE_ERRORS as error:
             tolerate_outage(error)
 

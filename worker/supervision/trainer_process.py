@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 from typing import IO, Self
 
 import structlog
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from app.schemas.trainer_messages import Report
 from app.services.leases import Lease
@@ -136,8 +136,12 @@ def merged(earlier: Report | None, later: Report | None) -> Report | None:
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return all settings as variables, so that a trainer in another folder has the same ones."""
-    values = settings.model_dump(mode="json") | {"data_dir": str(settings.data_dir.absolute())}
-    return {f"ISTHMUS_{name.upper()}": str(value) for name, value in values.items()}
+    values = settings.model_dump() | {"data_dir": settings.data_dir.absolute()}
+    return {f"ISTHMUS_{name.upper()}": _plain(value) for name, value in values.items()}
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidRequest, UnsupportedContentType, UploadTooLarge
 from app.services import multipart_uploads
-from app.services.multipart_uploads import receive_upload
+from app.services.multipart_uploads import UploadLimits, receive_upload
+from app.storage.disk_space import DiskSpace
 
 HEADERS = {"content-type": "multipart/form-data; boundary=edge"}
 TRICKY = st.lists(st.sampled_from([b"\r\n--edge", b"\r\n", b"--", b"\r", b"\n--edge--", b"x" * 1100, b"\0"])).map(b"".join)
@@ -24,6 +25,10 @@ def body(content: bytes, name: bytes = b"a name", filename: bytes = b"a.csv") ->
         b'--edge\r\nContent-Disposition: form-data; name="file"; filename="' + filename + b'"\r\n'
         b"Content-Type: text/csv\r\n\r\n" + content + b"\r\n--edge--\r\n"
     )
+
+
+def limits(max_bytes: int) -> UploadLimits:
+    return UploadLimits(max_bytes, DiskSpace([Path()], 0))
 
 
 async def chunks(content: bytes, sizes: Sequence[int]) -> AsyncIterator[bytes]:
@@ -38,7 +43,7 @@ def receive(
     folder: Path, content: bytes, sizes: Sequence[int] = (), headers: dict[str, str] = HEADERS, limit: int = 10**6
 ) -> tuple[multipart_uploads.Upload, bytes]:
     async def run() -> tuple[multipart_uploads.Upload, bytes]:
-        async with receive_upload(chunks(content, sizes), headers, folder, ["name", "options"], limit) as upload:
+        async with receive_upload(chunks(content, sizes), headers, folder, ["name", "options"], limits(limit)) as upload:
             return upload, await asyncio.to_thread(upload.path.read_bytes)
 
     return asyncio.run(run())
@@ -123,7 +128,7 @@ def test_disconnected_client_leaves_no_file(tmp_path: Path) -> None:
         raise ConnectionError
 
     async def run() -> None:
-        async with receive_upload(breaking(), HEADERS, tmp_path, ["name"], 10**9):
+        async with receive_upload(breaking(), HEADERS, tmp_path, ["name"], limits(10**9)):
             pytest.fail("the body never ended")
 
     with pytest.raises(ConnectionError):

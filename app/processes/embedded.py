@@ -1,7 +1,8 @@
 """The embedded service: HTTP server, workers and beat as processes of this machine, under honcho.
 
 When one process ends, for any reason, all others are stopped and the service ends with its exit code. A supervisor (systemd,
-a container engine) then restarts a consistent set of processes, and jobs resume from their checkpoints.
+a container engine) then restarts a consistent set of processes, and jobs resume from their checkpoints. No process outlives
+`isthmus up`, even if that is killed.
 """
 
 import os
@@ -10,15 +11,18 @@ import signal
 import sys
 from contextlib import suppress
 from threading import Event, Thread
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import click
 import honcho.manager
+import honcho.process
 import structlog
 from honcho.printer import Message
 
 from app.broker.filesystem_transport import purge_stale_worker_queues
+from app.processes.parent_death import end_with
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -33,6 +37,7 @@ def run(settings: Settings, host: str, port: int, workers: int) -> int:
     purge_stale_worker_queues(settings.broker_dir)
     manager = honcho.manager.Manager(_LogPrinter())
     manager._procmgr = _ProcessSignals()  # noqa: SLF001  # honcho has no public way; its version is bounded
+    manager._process_ctor = _Child  # noqa: SLF001  # likewise
     _add(manager, "api", ["api", "--host", host, "--port", str(port)])
     for number in range(1, workers + 1):
         _add(manager, f"worker-{number}", ["worker", "--name", f"worker-{number}-{os.getpid()}"])
@@ -46,7 +51,9 @@ def run(settings: Settings, host: str, port: int, workers: int) -> int:
 
 def _add(manager: honcho.manager.Manager, name: str, arguments: list[str]) -> None:
     command = shlex.join([sys.executable, "-P", "-m", "app.cli", *arguments])
-    manager.add_process(name, f"exec {command}", env=os.environ | {"ISTHMUS_PROCESS_NAME": name})
+    manager.add_process(
+        name, f"exec {command}", env=os.environ | {"ISTHMUS_PROCESS_NAME": name, "ISTHMUS_PARENT_PID": str(os.getpid())}
+    )
 
 
 def _announce(url: str, ended: Event) -> None:
@@ -54,6 +61,14 @@ def _announce(url: str, ended: Event) -> None:
         with suppress(URLError, OSError), urlopen(f"{url}/health/live", timeout=1):
             click.secho(f"Isthmus is running at {url} (API documentation: {url}/docs). Press Ctrl-C to stop it.", bold=True)
             return
+
+
+class _Child(honcho.process.Process):  # type: ignore[misc]  # honcho has no type hints
+    """A process of the service. `run` is called in a process of its own, which forwards the output."""
+
+    def run(self, *arguments: Any) -> None:
+        if end_with(int(self.env["ISTHMUS_PARENT_PID"])):
+            super().run(*arguments)
 
 
 class _LogPrinter:
