@@ -92,7 +92,9 @@ def test_port_in_use_is_reported_before_anything_is_written(command: str, tmp_pa
         port = str(taken.getsockname()[1])
         refused = isthmus(command, "--port", port, "--data", "here", folder=tmp_path)
     assert refused.returncode == 1
-    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Choose another with --port." in refused.stderr
+    assert (
+        f"Cannot listen on 127.0.0.1:{port} (Address already in use by process {os.getpid()}). Choose another" in refused.stderr
+    )
     assert f'make {command} {command.upper()}="--port ' in refused.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ The job's parameters control the work: `steps`, `step_seconds`, `checkpoint_ever
 The sum that it "learns" depends on every step, which reveals a wrong resume. Its reports contain its own attempt.
 """
 
+import errno
 import hashlib
 import os
 import signal
@@ -144,6 +145,10 @@ def _storage_away() -> None:
     raise ConnectionResetError("the object store hung up")
 
 
+def _disk_full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def _prints() -> None:
     os.write(1, b"a library writes to standard output\n")
 
@@ -160,6 +165,7 @@ ENDS: dict[str, Callable[[], None]] = {
     "no_result": _no_result,
     "prints": _prints,
     "storage_away": _storage_away,
+    "disk_full": _disk_full,
 }
 
 if __name__ == "__main__":

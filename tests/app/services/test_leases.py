@@ -246,6 +246,39 @@ def test_expired_leases_are_requeued_or_ended_without_attempts_left(session: Ses
     assert leases.heartbeat(session, old_lease, 60, None) is None
 
 
+def test_lost_attempt_that_moved_a_checkpoint_forward_is_not_counted(session: Session) -> None:
+    job = make_job(session, max_attempts=2)
+    for attempt in range(1, 6):
+        lease = claimed(session, job)
+        assert lease.attempt == attempt
+        leases.heartbeat(session, lease, 60, Report(progress=0.1 * attempt, checkpoint=f"jobs/{job.id}/{attempt}/checkpoint-9"))
+        expire(session, job)
+        leases.requeue_expired(session)
+        assert (job.status, job.max_attempts) == (JobStatus.QUEUED, 2 + attempt)
+    for expected in (JobStatus.QUEUED, JobStatus.FAILED):  # two attempts without progress
+        leases.heartbeat(session, claimed(session, job), 60, Report(progress=0.5))
+        expire(session, job)
+        leases.requeue_expired(session)
+        assert job.status is expected
+    assert job.error_code == "worker_lost"
+
+
+def test_checkpoint_of_another_attempt_is_no_progress(session: Session) -> None:
+    job = make_job(session, attempt=11, max_attempts=12, checkpoint="jobs/j/1/checkpoint-9")
+    lease = claimed(session, job)
+    expire(session, job)
+    leases.requeue_expired(session)
+    assert (lease.attempt, job.status, job.max_attempts) == (12, JobStatus.FAILED, 12)
+
+
+def test_postponed_job_waits_and_loses_no_attempt(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING, attempt=3, max_attempts=3)
+    assert leases.release(session, lease_of(job), "storage_unavailable", 60)
+    assert (job.status, job.max_attempts) == (JobStatus.QUEUED, 4)
+    assert last_event(session, job) == {"reason": "storage_unavailable"}
+    assert leases.claim(session, job.id, "worker-2", 60) is None
+
+
 def test_worker_with_an_expired_lease_cannot_write_anymore(session: Session) -> None:
     job = make_job(session)
     first = claimed(session, job, "worker-1")

@@ -64,14 +64,14 @@ def test_each_failure_has_a_code_and_is_not_retried(
     assert message in (job.error_message or "")
 
 
-def test_storage_outage_lets_the_lease_expire_without_failing_the_job(
-    worker_settings: Settings, worker_sessions: Sessions
-) -> None:
-    job_id = add_job(worker_sessions, ends="storage_away")
-    assert supervisor(worker_settings, worker_sessions).run_job(job_id) is Outcome.LOST
+@pytest.mark.parametrize("ends", ["storage_away", "disk_full"])
+def test_unavailable_storage_postpones_the_job(ends: str, worker_settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions, ends=ends)
+    postponing = supervisor(worker_settings, worker_sessions)
+    assert postponing.run_job(job_id) is Outcome.POSTPONED
     job = read_job(worker_sessions, job_id)
-    assert (job.status, job.attempt, job.error_code) == (JobStatus.RUNNING, 1, None)
-    assert job.lease_expires_at is not None
+    assert (job.status, job.attempt, job.max_attempts, job.error_code) == (JobStatus.QUEUED, 1, 4, None)
+    assert postponing.run_job(job_id) is None
 
 
 def test_running_job_can_be_cancelled(worker_settings: Settings, worker_sessions: Sessions) -> None:

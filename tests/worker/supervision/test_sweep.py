@@ -10,7 +10,7 @@ from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
 from tests.support.factories import make_job
 from tests.support.list_queue import ListQueue
-from worker.supervision.sweep import sweep
+from worker.supervision.sweep import SuspensionGuard, sweep
 
 Sessions = sessionmaker[Session]
 
@@ -32,6 +32,26 @@ def test_job_with_an_expired_lease_is_requeued_and_sent(sessions: Sessions, queu
     assert queue.sent == [job_id]
     with sessions() as session:
         assert session.get_one(JobRow, job_id).status is JobStatus.QUEUED
+
+
+def test_sweep_that_was_suspended_takes_no_lease_away_for_two_heartbeats() -> None:
+    now = [1000.0]
+    guard = SuspensionGuard(lease_seconds=45, heartbeat_seconds=5, clock=lambda: now[0])
+    allowed = []
+    for step in (0, 10, 45, 46, 5, 4, 1, 10):
+        now[0] += step
+        allowed.append(guard.allows_reaping())
+    assert allowed == [True, True, True, False, False, False, True, True]
+
+
+def test_sweep_without_reaping_leaves_expired_leases_and_sends_lost_messages(sessions: Sessions, queue: ListQueue) -> None:
+    with sessions.begin() as session:
+        expired = make_job(session, status=JobStatus.RUNNING, lease_expires_at=db_now(-1)).id
+        unsent = make_job(session, sent_at=db_now(-61)).id
+    sweep(sessions, queue, resend_seconds=60, reap=False)
+    assert queue.sent == [unsent]
+    with sessions() as session:
+        assert session.get_one(JobRow, expired).status is JobStatus.RUNNING
 
 
 def test_job_with_a_lost_message_is_sent_again_once(sessions: Sessions, queue: ListQueue) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import RUN_JOB, CeleryQueue, make_celery
+from app.db.session import db_now
 from app.db.tables import EventRow, JobRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
@@ -67,6 +68,34 @@ def test_messages_that_make_no_sense_do_not_hurt_a_worker(
     with worker_sessions() as session:
         starts = session.scalars(select(EventRow).where(EventRow.kind == "started")).all()
     assert len(starts) == 1
+
+
+def test_suspended_machine_costs_no_attempt(worker_settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
+    settings = quick_settings(data_dir=worker_settings.data_dir, lease_seconds=2, heartbeat_seconds=0.3, sweep_seconds=0.3)
+    job_id = add_job(worker_sessions, max_attempts=1, steps=600, step_seconds=0.01, checkpoint_every=10_000)
+    with running_workers(settings, tmp_path, workers=1) as workers:
+        send_messages(settings, job_id)
+        wait_until(is_training(worker_sessions, job_id, checkpoint=False))
+        suspended = [*workers[0].family(), *beats_of_this_test()]
+        assert len(suspended) == 4
+        for process in suspended:
+            process.suspend()
+        wait_until(lambda: lease_has_expired_by(worker_sessions, job_id, seconds=1))
+        for process in reversed(suspended):  # beat wakes first
+            process.resume()
+        wait_until(lambda: has_status(worker_sessions, job_id, JobStatus.SUCCEEDED))
+    assert read_job(worker_sessions, job_id).attempt == 1
+    assert "sweep.late" in (tmp_path / "beat.log").read_text()
+
+
+def beats_of_this_test() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "beat" in child.cmdline()]
+
+
+def lease_has_expired_by(sessions: Sessions, job_id: UUID, seconds: float) -> bool:
+    with sessions() as session:
+        expired = JobRow.lease_expires_at < db_now(-seconds)
+        return session.scalars(select(JobRow.id).where(JobRow.id == job_id, expired)).one_or_none() is not None
 
 
 def test_job_of_a_stopped_worker_is_resumed_by_another(

@@ -1,0 +1,94 @@
+"""`kill -9` of each process of the embedded service, the first one included: nothing is left, and the next start works."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.embedded_service import Embedded, up
+from tests.support.factories import npz_bytes, write
+from tests.support.polling import wait_until
+from tests.support.servers import free_port
+from tests.support.toy_problems import toy_images
+
+SETTINGS = {"train_threads": "1", "heartbeat_seconds": "0.5", "lease_seconds": "5", "sweep_seconds": "1"}
+
+
+def named(embedded: Embedded, word: str) -> psutil.Process:
+    """Return the first process of the service whose command line has this word; parents come before their children."""
+    return next(process for process in embedded.descendants() if word in process.cmdline())
+
+
+def worker(embedded: Embedded) -> psutil.Process:
+    return named(embedded, "prefork")
+
+
+def pool(embedded: Embedded) -> psutil.Process:
+    (child,) = worker(embedded).children()
+    return child
+
+
+def trainer(embedded: Embedded) -> psutil.Process:
+    return wait_until(lambda: next(iter(pool(embedded).children()), None), what="a trainer")
+
+
+def start_job(embedded: Embedded, folder: Path) -> None:
+    """Start a job that lasts longer than the test."""
+    examples = toy_images(200, 3, target=False)
+    assert examples.labels is not None
+    content = npz_bytes(x=examples.inputs["pixels"].numpy(), y=examples.labels.numpy())
+    dataset = embedded.client.upload(write(folder, "digits.npz", content), "digits", modality="image")["id"]
+    params = {"algorithm": "fine_tune", "epochs": 5000}
+    embedded.client.submit(model="digits", source=dataset, base={"network": "cnn"}, params=params)
+
+
+def assert_all_end(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=15)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_killed_service_leaves_nothing_and_starts_again(tmp_path: Path) -> None:
+    with up(tmp_path, **SETTINGS) as embedded:
+        start_job(embedded, tmp_path)
+        processes = [trainer(embedded), *embedded.descendants()]
+        assert len(processes) > 6
+        refuse_second_start(tmp_path, embedded)
+        embedded.process.kill()
+        embedded.process.wait()
+        assert_all_end(processes)
+    with up(tmp_path, **SETTINGS) as embedded:
+        assert embedded.client.http.get("/health/ready").status_code == 200
+        killed = trainer(embedded)  # the job of the killed service resumes
+        killed.kill()
+        assert_all_end([killed])
+        start_job(embedded, tmp_path)
+        supervisor, running = pool(embedded), trainer(embedded)
+        supervisor.kill()
+        assert_all_end([supervisor, running])
+        wait_until(lambda: pool(embedded).pid != supervisor.pid, what="the worker to replace its pool process")
+        embedded.client.http.get("/health/live").raise_for_status()
+        processes = embedded.descendants()
+        worker(embedded).kill()
+        assert embedded.process.wait(timeout=60) != 0
+        assert_all_end(processes)
+
+
+def refuse_second_start(folder: Path, embedded: Embedded) -> None:
+    options = ["--data", str(folder / "data"), "--port", str(free_port())]
+    command = [sys.executable, "-P", "-m", "app.cli", "up", *options]
+    refused = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    port = embedded.client.http.base_url.port
+    assert f"is in use by process {embedded.process.pid} on port {port}." in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("part", ["api", "beat"])
+def test_killed_part_ends_the_service_with_an_error(part: str, tmp_path: Path) -> None:
+    with up(tmp_path, **SETTINGS) as embedded:
+        processes = embedded.descendants()
+        named(embedded, part).kill()
+        assert embedded.process.wait(timeout=60) != 0
+        assert_all_end(processes)
