@@ -72,7 +72,7 @@ class Storage:
         target = self._path(key)
         with self._errors_translated():
             if self.is_local:
-                _place(source, Path(target), may_link)
+                _store_locally(source, Path(target), may_link)
             else:  # object stores make an upload visible only when it is complete
                 self._upload(source, target)
         return stored
@@ -155,7 +155,7 @@ class Storage:
         return f"{self.root}/{key}"
 
 
-def _place(source: Path, target: Path, may_link: bool) -> None:
+def _store_locally(source: Path, target: Path, may_link: bool) -> None:
     """Copy or link the source to a temporary name, and rename it to the target."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(f"{target}.{uuid.uuid4().hex}.partial")

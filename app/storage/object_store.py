@@ -52,9 +52,6 @@ class _GuardedFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return self._file.seek(offset, whence)
 
-    def tell(self) -> int:
-        return self._file.tell()
-
     def readinto(self, buffer: Any) -> int:
         with self._guard():
             content = self._file.read(len(buffer))

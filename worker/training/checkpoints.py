@@ -32,7 +32,8 @@ class Checkpoints:
     def put(self, name: str, state: dict[str, Any]) -> str:
         """Store a state that is kept as long as the job, and return its key."""
         path, key = self._folder / "checkpoint.pt", f"{self._prefix}/{name}.pt"
-        torch.save({"digest": self._digest, "state": state}, path)
+        with path.open("wb") as file:  # given a path, torch hides the error of a full disk
+            torch.save({"digest": self._digest, "state": state}, file)
         self._storage.put(key, path)
         path.unlink()
         return key

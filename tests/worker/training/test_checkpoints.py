@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from app.storage import Storage
+from tests.support.small_disk import mounted_disk
 from worker.data.checkpoint_rotation import MAX_CHECKPOINTS
 from worker.protocol.progress import BadParameters
 from worker.training.checkpoints import Checkpoints, random_state, restore_random_state, seed_everything
@@ -15,6 +16,11 @@ from worker.training.checkpoints import Checkpoints, random_state, restore_rando
 def make(folder: Path, digest: str = "a", attempt: int = 1) -> tuple[Checkpoints, Storage]:
     storage = Storage(f"file://{folder}/storage")
     return Checkpoints(storage, f"jobs/j/{attempt}", folder, digest), storage
+
+
+def test_full_disk_keeps_its_error(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk", 1) as disk, pytest.raises(OSError, match="No space left"):
+        make(disk)[0].save("7", {"w": torch.zeros(10**6)})
 
 
 def test_saved_checkpoint_is_loaded(tmp_path: Path) -> None:
