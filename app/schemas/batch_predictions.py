@@ -81,7 +81,7 @@ class BatchPredictionOut(BatchPredictionOptions):
     eta_seconds: float | None = Field(description="Estimate at the last change; null while unknown.")
     attempt: int = Field(description="Number of times a worker has started the prediction. Each attempt resumes the last one.")
     max_attempts: int = Field(
-        description="Grows with every attempt that makes progress, so only attempts without progress count."
+        description="Grows with every lost attempt that stored a part, so only attempts without progress count."
     )
     warnings: list[JobWarning]
     error: JobError | None

@@ -112,7 +112,9 @@ class JobOut(BaseModel):
     progress: float = Field(ge=0, le=1, description="Progress of the current attempt.")
     eta_seconds: float | None = Field(description="Estimate at the last change; null while unknown.")
     attempt: int = Field(description="Number of times a worker has started the job.")
-    max_attempts: int
+    max_attempts: int = Field(
+        description="Grows with every lost attempt that stored a checkpoint, so only attempts without progress count."
+    )
     metrics: dict[str, Any] = Field(description="The newest value of each metric.")
     warnings: list[JobWarning]
     error: JobError | None

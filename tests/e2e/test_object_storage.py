@@ -30,7 +30,7 @@ INTERVALS = {
     "lease_seconds": "4",
     "heartbeat_seconds": "0.5",
     "sweep_seconds": "1",
-    "checkpoint_seconds": "0",
+    "checkpoint_seconds": "0.5",
     "train_threads": "1",
 }
 
@@ -59,9 +59,10 @@ def trainer_of_this_test() -> psutil.Process | None:
     return trainers[0] if trainers else None
 
 
-def kill_worker_of_running_job(client: Client, job_id: str) -> None:
-    """Kill the worker, as if its machine were lost, when its trainer has stored a checkpoint."""
-    wait_until(lambda: client.http.get(f"/jobs/{job_id}").json()["progress"] > 0.05, 60, "progress")
+def kill_worker_of_running_job(store: S3Server, job_id: str) -> None:
+    """Kill the worker, as if its machine were lost, when its trainer has stored two checkpoints."""
+    storage = stored(store)
+    wait_until(lambda: len(storage.keys(f"jobs/{job_id}/1")) > 1, 60, "checkpoints")
     trainer = wait_until(trainer_of_this_test, what="a trainer")
     worker = trainer.parent().parent()
     worker.kill()
@@ -75,9 +76,9 @@ def test_all_files_of_a_deployment_are_in_the_object_store(
     with running(environment(tmp_path, s3_server, redis_server), tmp_path, workers=2) as client:
         datasets = [client.upload(path, path.stem, modality="image")["id"] for path in (source, target)]
         assert len(client.http.get(f"/datasets/{datasets[0]}/preview").json()["data"]) == 10
-        params = {"algorithm": "fine_tune", "epochs": 60, "batch_size": 32, "augmentation": "none"}
+        params = {"algorithm": "fine_tune", "epochs": 200, "batch_size": 32, "augmentation": "none"}
         submitted = client.submit(model="digits", source=datasets[0], base={"network": "cnn", "input_size": 8}, params=params)
-        kill_worker_of_running_job(client, submitted["id"])
+        kill_worker_of_running_job(s3_server, submitted["id"])
         job = client.wait(submitted["id"])
         assert (job["status"], job["attempt"]) == ("succeeded", 2), job["error"]
         events = client.http.get(f"/jobs/{job['id']}/events").text

@@ -162,10 +162,11 @@ def test_restarting_redis_with_jobs_queued_loses_none(
 def test_jobs_of_dead_workers_are_requeued_while_others_are_busy(
     redis_settings: Settings, worker_sessions: Sessions, tmp_path: Path
 ) -> None:
-    long, lost = (add_job(worker_sessions, max_attempts=1, steps=100_000, step_seconds=0.01) for _ in range(2))
+    work = {"steps": 100_000, "step_seconds": 0.01, "checkpoint_every": 100_000}
+    long, lost = (add_job(worker_sessions, max_attempts=1, **work) for _ in range(2))
     with running_workers(redis_settings, tmp_path, workers=2) as workers:
         send_messages(redis_settings, long, lost)
-        wait_until(lambda: all(is_training(worker_sessions, job_id)() for job_id in (long, lost)))
+        wait_until(lambda: all(is_training(worker_sessions, job_id, checkpoint=False)() for job_id in (long, lost)))
         workers[0].end()
         wait_until(lambda: {JobStatus.FAILED, JobStatus.RUNNING} == {read_job(worker_sessions, id).status for id in (long, lost)})
     failed = next(job for job in (read_job(worker_sessions, id) for id in (long, lost)) if job.status is JobStatus.FAILED)
@@ -175,8 +176,6 @@ def test_jobs_of_dead_workers_are_requeued_while_others_are_busy(
 def test_beat_sweeps_without_a_broker(worker_settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
     settings = quick_settings(data_dir=worker_settings.data_dir, broker_url="redis://127.0.0.1:1/0")
     with worker_sessions.begin() as session:
-        from app.db.session import db_now
-
         job_id = make_job(session, status=JobStatus.RUNNING, lease_expires_at=db_now(-1)).id
     beat = start(BEAT, settings, tmp_path / "beat.log")
     try:
