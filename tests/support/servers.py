@@ -85,7 +85,7 @@ class S3Server:
         folders = [f"-dir={self.folder / 'data'}", f"-s3.config={self.folder / 'identities.json'}"]
         address = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={self.port}"]
         sizes = ["-master.volumeSizeLimitMB=64", "-volume.max=20", "-master.telemetry=false"]
-        parts = ["-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
+        parts = ["-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-s3.autoCreateBucket=false"]
         binary = str(Path(sys.executable).parent / "weed")
         with (self.folder / "server.log").open("ab") as log:
             command = [binary, "server", *parts, *folders, *address, *ports, *sizes]
