@@ -114,7 +114,11 @@ class Settings(BaseSettings):
     @cached_property
     def storage_options(self) -> dict[str, Any]:
         """Arguments for the file system of the storage."""
-        if not self.storage.startswith("s3://"):
+        return self.options_of(self.storage)
+
+    def options_of(self, url: str) -> dict[str, Any]:
+        """Return arguments for the file system of a URL: the credentials of the object store for `s3://`."""
+        if not url.startswith("s3://"):
             return {}
         return s3_options(self.s3_endpoint, self.s3_region, self.s3_access_key, self.s3_secret_key.get_secret_value())
 
