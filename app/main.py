@@ -25,7 +25,6 @@ from app.serving.model_loader import ModelLoader
 from app.serving.model_resolver import ModelResolver
 from app.serving.predictor import Predictor, ServingPolicy
 from app.settings import Settings
-from app.storage import Storage
 
 VERSION = version("isthmus")
 REQUEST_SLOTS = 10
@@ -81,7 +80,7 @@ def _create_services(app: FastAPI, settings: Settings, queue: JobQueue | None) -
     state.sessions = SessionFactory(state.engine)
     state.database = RequestDatabase(lambda: state.sessions, REQUEST_SLOTS, MAX_WAITING_REQUESTS)
     state.watcher = JobWatcher(lambda: state.sessions)
-    state.storage = Storage(settings.storage, settings.storage_options)
+    state.storage = settings.open_storage(copies=settings.scratch_dir)
     state.predictor = _create_predictor(app, settings)
     state.queue = queue or CeleryQueue(make_celery(settings))
     state.dependencies = Dependencies.of(state.engine, state.queue, state.storage)

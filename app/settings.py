@@ -2,12 +2,13 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.artifacts import Precision
+from app.storage import Storage
 from app.storage.disk_space import DiskSpace
 from app.storage.object_store import s3_options
 
@@ -111,16 +112,12 @@ class Settings(BaseSettings):
     def storage(self) -> str:
         return self.storage_url or f"file://{self.data_dir.absolute()}/storage"
 
-    @cached_property
-    def storage_options(self) -> dict[str, Any]:
-        """Arguments for the file system of the storage."""
-        return self.options_of(self.storage)
-
-    def options_of(self, url: str) -> dict[str, Any]:
-        """Return arguments for the file system of a URL: the credentials of the object store for `s3://`."""
-        if not url.startswith("s3://"):
-            return {}
-        return s3_options(self.s3_endpoint, self.s3_region, self.s3_access_key, self.s3_secret_key.get_secret_value())
+    def open_storage(self, url: str = "", copies: Path | None = None) -> Storage:
+        """Open the storage, or that of another URL with the same credentials. `copies` is the folder for copies of files."""
+        url = url or self.storage
+        keys = self.s3_access_key, self.s3_secret_key.get_secret_value()
+        options = s3_options(self.s3_endpoint, self.s3_region, *keys) if url.startswith("s3://") else {}
+        return Storage(url, options, copies)
 
     @cached_property
     def disk_space(self) -> DiskSpace:

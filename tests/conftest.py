@@ -106,7 +106,7 @@ def settings(tmp_path: Path, fast_path: Literal["on", "off"]) -> Settings:
 
 @pytest.fixture
 def storage(settings: Settings) -> Storage:
-    return Storage(settings.storage)
+    return settings.open_storage()
 
 
 @pytest.fixture

@@ -39,7 +39,6 @@ from app.job_types.base import JobResult
 from app.processes.parent_death import end_with
 from app.schemas.trainer_messages import RESULT_FILE
 from app.settings import Settings
-from app.storage import Storage
 from app.storage.disk_space import is_disk_full
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.exit_codes import ExitCode
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, runs: Mapping[str, JobFunction]
             job = _load(sessions, options.job_id)
             if job is None or job.attempt != options.attempt:
                 return ExitCode.ORPHANED
-            storage = Storage(settings.storage, settings.storage_options)
+            storage = settings.open_storage()
             context = AttemptContext(job, settings, storage, sessions, _scratch_folder(rank), reporter)
             return _run((runs or {}).get(job.kind) or _code_of(job.kind), context)
     except UNAVAILABLE_ERRORS as error:

@@ -21,13 +21,10 @@ def check(check_worker: bool) -> None:
     from app.broker.queue import CeleryQueue, make_celery
     from app.db.session import make_engine
     from app.observability.health import Dependencies
-    from app.storage import Storage
 
     settings = load_settings("check")
     celery, engine = make_celery(settings), make_engine(settings.database)
-    errors: dict[str, Exception | str | None] = {
-        **Dependencies.of(engine, CeleryQueue(celery), Storage(settings.storage, settings.storage_options)).errors()
-    }
+    errors: dict[str, Exception | str | None] = {**Dependencies.of(engine, CeleryQueue(celery), settings.open_storage()).errors()}
     engine.dispose()
     if check_worker and not errors["broker"]:
         nodes = [node for response in celery.control.ping(timeout=2) for node in response]

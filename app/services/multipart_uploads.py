@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -71,10 +72,10 @@ async def receive_upload(
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the files of servers that were killed during an upload; running uploads are younger than a day."""
-    for path in folder.glob("upload-*"):
+    """Remove the files of servers that were killed, such as unfinished uploads; files in use are younger than a day."""
+    for path in [*folder.glob("upload-*"), *folder.glob("copy-*")]:
         if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _check_headers(headers: Mapping[str, str], limits: UploadLimits) -> None:

@@ -57,8 +57,12 @@ def digest_of(path: Path) -> str:
 class Storage:
     """All files of the service under one fsspec URL."""
 
-    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
-        """Open the file system of the URL. `options` are arguments of its fsspec class, such as credentials."""
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None, copies: Path | None = None) -> None:
+        """Open the file system of the URL. `options` are arguments of its fsspec class, such as credentials.
+
+        `copies` is the folder for copies of files that are not on this machine; None: the folder of the system.
+        """
+        self._copies = copies
         self.filesystem, self.root = fsspec.core.url_to_fs(url, **(options or {}))
         self.is_local = isinstance(self.filesystem, LocalFileSystem)
         self._client_errors = client_errors(self.filesystem)
@@ -89,7 +93,9 @@ class Storage:
         if self.is_local:
             yield Path(self._path(key))
             return
-        with tempfile.TemporaryDirectory() as folder:
+        if self._copies is not None:
+            self._copies.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="copy-", dir=self._copies) as folder:
             copy = Path(folder) / key.rpartition("/")[2]
             with self._errors_translated():
                 self.filesystem.get_file(self._path(key), str(copy))
@@ -147,7 +153,7 @@ class Storage:
         raise StorageUnavailable from error
 
     def _full_disk(self) -> DiskSpace:
-        return DiskSpace([Path(self.root if self.is_local else tempfile.gettempdir())], 0)
+        return DiskSpace([Path(self.root) if self.is_local else self._copies or Path(tempfile.gettempdir())], 0)
 
     def _path(self, key: str) -> str:
         if not _KEY.fullmatch(key):

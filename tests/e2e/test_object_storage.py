@@ -44,7 +44,7 @@ def environment(folder: Path, store: S3Server, redis_server: RedisServer) -> dic
 
 def stored(store: S3Server, prefix: str = "deployment") -> Storage:
     settings = Settings.model_validate({**store.settings(prefix), "_env_file": None})
-    return Storage(settings.storage, settings.storage_options)
+    return settings.open_storage()
 
 
 def digits(*, target: bool) -> bytes:
@@ -200,4 +200,4 @@ def test_missing_file_and_missing_bucket_differ(s3_server: S3Server, tmp_path: P
     values = {**s3_server.settings("x"), "storage_url": "s3://no-such-bucket/x", "_env_file": None}
     settings = Settings.model_validate(values)
     with pytest.raises(StorageUnavailable, match="bucket"):
-        Storage(settings.storage, settings.storage_options).put("jobs/j/1/file", write(tmp_path, "file", json.dumps({}).encode()))
+        settings.open_storage().put("jobs/j/1/file", write(tmp_path, "file", json.dumps({}).encode()))

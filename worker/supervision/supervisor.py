@@ -27,7 +27,6 @@ from app.job_types.base import JobType
 from app.services import leases
 from app.services.leases import Lease
 from app.settings import Settings
-from app.storage import Storage
 from worker.supervision.attempt import Attempt, Outcome
 from worker.supervision.storage_cleanup import delete_orphaned_files
 from worker.supervision.trainer_process import TrainerProcess
@@ -101,7 +100,7 @@ class Supervisor:
 
     def _clean_up(self, abandoned_job_id: UUID | None) -> None:
         try:
-            storage = Storage(self._settings.storage, self._settings.storage_options)
+            storage = self._settings.open_storage()
             delete_orphaned_files(self._sessions, storage, abandoned_job_id)
         except OUTAGE_ERRORS as error:
             tolerate_outage(error)
