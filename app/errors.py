@@ -211,3 +211,10 @@ class Overloaded(ServiceUnavailable):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers={"Retry-After": "1"})
+
+
+class UploadsBusy(ServiceUnavailable):
+    """Too many uploads wait for their check. Send this one again later."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"Retry-After": "10"})

@@ -20,6 +20,7 @@ from app.observability.health import Dependencies
 from app.observability.metrics import BUILD
 from app.services.job_watcher import JobWatcher
 from app.services.multipart_uploads import remove_stale
+from app.services.upload_checks.pool import CheckPool
 from app.serving.model_cache import ModelCache
 from app.serving.model_loader import ModelLoader
 from app.serving.model_resolver import ModelResolver
@@ -39,6 +40,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     remove_stale(app.state.settings.scratch_dir)
     app.state.predictor.resolver.watch(app.state.engine)
     yield
+    app.state.checks.close()
     await app.state.predictor.close()
     await app.state.watcher.close()
     app.state.dependencies.close()
@@ -81,6 +83,7 @@ def _create_services(app: FastAPI, settings: Settings, queue: JobQueue | None) -
     state.database = RequestDatabase(lambda: state.sessions, REQUEST_SLOTS, MAX_WAITING_REQUESTS)
     state.watcher = JobWatcher(lambda: state.sessions)
     state.storage = settings.open_storage(copies=settings.scratch_dir)
+    state.checks = CheckPool.of(settings)
     state.predictor = _create_predictor(app, settings)
     state.queue = queue or CeleryQueue(make_celery(settings))
     state.dependencies = Dependencies.of(state.engine, state.queue, state.storage)

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     reserved_disk_bytes: int = Field(
         32 * 1024**2, ge=0, description="Disk space that uploads leave free for the database, checkpoints and logs."
     )
+    upload_checks: int = Field(0, ge=0, description="Uploads that are checked at the same time. 0: one per core.")
+    max_waiting_uploads: int = Field(64, ge=0, description="Uploads that may wait for their check. Further uploads get 503.")
+    upload_check_seconds: float = Field(600, gt=0, description="Maximum duration of the check of an upload.")
+    upload_check_memory_bytes: int = Field(
+        4 * 1024**3, ge=1024**3, description="Maximum address space of the process that checks an upload."
+    )
     max_predict_bytes: int = Field(32 * 1024**2, gt=0, description="Maximum size of the body of a prediction request.")
     max_predict_inputs: int = Field(1024, gt=0, description="Maximum number of inputs in one prediction request.")
     fast_path: Literal["on", "off"] = Field(
@@ -87,8 +93,22 @@ class Settings(BaseSettings):
     )
     webhook_delivery_days: float = Field(30, gt=0, description="Age at which ended deliveries of webhooks are deleted.")
 
+    pretrained_folders: str = Field(
+        "",
+        description="Folders with pretrained encoders that jobs may load, separated by `:`. `*`: any folder. "
+        "Empty: none, but any for `isthmus up` on a loopback address.",
+    )
+    pretrained_hub: str = Field(
+        "*",
+        description="Public repositories of the Hub that jobs may load, separated by commas, such as `sentence-transformers/*`. "
+        "`*`: any. Empty: none.",
+    )
+    max_download_bytes: int = Field(10 * 1024**3, gt=0, description="Maximum size of a pretrained encoder from the Hub.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of jobs. auto: a GPU if there is one.")
     train_processes: int = Field(1, ge=1, description="Processes that train one job together. On CUDA each needs its own GPU.")
+    train_memory_bytes: int = Field(
+        0, ge=0, description="Maximum memory of data of a training process, without that of GPUs. 0: no limit."
+    )
     train_threads: int = Field(0, ge=0, description="CPU threads per training process. 0: the default of torch.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level of log lines.")
     process_name: str = Field("", description="Field `process` of log lines. Empty: the name of the command.")

@@ -13,6 +13,11 @@ def dataset_file(dataset_id: UUID, format: str) -> str:
     return f"{dataset_folder(dataset_id)}/data.{format}"
 
 
+def dataset_preview(dataset_id: UUID) -> str:
+    """Return the key of a dataset's preview."""
+    return f"{dataset_folder(dataset_id)}/preview.json"
+
+
 def job_folder(job_id: UUID) -> str:
     """Return the prefix of the files of all attempts of a job."""
     return f"jobs/{job_id}"

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -42,6 +43,7 @@ from app.settings import Settings
 from app.storage.disk_space import is_disk_full
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.exit_codes import ExitCode
+from worker.protocol.memory import limit_memory
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None, runs: Mapping[str, JobFunction]
     reporter = ProgressReporter(_private_stdout(rank == 0))
     signal.signal(signal.SIGTERM, lambda *_: reporter.request_stop())
     settings = Settings(_env_file=None)
+    limit_memory(settings.train_memory_bytes)
     try:
         with _database(settings.database) as sessions:
             job = _load(sessions, options.job_id)
@@ -87,10 +90,11 @@ def _run(run: JobFunction, context: AttemptContext) -> int:
         if not is_disk_full(error):
             raise
         return _refused(ExitCode.UNAVAILABLE, error)
-    except RuntimeError as error:
-        if not _is_gpu_out_of_memory(error):
+    except (RuntimeError, MemoryError) as error:
+        code = _code_of_memory_error(error)
+        if code is None:
             raise
-        return _refused(ExitCode.GPU_OUT_OF_MEMORY, error)
+        return _refused(code, error)
     context.reporter.flush()
     if result is not None:
         (context.folder / RESULT_FILE).write_text(result.model_dump_json())
@@ -147,22 +151,26 @@ def _code_of(kind: str) -> JobFunction:
 
 
 def _refused(code: ExitCode, error: Exception) -> ExitCode:
-    """Write the message for the user as the last line of standard error."""
+    """Write the message for the user as the last line of standard error, and its cause for the log before it."""
     details = [f"{field.pointer}: {field.detail}" for field in error.errors] if isinstance(error, ServiceError) else []
-    text = " ".join(" ".join([str(error), *details]).split())
+    text = " ".join(" ".join([str(error) or "The process has no memory left.", *details]).split())
+    if error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
     sys.stderr.write(f"{text}\n")
     if ERROR_FILE in os.environ:
         Path(os.environ[ERROR_FILE]).write_text(json.dumps({"message": text}))
     return code
 
 
-def _is_gpu_out_of_memory(error: RuntimeError) -> bool:
+def _code_of_memory_error(error: RuntimeError | MemoryError) -> ExitCode | None:
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is torch's allocator for CPUs
+        return ExitCode.OUT_OF_MEMORY
     torch = sys.modules.get("torch")
     if torch is None:
-        return False
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, torch.AcceleratorError) and "out of memory" in str(error)
+        return None
+    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, torch.AcceleratorError) and "out of memory" in str(error)):
+        return ExitCode.GPU_OUT_OF_MEMORY
+    return None
 
 
 if __name__ == "__main__":

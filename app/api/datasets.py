@@ -1,16 +1,18 @@
 """Routes of datasets."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.authorization import requires
-from app.api.deps import DatabaseDep, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
+from app.api.deps import ChecksDep, DatabaseDep, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.api.middleware import own_body_limit
+from app.api.request_bodies import HTTP_499_CLIENT_CLOSED_REQUEST, ClientDisconnected, cancel_on_disconnect
 from app.db.tables import DatasetRow
 from app.errors import (
     DatasetInUse,
@@ -19,6 +21,7 @@ from app.errors import (
     InvalidDataset,
     InvalidRequest,
     UnsupportedContentType,
+    UploadsBusy,
     UploadTooLarge,
 )
 from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview
@@ -27,6 +30,7 @@ from app.services import datasets
 from app.services.multipart_uploads import UploadLimits, receive_upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
+Result = TypeVar("Result")
 
 _READ, _WRITE = requires("datasets:read"), requires("datasets:write")
 
@@ -41,19 +45,28 @@ _READ, _WRITE = requires("datasets:read"), requires("datasets:write")
             "model": DatasetOut,
             "description": "The existing dataset, if the same file was uploaded with the same options before.",
         },
-        **error_responses(InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType, InsufficientStorage),
+        **error_responses(
+            InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType, InsufficientStorage, UploadsBusy
+        ),
     },
     openapi_extra={"requestBody": UPLOAD_BODY},
 )
 @own_body_limit
 async def upload_dataset(
-    request: Request, response: Response, sessions: SessionsDep, storage: StorageDep, settings: SettingsDep
+    request: Request,
+    response: Response,
+    sessions: SessionsDep,
+    storage: StorageDep,
+    settings: SettingsDep,
+    checks: ChecksDep,
 ) -> DatasetRow:
     """Upload and validate a dataset. An error response names each invalid row, column or file."""
     folder, fields = settings.scratch_dir, ["name", "modality", "options"]
+    checks.refuse_if_full()
     limits = UploadLimits(settings.max_upload_bytes, settings.disk_space)
     async with receive_upload(_body(request), request.headers, folder, fields, limits) as upload:
-        row, is_new = await run_in_threadpool(datasets.create, sessions, storage, upload)
+        create = checks.run(lambda checker: datasets.create(sessions, storage, upload, checker))
+        row, is_new = await _unless_disconnected(request, create)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{row.id}"
     return row
@@ -92,13 +105,35 @@ def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -
     datasets.delete(session, storage, dataset_id)
 
 
-@router.get("/{dataset_id}/preview", dependencies=[_READ], responses=error_responses(DatasetNotFound, InvalidRequest))
+@router.get(
+    "/{dataset_id}/preview",
+    dependencies=[_READ],
+    responses=error_responses(DatasetNotFound, InvalidRequest, UploadsBusy),
+)
 async def preview_dataset(
-    dataset_id: UUID, database: DatabaseDep, storage: StorageDep, limit: Annotated[int, Query(ge=1, le=50)] = 10
+    request: Request,
+    dataset_id: UUID,
+    database: DatabaseDep,
+    sessions: SessionsDep,
+    storage: StorageDep,
+    checks: ChecksDep,
+    limit: Annotated[int, Query(ge=1, le=datasets.MAX_PREVIEW_ROWS)] = 10,
 ) -> Preview:
-    """Return the first examples of a dataset."""
+    """Return the first examples of a dataset. The first request makes the preview and stores it."""
     row = await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
-    return Preview(data=await run_in_threadpool(datasets.preview, row, storage, limit))
+    rows = await run_in_threadpool(datasets.stored_preview, row, storage)
+    if rows is None:
+        make = checks.run(lambda checker: datasets.make_preview(sessions, storage, row, checker))
+        rows = await _unless_disconnected(request, make)
+    return Preview(data=rows[:limit])
+
+
+async def _unless_disconnected(request: Request, check: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of a check, which ends when the client disconnects."""
+    try:
+        return await cancel_on_disconnect(asyncio.ensure_future(check), request.receive)
+    except ClientDisconnected as error:
+        raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

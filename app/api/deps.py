@@ -11,6 +11,7 @@ from app.db.request_database import RequestDatabase
 from app.db.session import SessionFactory
 from app.errors import ServiceError, UnsupportedContentType
 from app.services.job_watcher import JobWatcher
+from app.services.upload_checks.pool import CheckPool
 from app.settings import Settings
 from app.storage import Storage
 
@@ -47,6 +48,11 @@ async def get_storage(request: Request) -> Storage:
     return storage
 
 
+async def get_checks(request: Request) -> CheckPool:
+    checks: CheckPool = request.app.state.checks
+    return checks
+
+
 async def get_watcher(request: Request) -> JobWatcher:
     watcher: JobWatcher = request.app.state.watcher
     return watcher
@@ -72,6 +78,7 @@ DatabaseDep = Annotated[RequestDatabase, Depends(get_database)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 WatcherDep = Annotated[JobWatcher, Depends(get_watcher)]
+ChecksDep = Annotated[CheckPool, Depends(get_checks)]
 RequireJson = Depends(require_json)
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 

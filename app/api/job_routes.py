@@ -31,6 +31,7 @@ from app.schemas.jobs import ModelName
 from app.schemas.pagination import Page
 from app.schemas.trainer_messages import MetricPoint
 from app.services import jobs
+from app.settings import Settings
 
 IdempotencyKey = Annotated[
     str | None,
@@ -65,6 +66,8 @@ class JobResource:
     response: type[JobView]
     submit: Callable[..., JobRow]
     scopes: str
+    check: Callable[[Any, Settings], None] = lambda request, settings: None
+    """Raises InvalidRequest for a request that the settings do not allow."""
     submit_errors: Sequence[type[ServiceError]] = ()
     list_note: str = ""
     metrics_note: str = ""
@@ -124,6 +127,7 @@ def _add_submit(router: APIRouter, resource: JobResource) -> None:
         settings: SettingsDep,
         idempotency_key: IdempotencyKey = None,
     ) -> Any:
+        resource.check(body, settings)
         job = resource.submit(session, queue, body, max_attempts=settings.max_attempts, key=idempotency_key)
         response.headers["Location"] = f"{resource.path}/{job.id}"
         return resource.response.of(job)

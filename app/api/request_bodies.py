@@ -24,6 +24,7 @@ MAX_INLINE_PARSE_BYTES = 8192
 """Up to this size, parsing a body takes less time than starting a thread for it."""
 
 Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
 
 
 class ClientDisconnected(Exception):  # noqa: N818  # an event, like starlette's ClientDisconnect
@@ -101,7 +102,7 @@ async def run_prediction(request: Request, predictor: Predictor, version: Loaded
     return logits
 
 
-async def cancel_on_disconnect(pending: "asyncio.Future[Logits]", receive: Receive) -> Logits:
+async def cancel_on_disconnect(pending: "asyncio.Future[Result]", receive: Receive) -> Result:
     """Return the result of `pending` or raise its error. Raises ClientDisconnected if the client disconnects first."""
     disconnected = asyncio.create_task(_wait_for_disconnect(receive))
     futures: set[asyncio.Future[Any]] = {pending, disconnected}

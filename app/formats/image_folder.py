@@ -6,33 +6,64 @@ folder. A single folder of images is one class, and one class alone is rejected.
 An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, integers or strings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from app.errors import FieldError, InvalidDataset
 from app.formats import archives, npz
-from app.formats.images import MAX_PIXELS, SUFFIXES, InvalidImageError, Pixels, decode
+from app.formats.images import (
+    MAX_PIXELS,
+    SUFFIXES,
+    ImageShape,
+    InvalidImageError,
+    PixelBudget,
+    Pixels,
+    Thumbnail,
+    decode,
+    measure,
+    thumbnail_of_file,
+    thumbnail_of_pixels,
+)
 from app.formats.validation import ErrorCollector, pointer, printable
 
 CHUNK_PIXELS = 4_000_000
 
 Layout = tuple[bool, tuple[str, ...]]
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledImage:
-    """An image, uint8 (H, W, 1 or 3), and its class, None if unlabelled."""
+class LabelledImage(Generic[Content]):
+    """What was read of an image, and its class, None if unlabelled."""
 
-    pixels: Pixels
+    content: Content
     label: str | None
 
 
-def read(path: Path, format: str, errors: ErrorCollector) -> Iterator[LabelledImage]:
+@dataclass(frozen=True, slots=True)
+class ImageReader(Generic[Content]):
+    """What to read of each image: its pixels, its shape or its thumbnail. No more than that is decoded."""
+
+    of_file: Callable[[bytes], Content]
+    of_pixels: Callable[[Pixels], Content]
+
+
+PIXELS: ImageReader[Pixels] = ImageReader(decode, lambda pixels: pixels)
+THUMBNAILS: ImageReader[Thumbnail] = ImageReader(thumbnail_of_file, thumbnail_of_pixels)
+
+
+def shapes(budget: PixelBudget) -> ImageReader[ImageShape]:
+    """Return the reader of shapes, which decodes each file in full. It raises PixelBudgetExceededError."""
+    return ImageReader(lambda content: measure(content, budget), ImageShape.of)
+
+
+def read(path: Path, format: str, reader: ImageReader[Content], errors: ErrorCollector) -> Iterator[LabelledImage[Content]]:
     """Yield all images in a fixed order. Add an error for each invalid file."""
-    return _read_npz(path, errors) if format == "npz" else _read_folders(path, format, errors)
+    return _read_npz(path, reader, errors) if format == "npz" else _read_folders(path, format, reader, errors)
 
 
 def has_image_array(path: Path) -> bool:
@@ -41,7 +72,9 @@ def has_image_array(path: Path) -> bool:
     return x is not None and x.dtype == np.uint8 and _is_image_shape(x.shape)
 
 
-def _read_folders(path: Path, format: str, errors: ErrorCollector) -> Iterator[LabelledImage]:
+def _read_folders(
+    path: Path, format: str, reader: ImageReader[Content], errors: ErrorCollector
+) -> Iterator[LabelledImage[Content]]:
     layouts: set[Layout] = set()
     for member in archives.members(path, format, errors):
         parts = PurePosixPath(member.name).parts
@@ -49,7 +82,7 @@ def _read_folders(path: Path, format: str, errors: ErrorCollector) -> Iterator[L
         if problem is None:
             layouts.add(_layout(parts))
             try:
-                yield LabelledImage(decode(member.read()), parts[-2] if len(parts) > 1 else None)
+                yield LabelledImage(reader.of_file(member.read()), parts[-2] if len(parts) > 1 else None)
             except InvalidImageError as error:
                 problem = str(error)
         if problem is not None:
@@ -74,7 +107,7 @@ def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
     return "some class folders are inside another folder; expected class_name/image.png, or one folder around all classes"
 
 
-def _read_npz(path: Path, errors: ErrorCollector) -> Iterator[LabelledImage]:
+def _read_npz(path: Path, reader: ImageReader[Content], errors: ErrorCollector) -> Iterator[LabelledImage[Content]]:
     headers = npz.headers(path)
     _check_npz(headers, errors)
     errors.check()
@@ -83,7 +116,7 @@ def _read_npz(path: Path, errors: ErrorCollector) -> Iterator[LabelledImage]:
     labels = npz.label_names(path, size) if "y" in headers else None
     for block in npz.rows(path, "x", size):
         for pixels in block.reshape(*block.shape[:3], -1):
-            yield LabelledImage(pixels, next(labels) if labels else None)
+            yield LabelledImage(reader.of_pixels(pixels), next(labels) if labels else None)
 
 
 def _is_image_shape(shape: tuple[int, ...]) -> bool:

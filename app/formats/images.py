@@ -4,6 +4,9 @@ import base64
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,11 +16,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Pixels = NDArray[np.uint8]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 25_000_000
+MAX_SLOW_PIXELS = 1_000_000
+"""Limit of images whose decoder is written in Python and takes about a second per million pixels."""
 DRAFT_SIDE = 1024
+THUMBNAIL_SIDE = 96
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _GREY = {"1", "L", "LA", "La", "I", "F"}
+_COLOUR = {"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"}
+_PYTHON_DECODERS = {"ppm", "bmp_rle"}
+_ORIENTATION = 0x0112
+_TURNED = {5, 6, 7, 8}
+"""EXIF orientations that exchange height and width."""
 _DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -36,24 +47,83 @@ class InvalidImageError(ValueError):
     """The bytes are not a usable image. The message gives the reason."""
 
 
-def decode(content: bytes) -> Pixels:
+class PixelBudgetExceededError(Exception):
+    """The images of one upload or request have more pixels than it may decode."""
+
+
+class PixelBudget:
+    """The number of pixels that one upload or request may still decode."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.left = limit
+
+    def spend(self, pixels: int) -> None:
+        """Subtract the pixels of an image before it is decoded. Raise PixelBudgetExceededError."""
+        self.left -= pixels
+        if self.left < 0:
+            raise PixelBudgetExceededError(f"the images have more than {self.limit} pixels in total")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageShape:
+    """Height, width and channels (1 or 3) of an image."""
+
+    height: int
+    width: int
+    channels: int
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> "ImageShape":
+        return cls(*pixels.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small PNG as a data URL, with the size of its image."""
+
+    url: str
+    height: int
+    width: int
+
+
+def decode(content: bytes, budget: PixelBudget | None = None) -> Pixels:
     """Decode to uint8 (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImageError.
 
     Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with both sides still at least `DRAFT_SIDE`.
     """
-    try:
-        with _open(content) as image:
-            _check_size(*image.size)
-            image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
-            ImageOps.exif_transpose(image, in_place=True)
-            return _pixels(image)
-    except InvalidImageError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidImageError(f"more than {MAX_PIXELS} pixels") from error
-    except _DECODE_ERRORS as error:
-        reason = "truncated" if "truncated" in str(error) else "damaged"
-        raise InvalidImageError(f"{reason}: it cannot be decoded") from error
+    with _open(content, budget) as image:
+        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _pixels(image)
+
+
+def measure(content: bytes, budget: PixelBudget) -> ImageShape:
+    """Return the shape that `decode` would return. The image is decoded in full, but no array is made of it."""
+    with _open(content, budget) as image:
+        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+        image.load()
+        width, height = _turned(image)
+        if image.mode in _GREY or image.mode.startswith("I;16"):
+            return ImageShape(height, width, 1)
+        if image.mode not in _COLOUR:  # whether Pillow converts a rare mode is known only after a try
+            return ImageShape.of(_pixels(image))
+        return ImageShape(height, width, 3)
+
+
+def thumbnail_of_file(content: bytes) -> Thumbnail:
+    """Decode an image only as far as its thumbnail needs. Raise InvalidImageError."""
+    with _open(content) as image:
+        full = image.size
+        image.draft(None, (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+        was_turned = _turned(image) != image.size
+        ImageOps.exif_transpose(image, in_place=True)
+        width, height = reversed(full) if was_turned else full
+        return Thumbnail(thumbnail(_pixels(image)), height, width)
+
+
+def thumbnail_of_pixels(pixels: Pixels) -> Thumbnail:
+    return Thumbnail(thumbnail(pixels), pixels.shape[0], pixels.shape[1])
 
 
 def as_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -83,7 +153,7 @@ def crop(pixels: Pixels, height: int, width: int) -> Pixels:
     return pixels[top : top + height, left : left + width]
 
 
-def thumbnail(pixels: Pixels, side: int = 96) -> str:
+def thumbnail(pixels: Pixels, side: int = THUMBNAIL_SIDE) -> str:
     """Return a PNG data URL with the longest side at most `side` pixels."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     image.thumbnail((side, side))
@@ -92,11 +162,44 @@ def thumbnail(pixels: Pixels, side: int = 96) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _open(content: bytes) -> Image.Image:
+@contextmanager
+def _open(content: bytes, budget: PixelBudget | None = None) -> Iterator[Image.Image]:
+    """Open an image whose size and format are accepted, and convert what Pillow raises while the block decodes it."""
+    try:
+        with _identified(content) as image:
+            _check_size(*image.size)
+            _check_decoder(image)
+            if budget is not None:
+                budget.spend(image.size[0] * image.size[1])
+            yield image
+    except InvalidImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidImageError(f"more than {MAX_PIXELS} pixels") from error
+    except _DECODE_ERRORS as error:
+        reason = "truncated" if "truncated" in str(error) else "damaged"
+        raise InvalidImageError(f"{reason}: it cannot be decoded") from error
+
+
+def _identified(content: bytes) -> Image.Image:
+    if content[:2] in (b"P1", b"P2", b"P3"):
+        raise InvalidImageError("a PNM file in plain text; convert it to a binary one (P4, P5 or P6) or to PNG")
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise InvalidImageError("not an image of a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
+
+
+def _check_decoder(image: Image.Image) -> None:
+    decoders = {tile[0] for tile in getattr(image, "tile", ())}
+    if decoders & _PYTHON_DECODERS and image.size[0] * image.size[1] > MAX_SLOW_PIXELS:
+        raise InvalidImageError(f"more than {MAX_SLOW_PIXELS} pixels in a rare encoding of {image.format}; convert it to PNG")
+
+
+def _turned(image: Image.Image) -> tuple[int, int]:
+    """Return width and height after the rotation by EXIF."""
+    width, height = image.size
+    return (height, width) if image.getexif().get(_ORIENTATION) in _TURNED else (width, height)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -115,8 +218,12 @@ def _pixels(image: Image.Image) -> Pixels:
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert the mode only if it differs, because Pillow always copies."""
-    return image if image.mode == mode else image.convert(mode)
+    """Convert the mode only if it differs, because Pillow always copies, and free the memory of the original."""
+    if image.mode == mode:
+        return image
+    converted = image.convert(mode)
+    image.close()
+    return converted
 
 
 def from_lists(value: list[object]) -> Pixels:
@@ -134,46 +241,3 @@ def from_lists(value: list[object]) -> Pixels:
         raise InvalidImageError("a pixel outside 0..255")
     _check_size(pixels.shape[1], pixels.shape[0])
     return pixels.astype(np.uint8)
-
-
-class ChannelStats:
-    """Mean and standard deviation of pixels / 255 per channel, from exact counts of all 256 values."""
-
-    def __init__(self) -> None:
-        self.channels: Literal[1, 3] = 1
-        self.counts = np.zeros((3, 256), np.int64)
-
-    def add(self, pixels: Pixels) -> None:
-        """Count one image. Grey counts in all three channels."""
-        if pixels.shape[2] == 1:
-            self.counts += np.bincount(pixels.ravel(), minlength=256)
-            return
-        self.channels = 3
-        for channel in range(3):
-            self.counts[channel] += np.bincount(pixels[:, :, channel].ravel(), minlength=256)
-
-    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and standard deviation per channel, in 0..1. The deviation of a constant channel is 1."""
-        counts = self.counts[: self.channels]
-        values = np.arange(256) / 255
-        total = np.maximum(counts.sum(axis=1), 1)
-        mean = counts @ values / total
-        variance = (counts * np.square(values - mean[:, None])).sum(axis=1) / total
-        deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
-        return tuple(mean.tolist()), tuple(deviation.tolist())
-
-
-class SizeRange:
-    """The smallest and largest height and width."""
-
-    def __init__(self) -> None:
-        self.least = [1 << 31, 1 << 31]
-        self.most = [0, 0]
-
-    def add(self, pixels: Pixels) -> None:
-        for axis in (0, 1):
-            self.least[axis] = min(self.least[axis], pixels.shape[axis])
-            self.most[axis] = max(self.most[axis], pixels.shape[axis])
-
-    def as_details(self) -> dict[str, list[int]]:
-        return {"height": [self.least[0], self.most[0]], "width": [self.least[1], self.most[1]]}

@@ -5,12 +5,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import FieldError, InvalidDataset
+from app.formats.row_blocks import MAX_COLUMNS
 from app.formats.validation import ErrorCollector, pointer, printable
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 4 * 1024 * 1024
 
 Record = dict[str, object]
+
+
+class _TooManyKeysError(Exception):
+    """An object has more keys than a table may have columns."""
 
 
 def blocks(path: Path, size: int, errors: ErrorCollector) -> Iterator[tuple[Sequence[int], list[Record]]]:
@@ -46,9 +51,12 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _record(line: bytes, row: int, errors: ErrorCollector) -> Record | None:
     try:
-        record = json.loads(line.decode())
+        record = json.loads(line.decode(), object_pairs_hook=_bounded_object)
     except UnicodeDecodeError as error:
         errors.add(f"/rows/{row}", f"row {row}: byte {line[error.start]:#04x} is not UTF-8")
+        return None
+    except _TooManyKeysError as error:
+        errors.add(f"/rows/{row}", f"row {row} has {error}")
         return None
     except (ValueError, RecursionError) as error:
         errors.add(f"/rows/{row}", f"row {row} is not JSON: {printable(str(error))}")
@@ -57,3 +65,9 @@ def _record(line: bytes, row: int, errors: ErrorCollector) -> Record | None:
         errors.add(f"/rows/{row}", f"row {row} is not a JSON object")
         return None
     return record
+
+
+def _bounded_object(pairs: list[tuple[str, object]]) -> Record:
+    if len(pairs) > MAX_COLUMNS:
+        raise _TooManyKeysError(f"an object with {len(pairs)} keys; at most {MAX_COLUMNS} are accepted")
+    return dict(pairs)

@@ -46,7 +46,7 @@ class JobType(ABC, Generic[Result]):
     may_use_several_processes = False
     """Whether the job runs in as many processes as the settings allow."""
     retries_after_kill = False
-    """Whether a killed process is followed by another attempt. Set it where attempts lose little."""
+    """Whether a killed process is always followed by another attempt, not only once. Set it where attempts lose little."""
 
     @property
     def name(self) -> str:

@@ -3,27 +3,31 @@
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from app.errors import FieldError, InvalidInputs
+from app.errors import FieldError, InvalidDataset, InvalidInputs
 from app.formats import image_folder
 from app.formats.class_labels import ClassCounter
+from app.formats.image_folder import LabelledImage
+from app.formats.image_statistics import ChannelStats, SizeRange
 from app.formats.images import (
-    ChannelStats,
+    ImageShape,
     InvalidImageError,
+    PixelBudget,
+    PixelBudgetExceededError,
     Pixels,
     Resample,
-    SizeRange,
+    Thumbnail,
     as_channels,
     crop,
     decode,
     from_lists,
     resize,
-    thumbnail,
 )
 from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
@@ -46,8 +50,12 @@ DOWNSCALE_WARNING_FACTOR = 2
 """Images at least this many times larger than the network's input cause a warning."""
 DEFAULT_SIZE = 32
 CHUNK_BYTES = 64 * 1024**2
-MAX_DECODED_BYTES = 512 * 1024**2
-"""Size limit of the decoded images of one prediction: a small compressed file can contain a very large image."""
+MAX_PREDICTION_PIXELS = 100_000_000
+"""Limit of the images of one prediction: a small compressed file can contain a very large image."""
+FREE_PIXELS = 100_000_000
+PIXELS_PER_BYTE = 2000
+MAX_DATASET_PIXELS = 2_000_000_000
+"""An upload may decode `FREE_PIXELS` and `PIXELS_PER_BYTE`, at most this number."""
 
 Sides = tuple[int, int]
 
@@ -88,10 +96,10 @@ class Image(Modality):
         labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; images without labels must be in no folder")
         errors = ErrorCollector()
         count, channels, sides = 0, set[int](), SizeRange()
-        for image in image_folder.read(path, format, errors):
+        for image in _shapes(path, format, errors):
             count += 1
-            channels.add(image.pixels.shape[2])
-            sides.add(image.pixels)
+            channels.add(image.content.channels)
+            sides.add(image.content)
             labels.add([image.label] if image.label is not None else ())
         classes = labels.classes(errors) if labels.counts else None
         if not count and not errors.count:
@@ -100,18 +108,15 @@ class Image(Modality):
         return Profile(format, count, classes, {"channels": max(channels), **sides.as_details()})
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        chunk = next(self.chunks(file, limit), None)
-        if chunk is None:
-            return []
-        rows = [{"thumbnail": thumbnail(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in chunk.inputs]
-        return [row | {"label": label} for row, label in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
+        images = image_folder.read(file.path, file.format, image_folder.THUMBNAILS, ErrorCollector())
+        return [_preview_row(image) for image in islice(images, limit)]
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
-        buffered: list[image_folder.LabelledImage] = []
+        buffered: list[LabelledImage[Pixels]] = []
         buffered_bytes = 0
-        for image in image_folder.read(file.path, file.format, ErrorCollector()):
+        for image in image_folder.read(file.path, file.format, image_folder.PIXELS, ErrorCollector()):
             buffered.append(image)
-            buffered_bytes += image.pixels.nbytes
+            buffered_bytes += image.content.nbytes
             if len(buffered) >= size or buffered_bytes > CHUNK_BYTES:
                 yield _chunk(buffered)
                 buffered, buffered_bytes = [], 0
@@ -196,9 +201,23 @@ def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
     return preprocessing
 
 
-def _chunk(images: Sequence[image_folder.LabelledImage]) -> Chunk:
+def _shapes(path: Path, format: str, errors: ErrorCollector) -> Iterator[LabelledImage[ImageShape]]:
+    """Yield the shapes of all images. Raise InvalidDataset if they have too many pixels in total."""
+    budget = PixelBudget(min(FREE_PIXELS + PIXELS_PER_BYTE * path.stat().st_size, MAX_DATASET_PIXELS))
+    try:
+        yield from image_folder.read(path, format, image_folder.shapes(budget), errors)
+    except PixelBudgetExceededError as error:
+        raise InvalidDataset(f"{error}: upload fewer or smaller images", [FieldError("/file", str(error))]) from error
+
+
+def _preview_row(image: LabelledImage[Thumbnail]) -> dict[str, Any]:
+    row = {"thumbnail": image.content.url, "height": image.content.height, "width": image.content.width}
+    return row if image.label is None else row | {"label": image.label}
+
+
+def _chunk(images: Sequence[LabelledImage[Pixels]]) -> Chunk:
     labels = [image.label for image in images if image.label is not None]
-    return Chunk([image.pixels for image in images], labels or None, len(images))
+    return Chunk([image.content for image in images], labels or None, len(images))
 
 
 def _resize_and_crop(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:
@@ -213,30 +232,28 @@ def _scaled(pixels: Pixels, shorter: int) -> Sides:
     return (longer, shorter) if height > width else (shorter, longer)
 
 
-def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any], Pixels]) -> list[Pixels]:
-    images, errors, total = list[Pixels](), list[FieldError](), 0
+def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any, PixelBudget], Pixels]) -> list[Pixels]:
+    images, errors, budget = list[Pixels](), list[FieldError](), PixelBudget(MAX_PREDICTION_PIXELS)
     for index, value in enumerate(values):
         try:
-            images.append(parse(value))
+            images.append(parse(value, budget))
         except InvalidImageError as error:
             errors.append(FieldError(pointer(field, index), str(error)))
-            continue
-        total += images[-1].nbytes
-        if total > MAX_DECODED_BYTES:
-            detail = f"the images up to this one have {total} bytes of pixels: send fewer images per request"
-            errors.append(FieldError(pointer(field, index), detail))
+        except PixelBudgetExceededError as error:
+            errors.append(FieldError(pointer(field, index), f"{error}: send fewer images per request"))
             break
     if errors:
         raise InvalidInputs(f"{errors[0].pointer}: {errors[0].detail}", errors[:LIMIT])
     return images
 
 
-def _parse_one(value: Any) -> Pixels:
+def _parse_one(value: Any, budget: PixelBudget) -> Pixels:
     if isinstance(value, str):
         try:
-            return decode(base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True))
+            content = base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
         except binascii.Error as error:
             raise InvalidImageError("not base64 of an image file") from error
+        return decode(content, budget)
     if isinstance(value, list):
         return from_lists(value)
     raise InvalidImageError("expected base64 of an image file or nested lists of pixels")

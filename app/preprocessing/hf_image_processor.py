@@ -49,7 +49,8 @@ def read(pretrained: Path) -> ImageProcessorConfig:
     try:
         file = _ProcessorFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise InvalidRequest(f"The encoder's preprocessor_config.json is not supported: {error}") from error
+        fields = ", ".join(sorted({".".join(map(str, problem["loc"])) or "the file" for problem in error.errors()}))
+        raise InvalidRequest(f"The encoder's preprocessor_config.json is not supported: check {fields}.") from error
     size, resize = _geometry(file)
     mean, std = _normalization(file)
     return ImageProcessorConfig(size, resize, _RESAMPLE.get(file.resample, "bilinear"), mean, std)

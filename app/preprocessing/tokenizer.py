@@ -27,13 +27,20 @@ def copy_tokenizer(pretrained: Path, target: Path, max_length: int) -> Tokenizer
     if not source.is_file():
         raise InvalidRequest("The pretrained text encoder has no tokenizer.json.")
     target.write_bytes(source.read_bytes())
-    tokenizer = Tokenizer.from_file(str(source))
+    tokenizer = _parsed(source)
     config = _json(pretrained / "config.json")
     longest = [max_length, _longest(config), _json(pretrained / "tokenizer_config.json").get("model_max_length") or max_length]
     pad_id = config.get("pad_token_id")
     if pad_id is None:
         pad_id = (tokenizer.padding or {}).get("pad_id", 0)
     return TokenizerInfo(tokenizer.get_vocab_size(), int(min(longest)), int(pad_id))
+
+
+def _parsed(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the `tokenizers` library raises a bare Exception
+        raise InvalidRequest("The pretrained text encoder has a tokenizer.json that cannot be read.") from error
 
 
 class TokenizerEncoder:
@@ -65,5 +72,8 @@ def _longest(config: dict[str, int]) -> int:
 
 
 def _json(path: Path) -> dict[str, int]:
-    content: dict[str, int] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        content: dict[str, int] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise InvalidRequest(f"The pretrained text encoder has a {path.name} that is not JSON.") from error
     return content

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,27 +27,31 @@ from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
 from app.services import pagination
-from app.services.format_detection import DetectedFormat, detect_format, parse_form
+from app.services.format_detection import DetectedFormat, parse_form
 from app.services.multipart_uploads import Upload
+from app.services.upload_checks.checker import UploadChecker
 from app.storage import Storage
 
 log = structlog.get_logger()
+MAX_PREVIEW_ROWS = 50
 _VISIBLE = DatasetRow.deleted_at.is_(None)
 
 
-def create(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload) -> tuple[DatasetRow, bool]:
+def create(
+    sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, checker: UploadChecker
+) -> tuple[DatasetRow, bool]:
     """Check, store and record an upload; return its row, and False if the same upload exists already.
 
     It takes a session factory, because the check may take minutes and must not hold a transaction.
     Raise InvalidRequest, InvalidDataset.
     """
     form = parse_form(upload.fields)
-    detected = detect_format(upload, form)
+    detected = checker.detect(upload.path, upload.filename, form)
     fingerprint = _fingerprint(upload.digest, detected)
     existing = _find_duplicate(sessions, fingerprint)
     if existing is not None:
         return existing, False
-    profile = detected.modality.check(upload.path, detected.format, detected.options)
+    profile = checker.check(upload.path, detected)
     row = _row(upload, form.name, detected, profile, fingerprint)
     return _store(sessions, storage, upload, row)
 
@@ -74,13 +79,39 @@ def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
     event.listen(session, "after_commit", lambda _: _delete_file(storage, folder), once=True)
 
 
-def preview(row: DatasetRow, storage: Storage, limit: int) -> list[dict[str, Any]]:
-    """Return the first examples as JSON. Raise DatasetNotFound if the file was deleted meanwhile."""
+def stored_preview(row: DatasetRow, storage: Storage) -> list[dict[str, Any]] | None:
+    """Return the first examples as JSON, or None until `make_preview` has stored them."""
+    try:
+        with storage.open(storage_keys.dataset_preview(row.id)) as file:
+            rows: list[dict[str, Any]] = json.load(file)
+    except FileNotFoundError:
+        return None
+    return rows
+
+
+def make_preview(
+    sessions: "sessionmaker[Session]", storage: Storage, row: DatasetRow, checker: UploadChecker
+) -> list[dict[str, Any]]:
+    """Read the first examples, store them beside the dataset and return them. Raise DatasetNotFound if it was deleted."""
     try:
         with storage.local(row.storage_key) as path:
-            return MODALITIES[row.modality].preview(dataset_file(row, path), limit)
+            rows = checker.preview(dataset_file(row, path), row.modality, MAX_PREVIEW_ROWS)
     except FileNotFoundError as error:
         raise DatasetNotFound(f"There is no dataset {row.id}.") from error
+    with NamedTemporaryFile() as file:
+        file.write(json.dumps(rows).encode())
+        file.flush()
+        storage.put(storage_keys.dataset_preview(row.id), Path(file.name))
+    _delete_late_preview(sessions, storage, row.id)
+    return rows
+
+
+def _delete_late_preview(sessions: "sessionmaker[Session]", storage: Storage, dataset_id: UUID) -> None:
+    """Delete the folder again if the dataset was deleted while its preview was made."""
+    with sessions.begin() as session:
+        is_visible = session.scalar(select(DatasetRow.id).where(DatasetRow.id == dataset_id, _VISIBLE)) is not None
+    if not is_visible:
+        _delete_file(storage, storage_keys.dataset_folder(dataset_id))
 
 
 def load(session: Session, dataset_id: UUID) -> DatasetRow:

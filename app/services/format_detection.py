@@ -3,17 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from app.errors import FieldError, InvalidRequest
-from app.formats.parquet_sandbox import check_in_sandbox
 from app.formats.validation import pointer, printable
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetOptions, Modality
 from app.schemas.datasets import DatasetCreate
-from app.services.multipart_uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +37,16 @@ def parse_form(fields: Mapping[str, str]) -> DatasetCreate:
         raise _invalid(error) from error
 
 
-def detect_format(upload: Upload, form: DatasetCreate) -> DetectedFormat:
+def detect_format(path: Path, filename: str, form: DatasetCreate) -> DetectedFormat:
     """Return the one modality that can read the upload.
 
     Raise InvalidRequest if no modality or several can, and InvalidDataset if the file is corrupt.
     """
-    by_suffix = _with_suffix(upload.filename, _allowed(form.modality))
-    for format in {format for _, format in by_suffix}:
-        check_in_sandbox(upload.path, format)
+    by_suffix = _with_suffix(filename, _allowed(form.modality))
     candidates = [DetectedFormat(modality, format, _options(modality, form)) for modality, format in _supporting(by_suffix, form)]
     if len(candidates) == 1:
         return candidates[0]
-    readers = [one for one in candidates if one.modality.can_read(upload.path, one.format, one.options)]
+    readers = [one for one in candidates if one.modality.can_read(path, one.format, one.options)]
     if len(readers) != 1:
         raise _undecided(readers, candidates)
     return readers[0]

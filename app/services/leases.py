@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.db.job_updates import update_returning, update_returning_one
 from app.db.session import db_now
-from app.db.tables import JobRow, MetricRow
+from app.db.tables import EventRow, JobRow, MetricRow
 from app.job_state import LEASED, JobStatus, sources_of
 from app.job_types import JOB_TYPES
 from app.job_types.base import JobResult
@@ -24,6 +24,8 @@ from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 from app.services import job_events
 
 MAX_MESSAGE_LENGTH = 10_000
+KILLED = "killed"
+"""The reason of another attempt after something other than this service has killed the process of a job."""
 NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
 
@@ -108,6 +110,13 @@ def retry(session: Session, lease: Lease, reason: str) -> bool:
     job_events.record(session, job, "requeued", reason=reason)
     session.flush()
     return True
+
+
+def was_killed_before(session: Session, lease: Lease) -> bool:
+    """Return whether an earlier attempt was repeated because its process was killed."""
+    is_kill = EventRow.data["reason"].as_string() == KILLED
+    query = select(EventRow.id).where(EventRow.job_id == lease.job_id, EventRow.kind == "requeued", is_kill)
+    return session.scalars(query.limit(1)).first() is not None
 
 
 def requeue_expired(session: Session) -> list[UUID]:

@@ -16,6 +16,7 @@ from app.schemas.jobs import JobCreate
 from app.schemas.trainer_messages import RESULT_FILE
 from app.services import datasets, jobs
 from app.services.multipart_uploads import Upload
+from app.services.upload_checks.checker import UploadChecker
 from app.settings import Settings
 from app.storage import Storage, digest_of
 from worker.supervision.trainer_process import ALLOCATOR
@@ -53,7 +54,8 @@ class Service:
         """Upload a file and return its dataset, which exists already if it was uploaded before."""
         if path not in self._uploaded:
             upload = Upload(path, path.name, digest_of(path), path.stat().st_size, {"name": path.stem})
-            self._uploaded[path] = datasets.create(self.sessions, self.storage, upload)[0].id
+            with UploadChecker() as checker:
+                self._uploaded[path] = datasets.create(self.sessions, self.storage, upload, checker)[0].id
         return self._uploaded[path]
 
     def submit(self, request: JobCreate) -> JobRow:
@@ -83,6 +85,7 @@ class Service:
             | {
                 "ISTHMUS_DATA_DIR": str(self.settings.data_dir),
                 "ISTHMUS_TRAIN_THREADS": str(threads),
+                "ISTHMUS_PRETRAINED_FOLDERS": "*",
                 **({"OMP_NUM_THREADS": str(threads)} if threads else {}),
             }
         )

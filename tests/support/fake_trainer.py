@@ -124,6 +124,14 @@ def _bug() -> None:
     raise KeyError("a bug")
 
 
+def _out_of_memory() -> None:
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+def _greedy() -> None:
+    np.ones(2**29)
+
+
 def _killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -160,6 +168,8 @@ ENDS: dict[str, Callable[[], None]] = {
     "out_of_gpu_memory": _out_of_gpu_memory,
     "bug": _bug,
     "killed": _killed,
+    "out_of_memory": _out_of_memory,
+    "greedy": _greedy,
     "helper_out_of_gpu_memory": _helper_out_of_gpu_memory,
     "segmentation_fault": _segmentation_fault,
     "no_result": _no_result,

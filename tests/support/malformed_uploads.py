@@ -238,7 +238,7 @@ BAD: dict[str, Bad] = {
     "not a parquet": Bad("a.parquet", b"PAR1 no, it is not PAR1", "/file", "not a readable parquet", TABULAR),
     "a parquet that aborts its reader": Bad(
         "a.parquet",
-        (Path(__file__).parents[1] / "app" / "formats" / "aborting.parquet").read_bytes(),
+        (Path(__file__).parents[1] / "app" / "services" / "aborting.parquet").read_bytes(),
         "/file",
         "it is damaged",
         TABULAR,

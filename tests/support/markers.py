@@ -12,6 +12,7 @@ SLOW = (
     "app/api/test_prediction_fuzz.py",
     "app/api/test_schemathesis.py",
     "app/demo",
+    "app/services/test_upload_bombs.py",
     "architecture/test_extension_points.py",
     "benchmarks",
     "chaos",

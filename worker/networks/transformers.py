@@ -7,15 +7,11 @@ of all encoders.
 """
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import httpx
 import torch
 import transformers
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -25,13 +21,12 @@ from app.modalities.base import Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.modalities.text import TextPreprocessing
 from app.networks.transformers import TransformersParams
+from app.services.pretrained_sources import CONFIG_FILE, label
+from app.settings import Settings
 from worker.networks.base import Inputs, Network, PixelNormalizer, with_domain_norms
+from worker.networks.checkpoint_files import IMAGE_PROCESSOR, TOKENIZER, VOCABULARIES, WEIGHTS, linked_checkpoint
 from worker.protocol.progress import BadParameters
 
-WEIGHTS = "model*.safetensors"
-CONFIG, TOKENIZER, IMAGE_PROCESSOR = "config.json", "tokenizer.json", "preprocessor_config.json"
-VOCABULARIES = ["vocab*", "*.model"]
-TOKENIZER_FILES = ["tokenizer*", *VOCABULARIES, "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 disable_progress_bars()
@@ -40,61 +35,37 @@ transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def local_checkpoint(pretrained: str) -> Path:
-    """Return the directory of a checkpoint, downloading a Hub id. For a text encoder it contains a tokenizer.json.
+    """Return a folder with the files of an allowed checkpoint, downloading a Hub id. For a text encoder it has a tokenizer.json.
 
-    Raises BadParameters if there is no checkpoint, or none with safetensors.
+    Raises BadParameters if there is no allowed checkpoint, or none with safetensors.
     """
-    folder = Path(pretrained)
-    if not _is_directory(folder):
-        folder = _download(pretrained)
-    if not (folder / CONFIG).is_file():
-        raise BadParameters(f"{pretrained} has no {CONFIG}: it is not a checkpoint of the transformers library.")
+    folder = linked_checkpoint(pretrained, Settings(_env_file=None))
+    if not (folder / CONFIG_FILE).is_file():
+        raise BadParameters(f"{pretrained} has no {CONFIG_FILE}: it is not a checkpoint of the transformers library.")
     if not any(folder.glob(WEIGHTS)):
         raise BadParameters(f"{pretrained} has no model.safetensors; weights in other formats are not loaded.")
-    if (folder / TOKENIZER).exists() or (folder / IMAGE_PROCESSOR).exists():
-        return folder
-    return _with_tokenizer(folder, pretrained)
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # an overlong name or an unreadable folder
-        return False
-
-
-def _download(pretrained: str) -> Path:
-    files = [CONFIG, IMAGE_PROCESSOR, WEIGHTS, f"{WEIGHTS}.index.json", *TOKENIZER_FILES]
-    try:
-        return Path(snapshot_download(pretrained, allow_patterns=files))
-    except HFValidationError as error:
-        raise BadParameters(f"{pretrained} is neither a directory on the worker nor a Hub id. Check `pretrained`.") from error
-    except LocalEntryNotFoundError as error:
-        raise BadParameters(f"{pretrained} is not in this machine's cache, and the Hub cannot be reached.") from error
-    except (HfHubHTTPError, httpx.HTTPError) as error:
-        raise BadParameters(f"{pretrained} cannot be downloaded from the Hub: {error}") from error
-
-
-def _with_tokenizer(checkpoint: Path, pretrained: str) -> Path:
-    """Return a directory of links to the checkpoint and a tokenizer.json converted from its older tokenizer files."""
-    if not any(file for pattern in VOCABULARIES for file in checkpoint.glob(pattern)):
-        raise BadParameters(f"{pretrained} has neither a tokenizer nor a {IMAGE_PROCESSOR}.")
-    folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
-    try:
-        AutoTokenizer.from_pretrained(checkpoint, **LOCAL).backend_tokenizer.save(str(folder / TOKENIZER))
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadParameters(f"The tokenizer of {pretrained} cannot be converted to a {TOKENIZER}: {error}") from error
-    for file in checkpoint.iterdir():
-        (folder / file.name).symlink_to(file.resolve())
+    if not (folder / TOKENIZER).exists() and not (folder / IMAGE_PROCESSOR).exists():
+        _add_tokenizer(folder, pretrained)
     return folder
+
+
+def _add_tokenizer(folder: Path, pretrained: str) -> None:
+    """Add a tokenizer.json converted from older tokenizer files."""
+    if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):
+        raise BadParameters(f"{pretrained} has neither a tokenizer nor a {IMAGE_PROCESSOR}.")
+    try:
+        AutoTokenizer.from_pretrained(folder, **LOCAL).backend_tokenizer.save(str(folder / TOKENIZER))
+    except Exception as error:  # the `tokenizers` library raises bare exceptions
+        raise BadParameters(f"The tokenizer of {pretrained} cannot be converted to a {TOKENIZER}.") from error
 
 
 def self_contained_params(params: TransformersParams) -> TransformersParams:
     """Add the encoder's configuration to the parameters, so that they build the network without the checkpoint."""
     if params.config is not None:
         return params
-    config = AutoConfig.from_pretrained(local_checkpoint(params.pretrained), **LOCAL)
-    return params.model_copy(update={"config": json.loads(config.to_json_string())})
+    config = json.loads(AutoConfig.from_pretrained(local_checkpoint(params.pretrained), **LOCAL).to_json_string())
+    config.pop("_name_or_path", None)
+    return params.model_copy(update={"config": config, "pretrained": label(params.pretrained)})
 
 
 def build(params: TransformersParams, preprocessing: Preprocessing, specs: dict[str, TensorSpec], classes: int) -> Network:
@@ -121,7 +92,7 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
             folder = local_checkpoint(params.pretrained)
             model = AutoModel.from_pretrained(folder, **LOCAL, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BadParameters(f"{params.pretrained} cannot be loaded: {error}") from error
+        raise BadParameters(f"{params.pretrained} cannot be loaded: its config.json or its weights are not usable.") from error
     tower = getattr(model, "text_model" if modality == "text" else "vision_model", model)
     encoder: PreTrainedModel = tower.get_encoder() if tower.config.is_encoder_decoder else tower
     with_domain_norms(encoder)
@@ -141,7 +112,7 @@ def _width(backbone: nn.Module, specs: dict[str, TensorSpec], longest: int, pret
         return int(backbone.eval()(example).shape[1])
     except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         shapes = ", ".join(f"{name} {tuple(tensor.shape[1:])}" for name, tensor in example.items())
-        raise BadParameters(f"{pretrained} does not take these inputs ({shapes}): {error}") from error
+        raise BadParameters(f"{pretrained} does not take these inputs: {shapes}.") from error
     finally:
         backbone.train()
 

@@ -10,4 +10,5 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 69
     ORPHANED = 70
     GPU_OUT_OF_MEMORY = 71
+    OUT_OF_MEMORY = 72
     STOPPED = 75

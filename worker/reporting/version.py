@@ -1,11 +1,13 @@
 """The files of a version: the network as a graph and as weights, an optional quantized copy, and the manifest."""
 
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
 from app.artifacts import InputSpec, Manifest
 from app.db.tables import JobRow
+from app.services.pretrained_sources import label
 from app.storage import digest_of
 from worker import networks
 from worker.data.splits import DomainData
@@ -56,7 +58,7 @@ def make_manifest(setup: TrainingSetup, trials: TrialRunner, report: ModelReport
         modality=setup.preprocessing.modality,
         preprocessing=setup.preprocessing.model_dump(mode="json"),
         classes=setup.classes,
-        base=job.base,
+        base=_base(job),
         network=networks.self_contained_params(setup.network).model_dump(mode="json"),
         algorithm=setup.params.algorithm,
         params=setup.params.model_dump(mode="json"),
@@ -68,3 +70,8 @@ def make_manifest(setup: TrainingSetup, trials: TrialRunner, report: ModelReport
         libraries={name: version(name) for name in LIBRARIES},
         metrics=report.metrics,
     )
+
+
+def _base(job: JobRow) -> dict[str, Any]:
+    """Return the start of the job for its manifest, without the folder of a checkpoint."""
+    return job.base | {"pretrained": label(job.base["pretrained"])} if "pretrained" in job.base else job.base

@@ -152,18 +152,21 @@ class Attempt:
             if code == ExitCode.UNAVAILABLE:
                 log.warning("trainer.unavailable", error=self._trainer.stderr_tail()[-1:])
                 return _or_lost(self._postpone(session), Outcome.POSTPONED)
-            if self._should_retry(code) and leases.retry(session, self._lease, "killed"):
+            if self._should_retry(session, code) and leases.retry(session, self._lease, leases.KILLED):
                 return Outcome.RELEASED
             failure = result or self._failure(code)
-            log.warning("trainer.failed", code=failure.code, error=failure.message)
+            log.warning("trainer.failed", code=failure.code, error=failure.message, stderr=self._trainer.stderr_tail())
             return _or_lost(leases.fail(session, self._lease, failure.code, failure.message), Outcome.FAILED)
 
     def _postpone(self, session: Session) -> bool:
         """Requeue the job, which needs an unreachable or full storage or database, for later."""
         return leases.release(session, self._lease, "storage_unavailable", self._settings.lease_seconds)
 
-    def _should_retry(self, code: int) -> bool:
-        return self._job_type.retries_after_kill and code == -signal.SIGKILL and not self._timed_out
+    def _should_retry(self, session: Session, code: int) -> bool:
+        """Return whether a trainer that something else killed gets another attempt; for most kinds of jobs, once."""
+        if code != -signal.SIGKILL or self._timed_out:
+            return False
+        return self._job_type.retries_after_kill or not leases.was_killed_before(session, self._lease)
 
     def _stopped_on_request(self, code: int) -> bool:
         """Return whether the trainer stopped as requested, died before it could, or was killed for it."""

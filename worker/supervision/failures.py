@@ -5,14 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from app.job_types.base import JobType
 from worker.protocol.exit_codes import ExitCode
+
+log = structlog.get_logger()
 
 CODE_OF_EXIT = {  # the trainer's last line is the message for the user
     ExitCode.BAD_PARAMETERS: "bad_parameters",
     ExitCode.BAD_DATA: "bad_data",
     ExitCode.GPU_OUT_OF_MEMORY: "gpu_out_of_memory",
+    ExitCode.OUT_OF_MEMORY: "out_of_memory",
 }
+SEE_LOG = "The log of the worker has the details under the id of this job."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ def classify_exit(exit_code: int, lines: Sequence[str], job_type: JobType[Any]) 
     how = f"The {process} ended with exit code {exit_code}."
     if exit_code < 0:
         how = f"The {process} was ended by {_signal_name(-exit_code)}."
-    return Failure(f"{process}_error", "\n".join([how, *lines]))
+    return Failure(f"{process}_error", f"{how} {SEE_LOG}")
 
 
 def timeout_of(seconds: float) -> Failure:
@@ -47,7 +53,8 @@ def timeout_of(seconds: float) -> Failure:
 
 def no_result(reason: str, job_type: JobType[Any]) -> Failure:
     process = job_type.process
-    return Failure(f"{process}_error", f"The {process} ended without a readable result: {reason}")
+    log.warning("trainer.unreadable_result", error=reason)
+    return Failure(f"{process}_error", f"The {process} ended without a readable result. {SEE_LOG}")
 
 
 def _signal_name(number: int) -> str:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -19,6 +19,7 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
+HUB_TOKENS = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
 TAIL_LINES = 30
 MAX_LINE_BYTES = 4096
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
@@ -37,7 +38,7 @@ class TrainerProcess:
             [*command, str(lease.job_id), str(lease.attempt), "--supervisor", str(os.getpid())],
             cwd=folder,
             env=ALLOCATOR
-            | os.environ
+            | _without_hub_tokens(os.environ)
             | environment(settings)
             | {"TMPDIR": str(folder)},  # temporary files disappear with the folder
             stdin=subprocess.DEVNULL,
@@ -142,6 +143,12 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _without_hub_tokens(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which no library sends a token of the Hub for an encoder that a caller chose."""
+    kept = {name: value for name, value in variables.items() if name not in HUB_TOKENS}
+    return kept | {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -18,6 +18,7 @@ from app.errors import DatasetInUse, DatasetNotFound, IncompatibleDatasets
 from app.job_state import JobStatus
 from app.services import datasets
 from app.services.multipart_uploads import Upload
+from app.services.upload_checks.checker import UploadChecker
 from app.settings import Settings
 from app.storage import Storage
 from tests.support import factories
@@ -236,7 +237,8 @@ def test_one_of_simultaneous_identical_uploads_is_stored(
     def create(number: int) -> tuple[DatasetRow, bool]:
         upload = Upload(path, "a.csv", sha256(CSV).hexdigest(), len(CSV), {"name": f"n{number}"})
         start.wait(timeout=30)
-        return datasets.create(live_sessions, storage, upload)
+        with UploadChecker() as checker:
+            return datasets.create(live_sessions, storage, upload, checker)
 
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(create, range(6)))

@@ -14,7 +14,6 @@ from app.modalities.base import DatasetOptions
 from app.modalities.image import Image
 from app.schemas.datasets import DatasetCreate
 from app.services.format_detection import detect_format
-from app.services.multipart_uploads import Upload
 from tests.support.factories import npz_bytes, write
 
 IMAGES = np.zeros((2, 8, 8), np.uint8)
@@ -39,7 +38,7 @@ def _two_npz_modalities(monkeypatch: pytest.MonkeyPatch) -> None:
 def detected(folder: Path, filename: str, content: bytes, modality: str | None = None) -> str:
     path = write(folder, filename, content)
     form = DatasetCreate(name="a", modality=modality)
-    return detect_format(Upload(path, filename, "", len(content), {}), form).modality.name
+    return detect_format(path, filename, form).modality.name
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Jobs that several processes train, under a supervisor."""
 
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psutil
@@ -46,7 +47,7 @@ def test_job_fails_with_the_error_of_the_first_process(settings: Settings, worke
 
 
 def test_killed_launcher_takes_all_processes_with_it(settings: Settings, worker_sessions: Sessions) -> None:
-    job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
+    job_id = add_job(worker_sessions, max_attempts=1, steps=100_000, step_seconds=0.01)
     run = InThread(light_supervisor(settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
     launcher = ranks()[0].parent()
@@ -66,13 +67,13 @@ def test_cancelled_job_ends_all_processes(settings: Settings, worker_sessions: S
     assert ranks() == []
 
 
-def add_real_job(bench: Bench, steps: int) -> UUID:
+def add_real_job(bench: Bench, steps: int, **fields: Any) -> UUID:
     params = FINE_TUNE | {"min_steps": steps, "epochs": 1}
-    return bench.job(params, digits(bench, target=False, rows=200), base=CNN).id
+    return bench.job(params, digits(bench, target=False, rows=200), base=CNN, **fields).id
 
 
 def test_killed_process_ends_all_others(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
-    job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000)
+    job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000, max_attempts=1)
     run = InThread(brief_supervisor(settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id), 100)
     _, helper = ranks()

@@ -11,6 +11,7 @@ import torch
 from transformers import ViTConfig, ViTModel
 
 from app.artifacts import InputSpec
+from app.errors import InvalidRequest
 from app.serving.model_loader import ModelLoader
 from app.serving.version_files import VersionFiles
 from tests.support.factories import image_zip, jsonl_bytes
@@ -20,6 +21,11 @@ __all__ = ["bench"]  # the fixture
 
 LIKED = ["a joy to read", "wonderful story", "I loved it", "brilliant and moving", "great fun", "the best of the year"]
 DISLIKED = ["a waste of money", "dull story", "I hated it", "boring and flat", "no fun at all", "the worst of the year"]
+
+
+@pytest.fixture(autouse=True)
+def _any_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISTHMUS_PRETRAINED_FOLDERS", "*")
 
 
 @pytest.fixture
@@ -47,6 +53,8 @@ def test_text_version_is_adapted_after_its_checkpoint_was_deleted(bench: Bench, 
     dann = {"algorithm": "dann", "epochs": 1, "min_steps": 0, "batch_size": 8, "learning_rate": 1e-4}
     second = bench.run(bench.job(dann, source, target, base={"model": "toy:1"}, base_version_id=version.id))
     assert second.manifest.network == first.manifest.network
+    assert str(minilm) not in first.manifest.model_dump_json()
+    assert first.manifest.base["pretrained"] == first.manifest.network["pretrained"] == "minilm"
     assert second.metrics["source_accuracy"] >= 0.75
 
     files = {file.name: file for file in second.artifacts}
@@ -68,3 +76,13 @@ def test_image_job_uses_the_preprocessing_of_its_checkpoint(bench: Bench, tmp_pa
 
     assert result.manifest.preprocessing["mean"] == [0.4] * 3
     assert result.manifest.inputs == {"pixels": InputSpec("uint8", (24, 24, 3))}
+
+
+def test_tokenizer_that_does_not_parse_is_one_line(bench: Bench, minilm: Path) -> None:
+    (minilm / "tokenizer.json").write_text("{}")
+    rows = [{"text": text, "label": text[:1]} for text in (*LIKED, *DISLIKED)]
+    source = bench.dataset("text", "source.jsonl", jsonl_bytes(rows * 2))
+    job = bench.job({"algorithm": "fine_tune", "epochs": 1}, source, base={"network": "transformers", "pretrained": str(minilm)})
+    with pytest.raises(InvalidRequest) as caught:
+        bench.run(job)
+    assert caught.value.message == "The pretrained text encoder has a tokenizer.json that cannot be read."

@@ -29,6 +29,11 @@ from worker.protocol.progress import BadParameters
 
 
 @pytest.fixture(autouse=True)
+def _any_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISTHMUS_PRETRAINED_FOLDERS", "*")
+
+
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -165,7 +170,7 @@ def test_incomplete_checkpoint_is_rejected_with_the_missing_file(
 
 @pytest.mark.parametrize("pretrained", ["/no/such/directory", "two words", "a/b/c", "../up", "-x", "a" * 300])
 def test_invalid_pretrained_name_is_rejected(pretrained: str) -> None:
-    with pytest.raises(BadParameters, match="neither a directory"):
+    with pytest.raises(BadParameters, match="neither a checkpoint in a folder"):
         transformers.local_checkpoint(pretrained)
 
 

@@ -48,8 +48,8 @@ def stored_files(settings: Settings) -> list[str]:
         ("bad_dataset", "bad_data", "The file is broken. /rows/3: not a number"),
         ("bad_parameters", "bad_parameters", "the bottleneck is wider than the features"),
         ("out_of_gpu_memory", "gpu_out_of_memory", "CUDA out of memory. Tried to allocate 2.00 GiB."),
-        ("bug", "trainer_error", "KeyError: 'a bug'"),
-        ("killed", "trainer_killed", "a smaller batch"),
+        ("bug", "trainer_error", "ended with exit code 1. The log of the worker has the details"),
+        ("out_of_memory", "out_of_memory", "can't allocate memory"),
         ("segmentation_fault", "trainer_error", "SIGSEGV"),
         ("no_result", "trainer_error", "without a readable result"),
     ],
@@ -62,6 +62,48 @@ def test_each_failure_has_a_code_and_is_not_retried(
     job = read_job(worker_sessions, job_id)
     assert (job.status, job.attempt, job.error_code) == (JobStatus.FAILED, 1, code)
     assert message in (job.error_message or "")
+
+
+def test_killed_trainer_gets_one_more_attempt(worker_settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions, ends="killed")
+    run = supervisor(worker_settings, worker_sessions).run_job
+    assert [run(job_id), run(job_id)] == [Outcome.RELEASED, Outcome.FAILED]
+    job = read_job(worker_sessions, job_id)
+    assert (job.status, job.attempt, job.max_attempts, job.error_code) == (JobStatus.FAILED, 2, 3, "trainer_killed")
+    assert "a smaller batch" in (job.error_message or "")
+    with worker_sessions() as session:
+        kinds = session.scalars(select(EventRow.kind).where(EventRow.job_id == job_id).order_by(EventRow.id)).all()
+    assert [kind for kind in kinds if kind in ("started", "requeued", "done")] == ["started", "requeued", "started", "done"]
+
+
+def test_details_of_a_defect_are_logged_and_not_returned(
+    worker_settings: Settings, worker_sessions: Sessions, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job_id = add_job(worker_sessions, ends="bug")
+    supervisor(worker_settings, worker_sessions).run_job(job_id)
+    message = read_job(worker_sessions, job_id).error_message or ""
+    assert "Traceback" not in message
+    assert str(worker_settings.data_dir) not in message
+    logged = "".join(capfd.readouterr())
+    assert "KeyError: 'a bug'" in logged
+    assert str(job_id) in logged
+
+
+def test_trainer_is_ended_by_the_kernel_before_its_supervisor(worker_settings: Settings, worker_sessions: Sessions) -> None:
+    job_id = add_job(worker_sessions, steps=10_000, step_seconds=0.01)
+    run = InThread(supervisor(worker_settings, worker_sessions), job_id)
+    wait_until(is_training(worker_sessions, job_id))
+    (trainer,) = trainers()
+    assert Path(f"/proc/{trainer.pid}/oom_score_adj").read_text().strip() == "500"
+    request_cancel(worker_sessions, job_id)
+    run.join()
+
+
+def test_trainer_exceeding_its_memory_limit_fails(worker_settings: Settings, worker_sessions: Sessions) -> None:
+    settings = worker_settings.model_copy(update={"train_memory_bytes": 2 * 1024**3})
+    job_id = add_job(worker_sessions, ends="greedy")
+    assert supervisor(settings, worker_sessions).run_job(job_id) is Outcome.FAILED
+    assert read_job(worker_sessions, job_id).error_code == "out_of_memory"
 
 
 @pytest.mark.parametrize("ends", ["storage_away", "disk_full"])

@@ -1,0 +1,50 @@
+"""Statistics of images: mean and deviation of the channels, range of the sizes."""
+
+from typing import Literal
+
+import numpy as np
+
+from app.formats.images import ImageShape, Pixels
+
+
+class ChannelStats:
+    """Mean and standard deviation of pixels / 255 per channel, from exact counts of all 256 values."""
+
+    def __init__(self) -> None:
+        self.channels: Literal[1, 3] = 1
+        self.counts = np.zeros((3, 256), np.int64)
+
+    def add(self, pixels: Pixels) -> None:
+        """Count one image. Grey counts in all three channels."""
+        if pixels.shape[2] == 1:
+            self.counts += np.bincount(pixels.ravel(), minlength=256)
+            return
+        self.channels = 3
+        for channel in range(3):
+            self.counts[channel] += np.bincount(pixels[:, :, channel].ravel(), minlength=256)
+
+    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation per channel, in 0..1. The deviation of a constant channel is 1."""
+        counts = self.counts[: self.channels]
+        values = np.arange(256) / 255
+        total = np.maximum(counts.sum(axis=1), 1)
+        mean = counts @ values / total
+        variance = (counts * np.square(values - mean[:, None])).sum(axis=1) / total
+        deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
+        return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+class SizeRange:
+    """The smallest and largest height and width."""
+
+    def __init__(self) -> None:
+        self.least = [1 << 31, 1 << 31]
+        self.most = [0, 0]
+
+    def add(self, shape: ImageShape) -> None:
+        for axis, side in enumerate((shape.height, shape.width)):
+            self.least[axis] = min(self.least[axis], side)
+            self.most[axis] = max(self.most[axis], side)
+
+    def as_details(self) -> dict[str, list[int]]:
+        return {"height": [self.least[0], self.most[0]], "width": [self.least[1], self.most[1]]}
