@@ -92,6 +92,8 @@ class UploadChecker:
             raise _invalid(f"checking the file takes more than {self._limits.seconds:g} seconds") from error
         except ChildEndedError as error:
             self._discard(str(error))
+            if self._aborted:
+                raise
             memory = self._limits.memory_bytes // 1024**2
             raise _invalid(f"the file cannot be read: it is damaged, or reading it needs more than {memory} MB") from error
         if reply["is_last"]:

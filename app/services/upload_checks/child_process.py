@@ -44,7 +44,7 @@ class ChildProcess:
     def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
         """Return the reply. Raise TimeoutError at the deadline (monotonic clock), and ChildEndedError."""
         try:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            self._socket.settimeout(_remaining(deadline))
             self._socket.sendall(json.dumps(request).encode() + b"\n")
             reply: dict[str, Any] = json.loads(self._receive_line(deadline))
         except (ConnectionError, OSError) as error:
@@ -66,7 +66,7 @@ class ChildProcess:
     def _receive_line(self, deadline: float) -> bytes:
         received = bytearray()
         while not received.endswith(b"\n"):
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            self._socket.settimeout(_remaining(deadline))
             part = self._socket.recv(_RECEIVE_BYTES)
             if not part:
                 raise ChildEndedError(f"exit code {self._process.wait()}")
@@ -113,6 +113,13 @@ class IdleChildren:
 IDLE = IdleChildren()
 """The idle children of this process. They keep no state of an upload, so that all apps of a process share them."""
 atexit.register(IDLE.close)
+
+
+def _remaining(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
 
 
 def _environment() -> dict[str, str]:

@@ -44,9 +44,11 @@ class CheckPool:
         future = self._threads.submit(contextvars.copy_context().run, _run, checker, work)
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: self._release_in(loop))
+        result = asyncio.wrap_future(future)
         try:
-            return await asyncio.shield(asyncio.wrap_future(future))
+            return await asyncio.shield(result)
         except asyncio.CancelledError:
+            result.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else reads its error
             _abandon(future, checker)
             raise
 

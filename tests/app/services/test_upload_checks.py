@@ -1,6 +1,7 @@
 """Checks of uploads in child processes: limits, damaged files, secrets, the queue, and clients that leave."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -64,13 +65,13 @@ def test_check_after_an_aborted_child_runs_in_another_one(tmp_path: Path) -> Non
 
 def test_check_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     path = labelled_images(tmp_path, 10)
-    with UploadChecker(CheckLimits(seconds=0.01)) as checker, pytest.raises(InvalidDataset, match=r"more than 0\.01 seconds"):
+    with UploadChecker(CheckLimits(seconds=0)) as checker, pytest.raises(InvalidDataset, match="more than 0 seconds"):
         checker.detect(path, path.name, IMAGES)
 
 
 def test_check_that_needs_too_much_memory_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    pl.DataFrame({"x": np.zeros(40_000_000), "label": "a"}).write_parquet(path)
+    pl.DataFrame({"x": np.zeros(20_000_000), "label": "a"}).write_parquet(path)
     with UploadChecker(CheckLimits(memory_bytes=640 * 1024**2)) as checker, pytest.raises(InvalidDataset, match="640 MB"):
         checker.check(path, checker.detect(path, path.name, FORM))
 
@@ -86,12 +87,12 @@ def test_child_inherits_no_variable_with_a_secret(monkeypatch: pytest.MonkeyPatc
 
 
 def test_defect_of_a_check_is_reported_as_failure(child: ChildProcess) -> None:
-    reply = child.ask({"action": "detect", "unknown": 1}, deadline=float("inf"))
+    reply = child.ask({"action": "detect", "unknown": 1}, deadline=time.monotonic() + 60)
     assert "unexpected keyword argument" in reply["failure"]
 
 
 def test_child_is_the_first_that_the_kernel_ends(child: ChildProcess) -> None:
-    child.ask({"action": "detect", "unknown": 1}, deadline=float("inf"))
+    child.ask({"action": "detect", "unknown": 1}, deadline=time.monotonic() + 60)
     assert Path(f"/proc/{child.pid}/oom_score_adj").read_text().strip() == "800"
 
 
