@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -105,6 +105,10 @@ def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -
     datasets.delete(session, storage, dataset_id)
 
 
+async def _find(dataset_id: UUID, database: DatabaseDep) -> DatasetRow:
+    return await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
+
+
 @router.get(
     "/{dataset_id}/preview",
     dependencies=[_READ],
@@ -112,15 +116,13 @@ def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -
 )
 async def preview_dataset(
     request: Request,
-    dataset_id: UUID,
-    database: DatabaseDep,
+    row: Annotated[DatasetRow, Depends(_find)],
     sessions: SessionsDep,
     storage: StorageDep,
     checks: ChecksDep,
     limit: Annotated[int, Query(ge=1, le=datasets.MAX_PREVIEW_ROWS)] = 10,
 ) -> Preview:
     """Return the first examples of a dataset. The first request makes the preview and stores it."""
-    row = await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
     rows = await run_in_threadpool(datasets.stored_preview, row, storage)
     if rows is None:
         make = checks.run(lambda checker: datasets.make_preview(sessions, storage, row, checker))

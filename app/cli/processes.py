@@ -6,6 +6,7 @@ import socket
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,6 +32,8 @@ def up(data: Path | None, host: str, port: int, workers: int) -> None:
     if data is not None:  # the processes inherit the environment
         os.environ["ISTHMUS_DATA_DIR"] = str(data.absolute())
     settings = load_settings("up")
+    if _is_loopback(host) and "pretrained_folders" not in settings.model_fields_set:
+        os.environ["ISTHMUS_PRETRAINED_FOLDERS"] = "*"  # the only user of this service reads the same folders without it
     try:
         require_unlocked(settings.data_dir)
         _require_free_port(host, port)
@@ -40,6 +43,13 @@ def up(data: Path | None, host: str, port: int, workers: int) -> None:
     except DataFolderInUseError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(code)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @click.command()

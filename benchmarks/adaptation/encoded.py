@@ -15,8 +15,8 @@ from app.formats.class_labels import in_order
 from app.modalities.base import Chunk, DatasetFile, Modality
 from app.networks import AnyNetwork, default_network
 from app.networks.base import NetworkParams
-from app.services.format_detection import detect_format, parse_form
-from app.services.multipart_uploads import Upload
+from app.schemas.datasets import DatasetCreate
+from app.services.format_detection import detect_format
 from benchmarks.adaptation.tasks import Task
 from worker import networks
 from worker.data.examples import EncodedDataset, encode
@@ -90,8 +90,7 @@ def encode_task(task: Task, skewed: bool) -> EncodedTask:
 @cache
 def read_dataset(path: Path) -> RawDataset:
     """Check and read a file like an upload."""
-    upload = Upload(path, path.name, "", path.stat().st_size, {"name": path.stem})
-    detected = detect_format(upload, parse_form(upload.fields))
+    detected = detect_format(path, path.name, DatasetCreate(name=path.stem))
     profile = detected.modality.check(path, detected.format, detected.options)
     file = DatasetFile(path, detected.format, detected.options, profile.classes is not None, profile.details)
     return RawDataset(detected.modality, list(detected.modality.chunks(file)))

@@ -82,7 +82,7 @@ def observe(client: httpx.Client, server: psutil.Process, uploads: Sequence["Fut
     [
         ("pictures.zip", [bombs.pictures(3, 4900, salt) for salt in range(3)]),
         ("bitmap.zip", [bombs.plain_bitmap(2000)]),
-        ("wide.jsonl", [bombs.wide_objects(300_000, 2)]),
+        ("wide.jsonl", [bombs.wide_objects(100_000, 1)]),
     ],
     ids=["pictures", "plain-bitmaps", "wide-objects"],
 )

@@ -36,8 +36,8 @@ def child() -> Iterator[ChildProcess]:
 
 def labelled_images(folder: Path, count: int) -> Path:
     numbers = np.random.default_rng(0)
-    arrays = {"x": numbers.integers(0, 256, (count, 28, 28), dtype=np.uint8), "y": numbers.integers(0, 9, count)}
-    return write(folder, "a.npz", npz_bytes(**arrays))
+    x, y = numbers.integers(0, 256, (count, 28, 28), dtype=np.uint8), numbers.integers(0, 9, count)
+    return write(folder, "a.npz", npz_bytes(x=x, y=y))
 
 
 def test_file_is_described_by_a_child(tmp_path: Path) -> None:
