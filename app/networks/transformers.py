@@ -20,7 +20,7 @@ class TransformersParams(NetworkParams):
         min_length=1,
         max_length=500,
         pattern=r"^[^\x00]*$",
-        description="Hub id, or a local directory on the worker; only safetensors.",
+        description="Hub id, or a directory on the worker, that the service allows; only safetensors.",
     )
     max_length: int = Field(128, ge=8, le=4096, description="Maximum number of tokens; longer texts are truncated.")
     config: SkipJsonSchema[dict[str, Any] | None] = Field(

@@ -34,7 +34,10 @@ class PretrainedBase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pretrained: str = Field(
-        min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="Hub id, or directory on the worker."
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\x00]*$",
+        description="Hub id, or directory on the worker, that the service allows.",
     )
 
 

@@ -1,7 +1,7 @@
-"""The places from which a job may load a pretrained encoder: allowed folders and allowed repositories of the Hub.
+"""The sources of pretrained encoders for jobs: allowed folders and allowed repositories of the Hub.
 
 Decision: folders are compared by their real path, and so is each file that is read. The same message answers a missing and a
-forbidden folder. Context: whoever submits a job chooses the checkpoint, and the version that the job makes contains its weights
+forbidden folder. Context: the caller of a job chooses the checkpoint, and the version that the job makes contains its weights
 and its tokenizer. Any folder that the worker can read could be taken away, and different messages would reveal which exist.
 Consequences: without a setting no folder is allowed; `isthmus up` on a loopback address allows all, for its one user.
 Alternatives: a comparison of the names as given, which links and `..` bypass.
@@ -20,7 +20,7 @@ EVERYTHING = "*"
 
 
 class PretrainedNotAllowedError(Exception):
-    """The encoder does not exist or is not allowed. The message is for the user and does not tell which."""
+    """The encoder does not exist or is not allowed. The message is for the user and does not say which."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -65,7 +65,7 @@ class PretrainedSources:
         return is_plain and any(fnmatchcase(name, pattern) for pattern in self.repositories)
 
     def check(self, name: str) -> None:
-        """Raise InvalidRequest for an encoder that no worker may load, as far as this machine can tell."""
+        """Raise InvalidRequest for an encoder that no worker may load, as far as this machine knows."""
         if self.folder(name) is not None or self.allows_repository(name) or self._may_be_elsewhere(name):
             return
         error = PretrainedNotAllowedError(name)

@@ -17,6 +17,7 @@ def service(postgres_server: str, redis_server: RedisServer, tmp_path_factory: p
         "ISTHMUS_BROKER_URL": redis_server.url.replace("/0", "/5"),
         "ISTHMUS_DATA_DIR": str(folder),
         "ISTHMUS_TRAIN_THREADS": "1",
+        "ISTHMUS_PRETRAINED_FOLDERS": "*",
         "HF_HUB_OFFLINE": "1",
     }
     with running(environment, folder) as client:

@@ -1,4 +1,4 @@
-"""Small uploads that are expensive to read: pictures with very many pixels, plain bitmaps, JSON objects with very many keys."""
+"""Small uploads that are expensive to read: images with very many pixels, plain bitmaps, JSON objects with very many keys."""
 
 import io
 import struct
@@ -26,8 +26,8 @@ def packed(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def pictures(count: int, side: int, salt: int = 0) -> bytes:
-    """Return an archive of `count` blank pictures; `salt` makes each archive another dataset."""
+def images(count: int, side: int, salt: int = 0) -> bytes:
+    """Return an archive of `count` blank images; `salt` makes each archive another dataset."""
     png = blank_png(side)
     return packed({f"{'ab'[number % 2]}/{salt}-{number}.png": png for number in range(count)})
 

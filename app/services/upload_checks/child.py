@@ -1,8 +1,8 @@
 """The child process: `python -m app.services.upload_checks.child MEMORY_BYTES`, with a socket as standard input.
 
 Each line is a request, a JSON object with `action` and its arguments. Each gets one line as reply, with one of the keys `result`,
-`error` (the upload is invalid), `exhausted` (more memory than allowed) and `failure` (a defect of this program). `is_last` tells
-that the child should not be used again.
+`error` (the upload is invalid), `exhausted` (more memory than allowed) and `failure` (a defect of this program). `is_last` asks
+the server to use another child for the next request.
 """
 
 import json
@@ -95,7 +95,7 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _resident_bytes() -> int:
-    """Return the memory of this process; 0 where the system does not tell."""
+    """Return the memory of this process; 0 where it is unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

@@ -48,7 +48,7 @@ class CheckPool:
         try:
             return await asyncio.shield(result)
         except asyncio.CancelledError:
-            result.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else reads its error
+            result.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # asyncio warns of unread errors
             _abandon(future, checker)
             raise
 

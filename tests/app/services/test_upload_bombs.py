@@ -80,11 +80,11 @@ def observe(client: httpx.Client, server: psutil.Process, uploads: Sequence["Fut
 @pytest.mark.parametrize(
     ("name", "contents"),
     [
-        ("pictures.zip", [bombs.pictures(3, 4900, salt) for salt in range(3)]),
+        ("images.zip", [bombs.images(3, 4900, salt) for salt in range(3)]),
         ("bitmap.zip", [bombs.plain_bitmap(2000)]),
         ("wide.jsonl", [bombs.wide_objects(100_000, 1)]),
     ],
-    ids=["pictures", "plain-bitmaps", "wide-objects"],
+    ids=["images", "plain-bitmaps", "wide-objects"],
 )
 def test_forty_bombs_at_once_need_little_memory(tmp_path: Path, name: str, contents: list[bytes]) -> None:
     with api(tmp_path) as (client, server), ThreadPoolExecutor(UPLOADS) as clients:
