@@ -30,7 +30,7 @@ INTERVALS = {
     "lease_seconds": "4",
     "heartbeat_seconds": "0.5",
     "sweep_seconds": "1",
-    "checkpoint_seconds": "0.5",
+    "checkpoint_seconds": "0",
     "train_threads": "1",
 }
 
@@ -76,7 +76,7 @@ def test_all_files_of_a_deployment_are_in_the_object_store(
     with running(environment(tmp_path, s3_server, redis_server), tmp_path, workers=2) as client:
         datasets = [client.upload(path, path.stem, modality="image")["id"] for path in (source, target)]
         assert len(client.http.get(f"/datasets/{datasets[0]}/preview").json()["data"]) == 10
-        params = {"algorithm": "fine_tune", "epochs": 200, "batch_size": 32, "augmentation": "none"}
+        params = {"algorithm": "fine_tune", "epochs": 20, "batch_size": 32, "augmentation": "none"}
         submitted = client.submit(model="digits", source=datasets[0], base={"network": "cnn", "input_size": 8}, params=params)
         kill_worker_of_running_job(s3_server, submitted["id"])
         job = client.wait(submitted["id"])
