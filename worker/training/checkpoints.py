@@ -32,8 +32,7 @@ class Checkpoints:
     def put(self, name: str, state: dict[str, Any]) -> str:
         """Store a state that is kept as long as the job, and return its key."""
         path, key = self._folder / "checkpoint.pt", f"{self._prefix}/{name}.pt"
-        with path.open("wb") as file:  # given a path, torch hides the error of a full disk
-            torch.save({"digest": self._digest, "state": state}, file)
+        _save({"digest": self._digest, "state": state}, path)
         self._storage.put(key, path)
         path.unlink()
         return key
@@ -52,6 +51,17 @@ class Checkpoints:
             raise BadParameters("The checkpoint was made with other parameters and cannot be resumed. Submit a new job.")
         state: dict[str, Any] = content["state"]
         return state
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    """Write the file. Raise the OSError of a full disk, which torch hides behind one of its own."""
+    with path.open("wb") as file:  # given a path, torch does not even keep it as the context
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def random_state() -> dict[str, Any]:

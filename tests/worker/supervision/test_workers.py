@@ -71,11 +71,11 @@ def test_messages_that_make_no_sense_do_not_hurt_a_worker(
 
 
 def test_suspended_machine_costs_no_attempt(worker_settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
-    settings = quick_settings(data_dir=worker_settings.data_dir, lease_seconds=2, heartbeat_seconds=0.3, sweep_seconds=0.3)
-    job_id = add_job(worker_sessions, max_attempts=1, steps=600, step_seconds=0.01, checkpoint_every=10_000)
+    settings = quick_settings(data_dir=worker_settings.data_dir, lease_seconds=6, heartbeat_seconds=0.3, sweep_seconds=0.3)
+    job_id = add_job(worker_sessions, max_attempts=1, steps=1000, step_seconds=0.01, checkpoint_every=10_000)
     with running_workers(settings, tmp_path, workers=1) as workers:
         send_messages(settings, job_id)
-        wait_until(is_training(worker_sessions, job_id, checkpoint=False))
+        wait_until(is_training(worker_sessions, job_id, checkpoint=False), 60)
         suspended = [*workers[0].family(), *beats_of_this_test()]
         assert len(suspended) == 4
         for process in suspended:
