@@ -114,6 +114,12 @@ class DatasetInUse(ServiceError):
     status = 409
 
 
+class KeyNotFound(ServiceError):
+    """The API key does not exist."""
+
+    status = 404
+
+
 class JobNotFound(ServiceError):
     """The job does not exist."""
 

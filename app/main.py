@@ -12,8 +12,12 @@ from app import api
 from app.api import docs_page, openapi, problem_details
 from app.api.application import IsthmusApp
 from app.api.middleware import BodySizeLimit, RequestContext
+from app.auth.grants import Grants
+from app.auth.modes import needs_keys
+from app.auth.refusals import Refusals
 from app.broker.queue import CeleryQueue, JobQueue, make_celery
 from app.db.request_database import RequestDatabase
+from app.db.revision_watcher import RevisionWatcher
 from app.db.session import SessionFactory, make_engine
 from app.fast_path.asgi import FastPath
 from app.observability.health import Dependencies
@@ -38,20 +42,37 @@ SUMMARY = "Self-hosted model adaptation: labelled source data in, a model that w
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     remove_stale(app.state.settings.scratch_dir)
-    app.state.predictor.resolver.watch(app.state.engine)
+    watchers = _watch(app)
     yield
     app.state.checks.close()
+    for watcher in watchers:
+        await watcher.close()
+    app.state.grants.close()
     await app.state.predictor.close()
     await app.state.watcher.close()
     app.state.dependencies.close()
     app.state.engine.dispose()
 
 
-def create_app(settings: Settings | None = None, queue: JobQueue | None = None) -> FastAPI:
-    """Build the HTTP server. Jobs go to `queue`, by default to the Celery broker of the settings."""
+def _watch(app: FastAPI) -> list[RevisionWatcher]:
+    """Follow the changes that other processes make to keys and models. Loading a model delays no revocation."""
+    state = app.state
+    return [
+        RevisionWatcher(state.engine, state.grants.refresh, state.grants.tick),
+        RevisionWatcher(state.engine, state.predictor.resolver.refresh),
+    ]
+
+
+def create_app(settings: Settings | None = None, queue: JobQueue | None = None, host: str = "127.0.0.1") -> FastAPI:
+    """Build the HTTP server. Jobs go to `queue`, by default to the Celery broker of the settings.
+
+    Whether callers need keys depends on `host`, the address on which it will listen.
+    """
     settings = settings or Settings()
     app = IsthmusApp(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan, docs_url=None, redoc_url=None)
     _create_services(app, settings, queue)
+    app.state.grants = Grants(lambda: app.state.sessions, needs_keys(settings, host))
+    app.state.refusals = Refusals(lambda: app.state.sessions)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(RequestContext)  # the outermost
     problem_details.install(app)
@@ -61,7 +82,7 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None) 
         app.include_router(router)
     if settings.fast_path == "on":
         limits = settings.max_predict_bytes, settings.max_predict_inputs
-        app.front = FastPath(app.call_fastapi, app.state.predictor, *limits)
+        app.front = FastPath(app.call_fastapi, app.state.predictor, app.state.grants, *limits)
     BUILD.info({"version": VERSION})
     return app
 

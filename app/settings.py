@@ -4,13 +4,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.artifacts import Precision
 from app.storage import Storage
 from app.storage.disk_space import DiskSpace
 from app.storage.object_store import s3_options
+
+MIN_ADMIN_KEY_LENGTH = 32
 
 
 class Settings(BaseSettings):
@@ -30,6 +32,14 @@ class Settings(BaseSettings):
     s3_access_key: str = Field("", description="Access key of the object store. Empty: the AWS environment, profile or role.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key that belongs to the access key.")
 
+    auth: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Whether callers need an API key. auto: unless the server listens on a loopback address only.",
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="Secret of the API key `admin`, at least 32 characters. It is stored as a digest at the start."
+    )
+    audit_days: float = Field(365, gt=0, description="Age at which entries of the audit log are deleted.")
     max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Maximum size of a dataset file.")
     reserved_disk_bytes: int = Field(
         32 * 1024**2, ge=0, description="Disk space that uploads leave free for the database, checkpoints and logs."
@@ -119,6 +129,18 @@ class Settings(BaseSettings):
         if self.heartbeat_seconds * 2 > self.lease_seconds:
             raise ValueError("lease_seconds must be at least twice heartbeat_seconds, so that one late heartbeat loses no job")
         return self
+
+    @field_validator("admin_key")
+    @classmethod
+    def _admin_key_is_long(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None or not key.get_secret_value():
+            return None
+        text = key.get_secret_value()
+        if len(text) < MIN_ADMIN_KEY_LENGTH or not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError(
+                f"use at least {MIN_ADMIN_KEY_LENGTH} ASCII characters without spaces, such as from: openssl rand -hex 32"
+            )
+        return key
 
     @cached_property
     def database(self) -> str:

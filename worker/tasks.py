@@ -8,6 +8,7 @@ import structlog
 from celery.signals import worker_process_init
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.auth import audit
 from app.broker.queue import RUN_JOB, SWEEP, CeleryQueue
 from app.db.outages import OUTAGE_ERRORS
 from app.db.session import SessionFactory, make_engine
@@ -41,6 +42,7 @@ def run_sweep() -> None:
         sweep.sweep(sessions(), CeleryQueue(celery), settings.resend_seconds, reap=may_reap)
         with sessions().begin() as session:
             webhook_deliveries.delete_old(session, settings.webhook_delivery_days)
+            audit.delete_old(session, settings.audit_days)
     except OUTAGE_ERRORS as error:
         log.warning("sweep.database_unreachable", error=str(error))
 

@@ -1,27 +1,55 @@
 """Authorization of routes: every route names the scope that its callers need, or is open to everybody.
 
-`dependencies=[requires("models:delete")]` protects a route, and `CallerDep` gives its caller.
-`dependencies=[OPEN]` lets everybody in.
+`dependencies=[requires("models:delete")]` protects a route, and `CallerDep` gives its caller. `dependencies=[OPEN]` lets all in.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request, params
 
-from app.api.deps import error_responses
-from app.auth.caller import LOCAL, Caller
+from app.auth.audit import Actor
+from app.auth.caller import Caller
+from app.auth.grants import Grant, Grants
+from app.auth.refusals import Refusals
 from app.auth.scopes import SCOPES
-from app.errors import Forbidden, Unauthenticated
+from app.errors import Forbidden, ServiceError, Unauthenticated
+
+_SCOPES_OF_MODELS = "models:", "artifacts:"
 
 
 async def get_caller(request: Request) -> Caller:
-    """Return the caller of this request."""
-    return LOCAL
+    """Return the caller of this request. Raises Unauthenticated."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    grants: Grants = request.app.state.grants
+    given = request.headers.get("authorization")
+    header = None if given is None else given.encode("latin-1")
+    grant = grants.get(header)
+    if grant is None:
+        grant = await _check(request, grants, header)
+    grant.is_used = True
+    request.state.caller = grant.caller
+    return grant.caller
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
+
+
+async def get_actor(request: Request, caller: CallerDep) -> Actor:
+    """Return whom the audit log names for this request."""
+    return actor_of(request, caller.key_id, caller.project)
+
+
+def actor_of(request: Request, key_id: str, project: str) -> Actor:
+    """Return the entry's author with the id and the address of the request."""
+    return Actor(key_id, project, getattr(request.state, "request_id", None), request.client.host if request.client else None)
+
+
+ActorDep = Annotated[Actor, Depends(get_actor)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +58,15 @@ class Requirement:
 
     scope: str
 
-    async def __call__(self, caller: CallerDep) -> None:
-        """Raise Forbidden if the caller's key lacks the scope."""
-        if not caller.has_scope(self.scope):
-            raise Forbidden(f"This key lacks the scope `{self.scope}`. Use a key that has it.")
+    async def __call__(self, request: Request, caller: CallerDep) -> None:
+        """Raise Forbidden if the caller's key lacks the scope, or may not use the model in the path."""
+        try:
+            caller.require_scope(self.scope)
+            if self.scope.startswith(_SCOPES_OF_MODELS) and "name" in request.path_params:
+                caller.require_model(request.path_params["name"])
+        except Forbidden as error:
+            await _record_refusal(request, caller, error)
+            raise
 
 
 def requires(scope: str) -> params.Depends:
@@ -61,10 +94,19 @@ def declared_scope(dependencies: Sequence[params.Depends]) -> str | None:
     return None
 
 
-def document_scope(operation: dict[str, Any], scope: str) -> None:
-    """Add the scope to an operation of the OpenAPI document, as `security` and `x-required-scope`."""
-    operation["security"] = [{"bearer": []}] if scope else []
-    if scope:
-        operation["x-required-scope"] = scope
-        for status, response in error_responses(Unauthenticated, Forbidden).items():
-            operation["responses"].setdefault(str(status), response)
+async def _check(request: Request, grants: Grants, header: bytes | None) -> Grant:
+    try:
+        return await asyncio.get_running_loop().run_in_executor(grants.threads, grants.check, header)
+    except Unauthenticated as error:
+        await _record_refusal(request, None, error)
+        raise
+
+
+async def _record_refusal(request: Request, caller: Caller | None, error: ServiceError) -> None:
+    """Add the refusal to the audit log."""
+    refusals: Refusals = request.app.state.refusals
+    actor = actor_of(request, caller.key_id if caller else "", caller.project if caller else "")
+    if refusals.is_due(actor.address or ""):
+        target = f"{request.method} {request.url.path}"
+        grants: Grants = request.app.state.grants
+        await asyncio.get_running_loop().run_in_executor(grants.threads, refusals.record, actor, error.code(), target)

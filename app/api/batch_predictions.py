@@ -6,12 +6,16 @@ from uuid import UUID
 
 from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from app.api import downloads
 from app.api.authorization import requires
 from app.api.deps import DatabaseDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.job_routes import JobResource, job_routes
+from app.auth import audit
+from app.auth.caller import Caller
+from app.db.tables import JobRow, OutputRow
 from app.errors import (
     ArtifactNotFound,
     BatchPredictionNotFound,
@@ -22,6 +26,7 @@ from app.errors import (
 from app.job_types.batch_prediction import BATCH_PREDICTION
 from app.schemas.batch_predictions import BatchPredictionCreate, BatchPredictionOut
 from app.services import batch_predictions
+from app.settings import Settings
 
 MEDIA_TYPES: Mapping[str, str] = {
     "parquet": "application/vnd.apache.parquet",
@@ -34,6 +39,12 @@ _OUTPUT: dict[int | str, dict[str, Any]] = {
     for status, response in downloads.RESPONSES.items()
 }
 
+
+def _check(request: BatchPredictionCreate, caller: Caller, _: Settings) -> None:
+    """Raise Forbidden if the caller may not use the model."""
+    caller.require_model(request.model)
+
+
 router = job_routes(
     JobResource(
         job_type=BATCH_PREDICTION,
@@ -41,6 +52,7 @@ router = job_routes(
         response=BatchPredictionOut,
         submit=batch_predictions.submit,
         scopes="predictions",
+        check=_check,
         metrics_note="They are `completed`, `failed` and `rows_per_second`; a step is a row.",
     )
 )
@@ -61,7 +73,12 @@ async def download_output(
     batch_prediction_id: UUID, database: DatabaseDep, storage: StorageDep, conditions: ConditionsDep
 ) -> Response:
     """Download the output, with one row for each row of the dataset. `ETag` is its SHA-256; `Range` requests are supported."""
-    job, output = await database.run(lambda session: batch_predictions.output(session, batch_prediction_id), reads_only=True)
+
+    def find(session: Session) -> tuple[JobRow, OutputRow]:
+        audit.record(session, "output.download", f"batch-predictions/{batch_prediction_id}/output")
+        return batch_predictions.output(session, batch_prediction_id)
+
+    job, output = await database.run(find)
     format = job.params["output"]
     name, media_type = f"{job.model_name}-{job.id}.{format}", MEDIA_TYPES[format]
     download = Download(output.storage_key, output.digest, output.size_bytes, name, media_type)

@@ -1,13 +1,16 @@
 """Dependencies of the routes: database sessions, the queue, the storage, the settings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from app.api.authorization import ActorDep, CallerDep
+from app.auth.audit import ACTOR
 from app.broker.queue import JobQueue
-from app.db.request_database import RequestDatabase
+from app.db.projects import ScopedSessions
+from app.db.request_database import CallerDatabase
 from app.db.session import SessionFactory
 from app.errors import ServiceError, UnsupportedContentType
 from app.services.job_watcher import JobWatcher
@@ -18,24 +21,38 @@ from app.storage import Storage
 _READING = ("GET", "HEAD")
 
 
-async def get_session(request: Request) -> AsyncIterator[Session]:
-    """Yield a session whose transaction spans the request: commit when the route returns, roll back when it raises."""
-    database: RequestDatabase = request.app.state.database
-    async with database.transaction(reads_only=request.method in _READING) as session:
-        yield session
-
-
 # FastAPI would run synchronous functions in threads
-async def get_database(request: Request) -> RequestDatabase:
-    """Return the database, for routes that do other work too and must not hold a transaction meanwhile."""
-    database: RequestDatabase = request.app.state.database
-    return database
-
-
-async def get_sessions(request: Request) -> SessionFactory:
-    """Return the session factory, for work that runs in threads of its own."""
+async def get_all_sessions(request: Request) -> SessionFactory:
+    """Return the factory of sessions that see the rows of all projects."""
     sessions: SessionFactory = request.app.state.sessions
     return sessions
+
+
+async def get_session_info(caller: CallerDep, actor: ActorDep) -> Mapping[str, Any]:
+    """Return what sessions of the caller know: its project (`app.db.projects`), and the name for the audit log."""
+    return {**caller.session_info, ACTOR: actor}
+
+
+SessionInfoDep = Annotated[Mapping[str, Any], Depends(get_session_info)]
+
+
+async def get_sessions(request: Request, info: SessionInfoDep) -> SessionFactory:
+    """Return the session factory of the caller, for work that runs in threads of its own."""
+    return ScopedSessions(request.app.state.sessions, info)
+
+
+async def get_database(request: Request, info: SessionInfoDep) -> CallerDatabase:
+    """Return the database of the caller, for routes that do other work too and must not hold a transaction meanwhile."""
+    return CallerDatabase(request.app.state.database, info)
+
+
+DatabaseDep = Annotated[CallerDatabase, Depends(get_database)]
+
+
+async def get_session(request: Request, database: DatabaseDep) -> AsyncIterator[Session]:
+    """Yield a session whose transaction spans the request: commit when the route returns, roll back when it raises."""
+    async with database.transaction(reads_only=request.method in _READING) as session:
+        yield session
 
 
 async def get_queue(request: Request) -> JobQueue:
@@ -74,7 +91,7 @@ async def require_json(request: Request) -> None:
 # scope="function": the commit precedes the response, so that a failed commit never gives a successful response
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 SessionsDep = Annotated[SessionFactory, Depends(get_sessions)]
-DatabaseDep = Annotated[RequestDatabase, Depends(get_database)]
+AllSessionsDep = Annotated[SessionFactory, Depends(get_all_sessions)]
 QueueDep = Annotated[JobQueue, Depends(get_queue)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 WatcherDep = Annotated[JobWatcher, Depends(get_watcher)]

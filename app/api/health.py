@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 from pydantic import BaseModel
 
 from app.api.authorization import OPEN, requires
-from app.api.deps import QueueDep, SessionsDep
+from app.api.deps import AllSessionsDep, QueueDep
 from app.api.problem_details import problem
 from app.errors import NotReady, SchemaMismatch
 from app.observability.health import Dependencies
@@ -88,7 +88,7 @@ def _detail(errors: Mapping[str, Exception]) -> str:
 @router.get(
     "/metrics", dependencies=[requires("metrics")], response_class=Response, responses={200: {"content": {"text/plain": {}}}}
 )
-async def metrics(dependencies: DependenciesDep, sessions: SessionsDep, queue: QueueDep) -> Response:
+async def metrics(dependencies: DependenciesDep, sessions: AllSessionsDep, queue: QueueDep) -> Response:
     """Return Prometheus metrics. If a dependency is unreachable, only its own metrics are missing."""
 
     def jobs() -> list[Metric]:

@@ -18,19 +18,21 @@ POLL_SECONDS = 60
 LastEventId = Annotated[int, Header(ge=0, lt=2**63, description="Resume after this event. Browsers send it when they reconnect.")]
 
 
-async def stream(watcher: JobWatcher, job_id: UUID, last_id: int, job_type: JobType[Any]) -> AsyncIterator[ServerSentEvent]:
+async def stream(
+    watcher: JobWatcher, project: str, job_id: UUID, last_id: int, job_type: JobType[Any]
+) -> AsyncIterator[ServerSentEvent]:
     """Yield the events of a job, from the one after `last_id` to the last."""
     try:
-        async for row in _rows(watcher, job_id, last_id, job_type):
+        async for row in _rows(watcher, project, job_id, last_id, job_type):
             data = row.data | {"attempt": row.attempt, "created_at": row.created_at}
             yield ServerSentEvent(id=str(row.id), event=row.kind, data=data)
     except OUTAGE_ERRORS:  # the database is unreachable: the stream ends, the client reconnects and resumes
         return
 
 
-async def _rows(watcher: JobWatcher, job_id: UUID, last_id: int, job_type: JobType[Any]) -> AsyncIterator[EventRow]:
+async def _rows(watcher: JobWatcher, project: str, job_id: UUID, last_id: int, job_type: JobType[Any]) -> AsyncIterator[EventRow]:
     while True:
-        job = await watcher.get(job_id, job_type)  # before its events, so that a later change wakes up the watcher
+        job = await watcher.get(project, job_id, job_type)  # before its events, so that a later change wakes up the watcher
         rows = await watcher.events_after(job_id, last_id)
         for row in rows:
             yield row

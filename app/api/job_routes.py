@@ -13,9 +13,10 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Response, params
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-from app.api.authorization import requires
+from app.api.authorization import CallerDep, requires
 from app.api.deps import QueueDep, RequireJson, SessionDep, SettingsDep, WatcherDep, error_responses
 from app.api.job_events import LastEventId, stream
+from app.auth.caller import Caller
 from app.db.tables import JobRow
 from app.errors import (
     IdempotencyConflict,
@@ -57,6 +58,15 @@ class JobView(Protocol):
         """Return the response for a row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Who submits a job, and under which key."""
+
+    caller: CallerDep
+    settings: SettingsDep
+    idempotency_key: IdempotencyKey = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobResource:
     """One kind of job as an HTTP resource. `scopes` is the first part of its scopes; the notes complete the API docs."""
@@ -66,8 +76,8 @@ class JobResource:
     response: type[JobView]
     submit: Callable[..., JobRow]
     scopes: str
-    check: Callable[[Any, Settings], None] = lambda request, settings: None
-    """Raises InvalidRequest for a request that the settings do not allow."""
+    check: Callable[[Any, Caller, Settings], None]
+    """Raises Forbidden or InvalidRequest for a request that the key or the settings do not allow."""
     submit_errors: Sequence[type[ServiceError]] = ()
     list_note: str = ""
     metrics_note: str = ""
@@ -120,15 +130,10 @@ def _add_submit(router: APIRouter, resource: JobResource) -> None:
     ]
 
     def submit(
-        body: BaseModel,
-        response: Response,
-        session: SessionDep,
-        queue: QueueDep,
-        settings: SettingsDep,
-        idempotency_key: IdempotencyKey = None,
+        body: BaseModel, response: Response, session: SessionDep, queue: QueueDep, context: Annotated[Submission, Depends()]
     ) -> Any:
-        resource.check(body, settings)
-        job = resource.submit(session, queue, body, max_attempts=settings.max_attempts, key=idempotency_key)
+        resource.check(body, context.caller, context.settings)
+        job = resource.submit(session, queue, body, max_attempts=context.settings.max_attempts, key=context.idempotency_key)
         response.headers["Location"] = f"{resource.path}/{job.id}"
         return resource.response.of(job)
 
@@ -173,11 +178,13 @@ def _add_get(router: APIRouter, resource: JobResource) -> None:
         response_model=resource.response,
         responses=error_responses(resource.not_found, InvalidRequest),
     )
-    async def get_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep, wait: Wait = 0) -> Any:
-        job = await watcher.get(job_id, resource.job_type)
+    async def get_job(
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep, caller: CallerDep, wait: Wait = 0
+    ) -> Any:
+        job = await watcher.get(caller.project, job_id, resource.job_type)
         if wait and job.status not in ENDED:
             await watcher.wait_for_change(job_id, (job.status, job.updated_at), wait)
-            job = await watcher.get(job_id, resource.job_type)
+            job = await watcher.get(caller.project, job_id, resource.job_type)
         return resource.response.of(job)
 
 
@@ -215,9 +222,11 @@ def _add_metrics(router: APIRouter, resource: JobResource) -> None:
 
 
 def _add_events(router: APIRouter, resource: JobResource) -> None:
-    async def existing(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep) -> UUID:
+    async def existing(
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep, caller: CallerDep
+    ) -> UUID:
         """Check the id before the stream begins, while the response can still be a problem document."""
-        return (await watcher.get(job_id, resource.job_type)).id
+        return (await watcher.get(caller.project, job_id, resource.job_type)).id
 
     @router.get(
         f"{resource.item}/events",
@@ -230,7 +239,8 @@ def _add_events(router: APIRouter, resource: JobResource) -> None:
     async def stream_events(
         job_id: Annotated[UUID, Depends(existing)],
         watcher: WatcherDep,
+        caller: CallerDep,
         last_event_id: LastEventId = 0,
     ) -> AsyncIterator[ServerSentEvent]:
-        async for event in stream(watcher, job_id, last_event_id, resource.job_type):
+        async for event in stream(watcher, caller.project, job_id, last_event_id, resource.job_type):
             yield event

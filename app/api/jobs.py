@@ -1,18 +1,23 @@
 """Routes of adaptation jobs."""
 
 from app.api.job_routes import JobResource, job_routes
+from app.auth.caller import Caller
 from app.errors import IncompatibleDatasets
 from app.job_types.adaptation import ADAPTATION
-from app.schemas.jobs import JobCreate, JobOut
+from app.schemas.jobs import JobCreate, JobOut, ModelBase
 from app.services import jobs
 from app.services.pretrained_sources import PretrainedSources
 from app.settings import Settings
 
 
-def check_pretrained(request: JobCreate, settings: Settings) -> None:
-    """Raise InvalidRequest for a pretrained encoder that no worker may load."""
+def _check(request: JobCreate, caller: Caller, settings: Settings) -> None:
+    """Raise Forbidden for models or encoders that the caller may not use, InvalidRequest for encoders that no worker may load."""
+    caller.require_model(request.model)
+    if isinstance(request.base, ModelBase):
+        caller.require_model(request.base.model)
     pretrained = getattr(request.base, "pretrained", None)
     if pretrained is not None:
+        caller.require_scope("pretrained")
         PretrainedSources.of(settings).check(pretrained)
 
 
@@ -23,7 +28,7 @@ router = job_routes(
         response=JobOut,
         submit=jobs.submit,
         scopes="jobs",
-        check=check_pretrained,
+        check=_check,
         submit_errors=[IncompatibleDatasets],
         list_note="The trials of a search are part of the search.",
     )

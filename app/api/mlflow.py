@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.api.authorization import requires
+from app.api.authorization import CallerDep, requires
 from app.api.deps import RequireJson, SettingsDep, error_responses
 from app.api.middleware import own_body_limit
 from app.api.predict import JSON, PREDICT_ERRORS, encode_response
@@ -29,12 +29,14 @@ router = APIRouter(tags=["predict"])
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": Invocation.model_json_schema()}}}},
 )
 @own_body_limit
-async def invoke(request: Request, predictor: PredictorDep, settings: SettingsDep, model: ModelDep) -> Response:
+async def invoke(
+    request: Request, predictor: PredictorDep, settings: SettingsDep, caller: CallerDep, model: ModelDep
+) -> Response:
     """Predict with the request format of MLflow. The query or a header names the model."""
     reference = require_model(model)
     body = await read_body(request, settings.max_predict_bytes)
     invocation = await run_in_threadpool(validated, Invocation, body)
-    version = await predictor.load(reference)
+    version = await predictor.load(caller, reference)
     encode = partial(_encode, version=version, max_inputs=settings.max_predict_inputs)
     encoded = await predictor.encode(version, encode, invocation)
     logits = await run_prediction(request, predictor, version, encoded)

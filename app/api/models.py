@@ -5,12 +5,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from app.api import downloads
-from app.api.authorization import requires
+from app.api.authorization import CallerDep, requires
 from app.api.deps import DatabaseDep, RequireJson, SessionDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.request_bodies import PredictorDep
+from app.auth import audit
+from app.db.tables import ArtifactRow
 from app.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
@@ -20,6 +23,7 @@ from app.errors import (
     UnsupportedContentType,
     UploadTooLarge,
 )
+from app.model_reference import PRODUCTION
 from app.schemas.jobs import ModelName
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
 from app.schemas.pagination import Page
@@ -72,9 +76,12 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     dependencies=[_PROMOTE, RequireJson],
     responses=error_responses(ModelNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
-async def set_alias(name: Name, alias: Alias, body: AliasSet, database: DatabaseDep, predictor: PredictorDep) -> AliasOut:
-    """Set an alias to a version. The next prediction uses it."""
-    await asyncio.to_thread(predictor.resolver.preload, f"{name}@{alias}", f"{name}:{body.version}")
+async def set_alias(
+    name: Name, alias: Alias, body: AliasSet, database: DatabaseDep, predictor: PredictorDep, caller: CallerDep
+) -> AliasOut:
+    """Set an alias to a version. The next prediction uses it. A reference without version or alias means `@production`."""
+    for reference in (f"{name}@{alias}", *([name] if alias == PRODUCTION else [])):
+        await asyncio.to_thread(predictor.resolver.preload, caller.project, reference, f"{name}:{body.version}")
     return await database.run(lambda session: AliasOut.of(models.set_alias(session, name, alias, body.version)))
 
 
@@ -99,8 +106,12 @@ async def download_artifact(
     name: Name, number: Number, file: FileName, database: DatabaseDep, storage: StorageDep, conditions: ConditionsDep
 ) -> Response:
     """Download a file of a version. `ETag` is its SHA-256; `Range` requests are supported."""
-    # the transaction ends before the storage, which may be slow, is read
-    artifact = await database.run(lambda session: models.artifact(session, name, number, file), reads_only=True)
+
+    def find(session: Session) -> ArtifactRow:
+        audit.record(session, "artifact.download", f"models/{name}/versions/{number}/artifacts/{file}")
+        return models.artifact(session, name, number, file)
+
+    artifact = await database.run(find)  # its transaction ends before the storage, which may be slow, is read
     media_type = "application/json" if artifact.name.endswith(".json") else "application/octet-stream"
     download = Download(artifact.storage_key, artifact.digest, artifact.size_bytes, artifact.name, media_type)
     return await run_in_threadpool(downloads.file_response, download, storage, conditions)

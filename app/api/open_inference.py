@@ -7,14 +7,15 @@ member `error` of the protocol.
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.api.authorization import OPEN, requires
+from app.api.authorization import OPEN, CallerDep, requires
 from app.api.deps import SessionDep, SettingsDep, error_responses
 from app.api.health import DependenciesDep, in_probe_thread
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import MAX_INLINE_PARSE_BYTES, PredictorDep, read_body, run_prediction, validated
+from app.auth.caller import Caller
 from app.errors import (
     ArtifactCorrupt,
     FieldError,
@@ -50,6 +51,13 @@ _PREDICT = requires("predict")
 HEADER = "Inference-Header-Content-Length"
 Model = Annotated[ModelReference, Path()]
 Version = Annotated[VersionNumber, Path()]
+
+
+async def _version_reference(model: Model, version: Version) -> str:
+    return f"{model}:{version}"
+
+
+VersionReference = Annotated[str, Depends(_version_reference)]
 HeaderLength = Annotated[str | None, Header(alias=HEADER, description="Size of the JSON in bytes, if binary tensors follow it.")]
 _MODEL = "/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
@@ -94,59 +102,64 @@ def repository_index(session: SessionDep) -> list[IndexEntry]:
 
 
 @router.get(_MODEL + "/ready", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
-async def model_ready(model: Model, predictor: PredictorDep) -> ModelReady:
+async def model_ready(model: Model, predictor: PredictorDep, caller: CallerDep) -> ModelReady:
     """Load the version if necessary, and return 200 once it is loaded."""
-    return _ready(await predictor.load(model))
+    return _ready(await predictor.load(caller, model))
 
 
 @router.get(_VERSION + "/ready", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
-async def version_ready(model: Model, version: Version, predictor: PredictorDep) -> ModelReady:
+async def version_ready(model: Model, version: Version, predictor: PredictorDep, caller: CallerDep) -> ModelReady:
     """Load the version if necessary, and return 200 once it is loaded."""
-    return _ready(await predictor.load(f"{model}:{version}"))
+    return _ready(await predictor.load(caller, f"{model}:{version}"))
 
 
 @router.get(_MODEL, dependencies=[_PREDICT], responses=_MODEL_ERRORS)
-async def model_metadata(model: Model, predictor: PredictorDep) -> ModelMetadata:
+async def model_metadata(model: Model, predictor: PredictorDep, caller: CallerDep) -> ModelMetadata:
     """Return names, types and shapes of the input and output tensors."""
-    return _metadata(await predictor.load(model))
+    return _metadata(await predictor.load(caller, model))
 
 
 @router.get(_VERSION, dependencies=[_PREDICT], responses=_MODEL_ERRORS)
-async def version_metadata(model: Model, version: Version, predictor: PredictorDep) -> ModelMetadata:
+async def version_metadata(model: Model, version: Version, predictor: PredictorDep, caller: CallerDep) -> ModelMetadata:
     """Return names, types and shapes of the input and output tensors."""
-    return _metadata(await predictor.load(f"{model}:{version}"))
+    return _metadata(await predictor.load(caller, f"{model}:{version}"))
 
 
 @router.post(_MODEL + "/infer", dependencies=[_PREDICT], **_INFER)
 @own_body_limit
 async def infer(
-    request: Request, model: Model, predictor: PredictorDep, settings: SettingsDep, header_length: HeaderLength = None
+    request: Request,
+    model: Model,
+    caller: CallerDep,
+    predictor: PredictorDep,
+    settings: SettingsDep,
+    header_length: HeaderLength = None,
 ) -> Response:
     """Predict from tensors in JSON, or in binary after the JSON (binary tensor data extension)."""
-    return await _infer(request, model, predictor, settings, header_length)
+    return await _infer(request, model, caller, predictor, settings, header_length)
 
 
 @router.post(_VERSION + "/infer", dependencies=[_PREDICT], **_INFER)
 @own_body_limit
 async def infer_version(
     request: Request,
-    model: Model,
-    version: Version,
+    reference: VersionReference,
+    caller: CallerDep,
     predictor: PredictorDep,
     settings: SettingsDep,
     header_length: HeaderLength = None,
 ) -> Response:
     """Predict from tensors in JSON, or in binary after the JSON (binary tensor data extension)."""
-    return await _infer(request, f"{model}:{version}", predictor, settings, header_length)
+    return await _infer(request, reference, caller, predictor, settings, header_length)
 
 
 async def _infer(
-    request: Request, reference: str, predictor: Predictor, settings: Settings, header_length: str | None
+    request: Request, reference: str, caller: Caller, predictor: Predictor, settings: Settings, header_length: str | None
 ) -> Response:
     body = await read_body(request, settings.max_predict_bytes)
     is_small = len(body) <= MAX_INLINE_PARSE_BYTES
     infer_request, tensor_data = _parse(body, header_length) if is_small else await run_in_threadpool(_parse, body, header_length)
-    version = await predictor.load(reference)
+    version = await predictor.load(caller, reference)
     encode = partial(open_inference.encode, binary=tensor_data, version=version, max_inputs=settings.max_predict_inputs)
     # a small image file may decode to a large image
     has_files = any(tensor.datatype == "BYTES" for tensor in infer_request.inputs)

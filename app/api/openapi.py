@@ -6,7 +6,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
-from app.api.authorization import declared_scope, document_scope
+from app.api.authorization import declared_scope
+from app.api.deps import error_responses
+from app.errors import Forbidden, Unauthenticated
 from app.job_types import JOB_TYPES
 from app.schemas.problem_details import Problem
 
@@ -19,7 +21,8 @@ Every error is an RFC 9457 problem document (`application/problem+json`) with a 
 field, row or file. Lists are pages, newest first: pass `next` as `?after=`. Every response has an `X-Request-ID`.
 Unless the service listens on a loopback address only, requests need an API key as `Authorization: Bearer KEY`. The member
 `x-required-scope` of an operation is the scope that the key must have.
-A model reference is one string: `digits` (newest version), `digits:3`, `digits@production`.
+A model reference is one string: `digits` (`@production` if that alias exists, or else the newest version), `digits:3`,
+`digits@production`.
 """
 TAGS = [
     {"name": "datasets", "description": "Immutable uploads of images, tables or texts, labelled or unlabelled."},
@@ -29,6 +32,7 @@ TAGS = [
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "inference", "description": "Predictions with the Open Inference Protocol, version 2."},
     {"name": "webhooks", "description": "Addresses that receive signed events of jobs and models, and their deliveries."},
+    {"name": "keys", "description": "API keys and the audit log, for administrators."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
 ]
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -76,7 +80,16 @@ def _document_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
         for method in route.methods or ():
             operation = paths.get(str(route.path_format), {}).get(method.lower())
             if operation is not None:
-                document_scope(operation, scope)
+                _document_scope(operation, scope)
+
+
+def _document_scope(operation: dict[str, Any], scope: str) -> None:
+    """Add the scope to an operation, as `security` and `x-required-scope`."""
+    operation["security"] = [{"bearer": []}] if scope else []
+    if scope:
+        operation["x-required-scope"] = scope
+        for status, response in error_responses(Unauthenticated, Forbidden).items():
+            operation["responses"].setdefault(str(status), response)
 
 
 def _document_problems(responses: dict[str, Any]) -> None:

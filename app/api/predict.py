@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.api.authorization import requires
+from app.api.authorization import CallerDep, requires
 from app.api.deps import SettingsDep, error_responses
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, run_prediction, stream_limited, validated
@@ -94,6 +94,7 @@ async def predict(
     request: Request,
     predictor: PredictorDep,
     settings: SettingsDep,
+    caller: CallerDep,
     model: ModelDep,
     query: Annotated[QueryOptions, Depends(get_query_options)],
 ) -> Response:
@@ -106,16 +107,19 @@ async def predict(
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type in _ARRAYS:
         reference, options = require_model(model), query.output
-        body, version = await read_body(request, settings.max_predict_bytes), await predictor.load(reference, query.precision)
+        body, version = (
+            await read_body(request, settings.max_predict_bytes),
+            await predictor.load(caller, reference, query.precision),
+        )
         encoded = _ARRAYS[content_type](body, version, settings.max_predict_inputs)
     elif content_type == JSON:
         body = await read_body(request, settings.max_predict_bytes)
         create = await run_in_threadpool(_parse_json, body, settings.max_predict_inputs)
-        version, options = await predictor.load(create.model, create.precision), _output_options(create)
+        version, options = await predictor.load(caller, create.model, create.precision), _output_options(create)
         encoded = await predictor.encode(version, version.encode_json, create.inputs)
     elif content_type == MULTIPART:
         form, files = await _parse_form(request, settings.max_predict_bytes, settings.max_predict_inputs)
-        version, options = await predictor.load(form.model, form.precision), _output_options(form)
+        version, options = await predictor.load(caller, form.model, form.precision), _output_options(form)
         encoded = await predictor.encode(version, version.encode_files, files)
     else:
         raise UnsupportedContentType(f"Send {', '.join(_BODIES)}, not {content_type[:100] or 'nothing'}.")

@@ -5,6 +5,7 @@ A module of this package holds the commands of one subject. This one adds them t
 
 import click
 
+from app.cli.keys import keys
 from app.cli.maintenance import check, migrate
 from app.cli.processes import api, beat, demo, up, worker
 
@@ -18,5 +19,5 @@ def main() -> None:
     """
 
 
-for command in (up, migrate, api, worker, beat, check, demo):
+for command in (up, migrate, api, worker, beat, check, keys, demo):
     main.add_command(command)

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from app.cli.start import create_tables, load_settings
+from app.cli.start import create_tables, load_settings, prepare_keys
 from app.errors import SchemaTooNew
 
 Port = click.IntRange(1, 65535)
@@ -20,7 +20,7 @@ Port = click.IntRange(1, 65535)
 
 @click.command()
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for all stored data.")
-@click.option("--host", default="127.0.0.1", help="Address to listen on. There is no authentication: restrict who can reach it.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on. Others than loopback addresses need API keys.")
 @click.option("--port", default=8000, type=Port, help="Port to listen on.")
 @click.option("--workers", default=1, type=click.IntRange(min=1), help="Number of jobs that run at the same time.")
 def up(data: Path | None, host: str, port: int, workers: int) -> None:
@@ -39,6 +39,7 @@ def up(data: Path | None, host: str, port: int, workers: int) -> None:
         _require_free_port(host, port)
         with locked(settings.data_dir, port):
             create_tables(settings)
+            prepare_keys(settings, host)
             code = run(settings, host, port, workers)
     except DataFolderInUseError as error:
         raise click.ClickException(str(error)) from error
@@ -53,7 +54,7 @@ def _is_loopback(host: str) -> bool:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on. Others than loopback addresses need API keys.")
 @click.option("--port", default=8000, type=Port, help="Port to listen on.")
 def api(host: str, port: int) -> None:
     """Run the HTTP server. For more throughput, run several behind a proxy."""
@@ -67,7 +68,8 @@ def api(host: str, port: int) -> None:
     settings = load_settings("api")
     try:
         check_at_start(settings.database)
-        app = create_app(settings)
+        prepare_keys(settings, host)
+        app = create_app(settings, host=host)
     except SchemaTooNew as error:
         raise click.ClickException(error.message) from error
     except DeviceUnavailableError as error:

@@ -1,6 +1,7 @@
 """What the commands do before their work: read the settings, create the tables."""
 
 import click
+import structlog
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -8,6 +9,8 @@ from app.errors import SchemaTooNew
 from app.observability import logs
 from app.processes.parent_death import end_with
 from app.settings import Settings
+
+log = structlog.get_logger()
 
 
 def load_settings(process: str) -> Settings:
@@ -31,6 +34,24 @@ def create_tables(settings: Settings) -> None:
         upgrade(settings.database)
     except SchemaTooNew as error:
         raise click.ClickException(error.message) from error
+
+
+def prepare_keys(settings: Settings, host: str) -> None:
+    """Store the administrator's key of the settings. Raise ClickException if a server on `host` needs keys and there are none."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from app.auth.startup import NoKeysError, prepare
+    from app.db.session import SessionFactory, make_engine
+
+    engine = make_engine(settings.database)
+    try:
+        prepare(SessionFactory(engine), settings, host)
+    except NoKeysError as error:
+        raise click.ClickException(str(error)) from error
+    except SQLAlchemyError as error:  # the server starts nevertheless: its health check reports the database
+        log.warning("keys.not_checked", error=str(error))
+    finally:
+        engine.dispose()
 
 
 def _setting_error(details: ErrorDetails) -> str:

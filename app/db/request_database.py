@@ -8,13 +8,15 @@ larger pool (moves the limit, does not remove it).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 from sqlalchemy.orm import Session
 
+from app.db.projects import ScopedSessions
 from app.db.session import SessionFactory
 from app.errors import Overloaded
 
@@ -31,11 +33,11 @@ class RequestDatabase:
         self._waiting = 0
 
     @asynccontextmanager
-    async def transaction(self, *, reads_only: bool = False) -> AsyncIterator[Session]:
+    async def transaction(self, *, reads_only: bool = False, info: Mapping[str, Any] | None = None) -> AsyncIterator[Session]:
         """Yield a session; commit when the block ends, roll back when it raises. Raise Overloaded when too many wait."""
         await self._acquire_slot()
         try:
-            session = self._session(reads_only)
+            session = self._session(reads_only, info)
             try:
                 yield session
                 await self._in_thread(session.commit)
@@ -44,11 +46,13 @@ class RequestDatabase:
         finally:
             self._slots.release()
 
-    async def run(self, work: Callable[[Session], Result], *, reads_only: bool = False) -> Result:
+    async def run(
+        self, work: Callable[[Session], Result], *, reads_only: bool = False, info: Mapping[str, Any] | None = None
+    ) -> Result:
         """Call `work` in a thread with a session of its own transaction. Raise Overloaded when too many wait."""
 
         def transact() -> Result:
-            with self._session(reads_only) as session, session.begin():
+            with self._session(reads_only, info) as session, session.begin():
                 return work(session)
 
         await self._acquire_slot()
@@ -57,8 +61,8 @@ class RequestDatabase:
         finally:
             self._slots.release()
 
-    def _session(self, reads_only: bool) -> Session:
-        sessions = self._sessions()
+    def _session(self, reads_only: bool, info: Mapping[str, Any] | None) -> Session:
+        sessions = ScopedSessions(self._sessions(), info or {})
         return sessions.for_reading() if reads_only else sessions()
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
@@ -74,3 +78,19 @@ class RequestDatabase:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class CallerDatabase:
+    """The database as one caller sees it; `info` becomes part of `Session.info` (`app.db.projects`)."""
+
+    database: RequestDatabase
+    info: Mapping[str, Any]
+
+    def transaction(self, *, reads_only: bool = False) -> AbstractAsyncContextManager[Session]:
+        """Yield a session of the caller (`RequestDatabase.transaction`)."""
+        return self.database.transaction(reads_only=reads_only, info=self.info)
+
+    async def run(self, work: Callable[[Session], Result], *, reads_only: bool = False) -> Result:
+        """Call `work` with a session of the caller (`RequestDatabase.run`)."""
+        return await self.database.run(work, reads_only=reads_only, info=self.info)

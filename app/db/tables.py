@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from app.db.session import UtcDateTime, db_now
 from app.job_state import JobStatus
+from app.model_reference import DEFAULT_PROJECT
 
 JsonType = JSON().with_variant(JSONB(), "postgresql")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER keys
@@ -31,14 +32,23 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JsonType, list[Any]: JsonType, dict[str, int]: JsonType}
 
 
-class DatasetRow(Base):
+class OfProject:
+    """Rows of one project. Sessions of a caller see only those of its project (`app.db.projects`)."""
+
+    project: Mapped[str] = mapped_column(String(100), default=DEFAULT_PROJECT, server_default=DEFAULT_PROJECT)
+
+
+class DatasetRow(OfProject, Base):
     """An immutable upload. `fingerprint` is a digest of bytes, format, modality and options, used for deduplication.
 
     A deleted dataset keeps its row, for the lineage of its versions; its file and fingerprint are removed.
     """
 
     __tablename__ = "dataset"
-    __table_args__ = (Index("ix_dataset_page", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_dataset_page", "project", "created_at", "id"),
+        Index("uq_dataset_fingerprint", "project", "fingerprint", unique=True),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     name: Mapped[str] = mapped_column(String(200))
@@ -47,7 +57,7 @@ class DatasetRow(Base):
     format: Mapped[str] = mapped_column(String(16))
     options: Mapped[dict[str, Any]]
     digest: Mapped[str] = mapped_column(String(64))
-    fingerprint: Mapped[str | None] = mapped_column(String(64), unique=True)
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     storage_key: Mapped[str] = mapped_column(String(255))
     rows: Mapped[int] = mapped_column(BigInteger)
@@ -58,7 +68,7 @@ class DatasetRow(Base):
     deleted_at: Mapped[datetime | None]
 
 
-class JobRow(Base):
+class JobRow(OfProject, Base):
     """One job of any kind (`app.job_types`). Lease columns and `finished_at` are tied to the status.
 
     An adaptation learns from `source`, starts from `base` and produces a version. A batch prediction reads `source`, applies the
@@ -74,7 +84,8 @@ class JobRow(Base):
         CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
         CheckConstraint("(kind = 'trial') = (parent_id IS NOT NULL AND trial IS NOT NULL)", name="trial"),
         Index("ix_job_trial", "parent_id", "trial", unique=True),
-        Index("ix_job_page", "kind", "created_at", "id"),
+        Index("ix_job_page", "project", "kind", "created_at", "id"),
+        Index("uq_job_idempotency_key", "project", "idempotency_key", unique=True),
         Index("ix_job_status", "status", "run_after"),
     )
 
@@ -115,7 +126,7 @@ class JobRow(Base):
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None]
 
-    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
     request_digest: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=db_now())
     updated_at: Mapped[datetime] = mapped_column(default=db_now(), onupdate=db_now())
@@ -160,14 +171,17 @@ class MetricRow(Base):
     value: Mapped[float]
 
 
-class ModelRow(Base):
+class ModelRow(OfProject, Base):
     """A name with numbered versions."""
 
     __tablename__ = "model"
-    __table_args__ = (Index("ix_model_page", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_model_page", "project", "created_at", "id"),
+        Index("uq_model_name", "project", "name", unique=True),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
-    name: Mapped[str] = mapped_column(String(100), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
     aliases: Mapped[list["AliasRow"]] = relationship(back_populates="model", order_by="AliasRow.name")
@@ -247,3 +261,38 @@ class RegistryRevisionRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
     revision: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class ApiKeyRow(Base):
+    """An API key. The secret itself is not stored, only its SHA-256."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (Index("ix_api_key_page", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    project: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[Any]]
+    models: Mapped[list[Any] | None] = mapped_column(doc="Patterns of model names; null: all models.")
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None] = mapped_column(doc="Written at most once a minute.")
+
+
+class AuditRow(Base):
+    """Who changed or downloaded what, and who was refused. Rows are never changed, and deleted only by age."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_at", "at", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(default=db_now())
+    key_id: Mapped[str] = mapped_column(String(16))
+    project: Mapped[str] = mapped_column(String(100))
+    action: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(String(500))
+    outcome: Mapped[str] = mapped_column(String(32))
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    address: Mapped[str | None] = mapped_column(String(64))

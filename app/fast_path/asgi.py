@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problem_details
 from app.api.middleware import VALID_REQUEST_ID
 from app.api.request_bodies import ClientDisconnected, cancel_on_disconnect
+from app.auth.grants import Grants
 from app.errors import Overloaded, ServiceError
 from app.fast_path.routing import LENGTH, CachedRequestHead, FastPathRouter, FastRoute, Headers, RouteMetrics, first_by_name
 from app.fast_path.write_coalescing import WriteCoalescer
@@ -38,11 +39,11 @@ _PROCESS_ID, _request_numbers = token_hex(8).encode(), count()
 class FastPath:
     """ASGI app in front of all middleware. It answers simple prediction requests and passes all others to `app`."""
 
-    def __init__(self, app: ASGIApp, predictor: Predictor, max_bytes: int, max_inputs: int) -> None:
+    def __init__(self, app: ASGIApp, predictor: Predictor, grants: Grants, max_bytes: int, max_inputs: int) -> None:
         self._app, self._predictor, self.admission = app, predictor, predictor.admission
         self.parsed_heads: dict[bytes, CachedRequestHead] = {}
         self.coalescer = WriteCoalescer()
-        self._max_bytes, self._router = max_bytes, FastPathRouter(predictor.get_loaded_or_reject, max_inputs)
+        self._max_bytes, self._router = max_bytes, FastPathRouter(predictor.get_loaded_or_reject, grants, max_inputs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = {}

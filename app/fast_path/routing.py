@@ -5,9 +5,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from app.artifacts import Precision
+from app.auth.caller import model_of
+from app.auth.grants import Grant, Grants
 from app.fast_path import request_parsing
 from app.fast_path.request_parsing import GetLoadedModel, ParsedRequest
 from app.observability.metrics import REQUEST_SECONDS, REQUESTS
+from app.serving.loaded_model import LoadedModel
 
 PREDICT = "/predict"
 INFER, INFER_VERSION = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
@@ -49,31 +53,52 @@ class CachedRequestHead(NamedTuple):
     body_size: int
 
 
-class FastPathRouter:
-    """Matcher of prediction requests. `get_loaded` returns a loaded version or raises Overloaded."""
+GetLoadedOfProject = Callable[[str, str, Precision | None], LoadedModel | None]
 
-    def __init__(self, get_loaded: GetLoadedModel, max_inputs: int) -> None:
-        self._get_loaded, self._max_inputs = get_loaded, max_inputs
+
+class FastPathRouter:
+    """Matcher of prediction requests. `get_loaded` returns a loaded version of a project or raises Overloaded."""
+
+    def __init__(self, get_loaded: GetLoadedOfProject, grants: Grants, max_inputs: int) -> None:
+        self._get_loaded, self._grants, self._max_inputs = get_loaded, grants, max_inputs
         self._predict, self._infer, self._infer_version = RouteMetrics(PREDICT), RouteMetrics(INFER), RouteMetrics(INFER_VERSION)
 
     def match(self, path: str, query: bytes, headers: Headers) -> FastRoute | None:
-        """Return the route of a POST to `path`, whose percent-encoding is already decoded."""
-        if path == PREDICT:
-            return FastRoute(self._predict, self._parse_predict(query, headers))
+        """Return the route of a POST to `path`, whose percent-encoding is already decoded.
+
+        It is None for callers that are not known yet or may not predict: only the routes check keys and refuse requests.
+        """
         match = _INFER_PATH.fullmatch(path)
-        if match is None:
+        if match is None and path != PREDICT:
             return None
+        grant = self._grants.get(headers.get(b"authorization"))
+        if grant is None or not grant.caller.has_scope("predict"):
+            return None
+        get_loaded = partial(_get_loaded_for, grant, self._get_loaded)
+        if match is None:
+            return FastRoute(self._predict, self._parse_predict(query, headers, get_loaded))
         model, version = match.groups()
         metrics, reference = (self._infer_version, f"{model}:{version}") if version else (self._infer, model)
         length = headers.get(LENGTH)
-        return FastRoute(metrics, partial(request_parsing.parse_tensors, reference, length, self._get_loaded, self._max_inputs))
+        return FastRoute(metrics, partial(request_parsing.parse_tensors, reference, length, get_loaded, self._max_inputs))
 
-    def _parse_predict(self, query: bytes, headers: Headers) -> ParseBody | None:
+    def _parse_predict(self, query: bytes, headers: Headers, get_loaded: GetLoadedModel) -> ParseBody | None:
         content_type = headers.get(b"content-type")
         if ARROW in headers.get(b"accept", b""):
             return None
         if content_type == b"application/json" and not query:
-            return partial(request_parsing.parse_json, self._get_loaded, self._max_inputs)
+            return partial(request_parsing.parse_json, get_loaded, self._max_inputs)
         if content_type == b"application/octet-stream":
-            return partial(request_parsing.parse_octet_stream, query, headers.get(b"x-model"), self._get_loaded, self._max_inputs)
+            return partial(request_parsing.parse_octet_stream, query, headers.get(b"x-model"), get_loaded, self._max_inputs)
         return None
+
+
+def _get_loaded_for(
+    grant: Grant, get_loaded: GetLoadedOfProject, reference: str, precision: Precision | None
+) -> LoadedModel | None:
+    """Return the loaded version, or None if the grant has ended or excludes the model, which the routes report."""
+    caller = grant.caller
+    if not grant.is_valid or (caller.models is not None and not caller.may_use_model(model_of(reference))):
+        return None
+    grant.is_used = True
+    return get_loaded(caller.project, reference, precision)

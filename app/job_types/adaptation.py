@@ -39,7 +39,7 @@ ADAPTATION = Adaptation()
 
 
 def _new_version(session: Session, job: JobRow, result: AdaptationResult) -> VersionRow:
-    model = _locked_model(session, job.model_name)
+    model = _locked_model(session, job.project, job.model_name)
     newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model.id))
     version = VersionRow(
         model_id=model.id,
@@ -59,8 +59,9 @@ def _new_version(session: Session, job: JobRow, result: AdaptationResult) -> Ver
     return version
 
 
-def _locked_model(session: Session, name: str) -> ModelRow:
+def _locked_model(session: Session, project: str, name: str) -> ModelRow:
     """Return the model's row, locked, so that two jobs that end at once number their versions one after the other."""
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(ModelRow).values(name=name).on_conflict_do_nothing(index_elements=["name"]))
-    return session.scalars(select(ModelRow).where(ModelRow.name == name).with_for_update()).one()
+    columns = {"project": project, "name": name}
+    session.execute(insert(ModelRow).values(columns).on_conflict_do_nothing(index_elements=list(columns)))
+    return session.scalars(select(ModelRow).filter_by(**columns).with_for_update()).one()

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import storage_keys
+from app.auth import audit
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
 from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, ServiceUnavailable
@@ -75,6 +76,7 @@ def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
     if job_id is not None:
         raise DatasetInUse(f"Job {job_id} uses this dataset and has not ended.")
     row.fingerprint, row.deleted_at = None, db_now()
+    audit.record(session, "dataset.delete", f"datasets/{row.id}")
     folder = storage_keys.dataset_folder(row.id)
     event.listen(session, "after_commit", lambda _: _delete_file(storage, folder), once=True)
 
@@ -222,6 +224,7 @@ def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, 
         storage.put(row.storage_key, upload.path, may_link=True)
         with sessions.begin() as session:
             session.add(row)
+            audit.record(session, "dataset.create", f"datasets/{row.id}")
         recorded = True
     except IntegrityError:
         winner = _find_duplicate(sessions, fingerprint)

@@ -46,10 +46,10 @@ class JobWatcher:
         self._poller: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
 
-    async def get(self, job_id: UUID, job_type: JobType[Any]) -> JobRow:
-        """Return a job of this type with its version, output and trials. Raise the type's error when there is none."""
-        job = await self._jobs.get(job_id)
-        return jobs.require(job, job_id, job_type)
+    async def get(self, project: str, job_id: UUID, job_type: JobType[Any]) -> JobRow:
+        """Return a job of this project and type with all that responses show. Raise the type's error when there is none."""
+        job = await self._jobs.get(job_id)  # together with the jobs of other callers, of any project
+        return jobs.require(job if job is not None and job.project == project else None, job_id, job_type)
 
     async def events_after(self, job_id: UUID, last_id: int) -> Sequence[EventRow]:
         """Return the next events of a job (`job_events.after`)."""

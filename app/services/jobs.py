@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.artifacts import Manifest
+from app.auth import audit
 from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, MetricRow, VersionRow
 from app.errors import (
@@ -74,6 +75,7 @@ def enqueue(
             raise
         return winner
     job_events.record(session, job, "queued")
+    audit.record(session, f"{job.kind}.submit", f"jobs/{job.id} model {job.model_name}")
     session.flush()
     send_after_commit(session, queue, job.id)
     return job
@@ -136,6 +138,7 @@ def cancel(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) 
     if not stopped:
         return _cancelled_before(get(session, job_id, job_type))
     trials.stop_trials(session, job_id)
+    audit.record(session, f"{job_type.name}.cancel", f"jobs/{job_id}")
     return stopped[0]
 
 

@@ -1,6 +1,6 @@
 """The rules of models: references, versions, aliases, artifacts.
 
-A model reference is one string: `digits` (the newest version), `digits:3`, `digits@production`.
+`app.model_reference` defines what a reference means.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,32 @@ from sqlalchemy import Insert, Select, and_, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, defer, selectinload
 
+from app.auth import audit
 from app.db.registry_revision import bump_revision
 from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
 from app.db.views import ModelOverview
 from app.errors import ArtifactNotFound, ModelNotFound
-from app.model_reference import MAX_VERSION_NUMBER, REFERENCE, is_valid_name
+from app.model_reference import MAX_VERSION_NUMBER, PRODUCTION, REFERENCE, is_valid_name
 from app.services import pagination, webhook_events
 
 
 def resolve(session: Session, reference: str) -> VersionRow:
     """Return the version that `digits`, `digits:3` or `digits@production` refers to now. Raise ModelNotFound."""
     parts = REFERENCE.fullmatch(reference)
-    row = session.scalars(_referenced(**parts.groupdict())).first() if parts else None
+    row = _find(session, **parts.groupdict()) if parts else None
     if row is None:
         raise ModelNotFound(f"There is no model version {reference[:220]!r}.")
     return row
+
+
+def _find(session: Session, name: str, number: str | None, alias: str | None) -> VersionRow | None:
+    """Return the version of a parsed reference. Without number and alias it is `@production`, or else the newest."""
+    if number is None and alias is None:
+        production = session.scalars(_referenced(name, None, PRODUCTION)).first()
+        if production is not None:
+            return production
+    return session.scalars(_referenced(name, number, alias)).first()
 
 
 def _referenced(name: str, number: str | None, alias: str | None) -> Select[VersionRow]:
@@ -119,7 +129,8 @@ def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
     statement = _alias_upsert(session, columns, moved).returning(AliasRow)
     row = session.scalars(statement.execution_options(populate_existing=True)).one()
     if previous != number:
-        webhook_events.alias_moved(session, name, alias, previous, number)
+        webhook_events.alias_moved(session, owner.model, alias, previous, number)
+    audit.record(session, "alias.set", f"models/{name}/aliases/{alias} version {number}")
     bump_revision(session)
     return row
 
@@ -144,5 +155,6 @@ def delete_alias(session: Session, name: str, alias: str) -> None:
     statement = delete(AliasRow).where(AliasRow.model_id == model.id, AliasRow.name == alias).returning(AliasRow.name)
     if not is_valid_name(alias) or session.scalars(statement).one_or_none() is None:
         raise ModelNotFound(f"The model {name} has no alias {alias[:100]!r}.")
-    webhook_events.alias_moved(session, name, alias, previous, None)
+    webhook_events.alias_moved(session, model, alias, previous, None)
+    audit.record(session, "alias.delete", f"models/{name}/aliases/{alias}")
     bump_revision(session)

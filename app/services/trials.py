@@ -112,6 +112,7 @@ def _is_trial_of(search: SearchAttempt, name: str) -> tuple[ColumnElement[bool],
 def _child(parent: JobRow, spec: TrialSpec) -> JobRow:
     return JobRow(
         kind=TRIAL.name,
+        project=parent.project,
         parent_id=parent.id,
         trial=spec.name,
         model_name=parent.model_name,

@@ -11,9 +11,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.auth.caller import DEFAULT_PROJECT
 from app.db.session import db_now
-from app.db.tables import JobRow
+from app.db.tables import JobRow, ModelRow
 from app.db.webhook_tables import DeliveryRow, WebhookRow
 from app.job_types import JOB_TYPES
 
@@ -33,17 +32,18 @@ def job_finished(session: Session, job: JobRow) -> None:
     number = job.version.number if job.version else None
     subject = {"id": str(job.id), "kind": job.kind, "status": job.status, "model": job.model_name, "version": number}
     path = f"{JOB_TYPES[job.kind].path}/{job.id}"
-    _write(session, DEFAULT_PROJECT, JOB_FINISHED, subject | {"error": job.error_code, "path": path})
+    _write(session, job.project, JOB_FINISHED, subject | {"error": job.error_code, "path": path})
     if number is not None:
         path = f"/models/{job.model_name}/versions/{number}"
         data = {"model": job.model_name, "version": number, "job": str(job.id), "path": path}
-        _write(session, DEFAULT_PROJECT, VERSION_REGISTERED, data)
+        _write(session, job.project, VERSION_REGISTERED, data)
 
 
-def alias_moved(session: Session, model: str, alias: str, previous: int | None, version: int | None) -> None:
+def alias_moved(session: Session, model: ModelRow, alias: str, previous: int | None, version: int | None) -> None:
     """Write the event of an alias that points to another version; without `version` it was deleted."""
-    data = {"model": model, "alias": alias, "previous_version": previous, "version": version, "path": f"/models/{model}"}
-    _write(session, DEFAULT_PROJECT, ALIAS_MOVED, data)
+    data: dict[str, Any] = {"model": model.name, "alias": alias, "previous_version": previous, "version": version}
+    data["path"] = f"/models/{model.name}"
+    _write(session, model.project, ALIAS_MOVED, data)
 
 
 def test(session: Session, webhook: WebhookRow) -> DeliveryRow:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.auth import audit
 from app.db.session import db_now
 from app.db.webhook_tables import DeliveryRow, WebhookRow
 from app.errors import DeliveryNotFound, FieldError, InvalidRequest, WebhookNotFound
@@ -36,6 +37,7 @@ def create(session: Session, scope: WebhookScope, url: str, events: list[str], s
     webhook = WebhookRow(project=scope.project, url=url, events=events, secret=secret or _new_secret())
     session.add(webhook)
     session.flush()
+    audit.record(session, "webhook.create", f"webhooks/{webhook.id}")
     return webhook
 
 
@@ -59,6 +61,7 @@ def change(session: Session, scope: WebhookScope, webhook_id: UUID, changes: dic
         _check_url(changes["url"], scope.private_addresses)
     for name, value in changes.items():
         setattr(webhook, name, value)
+    audit.record(session, "webhook.change", f"webhooks/{webhook_id}")
     session.flush()
     session.refresh(webhook)
     return webhook
@@ -67,11 +70,13 @@ def change(session: Session, scope: WebhookScope, webhook_id: UUID, changes: dic
 def delete(session: Session, project: str, webhook_id: UUID) -> None:
     """Delete a webhook with its deliveries. Raise WebhookNotFound."""
     session.delete(get(session, project, webhook_id))
+    audit.record(session, "webhook.delete", f"webhooks/{webhook_id}")
 
 
 def test(session: Session, project: str, webhook_id: UUID) -> DeliveryRow:
     """Queue a test event for a webhook. Raise WebhookNotFound."""
     delivery = webhook_events.test(session, get(session, project, webhook_id))
+    audit.record(session, "webhook.test", f"webhooks/{webhook_id}")
     session.flush()
     return delivery
 
@@ -92,6 +97,7 @@ def redeliver(session: Session, project: str, webhook_id: UUID, delivery_id: UUI
         raise DeliveryNotFound(f"The webhook {webhook_id} has no delivery {delivery_id}.")
     delivery.status, delivery.finished_at, delivery.attempts = "pending", None, 0
     delivery.next_attempt_at, delivery.retry_until = db_now(), db_now(webhook_events.RETRY_SECONDS)
+    audit.record(session, "webhook.redeliver", f"webhooks/{webhook_id}/deliveries/{delivery_id}")
     session.flush()
     session.refresh(delivery)
     return delivery

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.artifacts import Precision
+from app.auth.caller import Caller
 from app.modalities.base import Encoded
 from app.observability.counters import Counter, HistogramChild
 from app.observability.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
@@ -68,23 +69,24 @@ class Predictor:
         self._encoder_slots = asyncio.Semaphore(policy.queue.concurrency)
         self._batchers: WeakKeyDictionary[LoadedModel, DynamicBatcher] = WeakKeyDictionary()
 
-    def get_loaded(self, reference: str, precision: Precision | None = None) -> LoadedModel | None:
+    def get_loaded(self, project: str, reference: str, precision: Precision | None = None) -> LoadedModel | None:
         """Return the version if it is cached and loaded. Raise PrecisionNotFound."""
-        files = self.resolver.get_cached(reference)
+        files = self.resolver.get_cached(project, reference)
         return self._cache.get(files.at(precision).key) if files else None
 
-    def get_loaded_or_reject(self, reference: str, precision: Precision | None) -> LoadedModel | None:
+    def get_loaded_or_reject(self, project: str, reference: str, precision: Precision | None) -> LoadedModel | None:
         """Return the version if it is loaded. Raise PrecisionNotFound, and Overloaded if its queue is too long."""
-        version = self.get_loaded(reference, precision)
+        version = self.get_loaded(project, reference, precision)
         batcher = self._batchers.get(version) if version is not None else None
         if batcher is not None:
             batcher.check()
         return version
 
-    async def load(self, reference: str, precision: Precision | None = None) -> LoadedModel:
-        """Return the version, loading it if necessary. Raise ModelNotFound, PrecisionNotFound, ArtifactCorrupt."""
-        version = self.get_loaded(reference, precision)
-        return version if version is not None else await asyncio.to_thread(self._load, reference, precision)
+    async def load(self, caller: Caller, reference: str, precision: Precision | None = None) -> LoadedModel:
+        """Return the version, loading it if necessary. Raise Forbidden, ModelNotFound, PrecisionNotFound, ArtifactCorrupt."""
+        caller.require_model(reference)
+        version = self.get_loaded(caller.project, reference, precision)
+        return version if version is not None else await asyncio.to_thread(self._load, caller.project, reference, precision)
 
     def check_overload(self) -> None:
         """Raise Overloaded if the queue of any version is too long."""
@@ -115,11 +117,10 @@ class Predictor:
         return version.logits(encoded) if version.latency.estimate(row_count(encoded)) <= self._inline_seconds else None
 
     async def close(self) -> None:
-        await self.resolver.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _load(self, reference: str, precision: Precision | None) -> LoadedModel:
-        return self._cache.load(self.resolver.resolve(reference).at(precision))
+    def _load(self, project: str, reference: str, precision: Precision | None) -> LoadedModel:
+        return self._cache.load(self.resolver.resolve(project, reference).at(precision))
 
     def _queue_policy(self, version: LoadedModel) -> QueuePolicy:
         gains = version.latency.warm_batch < BATCHING_GAIN_THRESHOLD * WARM_UP_ROWS * version.latency.single

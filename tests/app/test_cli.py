@@ -19,7 +19,7 @@ from app.db.tables import Base
 from tests.support.databases import create_postgres_database
 from tests.support.servers import RedisServer, free_port
 
-NEWEST = "0004"
+NEWEST = "0006"
 """The last migration."""
 
 

@@ -25,4 +25,5 @@ def isolate_fast_path(client: TestClient, max_bytes: int | None = None) -> None:
     """Replace FastAPI behind the fast path by `decline`."""
     app = app_of(client)
     settings = app.state.settings
-    app.front = FastPath(decline, app.state.predictor, max_bytes or settings.max_predict_bytes, settings.max_predict_inputs)
+    limits = max_bytes or settings.max_predict_bytes, settings.max_predict_inputs
+    app.front = FastPath(decline, app.state.predictor, app.state.grants, *limits)

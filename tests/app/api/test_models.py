@@ -19,9 +19,11 @@ from tests.support.factories import make_dataset, make_job, make_version
 
 def test_reference_resolves_to_newest_version_number_or_alias(session: Session) -> None:
     first, second, other = make_version(session), make_version(session), make_version(session, model="reviews")
+    assert models.resolve(session, "digits").id == second.id
     models.set_alias(session, "digits", "production", 1)
 
-    assert models.resolve(session, "digits").id == second.id
+    assert models.resolve(session, "digits").id == first.id
+    assert models.resolve(session, "digits:2").id == second.id
     assert models.resolve(session, "digits:1").id == first.id
     assert models.resolve(session, "digits@production").id == first.id
     assert models.resolve(session, "reviews").id == other.id

@@ -18,6 +18,7 @@ from starlette.types import Message
 
 from app.errors import Overloaded
 from app.modalities.base import Encoded
+from app.model_reference import DEFAULT_PROJECT
 from app.serving.admission_control import EventLoopAdmission
 from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
@@ -283,7 +284,7 @@ class TestWithAQueueOfOne:
 
     def test_evicted_version_is_freed(self, loaded: TestClient) -> None:
         predictor: Predictor = loaded.app.state.predictor  # type: ignore[attr-defined]
-        version = ref(predictor.get_loaded("text"))
+        version = ref(predictor.get_loaded(DEFAULT_PROJECT, "text"))
         assert loaded.post("/predict", json={"model": "text", "inputs": ["fine"]}).status_code == 200
         predictor._cache._entries.clear()  # noqa: SLF001  # an eviction without filling the cache
         gc.collect()
