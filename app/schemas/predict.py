@@ -9,7 +9,12 @@ from app.schemas.limits import DEFAULT_TOP_K, MAX_TOP_K
 from app.schemas.models import VersionNumber
 
 ModelReference = Annotated[
-    str, Field(min_length=1, max_length=250, description="`digits` (the newest version), `digits:3` or `digits@production`.")
+    str,
+    Field(
+        min_length=1,
+        max_length=250,
+        description="`digits` (`@production`, else the newest version), `digits:3` or `digits@beta`.",
+    ),
 ]
 
 

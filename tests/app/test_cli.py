@@ -6,6 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -147,3 +150,72 @@ def test_api_runs_in_any_folder_until_sigterm(fast_path: str, tmp_path: Path) ->
     assert any(line.get("request_id") == "lost" and line["status"] == 404 for line in lines)
     assert "Application shutdown complete." in [line["event"] for line in lines]
     assert api.returncode == -signal.SIGTERM  # uvicorn ends in order, then lets the signal have its usual effect
+
+
+def test_server_for_others_is_refused_without_keys_and_starts_with_one(tmp_path: Path) -> None:
+    host = ["--host", "0.0.0.0", "--port", str(free_port())]
+    isthmus("migrate", folder=tmp_path)
+    for command in ("up", "api"):
+        refused = isthmus(command, *host, folder=tmp_path)
+        assert refused.returncode == 1
+        assert "isthmus keys create me --scopes admin" in refused.stderr
+    made = isthmus("keys", "create", "me", "--scopes", "admin", folder=tmp_path)
+    key = made.stdout.strip()
+    assert key.startswith("isth_")
+    assert key not in made.stderr
+    listed = isthmus("keys", "list", folder=tmp_path)
+    assert key.split("_")[1] in listed.stdout
+    assert key not in listed.stdout + listed.stderr
+    with started(tmp_path, "api", *host) as url:
+        assert httpx.get(f"{url}/models").status_code == 401
+        assert httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        rotated = isthmus("keys", "rotate", key.split("_")[1], folder=tmp_path).stdout.strip()
+        assert httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {rotated}"}).status_code == 200
+    assert isthmus("keys", "revoke", rotated.split("_")[1], folder=tmp_path).returncode == 0
+    assert isthmus("api", *host, folder=tmp_path).returncode == 1
+
+
+def test_admin_key_of_the_settings_is_stored_as_a_digest(tmp_path: Path) -> None:
+    secret, host = "f0" * 20, ["--host", "0.0.0.0", "--port", str(free_port())]
+    isthmus("migrate", folder=tmp_path)
+    with started(tmp_path, "api", *host, ISTHMUS_ADMIN_KEY=secret) as url:
+        assert httpx.get(f"{url}/keys", headers={"Authorization": f"Bearer {secret}"}).json()["data"][0]["id"] == "admin"
+        assert httpx.get(f"{url}/keys", headers={"Authorization": f"Bearer {'0f' * 20}"}).status_code == 401
+    stored = (tmp_path / "data" / "isthmus.db").read_bytes()
+    assert secret.encode() not in stored
+
+
+def test_invalid_scopes_are_named(tmp_path: Path) -> None:
+    failed = isthmus("keys", "create", "me", "--scopes", "everything", folder=tmp_path)
+    assert failed.returncode == 1
+    assert "there is no scope 'everything'" in failed.stderr
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
+    """Run a server until the block ends, and yield its local URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "app.cli", *arguments],
+        cwd=folder,
+        env=os.environ | {"ISTHMUS_DATA_DIR": str(folder / "data")} | environment,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{arguments[-1]}"
+    try:
+        until_live(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def until_live(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server responds."""
+    deadline = time.monotonic() + 50
+    while time.monotonic() < deadline:
+        assert process.poll() is None
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health/live").status_code == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the server did not start")
