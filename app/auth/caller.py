@@ -10,6 +10,8 @@ from app.db.projects import MODELS, PROJECT
 from app.errors import Forbidden
 from app.model_reference import DEFAULT_PROJECT
 
+MAX_DECISIONS = 1000
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -33,16 +35,28 @@ class Caller:
         """Return whether the patterns of this caller match the name of a model."""
         return self._models is None or self._models.fullmatch(name) is not None
 
+    def may_use(self, reference: str) -> bool:
+        """Return whether the patterns of this caller match the model of a reference. Repeated calls take a dict look-up."""
+        known = self._decisions.get(reference)
+        if known is None:
+            if len(self._decisions) >= MAX_DECISIONS:
+                self._decisions.clear()
+            known = self._decisions[reference] = self.may_use_model(model_of(reference))
+        return known
+
     def require_model(self, reference: str) -> None:
         """Raise Forbidden if the patterns of this caller do not match the model of a reference."""
-        name = model_of(reference)
-        if not self.may_use_model(name):
-            raise Forbidden(f"This key may not use the model {name[:100]!r}, only {', '.join(self.models or ())}.")
+        if not self.may_use_model(model_of(reference)):
+            raise Forbidden(f"This key may not use the model {model_of(reference)[:100]!r}, only {', '.join(self.models or ())}.")
 
     @cached_property
     def session_info(self) -> dict[str, Any]:
         """Return the members of `Session.info` that restrict a session to what this caller may see."""
         return {PROJECT: self.project, MODELS: None if self._models is None else self._models.pattern}
+
+    @cached_property
+    def _decisions(self) -> dict[str, bool]:
+        return {}
 
     @cached_property
     def _models(self) -> re.Pattern[str] | None:

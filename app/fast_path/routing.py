@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 from app.artifacts import Precision
-from app.auth.caller import model_of
 from app.auth.grants import Grant, Grants
 from app.fast_path import request_parsing
 from app.fast_path.request_parsing import GetLoadedModel, ParsedRequest
@@ -98,7 +97,7 @@ def _get_loaded_for(
 ) -> LoadedModel | None:
     """Return the loaded version, or None if the grant has ended or excludes the model, which the routes report."""
     caller = grant.caller
-    if not grant.is_valid or (caller.models is not None and not caller.may_use_model(model_of(reference))):
+    if not grant.is_valid or (caller.models is not None and not caller.may_use(reference)):
         return None
     grant.is_used = True
     return get_loaded(caller.project, reference, precision)
