@@ -183,7 +183,7 @@ def test_compose_variables_are_in_the_example_and_settings_exist() -> None:
     example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert variables == example - {"COMPOSE_PROFILES"}
     settings = {f"ISTHMUS_{name.upper()}" for name in Settings.model_fields}
-    settings |= {"ISTHMUS_AUTH", "ISTHMUS_ADMIN_KEY", "ISTHMUS_HOSTS"}
+    settings |= {"ISTHMUS_HOSTS"}
     assert {name for name in SERVICES["app"]["environment"] if name.startswith("ISTHMUS_")} <= settings
 
 
