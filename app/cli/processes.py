@@ -74,6 +74,7 @@ def api(host: str, port: int) -> None:
         raise click.ClickException(error.message) from error
     except DeviceUnavailableError as error:
         raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
+    app.state.checks.start_child()
     gc.freeze()  # exclude all objects loaded so far from garbage collection, which would pause responses for 0.1 s
     # the timeout ends event streams; their clients reconnect to another server
     uvicorn.run(

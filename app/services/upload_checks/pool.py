@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from app.errors import UploadsBusy
 from app.services.upload_checks.checker import CheckLimits, UploadChecker
+from app.services.upload_checks.child_process import IDLE, ChildProcess
 from app.settings import Settings
 
 Result = TypeVar("Result")
@@ -27,6 +28,10 @@ class CheckPool:
     def of(cls, settings: Settings) -> "CheckPool":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return cls(CheckLimits.of(settings), settings.upload_checks or cores, settings.max_waiting_uploads)
+
+    def start_child(self) -> None:
+        """Start a child in advance, so that the first upload does not wait for it."""
+        IDLE.give_back(ChildProcess(self._limits.memory_bytes), self._limits.memory_bytes)
 
     def refuse_if_full(self) -> None:
         """Raise UploadsBusy if no further check may wait."""
