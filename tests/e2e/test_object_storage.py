@@ -59,10 +59,9 @@ def trainer_of_this_test() -> psutil.Process | None:
     return trainers[0] if trainers else None
 
 
-def kill_worker_of_running_job(store: S3Server, job_id: str) -> None:
-    """Kill the worker, as if its machine were lost, when its trainer has stored two checkpoints."""
-    storage = stored(store)
-    wait_until(lambda: len(storage.keys(f"jobs/{job_id}/1")) > 1, 60, "checkpoints")
+def kill_worker_of_running_job(client: Client, job_id: str) -> None:
+    """Kill the worker, as if its machine were lost, when its trainer has reported progress, and a checkpoint with each step."""
+    wait_until(lambda: client.http.get(f"/jobs/{job_id}").json()["progress"] > 0.02, 60, "progress")
     trainer = wait_until(trainer_of_this_test, what="a trainer")
     worker = trainer.parent().parent()
     worker.kill()
@@ -78,7 +77,7 @@ def test_all_files_of_a_deployment_are_in_the_object_store(
         assert len(client.http.get(f"/datasets/{datasets[0]}/preview").json()["data"]) == 10
         params = {"algorithm": "fine_tune", "epochs": 20, "batch_size": 32, "augmentation": "none"}
         submitted = client.submit(model="digits", source=datasets[0], base={"network": "cnn", "input_size": 8}, params=params)
-        kill_worker_of_running_job(s3_server, submitted["id"])
+        kill_worker_of_running_job(client, submitted["id"])
         job = client.wait(submitted["id"])
         assert (job["status"], job["attempt"]) == ("succeeded", 2), job["error"]
         events = client.http.get(f"/jobs/{job['id']}/events").text
