@@ -51,6 +51,19 @@ def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> t
     return Lease(job.id, job.attempt, owner), job
 
 
+def next_waiting(session: Session, named: UUID) -> UUID | None:
+    """Return and lock the waiting job to claim when the message of the job `named` arrives; None if none waits.
+
+    It is a job of the project with the fewest running jobs: `named` if possible, otherwise the oldest. There are as many messages
+    as waiting jobs, so every job gets its turn, and many jobs of one project do not delay those of the others.
+    """
+    running = select(JobRow.project, func.count().label("jobs")).where(JobRow.status.in_(LEASED)).group_by(JobRow.project).subquery()
+    waiting = select(JobRow.id).outerjoin(running, running.c.project == JobRow.project)
+    waiting = waiting.where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now())
+    by_need = func.coalesce(running.c.jobs, 0), case((JobRow.id == named, 0), else_=1), JobRow.created_at, JobRow.id
+    return session.scalar(waiting.order_by(*by_need).limit(1).with_for_update(skip_locked=True, of=JobRow))
+
+
 def heartbeat(session: Session, lease: Lease, lease_seconds: float, report: Report | None) -> JobStatus | None:
     """Extend the lease, store the report and return the status; None means that the lease was lost."""
     columns = _progress_columns(report) if report else {"updated_at": JobRow.updated_at}

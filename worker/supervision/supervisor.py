@@ -56,26 +56,26 @@ class Supervisor:
         self._trainer = trainer
 
     def run_job(self, job_id: UUID) -> Outcome | None:
-        """Run the job if this worker gets it, otherwise return None."""
-        with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
-            if self._draining():
-                self._requeue_message(job_id)
-                return None
-            claimed = self._claim(job_id)
-            return self._run_claimed(*claimed) if claimed else None
+        """Run this job, or one that is preferred to it (`leases.next_waiting`). Return None if no job waits."""
+        if self._draining():
+            self._requeue_message(job_id)
+            return None
+        claimed = self._claim(job_id)
+        return self._run_claimed(*claimed) if claimed else None
 
-    def _claim(self, job_id: UUID) -> tuple[Lease, JobType[Any]] | None:
+    def _claim(self, named: UUID) -> tuple[Lease, JobType[Any]] | None:
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         with self._sessions.begin() as session:
-            claimed = leases.claim(session, job_id, owner, self._settings.lease_seconds)
-        if claimed is None:
-            log.info("job.not_claimed")
+            job_id = leases.next_waiting(session, named)
+            claimed = job_id and leases.claim(session, job_id, owner, self._settings.lease_seconds)
+        if not claimed:
+            log.info("job.not_claimed", job_id=str(named))
             return None
         lease, job = claimed
         return lease, JOB_TYPES[job.kind]
 
     def _run_claimed(self, lease: Lease, job_type: JobType[Any]) -> Outcome:
-        with structlog.contextvars.bound_contextvars(attempt=lease.attempt):
+        with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
             log.info("job.claimed", owner=lease.owner, kind=job_type.name)
             outcome = self._attempt(lease, job_type)
             log.info(f"job.{outcome}")
