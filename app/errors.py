@@ -60,6 +60,18 @@ class Forbidden(ServiceError):
     status = 403
 
 
+class QuotaExceeded(ServiceError):
+    """The project has reached one of its quotas."""
+
+    status = 403
+
+
+class RateLimited(ServiceError):
+    """The caller sends more requests than its rate limit allows. Try again later."""
+
+    status = 429
+
+
 class InvalidRequest(ServiceError):
     """The request is invalid."""
 

@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None, 
     settings = settings or Settings()
     app = IsthmusApp(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan, docs_url=None, redoc_url=None)
     _create_services(app, settings, queue)
-    app.state.grants = Grants(lambda: app.state.sessions, needs_keys(settings, host))
+    app.state.grants = Grants(lambda: app.state.sessions, needs_keys(settings, host), settings.rate_requests_per_second)
     app.state.refusals = Refusals(lambda: app.state.sessions)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(RequestContext)  # the outermost

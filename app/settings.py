@@ -39,6 +39,15 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(
         None, description="Secret of the API key `admin`, at least 32 characters. It is stored as a digest at the start."
     )
+    rate_requests_per_second: float = Field(
+        0, ge=0, description="Requests per second of each API key, in bursts of ten seconds' worth. Others get 429. 0: no limit."
+    )
+    quota_queued_jobs: int = Field(0, ge=0, description="Queued jobs of each project. Others get 403. 0: no limit.")
+    quota_stored_bytes: int = Field(
+        0,
+        ge=0,
+        description="Size of the files of each project. Above it, uploads and jobs get 403. 0: no limit.",
+    )
     audit_days: float = Field(365, gt=0, description="Age at which entries of the audit log are deleted.")
     max_upload_bytes: int = Field(2 * 1024**3, gt=0, description="Maximum size of a dataset file.")
     reserved_disk_bytes: int = Field(

@@ -21,7 +21,7 @@ _SCOPES_OF_MODELS = "models:", "artifacts:"
 
 
 async def get_caller(request: Request) -> Caller:
-    """Return the caller of this request. Raises Unauthenticated."""
+    """Return the caller of this request. Raises Unauthenticated, RateLimited."""
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
         return known
@@ -31,6 +31,8 @@ async def get_caller(request: Request) -> Caller:
     grant = grants.get(header)
     if grant is None:
         grant = await _check(request, grants, header)
+    if grant.bucket is not None:
+        grant.bucket.require()
     grant.is_used = True
     request.state.caller = grant.caller
     return grant.caller

@@ -20,6 +20,7 @@ from app.errors import (
     InsufficientStorage,
     InvalidDataset,
     InvalidRequest,
+    QuotaExceeded,
     UnsupportedContentType,
     UploadsBusy,
     UploadTooLarge,
@@ -46,7 +47,13 @@ _READ, _WRITE = requires("datasets:read"), requires("datasets:write")
             "description": "The existing dataset, if the same file was uploaded with the same options before.",
         },
         **error_responses(
-            InvalidRequest, InvalidDataset, UploadTooLarge, UnsupportedContentType, InsufficientStorage, UploadsBusy
+            InvalidRequest,
+            InvalidDataset,
+            QuotaExceeded,
+            UploadTooLarge,
+            UnsupportedContentType,
+            InsufficientStorage,
+            UploadsBusy,
         ),
     },
     openapi_extra={"requestBody": UPLOAD_BODY},

@@ -14,6 +14,7 @@ from app.db.request_database import CallerDatabase
 from app.db.session import SessionFactory
 from app.errors import ServiceError, UnsupportedContentType
 from app.services.job_watcher import JobWatcher
+from app.services.quotas import QUOTAS, Quotas
 from app.services.upload_checks.pool import CheckPool
 from app.settings import Settings
 from app.storage import Storage
@@ -28,9 +29,11 @@ async def get_all_sessions(request: Request) -> SessionFactory:
     return sessions
 
 
-async def get_session_info(caller: CallerDep, actor: ActorDep) -> Mapping[str, Any]:
-    """Return what sessions of the caller know: its project (`app.db.projects`), and the name for the audit log."""
-    return {**caller.session_info, ACTOR: actor}
+async def get_session_info(request: Request, caller: CallerDep, actor: ActorDep) -> Mapping[str, Any]:
+    """Return what sessions of the caller know: its project (`app.db.projects`), its quotas, and the name for the audit log."""
+    settings: Settings = request.app.state.settings
+    quotas = Quotas(settings.quota_queued_jobs, settings.quota_stored_bytes)
+    return {**caller.session_info, ACTOR: actor, QUOTAS: quotas}
 
 
 SessionInfoDep = Annotated[Mapping[str, Any], Depends(get_session_info)]

@@ -22,6 +22,7 @@ from app.errors import (
     IdempotencyConflict,
     IllegalTransition,
     InvalidRequest,
+    QuotaExceeded,
     ServiceError,
     UnsupportedContentType,
     UploadTooLarge,
@@ -125,6 +126,7 @@ def _add_submit(router: APIRouter, resource: JobResource) -> None:
         InvalidRequest,
         *resource.submit_errors,
         IdempotencyConflict,
+        QuotaExceeded,
         UploadTooLarge,
         UnsupportedContentType,
     ]

@@ -12,6 +12,7 @@ from time import time
 
 from app.auth import keys
 from app.auth.caller import LOCAL, Caller
+from app.auth.rate_limits import RateLimits, TokenBucket
 from app.db.session import SessionFactory
 from app.errors import Unauthenticated
 
@@ -22,21 +23,22 @@ _SCHEME = "bearer "
 
 
 class Grant:
-    """A caller with a valid key. `is_valid` turns false when the key is revoked or expires."""
+    """A caller with a valid key, and its rate limit. `is_valid` turns false when the key is revoked or expires."""
 
-    __slots__ = ("caller", "expires_at", "is_used", "is_valid")
+    __slots__ = ("bucket", "caller", "expires_at", "is_used", "is_valid")
 
-    def __init__(self, caller: Caller, expires_at: float | None = None) -> None:
-        self.caller, self.expires_at, self.is_used, self.is_valid = caller, expires_at, False, True
+    def __init__(self, caller: Caller, bucket: TokenBucket | None, expires_at: float | None = None) -> None:
+        self.caller, self.bucket, self.expires_at, self.is_used, self.is_valid = caller, bucket, expires_at, False, True
 
 
 class Grants:
     """The grants of a process. Without `keys_needed` every caller is `local`."""
 
-    def __init__(self, sessions: Callable[[], SessionFactory], keys_needed: bool) -> None:
+    def __init__(self, sessions: Callable[[], SessionFactory], keys_needed: bool, requests_per_second: float = 0) -> None:
         self._sessions = sessions
         self.keys_needed = keys_needed
-        self._local = Grant(LOCAL)
+        self._limits = RateLimits(requests_per_second)
+        self._local = Grant(LOCAL, self._limits.bucket(LOCAL.key_id))
         self._known: dict[bytes, Grant] = {}
         self._uses_written_at, self._refreshes = time(), 0
         self.threads = ThreadPoolExecutor(2, "keys")
@@ -100,7 +102,8 @@ class Grants:
             row = keys.find(session, text)
         if row is None:
             raise Unauthenticated("This API key is not valid: it is unknown, has expired or was revoked.")
-        return Grant(keys.caller_of(row), None if row.expires_at is None else row.expires_at.timestamp())
+        expires_at = None if row.expires_at is None else row.expires_at.timestamp()
+        return Grant(keys.caller_of(row), self._limits.bucket(row.id), expires_at)
 
     def _end(self, headers: list[bytes]) -> None:
         for header in headers:

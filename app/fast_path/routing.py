@@ -95,9 +95,11 @@ class FastPathRouter:
 def _get_loaded_for(
     grant: Grant, get_loaded: GetLoadedOfProject, reference: str, precision: Precision | None
 ) -> LoadedModel | None:
-    """Return the loaded version, or None if the grant has ended or excludes the model, which the routes report."""
+    """Return the loaded version, or None if the grant has ended, excludes the model or is used up, which the routes report."""
     caller = grant.caller
     if not grant.is_valid or (caller.models is not None and not caller.may_use(reference)):
+        return None
+    if grant.bucket is not None and not grant.bucket.take():
         return None
     grant.is_used = True
     return get_loaded(caller.project, reference, precision)

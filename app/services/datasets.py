@@ -27,7 +27,7 @@ from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDa
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
-from app.services import pagination
+from app.services import pagination, quotas
 from app.services.format_detection import DetectedFormat, parse_form
 from app.services.multipart_uploads import Upload
 from app.services.upload_checks.checker import UploadChecker
@@ -44,7 +44,7 @@ def create(
     """Check, store and record an upload; return its row, and False if the same upload exists already.
 
     It takes a session factory, because the check may take minutes and must not hold a transaction.
-    Raise InvalidRequest, InvalidDataset.
+    Raise InvalidRequest, InvalidDataset, QuotaExceeded.
     """
     form = parse_form(upload.fields)
     detected = checker.detect(upload.path, upload.filename, form)
@@ -218,11 +218,15 @@ def _delete_file(storage: Storage, folder: str) -> None:
 
 
 def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, row: DatasetRow) -> tuple[DatasetRow, bool]:
-    """Store the file, then insert the row; of two identical uploads at once, the second returns the row of the first."""
+    """Store the file, then insert the row; of two identical uploads at once, the second returns the row of the first.
+
+    Raise QuotaExceeded.
+    """
     fingerprint, recorded = str(row.fingerprint), False
     try:
         storage.put(row.storage_key, upload.path, may_link=True)
         with sessions.begin() as session:
+            quotas.check_stored_bytes(session, row.size_bytes)
             session.add(row)
             audit.record(session, "dataset.create", f"datasets/{row.id}")
         recorded = True

@@ -34,7 +34,7 @@ from app.modalities import MODALITIES
 from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import datasets, job_events, models, pagination, trials
+from app.services import datasets, job_events, models, pagination, quotas, trials
 from app.services.cancellation import cancel_jobs
 
 log = structlog.get_logger()
@@ -56,14 +56,16 @@ def enqueue(
     max_attempts: int,
     key: str | None,
 ) -> JobRow:
-    """Queue the job that `checked` builds from the request, and notify a worker after the commit.
+    """Queue the job that `build` makes from the request, and notify a worker after the commit.
 
-    The same key and request return the same job. Raise IdempotencyConflict, and the errors of `checked`.
+    The same key and request return the same job. Raise IdempotencyConflict, QuotaExceeded, and the errors of `build`.
     """
     digest = sha256(request.model_dump_json().encode()).hexdigest()
     existing = _submitted_before(session, key, digest)
     if existing is not None:
         return existing
+    quotas.check_queued_jobs(session)
+    quotas.check_stored_bytes(session)
     job = build()
     job.idempotency_key, job.request_digest, job.max_attempts = key, digest, max_attempts
     try:

@@ -57,7 +57,9 @@ def next_waiting(session: Session, named: UUID) -> UUID | None:
     It is a job of the project with the fewest running jobs: `named` if possible, otherwise the oldest. There are as many messages
     as waiting jobs, so every job gets its turn, and many jobs of one project do not delay those of the others.
     """
-    running = select(JobRow.project, func.count().label("jobs")).where(JobRow.status.in_(LEASED)).group_by(JobRow.project).subquery()
+    running = (
+        select(JobRow.project, func.count().label("jobs")).where(JobRow.status.in_(LEASED)).group_by(JobRow.project).subquery()
+    )
     waiting = select(JobRow.id).outerjoin(running, running.c.project == JobRow.project)
     waiting = waiting.where(JobRow.status == JobStatus.QUEUED, JobRow.run_after <= db_now())
     by_need = func.coalesce(running.c.jobs, 0), case((JobRow.id == named, 0), else_=1), JobRow.created_at, JobRow.id

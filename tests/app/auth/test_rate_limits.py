@@ -1,0 +1,76 @@
+"""Token buckets of callers, in routes and on the fast path."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.auth import rate_limits
+from app.auth.rate_limits import RateLimits, TokenBucket
+from app.errors import RateLimited
+from app.main import create_app
+from app.settings import Settings
+from tests.support.databases import migrate
+from tests.support.list_queue import ListQueue
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(rate_limits, "monotonic", clock)
+    return clock
+
+
+def test_bucket_allows_a_burst_and_then_its_rate(clock: Clock) -> None:
+    bucket = TokenBucket(2.0)
+    assert sum(bucket.take() for _ in range(100)) == 20
+    clock.now += 1.5
+    assert sum(bucket.take() for _ in range(100)) == 3
+    clock.now += 1000
+    assert sum(bucket.take() for _ in range(100)) == 20
+
+
+def test_refusal_tells_when_to_try_again(clock: Clock) -> None:
+    bucket = TokenBucket(0.1)
+    bucket.require()
+    with pytest.raises(RateLimited) as refused:
+        bucket.require()
+    assert refused.value.headers == {
+        "Retry-After": "10",
+        "RateLimit-Policy": '"requests";q=1;w=10',
+        "RateLimit": '"requests";r=0;t=10',
+    }
+    clock.now += 10
+    bucket.require()
+
+
+def test_keys_have_buckets_of_their_own(clock: Clock) -> None:
+    limits = RateLimits(0.1)
+    first, second = limits.bucket("a"), limits.bucket("b")
+    assert first is not None
+    assert second is not None
+    assert (first.take(), first.take(), second.take()) == (True, False, True)
+    assert limits.bucket("a") is first
+
+
+def test_rate_of_zero_is_no_limit() -> None:
+    assert RateLimits(0).bucket("a") is None
+
+
+def test_request_beyond_the_rate_gets_429(settings: Settings) -> None:
+    migrate(settings.database)
+    app = create_app(settings.model_copy(update={"rate_requests_per_second": 0.1}), ListQueue())
+    with TestClient(app) as client:
+        answers = [client.get("/models") for _ in range(2)]
+        assert client.get("/health/live").status_code == 200
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].json()["code"] == "rate_limited"
+    assert int(answers[1].headers["Retry-After"]) <= 10
