@@ -10,6 +10,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROCESSES ?= 2
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 COVERAGE = --cov --cov-report= --cov-fail-under=$(shell cat coverage-floor.txt)
+FAST = not slow and not postgres and not redis
 PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 TORCH := torch>=2.13,<2.14
 # model files for tests; --no-deps, since both ask for the torch and transformers of their day
@@ -26,13 +27,15 @@ demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in two or three m
 up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000
 	@$(BIN)/isthmus up $(UP)
 
+# coverage is measured on the fast tests alone: the tracer would double the time of the trainings
 test: $(VENV)/.dev lint  ## run every check and every test; fails below the coverage of coverage-floor.txt
-	$(PYTEST) $(COVERAGE) --durations=20 --durations-min=5
+	$(PYTEST) -m "$(FAST)" $(COVERAGE)
+	$(PYTEST) -m "not ($(FAST))" --durations=20 --durations-min=5
 
 test-fast: $(VENV)/.dev  ## run the tests without servers and long trainings, in less than five minutes
-	$(PYTEST) -m "not slow and not postgres and not redis"
+	$(PYTEST) -m "$(FAST)"
 
-coverage: $(VENV)/.dev  ## print the branch coverage of the last `make test`, file by file
+coverage: $(VENV)/.dev  ## print the branch coverage of the fast tests in the last `make test`, file by file
 	$(BIN)/coverage report
 
 lint: $(VENV)/.dev  ## check style, types, import directions and docs
