@@ -36,6 +36,17 @@ Result = TypeVar("Result")
 _READ, _WRITE = requires("datasets:read"), requires("datasets:write")
 
 
+_UPLOAD_ERRORS = (
+    InvalidRequest,
+    InvalidDataset,
+    QuotaExceeded,
+    UploadTooLarge,
+    UnsupportedContentType,
+    InsufficientStorage,
+    UploadsBusy,
+)
+
+
 @router.post(
     "",
     dependencies=[_WRITE],

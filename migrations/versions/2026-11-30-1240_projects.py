@@ -3,8 +3,8 @@
 Revision ID: 0006
 Revises: 0005
 
-Names of models, idempotency keys and fingerprints of datasets become unique within a project. SQLite would have to copy a table to
-drop a unique constraint, and dropping the old one would delete all that refers to it. The constraint's index is therefore made an
+Names of models, idempotency keys and fingerprints of datasets become unique within a project. SQLite would have to copy a table
+to drop a unique constraint, and dropping the old one would delete all that refers to it. The constraint's index is therefore made an
 ordinary index, which can be dropped.
 """
 
@@ -108,4 +108,6 @@ def _make_constraint_an_index(table: str, name: str, column: str) -> None:
 
 
 def _sqlite_definition(table: str) -> str:
-    return str(op.get_bind().scalar(sa.text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = :name"), {"name": table}))
+    return str(
+        op.get_bind().scalar(sa.text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = :name"), {"name": table})
+    )
