@@ -136,8 +136,8 @@ def merged(earlier: Report | None, later: Report | None) -> Report | None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return all settings as variables, so that a trainer in another folder has the same ones."""
-    values = settings.model_dump() | {"data_dir": settings.data_dir.absolute()}
+    """Return all settings as variables, so that a trainer in another folder has the same ones, but no key of the API."""
+    values = settings.model_dump() | {"data_dir": settings.data_dir.absolute(), "admin_key": ""}
     return {f"ISTHMUS_{name.upper()}": _plain(value) for name, value in values.items()}
 
 
