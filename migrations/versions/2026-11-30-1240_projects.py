@@ -4,8 +4,8 @@ Revision ID: 0006
 Revises: 0005
 
 Names of models, idempotency keys and fingerprints of datasets become unique within a project. SQLite would have to copy a table
-to drop a unique constraint, and dropping the old one would delete all that refers to it. The constraint's index is therefore made an
-ordinary index, which can be dropped.
+to drop a unique constraint, and dropping the old one would delete all that refers to it. The constraint's index is therefore
+made an ordinary index, which can be dropped.
 """
 
 import sqlalchemy as sa
