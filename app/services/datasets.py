@@ -23,7 +23,7 @@ from app import storage_keys
 from app.auth import audit
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
-from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, ServiceUnavailable
+from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, InsufficientStorage, ServiceUnavailable
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
@@ -100,12 +100,20 @@ def make_preview(
             rows = checker.preview(dataset_file(row, path), row.modality, MAX_PREVIEW_ROWS)
     except FileNotFoundError as error:
         raise DatasetNotFound(f"There is no dataset {row.id}.") from error
+    try:
+        _store_preview(storage, row, rows)
+    except (OSError, InsufficientStorage) as error:  # on a full disk the next request makes it again
+        log.warning("dataset.preview_not_stored", dataset_id=str(row.id), error=str(error))
+    else:
+        _delete_late_preview(sessions, storage, row.id)
+    return rows
+
+
+def _store_preview(storage: Storage, row: DatasetRow, rows: list[dict[str, Any]]) -> None:
     with NamedTemporaryFile() as file:
         file.write(json.dumps(rows).encode())
         file.flush()
         storage.put(storage_keys.dataset_preview(row.id), Path(file.name))
-    _delete_late_preview(sessions, storage, row.id)
-    return rows
 
 
 def _delete_late_preview(sessions: "sessionmaker[Session]", storage: Storage, dataset_id: UUID) -> None:
