@@ -102,6 +102,46 @@ class IdempotencyConflict(ServiceError):
     status = 422
 
 
+class MalformedRequest(ServiceError):
+    """The request is not valid HTTP."""
+
+    status = 400
+
+
+class InvalidHost(MalformedRequest):
+    """The request needs exactly one valid Host header."""
+
+
+class HostNotAllowed(ServiceError):
+    """The server does not answer requests to this host. Use its IP address, or add the host to ISTHMUS_HOSTS."""
+
+    status = 403
+
+
+class CrossSiteRequest(ServiceError):
+    """The request comes from a web page of another origin. Add that origin to ISTHMUS_ORIGINS to allow it."""
+
+    status = 403
+
+
+class RequestTimeout(ServiceError):
+    """The request did not arrive in time. Send it again on a new connection."""
+
+    status = 408
+
+
+class RequestHeadTooLarge(ServiceError):
+    """The request line and the headers are too large. Send fewer or shorter headers."""
+
+    status = 431
+
+
+class UnsupportedTransferEncoding(ServiceError):
+    """The server supports no transfer encoding except chunked."""
+
+    status = 501
+
+
 class UploadTooLarge(ServiceError):
     """The request body exceeds the limit of this server."""
 
@@ -236,3 +276,7 @@ class UploadsBusy(ServiceUnavailable):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers={"Retry-After": "10"})
+
+
+class TooManyConnections(ServiceUnavailable):
+    """The server has too many open connections. Close unused connections, or try again later."""

@@ -12,6 +12,7 @@ from app import api
 from app.api import docs_page, openapi, problem_details
 from app.api.application import IsthmusApp
 from app.api.middleware import BodySizeLimit, RequestContext
+from app.api.origin_policy import OriginPolicy
 from app.auth.grants import Grants
 from app.auth.modes import needs_keys
 from app.auth.refusals import Refusals
@@ -20,6 +21,7 @@ from app.db.request_database import RequestDatabase
 from app.db.revision_watcher import RevisionWatcher
 from app.db.session import SessionFactory, make_engine
 from app.fast_path.asgi import FastPath
+from app.http_server.connection_guard import ConnectionGuard
 from app.observability.health import Dependencies
 from app.observability.metrics import BUILD
 from app.services.job_watcher import JobWatcher
@@ -66,10 +68,12 @@ def _watch(app: FastAPI) -> list[RevisionWatcher]:
 def create_app(settings: Settings | None = None, queue: JobQueue | None = None, host: str = "127.0.0.1") -> FastAPI:
     """Build the HTTP server. Jobs go to `queue`, by default to the Celery broker of the settings.
 
-    Whether callers need keys depends on `host`, the address on which it will listen.
+    Whether callers need keys depends on `host`, the name or address on which it will listen.
     """
     settings = settings or Settings()
-    app = IsthmusApp(title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan, docs_url=None, redoc_url=None)
+    policy = OriginPolicy(settings.hosts, settings.origins, host)
+    app = IsthmusApp(policy, title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app.state.connections = ConnectionGuard(settings.max_connections, settings.max_connections_per_address)
     _create_services(app, settings, queue)
     app.state.grants = Grants(lambda: app.state.sessions, needs_keys(settings, host), settings.rate_requests_per_second)
     app.state.refusals = Refusals(lambda: app.state.sessions)

@@ -2,10 +2,10 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.artifacts import Precision
 from app.storage import Storage
@@ -13,6 +13,13 @@ from app.storage.disk_space import DiskSpace
 from app.storage.object_store import s3_options
 
 MIN_ADMIN_KEY_LENGTH = 32
+
+
+def _split(value: object) -> object:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -31,6 +38,20 @@ class Settings(BaseSettings):
     s3_region: str = Field("", description="Region of the object store. Empty: that of the AWS environment.")
     s3_access_key: str = Field("", description="Access key of the object store. Empty: the AWS environment, profile or role.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key that belongs to the access key.")
+    hosts: CommaSeparated = Field(
+        (),
+        description="Host names of this server beside IP addresses and localhost, separated by commas. `*` stands for any text.",
+    )
+    origins: CommaSeparated = Field(
+        (),
+        description="Origins (`https://app.example.org`) of other web pages that may send requests, separated by commas.",
+    )
+    max_connections: int = Field(
+        0, ge=0, description="Maximum number of open connections. 0: 80 % of the limit of open files, raised at the start."
+    )
+    max_connections_per_address: int = Field(
+        2048, gt=0, description="Maximum number of open connections of one client address. Loopback addresses have no limit."
+    )
 
     auth: Literal["auto", "required", "off"] = Field(
         "auto",

@@ -55,7 +55,7 @@ def settings() -> str:
     """Return the table of the settings with their defaults."""
     rows = []
     for name, field in Settings.model_fields.items():
-        default = "" if field.default == "" else f"`{field.default}`"
+        default = "" if field.default in ("", ()) else f"`{field.default}`"
         rows.append([f"`ISTHMUS_{name.upper()}`", default, field.description or ""])
     return table(["variable", "default", "meaning"], rows)
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -32,6 +33,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the many small files of the app last, so that no process waits for a long file at the end."""
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "app"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def local_test_clients() -> Iterator[None]:
+    """Let each `TestClient` send its requests to localhost: the server does not answer to Starlette's default host."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestClient, "__init__", partialmethod(TestClient.__init__, base_url="http://localhost"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.security_headers import add_security_headers
 from app.observability.metrics import REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger("isthmus.access")
@@ -19,6 +20,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 HEADER = "X-Request-ID"
 MAX_BODY_BYTES = 1024 * 1024
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+MAX_LOGGED_PATH = 256
 _QUIET_PREFIXES = ("/health/", "/metrics")
 
 
@@ -63,7 +65,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -86,7 +88,9 @@ class _RequestRecorder:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status, self.seconds = message["status"], perf_counter() - self.start
-            MutableHeaders(scope=message)[HEADER] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers[HEADER] = self.request_id
+            add_security_headers(headers)
         await self._send(message)
 
     def finish(self) -> None:
@@ -97,10 +101,19 @@ class _RequestRecorder:
         REQUEST_SECONDS.labels(method, route).observe(self.seconds or total)
         write = log.debug if path.startswith(_QUIET_PREFIXES) and self.status < 400 else log.info
         client = (self.scope.get("client") or ("",))[0]
-        write("request", method=method, path=path, route=route, status=self.status, seconds=round(total, 4), client=client)
+        write(
+            "request",
+            method=method,
+            path=path[:MAX_LOGGED_PATH],
+            route=route,
+            status=self.status,
+            seconds=round(total, 4),
+            client=client,
+        )
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """Return the id that the client gave if it is valid, else a new one."""
     given = Headers(scope=scope).get(HEADER, "")
     return given if VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
 
+from app.api.security_headers import SECURITY_HEADERS
 from app.db import outages
 from app.errors import FieldError, InsufficientStorage, InvalidRequest, ServiceError, ServiceUnavailable, UploadTooLarge
 from app.schemas.problem_details import InvalidField, Problem
@@ -56,7 +57,9 @@ def problem_response(error: ServiceError, request_id: str | None, extensions: Ma
 
 
 def _response(document: Problem, headers: Mapping[str, str], extensions: Mapping[str, object] | None = None) -> JSONResponse:
-    defaults = {"Retry-After": "5"} if document.status == 503 else {}
+    defaults = dict(SECURITY_HEADERS)
+    if document.status == 503:
+        defaults["Retry-After"] = "5"
     if document.request_id:  # the middleware that sets this header does not see unexpected errors
         defaults["X-Request-ID"] = document.request_id
     content = document.model_dump() | dict(extensions or {})
@@ -113,6 +116,8 @@ def _join(keys: Sequence[str | int]) -> str:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400 and isinstance(error.__cause__, ValueError | RecursionError):  # FastAPI could not parse it
+        return problem(request, InvalidRequest(errors=[FieldError("", f"not JSON: {error.__cause__}")]))
     code = {404: "not_found", 405: "method_not_allowed", 413: UploadTooLarge.code()}.get(error.status_code, "http_error")
     detail = str(error.detail)
     document = Problem(
@@ -145,4 +150,9 @@ async def _os_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    return problem(request, ServiceError())  # the server raises it again after the response and logs its traceback
+    return problem(request, closing_error())  # the server raises it again after the response and logs its traceback
+
+
+def closing_error() -> ServiceError:
+    """Return the error of a request that failed unexpectedly. The server then closes the connection, which it announces."""
+    return ServiceError(headers={"Connection": "close"})

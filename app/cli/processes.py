@@ -62,10 +62,12 @@ def api(host: str, port: int) -> None:
 
     from app.db.schema import check_at_start
     from app.fast_path.protocol import http_protocol
+    from app.http_server.connection_guard import raise_open_file_limit
     from app.main import create_app
     from app.serving.onnx_session import DeviceUnavailableError
 
     settings = load_settings("api")
+    raise_open_file_limit()
     try:
         check_at_start(settings.database)
         prepare_keys(settings, host)
@@ -86,6 +88,7 @@ def api(host: str, port: int) -> None:
         timeout_graceful_shutdown=5,
         server_header=False,
         http=http_protocol(app),
+        ws="none",  # no route has WebSockets
     )
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problem_details
-from app.api.middleware import VALID_REQUEST_ID
+from app.api.middleware import MAX_LOGGED_PATH, VALID_REQUEST_ID
 from app.api.request_bodies import ClientDisconnected, cancel_on_disconnect
 from app.auth.grants import Grants
 from app.errors import Overloaded, ServiceError
@@ -63,7 +63,7 @@ class FastPath:
             await self._reject(error, route.metrics, start, scope)(scope, receive, send)
             return
         except Exception:  # any error: respond as FastAPI's outermost layer does; uvicorn logs it
-            await self._reject(ServiceError(), route.metrics, start, scope)(scope, receive, send)
+            await self._reject(problem_details.closing_error(), route.metrics, start, scope)(scope, receive, send)
             raise
         if result is None:
             await self._app(scope, receive, send)
@@ -130,7 +130,7 @@ class FastPath:
 
     def _reject(self, error: ServiceError, metrics: RouteMetrics, start: float, scope: Scope) -> Response:
         """Count the error, log it, and return its problem document."""
-        path, given_id = scope["path"], first_by_name(scope["headers"]).get(b"x-request-id")
+        path, given_id = scope["path"][:MAX_LOGGED_PATH], first_by_name(scope["headers"]).get(b"x-request-id")
         response_id = request_id(given_id).decode()
         REQUESTS.labels("POST", metrics.route, error.status).inc()
         metrics.seconds.observe(perf_counter() - start)

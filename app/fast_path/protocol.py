@@ -14,9 +14,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from app.api.application import IsthmusApp
+from app.api.origin_policy import source_of
+from app.errors import ServiceError
 from app.fast_path.asgi import FastPath, content_type, request_id
 from app.fast_path.routing import LENGTH, PREFIXES, CachedRequestHead, FastRoute, first_by_name
-from app.fast_path.uvicorn_patches import PatchedHttpToolsProtocol
+from app.http_server.guarded_protocol import GuardedProtocol
 from app.serving.responses import EncodedResponse
 
 MAX_BUFFERED_BODY_BYTES = 64 * 1024
@@ -26,13 +28,13 @@ MAX_CACHED_HEADS, MAX_HEAD_BYTES = 1024, 1024
 _END_OF_HEAD = b"\r\n\r\n"
 
 
-def http_protocol(app: FastAPI) -> type[PatchedHttpToolsProtocol]:
+def http_protocol(app: FastAPI) -> type[GuardedProtocol]:
     """Return the protocol class with which uvicorn has to run `app`."""
     has_fast_path = isinstance(app, IsthmusApp) and isinstance(app.front, FastPath)
-    return FastPathProtocol if has_fast_path else PatchedHttpToolsProtocol
+    return FastPathProtocol if has_fast_path else GuardedProtocol
 
 
-class FastPathProtocol(PatchedHttpToolsProtocol):
+class FastPathProtocol(GuardedProtocol):
     """One connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +43,7 @@ class FastPathProtocol(PatchedHttpToolsProtocol):
         assert isinstance(app, IsthmusApp)
         assert isinstance(app.front, FastPath)
         self._fast_path, self._heads, self._coalescer = app.front, app.front.parsed_heads, app.front.coalescer
+        self._origin_policy = app.origin_policy
         self._buffering_allowed = True
         self._route: FastRoute | None = None
         self._buffer = b""
@@ -63,11 +66,16 @@ class FastPathProtocol(PatchedHttpToolsProtocol):
                 self._buffering_allowed = False  # the fast path has declined this request already
         super().data_received(data)
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        self._coalescer.flush()
+        return super().eof_received()
+
     def on_message_begin(self) -> None:
         self._unset_keepalive_if_required()  # a synchronous response to an earlier request of the same data has set it
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self.note_head()
         if self.url.startswith(PREFIXES) and self._can_buffer():
             self._route, self._buffer = self._fast_path.match(self.url, first_by_name(self.headers)), b""
         if self._route is None:
@@ -78,6 +86,7 @@ class FastPathProtocol(PatchedHttpToolsProtocol):
         if self._route is None:
             super().on_body(body)
         else:
+            self.has_progress = True
             self._buffer += body
 
     def on_message_complete(self) -> None:
@@ -86,14 +95,18 @@ class FastPathProtocol(PatchedHttpToolsProtocol):
             if self._answer(self._route, self._buffer, given_id):
                 if given_id is None:
                     self._cache_head(self._route, len(self._buffer))
-                self._route, self.is_between = None, True
+                self._route, self.is_between, self.has_progress = None, True, True
                 return
             self._fall_back()
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
+    def awaits_first_request(self) -> bool:
+        return not self._last_response_at and super().awaits_first_request()
+
+    def refuse(self, error: ServiceError) -> None:
+        self._route = None
         self._coalescer.flush()
-        super().send_400_response(msg)
+        super().refuse(error)
 
     def shutdown(self) -> None:
         if self._route is not None:
@@ -110,7 +123,7 @@ class FastPathProtocol(PatchedHttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _can_buffer(self) -> bool:
-        """Return whether this is a POST with a small body on an idle connection that stays open."""
+        """Return whether this is an allowed POST with a small body on an idle connection that stays open."""
         parser, size = self.parser, dict(self.headers).get(b"content-length")
         return (
             size is not None
@@ -121,6 +134,7 @@ class FastPathProtocol(PatchedHttpToolsProtocol):
             and parser.get_method() == b"POST"
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
+            and self._origin_policy.check(source_of(self.headers, "POST", "1.1")) is None
         )
 
     def _is_idle(self) -> bool:

@@ -17,6 +17,8 @@ from app.formats.validation import ErrorCollector, pointer
 
 INPUTS, LABELS = "x", "y"
 MAX_LABEL_BYTES = 4 * 200
+MAX_AXES = 64
+"""The limit of NumPy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,10 @@ def read_header(file: IO[bytes]) -> Header:
         raise ValueError("its header is not one that NumPy writes") from error
     if fortran and len(shape) > 1:
         raise ValueError("it is in Fortran order; save it with np.ascontiguousarray")
-    if any(not isinstance(length, int) or length < 0 for length in shape):
-        raise ValueError(f"shape {shape} is not possible")
+    if len(shape) > MAX_AXES or any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError(f"shape {shape[:MAX_AXES]} is not possible")
+    if not dtype.itemsize or dtype.shape:
+        raise ValueError(f"type {dtype} is not that of a number or string")
     return Header(tuple(shape), dtype)
 
 

@@ -33,11 +33,11 @@ def from_npy(body: bytes, version: LoadedModel, max_inputs: int) -> Encoded:
     file = io.BytesIO(body)
     try:
         header = npz.read_header(file)
+        if header.dtype.hasobject or prod(header.shape) * header.dtype.itemsize != len(body) - file.tell():
+            raise _invalid("", f"the header of the .npy file has shape {header.shape}, but the data has another size")
+        array = np.frombuffer(body, header.dtype, offset=file.tell()).reshape(header.shape)
     except ValueError as error:
         raise _invalid("", f"not a .npy file: {error}") from error
-    if header.dtype.hasobject or prod(header.shape) * header.dtype.itemsize != len(body) - file.tell():
-        raise _invalid("", f"the header of the .npy file has shape {header.shape}, but the data has another size")
-    array = np.frombuffer(body, header.dtype, offset=file.tell()).reshape(header.shape)
     return validate({name: array}, version, max_inputs)
 
 

@@ -100,7 +100,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     migrate(settings.database)
     queue = ListQueue()
-    with TestClient(create_app(settings, queue)) as client:
+    with TestClient(create_app(settings, queue), "http://localhost") as client:
         report = Probe(client, settings, queue).report()
     sys.stdout.write(json.dumps(report))
 

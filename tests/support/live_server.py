@@ -17,7 +17,7 @@ def live(client: TestClient) -> Iterator[uvicorn.Server]:
     """Serve the app of `client`, whose lifespan has begun, until the block ends or a test sets `should_exit`."""
     app = client.app
     assert isinstance(app, FastAPI)
-    config = uvicorn.Config(app, port=0, http=http_protocol(app), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(app, port=0, http=http_protocol(app), log_config=None, access_log=False, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

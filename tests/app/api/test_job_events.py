@@ -128,7 +128,7 @@ def test_hundred_long_polls_share_one_query(
 ) -> None:
     async def scenario() -> tuple[list[httpx.Response], float]:
         transport = httpx.ASGITransport(live_app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
             polls = [asyncio.create_task(client.get(f"/jobs/{running.job_id}", params={"wait": 30})) for _ in range(100)]
             while waiters(live_app) < 100:
                 await asyncio.sleep(0.01)

@@ -340,7 +340,7 @@ def test_disconnect_before_the_body_is_no_error(loaded: TestClient, content_type
         "path": "/predict",
         "raw_path": b"/predict",
     }
-    headers = [(b"content-type", content_type.encode()), (b"x-model", b"text")]
+    headers = [(b"host", b"localhost"), (b"content-type", content_type.encode()), (b"x-model", b"text")]
     asyncio.run(loaded.app(scope | {"query_string": b"", "headers": headers}, receive, send))  # type: ignore[arg-type]
     assert [message["status"] for message in sent if message["type"] == "http.response.start"] in ([], [499])
 

@@ -24,6 +24,7 @@ from app.storage import Storage
 from tests.support.fast_path import DECLINED, app_of, decline
 from tests.support.live_server import address, live
 from tests.support.published_models import Exported, export_network, store_version
+from tests.support.raw_http import GET, RawConnection
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
@@ -60,50 +61,19 @@ def only_sync(server: uvicorn.Server, no_queue: None, monkeypatch: pytest.Monkey
     monkeypatch.setattr(FastPath, "__call__", decline_asgi)
 
 
-class Connection:
-    """Connection to a server that reads response by response."""
-
-    def __init__(self, server: uvicorn.Server) -> None:
-        self.socket = socket.create_connection(address(server), timeout=20)
-        self._file = self.socket.makefile("rb")
-
-    def send(self, *parts: bytes) -> None:
-        self.socket.sendall(b"".join(parts))
-
-    def read(self) -> tuple[int, dict[str, str], Any]:
-        """Return status, headers and JSON document of the next response."""
-        status = int(self._file.readline().split()[1])
-        lines = iter(lambda: self._file.readline().decode().strip(), "")
-        headers = dict(line.split(": ", 1) for line in lines)
-        content = self._file.read(int(headers["content-length"]))
-        return status, headers, json.loads(content or b"null")
-
-    def ended(self) -> bool:
-        """Wait for the end of the connection."""
-        return self._file.read(1) == b""
-
-    def ended_with(self, start: bytes) -> bool:
-        """Wait for the end of data that begins with `start`."""
-        return self._file.read().startswith(start)
-
-    def close(self) -> None:
-        self._file.close()
-        self.socket.close()
-
-
 @pytest.fixture
-def connect(server: uvicorn.Server) -> Iterator[Callable[[], Connection]]:
+def connect(server: uvicorn.Server) -> Iterator[Callable[[], RawConnection]]:
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(closing(Connection(server)))
+        yield lambda: stack.enter_context(closing(RawConnection(address(server))))
 
 
 @pytest.fixture
-def connection(connect: Callable[[], Connection]) -> Connection:
+def connection(connect: Callable[[], RawConnection]) -> RawConnection:
     return connect()
 
 
 def make_request(body: bytes = BODY, more: bytes = b"", version: bytes = b"1.1", kind: bytes = b"application/json") -> bytes:
-    head = b"POST /predict HTTP/%s\r\nHost: here\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n"
+    head = b"POST /predict HTTP/%s\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n"
     return head % (version, kind, len(body), more) + body
 
 
@@ -113,10 +83,7 @@ def fast_path_of(client: TestClient) -> FastPath:
     return fast_path
 
 
-GET = b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"
-
-
-def test_one_connection_serves_several_requests(only_sync: None, connection: Connection) -> None:
+def test_one_connection_serves_several_requests(only_sync: None, connection: RawConnection) -> None:
     for number in (b"1", b"2"):
         connection.send(make_request(more=b"X-Request-ID: r-%s\r\n" % number))
         status, headers, response = connection.read()
@@ -126,7 +93,7 @@ def test_one_connection_serves_several_requests(only_sync: None, connection: Con
 
 
 def test_synchronous_response_equals_that_of_uvicorn_except_its_date(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
+    connection: RawConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection.send(make_request(more=b"X-Request-ID: r\r\n"))
     synchronous = connection.read()
@@ -139,7 +106,7 @@ def test_synchronous_response_equals_that_of_uvicorn_except_its_date(
 
 
 @pytest.mark.parametrize("fast_path", ["on", "off"])
-def test_pipelined_requests_are_answered_in_order(connection: Connection) -> None:
+def test_pipelined_requests_are_answered_in_order(connection: RawConnection) -> None:
     ids = [b"r-%d" % number for number in range(6)]
     requests = [
         GET[:-2] + b"X-Request-ID: %s\r\n\r\n" % each if number % 3 == 1 else make_request(more=b"X-Request-ID: %s\r\n" % each)
@@ -153,7 +120,7 @@ def test_pipelined_requests_are_answered_in_order(connection: Connection) -> Non
 
 
 @pytest.mark.parametrize("is_cached", [False, True])
-def test_response_is_sent_before_an_error_ends_the_connection(no_queue: None, connection: Connection, is_cached: bool) -> None:
+def test_response_is_sent_before_an_error_ends_the_connection(no_queue: None, connection: RawConnection, is_cached: bool) -> None:
     if is_cached:
         connection.send(make_request())
         connection.read()
@@ -162,7 +129,7 @@ def test_response_is_sent_before_an_error_ends_the_connection(no_queue: None, co
     assert connection.ended_with(b"HTTP/1.1 400 Bad Request\r\n")
 
 
-def test_body_may_arrive_byte_by_byte(only_sync: None, connection: Connection) -> None:
+def test_body_may_arrive_byte_by_byte(only_sync: None, connection: RawConnection) -> None:
     request = make_request()
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for position in range(len(request)):
@@ -171,13 +138,13 @@ def test_body_may_arrive_byte_by_byte(only_sync: None, connection: Connection) -
 
 
 @pytest.mark.parametrize("more", [b"Connection: close\r\n", b"Expect: 100-continue\r\n"])
-def test_special_headers_fall_back_to_uvicorn(only_sync: None, connection: Connection, more: bytes) -> None:
+def test_special_headers_fall_back_to_uvicorn(only_sync: None, connection: RawConnection, more: bytes) -> None:
     connection.send(make_request(more=more))
     assert connection.read()[0] == DECLINED
 
 
-def test_chunked_old_or_large_requests_fall_back_to_uvicorn(only_sync: None, connect: Callable[[], Connection]) -> None:
-    head = b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+def test_chunked_old_or_large_requests_fall_back_to_uvicorn(only_sync: None, connect: Callable[[], RawConnection]) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunked = head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     large = json.dumps({"model": "text", "inputs": ["fine"] * 10_000}).encode()
     for request in (chunked, make_request(version=b"1.0"), make_request(large)):
@@ -188,7 +155,7 @@ def test_chunked_old_or_large_requests_fall_back_to_uvicorn(only_sync: None, con
 
 @pytest.mark.parametrize("fast_path", ["on", "off"])
 @pytest.mark.parametrize("split", [0, 1, 100, 180, -1])
-def test_offer_of_another_protocol_is_ignored(connection: Connection, split: int) -> None:
+def test_offer_of_another_protocol_is_ignored(connection: RawConnection, split: int) -> None:
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: \r\nUpgrade: h2c\r\n"
     ids = [b"r-%d" % number for number in range(4)]
     data = b"".join(
@@ -202,14 +169,14 @@ def test_offer_of_another_protocol_is_ignored(connection: Connection, split: int
 
 
 @pytest.mark.parametrize("fast_path", ["on", "off"])
-def test_connection_closes_after_its_response_on_request(connection: Connection) -> None:
+def test_connection_closes_after_its_response_on_request(connection: RawConnection) -> None:
     connection.send(make_request(more=b"Connection: close\r\n"))
     status, headers, _ = connection.read()
     assert (status, headers["connection"]) == (200, "close")
     assert connection.ended()
 
 
-def test_invalid_request_leaves_the_connection_open(connection: Connection) -> None:
+def test_invalid_request_leaves_the_connection_open(connection: RawConnection) -> None:
     for body, code in ((b'{"model": "text", "inputs": [1]}', "invalid_inputs"), (b"{", "invalid_request")):
         connection.send(make_request(body))
         status, headers, problem = connection.read()
@@ -218,7 +185,7 @@ def test_invalid_request_leaves_the_connection_open(connection: Connection) -> N
         assert connection.read()[0] == 200
 
 
-def test_unexpected_error_is_a_problem(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_a_problem(connection: RawConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise RuntimeError("password=hunter2")
 
@@ -228,7 +195,7 @@ def test_unexpected_error_is_a_problem(connection: Connection, monkeypatch: pyte
     assert (status, problem["code"]) == (500, "service_error")
 
 
-def test_body_that_arrives_during_shutdown_is_answered(server: uvicorn.Server, connect: Callable[[], Connection]) -> None:
+def test_body_that_arrives_during_shutdown_is_answered(server: uvicorn.Server, connect: Callable[[], RawConnection]) -> None:
     connection, request = connect(), make_request()
     connection.send(request[:-5])
     other = connect()  # accepted later: its response shows that the server has read the first request
@@ -242,7 +209,7 @@ def test_body_that_arrives_during_shutdown_is_answered(server: uvicorn.Server, c
 
 
 @pytest.mark.parametrize("fast_path", ["on", "off"])
-def test_disconnect_within_a_request_logs_nothing(connect: Callable[[], Connection], caplog: pytest.LogCaptureFixture) -> None:
+def test_disconnect_within_a_request_logs_nothing(connect: Callable[[], RawConnection], caplog: pytest.LogCaptureFixture) -> None:
     connection, other = connect(), connect()
     connection.send(make_request()[:-5])
     connection.close()
@@ -252,7 +219,7 @@ def test_disconnect_within_a_request_logs_nothing(connect: Callable[[], Connecti
 
 
 def test_disconnect_with_pipelined_requests_logs_nothing(
-    no_queue: None, connect: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    no_queue: None, connect: Callable[[], RawConnection], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     started, left, try_answer_sync = threading.Event(), threading.Event(), FastPath.try_answer_sync
 
@@ -275,7 +242,7 @@ def test_disconnect_with_pipelined_requests_logs_nothing(
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
 
-def test_synchronous_responses_are_counted(only_sync: None, connection: Connection) -> None:
+def test_synchronous_responses_are_counted(only_sync: None, connection: RawConnection) -> None:
     counter = REQUESTS.labels("POST", "/predict", 200)
     before = counter.value
     connection.send(make_request(), make_request())
@@ -297,7 +264,7 @@ def parsed_targets(server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch) -> l
 
 
 def test_head_is_parsed_once_for_all_connections(
-    only_sync: None, parsed_targets: list[bytes], connect: Callable[[], Connection]
+    only_sync: None, parsed_targets: list[bytes], connect: Callable[[], RawConnection]
 ) -> None:
     responses = []
     for connection in (connect(), connect()):
@@ -309,7 +276,7 @@ def test_head_is_parsed_once_for_all_connections(
     assert (responses[0][0], parsed_targets) == (200, [b"/predict"])
 
 
-def test_head_with_a_request_id_is_not_cached(no_queue: None, parsed_targets: list[bytes], connection: Connection) -> None:
+def test_head_with_a_request_id_is_not_cached(no_queue: None, parsed_targets: list[bytes], connection: RawConnection) -> None:
     for _ in range(2):
         connection.send(make_request(more=b"X-Request-ID: r\r\n"))
         assert connection.read()[1]["x-request-id"] == "r"
@@ -317,7 +284,7 @@ def test_head_with_a_request_id_is_not_cached(no_queue: None, parsed_targets: li
 
 
 def test_chunks_of_an_upload_are_not_looked_up_as_heads(
-    client: TestClient, server: uvicorn.Server, connect: Callable[[], Connection]
+    client: TestClient, server: uvicorn.Server, connect: Callable[[], RawConnection]
 ) -> None:
     lookups = []
 
@@ -334,7 +301,7 @@ def test_chunks_of_an_upload_are_not_looked_up_as_heads(
 
 
 def test_full_head_cache_is_emptied(
-    client: TestClient, no_queue: None, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, no_queue: None, connection: RawConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.fast_path.protocol.MAX_CACHED_HEADS", 2)
     monkeypatch.setattr("app.fast_path.protocol.MAX_HEAD_BYTES", 200)
@@ -346,7 +313,7 @@ def test_full_head_cache_is_emptied(
     assert sizes == [1, 2, 1, 1]
 
 
-def test_any_data_may_follow_a_cached_head(no_queue: None, connection: Connection) -> None:
+def test_any_data_may_follow_a_cached_head(no_queue: None, connection: RawConnection) -> None:
     connection.send(make_request())
     connection.read()
     invalid = b" " * len(BODY)
@@ -364,7 +331,7 @@ def test_any_data_may_follow_a_cached_head(no_queue: None, connection: Connectio
 
 
 def test_idle_connection_is_closed_after_the_keep_alive_timeout(
-    server: uvicorn.Server, no_queue: None, connection: Connection, connect: Callable[[], Connection]
+    server: uvicorn.Server, no_queue: None, connection: RawConnection, connect: Callable[[], RawConnection]
 ) -> None:
     connection.send(make_request())
     connection.read()
@@ -378,7 +345,7 @@ def test_idle_connection_is_closed_after_the_keep_alive_timeout(
 
 
 def test_started_request_outlives_the_keep_alive_timeout(
-    server: uvicorn.Server, no_queue: None, connect: Callable[[], Connection]
+    server: uvicorn.Server, no_queue: None, connect: Callable[[], RawConnection]
 ) -> None:
     server.config.timeout_keep_alive = 0
     connection = connect()
@@ -390,7 +357,7 @@ def test_started_request_outlives_the_keep_alive_timeout(
 
 
 def test_reading_pauses_while_pipelined_requests_wait(
-    server: uvicorn.Server, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    server: uvicorn.Server, connection: RawConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused = list[bool]()
 
@@ -408,7 +375,7 @@ def test_reading_pauses_while_pipelined_requests_wait(
     assert paused == [True, True, False, False]
 
 
-def test_first_of_duplicate_headers_wins(no_queue: None, connection: Connection) -> None:
+def test_first_of_duplicate_headers_wins(no_queue: None, connection: RawConnection) -> None:
     connection.send(make_request(more=b"X-Request-ID: first\r\nX-Request-ID: second\r\n"))
     assert connection.read()[1]["x-request-id"] == "first"
     connection.send(make_request(more=b"X-Model: nothing\r\nX-Model: text\r\n", kind=b"application/octet-stream"))

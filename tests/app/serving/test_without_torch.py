@@ -33,7 +33,7 @@ sys.meta_path.insert(0, Blocked())
 from fastapi.testclient import TestClient
 from app.main import create_app
 
-with TestClient(create_app()) as client:
+with TestClient(create_app(), "http://localhost") as client:
     assert client.get("/openapi.json").status_code == 200
     answers = [client.post("/predict", json=body) for body in json.load(sys.stdin)]
     assert "torch" not in sys.modules

@@ -1,20 +1,23 @@
-"""uvicorn's protocol with three fixes.
+"""uvicorn's protocol with four fixes.
 
 Context: uvicorn keeps reading a connection while requests wait on it, so that thousands can pile up. It loses the body of a
 request that asks for an upgrade to HTTP/2 (https://github.com/Kludex/uvicorn/issues/2722). When a client disconnects, it notifies
-only the last of the pipelined requests. Decision: a connection is read no faster than its requests are answered. A request
-for an unsupported protocol is ignored, as RFC 9110, 7.8 allows, and the request keeps its body. The running request is
-notified. Consequences: this code depends on private names of uvicorn, whose version is therefore bounded in pyproject.toml.
+only the last of the pipelined requests. It adds the trailers of a body to the headers, which were checked before. Decision: a
+connection is read no faster than its requests are answered. A request for another protocol is ignored, as RFC 9110, 7.8
+allows, and the request keeps its body. The running request is notified. Trailers are dropped. Consequences: this code depends on
+private names of uvicorn, whose version is therefore bounded in pyproject.toml.
 """
 
 import asyncio
-import sys
 from collections.abc import Sized
 from typing import Any
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app.errors import MalformedRequest, ServiceError
 
 
 class _BackpressureFlowControl(FlowControl):
@@ -35,7 +38,7 @@ class PatchedHttpToolsProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.data, self.is_start = b"", True
-        self.is_between = True
+        self.is_between, self.is_in_head = True, False
         self._ignores_upgrade, self._replay_data = False, b""
         self._running: RequestResponseCycle | None = None
 
@@ -50,18 +53,32 @@ class PatchedHttpToolsProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        while data:
+        self._unset_keepalive_if_required()
+        while data and not self.transport.is_closing():
             self.data, self.is_start, self._replay_data = data, self.is_between, b""
-            super().data_received(data)
+            self._parse(data)
             data = self._replay_data
         self.data = b""
 
+    def refuse(self, error: ServiceError) -> None:
+        """Answer with an error, and close the connection."""
+        raise NotImplementedError
+
+    def error_of(self, parser_error: httptools.HttpParserError) -> ServiceError:
+        """Return the error of data that cannot be parsed."""
+        return MalformedRequest()
+
     def on_message_begin(self) -> None:
-        self.is_between = False
+        self.is_between, self.is_in_head = False, True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._ignores_upgrade = self._requests_unsupported_protocol()
+        self.is_in_head = False
+        self._ignores_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if not self._ignores_upgrade:
             super().on_headers_complete()
 
@@ -70,18 +87,25 @@ class PatchedHttpToolsProtocol(HttpToolsProtocol):
         if not self._ignores_upgrade:
             super().on_message_complete()
 
-    def _requests_unsupported_protocol(self) -> bool:
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._replay_without_upgrade(upgrade.args[0])
+        except httptools.HttpParserError as error:
+            self.refuse(self.error_of(error))
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Parse the request again without its `Upgrade` header, because the parser has skipped the body."""
-        upgrade = sys.exception()
-        if not self._ignores_upgrade or upgrade is None:
-            super()._unsupported_upgrade_warning()
+    def _replay_without_upgrade(self, end_of_head: int) -> None:
+        """Parse the request again without its `Upgrade` headers, because the parser has skipped the body."""
+        if not self._ignores_upgrade:
+            self.refuse(MalformedRequest())
             return
         lines = b"".join([b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"])
         start = self.parser.get_method(), self.url, self.parser.get_http_version().encode(), lines
-        self._replay_data = b"%s %s HTTP/%s\r\n%s\r\n" % start + self.data[upgrade.args[0] :]
+        self._replay_data = b"%s %s HTTP/%s\r\n%s\r\n" % start + self.data[end_of_head:]
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
