@@ -2,8 +2,8 @@
 
 Context: a browser sends requests of any web page to a server on its own machine. With DNS rebinding the page can also read the
 responses, since its host name then has the address of the server. Decision: the Host header must be an IP address, localhost,
-the host that the server listens on, or a host of the settings. A request from a page of another origin is refused. Consequences:
-nobody has to configure anything on loopback. Behind a proxy with a name, that name belongs into `ISTHMUS_HOSTS`.
+the host that the server listens on, or a host of the settings. A request from a page of another origin is refused. Consequences: a
+server on loopback needs no configuration. Behind a proxy with a name, that name belongs into `ISTHMUS_HOSTS`.
 """
 
 import re
@@ -21,7 +21,7 @@ _MAX_ORIGIN_LENGTH = 300
 
 
 class RequestSource(NamedTuple):
-    """The headers of a request that tell where it was sent to, and by which page."""
+    """The headers of a request that name its server and the page that sent it."""
 
     hosts: tuple[bytes, ...]
     origin: bytes | None

@@ -4,8 +4,8 @@ Context: uvicorn's parser accepts heads of any size, and joins a growing header 
 closes a connection at the client's end of data, although the client may still read. Decision: this class counts the bytes that
 complete nothing, and refuses the request when they exceed the limit of a head. After an error response it discards data for a
 moment, because closing at once could destroy the response on its way. A client that ended its side gets the responses it waits
-for. Consequences: the end of data no longer tells that a client has left. An interim response, after which the system reports an
-error if the client has left, tells it instead.
+for. Consequences: the end of data is no longer the sign that a client has left. The server sends an interim response instead, after
+which the system reports an error if the client has left.
 """
 
 import asyncio
@@ -174,7 +174,7 @@ class GuardedProtocol(PatchedHttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse_body(self, error: ServiceError) -> None:
-        """Tell the application that the rest of the body will not come, and answer in its place if it has not begun to."""
+        """Notify the application that the rest of the body will not come. Answer for it if it has not begun to answer."""
         can_answer = self._running is self.cycle and not self.cycle.response_started
         self.cycle.disconnected = self.cycle.response_complete = True
         self.cycle.message_event.set()

@@ -165,10 +165,10 @@ def test_request_that_could_be_misread_ends_the_connection(connect: Connect, lin
     assert refusal_of(connection)[0] == status
 
 
-@pytest.mark.parametrize("offers", [[b"h2c"], [b"websocket"], [b"h2c", b"websocket"], [b"websocket", b"h2c"]])
-def test_offers_of_other_protocols_are_ignored(connect: Connect, offers: list[bytes]) -> None:
+@pytest.mark.parametrize("protocols", [[b"h2c"], [b"websocket"], [b"h2c", b"websocket"], [b"websocket", b"h2c"]])
+def test_upgrades_to_other_protocols_are_ignored(connect: Connect, protocols: list[bytes]) -> None:
     connection = connect()
-    lines = b"".join(b"Upgrade: %s\r\n" % offer for offer in offers)
+    lines = b"".join(b"Upgrade: %s\r\n" % protocol for protocol in protocols)
     connection.send(HEAD, b"Connection: Upgrade\r\n", lines, b"Content-Length: 1\r\n\r\n{", GET)
     assert [connection.read()[0] for _ in range(2)] == [422, 200]
 
