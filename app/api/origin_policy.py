@@ -2,8 +2,8 @@
 
 Context: a browser sends requests of any web page to a server on its own machine. With DNS rebinding the page can also read the
 responses, since its host name then has the address of the server. Decision: the Host header must be an IP address, localhost,
-the host that the server listens on, or a host of the settings. A request from a page of another origin is refused. Consequences: a
-server on loopback needs no configuration. Behind a proxy with a name, that name belongs into `ISTHMUS_HOSTS`.
+the host that the server listens on, or a host of the settings. A request from a page of another origin is refused. Consequences:
+a server on loopback needs no configuration. Behind a proxy with a name, that name belongs into `ISTHMUS_HOSTS`.
 """
 
 import re

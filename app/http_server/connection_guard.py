@@ -69,14 +69,18 @@ class ConnectionGuard:
             asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
         if self._by_address[connection.address] > self._max_per_address and not _is_loopback(connection.address):
             return TooManyConnections(f"The address {connection.address} has {self._max_per_address} open connections.")
-        if len(self._connections) > self._max_connections and not self._evict():
+        if self.count() > self._max_connections and not self._evict():
             return TooManyConnections()
         self._unused[connection] = self.seconds
         return None
 
+    def count(self) -> int:
+        """Return the number of open connections."""
+        return len(self._connections)
+
     def is_flooded(self) -> bool:
         """Return whether even the refused connections, which are still open for a moment, are too many."""
-        return len(self._connections) > self._max_connections * 9 // 8
+        return self.count() > self._max_connections + max(64, self._max_connections // 8)
 
     def discard(self, connection: GuardedConnection) -> None:
         """Forget a closed connection."""

@@ -4,8 +4,8 @@ Context: uvicorn's parser accepts heads of any size, and joins a growing header 
 closes a connection at the client's end of data, although the client may still read. Decision: this class counts the bytes that
 complete nothing, and refuses the request when they exceed the limit of a head. After an error response it discards data for a
 moment, because closing at once could destroy the response on its way. A client that ended its side gets the responses it waits
-for. Consequences: the end of data is no longer the sign that a client has left. The server sends an interim response instead, after
-which the system reports an error if the client has left.
+for. Consequences: the end of data is no longer the sign that a client has left. The server sends an interim response instead,
+after which the system reports an error if the client has left.
 """
 
 import asyncio

@@ -255,7 +255,9 @@ def test_disconnect_while_events_wait_is_no_error(
                 left.set()
 
         path = f"/jobs/{running.job_id}/events"
-        scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+        headers = [(b"host", b"localhost")]
+        scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": path, "raw_path": path.encode()}
+        scope |= {"query_string": b"", "headers": headers}
         await live_app(scope, receive, send)
         await live_app.state.watcher.close()
         return sent

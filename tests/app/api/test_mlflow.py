@@ -146,3 +146,23 @@ def test_response_can_be_an_arrow_table(client: TestClient, models: dict[str, Ex
     table = pl.read_ipc_stream(io.BytesIO(answer.content))
     rows = [prediction | {"probabilities": list(prediction["probabilities"].values())} for prediction in expected["predictions"]]
     assert table.to_dicts() == rows
+
+
+def npy_with_header(dtype: str, shape: str, data: bytes = b"") -> bytes:
+    """Return a `.npy` file whose header is this text."""
+    header = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+@pytest.mark.parametrize("shape", ["()", "(0,)", "(3, 16, 16, 3)", "(True, 16, 16, 3)", f"({'1,' * 70})", f"({'0,' * 70})"])
+@pytest.mark.parametrize(
+    "dtype", ["'|S0'", "'<U0'", "'|V0'", "'|u1'", "('|u1', (2,))", "[('a', '|u1')]", "[]", "'|O'", "'<M8[s]'"]
+)
+def test_npy_with_an_odd_header_is_a_clients_error(
+    client: TestClient, models: dict[str, Exported], dtype: str, shape: str
+) -> None:
+    for data in (b"", bytes(768), bytes(768 * 3)):
+        body = npy_with_header(dtype, shape, data)
+        response = client.post("/predict", params={"model": "image"}, content=body, headers={"content-type": NPY})
+        is_valid = dtype == "'|u1'" and (shape, len(data)) == ("(3, 16, 16, 3)", 768 * 3)
+        assert response.status_code == (200 if is_valid else 422), response.text

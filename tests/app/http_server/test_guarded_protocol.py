@@ -1,16 +1,21 @@
 """Limits and deadlines of one connection on a real socket, with and without the fast path."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from app.api.application import IsthmusApp
 from app.http_server import connection_guard, guarded_protocol
+from app.http_server.connection_guard import ConnectionGuard
 from app.http_server.guarded_protocol import MAX_HEAD_BYTES, MAX_HEADERS
 from tests.support.live_server import address, live
+from tests.support.polling import wait_until
 from tests.support.raw_http import GET, RawConnection
 
 pytestmark = [
@@ -178,4 +183,49 @@ def test_trailers_do_not_become_headers(connect: Connect) -> None:
     connection.send(HEAD, b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nX-Request-ID: trailer\r\n\r\n", GET)
     status, headers, _ = connection.read()
     assert (status, headers["x-request-id"] != "trailer") == (422, True)
+    assert connection.read()[0] == 200
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_only_a_client_that_has_left_ends_its_request(connect: Connect, monkeypatch: pytest.MonkeyPatch, leaves: bool) -> None:
+    messages = list[str]()
+
+    async def wait_for_end(app: IsthmusApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        with suppress(TimeoutError):
+            messages.append((await asyncio.wait_for(receive(), 10 if leaves else 1))["type"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+        messages.append("answered")
+
+    monkeypatch.setattr(IsthmusApp, "__call__", wait_for_end)
+    connection = connect()
+    connection.send(GET)
+    if leaves:
+        connection.close()
+    else:
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.read_rest().startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204")
+    wait_until(lambda: "answered" in messages)
+    assert messages == ["http.disconnect", "answered"] if leaves else ["answered"]
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+@pytest.mark.parametrize("method", [b"GET", b"PUT"])
+def test_complete_request_may_wait_for_its_response(
+    connect: Connect, quick_checks: None, monkeypatch: pytest.MonkeyPatch, method: bytes, more: bytes
+) -> None:
+
+    async def wait(app: IsthmusApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        guard: ConnectionGuard = app.state.connections
+        start = guard.seconds
+        while guard.seconds < start + 100:
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    monkeypatch.setattr(IsthmusApp, "__call__", wait)
+    connection = connect()
+    connection.send(method, b" /jobs HTTP/1.1\r\nHost: localhost\r\n", more, b"Content-Length: 2\r\n\r\n{}")
     assert connection.read()[0] == 200
