@@ -91,7 +91,7 @@ def test_all_files_of_a_deployment_are_in_the_object_store(
 
     storage = stored(s3_server)
     keys = storage.keys("datasets")
-    assert [key.split("/")[1] for key in keys] == [datasets[0]]
+    assert {key.split("/")[1] for key in keys} == {datasets[0]}
     names = {key.rpartition("/")[2] for key in storage.keys(f"jobs/{job['id']}")}
     assert names == {file["name"] for file in version["artifacts"]}  # and no checkpoints
     left = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
@@ -114,7 +114,7 @@ def check_downloads(client: Client, version: dict[str, Any]) -> None:
 
 
 def check_batch_prediction(client: Client, dataset: str) -> None:
-    submitted = client.http.post("/batch-predictions", json={"model": "digits", "dataset": dataset, "format": "csv"})
+    submitted = client.http.post("/batch-predictions", json={"model": "digits", "dataset": dataset, "output": "csv"})
     url = f"/batch-predictions/{submitted.json()['id']}"
     wait_until(lambda: client.http.get(url, params={"wait": 20}).json()["status"] == "succeeded", 60, "the batch prediction")
     assert len(client.http.get(f"{url}/output").text.splitlines()) == 121
