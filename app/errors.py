@@ -178,6 +178,12 @@ class JobNotFound(ServiceError):
     status = 404
 
 
+class JobInUse(ServiceError):
+    """Something needs this job, or it has not ended. The errors name each reference and its remedy."""
+
+    status = 409
+
+
 class BatchPredictionNotFound(JobNotFound):
     """The batch prediction does not exist."""
 
@@ -210,6 +216,24 @@ class DeliveryNotFound(ServiceError):
     """The delivery does not exist."""
 
     status = 404
+
+
+class ModelInUse(ServiceError):
+    """Something refers to this model or to a version of it. The errors name each reference and its remedy."""
+
+    status = 409
+
+
+class VersionInUse(ServiceError):
+    """Something refers to this version. The errors name each reference and its remedy."""
+
+    status = 409
+
+
+class ModelNameTaken(ServiceError):
+    """Another model has this name. Choose another one."""
+
+    status = 409
 
 
 class PrecisionNotFound(ModelNotFound):

@@ -144,6 +144,18 @@ class Settings(BaseSettings):
         "`*`: any. Empty: none.",
     )
     max_download_bytes: int = Field(10 * 1024**3, gt=0, description="Maximum size of a pretrained encoder from the Hub.")
+
+    keep_versions: int = Field(
+        0,
+        ge=0,
+        description="Newest versions of a model that are kept. Older ones without alias or active job are deleted. 0: all.",
+    )
+    keep_events_days: int = Field(0, ge=0, description="Days after which the events of ended jobs are deleted. 0: never.")
+    keep_outputs_days: int = Field(0, ge=0, description="Days after which outputs of batch predictions are deleted. 0: never.")
+    keep_jobs_days: int = Field(
+        0, ge=0, description="Days after which ended jobs without a version are deleted, with their outputs. 0: never."
+    )
+
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of jobs. auto: a GPU if there is one.")
     train_processes: int = Field(1, ge=1, description="Processes that train one job together. On CUDA each needs its own GPU.")
     train_memory_bytes: int = Field(

@@ -23,6 +23,11 @@ def job_folder(job_id: UUID) -> str:
     return f"jobs/{job_id}"
 
 
+def owner_folder(key: str) -> str:
+    """Return the prefix of all files of the dataset or job that owns this file."""
+    return "/".join(key.split("/")[:2])
+
+
 def attempt_folder(job_id: UUID, attempt: int) -> str:
     """Return the prefix of one attempt's files. Each attempt has its own, so that a lost one overwrites nothing."""
     return f"{job_folder(job_id)}/{attempt}"

@@ -9,10 +9,12 @@ from celery.signals import worker_process_init
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.auth import audit
-from app.broker.queue import RUN_JOB, SWEEP, CeleryQueue
+from app.broker.queue import RETENTION, RUN_JOB, SWEEP, CeleryQueue
 from app.db.outages import OUTAGE_ERRORS
 from app.db.session import SessionFactory, make_engine
+from app.errors import StorageUnavailable
 from app.services import webhook_deliveries
+from app.services.retention import Retention
 from worker.celery_app import celery, drain, settings
 from worker.supervision import sweep
 from worker.supervision.supervisor import TRAINER, Supervisor
@@ -51,6 +53,21 @@ def run_sweep() -> None:
 def start_webhooks(**_: Any) -> None:
     """Send webhooks from the process that runs jobs; threads do not survive the fork that makes it."""
     WebhookSender(sessions, settings.webhook_private_addresses).start()
+
+
+@celery.task(name=RETENTION)  # type: ignore[untyped-decorator]
+def run_retention() -> None:
+    """Delete what the settings no longer keep, in the process of beat."""
+    try:
+        retention().sweep()
+    except (*OUTAGE_ERRORS, OSError, StorageUnavailable) as error:
+        log.warning("retention.unreachable", error=str(error))
+
+
+@cache
+def retention() -> Retention:
+    """Make the retention on first use; it remembers where its last sweep stopped."""
+    return Retention(settings, sessions(), settings.open_storage())
 
 
 @cache

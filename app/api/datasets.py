@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.authorization import requires
-from app.api.deps import ChecksDep, DatabaseDep, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
+from app.api.deps import ChecksDep, DatabaseDep, RequireJson, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import HTTP_499_CLIENT_CLOSED_REQUEST, ClientDisconnected, cancel_on_disconnect
 from app.db.tables import DatasetRow
@@ -26,6 +26,7 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview
+from app.schemas.labels import DatasetChange
 from app.schemas.pagination import Page
 from app.services import datasets
 from app.services.multipart_uploads import UploadLimits, receive_upload
@@ -110,6 +111,17 @@ def list_datasets(
 def get_dataset(dataset_id: UUID, session: SessionDep) -> DatasetRow:
     """Return one dataset."""
     return datasets.get(session, dataset_id)
+
+
+@router.patch(
+    "/{dataset_id}",
+    response_model=DatasetOut,
+    dependencies=[_WRITE, RequireJson],
+    responses=error_responses(DatasetNotFound, InvalidRequest, UploadTooLarge, UnsupportedContentType),
+)
+def change_dataset(dataset_id: UUID, body: DatasetChange, session: SessionDep) -> DatasetRow:
+    """Change name, description or tags."""
+    return datasets.change(session, dataset_id, body.values())
 
 
 @router.delete(

@@ -24,10 +24,10 @@ async def stream(
     """Yield the events of a job, from the one after `last_id` to the last."""
     try:
         async for row in _rows(watcher, project, job_id, last_id, job_type):
-            data = row.data | {"attempt": row.attempt, "created_at": row.created_at}
+            data = row.content() | {"attempt": row.attempt, "created_at": row.created_at}
             yield ServerSentEvent(id=str(row.id), event=row.kind, data=data)
-    except OUTAGE_ERRORS:  # the database is unreachable: the stream ends, the client reconnects and resumes
-        return
+    except (*OUTAGE_ERRORS, job_type.not_found):
+        return  # the database is unreachable, and the client reconnects and resumes; or the job was deleted
 
 
 async def _rows(watcher: JobWatcher, project: str, job_id: UUID, last_id: int, job_type: JobType[Any]) -> AsyncIterator[EventRow]:

@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from app.api.authorization import CallerDep, requires
-from app.api.deps import QueueDep, RequireJson, SessionDep, SettingsDep, WatcherDep, error_responses
+from app.api.deps import QueueDep, RequireJson, SessionDep, SettingsDep, StorageDep, WatcherDep, error_responses
 from app.api.job_events import LastEventId, stream
 from app.auth.caller import Caller
 from app.db.tables import JobRow
@@ -22,6 +22,7 @@ from app.errors import (
     IdempotencyConflict,
     IllegalTransition,
     InvalidRequest,
+    JobInUse,
     QuotaExceeded,
     ServiceError,
     UnsupportedContentType,
@@ -30,9 +31,10 @@ from app.errors import (
 from app.job_state import ENDED, JobStatus
 from app.job_types.base import JobType
 from app.schemas.jobs import ModelName
+from app.schemas.labels import LabelsChange
 from app.schemas.pagination import Page
 from app.schemas.trainer_messages import MetricPoint
-from app.services import jobs
+from app.services import deletion, jobs
 from app.settings import Settings
 
 IdempotencyKey = Annotated[
@@ -82,6 +84,7 @@ class JobResource:
     submit_errors: Sequence[type[ServiceError]] = ()
     list_note: str = ""
     metrics_note: str = ""
+    delete_note: str = ""
 
     @property
     def read_scope(self) -> params.Depends:
@@ -116,7 +119,7 @@ class JobResource:
 def job_routes(resource: JobResource) -> APIRouter:
     """Return a router with all routes of a resource."""
     router = APIRouter(prefix=resource.path, tags=[resource.job_type.tag])
-    for add in (_add_submit, _add_list, _add_get, _add_cancel, _add_metrics, _add_events):
+    for add in (_add_submit, _add_list, _add_get, _add_change, _add_delete, _add_cancel, _add_metrics, _add_events):
         add(router, resource)
     return router
 
@@ -188,6 +191,32 @@ def _add_get(router: APIRouter, resource: JobResource) -> None:
             await watcher.wait_for_change(job_id, (job.status, job.updated_at), wait)
             job = await watcher.get(caller.project, job_id, resource.job_type)
         return resource.response.of(job)
+
+
+def _add_change(router: APIRouter, resource: JobResource) -> None:
+    @router.patch(
+        resource.item,
+        name=f"change_{resource.name}",
+        description=f"Change description or tags of a {resource.noun}.",
+        dependencies=[resource.write_scope, RequireJson],
+        response_model=resource.response,
+        responses=error_responses(resource.not_found, InvalidRequest, UploadTooLarge, UnsupportedContentType),
+    )
+    def change_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], body: LabelsChange, session: SessionDep) -> Any:
+        return resource.response.of(jobs.change(session, job_id, body.values(), resource.job_type))
+
+
+def _add_delete(router: APIRouter, resource: JobResource) -> None:
+    @router.delete(
+        resource.item,
+        name=f"delete_{resource.name}",
+        description=f"Delete a {resource.noun} that has ended, with all that belongs to it. {resource.delete_note}".strip(),
+        status_code=204,
+        dependencies=[resource.write_scope],
+        responses=error_responses(resource.not_found, JobInUse, InvalidRequest),
+    )
+    def delete_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], session: SessionDep, storage: StorageDep) -> None:
+        deletion.delete_job(session, storage, job_id, resource.job_type)
 
 
 def _add_cancel(router: APIRouter, resource: JobResource) -> None:

@@ -30,6 +30,7 @@ router = job_routes(
         scopes="jobs",
         check=_check,
         submit_errors=[IncompatibleDatasets],
+        delete_note="A job whose version exists cannot be deleted.",
         list_note="The trials of a search are part of the search.",
     )
 )

@@ -18,20 +18,25 @@ from app.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
     InvalidRequest,
+    ModelInUse,
+    ModelNameTaken,
     ModelNotFound,
     RangeNotSatisfiable,
     UnsupportedContentType,
     UploadTooLarge,
+    VersionInUse,
 )
 from app.model_reference import PRODUCTION
 from app.schemas.jobs import ModelName
+from app.schemas.labels import LabelsChange, ModelChange
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
 from app.schemas.pagination import Page
-from app.services import models
+from app.services import deletion, models
 
 router = APIRouter(prefix="/models", tags=["models"])
 
 _READ, _PROMOTE = requires("models:read"), requires("models:promote")
+_WRITE, _DELETE = requires("models:write"), requires("models:delete")
 
 Name = Annotated[ModelName, Path()]
 Alias = Annotated[ModelName, Path()]
@@ -54,6 +59,24 @@ def get_model(name: Name, session: SessionDep) -> ModelOut:
     return ModelOut.of(models.overview(session, name))
 
 
+@router.patch(
+    "/{name}",
+    dependencies=[_WRITE, RequireJson],
+    responses=error_responses(ModelNotFound, ModelNameTaken, ModelInUse, InvalidRequest, UploadTooLarge, UnsupportedContentType),
+)
+def change_model(name: Name, body: ModelChange, session: SessionDep) -> ModelOut:
+    """Change name, description or tags. Predictions by the old name stop at once."""
+    return ModelOut.of(models.change(session, name, body.values()))
+
+
+@router.delete(
+    "/{name}", status_code=204, dependencies=[_DELETE], responses=error_responses(ModelNotFound, ModelInUse, InvalidRequest)
+)
+def delete_model(name: Name, session: SessionDep, storage: StorageDep) -> None:
+    """Delete a model with all its versions and their files. Its jobs remain. Aliases and active jobs prevent it."""
+    deletion.delete_model(session, storage, name)
+
+
 @router.get("/{name}/versions", dependencies=[_READ], responses=error_responses(ModelNotFound, InvalidRequest))
 def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: After = None) -> Page[VersionSummary]:
     """List all versions of a model, newest first."""
@@ -69,6 +92,27 @@ def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: Aft
 def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     """Return one version with its metrics, lineage and files."""
     return VersionOut.of(models.version(session, name, number))
+
+
+@router.patch(
+    "/{name}/versions/{number}",
+    dependencies=[_WRITE, RequireJson],
+    responses=error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt, UploadTooLarge, UnsupportedContentType),
+)
+def change_version(name: Name, number: Number, body: LabelsChange, session: SessionDep) -> VersionOut:
+    """Change description or tags."""
+    return VersionOut.of(models.change_version(session, name, number, body.values()))
+
+
+@router.delete(
+    "/{name}/versions/{number}",
+    status_code=204,
+    dependencies=[_DELETE],
+    responses=error_responses(ModelNotFound, VersionInUse, InvalidRequest),
+)
+def delete_version(name: Name, number: Number, session: SessionDep, storage: StorageDep) -> None:
+    """Delete a version and its files. Its job remains. Aliases and active jobs prevent it. The number is not used again."""
+    deletion.delete_version(session, storage, name, number)
 
 
 @router.put(

@@ -6,8 +6,9 @@ member `error` of the protocol.
 
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.authorization import OPEN, CallerDep, requires
@@ -96,9 +97,18 @@ async def server_ready(dependencies: DependenciesDep) -> ServerReady:
 
 
 @router.post("/repository/index", dependencies=[requires("models:read")], responses=error_responses(InvalidRequest))
-def repository_index(session: SessionDep) -> list[IndexEntry]:
-    """List the versions of all models, newest models first."""
-    return [IndexEntry(name=name, version=str(number)) for name, number in models.index(session)]
+def repository_index(
+    session: SessionDep,
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    after: Annotated[str | None, Query(max_length=500, description="From the `Link` header of the previous page.")] = None,
+) -> list[IndexEntry]:
+    """List a page of the versions of all models, newest models first. The header `Link` has the address of the next page."""
+    entries, cursor = models.index(session, limit, after)
+    if cursor is not None:
+        response.headers["Link"] = f'<{request.url.path}?limit={limit}&after={quote(cursor)}>; rel="next"'
+    return [IndexEntry(name=name, version=str(number)) for name, number in entries]
 
 
 @router.get(_MODEL + "/ready", dependencies=[_PREDICT], responses=_MODEL_ERRORS)

@@ -31,6 +31,7 @@ TAGS = [
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "inference", "description": "Predictions with the Open Inference Protocol, version 2."},
+    {"name": "storage", "description": "What is stored, and how much space it uses."},
     {"name": "webhooks", "description": "Addresses that receive signed events of jobs and models, and their deliveries."},
     {"name": "keys", "description": "API keys and the audit log, for administrators."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},

@@ -14,6 +14,8 @@ from app.settings import Settings
 
 RUN_JOB = "isthmus.run_job"
 SWEEP = "isthmus.sweep"
+RETENTION = "isthmus.retention"
+RETENTION_SECONDS = 60
 QUEUE = "jobs"
 BROKER_UNREACHABLE = "The broker cannot be reached."
 
@@ -59,7 +61,10 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport="app.broker.filesystem_transport:Transport" if settings.broker.startswith("filesystem") else None,
         broker_transport_options=_transport_options(settings),
         beat_scheduler="worker.supervision.scheduler:SweepScheduler",
-        beat_schedule={"sweep": {"task": SWEEP, "schedule": timedelta(seconds=settings.sweep_seconds)}},
+        beat_schedule={
+            "sweep": {"task": SWEEP, "schedule": timedelta(seconds=settings.sweep_seconds)},
+            "retention": {"task": RETENTION, "schedule": timedelta(seconds=RETENTION_SECONDS)},
+        },
     )
     return celery
 

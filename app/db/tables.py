@@ -4,7 +4,20 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Enum, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -38,7 +51,20 @@ class OfProject:
     project: Mapped[str] = mapped_column(String(100), default=DEFAULT_PROJECT, server_default=DEFAULT_PROJECT)
 
 
-class DatasetRow(OfProject, Base):
+def _partial_index(name: str, *columns: str, where: str) -> Index:
+    """Return an index of the rows that meet a condition, on both databases."""
+    condition: ColumnElement[bool] = text(where)  # type: ignore[assignment]  # accepted by both dialects
+    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
+class Labelled:
+    """Texts of users about a row; they mean nothing to the service."""
+
+    description: Mapped[str] = mapped_column(default="", server_default="")
+    tags: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+
+
+class DatasetRow(OfProject, Labelled, Base):
     """An immutable upload. `fingerprint` is a digest of bytes, format, modality and options, used for deduplication.
 
     A deleted dataset keeps its row, for the lineage of its versions; its file and fingerprint are removed.
@@ -68,7 +94,7 @@ class DatasetRow(OfProject, Base):
     deleted_at: Mapped[datetime | None]
 
 
-class JobRow(OfProject, Base):
+class JobRow(OfProject, Labelled, Base):
     """One job of any kind (`app.job_types`). Lease columns and `finished_at` are tied to the status.
 
     An adaptation learns from `source`, starts from `base` and produces a version. A batch prediction reads `source`, applies the
@@ -87,17 +113,24 @@ class JobRow(OfProject, Base):
         Index("ix_job_page", "project", "kind", "created_at", "id"),
         Index("uq_job_idempotency_key", "project", "idempotency_key", unique=True),
         Index("ix_job_status", "status", "run_after"),
+        Index("ix_job_status_page", "project", "kind", "status", "created_at", "id"),
+        Index("ix_job_model_page", "project", "model_name", "kind", "status", "created_at", "id"),
+        Index("ix_job_expiry", "finished_at", "id"),
+        _partial_index("ix_job_uncleaned", "finished_at", where="cleaned_at IS NULL"),
+        _partial_index("ix_job_uncounted", "finished_at", "status", "kind", where="counted_at IS NULL"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     kind: Mapped[str] = mapped_column(String(32), default="adaptation", doc="A name in `app.job_types.JOB_TYPES`.")
-    model_name: Mapped[str] = mapped_column(String(100), index=True)
+    model_name: Mapped[str] = mapped_column(String(100))
     source_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     target_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     evaluation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     base: Mapped[dict[str, Any]]
     base_version_id: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("version.id", use_alter=True, name="fk_job_base_version_id_version")
+        ForeignKey("version.id", use_alter=True, name="fk_job_base_version_id_version"),
+        index=True,
+        doc="Null once the version was deleted; `base` keeps its name.",
     )
     params: Mapped[dict[str, Any]]
     parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id"), doc="The search that a trial belongs to.")
@@ -133,8 +166,9 @@ class JobRow(OfProject, Base):
     started_at: Mapped[datetime | None] = mapped_column(doc="Start of the current attempt.")
     finished_at: Mapped[datetime | None]
     cleaned_at: Mapped[datetime | None] = mapped_column(
-        index=True, doc="When the temporary files of the ended job were deleted; null: not yet."
+        doc="When the temporary files of the ended job were deleted; null: not yet."
     )
+    counted_at: Mapped[datetime | None] = mapped_column(doc="When the ended job was added to `job_total`; null: not yet.")
 
     version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
     output: Mapped["OutputRow | None"] = relationship()
@@ -143,10 +177,13 @@ class JobRow(OfProject, Base):
 
 
 class EventRow(Base):
-    """One event of a job; its id is the id of the server-sent event."""
+    """One event of a job; its id is the id of the server-sent event. The points of a `metrics` event are rows of `metric`."""
 
     __tablename__ = "event"
-    __table_args__ = (Index("ix_event_job", "job_id", "id"),)
+    __table_args__ = (
+        Index("ix_event_job", "job_id", "id"),
+        _partial_index("ix_event_expiry", "created_at", where="kind <> 'done'"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
@@ -155,15 +192,34 @@ class EventRow(Base):
     data: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
+    points: Mapped[list["MetricRow"]] = relationship(
+        primaryjoin="and_(foreign(MetricRow.job_id) == EventRow.job_id, foreign(MetricRow.event_id) == EventRow.id)",
+        order_by="MetricRow.id",
+        viewonly=True,
+    )
+
+    def content(self) -> dict[str, Any]:
+        """Return the data of the event for callers; `points` must be loaded."""
+        if self.kind != "metrics" or "points" in self.data:  # events of earlier releases have their points
+            return self.data
+        names = ("step", "epoch", "name", "value")
+        return {"points": [{name: getattr(point, name) for name in names} for point in self.points]}
+
 
 class MetricRow(Base):
-    """One point of a metric series. A later attempt replaces the points of an earlier one with the same step."""
+    """One point of a metric series. A point that was reported later replaces those of the same step, which stay."""
 
     __tablename__ = "metric"
-    __table_args__ = (UniqueConstraint("job_id", "name", "step", name="uq_metric_point"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "name", "step", "event_id", name="uq_metric_point"),
+        Index("ix_metric_event", "job_id", "event_id"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    event_id: Mapped[int] = mapped_column(
+        BigInteger, server_default="0", doc="The event that reported the point; 0: an event that stores its points itself."
+    )
     attempt: Mapped[int]
     step: Mapped[int]
     epoch: Mapped[float]
@@ -171,7 +227,7 @@ class MetricRow(Base):
     value: Mapped[float]
 
 
-class ModelRow(OfProject, Base):
+class ModelRow(OfProject, Labelled, Base):
     """A name with numbered versions."""
 
     __tablename__ = "model"
@@ -182,12 +238,15 @@ class ModelRow(OfProject, Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     name: Mapped[str] = mapped_column(String(100))
+    last_number: Mapped[int] = mapped_column(
+        default=0, server_default="0", doc="Number of the last version that was registered; never given again."
+    )
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
     aliases: Mapped[list["AliasRow"]] = relationship(back_populates="model", order_by="AliasRow.name")
 
 
-class VersionRow(Base):
+class VersionRow(Labelled, Base):
     """The result of one job. It exists if and only if the job succeeded."""
 
     __tablename__ = "version"
@@ -198,7 +257,7 @@ class VersionRow(Base):
     number: Mapped[int]
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id"), unique=True)
     attempt: Mapped[int]
-    base_version_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("version.id"))
+    base_version_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("version.id"), index=True)
     modality: Mapped[str] = mapped_column(String(32))
     digest: Mapped[str] = mapped_column(
         String(64), doc="SHA-256 of manifest.json, which holds the digests of the other artifacts."
@@ -221,7 +280,7 @@ class ArtifactRow(Base):
 
     version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("version.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    storage_key: Mapped[str] = mapped_column(String(255))
+    storage_key: Mapped[str] = mapped_column(String(255), index=True)
     digest: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
 
@@ -233,10 +292,11 @@ class OutputRow(Base):
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     attempt: Mapped[int]
-    storage_key: Mapped[str] = mapped_column(String(255))
+    storage_key: Mapped[str] = mapped_column(String(255), index=True)
     digest: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(default=db_now(), index=True)
 
 
 class AliasRow(Base):
@@ -246,7 +306,7 @@ class AliasRow(Base):
 
     model_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("version.id"))
+    version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("version.id"), index=True)
     updated_at: Mapped[datetime] = mapped_column(default=db_now(), onupdate=db_now())
 
     model: Mapped[ModelRow] = relationship(back_populates="aliases")
@@ -296,3 +356,26 @@ class AuditRow(Base):
     outcome: Mapped[str] = mapped_column(String(32))
     request_id: Mapped[str | None] = mapped_column(String(128))
     address: Mapped[str | None] = mapped_column(String(64))
+
+
+class JobTotalRow(Base):
+    """Totals of the ended jobs of one kind, algorithm and status, for the metrics (`app.services.job_totals`)."""
+
+    __tablename__ = "job_total"
+
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    algorithm: Mapped[str] = mapped_column(String(64), primary_key=True)
+    status: Mapped[JobStatus] = mapped_column(String(16), primary_key=True)
+    jobs: Mapped[int] = mapped_column(BigInteger, default=0, doc="Jobs that still exist.")
+    seconds: Mapped[float] = mapped_column(default=0.0, doc="Sum of the durations of all jobs that ever started.")
+    buckets: Mapped[list[Any]] = mapped_column(default=list, doc="Number of durations up to each bound, and of all.")
+    rows: Mapped[int] = mapped_column(BigInteger, default=0, doc="Rows of all outputs.")
+
+
+class FileDeletionRow(Base):
+    """A file or folder whose rows were deleted, until it is removed from the storage (`app.services.file_deletions`)."""
+
+    __tablename__ = "file_deletion"
+
+    storage_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=db_now(), index=True)

@@ -1,6 +1,6 @@
 """Adaptations: jobs that train a network and produce a version of a model."""
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -40,10 +40,10 @@ ADAPTATION = Adaptation()
 
 def _new_version(session: Session, job: JobRow, result: AdaptationResult) -> VersionRow:
     model = _locked_model(session, job.project, job.model_name)
-    newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model.id))
+    model.last_number += 1
     version = VersionRow(
         model_id=model.id,
-        number=(newest or 0) + 1,
+        number=model.last_number,
         job_id=job.id,
         attempt=job.attempt,
         base_version_id=job.base_version_id,

@@ -4,22 +4,18 @@ Each server process counts its own requests: scrape every replica and sum them. 
 database and the broker and are the same for every replica: take the maximum.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import REGISTRY as PROCESS
 from prometheus_client import CollectorRegistry, Gauge, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-from app.db.tables import JobRow, OutputRow
-from app.job_state import ENDED, JobStatus
+from app.job_state import JobStatus
 from app.job_types import JOB_TYPES
+from app.observability import job_totals
 from app.observability.counters import CounterVec, HistogramVec
 
 REQUESTS = CounterVec("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
@@ -37,27 +33,7 @@ PREDICTION_SECONDS = HistogramVec(
 )
 PREDICTED_INPUTS = CounterVec("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
 BUILD = Info("isthmus_build", "Version of the service.")
-
-DURATION_BUCKETS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
-
-
-class Seconds(FunctionElement[float]):
-    """SQL expression of the seconds between two instants, for every database."""
-
-    name = "seconds_between"
-    inherit_cache = True
-
-
-@compiles(Seconds, "postgresql")
-def _postgresql_seconds(element: Seconds, compiler: SQLCompiler, **kw: object) -> str:
-    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"extract(epoch from ({end} - {start}))::float8"
-
-
-@compiles(Seconds, "sqlite")
-def _sqlite_seconds(element: Seconds, compiler: SQLCompiler, **kw: object) -> str:
-    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"((julianday({end}) - julianday({start})) * 86400.0)"
+ROWS_HELP = "Rows in the outputs of batch predictions."
 
 
 @dataclass(eq=False)
@@ -87,41 +63,28 @@ def queue_depth(depth: int) -> Metric:
 
 def job_metrics(session: Session) -> list[Metric]:
     """Return the jobs of every kind by state, the durations of their last attempts, and the number of predicted rows."""
-    families = {
-        kind: GaugeMetricFamily(job_type.metric_name, job_type.metric_help, labels=["status"])
-        for kind, job_type in JOB_TYPES.items()
-    }
-    rows = session.execute(select(JobRow.kind, JobRow.status, func.count()).group_by(JobRow.kind, JobRow.status))
-    counts = {(kind, status): count for kind, status, count in rows}
-    for kind, family in families.items():
+    ended = job_totals.ended_totals(session)
+    counts = Counter(job_totals.active_counts(session))
+    for (kind, _, status), totals in ended.items():
+        counts[kind, status] += totals.jobs
+    families = []
+    for kind, job_type in JOB_TYPES.items():
+        family = GaugeMetricFamily(job_type.metric_name, job_type.metric_help, labels=["status"])
         for status in JobStatus:
-            family.add_metric([status], counts.get((kind, status), 0))
-    return [*families.values(), _durations(session), _batch_prediction_rows(session)]
+            family.add_metric([status], counts[kind, status])
+        families.append(family)
+    rows = sum(totals.rows for totals in ended.values())
+    return [*families, _durations(ended), CounterMetricFamily("isthmus_batch_prediction_rows", ROWS_HELP, value=rows)]
 
 
-def _batch_prediction_rows(session: Session) -> Metric:
-    rows = session.scalar(select(func.coalesce(func.sum(OutputRow.rows), 0)))
-    return CounterMetricFamily("isthmus_batch_prediction_rows", "Rows in the outputs of batch predictions.", value=int(rows or 0))
-
-
-def _durations(session: Session) -> Metric:
+def _durations(ended: dict[job_totals.Key, job_totals.Totals]) -> Metric:
     durations = HistogramMetricFamily(
         "isthmus_job_duration_seconds",
         "Run time of the last attempt of jobs that ended. Jobs without an algorithm have their kind as the label.",
         labels=["algorithm", "status"],
     )
-    for algorithm, status, total, *counts in session.execute(_duration_query()):
-        buckets = [*(str(float(bound)) for bound in DURATION_BUCKETS), "+Inf"]
-        durations.add_metric([algorithm, status], list(zip(buckets, counts, strict=True)), sum_value=total)
+    bounds = [*(str(float(bound)) for bound in job_totals.DURATION_BUCKETS), "+Inf"]
+    for (_, algorithm, status), totals in ended.items():
+        if totals.buckets[-1]:
+            durations.add_metric([algorithm, status], list(zip(bounds, totals.buckets, strict=True)), sum_value=totals.seconds)
     return durations
-
-
-def _duration_query() -> Select[Any]:
-    seconds: ColumnElement[float] = Seconds(JobRow.started_at, JobRow.finished_at)
-    algorithm = func.coalesce(JobRow.params["algorithm"].as_string(), JobRow.kind)
-    below = [func.count().filter(seconds <= bound) for bound in DURATION_BUCKETS]
-    return (
-        select(algorithm, JobRow.status, func.sum(seconds), *below, func.count())
-        .where(JobRow.status.in_(ENDED), JobRow.started_at.is_not(None))
-        .group_by(algorithm, JobRow.status)
-    )

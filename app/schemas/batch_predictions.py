@@ -86,6 +86,8 @@ class BatchPredictionOut(BatchPredictionOptions):
     warnings: list[JobWarning]
     error: JobError | None
     result: OutputOut | None = Field(description="The output of a succeeded prediction.")
+    description: str
+    tags: list[str]
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None = Field(description="Start of the current attempt.")

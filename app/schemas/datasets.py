@@ -4,17 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.formats.class_labels import in_order
-from app.formats.validation import storable
 from app.modalities import MODALITIES
-
-
-def _storable(name: str) -> str:
-    if not storable(name):
-        raise ValueError("contains a character that cannot be stored")
-    return name
+from app.schemas.labels import Label
 
 
 class DatasetCreate(BaseModel):
@@ -22,7 +16,7 @@ class DatasetCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+    name: Label
     modality: Annotated[str | None, Field(description="Detected from the file by default.")] = None
     options: dict[str, Any] = {}
 
@@ -43,6 +37,8 @@ class DatasetOut(BaseModel):
     rows: int = Field(description="Number of images, rows or texts.")
     labelled: bool
     classes: dict[str, int] | None = Field(description="Number of examples per class; null without labels.")
+    description: str
+    tags: list[str]
     profile: dict[str, Any] = Field(description="Columns with their types, image sizes or text lengths.")
     created_at: datetime
 

@@ -125,6 +125,8 @@ class JobOut(BaseModel):
     trials: list[TrialReference] = Field(
         description="Trials of a search that were queued for other workers. `cancelled` ones run on the search's own worker."
     )
+    description: str
+    tags: list[str]
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None = Field(description="Start of the current attempt.")

@@ -44,6 +44,8 @@ class VersionSummary(BaseModel):
     metrics: SkipValidation[VersionMetrics]
     digest: str = Field(description="SHA-256 of manifest.json, which contains the digests of the other artifacts.")
     size_bytes: int = Field(description="Total size of all artifacts.")
+    description: str
+    tags: list[str]
     created_at: datetime
 
     @classmethod
@@ -55,6 +57,8 @@ class ModelOut(BaseModel):
     """A name with numbered versions."""
 
     name: str
+    description: str
+    tags: list[str]
     created_at: datetime
     aliases: list[AliasOut]
     newest: VersionSummary
@@ -65,6 +69,8 @@ class ModelOut(BaseModel):
         model = overview.model
         return cls(
             name=model.name,
+            description=model.description,
+            tags=model.tags,
             created_at=model.created_at,
             aliases=[AliasOut.of(alias) for alias in model.aliases],
             newest=VersionSummary.of(overview.newest),
@@ -92,19 +98,27 @@ class Lineage(BaseModel):
     source: UUID | None
     target: UUID | None
     evaluation: UUID | None
-    base: VersionReference | None = Field(description="The version that the job started from, if any.")
+    base: VersionReference | None = Field(
+        description="The version that the job started from, if any. A deleted one keeps its name and number."
+    )
 
     @classmethod
     def of(cls, row: VersionRow) -> "Lineage":
         base = row.base_version
+        deleted = row.job.base.get("model", "") if base is None else ""
         return cls(
             job=row.job_id,
             algorithm=row.job.params["algorithm"],
             source=row.job.source_id,
             target=row.job.target_id,
             evaluation=row.job.evaluation_id,
-            base=VersionReference(model=base.model.name, number=base.number) if base else None,
+            base=VersionReference(model=base.model.name, number=base.number) if base else _reference(deleted),
         )
+
+
+def _reference(text: str) -> VersionReference | None:
+    name, colon, number = text.rpartition(":")
+    return VersionReference(model=name, number=int(number)) if colon else None
 
 
 class VersionOut(VersionSummary):

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.artifacts import GRAPHS, Precision
 from app.broker.queue import JobQueue
 from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
-from app.errors import BatchPredictionNotReady, DatasetNotFound, FieldError, InvalidRequest
+from app.errors import ArtifactNotFound, BatchPredictionNotReady, DatasetNotFound, FieldError, InvalidRequest
 from app.job_state import JobStatus
 from app.job_types.batch_prediction import BATCH_PREDICTION
 from app.schemas.batch_predictions import BatchPredictionCreate
@@ -49,8 +49,10 @@ def cancel(session: Session, prediction_id: UUID) -> JobRow:
 
 
 def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
-    """Return the batch prediction and its file. Raise BatchPredictionNotFound, BatchPredictionNotReady."""
+    """Return the batch prediction and its file. Raise BatchPredictionNotFound, BatchPredictionNotReady, ArtifactNotFound."""
     job = get(session, prediction_id)
+    if job.output is None and job.status == JobStatus.SUCCEEDED:
+        raise ArtifactNotFound("The output was deleted. Submit the prediction again to get it.")
     if job.output is None:
         raise BatchPredictionNotReady(f"The prediction is {job.status}: there is no output.")
     return job, job.output

@@ -7,15 +7,14 @@ refusal to delete the datasets of ended jobs keeps every file forever.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import UUID, uuid4
 
-import structlog
-from sqlalchemy import Select, event, or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -23,17 +22,16 @@ from app import storage_keys
 from app.auth import audit
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
-from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, InsufficientStorage, ServiceUnavailable
+from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, InsufficientStorage
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
-from app.services import pagination, quotas
+from app.services import file_deletions, pagination, quotas
 from app.services.format_detection import DetectedFormat, parse_form
 from app.services.multipart_uploads import Upload
 from app.services.upload_checks.checker import UploadChecker
 from app.storage import Storage
 
-log = structlog.get_logger()
 MAX_PREVIEW_ROWS = 50
 _VISIBLE = DatasetRow.deleted_at.is_(None)
 
@@ -77,8 +75,16 @@ def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
         raise DatasetInUse(f"Job {job_id} uses this dataset and has not ended.")
     row.fingerprint, row.deleted_at = None, db_now()
     audit.record(session, "dataset.delete", f"datasets/{row.id}")
-    folder = storage_keys.dataset_folder(row.id)
-    event.listen(session, "after_commit", lambda _: _delete_file(storage, folder), once=True)
+    file_deletions.schedule(session, storage, [storage_keys.dataset_folder(row.id)])
+
+
+def change(session: Session, dataset_id: UUID, values: Mapping[str, Any]) -> DatasetRow:
+    """Set name, description or tags. Raise DatasetNotFound."""
+    row = get(session, dataset_id)
+    for name, value in values.items():
+        setattr(row, name, value)
+    audit.record(session, "dataset.change", f"datasets/{row.id}")
+    return row
 
 
 def stored_preview(row: DatasetRow, storage: Storage) -> list[dict[str, Any]] | None:
@@ -121,7 +127,7 @@ def _delete_late_preview(sessions: "sessionmaker[Session]", storage: Storage, da
     with sessions.begin() as session:
         is_visible = session.scalar(select(DatasetRow.id).where(DatasetRow.id == dataset_id, _VISIBLE)) is not None
     if not is_visible:
-        _delete_file(storage, storage_keys.dataset_folder(dataset_id))
+        file_deletions.remove(storage, [storage_keys.dataset_folder(dataset_id)])
 
 
 def load(session: Session, dataset_id: UUID) -> DatasetRow:
@@ -218,13 +224,6 @@ def _row(upload: Upload, name: str, detected: DetectedFormat, profile: Profile, 
     )
 
 
-def _delete_file(storage: Storage, folder: str) -> None:
-    try:
-        storage.delete(folder)
-    except (OSError, ServiceUnavailable) as error:  # users do not see the dataset any more; the file only uses space
-        log.warning("dataset.file_not_deleted", storage_key=folder, error=str(error))
-
-
 def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, row: DatasetRow) -> tuple[DatasetRow, bool]:
     """Store the file, then insert the row; of two identical uploads at once, the second returns the row of the first.
 
@@ -245,5 +244,5 @@ def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, 
         return winner, False
     finally:
         if not recorded:
-            _delete_file(storage, storage_keys.dataset_folder(row.id))
+            file_deletions.remove(storage, [storage_keys.dataset_folder(row.id)])
     return row, True

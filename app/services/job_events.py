@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from app.db.tables import EventRow, JobRow
 from app.job_state import ENDED
@@ -19,9 +19,11 @@ from app.services import webhook_events
 DONE = "done"
 
 
-def record(session: Session, job: JobRow, kind: str, **data: Any) -> None:
-    """Add one event to `job`, whose row this transaction has updated or inserted."""
-    session.add(EventRow(job_id=job.id, attempt=job.attempt, kind=kind, data=data))
+def record(session: Session, job: JobRow, kind: str, **data: Any) -> EventRow:
+    """Add one event to `job`, whose row this transaction has updated or inserted, and return it."""
+    event = EventRow(job_id=job.id, attempt=job.attempt, kind=kind, data=data)
+    session.add(event)
+    return event
 
 
 def record_done(session: Session, job: JobRow) -> None:
@@ -34,7 +36,7 @@ def record_done(session: Session, job: JobRow) -> None:
 
 def after(session: Session, job: JobRow, last_id: int, limit: int = 500) -> Sequence[EventRow]:
     """Return the job's next events, oldest first; the last one again if the job has ended and there is no next one."""
-    query = select(EventRow).where(EventRow.job_id == job.id)
+    query = select(EventRow).where(EventRow.job_id == job.id).options(selectinload(EventRow.points))
     rows = session.scalars(query.where(EventRow.id > last_id).order_by(EventRow.id).limit(limit)).all()
     if not rows and job.status in ENDED:
         return session.scalars(query.order_by(EventRow.id.desc()).limit(1)).all()

@@ -3,14 +3,14 @@
 Batch predictions and trials are jobs of other kinds (`app.job_types`) and use the same functions.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import structlog
 from pydantic import BaseModel
-from sqlalchemy import event, select, tuple_
+from sqlalchemy import ColumnElement, Select, event, select, union_all
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
@@ -34,7 +34,7 @@ from app.modalities import MODALITIES
 from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import datasets, job_events, models, pagination, quotas, trials
+from app.services import datasets, job_events, job_metrics, models, pagination, quotas, trials
 from app.services.cancellation import cancel_jobs
 
 log = structlog.get_logger()
@@ -124,11 +124,20 @@ def page(
 ) -> tuple[list[JobRow], str | None]:
     """Return one page of the jobs of one type, newest first, and the cursor of the next one."""
     query = select(JobRow).where(JobRow.kind == job_type.name).options(_NUMBER_OF_VERSION, _TRIALS)
-    if statuses:
-        query = query.where(JobRow.status.in_(statuses))
-    if model is not None:
-        query = query.where(JobRow.model_name == model)
+    if statuses or model is not None:
+        filters = [JobRow.model_name == model] if model is not None else []
+        newest = [_newest(job_type, status, filters, limit, after) for status in sorted({*statuses} or JobStatus)]
+        query = query.where(JobRow.id.in_(select(union_all(*newest).subquery().c.id)))
     return pagination.page(session, query, JobRow, limit, after)
+
+
+def _newest(
+    job_type: JobType[Any], status: JobStatus, filters: Sequence[ColumnElement[bool]], limit: int, after: str | None
+) -> Select[Any]:
+    """Return a query of the ids on a page of one status. One query for each reads an index in order, not all matching jobs."""
+    query = select(JobRow.id).where(JobRow.kind == job_type.name, JobRow.status == status, *filters)
+    page_of_ids = pagination.keyset(query, JobRow, limit, after).subquery()
+    return select(page_of_ids.c.id)
 
 
 def cancel(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) -> JobRow:
@@ -144,20 +153,22 @@ def cancel(session: Session, job_id: UUID, job_type: JobType[Any] = ADAPTATION) 
     return stopped[0]
 
 
+def change(session: Session, job_id: UUID, values: Mapping[str, Any], job_type: JobType[Any] = ADAPTATION) -> JobRow:
+    """Set description or tags. Raise the type's not-found error."""
+    job = get(session, job_id, job_type)
+    for name, value in values.items():
+        setattr(job, name, value)
+    session.flush()
+    session.refresh(job)
+    return job
+
+
 def metrics(
     session: Session, job_id: UUID, name: str | None, limit: int, after: str | None, job_type: JobType[Any] = ADAPTATION
 ) -> tuple[Sequence[MetricRow], str | None]:
     """Return a page of the job's metrics by step and name, and the cursor of the next one. Raise JobNotFound."""
     get(session, job_id, job_type)
-    query = select(MetricRow).where(MetricRow.job_id == job_id)
-    if name is not None:
-        query = query.where(MetricRow.name == name)
-    if after is not None:
-        query = query.where(tuple_(MetricRow.step, MetricRow.name) > tuple_(*pagination.decode(after, pagination.number, str)))
-    points = session.scalars(query.order_by(MetricRow.step, MetricRow.name).limit(limit + 1)).all()
-    if len(points) <= limit:
-        return points, None
-    return points[:limit], pagination.encode(points[limit - 1].step, points[limit - 1].name)
+    return job_metrics.page(session, job_id, name, limit, after)
 
 
 def _submitted_before(session: Session, key: str | None, digest: str) -> JobRow | None:
@@ -264,7 +275,7 @@ def _check_network(network: NetworkParams, modality: str) -> None:
 def named_version(session: Session, reference: str, pointer: str) -> VersionRow:
     """Return the version that a request names. Raise InvalidRequest with this pointer."""
     try:
-        return models.resolve(session, reference)
+        return models.resolve_for_job(session, reference)
     except ModelNotFound as error:
         raise InvalidRequest(error.message, [FieldError(pointer, error.message)]) from error
 

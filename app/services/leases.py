@@ -10,8 +10,7 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, String, Table, case, cast, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, String, case, cast, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db.job_updates import update_returning, update_returning_one
@@ -232,29 +231,17 @@ def _store(session: Session, job: JobRow, report: Report) -> None:
     job_events.record(session, job, "progress", progress=job.progress)
     if points:
         _store_metrics(session, job, points)
-        job_events.record(session, job, "metrics", points=[point.model_dump() for point in points])
     for warning in report.warnings:
         _store_warning(session, job, warning)
 
 
 def _store_metrics(session: Session, job: JobRow, points: Sequence[MetricPoint]) -> None:
+    """Store points with their event. Points of an earlier report at the same step stay, for the event that reported them."""
+    event = job_events.record(session, job, "metrics")
+    session.flush()
     latest = {(point.name, point.step): point for point in points}
-    rows = [{"job_id": job.id, "attempt": job.attempt, **point.model_dump()} for point in latest.values()]
-    session.execute(_metric_upsert(session), rows)
-
-
-def _metric_upsert(session: Session) -> Insert:
-    """Return the statement that replaces points of earlier attempts at the same step."""
-    table = MetricRow.__table__
-    assert isinstance(table, Table)
-    key, replaced = ["job_id", "name", "step"], ("attempt", "epoch", "value")
-    if session.get_bind().dialect.name == "postgresql":
-        for_postgresql = postgresql.insert(table)
-        return for_postgresql.on_conflict_do_update(
-            index_elements=key, set_={name: for_postgresql.excluded[name] for name in replaced}
-        )
-    for_sqlite = sqlite.insert(table)
-    return for_sqlite.on_conflict_do_update(index_elements=key, set_={name: for_sqlite.excluded[name] for name in replaced})
+    owner = {"job_id": job.id, "event_id": event.id, "attempt": job.attempt}
+    session.execute(insert(MetricRow), [owner | point.model_dump() for point in latest.values()])
 
 
 def _store_warning(session: Session, job: JobRow, warning: JobWarning) -> None:

@@ -3,20 +3,21 @@
 `app.model_reference` defines what a reference means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Insert, Select, and_, delete, func, select
+from sqlalchemy import Insert, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, defer, selectinload
 
 from app.auth import audit
 from app.db.registry_revision import bump_revision
 from app.db.session import db_now
-from app.db.tables import AliasRow, ArtifactRow, ModelRow, VersionRow
+from app.db.tables import AliasRow, ArtifactRow, JobRow, ModelRow, VersionRow
 from app.db.views import ModelOverview
-from app.errors import ArtifactNotFound, ModelNotFound
+from app.errors import ArtifactNotFound, FieldError, ModelInUse, ModelNameTaken, ModelNotFound
+from app.job_state import ACTIVE
 from app.model_reference import MAX_VERSION_NUMBER, PRODUCTION, REFERENCE, is_valid_name
 from app.services import pagination, webhook_events
 
@@ -27,6 +28,16 @@ def resolve(session: Session, reference: str) -> VersionRow:
     row = _find(session, **parts.groupdict()) if parts else None
     if row is None:
         raise ModelNotFound(f"There is no model version {reference[:220]!r}.")
+    return row
+
+
+def resolve_for_job(session: Session, reference: str) -> VersionRow:
+    """Return the version, locked against deletion until the transaction ends. Raise ModelNotFound."""
+    version_id = resolve(session, reference).id
+    query = select(VersionRow).where(VersionRow.id == version_id).with_for_update(read=True, key_share=True)
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        raise ModelNotFound(f"There is no model version {reference[:220]!r} any more.")
     return row
 
 
@@ -95,11 +106,21 @@ def versions(session: Session, name: str, limit: int, after: str | None) -> tupl
     return rows[:limit], pagination.encode(rows[limit - 1].number)
 
 
-def index(session: Session) -> list[tuple[str, int]]:
-    """Return name and number of every version, the newest model and its newest version first."""
-    newest_first = (ModelRow.created_at.desc(), ModelRow.id, VersionRow.number.desc())
-    query = select(ModelRow.name, VersionRow.number).join(VersionRow.model).order_by(*newest_first)
-    return [(name, number) for name, number in session.execute(query)]
+def index(session: Session, limit: int, after: str | None) -> tuple[list[tuple[str, int]], str | None]:
+    """Return name and number of a page of versions, the newest model and its newest version first, and the next cursor."""
+    key = ModelRow.created_at, ModelRow.id
+    newest_first = *(column.desc() for column in key), VersionRow.number.desc()
+    query = select(ModelRow.name, VersionRow.number, *key).join(VersionRow.model).order_by(*newest_first)
+    if after is not None:
+        created_at, model_id, number = pagination.decode(after, pagination.utc, UUID, pagination.number)
+        earlier = or_(ModelRow.id != model_id, VersionRow.number < number)
+        query = query.where(tuple_(*key) <= tuple_(created_at, model_id), earlier)
+    rows = session.execute(query.limit(limit + 1)).all()
+    entries = [(name, number) for name, number, *_ in rows[:limit]]
+    if len(rows) <= limit:
+        return entries, None
+    _, number, created_at, model_id = rows[limit - 1]
+    return entries, pagination.encode(created_at.isoformat(), model_id, number)
 
 
 def version(session: Session, name: str, number: int) -> VersionRow:
@@ -117,12 +138,48 @@ def artifact(session: Session, name: str, number: int, file: str) -> ArtifactRow
     raise ArtifactNotFound(f"Version {number} of {name} has no artifact {file[:100]!r}, only {names}.")
 
 
+def change(session: Session, name: str, values: Mapping[str, Any]) -> ModelOverview:
+    """Set name, description or tags of a model. Raise ModelNotFound, ModelNameTaken, ModelInUse."""
+    model = get(session, name)
+    new_name = values.get("name", name)
+    if new_name != name:
+        _rename(session, model, new_name)
+    for field, value in values.items():
+        setattr(model, field, value)
+    audit.record(session, "model.change", f"models/{name}")
+    session.flush()
+    return _overviews(session, [model])[0]
+
+
+def change_version(session: Session, name: str, number: int, values: Mapping[str, Any]) -> VersionRow:
+    """Set description or tags of a version. Raise ModelNotFound."""
+    row = version(session, name, number)
+    for field, value in values.items():
+        setattr(row, field, value)
+    audit.record(session, "version.change", f"models/{name}/versions/{number}")
+    return row
+
+
+def _rename(session: Session, model: ModelRow, name: str) -> None:
+    """Give the model and its ended jobs another name. Raise ModelNameTaken, ModelInUse."""
+    session.execute(select(ModelRow.id).where(ModelRow.id == model.id).with_for_update())
+    if session.scalar(select(ModelRow.id).where(ModelRow.name == name)) is not None:
+        raise ModelNameTaken(f"There is a model {name} already. Choose another name.")
+    is_of_model = JobRow.model_name == model.name
+    active = session.scalars(select(JobRow.id).where(is_of_model, JobRow.status.in_(ACTIVE)).limit(20)).all()
+    if active:
+        detail = "has not ended and names the model; cancel it or wait for its end"
+        raise ModelInUse(f"Model {model.name} is in use.", [FieldError(f"/jobs/{job_id}", detail) for job_id in active])
+    session.execute(update(JobRow).where(is_of_model).values(model_name=name, updated_at=JobRow.updated_at))
+    bump_revision(session)
+
+
 def set_alias(session: Session, name: str, alias: str, number: int) -> AliasRow:
     """Point an alias at a version, in one statement: readers see either the old version or the new one.
 
     Raise ModelNotFound if there is no such version.
     """
-    owner = version(session, name, number)
+    owner = resolve_for_job(session, f"{name}:{number}")
     previous = _alias_target(session, owner.model_id, alias)
     columns = {"model_id": owner.model_id, "name": alias, "version_id": owner.id, "updated_at": db_now()}
     moved = {"version_id": owner.id, "updated_at": db_now()}

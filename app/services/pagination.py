@@ -17,13 +17,18 @@ Row = TypeVar("Row")
 
 def page(session: Session, query: Select[Row], table: Any, limit: int, after: str | None) -> tuple[list[Row], str | None]:
     """Return one page of `query` and the cursor of the next one. Raise InvalidRequest for a bad cursor."""
-    if after is not None:
-        query = query.where(tuple_(table.created_at, table.id) < tuple_(*decode(after, _utc, UUID)))
-    rows: list[Any] = list(session.scalars(query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)))
+    rows: list[Any] = list(session.scalars(keyset(query, table, limit, after)))
     if len(rows) <= limit:
         return rows, None
     last = rows[limit - 1]
     return rows[:limit], encode(last.created_at.isoformat(), last.id)
+
+
+def keyset(query: Select[Row], table: Any, limit: int, after: str | None) -> Select[Row]:
+    """Return the query of one page and one more row, newest first. Raise InvalidRequest for a bad cursor."""
+    if after is not None:
+        query = query.where(tuple_(table.created_at, table.id) < tuple_(*decode(after, utc, UUID)))
+    return query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
 
 
 def encode(*key: object) -> str:
@@ -50,5 +55,6 @@ def number(text: str) -> int:
     return value
 
 
-def _utc(text: str) -> datetime:
+def utc(text: str) -> datetime:
+    """Parse an instant, for `decode`."""
     return datetime.fromisoformat(text).astimezone(UTC)

@@ -27,7 +27,7 @@ from app.job_state import JobStatus
 from app.job_types.trial import TRIAL
 from app.schemas.trainer_messages import MetricPoint
 from app.schemas.trials import TrialSpec
-from app.services import job_events
+from app.services import job_events, job_metrics
 from app.services.cancellation import cancel_jobs
 
 _Parent = aliased(JobRow)
@@ -87,7 +87,7 @@ def progress(session: Session, search: SearchAttempt) -> float:
 
 def metric_history(session: Session, child: JobRow) -> list[MetricPoint]:
     """Return all points of a trial's metrics, by step."""
-    rows = session.scalars(select(MetricRow).where(MetricRow.job_id == child.id).order_by(MetricRow.step, MetricRow.name))
+    rows = session.scalars(job_metrics.current(child.id).order_by(MetricRow.step, MetricRow.name))
     return [MetricPoint(step=row.step, epoch=row.epoch, name=row.name, value=row.value) for row in rows]
 
 

@@ -14,7 +14,10 @@ from app.storage import Storage, StoredFile, digest_of
 
 @dataclass(frozen=True, slots=True)
 class VersionFiles:
-    """A version in one precision, with all that is needed to load it. Responses name `model` and `number`."""
+    """A version in one precision, with all that is needed to load it. Responses name `model` and `number`.
+
+    `version_id` differs for each version and each name of its model, since a model can be renamed.
+    """
 
     version_id: str
     manifest: Manifest
@@ -27,7 +30,7 @@ class VersionFiles:
     def of(cls, row: VersionRow) -> "VersionFiles":
         """Read a row that belongs to a session. Raise UnsupportedManifest, ArtifactCorrupt."""
         files = {file.name: StoredFile(file.storage_key, file.digest, file.size_bytes) for file in row.artifacts}
-        return cls(str(row.id), Manifest.read(row.manifest), files, row.model.name, row.number)
+        return cls(f"{row.id}/{row.model.name}", Manifest.read(row.manifest), files, row.model.name, row.number)
 
     @property
     def key(self) -> tuple[str, Precision]:

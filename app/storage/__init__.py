@@ -5,13 +5,14 @@ StorageUnavailable while an object store cannot be reached, and InsufficientStor
 """
 
 import hashlib
+import math
 import os
 import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
@@ -46,6 +47,15 @@ class StoredFile:
     def columns(self) -> dict[str, Any]:
         """Return the values of the columns that every table of stored files has."""
         return {"storage_key": self.key, "digest": self.digest, "size_bytes": self.size_bytes}
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file in the storage, as the file system lists it. `modified_at` is in seconds since 1970."""
+
+    key: str
+    size_bytes: int
+    modified_at: float
 
 
 def digest_of(path: Path) -> str:
@@ -112,6 +122,11 @@ class Storage:
             if self.filesystem.exists(path):
                 self.filesystem.rm(path, recursive=True)
 
+    def delete_file(self, key: str) -> None:
+        """Remove one file, if it exists."""
+        with self._errors_translated(), suppress(FileNotFoundError):
+            self.filesystem.rm_file(self._path(key))
+
     def keys(self, prefix: str) -> list[str]:
         """Return the keys of all files below a prefix."""
         root = f"{self.root.rstrip('/')}/"
@@ -119,6 +134,20 @@ class Storage:
             paths = self.filesystem.find(self._path(prefix))
         # some object stores also list the folder itself
         return [key for path in paths if (key := str(path).removeprefix(root)).startswith(f"{prefix}/")]
+
+    def files(self, prefix: str) -> Iterator[FileInfo]:
+        """Yield all files below a prefix, also those with names that are no keys."""
+        root = f"{self.root.rstrip('/')}/"
+        with self._errors_translated():
+            found = self.filesystem.find(self._path(prefix), detail=True)
+        for path, info in found.items():
+            if (key := str(path).removeprefix(root)).startswith(f"{prefix}/"):
+                yield FileInfo(key, int(info["size"]), _modified_at(info))
+
+    def is_empty(self) -> bool:
+        """Return whether the storage has no file at all."""
+        with self._errors_translated():
+            return not self.filesystem.exists(self.root) or not self.filesystem.find(self.root)
 
     def check(self) -> None:
         """Write and delete a file to prove that the storage works. Raise the error of the file system."""
@@ -159,6 +188,12 @@ class Storage:
         if not _KEY.fullmatch(key):
             raise ValueError(f"not a storage key: {key!r}")
         return f"{self.root}/{key}"
+
+
+def _modified_at(info: dict[str, Any]) -> float:
+    """Return the time from a file system's description; one without a time counts as new."""
+    modified = info.get("mtime", info.get("LastModified", info.get("created", math.inf)))
+    return float(modified.timestamp() if hasattr(modified, "timestamp") else modified)
 
 
 def _store_locally(source: Path, target: Path, may_link: bool) -> None:

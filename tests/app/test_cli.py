@@ -22,7 +22,7 @@ from app.db.tables import Base
 from tests.support.databases import create_postgres_database
 from tests.support.servers import RedisServer, free_port
 
-NEWEST = "0006"
+NEWEST = "0007"
 """The last migration."""
 
 

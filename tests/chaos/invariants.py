@@ -54,7 +54,7 @@ def _breaches_of_events(job: JobRow, events: Sequence[EventRow]) -> Iterator[str
     current = 0
     for event in events:
         current = max(current, event.attempt)
-        writers = {int(point["value"]) for point in event.data.get("points", []) if point["name"] == "attempt"}
+        writers = {int(point["value"]) for point in event.content().get("points", []) if point["name"] == "attempt"}
         if event.attempt < current or writers - {event.attempt}:
             yield f"event {event.kind} of attempt {writers or event.attempt} after attempt {current} started"
     if [event.kind for event in events].count("done") != (job.status in ENDED):

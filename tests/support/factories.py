@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.artifacts import Manifest
@@ -106,13 +106,15 @@ def make_manifest(**fields: Any) -> Manifest:
 
 def make_version(session: Session, *, model: str = "digits", artifacts: Iterable[str] = (), **fields: Any) -> VersionRow:
     """Add the next version of a model and its succeeded job; `artifacts` are file names without files."""
-    model_row = session.scalars(select(ModelRow).where(ModelRow.name == model)).one_or_none() or ModelRow(name=model)
+    model_row = session.scalars(select(ModelRow).where(ModelRow.name == model)).one_or_none() or ModelRow(
+        name=model, last_number=0
+    )
     session.add(model_row)
     session.flush()
-    newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model_row.id))
+    model_row.last_number = fields.pop("number", model_row.last_number + 1)
     job = fields.pop("job", None) or make_job(session, model_name=model, status=JobStatus.SUCCEEDED, attempt=1)
     defaults: dict[str, Any] = {
-        "number": (newest or 0) + 1,
+        "number": model_row.last_number,
         "attempt": job.attempt,
         "modality": "tabular",
         "digest": sha256(job.id.bytes).hexdigest(),

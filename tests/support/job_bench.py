@@ -104,7 +104,7 @@ class Bench:
             size_bytes=0,
             metrics=result.metrics,
             manifest=result.manifest.to_json(),
-            model=ModelRow(name="toy"),
+            model=ModelRow(name="toy", last_number=1),
             artifacts=[ArtifactRow(name=file.name, **file.columns()) for file in result.artifacts],
         )
         with self.sessions.begin() as session:

@@ -1,4 +1,4 @@
-"""Celery beat that runs the sweep itself.
+"""Celery beat that runs the sweep and the retention itself.
 
 Context: beat sends tasks and workers run them. While all workers train for hours, or all are dead, no worker would run the sweep
 that finds dead workers, and its messages would accumulate. Decision: the sweep, two short queries, runs in beat's own process.

@@ -8,14 +8,14 @@ from collections.abc import Set
 from uuid import UUID
 
 import structlog
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, aliased, sessionmaker
 
 from app import storage_keys
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, JobRow, OutputRow, VersionRow
 from app.errors import StorageUnavailable
-from app.job_state import ACTIVE, ENDED
+from app.job_state import ACTIVE
 from app.storage import Storage
 
 log = structlog.get_logger()
@@ -42,15 +42,20 @@ def delete_orphaned_files(sessions: sessionmaker[Session], storage: Storage, aba
         log.info("job.files_deleted", ended_job_id=str(job_id))
 
 
-def _due(sessions: sessionmaker[Session], abandoned_job_id: UUID | None) -> dict[UUID, set[str]]:
-    """Return the jobs to clean up, each with the storage keys to keep."""
+def due_jobs(session: Session, abandoned_job_id: UUID | None) -> list[UUID]:
+    """Return the abandoned job, if it has ended, and the newest ended jobs that were not cleaned up."""
     searches = select(_Parent.id).where(_Parent.status.in_(ACTIVE))
     needed = JobRow.parent_id.is_not(None) & JobRow.parent_id.in_(searches)
-    due = JobRow.status.in_(ENDED), ~needed, or_(JobRow.cleaned_at.is_(None), JobRow.id == abandoned_job_id)
-    order = (JobRow.id == abandoned_job_id).desc(), JobRow.finished_at.desc()
+    ended = select(JobRow.id).where(JobRow.finished_at.is_not(None), ~needed)  # a condition on the status misleads SQLite
+    newest = ended.where(JobRow.cleaned_at.is_(None)).order_by(JobRow.finished_at.desc())
+    abandoned = session.scalars(ended.where(JobRow.id == abandoned_job_id)).all()
+    return [*abandoned, *session.scalars(newest.limit(MAX_JOBS))]
+
+
+def _due(sessions: sessionmaker[Session], abandoned_job_id: UUID | None) -> dict[UUID, set[str]]:
+    """Return the jobs to clean up, each with the storage keys to keep."""
     with sessions() as session:
-        job_ids = session.scalars(select(JobRow.id).where(*due).order_by(*order).limit(MAX_JOBS))
-        keys_by_job: dict[UUID, set[str]] = {job_id: set() for job_id in job_ids}
+        keys_by_job: dict[UUID, set[str]] = {job_id: set() for job_id in due_jobs(session, abandoned_job_id)}
         of_versions = select(VersionRow.job_id, ArtifactRow.storage_key).join_from(VersionRow, ArtifactRow)
         outputs = select(OutputRow.job_id, OutputRow.storage_key).where(OutputRow.job_id.in_(keys_by_job))
         for job_id, key in session.execute(of_versions.where(VersionRow.job_id.in_(keys_by_job)).union_all(outputs)):

@@ -1,4 +1,4 @@
-"""The sweep: it recovers jobs with expired leases, cancels orphaned trials and sends lost messages again."""
+"""The sweep: it recovers jobs with expired leases, cancels orphaned trials, counts ended jobs and sends lost messages again."""
 
 import time
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from app.db.session import db_now
 from app.db.tables import JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
+from app.observability import job_totals
 from app.services import leases, trials
 
 log = structlog.get_logger()
@@ -49,6 +50,8 @@ def sweep(sessions: sessionmaker[Session], queue: JobQueue, resend_seconds: floa
         orphans = trials.cancel_orphans(session)
     for job_id in orphans:
         log.info("trial.orphan_cancelled", job_id=str(job_id))
+    with sessions.begin() as session:
+        job_totals.count_ended(session)
     try:
         _resend(sessions, queue, resend_seconds)
     except ServiceUnavailable as error:

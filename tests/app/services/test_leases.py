@@ -13,7 +13,7 @@ from app.db.session import db_now
 from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
 from app.job_state import TRANSITIONS, JobStatus
 from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
-from app.services import leases
+from app.services import job_events, job_metrics, leases
 from app.services.leases import Lease
 from tests.support.factories import lease_of, make_job, make_result, make_version
 
@@ -132,8 +132,20 @@ def test_later_attempt_replaces_metric_points_of_an_earlier_one(session: Session
     leases.release(session, first)
     second = claimed(session, job)
     leases.heartbeat(session, second, 60, Report(progress=0.2, metrics=[point(2, 3.0), point(3, 2.0)]))
-    query = select(MetricRow.step, MetricRow.value, MetricRow.attempt).where(MetricRow.job_id == job.id).order_by(MetricRow.step)
-    assert [tuple(row) for row in session.execute(query)] == [(1, 9.0, 1), (2, 3.0, 2), (3, 2.0, 2)]
+    points, _ = job_metrics.page(session, job.id, None, 10, None)
+    assert [(row.step, row.value, row.attempt) for row in points] == [(1, 9.0, 1), (2, 3.0, 2), (3, 2.0, 2)]
+
+
+def test_points_are_stored_once_and_events_keep_those_that_were_replaced(session: Session) -> None:
+    job = make_job(session)
+    first = claimed(session, job)
+    leases.heartbeat(session, first, 60, Report(progress=0.2, metrics=[point(1, 9.0), point(2, 9.5)]))
+    leases.release(session, first)
+    leases.heartbeat(session, claimed(session, job), 60, Report(progress=0.2, metrics=[point(2, 3.0)]))
+    events = [event for event in job_events.after(session, job, 0) if event.kind == "metrics"]
+    assert [event.data for event in events] == [{}, {}]
+    assert [[one["value"] for one in event.content()["points"]] for event in events] == [[9.0, 9.5], [3.0]]
+    assert list(events[0].content()["points"][0]) == ["step", "epoch", "name", "value"]
 
 
 def test_metric_values_that_are_not_finite_are_dropped(session: Session) -> None:

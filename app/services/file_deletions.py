@@ -1,0 +1,61 @@
+"""Removal of files whose rows were deleted.
+
+Decision: the transaction that deletes rows writes the keys of their files to the table `file_deletion`. The files are removed
+after the commit, and the sweep removes those that remain. Context: a storage has no transactions, and it may be unreachable.
+Consequences: a rollback keeps all files, a crash after the commit loses none of the removals, and removing a file twice is
+harmless. Alternatives: removal before the commit can lose files of rows that stay; removal after it alone leaves files behind
+when the process dies.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+from sqlalchemy import delete, event, insert, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.session import db_now
+from app.db.tables import FileDeletionRow
+from app.errors import StorageUnavailable
+from app.storage import Storage
+
+log = structlog.get_logger()
+
+MAX_IMMEDIATE = 5
+"""Files that are removed right after the commit; the sweep removes the others."""
+MAX_SWEPT = 100
+GRACE_SECONDS = 60
+"""The sweep leaves the newest ones to the process that committed them."""
+
+
+def schedule(session: Session, storage: Storage, keys: Iterable[str]) -> None:
+    """Remove these files or folders after the commit of this transaction, which has deleted the rows that name them."""
+    unique = sorted(set(keys))
+    if not unique:
+        return
+    session.execute(insert(FileDeletionRow), [{"storage_key": key} for key in unique])
+    event.listen(session, "after_commit", lambda _: remove(storage, unique[:MAX_IMMEDIATE]), once=True)
+
+
+def remove_remaining(sessions: "sessionmaker[Session]", storage: Storage) -> int:
+    """Remove some of the files that should be gone, oldest first; return how many."""
+    oldest = select(FileDeletionRow.storage_key).where(FileDeletionRow.created_at < db_now(-GRACE_SECONDS))
+    with sessions() as session:
+        keys = session.scalars(oldest.order_by(FileDeletionRow.created_at).limit(MAX_SWEPT)).all()
+    removed = remove(storage, keys)
+    if removed:
+        with sessions.begin() as session:
+            session.execute(delete(FileDeletionRow).where(FileDeletionRow.storage_key.in_(removed)))
+    return len(removed)
+
+
+def remove(storage: Storage, keys: Iterable[str]) -> list[str]:
+    """Remove files or folders. Return the keys that were removed, up to the first error."""
+    removed = []
+    for key in keys:
+        try:
+            storage.delete(key)
+        except (OSError, StorageUnavailable) as error:  # callers do not see the rows any more; the file only uses space
+            log.warning("storage.file_not_removed", storage_key=key, error=str(error))
+            break
+        removed.append(key)
+    return removed
