@@ -17,8 +17,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from app.db.migrate import upgrade
+from app.db.projects import PROJECT, ScopedSessions
 from app.db.session import SessionFactory, make_engine
 from app.job_state import JobStatus
+from app.model_reference import DEFAULT_PROJECT
 from app.observability import job_totals
 from app.observability.metrics import job_metrics
 from app.services import jobs, models
@@ -86,7 +88,7 @@ def _count_ended(engine: Engine) -> None:
 
 def _milliseconds(engine: Engine, query: Callable[[Session], Any]) -> float:
     """Return the best time of one call in a transaction of its own."""
-    sessions, times = SessionFactory(engine), []
+    sessions, times = ScopedSessions(SessionFactory(engine), {PROJECT: DEFAULT_PROJECT}), []
     for _ in range(REPETITIONS):
         start = perf_counter()
         with sessions.begin() as session:
