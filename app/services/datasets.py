@@ -14,6 +14,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import Select, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -32,6 +33,7 @@ from app.services.multipart_uploads import Upload
 from app.services.upload_checks.checker import UploadChecker
 from app.storage import Storage
 
+log = structlog.get_logger()
 MAX_PREVIEW_ROWS = 50
 _VISIBLE = DatasetRow.deleted_at.is_(None)
 
