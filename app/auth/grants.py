@@ -23,7 +23,7 @@ _SCHEME = "bearer "
 
 
 class Grant:
-    """A caller with a valid key, and its rate limit. `is_valid` turns false when the key is revoked or expires."""
+    """A caller with a valid key, and its rate limit. `is_valid` becomes false when the key is revoked or expires."""
 
     __slots__ = ("bucket", "caller", "expires_at", "is_used", "is_valid")
 

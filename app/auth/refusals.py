@@ -1,4 +1,4 @@
-"""Refused requests in the audit log, at most a few a minute for each address, so that nobody can fill the log."""
+"""Refused requests in the audit log, at most a few a minute for each address, so that no client can fill the log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

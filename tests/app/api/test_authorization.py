@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document x scope x project: what the declared scope says is what happens."""
+"""Every operation of the OpenAPI document x scope x project: each response follows from the declared scope."""
 
 import uuid
 from collections.abc import Iterator, Mapping

@@ -38,7 +38,7 @@ def test_bucket_allows_a_burst_and_then_its_rate(clock: Clock) -> None:
     assert sum(bucket.take() for _ in range(100)) == 20
 
 
-def test_refusal_tells_when_to_try_again(clock: Clock) -> None:
+def test_refusal_names_the_time_of_the_next_attempt(clock: Clock) -> None:
     bucket = TokenBucket(0.1)
     bucket.require()
     with pytest.raises(RateLimited) as refused:

@@ -56,7 +56,7 @@ def _claim(session: Session, named: JobRow) -> str | None:
     return claimed[1].project if claimed else None
 
 
-def test_projects_take_turns_although_one_queued_first(session: Session) -> None:
+def test_projects_alternate_although_one_queued_first(session: Session) -> None:
     busy = [make_job(session, project="busy") for _ in range(3)]
     small = [make_job(session, project="small") for _ in range(2)]
     assert [_claim(session, job) for job in [*busy, *small]] == ["busy", "small", "busy", "small", "busy"]
