@@ -263,5 +263,5 @@ BAD: dict[str, Bad] = {
     "options that are no json": Bad("a.csv", b"x\n1\n", "/options", "Expecting", {"options": "{"}),
     "options that are no object": Bad("a.csv", b"x\n1\n", "/options", "dictionary", {"options": "[]"}),
     "an empty name": Bad("a.csv", b"x\n1\n", "/name", "at least 1 character", {"name": " "}),
-    "a NUL in the name": Bad("a.csv", b"x\n1\n", "/name", "cannot be stored", {"name": "a\0"}),
+    "a NUL in the name": Bad("a.csv", b"x\n1\n", "/name", "is not visible", {"name": "a\0"}),
 }
