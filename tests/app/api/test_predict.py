@@ -122,9 +122,12 @@ def test_next_prediction_uses_a_moved_alias_and_new_version(
     client.put("/models/text/aliases/production", json={"version": 1})
     assert (version_of("text"), version_of("text@production")) == (1, 1)
     store_version(session, storage, networks["text"], "text")
-    assert (version_of("text"), version_of("text@production"), version_of("text:1")) == (2, 1, 1)
+    assert (version_of("text"), version_of("text@production"), version_of("text:2")) == (1, 1, 2)
     client.put("/models/text/aliases/production", json={"version": 2})
-    assert version_of("text@production") == 2
+    assert (version_of("text"), version_of("text@production")) == (2, 2)
+    store_version(session, storage, networks["text"], "text")
+    client.delete("/models/text/aliases/production")
+    assert version_of("text") == 3
 
 
 def problem(client: TestClient, status: int, **request: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from app.db.session import SessionFactory, make_engine
 from app.job_state import JobStatus
 from app.main import create_app
 from app.settings import Settings
+from tests.support.api_keys import bearer, make_key
 from tests.support.databases import create_postgres_database
 from tests.support.factories import image_bytes, make_dataset, make_job
 from tests.support.list_queue import ListQueue
@@ -94,9 +95,23 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /batch-predictions/{batch_prediction_id}/events": IDLE,
     "GET /batch-predictions/{batch_prediction_id}/output": IDLE,
     "POST /batch-predictions/{batch_prediction_id}/cancel": IDLE,
+    "POST /webhooks": {"json": {"url": "https://receiver.example/hook", "events": ["job.finished"]}},
+    "GET /webhooks": IDLE,
+    "GET /webhooks/{webhook_id}": IDLE,
+    "PATCH /webhooks/{webhook_id}": {"json": {"enabled": False}},
+    "DELETE /webhooks/{webhook_id}": IDLE,
+    "POST /webhooks/{webhook_id}/test": IDLE,
+    "GET /webhooks/{webhook_id}/deliveries": IDLE,
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": IDLE,
+    "POST /keys": {"json": {"name": "ci", "scopes": ["predict"]}},
+    "GET /keys": IDLE,
+    "GET /keys/{key_id}": IDLE,
+    "DELETE /keys/{key_id}": IDLE,
+    "GET /audit": IDLE,
 }
 PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
-PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "batch_prediction")}
+PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "batch_prediction", "webhook", "delivery")}
+PATH_PARAMETERS["key_id"] = "unknown"
 WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
 WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live"}
 
@@ -113,7 +128,7 @@ def test_routes_return_503_during_an_outage_and_recover(
     routes = {f"{method.upper()} {path}" for path, methods in documented.items() for method in methods}
     assert routes == set(NEEDS_THE_DATABASE) | WITHOUT_DATABASE
     before = {route: request_route(outage_client, route).status_code for route in routes - {"POST /datasets"}}
-    assert set(before.values()) <= {200, 404, 422}
+    assert set(before.values()) <= {200, 201, 404, 422}
 
     server.stop()
     for route in NEEDS_THE_DATABASE:
@@ -133,6 +148,20 @@ def test_routes_return_503_during_an_outage_and_recover(
     server.start()
     assert {route: request_route(outage_client, route).status_code for route in before} == before
     assert request_route(outage_client, "POST /datasets").status_code == 201
+
+
+def test_known_keys_are_accepted_during_an_outage_and_others_get_503(
+    url: str, settings: Settings, server: PostgresServer, sessions: sessionmaker[Session]
+) -> None:
+    known, unknown = make_key(sessions), make_key(sessions)
+    protected = settings.model_copy(update={"database_url": url, "auth": "required"})
+    with TestClient(create_app(protected, ListQueue()), raise_server_exceptions=False) as client:
+        assert client.get("/algorithms", headers=bearer(known)).status_code == 200
+        server.stop()
+        assert client.get("/algorithms", headers=bearer(known)).status_code == 200
+        assert_unavailable(client.get("/algorithms", headers=bearer(unknown)), "unknown key")
+        server.start()
+        assert client.get("/algorithms", headers=bearer(unknown)).status_code == 200
 
 
 def test_jobs_are_unchanged_after_an_outage(
