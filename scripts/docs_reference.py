@@ -78,6 +78,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     ]
     responses = [[status, response["description"]] for status, response in operation["responses"].items() if status != "default"]
     texts = [f"### `{method} {path}`", operation.get("description", operation["summary"])]
+    texts += [f"Scope of the key: `{operation['x-required-scope']}`."] if "x-required-scope" in operation else []
     texts += [table(["parameter", "in", "meaning"], rows)] if rows else []
     return "\n\n".join([*texts, table(["status", "meaning"], responses)])
 
@@ -85,9 +86,17 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 def cli() -> str:
     """Return the help of every command."""
     return "\n\n".join(
-        f"## `isthmus {name}`\n\n```text\n{_help(command, f'isthmus {name}')}\n```"
-        for name, command in sorted(cli_commands.commands.items())
+        f"## `{name}`\n\n```text\n{_help(command, name)}\n```" for name, command in _commands(cli_commands, "isthmus")
     )
+
+
+def _commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield the commands of a group and of its subgroups with their full names."""
+    for part, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{name} {part}")
+        else:
+            yield f"{name} {part}", command
 
 
 def _help(command: click.Command, name: str) -> str:

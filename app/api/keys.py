@@ -1,6 +1,5 @@
 """Routes of API keys and of the audit log, for administrators."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -38,7 +37,7 @@ def create_key(body: KeyCreate, session: SessionDep, response: Response) -> KeyC
 @router.get("/keys", responses=error_responses(InvalidRequest))
 def list_keys(session: SessionDep, limit: Limit = 20, after: After = None) -> Page[KeyOut]:
     """List the keys of all projects, newest first, revoked ones included."""
-    cursor = None if after is None else pagination.decode(after, datetime.fromisoformat, str)
+    cursor = None if after is None else pagination.decode(after, pagination.utc, str)
     rows = keys.page(session, limit + 1, cursor)
     following = pagination.encode(rows[limit - 1].created_at.isoformat(), rows[limit - 1].id) if len(rows) > limit else None
     return Page(data=[KeyOut.of(row) for row in rows[:limit]], next=following)

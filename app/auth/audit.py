@@ -39,7 +39,8 @@ def record(session: Session, action: str, object: str, outcome: str = SUCCEEDED)
     actor = session.info.get(ACTOR)
     if actor is None:
         return
-    entry = {**asdict(actor), "action": action, "object": object[:MAX_OBJECT_LENGTH], "outcome": outcome}
+    printable = "".join(character if character.isprintable() else "?" for character in object[:MAX_OBJECT_LENGTH])
+    entry = {**asdict(actor), "action": action, "object": printable, "outcome": outcome}
     session.add(AuditRow(**entry))
     event.listen(session, "after_commit", lambda _: log.info("audit", **entry), once=True)
 

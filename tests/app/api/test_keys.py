@@ -213,8 +213,8 @@ def test_changes_downloads_and_refusals_are_audited(protected: TestClient, sessi
 
 
 def test_refusals_of_an_address_are_limited(protected: TestClient, sessions: Sessions) -> None:
-    for _ in range(30):
-        assert protected.get("/datasets").status_code == 401
+    for number in range(30):
+        assert protected.get(f"/datasets/%00%F0{number}{'x' * 900}").status_code == 401
     assert actions(protected, make_key(sessions, "admin")) == [("refuse.unauthenticated", "refused")] * 10
 
 
