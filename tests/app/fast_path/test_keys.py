@@ -1,12 +1,13 @@
 """Keys on the fast path: cached heads hold the caller, and a revoked key is refused soon by every server."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import httpx
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -14,7 +15,7 @@ from app.auth import keys
 from app.main import create_app
 from app.settings import Settings
 from app.storage import Storage
-from tests.support.api_keys import bearer, id_of, make_key
+from tests.support.api_keys import id_of, make_key
 from tests.support.fast_path import app_of
 from tests.support.list_queue import ListQueue
 from tests.support.live_server import address, live
@@ -27,21 +28,34 @@ MODEL = "keyed"
 
 
 class Server:
-    """One of several servers of a deployment, on a real socket."""
+    """One of several servers of a deployment, with one connection to its real socket."""
 
-    def __init__(self, client: TestClient, url: str) -> None:
+    def __init__(self, client: TestClient, server: uvicorn.Server) -> None:
         self.heads = app_of(client).front.parsed_heads  # type: ignore[attr-defined]
-        self._client = httpx.Client(base_url=url, timeout=20)
+        self._socket = socket.create_connection(address(server), timeout=20)
+        self._file = self._socket.makefile("rb")
 
     def predict(self, key: str | None, model: str = MODEL) -> int:
-        headers = bearer(key) if key else {}
-        return self._client.post("/predict", json={"model": model, "inputs": ["fine"]}, headers=headers).status_code
+        """Return the status of a prediction."""
+        return self._send("POST /predict", key, json.dumps({"model": model, "inputs": ["fine"]}).encode())
 
-    def infer(self, key: str | None, model: str = MODEL) -> int:
-        return self._client.get(f"/v2/models/{model}", headers=bearer(key) if key else {}).status_code
+    def metadata(self, key: str | None, model: str = MODEL) -> int:
+        """Return the status of a request that FastAPI answers."""
+        return self._send(f"GET /v2/models/{model}", key, b"")
+
+    def _send(self, start: str, key: str | None, body: bytes) -> int:
+        """Send a request in one piece, which the fast path can answer from a cached head."""
+        lines = [f"{start} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+        lines += [f"Authorization: Bearer {key}"] if key else []
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        status = int(self._file.readline().split()[1])
+        headers = dict(line.decode().lower().strip().split(": ", 1) for line in iter(self._file.readline, b"\r\n"))
+        self._file.read(int(headers["content-length"]))
+        return status
 
     def close(self) -> None:
-        self._client.close()
+        self._file.close()
+        self._socket.close()
 
 
 @pytest.fixture
@@ -57,8 +71,7 @@ def servers(
         started = []
         for _ in range(2):
             client = stack.enter_context(TestClient(create_app(protected, ListQueue())))
-            host, port = address(stack.enter_context(live(client)))
-            started.append(Server(client, f"http://{host}:{port}"))
+            started.append(Server(client, stack.enter_context(live(client))))
             stack.callback(started[-1].close)
         yield started
 
@@ -74,9 +87,9 @@ def test_cached_head_answers_for_its_caller_only(servers: list[Server], live_ses
         assert server.predict(narrowed) == 403
         assert server.predict(None) == 401
         assert server.predict(key[:-1] + "_") == 401
-        assert server.infer(key) == 200
-        assert server.infer(other) == 404
-        assert server.infer(reader) == 403
+        assert server.metadata(key) == 200
+        assert server.metadata(other) == 404
+        assert server.metadata(reader) == 403
     answered = [head for head in server.heads if b"isth_" in head]
     assert len(answered) == 1
     assert key.encode() in answered[0]
@@ -102,7 +115,7 @@ def test_key_appears_in_no_log(servers: list[Server], live_sessions: Sessions, c
     for server in servers:
         assert server.predict(key) == 200
         assert server.predict(key, "nothing") == 404
-        assert server.infer(key + "0") == 401
+        assert server.metadata(key + "0") == 401
     out, err = capfd.readouterr()
     lines = [line for line in (out + err).splitlines() if line.strip()]
     assert any("/predict" in line or "/v2/models" in line for line in lines)
