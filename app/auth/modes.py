@@ -11,7 +11,7 @@ def needs_keys(settings: Settings, host: str) -> bool:
     Mode `auto` needs them unless only this machine can reach the server. Allowed hosts or origins mean a proxy that others reach.
     """
     if settings.auth == "auto":
-        return not is_loopback(host)
+        return not is_loopback(host) or bool(settings.hosts or settings.origins)
     return settings.auth == "required"
 
 

@@ -14,6 +14,11 @@ def test_loopback_addresses_need_no_keys(host: str, settings: Settings) -> None:
     assert needs_keys(settings.model_copy(update={"auth": "required"}), host)
 
 
+def test_names_for_a_proxy_need_keys(settings: Settings) -> None:
+    assert needs_keys(settings.model_copy(update={"hosts": ("isthmus.example",)}), "127.0.0.1")
+    assert needs_keys(settings.model_copy(update={"origins": ("https://app.example",)}), "127.0.0.1")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "isthmus.example"])
 def test_other_addresses_need_keys_unless_they_are_off(host: str, settings: Settings) -> None:
     assert needs_keys(settings, host)
