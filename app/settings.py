@@ -55,7 +55,7 @@ class Settings(BaseSettings):
 
     auth: Literal["auto", "required", "off"] = Field(
         "auto",
-        description="Whether callers need an API key. auto: unless it listens on a loopback address, without `hosts` and `origins`.",
+        description="Whether callers need an API key. auto: unless the address is a loopback one, without `hosts` and `origins`.",
     )
     admin_key: SecretStr | None = Field(
         None, description="Secret of the API key `admin`, at least 32 characters. It is stored as a digest at the start."
