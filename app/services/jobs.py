@@ -158,6 +158,7 @@ def change(session: Session, job_id: UUID, values: Mapping[str, Any], job_type: 
     job = get(session, job_id, job_type)
     for name, value in values.items():
         setattr(job, name, value)
+    audit.record(session, f"{job_type.name}.change", f"jobs/{job_id}")
     session.flush()
     session.refresh(job)
     return job
