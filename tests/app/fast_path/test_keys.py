@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -60,10 +61,12 @@ class Server:
 
 @pytest.fixture
 def servers(
-    live_database: str, live_sessions: Sessions, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+    live_database: str, live_sessions: Sessions, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[list[Server]]:
-    """Start two servers that require keys, on one database."""
-    exported = export_network("text", ["bad", "good"], tmp_path_factory.mktemp("keyed"))
+    """Start two servers that require keys, on one database. No request waits for the event loop, so that heads are cached."""
+    monkeypatch.setattr("app.serving.admission_control.SLICE_SECONDS", float("inf"))
+    (tmp_path / "keyed").mkdir()
+    exported = export_network("text", ["bad", "good"], tmp_path / "keyed")
     with live_sessions() as session:
         store_version(session, Storage(settings.storage), exported, MODEL)
     protected = settings.model_copy(update={"database_url": live_database, "auth": "required"})
