@@ -103,11 +103,10 @@ def make_preview(
     sessions: "sessionmaker[Session]", storage: Storage, row: DatasetRow, checker: UploadChecker
 ) -> list[dict[str, Any]]:
     """Read the first examples, store them beside the dataset and return them. Raise DatasetNotFound if it was deleted."""
-    try:
-        with storage.local(row.storage_key) as path:
-            rows = checker.preview(dataset_file(row, path), row.modality, MAX_PREVIEW_ROWS)
-    except FileNotFoundError as error:
-        raise DatasetNotFound(f"There is no dataset {row.id}.") from error
+    if not storage.exists(row.storage_key):
+        raise DatasetNotFound(f"The file of the dataset {row.id} is no longer in the storage.")
+    with storage.local(row.storage_key) as path:
+        rows = checker.preview(dataset_file(row, path), row.modality, MAX_PREVIEW_ROWS)
     try:
         _store_preview(storage, row, rows)
     except (OSError, InsufficientStorage) as error:  # on a full disk the next request makes it again

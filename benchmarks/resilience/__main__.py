@@ -5,6 +5,7 @@ of its own and runs each attack of the folder `attacks` in a process of its own.
 """
 
 import argparse
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import click
+import structlog
 
 from benchmarks.resilience import attacks
 from benchmarks.resilience.observer import PROBES, Latencies, Observer
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("attacks", nargs="*", default=names, metavar="ATTACK", help=f"Default: all of {', '.join(names)}.")
     parser.add_argument("--database", default="", help="SQLAlchemy URL of an empty database. Default: SQLite.")
     arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     _print_row(HEADER)
     _print_row(["---"] * len(HEADER))
     for name in arguments.attacks:

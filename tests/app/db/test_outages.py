@@ -59,6 +59,7 @@ TABLE = ("patients.csv", b"age,label\n30,no\n40,yes\n50,no\n60,yes\n", "text/csv
 IMAGE = ("seven.png", image_bytes(), "image/png")
 TENSOR = {"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
 IDLE: dict[str, Any] = {}
+CHANGE = {"description": "of last year"}
 NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "POST /datasets": {"data": {"name": "patients"}, "files": {"file": TABLE}},
     "GET /datasets": IDLE,
@@ -108,6 +109,16 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /keys/{key_id}": IDLE,
     "DELETE /keys/{key_id}": IDLE,
     "GET /audit": IDLE,
+    "PATCH /datasets/{dataset_id}": {"json": CHANGE},
+    "PATCH /jobs/{job_id}": {"json": CHANGE},
+    "DELETE /jobs/{job_id}": IDLE,
+    "PATCH /batch-predictions/{batch_prediction_id}": {"json": CHANGE},
+    "DELETE /batch-predictions/{batch_prediction_id}": IDLE,
+    "PATCH /models/{name}": {"json": CHANGE},
+    "DELETE /models/{name}": IDLE,
+    "PATCH /models/{name}/versions/{number}": {"json": CHANGE},
+    "DELETE /models/{name}/versions/{number}": IDLE,
+    "GET /storage": IDLE,
 }
 PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
 PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "batch_prediction", "webhook", "delivery")}

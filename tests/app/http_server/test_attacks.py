@@ -15,7 +15,8 @@ from tests.support.api_process import api_process
 from tests.support.raw_http import GET, RawConnection
 
 Address = tuple[str, int]
-MAX_MEDIAN_SECONDS = 0.3
+MAX_MEDIAN_SECONDS = 3.0
+"""Without limits the server does not respond for 20 s. `benchmarks.resilience` measures the exact delays."""
 HEADER_BYTES = 80_000_000
 CONNECTIONS = 1000
 

