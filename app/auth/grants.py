@@ -8,6 +8,7 @@ search for it. While the database is unreachable, known keys stay valid and unkn
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from time import time
 
 from app.auth import keys
@@ -40,6 +41,7 @@ class Grants:
         self._limits = RateLimits(requests_per_second)
         self._local = Grant(LOCAL, self._limits.bucket(LOCAL.key_id))
         self._known: dict[bytes, Grant] = {}
+        self._storing = Lock()
         self._uses_written_at, self._refreshes = time(), 0
         self.threads = ThreadPoolExecutor(2, "keys")
         """Threads for `check`, so that unknown keys take none from other requests."""
@@ -57,9 +59,7 @@ class Grants:
         while True:
             refreshes = self._refreshes
             grant = self._query(_token(header))
-            if len(self._known) >= MAX_CACHED:
-                self._known = {}
-            self._known[header] = grant
+            self._store(header, grant)
             if refreshes == self._refreshes:  # otherwise a change during the query may be missing from its result
                 return grant
             self._end([header])
@@ -70,7 +70,7 @@ class Grants:
         known = dict(self._known)
         if not known:
             return
-        with self._sessions().begin() as session:
+        with self._sessions().for_reading() as session:
             usable = keys.usable_ids(session, list({grant.caller.key_id for grant in known.values()}))
         self._end([header for header, grant in known.items() if grant.caller.key_id not in usable])
 
@@ -98,12 +98,18 @@ class Grants:
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _query(self, text: str) -> Grant:
-        with self._sessions().begin() as session:
+        with self._sessions().for_reading() as session:
             row = keys.find(session, text)
         if row is None:
             raise Unauthenticated("This API key is not valid: it is unknown, has expired or was revoked.")
         expires_at = None if row.expires_at is None else row.expires_at.timestamp()
         return Grant(keys.caller_of(row), self._limits.bucket(row.id), expires_at)
+
+    def _store(self, header: bytes, grant: Grant) -> None:
+        """Keep a grant. One that is no longer kept has to end, because cached heads may hold it."""
+        with self._storing:
+            self._end(list(self._known) if len(self._known) >= MAX_CACHED else [header])
+            self._known[header] = grant
 
     def _end(self, headers: list[bytes]) -> None:
         for header in headers:

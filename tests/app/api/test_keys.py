@@ -139,6 +139,18 @@ def test_expired_key_ends_without_a_query(protected: TestClient, sessions: Sessi
     assert grants_of(protected).get(f"Bearer {key}".encode()) is None
 
 
+def test_grant_that_is_no_longer_kept_ends(protected: TestClient, sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = grants_of(protected)
+    first, second = (f"Bearer {make_key(sessions)}".encode() for _ in range(2))
+    replaced = grants.check(first)
+    dropped = grants.check(first)
+    assert [replaced.is_valid, dropped.is_valid] == [False, True]
+    monkeypatch.setattr("app.auth.grants.MAX_CACHED", 1)
+    newest = grants.check(second)
+    assert [dropped.is_valid, newest.is_valid] == [False, True]
+    assert (grants.get(first), grants.get(second)) == (None, newest)
+
+
 def test_last_use_is_written(protected: TestClient, sessions: Sessions) -> None:
     key = make_key(sessions)
     assert status_of(protected, key) == 200
