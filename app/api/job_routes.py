@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Path, Query, Response, params
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from app.api.authorization import CallerDep, requires
 from app.api.deps import QueueDep, RequireJson, SessionDep, SettingsDep, StorageDep, WatcherDep, error_responses
@@ -202,7 +203,10 @@ def _add_change(router: APIRouter, resource: JobResource) -> None:
         response_model=resource.response,
         responses=error_responses(resource.not_found, InvalidRequest, UploadTooLarge, UnsupportedContentType),
     )
-    def change_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], body: LabelsChange, session: SessionDep) -> Any:
+    def change_job(
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], body: LabelsChange, session: SessionDep, caller: CallerDep
+    ) -> Any:
+        _require_model(session, caller, job_id, resource)
         return resource.response.of(jobs.change(session, job_id, body.values(), resource.job_type))
 
 
@@ -215,7 +219,10 @@ def _add_delete(router: APIRouter, resource: JobResource) -> None:
         dependencies=[resource.write_scope],
         responses=error_responses(resource.not_found, JobInUse, InvalidRequest),
     )
-    def delete_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], session: SessionDep, storage: StorageDep) -> None:
+    def delete_job(
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], session: SessionDep, storage: StorageDep, caller: CallerDep
+    ) -> None:
+        _require_model(session, caller, job_id, resource)
         deletion.delete_job(session, storage, job_id, resource.job_type)
 
 
@@ -228,8 +235,14 @@ def _add_cancel(router: APIRouter, resource: JobResource) -> None:
         response_model=resource.response,
         responses=error_responses(resource.not_found, IllegalTransition, InvalidRequest),
     )
-    def cancel_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], session: SessionDep) -> Any:
+    def cancel_job(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], session: SessionDep, caller: CallerDep) -> Any:
+        _require_model(session, caller, job_id, resource)
         return resource.response.of(jobs.cancel(session, job_id, resource.job_type))
+
+
+def _require_model(session: Session, caller: Caller, job_id: UUID, resource: JobResource) -> None:
+    """Raise Forbidden if the patterns of the caller do not match the model of the job, or the error of a missing job."""
+    caller.require_model(jobs.get(session, job_id, resource.job_type).model_name)
 
 
 def _add_metrics(router: APIRouter, resource: JobResource) -> None:

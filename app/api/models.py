@@ -64,8 +64,9 @@ def get_model(name: Name, session: SessionDep) -> ModelOut:
     dependencies=[_WRITE, RequireJson],
     responses=error_responses(ModelNotFound, ModelNameTaken, ModelInUse, InvalidRequest, UploadTooLarge, UnsupportedContentType),
 )
-def change_model(name: Name, body: ModelChange, session: SessionDep) -> ModelOut:
+def change_model(name: Name, body: ModelChange, session: SessionDep, caller: CallerDep) -> ModelOut:
     """Change name, description or tags. Predictions by the old name stop at once."""
+    caller.require_model(body.name or name)
     return ModelOut.of(models.change(session, name, body.values()))
 
 

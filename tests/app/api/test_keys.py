@@ -14,7 +14,7 @@ from app.db.tables import ApiKeyRow
 from app.main import create_app
 from app.settings import Settings
 from tests.support.api_keys import bearer, id_of, make_key, status_of
-from tests.support.factories import make_dataset, make_version
+from tests.support.factories import make_dataset, make_job, make_version
 from tests.support.list_queue import ListQueue
 
 Sessions = sessionmaker[Session]
@@ -163,6 +163,7 @@ def test_patterns_narrow_models(protected: TestClient, sessions: Sessions) -> No
     with sessions.begin() as session:
         for model in ("digits", "digits-2", "letters"):
             make_version(session, model=model)
+        job_id = make_job(session, model_name="letters").id
     key = bearer(make_key(sessions, models=["digits*"]))
     listed = protected.get("/models", headers=key).json()["data"]
     assert sorted(model["name"] for model in listed) == ["digits", "digits-2"]
@@ -177,6 +178,10 @@ def test_patterns_narrow_models(protected: TestClient, sessions: Sessions) -> No
         ("POST", "/jobs", job),
         ("POST", "/predict", {"model": "letters:1", "inputs": [1]}),
         ("GET", "/v2/models/letters@production", None),
+        ("PATCH", "/models/digits", {"name": "numbers"}),
+        ("PATCH", f"/jobs/{job_id}", {"description": "mine"}),
+        ("POST", f"/jobs/{job_id}/cancel", None),
+        ("DELETE", f"/jobs/{job_id}", None),
     ):
         answer = protected.request(method, path, json=body, headers=key)
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
