@@ -10,7 +10,8 @@ when the process dies.
 from collections.abc import Iterable
 
 import structlog
-from sqlalchemy import delete, event, insert, select
+from sqlalchemy import delete, event, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import db_now
@@ -32,7 +33,9 @@ def schedule(session: Session, storage: Storage, keys: Iterable[str]) -> None:
     unique = sorted(set(keys))
     if not unique:
         return
-    session.execute(insert(FileDeletionRow), [{"storage_key": key} for key in unique])
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    # the folder of a job may wait for the sweep since its version was deleted
+    session.execute(insert(FileDeletionRow).on_conflict_do_nothing(), [{"storage_key": key} for key in unique])
     event.listen(session, "after_commit", lambda _: remove(storage, unique[:MAX_IMMEDIATE]), once=True)
 
 

@@ -153,7 +153,7 @@ def test_job_that_has_not_ended_is_kept(client: TestClient, session: Session, st
 
 
 def test_job_of_a_version_is_kept(client: TestClient, session: Session) -> None:
-    version = make_version(session)
+    version = make_version(session, artifacts=["model.onnx"])
     session.commit()
     assert pointers(client.delete(f"/jobs/{version.job_id}")) == ["/models/digits/versions/1"]
     assert client.delete("/models/digits").status_code == 204
