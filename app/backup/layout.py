@@ -19,11 +19,11 @@ from sqlalchemy import Column, Table, Uuid
 from sqlalchemy import Enum as EnumType
 
 from app.db.session import UtcDateTime
-from app.db.tables import Base
+from app.db.webhook_tables import WebhookRow
 
 FORMAT = 1
 DESCRIPTION = "backup.json"
-TABLES: list[Table] = list(Base.metadata.sorted_tables)
+TABLES: list[Table] = list(WebhookRow.metadata.sorted_tables)
 """All tables, each after those that it refers to, except for references that are set later (`late_columns`)."""
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Table, func, insert, select
+from sqlalchemy import Table, func, insert, inspect, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import storage_keys
 from app.backup.layout import TABLES, to_json
 from app.cli import main
-from app.db.session import SessionFactory, make_engine
+from app.db.session import SessionFactory, db_now, make_engine
 from app.db.tables import AliasRow, ArtifactRow, EventRow, JobRow, MetricRow, RegistryRevisionRow, VersionRow
+from app.db.webhook_tables import DeliveryRow, WebhookRow
 from app.job_state import JobStatus
 from app.job_types.trial import TRIAL
 from app.services import leases
@@ -91,6 +92,10 @@ def fill(service: Service, folder: Path) -> VersionRow:
         leases.finish(session, lease_of(job), make_result())
         session.add(AliasRow(model_id=first.model_id, name="production", version_id=first.id))
         session.add(EventRow(job_id=first.job_id, attempt=1, kind="metrics", data={}))
+        webhook = WebhookRow(url="https://example.org", events=["job.finished"], secret="whsec_c2VjcmV0")
+        session.add(webhook)
+        session.flush()
+        session.add(DeliveryRow(webhook_id=webhook.id, event="job.finished", data={}, retry_until=db_now()))
         session.flush()
         session.add(MetricRow(job_id=first.job_id, event_id=1, attempt=1, step=1, epoch=0.5, name="loss", value=0.1))
         for key in (dataset.storage_key, *session.scalars(select(ArtifactRow.storage_key))):
@@ -107,6 +112,12 @@ both_ways = pytest.mark.parametrize(
     "services", [(a, b) for a in KINDS for b in KINDS], ids=[f"{a}-to-{b}" for a in KINDS for b in KINDS], indirect=True
 )
 of_sqlite = pytest.mark.parametrize("services", [("sqlite", "sqlite")], ids=["sqlite"], indirect=True)
+
+
+@of_sqlite
+def test_backup_has_all_tables(services: tuple[Service, Service]) -> None:
+    tables = set(inspect(services[0].engine).get_table_names())
+    assert {table.name for table in TABLES} == tables - {"alembic_version"}
 
 
 @both_ways
