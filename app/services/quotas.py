@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.db.projects import PROJECT
-from app.db.tables import DatasetRow, JobRow, ModelRow, OutputRow, VersionRow
+from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
 from app.errors import QuotaExceeded
 from app.job_state import JobStatus
 
@@ -43,10 +43,10 @@ def check_stored_bytes(session: Session, added: int = 0) -> None:
 
 
 def stored_bytes(session: Session) -> int:
-    """Return the size of the datasets, versions and outputs that the session can see."""
+    """Return the size of the project's datasets, versions and outputs, also of models that the caller's key does not show."""
     queries = (
         select(func.sum(DatasetRow.size_bytes)).where(DatasetRow.deleted_at.is_(None)),
-        select(func.sum(VersionRow.size_bytes)).join(ModelRow, ModelRow.id == VersionRow.model_id),
+        select(func.sum(VersionRow.size_bytes)).join(JobRow, JobRow.id == VersionRow.job_id),
         select(func.sum(OutputRow.size_bytes)).join(JobRow, JobRow.id == OutputRow.job_id),
     )
     return sum(int(session.scalar(query) or 0) for query in queries)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from app.db.projects import PROJECT
+from app.db.projects import MODELS, PROJECT
 from app.db.tables import JobRow
 from app.errors import QuotaExceeded
 from app.job_state import JobStatus
@@ -41,6 +41,12 @@ def test_datasets_and_versions_count_as_stored_bytes(limited: Session) -> None:
     quotas.check_stored_bytes(limited, 500)
     with pytest.raises(QuotaExceeded, match="2500 stored bytes and has 2000"):
         quotas.check_stored_bytes(limited, 501)
+
+
+def test_versions_that_a_key_does_not_show_count_too(limited: Session) -> None:
+    make_version(limited, size_bytes=1000)
+    limited.info[MODELS] = "^(letters)$"
+    assert quotas.stored_bytes(limited) == 1000
 
 
 def test_session_without_quotas_has_no_limit(session: Session) -> None:
