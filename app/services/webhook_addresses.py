@@ -6,7 +6,8 @@ Without it, a caller with a webhook could reach services that trust the network 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+_EMBEDDED = tuple(map(IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+"""Networks whose addresses contain IPv4 addresses: compatible ones and those of NAT64."""
 
 
 def literal_address(url: str) -> str | None:
@@ -32,6 +33,6 @@ def is_public(address: str) -> bool:
     ip: IPv4Address | IPv6Address = ip_address(address)
     if isinstance(ip, IPv6Address):
         ip = ip.ipv4_mapped or ip
-    if isinstance(ip, IPv6Address) and (ip.sixtofour or ip.teredo or ip in _NAT64):
+    if isinstance(ip, IPv6Address) and (ip.sixtofour or ip.teredo or ip.is_site_local or any(ip in net for net in _EMBEDDED)):
         return False
     return ip.is_global and not ip.is_multicast

@@ -65,7 +65,10 @@ def test_global_addresses_are_public(address: str) -> None:
         "fd00::1",
         "ff02::1",
         "::ffff:127.0.0.1",
+        "::7f00:1",
+        "fec0::1",
         "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
         "2002:7f00:1::",
     ],
 )
