@@ -19,7 +19,7 @@ INTERVAL_SECONDS = 0.25
 class RevisionWatcher:
     """Calls `refresh` in a thread of its own after each change, and `tick` after each look at the revision.
 
-    A refresh that fails is repeated at the next look.
+    A refresh that fails, in any way, is repeated at the next look. `tick` is called even if the database is unreachable.
     """
 
     def __init__(self, engine: Engine, refresh: Callable[[], None], tick: Callable[[], None] | None = None) -> None:
@@ -36,22 +36,28 @@ class RevisionWatcher:
         self._thread.shutdown(wait=False)
 
     async def _watch(self) -> None:
-        unreachable = False
+        failing = False
         while not self._closed.is_set():
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
-                unreachable = False
+                failing = False
             except SQLAlchemyError as error:
-                if not unreachable:
+                if not failing:
                     log.warning("database.unreachable", error=str(error))
-                unreachable = True
+                failing = True
+            except Exception:  # a watcher that ended would miss all later changes
+                if not failing:
+                    log.exception("registry.refresh_failed")
+                failing = True
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), INTERVAL_SECONDS)
 
     def _look(self) -> None:
-        revision = read_revision(self._engine)
-        if self._seen is not None and revision != self._seen:
-            self._refresh()
-        self._seen = revision
-        if self._tick is not None:
-            self._tick()
+        try:
+            revision = read_revision(self._engine)
+            if self._seen is not None and revision != self._seen:
+                self._refresh()
+            self._seen = revision
+        finally:
+            if self._tick is not None:
+                self._tick()

@@ -13,7 +13,7 @@ import structlog
 from app.artifacts import Precision
 from app.db.projects import PROJECT, ScopedSessions
 from app.db.session import SessionFactory
-from app.errors import ArtifactCorrupt, ModelNotFound
+from app.errors import ArtifactCorrupt, ModelNotFound, StorageUnavailable
 from app.services import models
 from app.serving.version_files import VersionFiles
 
@@ -67,8 +67,12 @@ class ModelResolver:
                 self._load(old, self.resolve(project, version))
 
     def refresh(self) -> None:
-        """Resolve all cached references again; a reference changes when its new version is loaded."""
+        """Resolve all cached references again; a reference changes when its new version is loaded.
+
+        Raise StorageUnavailable at the end if a new version could not be loaded. The old one still serves.
+        """
         self._cached = cached = dict(self._current())
+        unavailable: StorageUnavailable | None = None
         for key, old in list(cached.items()):
             try:
                 files = self._query(key)
@@ -76,8 +80,14 @@ class ModelResolver:
                 cached.pop(key, None)
                 continue
             if files.version_id != old.version_id:
-                self._load(old, files)
-                cached[key] = files
+                try:
+                    self._load(old, files)
+                except StorageUnavailable as error:
+                    unavailable = error
+                else:
+                    cached[key] = files
+        if unavailable is not None:
+            raise unavailable
 
     def _current(self) -> dict[Key, VersionFiles]:
         commits = self._sessions().registry_commits.count

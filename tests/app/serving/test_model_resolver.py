@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.session import SessionFactory, make_engine
 from app.db.tables import AliasRow, ModelRow, RegistryRevisionRow, VersionRow
+from app.errors import StorageUnavailable
 from app.main import create_app
 from app.serving.loaded_model import LoadedModel
 from app.serving.model_loader import ModelLoader
@@ -112,6 +113,28 @@ def test_old_version_answers_until_the_new_one_is_loaded(
     until(lambda: version_of(served, "replaced@production") == 2, SOON)
 
     assert answers == [1, 1, 1]
+
+
+def test_alias_is_followed_after_errors_of_the_load(
+    served: TestClient,
+    live_sessions: "sessionmaker[Session]",
+    settings: Settings,
+    exported: Exported,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve_first_of_two(served, live_sessions, Storage(settings.storage), exported, "unreachable")
+    errors = [RuntimeError("unexpected"), StorageUnavailable()]
+    load = ModelLoader.load
+
+    def fail_first(loader: ModelLoader, version: object) -> LoadedModel:
+        if errors:
+            raise errors.pop()
+        return load(loader, version)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ModelLoader, "load", fail_first)
+    move_in_another_process(live_sessions, "unreachable", 2)
+    until(lambda: version_of(served, "unreachable@production") == 2, SOON)
+    assert errors == []
 
 
 def test_version_is_loaded_before_its_alias_moves(
