@@ -6,6 +6,7 @@ Without it, a caller with a webhook could reach services that trust the network 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+_ADVICE = "Set ISTHMUS_WEBHOOK_PRIVATE_ADDRESSES=true to allow such addresses."
 _EMBEDDED = tuple(map(IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 """Networks whose addresses contain IPv4 addresses: compatible ones and those of NAT64."""
 
@@ -23,9 +24,12 @@ def literal_address(url: str) -> str | None:
 
 def refusal(address: str) -> str | None:
     """Return why a webhook may not connect to this address, None for a public one."""
-    if is_public(address):
-        return None
-    return f"{address} is a private address. Set ISTHMUS_WEBHOOK_PRIVATE_ADDRESSES=true to allow such addresses."
+    return None if is_public(address) else f"{address} is a private address. {_ADVICE}"
+
+
+def refusal_of_name(host: str) -> str:
+    """Return why a webhook may not connect to a name with private addresses. Callers must not learn which."""
+    return f"{host} has private addresses only. {_ADVICE}"
 
 
 def is_public(address: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from app.services.webhook_addresses import is_public, refusal
+from app.services.webhook_addresses import is_public, refusal_of_name
 
 TIMEOUT_SECONDS = 10.0
 
@@ -90,7 +90,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
         addresses = [str(address[4][0]) for address in found]
         allowed = [address for address in addresses if self._private_addresses or is_public(address)]
         if addresses and not allowed:
-            raise AddressRefusedError(refusal(addresses[0]))
+            raise AddressRefusedError(refusal_of_name(host))
         return allowed
 
 
