@@ -22,12 +22,16 @@ class TokenBucket:
         self._rate, self._capacity = rate, max(1.0, rate * BURST_SECONDS)
         self._tokens, self._updated_at = self._capacity, monotonic()
 
-    def take(self) -> bool:
-        """Take one token; return False if there is none."""
+    def has_token(self) -> bool:
+        """Return whether `take` would succeed now."""
         now = monotonic()
         self._tokens = min(self._capacity, self._tokens + (now - self._updated_at) * self._rate)
         self._updated_at = now
-        if self._tokens < 1.0:
+        return self._tokens >= 1.0
+
+    def take(self) -> bool:
+        """Take one token; return False if there is none."""
+        if not self.has_token():
             return False
         self._tokens -= 1.0
         return True

@@ -92,6 +92,7 @@ class FastPath:
             response = request.encode_response(logits)
         except Exception:  # noqa: BLE001  # any error: the ordinary way meets the same error and reports it
             return None
+        route.take_token()
         self._count(route.metrics, request.version, len(logits), perf_counter() - start)
         return response
 
@@ -113,9 +114,14 @@ class FastPath:
         if not self.admission.is_idle():
             await self.admission.acquire()
         is_complete = not message.get("more_body") and len(message["body"]) <= self._max_bytes
-        request = route.parse(message["body"]) if is_complete else None
+        try:
+            request = route.parse(message["body"]) if is_complete else None
+        except ServiceError:
+            route.take_token()
+            raise
         if request is None:
             return None, _replay(message, receive)
+        route.take_token()
         logits = self._predictor.submit(request.version, request.encoded)
         if isinstance(logits, asyncio.Future):
             logits = await cancel_on_disconnect(logits, receive)

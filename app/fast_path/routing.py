@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from app.artifacts import Precision
 from app.auth.grants import Grant, Grants
+from app.auth.rate_limits import TokenBucket
 from app.fast_path import request_parsing
 from app.fast_path.request_parsing import GetLoadedModel, ParsedRequest
 from app.observability.metrics import REQUEST_SECONDS, REQUESTS
@@ -39,10 +40,19 @@ class RouteMetrics:
 
 
 class FastRoute(NamedTuple):
-    """A matched route. `parse` is None if only FastAPI can parse the body; it returns None for bodies it cannot parse."""
+    """A matched route. `parse` is None if only FastAPI can parse the body; it returns None for bodies it cannot parse.
+
+    A request that is answered here takes a token from `bucket`. `parse` takes none, because FastAPI may have to answer.
+    """
 
     metrics: RouteMetrics
     parse: ParseBody | None
+    bucket: TokenBucket | None
+
+    def take_token(self) -> None:
+        """Count a request that is answered here."""
+        if self.bucket is not None:
+            self.bucket.take()
 
 
 class CachedRequestHead(NamedTuple):
@@ -75,11 +85,12 @@ class FastPathRouter:
             return None
         get_loaded = partial(_get_loaded_for, grant, self._get_loaded)
         if match is None:
-            return FastRoute(self._predict, self._parse_predict(query, headers, get_loaded))
+            return FastRoute(self._predict, self._parse_predict(query, headers, get_loaded), grant.bucket)
         model, version = match.groups()
         metrics, reference = (self._infer_version, f"{model}:{version}") if version else (self._infer, model)
         length = headers.get(LENGTH)
-        return FastRoute(metrics, partial(request_parsing.parse_tensors, reference, length, get_loaded, self._max_inputs))
+        parse = partial(request_parsing.parse_tensors, reference, length, get_loaded, self._max_inputs)
+        return FastRoute(metrics, parse, grant.bucket)
 
     def _parse_predict(self, query: bytes, headers: Headers, get_loaded: GetLoadedModel) -> ParseBody | None:
         content_type = headers.get(b"content-type")
@@ -99,7 +110,7 @@ def _get_loaded_for(
     caller = grant.caller
     if not grant.is_valid or (caller.models is not None and not caller.may_use(reference)):
         return None
-    if grant.bucket is not None and not grant.bucket.take():
+    if grant.bucket is not None and not grant.bucket.has_token():
         return None
     grant.is_used = True
     return get_loaded(caller.project, reference, precision)

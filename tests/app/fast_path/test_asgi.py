@@ -16,7 +16,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from starlette.types import Message
 
+from app.auth.rate_limits import TokenBucket
 from app.errors import Overloaded
+from app.fast_path.asgi import FastPath
 from app.modalities.base import Encoded
 from app.model_reference import DEFAULT_PROJECT
 from app.serving.admission_control import EventLoopAdmission
@@ -73,6 +75,20 @@ def test_fast_path_and_routes_give_the_same_predictions(isolated: TestClient, mo
     for inputs in INPUTS[model]:
         body = {"model": model, "inputs": inputs, **more}
         assert are_equal(isolated.post("/predict", json=body), post_to_routes(isolated, json=body))
+
+
+def test_parsed_request_takes_a_token_when_it_is_answered(loaded: TestClient) -> None:
+    grant, fast_path = app_of(loaded).state.grants.get(None), app_of(loaded).front
+    assert isinstance(fast_path, FastPath)
+    grant.bucket = TokenBucket(0.1)
+    route = fast_path.match(b"/predict", {b"content-type": b"application/json"})
+    assert route is not None
+    assert route.parse is not None
+    body = json.dumps({"model": "text", "inputs": ["fine"]}).encode()
+    assert None not in [route.parse(body) for _ in range(2)]
+    assert loaded.post("/predict", content=body, headers={"content-type": "application/json"}).status_code == 200
+    assert route.parse(body) is None
+    assert loaded.post("/predict", content=body, headers={"content-type": "application/json"}).status_code == 429
 
 
 def test_raw_bytes_give_the_predictions_of_json(isolated: TestClient) -> None:
