@@ -31,7 +31,7 @@ def worker(embedded: Embedded) -> psutil.Process:
 
 
 def pool(embedded: Embedded) -> psutil.Process:
-    (child,) = worker(embedded).children()
+    (child,) = wait_until(lambda: worker(embedded).children(), what="a pool process")
     return child
 
 
