@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.broker.queue import CeleryQueue, make_celery
 from app.db.tables import JobRow
 from app.job_state import JobStatus
+from app.services import job_events, leases
 from app.settings import Settings
 from tests.support.factories import make_job
 from tests.support.fake_trainer import FAKE_TRAINER
@@ -24,6 +25,12 @@ Sessions = sessionmaker[Session]
 def add_job(sessions: Sessions, *, max_attempts: int = 3, **params: object) -> UUID:
     with sessions.begin() as session:
         return make_job(session, max_attempts=max_attempts, params={"algorithm": "fine_tune", **params}).id
+
+
+def record_kill(sessions: Sessions, job_id: UUID) -> None:
+    """Record that a process of the job was killed before, so that it gets no other attempt after the next time."""
+    with sessions.begin() as session:
+        job_events.record(session, session.get_one(JobRow, job_id), "requeued", reason=leases.KILLED)
 
 
 def read_job(sessions: Sessions, job_id: UUID) -> JobRow:

@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests.support.brief_trainer import brief_supervisor
 from tests.support.job_bench import CNN, FINE_TUNE, SMALL, Bench, digits
 from tests.support.polling import wait_until
-from tests.support.supervision import InThread, add_job, is_training, read_job, request_cancel
+from tests.support.supervision import InThread, add_job, is_training, read_job, record_kill, request_cancel
 from tests.support.supervision import supervisor as light_supervisor
 from worker.supervision.attempt import Outcome
 
@@ -47,7 +47,8 @@ def test_job_fails_with_the_error_of_the_first_process(settings: Settings, worke
 
 
 def test_killed_launcher_takes_all_processes_with_it(settings: Settings, worker_sessions: Sessions) -> None:
-    job_id = add_job(worker_sessions, max_attempts=1, steps=100_000, step_seconds=0.01)
+    job_id = add_job(worker_sessions, steps=100_000, step_seconds=0.01)
+    record_kill(worker_sessions, job_id)
     run = InThread(light_supervisor(settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id))
     launcher = ranks()[0].parent()
@@ -73,7 +74,8 @@ def add_real_job(bench: Bench, steps: int, **fields: Any) -> UUID:
 
 
 def test_killed_process_ends_all_others(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
-    job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000, max_attempts=1)
+    job_id = add_real_job(Bench(settings, worker_sessions, tmp_path), 100_000)
+    record_kill(worker_sessions, job_id)
     run = InThread(brief_supervisor(settings, worker_sessions), job_id)
     wait_until(is_training(worker_sessions, job_id), 100)
     _, helper = ranks()
