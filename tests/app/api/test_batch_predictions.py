@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import DatasetRow, EventRow, JobRow, OutputRow, VersionRow
 from app.job_state import JobStatus
-from app.job_types.adaptation import ADAPTATION
 from app.job_types.batch_prediction import BATCH_PREDICTION, BatchPredictionResult
 from app.schemas.trainer_messages import MetricPoint, Report
 from app.services import leases
@@ -305,14 +304,6 @@ def test_retried_job_is_queued_until_no_attempt_remains(session: Session) -> Non
 def test_cancelling_prediction_is_not_retried(session: Session) -> None:
     job = make_prediction(session, JobStatus.CANCELLING)
     assert not leases.retry(session, lease_of(job), "killed")
-
-
-@pytest.mark.parametrize(("kind", "attempts"), [(BATCH_PREDICTION.name, 4), (ADAPTATION.name, 3)])
-def test_only_progress_in_the_last_attempt_grants_another(session: Session, kind: str, attempts: int) -> None:
-    job = make_job(session, status=JobStatus.RUNNING, kind=kind, attempt=3, max_attempts=3)
-    for number in (1, 2):
-        leases.heartbeat(session, lease_of(job), 60, Report(progress=0.1, checkpoint=f"jobs/j/3/checkpoint-{number}"))
-    assert job.max_attempts == attempts
 
 
 def test_reports_without_a_checkpoint_grant_no_attempt(session: Session) -> None:
