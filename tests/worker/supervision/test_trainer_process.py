@@ -32,7 +32,7 @@ def test_environment_overrides_the_allocator_settings_of_the_trainer(
 
 def test_trainer_gets_all_settings_but_the_admin_key(worker_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"s3_secret_key": SecretStr("not-a-secret"), "admin_key": SecretStr("k" * 40)}
-    given = worker_settings.model_copy(update=secrets)
+    given = worker_settings.model_copy(update=secrets | {"hosts": ("one.example", "*.two.example")})
     for settings in (given, worker_settings):
         monkeypatch.setenv("ISTHMUS_ADMIN_KEY", "k" * 40)
         for name, value in environment(settings).items():
