@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.broker.queue import RUN_JOB, CeleryQueue, make_celery
-from app.db.session import db_now
+from app.db.session import SessionFactory, db_now
 from app.db.tables import EventRow, JobRow, VersionRow
 from app.job_state import JobStatus
 from app.settings import Settings
@@ -93,7 +93,8 @@ def beats_of_this_test() -> list[psutil.Process]:
 
 
 def lease_has_expired_by(sessions: Sessions, job_id: UUID, seconds: float) -> bool:
-    with sessions() as session:
+    assert isinstance(sessions, SessionFactory)
+    with sessions.for_reading() as session:  # a suspended process may hold the write lock
         expired = JobRow.lease_expires_at < db_now(-seconds)
         return session.scalars(select(JobRow.id).where(JobRow.id == job_id, expired)).one_or_none() is not None
 
