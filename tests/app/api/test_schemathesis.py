@@ -44,7 +44,9 @@ def as_it_is(_: schemathesis.SerializationContext, value: Any) -> bytes:
 def app(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     """Run the app on PostgreSQL, which rejects more values than SQLite."""
     url = create_postgres_database(postgres_server, "schemathesis")
-    app = create_app(Settings(data_dir=tmp_path_factory.mktemp("api"), database_url=url, _env_file=None), ListQueue())
+    # the client of schemathesis has a host name of its own
+    values = Settings(data_dir=tmp_path_factory.mktemp("api"), database_url=url, hosts=("*",), auth="off", _env_file=None)
+    app = create_app(values, ListQueue())
     with TestClient(app):
         yield app
 
