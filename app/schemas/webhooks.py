@@ -13,11 +13,17 @@ from app.db.webhook_tables import DeliveryRow, WebhookRow
 Event = Literal["job.finished", "version.registered", "alias.moved"]
 
 
+MAX_URL_LENGTH = 2083
+
+
 def _plain(url: HttpUrl) -> str:
     """Return the URL without a fragment; reject credentials, which would appear in lists."""
     if url.username or url.password:
         raise ValueError("must have no user name and no password; receivers verify the signature instead")
-    return str(url).partition("#")[0]
+    text = str(url).partition("#")[0]
+    if len(text) > MAX_URL_LENGTH:  # the normal form can be longer than what the caller sent
+        raise ValueError(f"must have at most {MAX_URL_LENGTH} characters")
+    return text
 
 
 def _key(secret: str) -> str:

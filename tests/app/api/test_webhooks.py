@@ -224,3 +224,8 @@ def test_sweep_of_a_lost_worker_is_an_event(client: TestClient, session: Session
     session.commit()
     assert session.get_one(JobRow, job.id).status is JobStatus.FAILED
     assert [data["error"] for data in data_of(client, webhook)] == ["worker_lost"]
+
+
+def test_url_that_grows_in_its_normal_form_is_rejected(client: TestClient) -> None:
+    answer = client.post("/webhooks", json={"url": "https://" + "a" * 2075, "events": ["job.finished"]})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/url")
