@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from tests.support.deployed_service import Client
 from tests.support.embedded_service import Embedded, up
 from tests.support.factories import npz_bytes, write
+from tests.support.polling import wait_until
 
 DEADLINE_SECONDS = 60
 
@@ -23,7 +24,11 @@ def digits_npz() -> bytes:
 
 def lines_of(embedded: Embedded) -> list[dict[str, Any]]:
     """Return all log lines; every line is JSON, also those of libraries."""
-    return [json.loads(line) for line in embedded.log.read_text().splitlines()]
+    return [json.loads(line) for line in embedded.log.read_text().rpartition("\n")[0].splitlines()]
+
+
+def logging_processes(embedded: Embedded) -> set[str]:
+    return {line["process"] for line in lines_of(embedded)}
 
 
 def statuses(client: Client) -> list[str]:
@@ -34,11 +39,12 @@ def test_service_is_ready_and_sigterm_ends_all_processes(tmp_path: Path) -> None
     with up(tmp_path) as embedded:
         assert embedded.client.http.get("/health/ready").json() == {"database": "ok", "broker": "ok", "storage": "ok"}
         assert "swagger" in embedded.client.http.get("/docs").text.lower()
+        wait_until(lambda: logging_processes(embedded) == {"up", "api", "beat", "worker-1"}, DEADLINE_SECONDS)
         processes = embedded.descendants()
         assert embedded.stop(signal.SIGTERM) == 0
         _, alive = psutil.wait_procs(processes, timeout=5)
         assert alive == []
-    assert {line["process"] for line in lines_of(embedded)} == {"up", "api", "beat", "worker-1"}
+    assert logging_processes(embedded) == {"up", "api", "beat", "worker-1"}  # all lines are complete
 
 
 def test_ctrl_c_releases_the_jobs_of_both_workers(tmp_path: Path) -> None:

@@ -166,6 +166,9 @@ def test_job_starts_from_the_version_of_another_job(service: Client, shared_data
     assert service.http.put("/models/chain/aliases/production", json={"version": 1}).status_code == 200
     answer = service.http.post("/predict", json={"model": "chain@production", "inputs": source_x[:1].tolist()})
     assert answer.json()["version"] == 1
-    assert service.http.post("/predict", json={"model": "chain", "inputs": source_x[:1].tolist()}).json()["version"] == 2
+    without_version = service.http.post("/predict", json={"model": "chain", "inputs": source_x[:1].tolist()})
+    assert without_version.json()["version"] == 1  # @production, since that alias exists
+    answer = service.http.post("/predict", json={"model": "chain:2", "inputs": source_x[:1].tolist()})
+    assert answer.json()["version"] == 2
     for name in ("model.onnx", "network.safetensors", "manifest.json"):
         assert service.http.get(f"/models/chain/versions/2/artifacts/{name}").status_code == 200
