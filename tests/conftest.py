@@ -20,7 +20,7 @@ from tests.support import servers
 from tests.support.databases import create_postgres_database, migrate
 from tests.support.list_queue import ListQueue
 from tests.support.markers import add_markers
-from tests.support.paths import ROOT, SHARED_DATA
+from tests.support.paths import ROOT, SHARED_CASES, SHARED_DATA
 from tests.support.quick_settings import data_folder, quick_settings
 
 
@@ -49,6 +49,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real datasets (../shared/data) are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Return the folder of inputs that were once misinterpreted, beside a checkout."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip("the misinterpreted inputs (../shared/cases) are not beside this checkout")
+    return SHARED_CASES
 
 
 @pytest.fixture(scope="session")

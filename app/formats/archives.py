@@ -16,6 +16,7 @@ from typing import BinaryIO, Self, cast
 
 from app.errors import FieldError, InvalidDataset
 from app.formats.validation import ErrorCollector, pointer, printable
+from app.formats.zip_names import member_names
 
 MAX_MEMBERS = 100_000
 MAX_MEMBER_BYTES = 64 * 1024**2
@@ -27,7 +28,8 @@ _ZIP_END = struct.Struct("<4s4H2LH")
 _ZIP64_END = struct.Struct("<4sQ2H2L4Q")
 _ZIP64_LOCATOR_BYTES = 20
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # other methods cannot be unpacked in chunks
-_JUNK = {"thumbs.db", "desktop.ini"}
+_JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+_JUNK_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
 _TAR_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 
 CORRUPT_ERRORS = (
@@ -62,9 +64,11 @@ def members(path: Path, format: str, errors: ErrorCollector) -> Iterator[Member]
 
 def is_hidden(name: str) -> bool:
     """Return whether a member is a file that operating systems add to archives."""
-    parts = PurePosixPath(name).parts
-    return bool(parts) and (
-        any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts) or parts[-1].lower() in _JUNK
+    parts = PurePosixPath(name.lower()).parts
+    return (
+        bool(parts)
+        and ".." not in parts
+        and (any(part in _JUNK_FOLDERS or part.startswith(".") for part in parts) or parts[-1] in _JUNK)
     )
 
 
@@ -147,12 +151,13 @@ def _zip_members(path: Path, errors: ErrorCollector) -> Iterator[Member]:
     with open_zip(path) as archive:
         _check_count(len(archive.infolist()))
         names: set[str] = set()
-        for info in archive.infolist():
-            name = info.filename.replace("\\", "/")  # some tools on Windows write backslashes
+        for info, name in zip(archive.infolist(), member_names(archive, errors), strict=True):
+            if is_hidden(name):
+                continue
             problem = _zip_problem(info, name, names)
             if problem:
                 errors.add(pointer("files", name), f"{printable(name)}: {problem}")
-            elif not name.endswith("/") and not is_hidden(name):
+            elif not name.endswith("/"):
                 yield Member(name, partial(_read_zip, archive, info))
             names.add(name)
 
@@ -200,10 +205,12 @@ def _tar_members(path: Path, errors: ErrorCollector) -> Iterator[Member]:
             count, total = count + 1, total + info.size
             _check_count(count)
             check_expansion_ratio(total, path.stat().st_size)
+            if is_hidden(info.name):
+                continue
             problem = _tar_problem(info)
             if problem:
                 errors.add(pointer("files", info.name), f"{printable(info.name)}: {problem}")
-            elif info.isreg() and not is_hidden(info.name):
+            elif info.isreg():
                 yield Member(info.name.removeprefix("./"), partial(_read_tar, archive, info))
         _read_to_end(stream, total, path)
 

@@ -6,6 +6,7 @@ folder. A single folder of images is one class, and one class alone is rejected.
 An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, integers or strings.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -82,7 +83,9 @@ def _read_folders(
         if problem is None:
             layouts.add(_layout(parts))
             try:
-                yield LabelledImage(reader.of_file(member.read()), parts[-2] if len(parts) > 1 else None)
+                yield LabelledImage(
+                    reader.of_file(member.read()), unicodedata.normalize("NFC", parts[-2]) if len(parts) > 1 else None
+                )
             except InvalidImageError as error:
                 problem = str(error)
         if problem is not None:

@@ -1,4 +1,7 @@
-"""Errors of an upload: the first ones in full, the rest as a count."""
+"""Errors of an upload, the first ones in full, the rest as a count; and its warnings."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from app.errors import FieldError, InvalidDataset
 
@@ -31,11 +34,17 @@ def encodable(text: str) -> bool:
 
 
 class ErrorCollector:
-    """The errors of one upload."""
+    """The errors and warnings of one upload."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
         self.count = 0
+        self.warnings: list[dict[str, Any]] = []
+        """Objects with `code`, `message`, `location` and `examples`."""
+
+    def warn(self, code: str, message: str, location: str, examples: Sequence[str] = ()) -> None:
+        """Report how a part of the upload was interpreted."""
+        self.warnings.append({"code": code, "message": message, "location": location, "examples": list(examples)})
 
     def add(self, where: str, detail: str) -> None:
         self.count += 1

@@ -105,7 +105,8 @@ class Image(Modality):
         if not count and not errors.count:
             errors.add("/file", "there are no images")
         errors.check()
-        return Profile(format, count, classes, {"channels": max(channels), **sides.as_details()})
+        details = {"channels": max(channels), **sides.as_details()}
+        return Profile(format, count, classes, details | ({"warnings": errors.warnings} if errors.warnings else {}))
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
         images = image_folder.read(file.path, file.format, image_folder.THUMBNAILS, ErrorCollector())
