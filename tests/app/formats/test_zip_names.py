@@ -28,7 +28,7 @@ class RawName(zipfile.ZipInfo):
         self.raw = raw
         self.extra = extra
 
-    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802  # the method of the standard library
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
         return self.raw, self.flag_bits
 
 
