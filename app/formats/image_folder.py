@@ -3,7 +3,7 @@
 A class is a folder: `class_name/image.png`. Images at the top level are an unlabelled dataset. Deeper folders and mixtures
 of both are rejected. One folder may enclose all class folders (`photos/class_name/image.png`), as in an archive of a whole
 folder. A single folder of images is one class, and one class alone is rejected.
-An npz holds `x`, uint8 (N, H, W) or (N, H, W, C), and `y`, integers or strings.
+An npz holds `x`, uint8 or deeper values (N, H, W) or (N, H, W, C), and `y`, integers or strings.
 """
 
 import unicodedata
@@ -18,17 +18,16 @@ from app.errors import FieldError, InvalidDataset
 from app.formats import archives, npz
 from app.formats.images import (
     MAX_PIXELS,
-    SUFFIXES,
     ImageShape,
     InvalidImageError,
     PixelBudget,
-    Pixels,
     Thumbnail,
     decode,
     measure,
     thumbnail_of_file,
     thumbnail_of_pixels,
 )
+from app.formats.pixel_values import Range, RawPixels
 from app.formats.validation import ErrorCollector, pointer, printable
 
 CHUNK_PIXELS = 4_000_000
@@ -50,11 +49,17 @@ class ImageReader(Generic[Content]):
     """What to read of each image: its pixels, its shape or its thumbnail. No more than that is decoded."""
 
     of_file: Callable[[bytes], Content]
-    of_pixels: Callable[[Pixels], Content]
+    of_pixels: Callable[[RawPixels], Content]
 
 
-PIXELS: ImageReader[Pixels] = ImageReader(decode, lambda pixels: pixels)
-THUMBNAILS: ImageReader[Thumbnail] = ImageReader(thumbnail_of_file, thumbnail_of_pixels)
+PIXELS: ImageReader[RawPixels] = ImageReader(decode, lambda pixels: pixels)
+
+
+def thumbnails(value_range: Range | None) -> ImageReader[Thumbnail]:
+    """Return the reader of thumbnails, with the range of the dataset's values if they have more than 8 bits."""
+    return ImageReader(
+        lambda content: thumbnail_of_file(content, value_range), lambda pixels: thumbnail_of_pixels(pixels, value_range)
+    )
 
 
 def shapes(budget: PixelBudget) -> ImageReader[ImageShape]:
@@ -101,8 +106,6 @@ def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
     """Return why a file does not fit the layout of the images so far, or None. `layouts` has at most one element."""
     if len(parts) > 3:
         return "a folder inside a class folder; expected class_name/image.png, with at most one folder around all classes"
-    if not parts[-1].lower().endswith(SUFFIXES):
-        return "not an image"
     if not layouts or _layout(parts) in layouts:
         return None
     if any(in_class != (len(parts) > 1) for in_class, _ in layouts):
@@ -117,9 +120,13 @@ def _read_npz(path: Path, reader: ImageReader[Content], errors: ErrorCollector) 
     shape = headers["x"].shape
     size = max(1, min(1024, CHUNK_PIXELS // (shape[1] * shape[2])))
     labels = npz.label_names(path, size) if "y" in headers else None
-    for block in npz.rows(path, "x", size):
-        for pixels in block.reshape(*block.shape[:3], -1):
-            yield LabelledImage(reader.of_pixels(pixels), next(labels) if labels else None)
+    images = (pixels for block in npz.rows(path, "x", size) for pixels in block.reshape(*block.shape[:3], -1))
+    for number, pixels in enumerate(images):
+        label = next(labels) if labels else None
+        try:
+            yield LabelledImage(reader.of_pixels(pixels), label)
+        except InvalidImageError as error:
+            errors.add(pointer("x", number), f"image {number}: {error}")
 
 
 def _is_image_shape(shape: tuple[int, ...]) -> bool:
@@ -134,8 +141,8 @@ def _check_npz(headers: dict[str, npz.Header], errors: ErrorCollector) -> None:
     for name in headers.keys() - {"x", "y"}:
         errors.add(pointer(name), f"unknown array {printable(name)!r}; expected x and, for labels, y")
     x = headers["x"]
-    if x.dtype != np.uint8:
-        errors.add("/x", f"x is of type {x.dtype}, expected uint8")
+    if x.dtype.kind not in "iuf" or x.dtype.itemsize > 8:
+        errors.add("/x", f"x is of type {x.dtype}, expected uint8 or other integers or floats")
     if not _is_image_shape(x.shape):
         errors.add("/x", f"x has shape {x.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
     elif not 0 < x.shape[1] * x.shape[2] <= MAX_PIXELS:

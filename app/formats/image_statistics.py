@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from app.formats.images import ImageShape, Pixels
+from app.formats.images import ImageShape
+from app.formats.pixel_values import Pixels
 
 
 class ChannelStats:

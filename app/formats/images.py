@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-Pixels = NDArray[np.uint8]
+from app.formats import deep_colour, tiff_pages
+from app.formats.pixel_values import GREY, Pixels, Range, RawPixels, ValueExtent, is_deep, to_bytes, values_of
+
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 MAX_PIXELS = 25_000_000
@@ -22,8 +23,6 @@ MAX_SLOW_PIXELS = 1_000_000
 DRAFT_SIDE = 1024
 THUMBNAIL_SIDE = 96
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-_GREY = {"1", "L", "LA", "La", "I", "F"}
 _COLOUR = {"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"}
 _PYTHON_DECODERS = {"ppm", "bmp_rle"}
 _ORIENTATION = 0x0112
@@ -67,15 +66,20 @@ class PixelBudget:
 
 @dataclass(frozen=True, slots=True)
 class ImageShape:
-    """Height, width and channels (1 or 3) of an image."""
+    """Height, width and channels (1 or 3) of an image, and the extent of its values if it has more than 8 bits."""
 
     height: int
     width: int
     channels: int
+    values: ValueExtent | None = None
 
     @classmethod
-    def of(cls, pixels: Pixels) -> "ImageShape":
-        return cls(*pixels.shape)
+    def of(cls, pixels: RawPixels) -> "ImageShape":
+        """Raise InvalidImageError if no pixel has a value."""
+        try:
+            return cls(*pixels.shape, ValueExtent.of(pixels))
+        except ValueError as error:
+            raise InvalidImageError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +91,45 @@ class Thumbnail:
     width: int
 
 
-def decode(content: bytes, budget: PixelBudget | None = None) -> Pixels:
-    """Decode to uint8 (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImageError.
+def decode(content: bytes, budget: PixelBudget | None = None) -> RawPixels:
+    """Decode to (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImageError.
 
-    Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with both sides still at least `DRAFT_SIDE`.
+    The type is uint8, or that of the values of a deep image. Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with
+    both sides still at least `DRAFT_SIDE`.
     """
     with _open(content, budget) as image:
-        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
-        ImageOps.exif_transpose(image, in_place=True)
-        return _pixels(image)
+        return _values(image, content, DRAFT_SIDE)
 
 
 def measure(content: bytes, budget: PixelBudget) -> ImageShape:
-    """Return the shape that `decode` would return. The image is decoded in full, but no array is made of it."""
+    """Return the shape that `decode` would return. The image is decoded in full; only deep images become an array."""
     with _open(content, budget) as image:
+        if is_deep(image) or image.mode not in GREY | _COLOUR or deep_colour.is_deep(image) or tiff_pages.is_signed(image):
+            return ImageShape.of(_values(image, content, DRAFT_SIDE))
         image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
         image.load()
         width, height = _turned(image)
-        if image.mode in _GREY or image.mode.startswith("I;16"):
-            return ImageShape(height, width, 1)
-        if image.mode not in _COLOUR:  # whether Pillow converts a rare mode is known only after a try
-            return ImageShape.of(_pixels(image))
-        return ImageShape(height, width, 3)
+        return ImageShape(height, width, 1 if image.mode in GREY else 3)
 
 
-def thumbnail_of_file(content: bytes) -> Thumbnail:
+def _values(image: Image.Image, content: bytes, side: int) -> RawPixels:
+    if deep_colour.is_deep(image):
+        return deep_colour.values_of(image, content)
+    image.draft(None, (side, side))
+    ImageOps.exif_transpose(image, in_place=True)
+    return values_of(image)
+
+
+def thumbnail_of_file(content: bytes, value_range: Range | None = None) -> Thumbnail:
     """Decode an image only as far as its thumbnail needs. Raise InvalidImageError."""
     with _open(content) as image:
-        full = image.size
-        image.draft(None, (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
-        was_turned = _turned(image) != image.size
-        ImageOps.exif_transpose(image, in_place=True)
-        width, height = reversed(full) if was_turned else full
-        return Thumbnail(thumbnail(_pixels(image)), height, width)
+        width, height = _turned(image)
+        values = _values(image, content, 2 * THUMBNAIL_SIDE)
+    return Thumbnail(thumbnail(to_bytes(values, value_range)), height, width)
 
 
-def thumbnail_of_pixels(pixels: Pixels) -> Thumbnail:
-    return Thumbnail(thumbnail(pixels), pixels.shape[0], pixels.shape[1])
+def thumbnail_of_pixels(pixels: RawPixels, value_range: Range | None = None) -> Thumbnail:
+    return Thumbnail(thumbnail(to_bytes(pixels, value_range)), pixels.shape[0], pixels.shape[1])
 
 
 def as_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -169,6 +175,8 @@ def _open(content: bytes, budget: PixelBudget | None = None) -> Iterator[Image.I
         with _identified(content) as image:
             _check_size(*image.size)
             _check_decoder(image)
+            if image.format == "TIFF" and (problem := tiff_pages.content_problem(image)):
+                raise InvalidImageError(problem)
             if budget is not None:
                 budget.spend(image.size[0] * image.size[1])
             yield image
@@ -182,11 +190,15 @@ def _open(content: bytes, budget: PixelBudget | None = None) -> Iterator[Image.I
 
 
 def _identified(content: bytes) -> Image.Image:
+    if not content:
+        raise InvalidImageError("empty: a file of 0 bytes")
     if content[:2] in (b"P1", b"P2", b"P3"):
         raise InvalidImageError("a PNM file in plain text; convert it to a binary one (P4, P5 or P6) or to PNG")
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
+        if reason := tiff_pages.unreadable_reason(content):
+            raise InvalidImageError(reason) from error
         raise InvalidImageError("not an image of a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
 
 
@@ -207,23 +219,6 @@ def _check_size(width: int, height: int) -> None:
         raise InvalidImageError(f"{width} x {height} pixels: at most {MAX_PIXELS} pixels are accepted")
     if not width * height:
         raise InvalidImageError("an image without pixels")
-
-
-def _pixels(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I;16"):  # Pillow's own conversion clips instead of scaling
-        return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)[:, :, None]
-    if image.mode in _GREY:
-        return np.asarray(_in_mode(image, "L"))[:, :, None]
-    return np.asarray(_in_mode(image, "RGB"))
-
-
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert the mode only if it differs, because Pillow always copies, and free the memory of the original."""
-    if image.mode == mode:
-        return image
-    converted = image.convert(mode)
-    image.close()
-    return converted
 
 
 def from_lists(value: list[object]) -> Pixels:

@@ -1,6 +1,6 @@
 """Interface of a modality: it checks uploads, streams examples, fits the preprocessing and encodes inputs.
 
-Training batches and predictions come from the same `Encoder`. Raw inputs have one Python type per modality (`image`: uint8
+Training batches and predictions come from the same `Encoder`. Raw inputs have one Python type per modality (`image`:
 arrays (H, W, C), `tabular`: Polars data frames, `text`: lists of strings). Encoded inputs are a dict of NumPy arrays whose
 first axis is the example; its keys are the input names of the network and of the ONNX graph.
 """
@@ -79,11 +79,12 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive examples. `labels` is None for an unlabelled dataset."""
+    """Consecutive examples. `labels` is None for an unlabelled dataset. `details` are those of the dataset."""
 
     inputs: Any
     labels: Sequence[str] | None
     rows: int
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""Images. Raw inputs are lists of uint8 arrays (H, W, 1 or 3)."""
+"""Images. Raw inputs are lists of arrays (H, W, 1 or 3): uint8, or the values of images with more than 8 bits."""
 
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +20,6 @@ from app.formats.images import (
     InvalidImageError,
     PixelBudget,
     PixelBudgetExceededError,
-    Pixels,
     Resample,
     Thumbnail,
     as_channels,
@@ -29,6 +28,7 @@ from app.formats.images import (
     from_lists,
     resize,
 )
+from app.formats.pixel_values import Pixels, Range, RawPixels, ValueRanges, to_bytes
 from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
     CHUNK_ROWS,
@@ -76,6 +76,9 @@ class ImagePreprocessing(Preprocessing):
     resample: Resample = "bilinear"
     mean: tuple[float, ...] = Field(description="Mean of each channel, of values in 0..1.")
     std: tuple[float, ...] = Field(description="Standard deviation of each channel, of values in 0..1.")
+    value_range: Range | None = Field(
+        None, description="Values that become 0 and 255 in images with more than 8 bits. None: the high byte of 16 bits is used."
+    )
 
 
 class Image(Modality):
@@ -95,34 +98,36 @@ class Image(Modality):
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
         labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; images without labels must be in no folder")
         errors = ErrorCollector()
-        count, channels, sides = 0, set[int](), SizeRange()
+        count, channels, sides, values = 0, set[int](), SizeRange(), ValueRanges()
         for image in _shapes(path, format, errors):
             count += 1
             channels.add(image.content.channels)
             sides.add(image.content)
+            values.add(image.content.values)
             labels.add([image.label] if image.label is not None else ())
         classes = labels.classes(errors) if labels.counts else None
         if not count and not errors.count:
             errors.add("/file", "there are no images")
         errors.check()
-        details = {"channels": max(channels), **sides.as_details()}
+        details = {"channels": max(channels), **sides.as_details(), **values.as_details()}
         return Profile(format, count, classes, details | ({"warnings": errors.warnings} if errors.warnings else {}))
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        images = image_folder.read(file.path, file.format, image_folder.THUMBNAILS, ErrorCollector())
+        reader = image_folder.thumbnails(_range_of(file.details))
+        images = image_folder.read(file.path, file.format, reader, ErrorCollector())
         return [_preview_row(image) for image in islice(images, limit)]
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
-        buffered: list[LabelledImage[Pixels]] = []
+        buffered: list[LabelledImage[RawPixels]] = []
         buffered_bytes = 0
         for image in image_folder.read(file.path, file.format, image_folder.PIXELS, ErrorCollector()):
             buffered.append(image)
             buffered_bytes += image.content.nbytes
             if len(buffered) >= size or buffered_bytes > CHUNK_BYTES:
-                yield _chunk(buffered)
+                yield _chunk(buffered, file.details)
                 buffered, buffered_bytes = [], 0
         if buffered:
-            yield _chunk(buffered)
+            yield _chunk(buffered, file.details)
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """Return nothing: images are resized, and grey images are converted to RGB."""
@@ -142,7 +147,12 @@ class Image(Modality):
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path
     ) -> ImagePreprocessing:
-        """Read the preprocessing of a pretrained encoder, or compute mean and standard deviation at the network's input size."""
+        """Read the preprocessing of a pretrained encoder, or compute mean and standard deviation at the network's input size.
+
+        The range of deep images covers both datasets.
+        """
+        firsts = [(next(chunks, None), chunks) for chunks in map(iter, (source, target))]
+        value_range = _union([_range_of(first.details) for first, _ in firsts if first is not None])
         if pretrained is not None:
             config = hf_image_processor.read(pretrained)
             return ImagePreprocessing(
@@ -152,24 +162,27 @@ class Image(Modality):
                 resample=config.resample,
                 mean=config.mean,
                 std=config.std,
+                value_range=value_range,
             )
         side = network.input_limits().image_side or DEFAULT_SIZE
         channel_stats = ChannelStats()
-        for chunks in (source, target):
-            for chunk in chunks:
+        for first, rest in firsts:
+            for chunk in chain([first] if first else [], rest):
                 for pixels in chunk.inputs:
-                    channel_stats.add(resize(pixels, side, side))
+                    channel_stats.add(resize(to_bytes(pixels, value_range), side, side))
         mean, std = channel_stats.moments()
-        return ImagePreprocessing(size=(side, side), channels=channel_stats.channels, resize=(side, side), mean=mean, std=std)
+        sides, channels = (side, side), channel_stats.channels
+        return ImagePreprocessing(size=sides, channels=channels, resize=sides, mean=mean, std=std, value_range=value_range)
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
         """Return an encoder to `pixels` uint8 (n, height, width, channels)."""
         fitted = _preprocessing(preprocessing)
 
-        def encode(raw: Sequence[Pixels]) -> Encoded:
+        def encode(raw: Sequence[RawPixels]) -> Encoded:
             encoded = np.empty((len(raw), *fitted.size, fitted.channels), np.uint8)
-            for row, pixels in enumerate(raw):
-                encoded[row] = _resize_and_crop(as_channels(pixels, fitted.channels), fitted)
+            for row, values in enumerate(raw):
+                pixels = as_channels(to_bytes(values, fitted.value_range), fitted.channels)
+                encoded[row] = _resize_and_crop(pixels, fitted)
             return {"pixels": encoded}
 
         return encode
@@ -189,11 +202,11 @@ class Image(Modality):
 
         return encode_pixels if fitted.resize == fitted.size else super().fast_encoder(preprocessing, encode)
 
-    def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[Pixels]:
+    def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[RawPixels]:
         """Parse base64 of image files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
         return _parse_all(values, "inputs", _parse_one)
 
-    def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> list[Pixels]:
+    def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> list[RawPixels]:
         return _parse_all(elements, "files", decode)
 
 
@@ -211,14 +224,25 @@ def _shapes(path: Path, format: str, errors: ErrorCollector) -> Iterator[Labelle
         raise InvalidDataset(f"{error}: upload fewer or smaller images", [FieldError("/file", str(error))]) from error
 
 
+def _range_of(details: Mapping[str, Any]) -> Range | None:
+    """Return the range of the values of a dataset whose images have more than 8 bits."""
+    low, high = details["values"]["range"] if "values" in details else (None, None)
+    return None if low is None else (low, high)
+
+
+def _union(ranges: Sequence[Range | None]) -> Range | None:
+    known = [limits for limits in ranges if limits is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
 def _preview_row(image: LabelledImage[Thumbnail]) -> dict[str, Any]:
     row = {"thumbnail": image.content.url, "height": image.content.height, "width": image.content.width}
     return row if image.label is None else row | {"label": image.label}
 
 
-def _chunk(images: Sequence[LabelledImage[Pixels]]) -> Chunk:
+def _chunk(images: Sequence[LabelledImage[RawPixels]], details: Mapping[str, Any]) -> Chunk:
     labels = [image.label for image in images if image.label is not None]
-    return Chunk([image.content for image in images], labels or None, len(images))
+    return Chunk([image.content for image in images], labels or None, len(images), details)
 
 
 def _resize_and_crop(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:
@@ -233,8 +257,8 @@ def _scaled(pixels: Pixels, shorter: int) -> Sides:
     return (longer, shorter) if height > width else (shorter, longer)
 
 
-def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any, PixelBudget], Pixels]) -> list[Pixels]:
-    images, errors, budget = list[Pixels](), list[FieldError](), PixelBudget(MAX_PREDICTION_PIXELS)
+def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any, PixelBudget], RawPixels]) -> list[RawPixels]:
+    images, errors, budget = list[RawPixels](), list[FieldError](), PixelBudget(MAX_PREDICTION_PIXELS)
     for index, value in enumerate(values):
         try:
             images.append(parse(value, budget))
@@ -248,7 +272,7 @@ def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any, PixelBud
     return images
 
 
-def _parse_one(value: Any, budget: PixelBudget) -> Pixels:
+def _parse_one(value: Any, budget: PixelBudget) -> RawPixels:
     if isinstance(value, str):
         try:
             content = base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from app.errors import InvalidInputs, InvalidRequest
-from app.formats.images import Pixels, decode
+from app.formats.images import decode
+from app.formats.pixel_values import Pixels, to_bytes
 from app.modalities import MODALITIES, image
 from app.modalities.base import Chunk, Profile
 from app.modalities.image import ImagePreprocessing
@@ -119,7 +120,7 @@ def test_every_image_mode_is_decoded_to_grey_or_rgb(mode: str, channels: int) ->
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.array([[0, 256, 32768, 65535]], np.uint16)).save(buffer, "PNG")
-    assert decode(buffer.getvalue())[0, :, 0].tolist() == [0, 1, 128, 255]
+    assert to_bytes(decode(buffer.getvalue()), None)[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
 def test_images_are_rotated_by_exif() -> None:
@@ -265,7 +266,7 @@ def test_files_base64_and_lists_of_an_image_are_equal(tmp_path: Path) -> None:
     ("value", "message"),
     [
         ("not base64!", "base64"),
-        ("", "not an image"),
+        ("", "empty"),
         (base64.b64encode(b"hello").decode(), "not an image"),
         (base64.b64encode(factories.image_bytes()[:60]).decode(), "cannot be decoded"),
         ([[1, 2], [3]], "different lengths"),
