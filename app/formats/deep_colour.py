@@ -21,20 +21,22 @@ _SWAPPED = {
 
 def is_deep(image: Image.Image) -> bool:
     """Return whether the colours of an image that is not loaded yet have 16 bits."""
-    return bool(image.tile) and all(_raw_mode(tile.args) in _SWAPPED for tile in image.tile)
+    tiles = getattr(image, "tile", ())
+    return bool(tiles) and all(_raw_mode(tile.args) in _SWAPPED for tile in tiles)
 
 
 def values_of(image: Image.Image, content: bytes) -> RawPixels:
     """Return uint16 (H, W, 3), rotated by EXIF. Transparent images get 8 bits and are read over one colour."""
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "RGBA" and image.getextrema()[3] != (255, 255):
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
         return pixel_values.values_of(image)
     high = np.asarray(image.convert("RGB"))
     with Image.open(io.BytesIO(content), formats=("PNG", "TIFF")) as again:
         again.tile = [tile._replace(args=_with_low_bytes(tile.args)) for tile in again.tile]
         ImageOps.exif_transpose(again, in_place=True)
         low = np.asarray(again.convert("RGB"))
-    return high.astype(np.uint16) << 8 | low
+    values: RawPixels = high.astype(np.uint16) << 8 | low
+    return values
 
 
 def _raw_mode(args: Any) -> str:

@@ -77,7 +77,8 @@ class ImageShape:
     def of(cls, pixels: RawPixels) -> "ImageShape":
         """Raise InvalidImageError if no pixel has a value."""
         try:
-            return cls(*pixels.shape, ValueExtent.of(pixels))
+            height, width, channels = pixels.shape
+            return cls(height, width, channels, ValueExtent.of(pixels))
         except ValueError as error:
             raise InvalidImageError(str(error)) from error
 

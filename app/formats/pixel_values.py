@@ -87,12 +87,13 @@ def to_bytes(values: RawPixels, value_range: Range | None) -> Pixels:
     if value_range is None and values.dtype == np.uint16:
         return (values >> 8).astype(np.uint8)
     low, high = value_range or (0.0, 255.0)
-    numbers = values.astype(np.float64 if values.dtype.itemsize > 2 and values.dtype.kind in "iu" else np.float32)
+    numbers: NDArray[Any] = values.astype(np.float64 if values.dtype.itemsize > 2 and values.dtype.kind in "iu" else np.float32)
     if values.dtype.kind == "f":
         numbers[~_has_value(values)] = low
-    numbers -= low
-    numbers *= 255 / (high - low) if high > low else 1.0
-    return np.rint(numbers.clip(0, 255, out=numbers), out=numbers).astype(np.uint8)
+    np.subtract(numbers, low, out=numbers)
+    np.multiply(numbers, 255 / (high - low) if high > low else 1.0, out=numbers)
+    scaled: Pixels = np.rint(numbers.clip(0, 255, out=numbers), out=numbers).astype(np.uint8)
+    return scaled
 
 
 def values_of(image: Image.Image) -> RawPixels:
@@ -134,22 +135,22 @@ def _tag(image: Image.Image, number: int, default: int | None = None) -> int | N
     if tags is None:
         return None
     value = tags.get(number, default)
-    return value[0] if isinstance(value, tuple) else value
+    first: int | None = value[0] if isinstance(value, tuple) else value
+    return first
 
 
 def _over_one_colour(image: Image.Image) -> Image.Image:
-    """Place a transparent image over white, or over black if it can hardly be seen over white."""
+    """Compose a transparent image over white, or over black if it can hardly be seen over white."""
     has_grey = image.mode in GREY
     image = image.convert("RGBA")
-    if image.getextrema()[3] != (255, 255):
+    if image.getchannel("A").getextrema() != (255, 255):
         white, black = (Image.alpha_composite(Image.new("RGBA", image.size, name), image) for name in ("white", "black"))
         image = black if _contrast(white) < min(MIN_CONTRAST, _contrast(black)) else white
     return image.convert("L" if has_grey else "RGB")
 
 
 def _contrast(image: Image.Image) -> int:
-    darkest, lightest = image.convert("L").getextrema()
-    return int(lightest) - int(darkest)
+    return int(np.ptp(np.asarray(image.convert("L"))))
 
 
 def _has_value(values: RawPixels) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ def unreadable_reason(content: bytes) -> str | None:
 
 
 def content_problem(image: Image.Image) -> str | None:
-    """Return why an opened TIFF cannot be used as one picture, or None."""
+    """Return why an opened TIFF cannot be used as one image, or None."""
     tags = getattr(image, "tag_v2", {})
     problem = _bands_problem(tags.get(_BANDS, 1), tags.get(_EXTRA, ()))
     return problem or ("a TIFF with more than one page; save each page as a file of its own" if _has_pages(image) else None)
@@ -41,7 +41,7 @@ def content_problem(image: Image.Image) -> str | None:
 
 def is_signed(image: Image.Image) -> bool:
     """Return whether the values are signed integers."""
-    return max(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, (1,))) == 2
+    return bool(max(getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, (1,))) == 2)
 
 
 def _bands_problem(bands: int, extra: tuple[int, ...]) -> str | None:

@@ -1,6 +1,6 @@
 """Names of the members of a zip, decoded as their writer meant them.
 
-Context: a zip without the UTF-8 flag says nothing about the encoding of its names. macOS writes UTF-8 without the flag, and
+Context: a zip without the UTF-8 flag does not name the encoding of its names. macOS writes UTF-8 without the flag, and
 Windows writes the code page of its language. Decision: the Unicode path field decides, then the flag, then UTF-8 if all names
 are valid in it. Otherwise the code page wins in which most characters are common ones of one script, with a warning.
 """

@@ -226,8 +226,10 @@ def _shapes(path: Path, format: str, errors: ErrorCollector) -> Iterator[Labelle
 
 def _range_of(details: Mapping[str, Any]) -> Range | None:
     """Return the range of the values of a dataset whose images have more than 8 bits."""
-    low, high = details["values"]["range"] if "values" in details else (None, None)
-    return None if low is None else (low, high)
+    if "values" not in details:
+        return None
+    low, high = details["values"]["range"]
+    return low, high
 
 
 def _union(ranges: Sequence[Range | None]) -> Range | None:

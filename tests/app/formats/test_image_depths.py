@@ -1,4 +1,4 @@
-"""Images of every depth, transparent images and files that are no single picture: what is read, and what a user is told."""
+"""Images of every depth, transparent images and files that are no single image: what is read, and the reasons for a rejection."""
 
 import io
 import struct
@@ -39,7 +39,7 @@ def png16(values: NDArray[Any]) -> bytes:
 
 def tiff(values: NDArray[Any], dtype: type, photometric: int = 1) -> bytes:
     """Return an uncompressed TIFF of any type; Pillow itself writes few of them."""
-    array = np.ascontiguousarray(values.astype(dtype))
+    array: NDArray[Any] = np.ascontiguousarray(values.astype(dtype))
     bands = 1 if array.ndim == 2 else array.shape[2]
     body, start = array.tobytes(), 8 + 4 * bands
     tags = [(256, array.shape[1]), (257, array.shape[0]), (258, 0), (259, 1), (262, photometric), (273, start), (277, bands)]
