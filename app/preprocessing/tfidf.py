@@ -1,6 +1,6 @@
 """TF-IDF over words and bigrams.
 
-Words are runs of letters and digits in lower case. The vocabulary holds the terms with the highest document frequency.
+The vocabulary holds the terms with the highest document frequency.
 A weight is (1 + ln count) * (1 + ln((1 + texts) / (1 + texts with the term))), scaled to unit L2 norm per text.
 Id 0 is padding.
 """
@@ -8,21 +8,28 @@ Id 0 is padding.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.preprocessing import words
+
 MAX_TERMS = 20_000
 MAX_COUNTED = 2_000_000
 _WORD = re.compile(r"\w+(?:'\w+)?")
 
 
-def ngrams(text: str) -> list[str]:
-    words = _WORD.findall(text.lower())
-    return words + [f"{first} {second}" for first, second in pairwise(words)]
+def _first_ngrams(text: str) -> list[str]:
+    """Return the terms as in the first vocabularies, which split words at combining marks and know no emoji."""
+    found = _WORD.findall(text.lower())
+    return found + [f"{first} {second}" for first, second in pairwise(found)]
+
+
+_NGRAMS: dict[int, Callable[[str], list[str]]] = {1: _first_ngrams, 2: words.ngrams}
+"""How texts become terms, by the version in the vocabulary file. Files without one have version 1."""
 
 
 class DocumentFrequencies:
@@ -35,7 +42,7 @@ class DocumentFrequencies:
     def add(self, texts: Iterable[str]) -> None:
         for text in texts:
             self.texts += 1
-            self.counts.update(set(ngrams(text)))
+            self.counts.update(set(words.ngrams(text)))
             if len(self.counts) > MAX_COUNTED:
                 self.counts = Counter({term: count for term, count in self.counts.items() if count > 1})
 
@@ -43,7 +50,7 @@ class DocumentFrequencies:
         """Write the vocabulary with its inverse document frequencies and return its size."""
         frequent = sorted(self.counts, key=lambda term: (-self.counts[term], term))[:MAX_TERMS]
         idf = [1 + float(np.log((1 + self.texts) / (1 + self.counts[term]))) for term in frequent]
-        path.write_text(json.dumps({"terms": frequent, "idf": idf}), encoding="utf-8")
+        path.write_text(json.dumps({"version": max(_NGRAMS), "terms": frequent, "idf": idf}), encoding="utf-8")
         return len(frequent)
 
 
@@ -53,6 +60,7 @@ class TfidfVectorizer:
     def __init__(self, path: Path) -> None:
         stored = json.loads(path.read_text(encoding="utf-8"))
         self.ids = {term: number for number, term in enumerate(stored["terms"], start=1)}
+        self.ngrams = _NGRAMS[stored.get("version", 1)]
         self.idf = np.array([0.0, *stored["idf"]])
 
     def encode(self, texts: Sequence[str], max_length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -70,7 +78,7 @@ class TfidfVectorizer:
         return terms, weights
 
     def _encode(self, text: str, max_length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        counts = Counter(number for term in ngrams(text) if (number := self.ids.get(term)))
+        counts = Counter(number for term in self.ngrams(text) if (number := self.ids.get(term)))
         ids = np.array(sorted(counts), np.int64)
         values = (1 + np.log([counts[number] for number in ids.tolist()])) * self.idf[ids]
         if len(ids) > max_length:
