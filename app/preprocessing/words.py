@@ -6,6 +6,7 @@ character is a word, and pairs exist only of characters that touch.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
@@ -28,19 +29,34 @@ def ngrams(text: str) -> list[str]:
     if normal.isascii() or not _special().search("".join(set(normal))):
         words = _PLAIN_WORD.findall(normal)
         return words + [f"{first} {second}" for first, second in pairwise(words)]
-    found = list(_pattern().finditer(normal))
-    return [match[0] for match in found] + [pair for first, second in pairwise(found) if (pair := _pair(first, second))]
+    runs = [(match.lastgroup == "dense", _words_of(match)) for match in _pattern().finditer(normal)]
+    return [word for _, words in runs for word in words] + list(_pairs(runs))
 
 
 def _normalised(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower()).replace("\u2019", "'")
 
 
-def _pair(first: re.Match[str], second: re.Match[str]) -> str | None:
-    """Return two neighbouring words as one term. Characters of a script without spaces form one only if they touch."""
-    if first.lastgroup == second.lastgroup == "dense":
-        return first[0] + second[0] if first.end() == second.start() else None
-    return f"{first[0]} {second[0]}"
+def _words_of(match: re.Match[str]) -> list[str]:
+    """Return the characters, with their marks, of a run of a script without spaces, or the one word of others."""
+    if match.lastgroup != "dense":
+        return [match[0]]
+    return _dense_character().findall(match[0])
+
+
+def _pairs(runs: list[tuple[bool, list[str]]]) -> Iterator[str]:
+    """Yield neighbouring words as one term. Characters of a script without spaces form one only if they touch."""
+    before: tuple[bool, list[str]] | None = None
+    for is_dense, words in runs:
+        if before is not None and not (is_dense and before[0]):
+            yield f"{before[1][-1]} {words[0]}"
+        yield from map("".join, pairwise(words))
+        before = is_dense, words
+
+
+@cache
+def _dense_character() -> re.Pattern[str]:
+    return re.compile(rf"(?:[{_DENSE}]|[{_RARE_DENSE}])[{_marks()}]*")
 
 
 @cache
@@ -56,7 +72,7 @@ def _pattern() -> re.Pattern[str]:
     word = rf"(?:{letter})+(?:['{_JOINERS}](?:{letter})+)*"
     flag = "[\U0001f1e6-\U0001f1ff]{2}"
     one = rf"[{_EMOJI}][{_EMOJI_PARTS}]*"
-    dense = rf"(?:(?![{marks}])[{_DENSE}]|[{_RARE_DENSE}])[{marks}]*"
+    dense = rf"(?![{marks}])[{_DENSE}{_RARE_DENSE}{marks}]+"
     return re.compile(rf"(?P<dense>{dense})|(?P<word>{word})|(?P<emoji>{flag}|{one}(?:\u200d{one})*)")
 
 

@@ -191,7 +191,7 @@ BAD: dict[str, Bad] = {
     "object labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.array([{}] * 4, object)), "/y", "Python objects"),
     "an npz header that is no Python": Bad("a.npz", npz_header("(" * 9000), "/x", "header"),
     "an npz header that is too deep": Bad("a.npz", npz_header("{'descr': " + "-" * 9000 + "1}"), "/x", "header"),
-    "a float npz": Bad("a.npz", factories.npz_bytes(x=ZEROS.astype(np.float32)), "/x", "expected uint8"),
+    "a complex npz": Bad("a.npz", factories.npz_bytes(x=ZEROS.astype(np.complex64)), "/x", "expected uint8"),
     "an npz without x": Bad("a.npz", factories.npz_bytes(images=ZEROS), "/x", "'images'"),
     "an npz with more": Bad("a.npz", factories.npz_bytes(x=ZEROS, z=ZEROS), "/z", "unknown array"),
     "an npz of vectors": Bad("a.npz", factories.npz_bytes(x=np.zeros((4, 8), np.uint8)), "/x", "shape (4, 8)"),
