@@ -6,7 +6,6 @@ folder. A single folder of images is one class, and one class alone is rejected.
 An npz holds `x`, uint8 or deeper values (N, H, W) or (N, H, W, C), and `y`, integers or strings.
 """
 
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +26,7 @@ from app.formats.images import (
     thumbnail_of_file,
     thumbnail_of_pixels,
 )
+from app.formats.names import canonical_name
 from app.formats.pixel_values import Range, RawPixels
 from app.formats.validation import ErrorCollector, pointer, printable
 
@@ -88,9 +88,7 @@ def _read_folders(
         if problem is None:
             layouts.add(_layout(parts))
             try:
-                yield LabelledImage(
-                    reader.of_file(member.read()), unicodedata.normalize("NFC", parts[-2]) if len(parts) > 1 else None
-                )
+                yield LabelledImage(reader.of_file(member.read()), canonical_name(parts[-2]) or "" if len(parts) > 1 else None)
             except InvalidImageError as error:
                 problem = str(error)
         if problem is not None:

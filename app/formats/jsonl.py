@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import FieldError, InvalidDataset
+from app.formats.names import canonical_text
 from app.formats.row_blocks import MAX_COLUMNS
 from app.formats.validation import ErrorCollector, pointer, printable
 
@@ -70,4 +71,4 @@ def _record(line: bytes, row: int, errors: ErrorCollector) -> Record | None:
 def _bounded_object(pairs: list[tuple[str, object]]) -> Record:
     if len(pairs) > MAX_COLUMNS:
         raise _TooManyKeysError(f"an object with {len(pairs)} keys; at most {MAX_COLUMNS} are accepted")
-    return dict(pairs)
+    return {canonical_text(name): value for name, value in pairs}

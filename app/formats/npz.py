@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidDataset
 from app.formats.archives import METHODS, as_invalid_dataset, is_encrypted, open_zip
+from app.formats.names import canonical_name
 from app.formats.validation import ErrorCollector, pointer
 
 INPUTS, LABELS = "x", "y"
@@ -47,10 +48,10 @@ def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
 
 
 def label_names(path: Path, size: int) -> Iterator[str]:
-    """Yield the labels in array `y` as text, of which `size` are read at a time. Raise InvalidDataset."""
+    """Yield the classes in array `y`, of which `size` are read at a time; "" for a missing label. Raise InvalidDataset."""
     for block in rows(path, LABELS, size):
         names = np.char.decode(block, "utf-8", "replace") if block.dtype.kind == "S" else block
-        yield from map(str, names.tolist())
+        yield from (canonical_name(name) or "" for name in names.reshape(-1).tolist())
 
 
 def check_labels(headers: Mapping[str, Header], errors: ErrorCollector) -> None:
@@ -58,9 +59,9 @@ def check_labels(headers: Mapping[str, Header], errors: ErrorCollector) -> None:
     x, y = headers.get(INPUTS), headers.get(LABELS)
     if y is None:
         return
-    if y.dtype.kind not in "iuSU" or y.dtype.itemsize > MAX_LABEL_BYTES:
-        errors.add("/y", f"y is of type {y.dtype}, expected integers or short strings")
-    if x is not None and y.shape != x.shape[:1]:
+    if y.dtype.kind not in "iufbSU" or y.dtype.itemsize > MAX_LABEL_BYTES:
+        errors.add("/y", f"y is of type {y.dtype}, expected whole numbers or short strings")
+    if x is not None and y.shape not in (x.shape[:1], (*x.shape[:1], 1)):
         errors.add("/y", f"y has shape {y.shape}, expected {x.shape[:1]}: one label per example")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
+from app.formats.names import canonical_text
 from app.formats.validation import ErrorCollector, pointer, printable, storable
 
 MAX_COLUMNS = 2000
@@ -21,7 +22,8 @@ class RowBlock:
 
 
 def check_names(names: Sequence[str]) -> list[str]:
-    """Return the column names as a list. Raise InvalidDataset with each unusable name."""
+    """Return the column names in canonical form. Raise InvalidDataset with each unusable name."""
+    names = [canonical_text(name) for name in names]
     errors = ErrorCollector()
     if len(names) > MAX_COLUMNS:
         errors.add("/columns", f"{len(names)} columns: at most {MAX_COLUMNS} are accepted")
@@ -36,11 +38,12 @@ def check_names(names: Sequence[str]) -> list[str]:
             errors.add(f"/columns/{number}", f"columns {first[name]} and {number} are both called {shown!r}")
         first.setdefault(name, number)
     errors.check()
-    return list(names)
+    return names
 
 
 def require_column(column: str, names: Sequence[str], option: str) -> str:
-    """Return the column's name. Raise InvalidDataset with the available names if it does not exist."""
+    """Return the column's canonical name. Raise InvalidDataset with the available names if it does not exist."""
+    column = canonical_text(column)
     if column in names:
         return column
     available = ", ".join(repr(printable(name, 50)) for name in names[:20])

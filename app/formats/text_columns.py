@@ -9,16 +9,18 @@ import polars as pl
 from app.errors import FieldError, InvalidDataset
 from app.formats import jsonl, tables
 from app.formats.cells import as_numbers, is_supported
-from app.formats.class_labels import to_category_strings
 from app.formats.delimited import Delimiter
+from app.formats.names import canonical_name, canonical_names
 from app.formats.row_blocks import require_column
 from app.formats.validation import ErrorCollector, encodable, pointer, printable
 
 DEFAULT_TEXT = "text"
 DEFAULT_LABEL = "label"
 FIRST_RECORDS = 1000
+INVALID_TEXT = "?"
 
-TextRows = tuple[list[str], list[str] | None]
+TextRows = tuple[list[str], list[str | None] | None]
+"""Texts, and their labels if there is a label column; None for a missing label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class Columns:
     text: str | None
     label: str | None
     delimiter: Delimiter
+
+
+@dataclass(frozen=True, slots=True)
+class RowErrors:
+    """Errors of invalid rows, and of those without a label, which is no error if all have none."""
+
+    invalid: ErrorCollector
+    unlabelled: ErrorCollector
 
 
 def resolve(path: Path, format: str, columns: Columns) -> Columns:
@@ -58,7 +68,7 @@ def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
     return first is not None and as_numbers(first.frame.to_series()).drop_nulls().is_empty()
 
 
-def read(path: Path, format: str, columns: Columns, size: int, errors: ErrorCollector) -> Iterator[TextRows]:
+def read(path: Path, format: str, columns: Columns, size: int, errors: RowErrors) -> Iterator[TextRows]:
     """Yield texts and their labels, at most `size` at a time. Add an error for each invalid row."""
     if format == "jsonl":
         return _read_jsonl(path, columns, size, errors)
@@ -86,14 +96,14 @@ def _default(name: str, names: Sequence[str]) -> str | None:
     return name if name in names else None
 
 
-def _read_table(path: Path, format: str, columns: Columns, size: int, errors: ErrorCollector) -> Iterator[TextRows]:
+def _read_table(path: Path, format: str, columns: Columns, size: int, errors: RowErrors) -> Iterator[TextRows]:
     assert columns.text is not None
     names = [columns.text] + ([columns.label] if columns.label else [])
-    for block in tables.blocks(path, format, columns.delimiter, names, errors):
+    for block in tables.blocks(path, format, columns.delimiter, names, errors.invalid):
         for start in range(0, block.frame.height, size):
             frame, rows = block.frame.slice(start, size), block.rows[start : start + size]
             texts = _texts(frame[columns.text], columns.text)
-            labels = to_category_strings(frame[columns.label]).to_list() if columns.label else None
+            labels = canonical_names(frame[columns.label]).to_list() if columns.label else None
             yield _complete_rows(rows, texts, labels, columns, errors)
 
 
@@ -104,11 +114,11 @@ def _texts(values: pl.Series, name: str) -> list[str | None]:
     return values.cast(pl.String).to_list()
 
 
-def _read_jsonl(path: Path, columns: Columns, size: int, errors: ErrorCollector) -> Iterator[TextRows]:
+def _read_jsonl(path: Path, columns: Columns, size: int, errors: RowErrors) -> Iterator[TextRows]:
     assert columns.text is not None
-    for rows, records in jsonl.blocks(path, size, errors):
-        texts = [_text(record, row, columns.text, errors) for row, record in zip(rows, records, strict=True)]
-        labels = [_label(record, row, columns, errors) for row, record in zip(rows, records, strict=True)]
+    for rows, records in jsonl.blocks(path, size, errors.invalid):
+        texts = [_text(record, row, columns.text, errors.invalid) for row, record in zip(rows, records, strict=True)]
+        labels = [_label(record, row, columns, errors.invalid) for row, record in zip(rows, records, strict=True)]
         yield _complete_rows(rows, texts, labels if columns.label else None, columns, errors)
 
 
@@ -117,22 +127,20 @@ def _text(record: jsonl.Record, row: int, name: str, errors: ErrorCollector) -> 
     if value is None or (isinstance(value, str) and encodable(value)):
         return value
     errors.add(pointer("rows", row, name), f"row {row}: {printable(name, 50)!r} is not a string")
-    return ""
+    return INVALID_TEXT
 
 
 def _label(record: jsonl.Record, row: int, columns: Columns, errors: ErrorCollector) -> str | None:
     name = columns.label or DEFAULT_LABEL
     value = record.get(name)
-    if value is None:
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if columns.label is None and columns.text != name:
         errors.add(pointer("rows", row, name), f"row {row} has a label, but the first {FIRST_RECORDS} rows have none")
         return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str | int):
-        return str(value).strip() or None
-    errors.add(pointer("rows", row, name), f"row {row}: the label is neither a string nor an integer")
+    if isinstance(value, str | int | float):
+        return canonical_name(value)
+    errors.add(pointer("rows", row, name), f"row {row}: the label is neither a string nor a number")
     return ""
 
 
@@ -141,17 +149,17 @@ def _complete_rows(
     texts: Sequence[str | None],
     labels: Sequence[str | None] | None,
     columns: Columns,
-    errors: ErrorCollector,
+    errors: RowErrors,
 ) -> TextRows:
-    """Return the rows with both a text and a label. Add an error for each other row."""
-    complete, names = list[str](), list[str]()
+    """Return the rows with a text. Add an error for each other row."""
+    complete, names = list[str](), list[str | None]()
     for index, text in enumerate(texts):
-        label = labels[index] if labels is not None else ""
-        if text is None:
-            errors.add(pointer("rows", rows[index], columns.text), f"row {rows[index]} has no text")
-        if label is None:
-            errors.add(pointer("rows", rows[index], columns.label), f"row {rows[index]} has no label")
-        if text is not None and label is not None:
+        label = labels[index] if labels is not None else None
+        if text is None or not text.strip():
+            errors.invalid.add(pointer("rows", rows[index], columns.text), f"row {rows[index]} has no text")
+        else:
+            if labels is not None and label is None:
+                errors.unlabelled.add(pointer("rows", rows[index], columns.label), f"row {rows[index]} has no label")
             complete.append(text)
             names.append(label)
     return complete, names if labels is not None else None

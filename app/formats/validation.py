@@ -51,6 +51,11 @@ class ErrorCollector:
         if len(self.errors) < LIMIT:
             self.errors.append(FieldError(where, detail))
 
+    def extend(self, others: "ErrorCollector") -> None:
+        """Add the errors of another collector."""
+        self.errors += others.errors[: LIMIT - len(self.errors)]
+        self.count += others.count
+
     def check(self) -> None:
         """Raise InvalidDataset if any error was added."""
         if not self.count:

@@ -29,7 +29,7 @@ from app.formats.images import (
     resize,
 )
 from app.formats.pixel_values import Pixels, Range, RawPixels, ValueRanges, to_bytes
-from app.formats.validation import LIMIT, ErrorCollector, pointer
+from app.formats.validation import LIMIT, ErrorCollector, pointer, printable
 from app.modalities.base import (
     CHUNK_ROWS,
     Chunk,
@@ -96,7 +96,7 @@ class Image(Modality):
         return format != "npz" or image_folder.has_image_array(path)
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
-        labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files", "; images without labels must be in no folder")
+        labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files")
         errors = ErrorCollector()
         count, channels, sides, values = 0, set[int](), SizeRange(), ValueRanges()
         for image in _shapes(path, format, errors):
@@ -104,8 +104,13 @@ class Image(Modality):
             channels.add(image.content.channels)
             sides.add(image.content)
             values.add(image.content.values)
-            labels.add([image.label] if image.label is not None else ())
-        classes = labels.classes(errors) if labels.counts else None
+            if image.label == "":
+                labels.missing.add(labels.where, f"image {count} has no label")
+            elif image.label is not None:
+                labels.add([image.label])
+        classes = labels.classes(errors)
+        if format != "npz" and len(labels.counts) == 1 and not errors.count:
+            errors.add("/files", _one_folder(labels.counts))
         if not count and not errors.count:
             errors.add("/file", "there are no images")
         errors.check()
@@ -115,7 +120,7 @@ class Image(Modality):
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
         reader = image_folder.thumbnails(_range_of(file.details))
         images = image_folder.read(file.path, file.format, reader, ErrorCollector())
-        return [_preview_row(image) for image in islice(images, limit)]
+        return [_preview_row(image, file.labelled) for image in islice(images, limit)]
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         buffered: list[LabelledImage[RawPixels]] = []
@@ -124,10 +129,10 @@ class Image(Modality):
             buffered.append(image)
             buffered_bytes += image.content.nbytes
             if len(buffered) >= size or buffered_bytes > CHUNK_BYTES:
-                yield _chunk(buffered, file.details)
+                yield _chunk(buffered, file)
                 buffered, buffered_bytes = [], 0
         if buffered:
-            yield _chunk(buffered, file.details)
+            yield _chunk(buffered, file)
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """Return nothing: images are resized, and grey images are converted to RGB."""
@@ -237,14 +242,19 @@ def _union(ranges: Sequence[Range | None]) -> Range | None:
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
-def _preview_row(image: LabelledImage[Thumbnail]) -> dict[str, Any]:
+def _preview_row(image: LabelledImage[Thumbnail], labelled: bool) -> dict[str, Any]:
     row = {"thumbnail": image.content.url, "height": image.content.height, "width": image.content.width}
-    return row if image.label is None else row | {"label": image.label}
+    return row if image.label is None or not labelled else row | {"label": image.label}
 
 
-def _chunk(images: Sequence[LabelledImage[RawPixels]], details: Mapping[str, Any]) -> Chunk:
-    labels = [image.label for image in images if image.label is not None]
-    return Chunk([image.content for image in images], labels or None, len(images), details)
+def _one_folder(classes: Iterable[str]) -> str:
+    only = printable(next(iter(classes)))
+    return f"only one class, {only!r}: at least two are required; images without labels must be in no folder"
+
+
+def _chunk(images: Sequence[LabelledImage[RawPixels]], file: DatasetFile) -> Chunk:
+    labels = [image.label for image in images if image.label is not None] if file.labelled else []
+    return Chunk([image.content for image in images], labels or None, len(images), file.details)
 
 
 def _resize_and_crop(pixels: Pixels, fitted: ImagePreprocessing) -> Pixels:

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.errors import FieldError, InvalidDataset
 from app.formats import tables
 from app.formats.cells import as_numbers, is_supported
-from app.formats.class_labels import ClassCounter, count_labels, to_category_strings
+from app.formats.class_labels import ClassCounter, count_labels
 from app.formats.delimited import Delimiter
+from app.formats.names import canonical_name, canonical_names
 from app.formats.row_blocks import require_column
 from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
@@ -121,7 +122,7 @@ class Tabular(Modality):
             for column in columns:
                 column.add(block.frame[column.name], block.rows)
             if label is not None:
-                count_labels(labels, block.frame[label], block.rows, label, errors)
+                count_labels(labels, block.frame[label], block.rows, label)
         for column in columns:
             column.report(errors)
         classes = labels.classes(errors) if label is not None else None
@@ -143,12 +144,12 @@ class Tabular(Modality):
         details = file.details or self.check(file.path, file.format, options).details
         kinds = {column["name"]: column["kind"] for column in details["columns"]}
         label = details["label"]
-        converters = {name: _floats if kind == "number" else to_category_strings for name, kind in kinds.items()}
+        converters = {name: _floats if kind == "number" else canonical_names for name, kind in kinds.items()}
         names = [*kinds, *([label] if label else [])]
         for block in tables.blocks(file.path, file.format, options.delimiter, names, ErrorCollector()):
             for rows in block.frame.iter_slices(size):
                 frame = pl.DataFrame([convert(rows[name]) for name, convert in converters.items()])
-                yield Chunk(frame, to_category_strings(rows[label]).to_list() if label else None, rows.height)
+                yield Chunk(frame, canonical_names(rows[label]).to_list() if label and file.labelled else None, rows.height)
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         return _differences(_kinds(source), _kinds(other), "the source")
@@ -175,13 +176,13 @@ class Tabular(Modality):
         used = {name for name, counts in levels.items() if counts}
         for chunk in target:
             for name in used & set(chunk.inputs.columns):
-                levels[name].update(to_category_strings(chunk.inputs[name]).drop_nulls().to_list())
+                levels[name].update(canonical_names(chunk.inputs[name]).drop_nulls().to_list())
         return TabularPreprocessing(columns=tuple(_fitted(name, numbers.get(name), levels.get(name)) for name in order))
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
         """Return an encoder to `numbers` float32 (n, a), NaN if missing, and `categories` int64 (n, b), 0 if unknown."""
         fitted = _preprocessing(preprocessing)
-        codes = {column.name: {level: code for code, level in enumerate(column.levels, 1)} for column in fitted.categories}
+        codes = {column.name: _level_codes(column.levels) for column in fitted.categories}
 
         def encode(frame: pl.DataFrame) -> Encoded:
             encoded: Encoded = {}
@@ -283,8 +284,16 @@ def _floats(values: pl.Series) -> pl.Series:
     return values if values.dtype == pl.Float32 else as_numbers(values)
 
 
+def _level_codes(levels: Sequence[str]) -> dict[str, int]:
+    """Return the code of each level. Codes of one width such as `01` are also found as numbers, which have no zeros."""
+    codes = {name: code for code, level in enumerate(levels, 1) if (name := canonical_name(level))}
+    if len(set(map(len, codes))) == 1 and all(name.isascii() and name.isdecimal() for name in codes):
+        codes |= {str(int(name)): code for name, code in codes.items()}
+    return codes
+
+
 def _codes(values: pl.Series, codes: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    names = to_category_strings(values)
+    names = canonical_names(values)
     return names.replace_strict(codes, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
 
 

@@ -10,7 +10,7 @@ from app.errors import FieldError, InvalidInputs, InvalidRequest
 from app.formats import text_columns
 from app.formats.class_labels import ClassCounter
 from app.formats.delimited import Delimiter
-from app.formats.text_columns import Columns
+from app.formats.text_columns import Columns, RowErrors
 from app.formats.validation import LIMIT, ErrorCollector, encodable, pointer
 from app.modalities.base import (
     CHUNK_ROWS,
@@ -77,11 +77,11 @@ class Text(Modality):
         columns = text_columns.resolve(path, format, _columns(options))
         labels, errors = ClassCounter(pointer("columns", columns.label or "")), ErrorCollector()
         count = characters = longest = 0
-        for texts, names in text_columns.read(path, format, columns, 1024, errors):
+        for texts, names in text_columns.read(path, format, columns, 1024, RowErrors(errors, labels.missing)):
             count += len(texts)
             characters += sum(map(len, texts))
             longest = max([longest, *map(len, texts)])
-            labels.add(names or ())
+            labels.add(name for name in names or () if name is not None)
         classes = labels.classes(errors) if columns.label is not None else None
         if not count and not errors.count:
             errors.add("/file", "there are no texts")
@@ -98,8 +98,9 @@ class Text(Modality):
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         columns = text_columns.resolve(file.path, file.format, _columns(file.options))
-        for texts, labels in text_columns.read(file.path, file.format, columns, size, ErrorCollector()):
-            yield Chunk(texts, labels, len(texts))
+        errors = RowErrors(ErrorCollector(), ErrorCollector())
+        for texts, labels in text_columns.read(file.path, file.format, columns, size, errors):
+            yield Chunk(texts, [label or "" for label in labels] if labels and file.labelled else None, len(texts))
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """Return nothing: texts are always compatible."""

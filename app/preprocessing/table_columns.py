@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.formats.cells import as_numbers, trimmed
-from app.formats.class_labels import to_category_strings
+from app.formats.names import canonical_names
 from app.formats.validation import LIMIT, ErrorCollector, pointer, printable, storable
 
 Kind = Literal["number", "category", "empty"]
@@ -48,7 +48,7 @@ class ColumnProfile:
         if self.may_be_numbers:
             self._add_numbers(values, rows)
         else:
-            names = to_category_strings(values)
+            names = canonical_names(values)
             self.missing += names.null_count()
             self.texts += len(names) - names.null_count()
             self._add_names(names, rows)

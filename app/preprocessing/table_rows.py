@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from app.errors import FieldError, InvalidInputs
+from app.formats.names import canonical_name, canonical_text
 from app.formats.validation import LIMIT, pointer, printable
 from app.preprocessing.table_columns import MAX_FLOAT32, is_valid_category
 
@@ -25,6 +26,9 @@ def parse(values: Sequence[object], kinds: Mapping[str, str]) -> list[Row]:
 
 def _row(value: object, kinds: Mapping[str, str], where: str, errors: list[FieldError]) -> Row:
     if isinstance(value, Mapping):
+        if value.keys() - kinds.keys():
+            spelled = {canonical_text(name): name for name in kinds}
+            value = {spelled.get(canonical_text(str(name)), str(name)): cell for name, cell in value.items()}
         for name in value.keys() - kinds.keys():
             errors.append(FieldError(where + pointer(name), "the model has no such column"))
         for name in [name for name in kinds if name not in value]:
@@ -51,7 +55,7 @@ def _cell(value: object, kind: str, where: str, errors: list[FieldError]) -> Cel
     if problem:
         errors.append(FieldError(where, problem))
         return None
-    return float(value) if kind == "number" else _name(value)  # type: ignore[arg-type]
+    return float(value) if kind == "number" else canonical_name(value)  # type: ignore[arg-type]
 
 
 def _number_problem(value: object) -> str | None:
@@ -60,8 +64,3 @@ def _number_problem(value: object) -> str | None:
     if not abs(value) <= MAX_FLOAT32:  # also true for NaN; integers of any length can be compared
         return "not a finite 32-bit number"
     return None
-
-
-def _name(value: object) -> str:
-    """Return a level's name as a file contains it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -24,6 +24,7 @@ from app.auth import audit
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
 from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, InsufficientStorage
+from app.formats.names import canonical_name
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
@@ -151,6 +152,8 @@ def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: 
     errors = []
     if source.classes is None:
         errors.append(FieldError("/source", "the source has no labels"))
+    elif len(source.classes) < 2:
+        errors.append(FieldError("/source", f"the source has only one class, {next(iter(source.classes))!r}: two are required"))
     elif max(source.classes.values()) < 2:
         errors.append(
             FieldError("/source", "the source has one example of each class; at least two of one class are needed for validation")
@@ -183,7 +186,8 @@ def check_evaluation(evaluation: DatasetRow, classes: Iterable[str]) -> None:
 def _unknown_labels(evaluation: DatasetRow, classes: Iterable[str]) -> list[str]:
     if evaluation.classes is None:
         return ["an evaluation dataset needs labels"]
-    unknown = sorted(set(evaluation.classes) - set(classes))
+    known = {canonical_name(name) for name in classes}
+    unknown = sorted(name for name in evaluation.classes if canonical_name(name) not in known)
     names = ", ".join(repr(name) for name in unknown[:5])
     return [f"classes that the source does not have: {names}"] if unknown else []
 

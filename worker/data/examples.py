@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.formats.names import canonical_name
 from app.modalities.base import Chunk, Encoded, Encoder, TensorSpec
 from worker.networks.base import Inputs
 
@@ -68,7 +69,7 @@ def encode(
 
     `classes` None leaves labels out. Raise UnknownLabelError.
     """
-    numbers = {name: number for number, name in enumerate(classes or ())}
+    numbers = {canonical_name(name) or name: number for number, name in enumerate(classes or ())}
     store, labels = _ColumnStore(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
     start = 0
     for chunk in chunks:
