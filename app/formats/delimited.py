@@ -6,37 +6,46 @@ the rest. Both read regular lines alike; only the speed differs.
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
+from app.formats.dialects import Delimiter, Dialect, detect, open_as_utf8
+from app.formats.headers import check_is_header
 from app.formats.row_blocks import RowBlock, check_names
-from app.formats.validation import ErrorCollector, printable
-
-Delimiter = Literal[",", ";", "\t", "|"]
+from app.formats.validation import ErrorCollector
 
 BLOCK_BYTES = 1024 * 1024
 BLOCK_BYTES_A_COLUMN = 4096
 MAX_LINE_BYTES = 8 * 1024 * 1024
 SLOW_ROWS = 4096
+HEADER_ROWS = 50
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
-def columns(path: Path, delimiter: Delimiter) -> list[str]:
-    """Return the names in the first line. Raise InvalidDataset."""
-    with path.open("rb") as file:
-        return _Reader(file, delimiter, ErrorCollector()).names
+def columns(path: Path, delimiter: Delimiter | None) -> list[str]:
+    """Return the names in the first line. Detect the delimiter if it is None. Raise InvalidDataset."""
+    with _opened(path, delimiter, ErrorCollector()) as reader:
+        return reader.names
 
 
-def blocks(path: Path, delimiter: Delimiter, errors: ErrorCollector) -> Iterator[RowBlock]:
+def blocks(path: Path, delimiter: Delimiter | None, errors: ErrorCollector) -> Iterator[RowBlock]:
     """Yield all rows as text cells, with null for empty cells. Skip ragged rows and add an error for each."""
-    with path.open("rb") as file:
-        yield from _Reader(file, delimiter, errors).blocks()
+    with _opened(path, delimiter, errors) as reader:
+        yield from reader.blocks()
+
+
+@contextmanager
+def _opened(path: Path, delimiter: Delimiter | None, errors: ErrorCollector) -> "Iterator[_Reader]":
+    file, encoding = open_as_utf8(path)
+    with file:
+        yield _Reader(file, detect(file, encoding, delimiter), errors)
 
 
 class _Lines:
@@ -55,15 +64,17 @@ class _Lines:
             try:
                 yield line.decode()
             except UnicodeDecodeError as error:
-                raise _invalid_row(self.row, f"byte {line[error.start]:#04x} is not UTF-8") from error
+                detail = f"byte {line[error.start]:#04x} is not UTF-8: save the file as UTF-8"
+                raise _invalid_row(self.row, detail) from error
 
 
 class _Reader:
     """One pass over a file. `row` is the number of the next row."""
 
-    def __init__(self, file: BinaryIO, delimiter: Delimiter, errors: ErrorCollector) -> None:
+    def __init__(self, file: BinaryIO, dialect: Dialect, errors: ErrorCollector) -> None:
         self.file = file
-        self.delimiter = delimiter
+        self.dialect = dialect
+        self.delimiter = dialect.delimiter
         self.errors = errors
         self.row = 1
         self.names = self._header()
@@ -79,17 +90,32 @@ class _Reader:
             yield from [block] if block else self._parse_csv(io.BytesIO(content))
 
     def _header(self) -> list[str]:
-        if self.file.read(3) != b"\xef\xbb\xbf":
-            self.file.seek(0)
+        self.file.seek(self.dialect.start)
         lines = _Lines(self.file)
         with _csv_errors(lines):
-            names = next((line for line in csv.reader(lines, delimiter=self.delimiter, strict=True) if line), None)
+            names = next((line for line in self._rows(lines) if line), None)
         if names is None:
             raise InvalidDataset("The file is empty.", [FieldError("/file", "the file is empty")])
         self.file.seek(lines.offset)
-        if len(names) == 1:
-            _check_delimiter(names[0])
-        return check_names([name.strip() for name in names])
+        check_is_header(names, self._first_rows())
+        return check_names(names)
+
+    def _first_rows(self) -> list[list[str]]:
+        start = self.file.tell()
+        lines = _Lines(self.file)
+        try:
+            return list(islice(self._rows(lines), HEADER_ROWS))
+        except (csv.Error, InvalidDataset):  # reported with its row when all rows are read
+            return []
+        finally:
+            self.file.seek(start)
+
+    def _rows(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Parse lines by the csv module."""
+        spaced = self.dialect.spaced_quotes or self.delimiter == " "
+        if self.delimiter == " ":
+            lines = (line.strip() + "\n" for line in lines)
+        return csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=spaced)
 
     def _read_lines(self) -> bytes:
         """Read about one block, up to the end of a line."""
@@ -126,7 +152,7 @@ class _Reader:
         lines.row = self.row
         begin, rows, cells = lines.offset, list[int](), list[Sequence[str]]()
         with _csv_errors(lines):
-            for line in csv.reader(lines, delimiter=self.delimiter, strict=True):
+            for line in self._rows(lines):
                 if self._is_complete(line):
                     rows.append(self.row)
                     cells.append(line)
@@ -149,16 +175,6 @@ class _Reader:
         if not cells:
             series = [pl.Series(name, [], pl.String) for name in self.names]
         return RowBlock(rows, pl.DataFrame(series).with_columns(pl.all().replace("", None)))
-
-
-def _check_delimiter(header: str) -> None:
-    """Raise InvalidDataset if a single column name contains another delimiter: the table would be read as one column."""
-    for delimiter in get_args(Delimiter):
-        if delimiter in header:
-            detail = (
-                f"the header is one cell, {printable(header, 50)!r}: set `options.delimiter` if {delimiter!r} is the delimiter"
-            )
-            raise InvalidDataset(detail, [FieldError("/options/delimiter", detail)])
 
 
 def _regular_lines(content: bytes, delimiter: str, width: int) -> int | None:

@@ -9,7 +9,7 @@ import polars as pl
 from app.errors import FieldError, InvalidDataset
 from app.formats import jsonl, tables
 from app.formats.cells import as_numbers, is_supported
-from app.formats.delimited import Delimiter
+from app.formats.dialects import Delimiter
 from app.formats.names import canonical_name, canonical_names
 from app.formats.row_blocks import require_column
 from app.formats.validation import ErrorCollector, encodable, pointer, printable
@@ -29,7 +29,7 @@ class Columns:
 
     text: str | None
     label: str | None
-    delimiter: Delimiter
+    delimiter: Delimiter | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def read(path: Path, format: str, columns: Columns, size: int, errors: RowErrors
     return _read_table(path, format, columns, size, errors)
 
 
-def _schema(path: Path, format: str, delimiter: Delimiter) -> dict[str, pl.DataType]:
+def _schema(path: Path, format: str, delimiter: Delimiter | None) -> dict[str, pl.DataType]:
     if format != "jsonl":
         return tables.schema(path, format, delimiter)
     errors = ErrorCollector()

@@ -13,7 +13,7 @@ from app.errors import FieldError, InvalidDataset
 from app.formats import tables
 from app.formats.cells import as_numbers, is_supported
 from app.formats.class_labels import ClassCounter, count_labels
-from app.formats.delimited import Delimiter
+from app.formats.dialects import Delimiter
 from app.formats.names import canonical_name, canonical_names
 from app.formats.row_blocks import require_column
 from app.formats.validation import LIMIT, ErrorCollector, pointer
@@ -47,7 +47,7 @@ class TabularOptions(DatasetOptions):
 
     label: Name | None = Field(None, description="Column with the labels. Default: `label` if it exists.")
     categories: tuple[Name, ...] = Field((), max_length=2000, description="Columns whose numbers are codes of categories.")
-    delimiter: Delimiter = Field(",", description="Separator of the cells of a CSV file.")
+    delimiter: Delimiter | None = Field(None, description="Separator of the cells of a CSV file. Default: detected.")
 
 
 class _FittedColumn(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import Field
 from app.errors import FieldError, InvalidInputs, InvalidRequest
 from app.formats import text_columns
 from app.formats.class_labels import ClassCounter
-from app.formats.delimited import Delimiter
+from app.formats.dialects import Delimiter
 from app.formats.text_columns import Columns, RowErrors
 from app.formats.validation import LIMIT, ErrorCollector, encodable, pointer
 from app.modalities.base import (
@@ -47,7 +47,7 @@ class TextOptions(DatasetOptions):
         None, description="Column with the texts. Default: `text`, or the only column other than the label."
     )
     label: Name | None = Field(None, description="Column with the labels. Default: `label` if it exists.")
-    delimiter: Delimiter = Field(",", description="Separator of the cells of a CSV file.")
+    delimiter: Delimiter | None = Field(None, description="Separator of the cells of a CSV file. Default: detected.")
 
 
 class TextPreprocessing(Preprocessing):

@@ -207,7 +207,7 @@ BAD: dict[str, Bad] = {
     "a number too large": Bad("a.csv", csv("x,label", "1,a", "1e39,b"), "/rows/2/x", "not a finite", TABULAR),
     "text among numbers": Bad("a.csv", csv("x,label", "1,a", "2,b", "n/a,b"), "/rows/3/x", "text among numbers", TABULAR),
     "a number among text": Bad("a.csv", csv("x,label", "q,a", "2,b", "r,b"), "/rows/2/x", "number among text", TABULAR),
-    "invalid utf-8": Bad("a.csv", b"x,label\n1,a\n2,\xff\n", "/rows/2", "0xff is not UTF-8", TABULAR),
+    "invalid utf-8": Bad("a.csv", b"x,label\n1,a\n2,\xff\x81\n", "/file", "neither UTF-8 nor cp1252", TABULAR),
     "duplicate columns": Bad("a.csv", csv("x,x,label", "1,2,a", "3,4,b"), "/columns/2", "both called 'x'", TABULAR),
     "a column without a name": Bad("a.csv", csv("x,,label", "1,2,a", "3,4,b"), "/columns/2", "no name", TABULAR),
     "a NUL in a name": Bad("a.csv", b"x\0,label\n1,a\n2,b\n", "/columns/1", "unusable name", TABULAR),
@@ -219,7 +219,8 @@ BAD: dict[str, Bad] = {
     "a missing category column": Bad(
         "a.csv", csv("x,y", "1,2"), "/options/categories", "'q'", {"options": '{"categories": ["q"]}'}
     ),
-    "another delimiter": Bad("a.csv", csv("x;label", "1;a", "2;b"), "/options/delimiter", "if ';' is the delimiter"),
+    "another table than its name says": Bad("a.csv", b"PK\x03\x04" + bytes(100), "/file", "an Excel workbook", TABULAR),
+    "data instead of a header": Bad("a.csv", csv("1,2,a", "3,4,b", "5,6,a"), "/columns", "add a first row", TABULAR),
     "only a label": Bad("a.csv", csv("label", "a", "b"), "/columns", "except the label", TABULAR),
     "all cells empty": Bad("a.csv", csv("x,y", ",", ","), "/columns", "empty", TABULAR),
     "too many classes": Bad(

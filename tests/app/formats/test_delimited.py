@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidDataset
-from app.formats import delimited
+from app.formats import delimited, dialects
 from app.formats.validation import ErrorCollector
 from tests.support import factories
 
@@ -17,7 +17,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 UNQUOTED = st.text(st.sampled_from("abc 1.5-é"), max_size=6)
 
 
-def read(path: Path, delimiter: delimited.Delimiter = ",") -> tuple[list[int], list[tuple[str | None, ...]], ErrorCollector]:
+def read(path: Path, delimiter: dialects.Delimiter = ",") -> tuple[list[int], list[tuple[str | None, ...]], ErrorCollector]:
     rows, cells, errors = list[int](), list[tuple[str | None, ...]](), ErrorCollector()
     for block in delimited.blocks(path, delimiter, errors):
         rows += block.rows
@@ -81,7 +81,7 @@ def test_unquoted_lines_are_split_like_the_csv_module(tmp_path: Path, table: lis
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_every_delimiter_is_read_with_a_byte_order_mark(tmp_path: Path, delimiter: delimited.Delimiter) -> None:
+def test_every_delimiter_is_read_with_a_byte_order_mark(tmp_path: Path, delimiter: dialects.Delimiter) -> None:
     content = f"x{delimiter}y\r\n1{delimiter}2\r\n".encode("utf-8-sig")
     path = factories.write(tmp_path, "a.csv", content)
     assert delimited.columns(path, delimiter) == ["x", "y"]
@@ -110,6 +110,7 @@ def test_overlong_row_of_quoted_lines_is_rejected(tmp_path: Path, monkeypatch: p
 def test_invalid_utf8_is_reported_with_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch, 64)
     lines = [b"x,y", *[b"%d,%d" % (n, n) for n in range(1, 100)]]
+    monkeypatch.setattr(dialects, "SAMPLE_BYTES", 64)
     lines[77] = b"\xe9,77"
     path = factories.write(tmp_path, "a.csv", b"\n".join(lines))
     with pytest.raises(InvalidDataset, match="Row 77: byte 0xe9"):
