@@ -7,7 +7,7 @@ import codecs
 import csv
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -146,5 +146,5 @@ def _has_spaced_quotes(lines: Sequence[str], delimiter: Delimiter) -> bool:
     return any(cell[:1] == " " and cell.lstrip().startswith('"') for row in _rows(lines, delimiter) for cell in row)
 
 
-def _rows(lines: Sequence[str], delimiter: Delimiter) -> "csv._reader":
+def _rows(lines: Sequence[str], delimiter: Delimiter) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=delimiter)

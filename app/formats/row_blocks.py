@@ -11,6 +11,7 @@ from app.formats.validation import ErrorCollector, pointer, printable, storable
 
 MAX_COLUMNS = 2000
 MAX_NAME_LENGTH = 200
+DEFAULT_LABEL = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ def check_names(names: Sequence[str]) -> list[str]:
         first.setdefault(name, number)
     errors.check()
     return names
+
+
+def default_label(names: Sequence[str]) -> str | None:
+    """Return the column `label`, or the only one that differs from it in case."""
+    similar = [name for name in names if name.lower() == DEFAULT_LABEL]
+    return DEFAULT_LABEL if DEFAULT_LABEL in names else similar[0] if len(similar) == 1 else None
 
 
 def require_column(column: str, names: Sequence[str], option: str) -> str:

@@ -11,11 +11,10 @@ from app.formats import jsonl, tables
 from app.formats.cells import as_numbers, is_supported
 from app.formats.dialects import Delimiter
 from app.formats.names import canonical_name, canonical_names
-from app.formats.row_blocks import require_column
+from app.formats.row_blocks import DEFAULT_LABEL, default_label, require_column
 from app.formats.validation import ErrorCollector, encodable, pointer, printable
 
 DEFAULT_TEXT = "text"
-DEFAULT_LABEL = "label"
 FIRST_RECORDS = 1000
 INVALID_TEXT = "?"
 
@@ -45,7 +44,7 @@ def resolve(path: Path, format: str, columns: Columns) -> Columns:
     schema = _schema(path, format, columns.delimiter)
     names = list(schema)
     unnamed = [name for name in names if name != columns.text]
-    label = require_column(columns.label, names, "label") if columns.label else _default(DEFAULT_LABEL, unnamed)
+    label = require_column(columns.label, names, "label") if columns.label else default_label(unnamed)
     others = [name for name in names if name != label]
     text = columns.text or _default(DEFAULT_TEXT, others) or (others[0] if len(others) == 1 else DEFAULT_TEXT)
     if text == label:
@@ -59,7 +58,7 @@ def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
     if format == "jsonl" or columns.text:
         return True
     schema = _schema(path, format, columns.delimiter)
-    others = [name for name in schema if name != (columns.label or DEFAULT_LABEL)]
+    others = [name for name in schema if name != (columns.label or default_label(list(schema)))]
     if DEFAULT_TEXT in others:
         return True
     if len(others) != 1 or schema[others[0]] != pl.String:

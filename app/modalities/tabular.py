@@ -1,7 +1,8 @@
 """Tables of numbers and categories. Raw inputs are Polars data frames with one row per example."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import FieldError, InvalidDataset
 from app.formats import tables
-from app.formats.cells import as_numbers, is_supported
+from app.formats.cells import Decimal, as_levels, as_numbers, is_supported
 from app.formats.class_labels import ClassCounter, count_labels
 from app.formats.dialects import Delimiter
 from app.formats.names import canonical_name, canonical_names
-from app.formats.row_blocks import require_column
+from app.formats.row_blocks import default_label, require_column
 from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
     CHUNK_ROWS,
@@ -37,7 +38,6 @@ from app.preprocessing.fast_table_rows import FastRowEncoder
 from app.preprocessing.table_columns import ColumnProfile, RunningStats
 
 MAX_LEVELS = 1000
-DEFAULT_LABEL = "label"
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -105,7 +105,7 @@ class Tabular(Modality):
         """Claim all files except those whose only input column is text without numbers."""
         options = _options(options)
         schema = tables.schema(path, format, options.delimiter)
-        inputs = [name for name in schema if name != (options.label or DEFAULT_LABEL)]
+        inputs = [name for name in schema if name != (options.label or default_label(list(schema)))]
         if len(inputs) != 1 or inputs[0] in options.categories or schema[inputs[0]] != pl.String:
             return True
         first = next(tables.blocks(path, format, options.delimiter, inputs, ErrorCollector()), None)
@@ -128,7 +128,7 @@ class Tabular(Modality):
         classes = labels.classes(errors) if label is not None else None
         errors.check()
         _check_content(columns, count)
-        profiles = [{"name": column.name, "kind": column.kind(), "missing": column.missing} for column in columns]
+        profiles = [_profile(column) for column in columns]
         return Profile(format, count, classes, {"columns": profiles, "label": label})
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
@@ -144,7 +144,10 @@ class Tabular(Modality):
         details = file.details or self.check(file.path, file.format, options).details
         kinds = {column["name"]: column["kind"] for column in details["columns"]}
         label = details["label"]
-        converters = {name: _floats if kind == "number" else canonical_names for name, kind in kinds.items()}
+        decimals: dict[str, Decimal] = {column["name"]: column.get("decimal", ".") for column in details["columns"]}
+        converters: dict[str, Callable[[pl.Series], pl.Series]] = {
+            name: partial(_floats, decimal=decimals[name]) if kind == "number" else as_levels for name, kind in kinds.items()
+        }
         names = [*kinds, *([label] if label else [])]
         for block in tables.blocks(file.path, file.format, options.delimiter, names, ErrorCollector()):
             for rows in block.frame.iter_slices(size):
@@ -176,7 +179,7 @@ class Tabular(Modality):
         used = {name for name, counts in levels.items() if counts}
         for chunk in target:
             for name in used & set(chunk.inputs.columns):
-                levels[name].update(canonical_names(chunk.inputs[name]).drop_nulls().to_list())
+                levels[name].update(as_levels(chunk.inputs[name]).drop_nulls().to_list())
         return TabularPreprocessing(columns=tuple(_fitted(name, numbers.get(name), levels.get(name)) for name in order))
 
     def encoder(self, preprocessing: Preprocessing, folder: Path) -> Encoder:
@@ -235,7 +238,7 @@ def _preprocessing(preprocessing: Preprocessing) -> TabularPreprocessing:
 def _label(options: TabularOptions, names: Sequence[str]) -> str | None:
     if options.label is not None:
         return require_column(options.label, names, "label")
-    return DEFAULT_LABEL if DEFAULT_LABEL in names else None
+    return default_label(names)
 
 
 def _kinds(profile: Profile) -> dict[str, str]:
@@ -279,9 +282,14 @@ def _check_content(columns: Sequence[ColumnProfile], count: int) -> None:
         raise InvalidDataset("All cells are empty.", [FieldError("/columns", "every column is empty")])
 
 
-def _floats(values: pl.Series) -> pl.Series:
-    """Return Float32 unchanged and other types as Float64; null for anything that is not a number."""
-    return values if values.dtype == pl.Float32 else as_numbers(values)
+def _profile(column: ColumnProfile) -> dict[str, Any]:
+    profile = {"name": column.name, "kind": column.kind(), "missing": column.missing}
+    return profile | {"decimal": ","} if profile["kind"] == "number" and column.decimal == "," else profile
+
+
+def _floats(values: pl.Series, decimal: Decimal = ".") -> pl.Series:
+    """Return Float32 as it is and other types as Float64; null for anything that is not a number."""
+    return values.fill_nan(None) if values.dtype == pl.Float32 else as_numbers(values, decimal)
 
 
 def _level_codes(levels: Sequence[str]) -> dict[str, int]:

@@ -1,9 +1,9 @@
 """Column types of a table, detected in one pass: numbers or categories.
 
 Context: CSV has no types. A guess would silently turn `n/a` into a category or a code like `12` into a number.
-Decision: a column with only numbers is a number column, and one without numbers is a category column. A mixture is rejected,
-with the rows. `options.categories` names columns of numeric codes. A column without values fits both. The types of Parquet
-are used as they are.
+Decision: a column with only numbers is a number column, and one without numbers is a category column. Whole numbers with zeros
+in front are codes, so a category. A mixture is rejected, with the rows. `options.categories` names columns of numeric codes.
+A column without values fits both. The types of Parquet are used as they are.
 """
 
 import math
@@ -15,8 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from app.formats.cells import as_numbers, trimmed
-from app.formats.names import canonical_names
+from app.formats.cells import Decimal, as_levels, as_numbers, detect_decimal, trimmed
 from app.formats.validation import LIMIT, ErrorCollector, pointer, printable, storable
 
 Kind = Literal["number", "category", "empty"]
@@ -35,6 +34,9 @@ class ColumnProfile:
 
     name: str
     may_be_numbers: bool
+    decimal: Decimal | None = None
+    has_zeros: bool = False
+    has_fractions: bool = False
     missing: int = 0
     numbers: int = 0
     texts: int = 0
@@ -48,20 +50,23 @@ class ColumnProfile:
         if self.may_be_numbers:
             self._add_numbers(values, rows)
         else:
-            names = canonical_names(values)
+            names = as_levels(values)
             self.missing += names.null_count()
             self.texts += len(names) - names.null_count()
             self._add_names(names, rows)
 
     def _add_numbers(self, values: pl.Series, rows: Sequence[int]) -> None:
-        numbers = as_numbers(values)
+        if self.decimal is None and values.null_count() < len(values):
+            self.decimal = detect_decimal(values)
+        numbers = as_numbers(values, self.decimal or ".")
+        self._look_for_codes(values, numbers)
         if numbers.null_count() == values.null_count() and _all_inside(numbers):
             self.missing += numbers.null_count()
             self.numbers += len(numbers) - numbers.null_count()
             if len(self.seen_numbers) < LIMIT:
                 _keep_examples(self.seen_numbers, numbers.is_not_null(), values, rows)
             return
-        text = trimmed(values) if numbers.null_count() > values.null_count() else values
+        text = trimmed(values) if values.dtype == pl.String else numbers
         inside = numbers.is_finite() & (numbers.abs() <= MAX_FLOAT32)
         is_text = text.is_not_null() & numbers.is_null()
         self.missing += text.null_count()
@@ -73,18 +78,29 @@ class ColumnProfile:
         if self.texts:
             self._add_names(text, rows)
 
+    def _look_for_codes(self, values: pl.Series, numbers: pl.Series) -> None:
+        """Notice whole numbers with zeros in front, such as 007, which are codes."""
+        if values.dtype != pl.String or self.has_fractions:
+            return
+        self.has_fractions = bool((numbers.floor() != numbers).any())
+        self.has_zeros = self.has_zeros or bool((values.str.starts_with("0") & (numbers >= 1)).any())
+
+    @property
+    def has_codes(self) -> bool:
+        return self.has_zeros and not self.has_fractions
+
     def _add_names(self, names: pl.Series, rows: Sequence[int]) -> None:
         unusable = (names.str.len_chars() > MAX_CELL_LENGTH) | names.str.contains("\0", literal=True)
         _keep_examples(self.seen_unusable, unusable, names, rows)
 
     def kind(self) -> Kind:
-        if self.texts:
+        if self.texts or self.has_codes:
             return "category"
         return "number" if self.numbers or self.seen_outside else "empty"
 
     def report(self, errors: ErrorCollector) -> None:
         """Add the errors of the column after its last block."""
-        if self.numbers and self.texts:
+        if self.numbers and self.texts and not self.has_codes:
             self._report_mixture(errors)
         if self.numbers or not self.texts:  # "inf" is a valid category
             for row, value in self.seen_outside:

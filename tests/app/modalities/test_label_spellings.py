@@ -70,7 +70,7 @@ def test_a_label_column_of_one_empty_mark_makes_an_unlabelled_dataset(tmp_path: 
 
 
 @pytest.mark.parametrize("y", [np.full(4, -1), np.array(["", " ", "", ""]), np.full((4, 1), -1)])
-def test_an_npz_of_empty_marks_is_unlabelled(tmp_path: Path, y: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_an_npz_of_empty_marks_is_unlabelled(tmp_path: Path, y: np.ndarray) -> None:
     file = dataset(tmp_path, "a.npz", factories.npz_bytes(x=PIXELS, y=y), "image")
     assert not file.labelled
     assert [chunk.labels for chunk in IMAGE.chunks(file)] == [None]
@@ -119,7 +119,7 @@ def test_floats_and_booleans_are_labels_of_json_lines(tmp_path: Path) -> None:
 def encoded(fitted: TabularPreprocessing, folder: Path, *rows: object) -> list[int]:
     """Encode rows as the service does, whichever way takes them."""
     frame = TABULAR.parse(rows, fitted)
-    return TABULAR.encoder(fitted, folder)(frame)["categories"][:, 0].tolist()
+    return list(TABULAR.encoder(fitted, folder)(frame)["categories"][:, 0].tolist())
 
 
 def fit(source: DatasetFile, target: DatasetFile, folder: Path) -> TabularPreprocessing:
