@@ -154,6 +154,15 @@ class UnsupportedContentType(ServiceError):
     status = 415
 
 
+class UnsupportedContentEncoding(ServiceError):
+    """This route does not support the content encoding of the request. Send gzip, deflate or an uncompressed body."""
+
+    status = 415
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"Accept-Encoding": "gzip, deflate, identity"})
+
+
 class DatasetNotFound(ServiceError):
     """The dataset does not exist."""
 

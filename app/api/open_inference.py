@@ -25,6 +25,7 @@ from app.errors import (
     ModelNotFound,
     Overloaded,
     ServiceUnavailable,
+    UnsupportedContentEncoding,
     UploadTooLarge,
 )
 from app.schemas.models import VersionNumber
@@ -67,7 +68,9 @@ _INFER: dict[str, Any] = {
     "response_model": InferResponse,
     "responses": {
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-        **error_responses(ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, ArtifactCorrupt, Overloaded),
+        **error_responses(
+            ModelNotFound, InvalidRequest, InvalidInputs, UploadTooLarge, UnsupportedContentEncoding, ArtifactCorrupt, Overloaded
+        ),
     },
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": InferRequest.model_json_schema()}}}

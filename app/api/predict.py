@@ -1,6 +1,7 @@
 """The route of predictions."""
 
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -21,6 +22,7 @@ from app.errors import (
     ModelNotFound,
     Overloaded,
     PrecisionNotFound,
+    UnsupportedContentEncoding,
     UnsupportedContentType,
     UploadTooLarge,
 )
@@ -29,8 +31,8 @@ from app.modalities.base import Encoded
 from app.schemas.limits import DEFAULT_TOP_K, MAX_TOP_K
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
 from app.serving import responses, tensor_inputs
-from app.serving.loaded_model import LoadedModel
-from app.serving.predictor import Logits
+from app.serving.loaded_model import EncodedInputs, LoadedModel
+from app.serving.predictor import Predictor
 from app.serving.responses import OutputOptions
 
 router = APIRouter(tags=["predict"])
@@ -43,6 +45,7 @@ PREDICT_ERRORS = (
     InvalidInputs,
     UploadTooLarge,
     UnsupportedContentType,
+    UnsupportedContentEncoding,
     ArtifactCorrupt,
     Overloaded,
 )
@@ -102,7 +105,8 @@ async def predict(
 
     An array is little-endian in C order (`application/octet-stream`) or a `.npy` file (`application/x-npy`). Its type and shape
     are those of `GET /v2/models/{model}`; the model must have a single input. With
-    `Accept: application/vnd.apache.arrow.stream` the response is a table with one row for each input.
+    `Accept: application/vnd.apache.arrow.stream` the response is a table with one row for each input; its header `X-Warnings`
+    has the codes of the warnings. The body may be compressed (`Content-Encoding: gzip` or `deflate`).
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type in _ARRAYS:
@@ -111,26 +115,31 @@ async def predict(
             await read_body(request, settings.max_predict_bytes),
             await predictor.load(caller, reference, query.precision),
         )
-        encoded = _ARRAYS[content_type](body, version, settings.max_predict_inputs)
+        inputs = EncodedInputs(_ARRAYS[content_type](body, version, settings.max_predict_inputs))
     elif content_type == JSON:
         body = await read_body(request, settings.max_predict_bytes)
         create = await run_in_threadpool(_parse_json, body, settings.max_predict_inputs)
         version, options = await predictor.load(caller, create.model, create.precision), _output_options(create)
-        encoded = await predictor.encode(version, version.encode_json, create.inputs)
+        inputs = await predictor.encode(version, partial(version.encode_json, strict=create.strict), create.inputs)
     elif content_type == MULTIPART:
         form, files = await _parse_form(request, settings.max_predict_bytes, settings.max_predict_inputs)
         version, options = await predictor.load(caller, form.model, form.precision), _output_options(form)
-        encoded = await predictor.encode(version, version.encode_files, files)
+        inputs = EncodedInputs(await predictor.encode(version, version.encode_files, files))
     else:
         raise UnsupportedContentType(f"Send {', '.join(_BODIES)}, not {content_type[:100] or 'nothing'}.")
-    return encode_response(request, await run_prediction(request, predictor, version, encoded), version, options)
+    return await respond(request, predictor, version, inputs, options)
 
 
-def encode_response(request: Request, logits: Logits, version: LoadedModel, options: OutputOptions) -> Response:
-    """Return the predictions as JSON, or as an Arrow stream if the client accepts that."""
+async def respond(
+    request: Request, predictor: Predictor, version: LoadedModel, inputs: EncodedInputs, options: OutputOptions
+) -> Response:
+    """Predict, and return the predictions as JSON, or as an Arrow stream if the client accepts that."""
+    logits = await run_prediction(request, predictor, version, inputs.arrays)
     if ARROW not in request.headers.get("accept", ""):
-        return Response(responses.to_json(logits, version, options), media_type=JSON)
+        return Response(responses.to_json(logits, version, options, inputs.warnings), media_type=JSON)
     headers = {"X-Model": version.model, "X-Model-Version": str(version.number)}
+    if inputs.warnings:
+        headers["X-Warnings"] = ", ".join(sorted({warning.code for warning in inputs.warnings}))
     return Response(responses.to_arrow(logits, version, options), media_type=ARROW, headers=headers)
 
 

@@ -1,7 +1,8 @@
 """Dependencies and helpers that the prediction routes share: limited bodies, validation, disconnecting clients."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from codecs import BOM_UTF8
+from collections.abc import AsyncGenerator, AsyncIterable
 from time import perf_counter
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +13,7 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from app.api.content_codings import content_coding, unpack
 from app.errors import FieldError, InvalidRequest, UploadTooLarge
 from app.modalities.base import Encoded
 from app.schemas.predict import ModelReference
@@ -62,16 +64,23 @@ def require_model(model: str | None) -> str:
 
 
 async def stream_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it arrives. Raises UploadTooLarge as soon as it exceeds `limit` bytes."""
-    received = 0
+    """Yield the body as it arrives, unpacked. Raises UploadTooLarge as soon as it exceeds `limit` bytes."""
+    coding = content_coding(request.headers.get("content-encoding", ""))
+    chunks = _stream_within(limit, request.stream())
     try:
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit:
-                raise UploadTooLarge(f"The body of a prediction request may have at most {limit} bytes.")
+        async for chunk in chunks if coding is None else _stream_within(limit, unpack(chunks, coding)):
             yield chunk
     except ClientDisconnect as error:
         raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
+
+
+async def _stream_within(limit: int, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > limit:
+            raise UploadTooLarge(f"The body of a prediction request may have at most {limit} bytes.")
+        yield chunk
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -80,7 +89,9 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def validated(schema: type[Body], data: bytes | dict[str, Any]) -> Body:
-    """Validate a body. Raises RequestValidationError, as FastAPI does for an invalid body."""
+    """Validate a body, with or without a byte order mark. Raises RequestValidationError, as FastAPI does for an invalid body."""
+    if isinstance(data, bytes):
+        data = data.removeprefix(BOM_UTF8)
     try:
         return schema.model_validate_json(data) if isinstance(data, bytes) else schema.model_validate(data)
     except ValidationError as error:

@@ -17,7 +17,7 @@ PREDICT = "/predict"
 INFER, INFER_VERSION = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
 PREFIXES = (b"/predict", b"/v2/models/")
 """Prefixes of all paths that `FastPathRouter` matches."""
-ARROW, LENGTH = b"arrow", b"inference-header-content-length"
+ARROW, LENGTH, CODING = b"arrow", b"inference-header-content-length", b"content-encoding"
 
 _INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([1-9][0-9]{0,8}))?/infer")
 
@@ -88,13 +88,15 @@ class FastPathRouter:
             return FastRoute(self._predict, self._parse_predict(query, headers, get_loaded), grant.bucket)
         model, version = match.groups()
         metrics, reference = (self._infer_version, f"{model}:{version}") if version else (self._infer, model)
+        if CODING in headers:
+            return FastRoute(metrics, None)
         length = headers.get(LENGTH)
         parse = partial(request_parsing.parse_tensors, reference, length, get_loaded, self._max_inputs)
         return FastRoute(metrics, parse, grant.bucket)
 
     def _parse_predict(self, query: bytes, headers: Headers, get_loaded: GetLoadedModel) -> ParseBody | None:
         content_type = headers.get(b"content-type")
-        if ARROW in headers.get(b"accept", b""):
+        if ARROW in headers.get(b"accept", b"") or CODING in headers:
             return None
         if content_type == b"application/json" and not query:
             return partial(request_parsing.parse_json, get_loaded, self._max_inputs)

@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from app.formats.data_warnings import DataWarning
 from app.networks.base import NetworkParams
 
 Encoded = dict[str, NDArray[Any]]
@@ -59,12 +60,14 @@ class TensorSpec:
 
     `augmentable`: images (height, width, channels) of 0..255, which training may change at random.
     `marks_padding`: zero exactly where the examples of a batch are padded to one length.
+    `limits`: integers are codes less than this number, or than the number of their column.
     """
 
     dtype: str
     shape: tuple[int, ...]
     augmentable: bool = False
     marks_padding: bool = False
+    limits: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +164,17 @@ class Modality(ABC):
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         """Return the names, types and shapes of the encoded inputs."""
 
+    def unknown_values(self, raw: Any, preprocessing: Preprocessing) -> list[DataWarning]:
+        """Return warnings about values of parsed JSON inputs that the model does not know and handles as missing."""
+        return []
+
     @abstractmethod
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> Any:
         """Return raw inputs from JSON inputs. Raise InvalidInputs with pointers such as `/inputs/3/age`."""
+
+    def from_cells(self, rows: Sequence[Mapping[str, str | None]], preprocessing: Preprocessing) -> Sequence[Mapping[str, Any]]:
+        """Return rows of text cells, such as those of a CSV file, as rows of JSON values. The default leaves all cells texts."""
+        return rows
 
     def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> Any:
         """Return raw inputs from uploaded files or elements of the raw tensor. Raise InvalidInputs."""

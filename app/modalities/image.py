@@ -1,7 +1,6 @@
 """Images. Raw inputs are lists of arrays (H, W, 1 or 3): uint8, or the values of images with more than 8 bits."""
 
 import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -58,6 +57,7 @@ MAX_DATASET_PIXELS = 2_000_000_000
 """An upload may decode `FREE_PIXELS` and `PIXELS_PER_BYTE`, at most this number."""
 
 Sides = tuple[int, int]
+_URL_SAFE_BASE64 = str.maketrans("-_", "+/")
 
 
 class ImageOptions(DatasetOptions):
@@ -285,12 +285,19 @@ def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any, PixelBud
 
 
 def _parse_one(value: Any, budget: PixelBudget) -> RawPixels:
+    if isinstance(value, dict) and value.keys() == {"b64"}:  # the protocol KServe v1 marks binary data in this way
+        value = value["b64"]
     if isinstance(value, str):
-        try:
-            content = base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
-        except binascii.Error as error:
-            raise InvalidImageError("not base64 of an image file") from error
-        return decode(content, budget)
+        return decode(_from_base64(value.partition(",")[2] if value.startswith("data:") else value), budget)
     if isinstance(value, list):
         return from_lists(value)
     raise InvalidImageError("expected base64 of an image file or nested lists of pixels")
+
+
+def _from_base64(text: str) -> bytes:
+    """Decode base64 of both alphabets, with or without line breaks and padding."""
+    compact = "".join(text.split()).translate(_URL_SAFE_BASE64).rstrip("=")
+    try:
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except ValueError as error:
+        raise InvalidImageError("not base64 of an image file") from error

@@ -14,6 +14,7 @@ from app.errors import FieldError, InvalidDataset
 from app.formats import tables
 from app.formats.cells import Decimal, as_levels, as_numbers, is_supported
 from app.formats.class_labels import ClassCounter, count_labels
+from app.formats.data_warnings import DataWarning
 from app.formats.dialects import Delimiter
 from app.formats.names import canonical_name, canonical_names
 from app.formats.row_blocks import default_label, require_column
@@ -33,7 +34,7 @@ from app.modalities.base import (
     fast_json_encoder,
 )
 from app.networks.base import NetworkParams
-from app.preprocessing import table_rows
+from app.preprocessing import table_levels, table_rows
 from app.preprocessing.fast_table_rows import FastRowEncoder
 from app.preprocessing.table_columns import ColumnProfile, RunningStats
 
@@ -210,7 +211,19 @@ class Tabular(Modality):
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)
         specs = {"numbers": TensorSpec("float32", (len(fitted.numbers),))} if fitted.numbers else {}
-        return specs | ({"categories": TensorSpec("int64", (len(fitted.categories),))} if fitted.categories else {})
+        limits = tuple(len(column.levels) + 1 for column in fitted.categories)
+        return specs | ({"categories": TensorSpec("int64", (len(limits),), limits=limits)} if limits else {})
+
+    def unknown_values(self, raw: Any, preprocessing: Preprocessing) -> list[DataWarning]:
+        """Return a warning for each category column with unknown levels."""
+        categories = _preprocessing(preprocessing).categories
+        warnings = [table_levels.unknown_levels(raw[column.name], column.levels) for column in categories]
+        return [warning for warning in warnings if warning is not None]
+
+    def from_cells(self, rows: Sequence[Mapping[str, str | None]], preprocessing: Preprocessing) -> Sequence[Mapping[str, Any]]:
+        """Convert the cells of number columns; a cell that is not a number stays a text, which `parse` rejects."""
+        names = [column.name for column in _preprocessing(preprocessing).numbers]
+        return table_rows.with_numbers(rows, names)
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> pl.DataFrame:
         """Parse objects by column name, or arrays in column order; null for a missing value."""

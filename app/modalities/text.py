@@ -149,9 +149,14 @@ class Text(Modality):
         return fast_json_encoder(encode_short)
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
-        if _preprocessing(preprocessing).kind == "tokens":
-            return {"input_ids": TensorSpec("int64", (-1,)), "attention_mask": TensorSpec("int64", (-1,), marks_padding=True)}
-        return {"terms": TensorSpec("int64", (-1,)), "weights": TensorSpec("float32", (-1,), marks_padding=True)}
+        fitted = _preprocessing(preprocessing)
+        limits = (fitted.vocabulary_size,)
+        if fitted.kind == "tokens":
+            return {
+                "input_ids": TensorSpec("int64", (-1,), limits=limits),
+                "attention_mask": TensorSpec("int64", (-1,), marks_padding=True),
+            }
+        return {"terms": TensorSpec("int64", (-1,), limits=limits), "weights": TensorSpec("float32", (-1,), marks_padding=True)}
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[str]:
         errors = [

@@ -1,8 +1,12 @@
 """Table rows of a prediction request, checked cell by cell: objects by column name or arrays in column order."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
+
+import polars as pl
 
 from app.errors import FieldError, InvalidInputs
+from app.formats.cells import as_numbers
 from app.formats.names import canonical_name, canonical_text
 from app.formats.validation import LIMIT, pointer, printable
 from app.preprocessing.table_columns import MAX_FLOAT32, is_valid_category
@@ -22,6 +26,17 @@ def parse(values: Sequence[object], kinds: Mapping[str, str]) -> list[Row]:
     if errors:
         raise InvalidInputs(f"{errors[0].pointer}: {errors[0].detail}", errors[:LIMIT])
     return rows
+
+
+def with_numbers(rows: Sequence[Mapping[str, str | None]], names: Sequence[str]) -> list[dict[str, Cell]]:
+    """Return the rows with numbers in the named columns. A cell that is not a number stays a text."""
+    converted: list[dict[str, Cell]] = [dict(row) for row in rows]
+    for name in names:
+        cells = [row.get(name) for row in rows]
+        for row, cell, number in zip(converted, cells, as_numbers(pl.Series(cells, dtype=pl.String)), strict=True):
+            if cell is not None and number is not None:
+                row[name] = None if isnan(number) else number
+    return converted
 
 
 def _row(value: object, kinds: Mapping[str, str], where: str, errors: list[FieldError]) -> Row:

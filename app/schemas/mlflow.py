@@ -1,4 +1,7 @@
-"""Predictions in the formats of MLflow's model servers: https://mlflow.org/docs/latest/genai/serving."""
+"""Predictions in the formats of MLflow's model servers and of KServe, version 1.
+
+https://mlflow.org/docs/latest/genai/serving and https://kserve.github.io/website
+"""
 
 from typing import Annotated, Any, Self
 
@@ -25,6 +28,16 @@ class InvocationParams(BaseModel):
 
     top_k: int = Field(DEFAULT_TOP_K, ge=1, le=MAX_TOP_K)
     probabilities: bool = False
+    strict: bool = False
+
+
+class Instances(BaseModel):
+    """The body of the KServe protocol, version 1. Other members, which its servers accept, are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    instances: list[Any] = Field(min_length=1, description='Same as `inputs` of `POST /predict`; `{"b64": "..."}` for an image.')
+    strict: bool = Field(False, description="Whether to reject inputs that would cause a warning.")
 
 
 class Invocation(BaseModel):

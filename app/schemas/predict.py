@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.artifacts import Precision
+from app.schemas.data_warnings import DataWarningOut
 from app.schemas.limits import DEFAULT_TOP_K, MAX_TOP_K
 from app.schemas.models import VersionNumber
 
@@ -40,6 +41,7 @@ class PredictCreate(PredictForm):
         description="Tabular: objects by column name, or arrays in column order. Text: strings. Image: base64 of an image file,"
         " or nested lists (height, width[, channels]) of 0..255.",
     )
+    strict: bool = Field(False, description="Whether to reject inputs that would cause a warning, such as unknown categories.")
 
 
 class ClassProbability(BaseModel):
@@ -63,3 +65,6 @@ class PredictOut(BaseModel):
     model: str
     version: VersionNumber
     predictions: list[Prediction]
+    warnings: list[DataWarningOut] = Field(
+        [], description="Values that the model does not know and handles as missing. Absent if there are none."
+    )

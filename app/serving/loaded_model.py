@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from app.errors import FieldError, InvalidInputs
+from app.formats.data_warnings import DataWarning
+from app.formats.validation import LIMIT
 from app.modalities.base import Encoded, Encoder, FastEncoder, Modality, Preprocessing, TensorSpec
 from app.serving.onnx_session import OUTPUTS, RunGraph
 from app.serving.probabilities import softmax
@@ -47,6 +49,13 @@ class SingleArrayInput:
     is_float: bool
 
 
+class EncodedInputs(NamedTuple):
+    """Inputs for the graph, and warnings about values that the model does not know."""
+
+    arrays: Encoded
+    warnings: Sequence[DataWarning] = ()
+
+
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class LoadedModel:
     """A version that is ready to predict; safe to use from several threads."""
@@ -70,9 +79,13 @@ class LoadedModel:
         """Return class probabilities (n, classes) of raw inputs of the modality."""
         return softmax(self.logits(self.encode(raw)).astype(np.float64))
 
-    def encode_json(self, values: Sequence[Any]) -> Encoded:
-        """Encode JSON inputs for the graph. Raise InvalidInputs."""
-        return self.encode(self.modality.parse(values, self.preprocessing))
+    def encode_json(self, values: Sequence[Any], strict: bool = False) -> EncodedInputs:
+        """Encode JSON inputs for the graph. Raise InvalidInputs; if `strict`, also for what else would be a warning."""
+        raw = self.modality.parse(values, self.preprocessing)
+        warnings = self.modality.unknown_values(raw, self.preprocessing)
+        if strict and warnings:
+            raise InvalidInputs(None, [FieldError(warning.location, warning.message) for warning in warnings[:LIMIT]])
+        return EncodedInputs(self.encode(raw), warnings)
 
     def encode_files(self, files: Sequence[bytes]) -> Encoded:
         """Encode uploaded files. Raise InvalidInputs, also if the modality accepts no files."""

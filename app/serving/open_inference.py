@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from app.errors import FieldError, InvalidInputs
-from app.formats.validation import pointer
+from app.formats.validation import pointer, printable
 from app.modalities.base import Encoded
 from app.schemas.open_inference import InferInput, InferOutput, InferRequest, TensorMetadata
 from app.serving import tensor_inputs
@@ -21,6 +21,8 @@ from app.serving.responses import EncodedResponse
 Array = NDArray[Any]
 DATATYPES = {"bool": "BOOL", "uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32", "float64": "FP64"}
 _DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
+_KINDS = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}
+"""Kinds of NumPy that a tensor of a kind takes from JSON without a look at each value."""
 _LENGTH = struct.Struct("<I")
 
 
@@ -60,7 +62,20 @@ def encode(request: InferRequest, binary: bytes, version: LoadedModel, max_input
     if raw is not None and tensors.keys() == {raw}:
         return _encode_elements(tensors[raw], version, max_inputs)
     arrays = {name: value for name, value in tensors.items() if not isinstance(value, list)}
-    return tensor_inputs.validate(arrays, version, max_inputs)
+    if len(arrays) < len(tensors):
+        _reject_elements(request, version)
+    return tensor_inputs.validate(arrays, version, max_inputs, {name: number for number, name in enumerate(tensors)})
+
+
+def _reject_elements(request: InferRequest, version: LoadedModel) -> None:
+    """Raise InvalidInputs for BYTES that are not the only and raw input of the model."""
+    raw = version.modality.raw_tensor
+    expected = [f"{name} of {DATATYPES[spec.dtype]}" for name, spec in version.specs.items()]
+    hint = "" if raw is None else f"; or the only input {raw} of BYTES"
+    for index, tensor in enumerate(request.inputs):
+        if tensor.datatype == "BYTES":
+            member = "datatype" if tensor.name in version.specs or raw is None else "name"
+            raise _invalid(index, member, f"{tensor.name!r} of BYTES: expected {', '.join(expected)}{hint}")
 
 
 def _encode_elements(elements: "Array | list[bytes]", version: LoadedModel, max_inputs: int) -> Encoded:
@@ -95,13 +110,35 @@ def _parse_values(tensor: InferInput, dtype: np.dtype[Any], index: int) -> Array
         values = np.array(tensor.data)
     except ValueError as error:
         raise _invalid(index, "data", "rows of different lengths") from error
-    kinds = {"b": "b", "u": "iu", "i": "iu", "f": "iuf"}[dtype.kind]
-    if values.size != prod(tensor.shape) or values.dtype.kind not in kinds:
-        raise _invalid(index, "data", f"expected {prod(tensor.shape)} values of {tensor.datatype}")
+    if values.size != prod(tensor.shape):
+        raise _invalid(index, "data", f"shape {tensor.shape} has {prod(tensor.shape)} values, but {values.size} are given")
+    if values.dtype.kind not in _KINDS[dtype.kind]:
+        values = _mixed_values(values, tensor, dtype, index)
     if dtype.kind in "iu" and (values.min() < np.iinfo(dtype).min or values.max() > np.iinfo(dtype).max):
         raise _invalid(index, "data", f"a value is outside the range of {tensor.datatype}")
     with np.errstate(over="ignore"):  # infinite values are rejected later
         return values.astype(dtype).reshape(tensor.shape)
+
+
+def _mixed_values(values: Array, tensor: InferInput, dtype: np.dtype[Any], index: int) -> Array:
+    """Return numbers with NaN for null, which marks a missing number. Raise InvalidInputs with the position of another value."""
+    accepted: tuple[type, ...] = {"b": (bool,), "u": (int,), "i": (int,), "f": (int, float, type(None))}[dtype.kind]
+    flat = np.array(_flattened(tensor.data), object)
+    for position, value in enumerate(flat):
+        if type(value) not in accepted:
+            shown = "null" if value is None else printable(repr(value), 40)
+            raise _invalid(index, "data", f"value {position} is {shown}, expected {tensor.datatype}")
+    if dtype.kind != "f":
+        raise _invalid(index, "data", f"a value is outside the range of {tensor.datatype}")
+    try:
+        return flat.astype(np.float64).reshape(values.shape)
+    except OverflowError as error:
+        raise _invalid(index, "data", f"a value is outside the range of {tensor.datatype}") from error
+
+
+def _flattened(values: Any) -> list[Any]:
+    """Return the values of nested lists in their order."""
+    return [leaf for value in values for leaf in (_flattened(value) if isinstance(value, list) else [value])]
 
 
 def _elements(tensor: InferInput, data: bytes | None, index: int) -> list[bytes]:

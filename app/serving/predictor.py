@@ -27,6 +27,7 @@ from app.settings import Settings
 
 Logits = NDArray[np.float32]
 Raw = TypeVar("Raw")
+Result = TypeVar("Result")
 
 DEFAULT_MAX_BATCH = 64
 BATCHING_GAIN_THRESHOLD = 0.7
@@ -93,7 +94,7 @@ class Predictor:
         for batcher in list(self._batchers.values()):
             batcher.check()
 
-    async def encode(self, version: LoadedModel, encode: Callable[[Raw], Encoded], raw: Raw) -> Encoded:
+    async def encode(self, version: LoadedModel, encode: Callable[[Raw], Result], raw: Raw) -> Result:
         """Encode the inputs in a thread. Raise InvalidInputs, and Overloaded if the queue of the version is too long."""
         async with self._encoder_slots:
             batcher = self._batchers.get(version)

@@ -1,6 +1,7 @@
 """Responses of predictions: label, confidence, the most probable classes, and whether the model abstains."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, isnan
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
+from app.formats.data_warnings import DataWarning
 from app.schemas.limits import DEFAULT_TOP_K
 from app.serving.loaded_model import LoadedModel
 from app.serving.probabilities import class_probabilities
@@ -41,10 +43,13 @@ def encode_response(version: LoadedModel, options: OutputOptions, logits: NDArra
     return EncodedResponse(to_json(logits, version, options))
 
 
-def to_json(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> bytes:
+def to_json(
+    logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions, warnings: Sequence[DataWarning] = ()
+) -> bytes:
     """Return the body of the JSON response to one request. Raise InvalidInputs."""
     rows = predictions(logits, version, options)
-    return orjson.dumps({"model": version.model, "version": version.number, "predictions": rows})
+    body = {"model": version.model, "version": version.number, "predictions": rows}
+    return orjson.dumps(body | {"warnings": list(warnings)} if warnings else body)
 
 
 def to_arrow(logits: NDArray[np.float32], version: LoadedModel, options: OutputOptions) -> bytes:

@@ -1,5 +1,6 @@
 """Every operation of the OpenAPI document x scope x project: each response follows from the declared scope."""
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -56,6 +57,7 @@ def body_of(label: str, known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /models/{name}/aliases/{alias}": {"version": 1},
         "POST /predict": {"model": known["model"], "inputs": [1]},
         "POST /invocations": {"inputs": [1]},
+        "POST /v1/models/{name}:predict": {"instances": [1]},
         "POST /jobs": {"model": "new", "source": known["dataset_id"], "params": {"algorithm": "fine_tune"}},
         "POST /batch-predictions": {"model": known["model"], "dataset": known["dataset_id"]},
         "POST /keys": {"name": "new", "scopes": ["predict"]},
@@ -65,7 +67,7 @@ def body_of(label: str, known: Mapping[str, str]) -> dict[str, Any]:
 
 def reads_files(path: str) -> bool:
     """Return whether the operation reads a file of the seeded objects, which have none."""
-    return path.endswith("/preview") or path.startswith(("/v2/models/", "/predict", "/invocations"))
+    return path.endswith("/preview") or path.startswith(("/v1/models/", "/v2/models/", "/predict", "/invocations"))
 
 
 class Matrix:
@@ -83,7 +85,7 @@ class Matrix:
                     yield method.upper(), path, operation["x-required-scope"]
 
     def send(self, method: str, path: str, known: Mapping[str, str], key: str | None) -> Any:
-        parameters = {name.strip("{}") for name in path.split("/") if name.startswith("{")}
+        parameters = re.findall(r"{(\w+)}", path)
         url = path.format(**{name: known.get(name, str(uuid.UUID(int=7))) for name in parameters})
         headers = {"X-Model": known["model"], **(bearer(key) if key else {})}
         body = body_of(f"{method} {path}", known) if method in ("POST", "PUT", "PATCH") else None

@@ -142,7 +142,7 @@ def test_top_classes_have_value_index_and_label(
 def test_triton_client_reads_errors(protocol: triton.InferenceServerClient) -> None:
     with pytest.raises(InferenceServerException, match=r"\[404\] There is no model version 'nothing'"):
         protocol.infer("nothing", [tensor("pixels", IMAGES, "UINT8", True)])
-    with pytest.raises(InferenceServerException, match=r"\[422\] .*expected 16 x 16 x 3"):
+    with pytest.raises(InferenceServerException, match=r"\[422\] .*expected n x 16 x 16 x 3"):
         protocol.infer("image", [tensor("pixels", IMAGES[:, :8], "UINT8", True)])
 
 
@@ -158,10 +158,10 @@ def ask(**changes: Any) -> dict[str, Any]:
         ({"inputs": []}, "/inputs"),
         (ask(name="other"), "/inputs"),
         (ask(datatype="FP16"), "/inputs/0/datatype"),
-        (ask(datatype="FP32"), "/inputs/pixels"),
+        (ask(datatype="FP32"), "/inputs/0"),
         (ask(datatype="BYTES"), "/inputs/0/shape"),
         (ask(shape=[1, 16, 16]), "/inputs/0/data"),
-        (ask(shape=[768]), "/inputs/pixels"),
+        (ask(shape=[768]), "/inputs/0"),
         (ask(shape=[]), "/inputs/0/shape"),
         (ask(shape=[0, 16, 16, 3], data=[]), "/inputs/0/data"),
         (ask(shape=[-1, 16, 16, 3]), "/inputs/0/shape/0"),

@@ -81,6 +81,7 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "DELETE /models/{name}/aliases/{alias}": IDLE,
     "POST /predict": {"json": {"model": "digits", "inputs": [[1.0]]}},
     "POST /invocations": {"params": {"model": "digits"}, "json": {"instances": [[1.0]]}},
+    "POST /v1/models/{name}:predict": {"json": {"instances": [[1.0]]}},
     "POST /v2/repository/index": IDLE,
     "GET /v2/health/ready": IDLE,
     "GET /v2/models/{model}": IDLE,
@@ -124,7 +125,7 @@ PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 
 PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "batch_prediction", "webhook", "delivery")}
 PATH_PARAMETERS["key_id"] = "unknown"
 WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
-WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live"}
+WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live", "GET /ping"}
 
 
 def request_route(client: TestClient, route: str) -> Any:
