@@ -93,6 +93,12 @@ class DatasetRow(OfProject, Labelled, Base):
     created_at: Mapped[datetime] = mapped_column(default=db_now())
     deleted_at: Mapped[datetime | None]
 
+    @property
+    def warnings(self) -> list[dict[str, Any]]:
+        """Return the warnings of the check."""
+        found: list[dict[str, Any]] = self.profile.get("warnings", [])
+        return found
+
 
 class JobRow(OfProject, Labelled, Base):
     """One job of any kind (`app.job_types`). Lease columns and `finished_at` are tied to the status.

@@ -5,10 +5,12 @@ come in batches. Text is read in small slices: with a dictionary, a file of one 
 megabyte each. They cost nothing until they are copied, so blocks are bounded by the bytes of their text.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -34,6 +36,17 @@ def schema(path: Path) -> pl.Schema:
     """Return column names and Polars types. Raise InvalidDataset."""
     with _read_errors():
         return pl.scan_parquet(path, glob=False).collect_schema()
+
+
+def pandas_metadata(path: Path) -> dict[str, Any]:
+    """Return what pandas wrote about the table, for example its index columns; empty for other writers."""
+    with _read_errors():
+        text = pl.read_parquet_metadata(path).get("pandas", "{}")
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def blocks(path: Path, names: Sequence[str]) -> Iterator[RowBlock]:

@@ -82,12 +82,16 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive examples. `labels` is None for an unlabelled dataset. `details` are those of the dataset."""
+    """Consecutive examples. `labels` is None for an unlabelled dataset. `details` are those of the dataset.
+
+    `unlearned` are columns that `fit` must not use.
+    """
 
     inputs: Any
     labels: Sequence[str] | None
     rows: int
     details: Mapping[str, Any] = field(default_factory=dict)
+    unlearned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import FieldError, InvalidDataset
-from app.formats import tables
+from app.formats import parquet, tables
 from app.formats.cells import Decimal, as_levels, as_numbers, is_supported
 from app.formats.class_labels import ClassCounter, count_labels
 from app.formats.data_warnings import DataWarning
@@ -34,7 +34,7 @@ from app.modalities.base import (
     fast_json_encoder,
 )
 from app.networks.base import NetworkParams
-from app.preprocessing import table_levels, table_rows
+from app.preprocessing import column_roles, table_levels, table_rows
 from app.preprocessing.fast_table_rows import FastRowEncoder
 from app.preprocessing.table_columns import ColumnProfile, RunningStats
 
@@ -48,6 +48,10 @@ class TabularOptions(DatasetOptions):
 
     label: Name | None = Field(None, description="Column with the labels. Default: `label` if it exists.")
     categories: tuple[Name, ...] = Field((), max_length=2000, description="Columns whose numbers are codes of categories.")
+    ignore: tuple[Name, ...] = Field((), max_length=2000, description="Columns that are not read.")
+    learn: tuple[Name, ...] = Field(
+        (), max_length=2000, description="Columns to learn although they seem to be row counters, identifiers or timestamps."
+    )
     delimiter: Delimiter | None = Field(None, description="Separator of the cells of a CSV file. Default: detected.")
 
 
@@ -117,9 +121,11 @@ class Tabular(Modality):
         schema = tables.schema(path, format, options.delimiter)
         label = _label(options, list(schema))
         columns = _columns(schema, format, label, options)
-        labels, errors, count = ClassCounter(pointer("columns", label or "")), ErrorCollector(), 0
-        for block in tables.blocks(path, format, options.delimiter, list(schema), errors):
+        names = [column.name for column in columns] + ([label] if label else [])
+        labels, errors, count, sample = ClassCounter(pointer("columns", label or "")), ErrorCollector(), 0, column_roles.Sample()
+        for block in tables.blocks(path, format, options.delimiter, names, errors):
             count += block.frame.height
+            sample.add(block.frame)
             for column in columns:
                 column.add(block.frame[column.name], block.rows)
             if label is not None:
@@ -129,8 +135,14 @@ class Tabular(Modality):
         classes = labels.classes(errors) if label is not None else None
         errors.check()
         _check_content(columns, count)
-        profiles = [_profile(column) for column in columns]
-        return Profile(format, count, classes, {"columns": profiles, "label": label})
+        kinds = {column.name: column.kind() for column in columns if column.name not in {*options.learn, *options.categories}}
+        roles = column_roles.find(sample, kinds, parquet.pandas_metadata(path) if format == "parquet" else {})
+        if len(roles) == len(columns):  # without any column there is nothing to learn
+            roles = {}
+        profiles = _profiles(columns, roles, options)
+        column_roles.warn(sample, roles, errors)
+        details = {"columns": profiles, "label": label} | ({"warnings": errors.warnings} if errors.warnings else {})
+        return Profile(format, count, classes, details)
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
         chunk = next(self.chunks(file, limit), None)
@@ -149,11 +161,15 @@ class Tabular(Modality):
         converters: dict[str, Callable[[pl.Series], pl.Series]] = {
             name: partial(_floats, decimal=decimals[name]) if kind == "number" else as_levels for name, kind in kinds.items()
         }
+        converters |= dict.fromkeys(options.ignore, _nulls)
+        unlearned = frozenset(column["name"] for column in details["columns"] if "role" in column)
         names = [*kinds, *([label] if label else [])]
         for block in tables.blocks(file.path, file.format, options.delimiter, names, ErrorCollector()):
             for rows in block.frame.iter_slices(size):
                 frame = pl.DataFrame([convert(rows[name]) for name, convert in converters.items()])
-                yield Chunk(frame, canonical_names(rows[label]).to_list() if label and file.labelled else None, rows.height)
+                yield Chunk(
+                    frame, to_category_strings(rows[label]).to_list() if label else None, rows.height, unlearned=unlearned
+                )
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         return _differences(_kinds(source), _kinds(other), "the source")
@@ -172,7 +188,7 @@ class Tabular(Modality):
         order: list[str] = []
         for chunk in source:
             order = chunk.inputs.columns
-            for name in order:
+            for name in [name for name in order if name not in chunk.unlearned]:
                 if chunk.inputs[name].dtype == pl.String:
                     levels.setdefault(name, Counter()).update(chunk.inputs[name].drop_nulls().to_list())
                 else:
@@ -255,12 +271,15 @@ def _label(options: TabularOptions, names: Sequence[str]) -> str | None:
 
 
 def _kinds(profile: Profile) -> dict[str, str]:
-    return {column["name"]: column["kind"] for column in profile.details["columns"]}
+    """Return the kinds of the columns; what is not learned fits every kind."""
+    return {column["name"]: "empty" if "role" in column else column["kind"] for column in profile.details["columns"]}
 
 
 def _differences(expected: Mapping[str, str], given: Mapping[str, str], owner: str) -> list[str]:
-    missing = [f"column {name!r} of {owner} is missing" for name in expected if name not in given]
-    unknown = [f"column {name!r} is not in {owner}" for name in given if name not in expected]
+    missing = [
+        f"column {name!r} of {owner} is missing" for name, kind in expected.items() if name not in given and kind != "empty"
+    ]
+    unknown = [f"column {name!r} is not in {owner}" for name, kind in given.items() if name not in expected and kind != "empty"]
     kinds = [
         f"column {name!r} contains {_PLURALS[given[name]]}, in {owner} {_PLURALS[kind]}"
         for name, kind in expected.items()
@@ -271,11 +290,15 @@ def _differences(expected: Mapping[str, str], given: Mapping[str, str], owner: s
 
 def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, options: TabularOptions) -> list[ColumnProfile]:
     """Return the feature columns. Raise InvalidDataset for types that are neither numbers nor categories."""
-    for name in options.categories:
-        require_column(name, list(schema), "categories")
+    for option in ("categories", "ignore", "learn"):
+        for name in getattr(options, option):
+            require_column(name, list(schema), option)
+    if label in options.ignore:
+        raise InvalidDataset("The label is ignored.", [FieldError("/options/ignore", f"{label!r} is the label")])
     errors = ErrorCollector()
+    schema = {name: dtype for name, dtype in schema.items() if name not in options.ignore}
     for name, dtype in schema.items():
-        if not is_supported(dtype):
+        if not is_supported(dtype) and not (dtype.is_temporal() and dtype != pl.Duration and name != label):
             errors.add(pointer("columns", name), f"column {name!r} is of type {dtype}: neither numbers nor text")
     errors.check()
     if set(schema) <= {label}:
@@ -286,6 +309,15 @@ def _columns(schema: Mapping[str, pl.DataType], format: str, label: str | None, 
         for name, dtype in schema.items()
         if name != label
     ]
+
+
+def _profiles(columns: Sequence[ColumnProfile], roles: Mapping[str, str], options: TabularOptions) -> list[dict[str, Any]]:
+    """Return the description of each column; `role` is the reason why one is not learned."""
+    profiles: list[dict[str, Any]] = []
+    for column in columns:
+        role = {"role": roles[column.name]} if column.name in roles else {}
+        profiles.append(_profile(column) | role)
+    return profiles + [{"name": name, "kind": "empty", "missing": 0, "role": "ignored"} for name in options.ignore]
 
 
 def _check_content(columns: Sequence[ColumnProfile], count: int) -> None:
@@ -311,6 +343,10 @@ def _level_codes(levels: Sequence[str]) -> dict[str, int]:
     if len(set(map(len, codes))) == 1 and all(name.isascii() and name.isdecimal() for name in codes):
         codes |= {str(int(name)): code for name, code in codes.items()}
     return codes
+
+
+def _nulls(values: pl.Series) -> pl.Series:
+    return pl.Series(values.name, [None] * len(values), pl.String)
 
 
 def _codes(values: pl.Series, codes: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -46,7 +46,7 @@ def _row(value: object, kinds: Mapping[str, str], where: str, errors: list[Field
             value = {spelled.get(canonical_text(str(name)), str(name)): cell for name, cell in value.items()}
         for name in value.keys() - kinds.keys():
             errors.append(FieldError(where + pointer(name), "the model has no such column"))
-        for name in [name for name in kinds if name not in value]:
+        for name in [name for name, kind in kinds.items() if name not in value and kind != "unused"]:
             errors.append(FieldError(where + pointer(name), "this column is missing; send null when its value is unknown"))
         return {name: _cell(value.get(name), kind, where + pointer(name), errors) for name, kind in kinds.items()}
     if isinstance(value, list) and len(value) == len(kinds):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.formats.class_labels import in_order
 from app.modalities import MODALITIES
+from app.schemas.data_warnings import DataWarningOut
 from app.schemas.labels import Label
 
 
@@ -40,6 +41,7 @@ class DatasetOut(BaseModel):
     description: str
     tags: list[str]
     profile: dict[str, Any] = Field(description="Columns with their types, image sizes or text lengths.")
+    warnings: list[DataWarningOut] = Field(description="What was accepted, but may not mean what you expect.")
     created_at: datetime
 
     @field_validator("classes")

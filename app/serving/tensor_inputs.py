@@ -48,7 +48,7 @@ def validate(
 ) -> Encoded:
     """Check that these are all inputs of the graph, with its types and shapes and equal row counts. Raise InvalidInputs.
 
-    `positions` are the places of the tensors in the request; errors point there.
+    `positions` are the indices of the tensors in the request, for the pointers of errors.
     """
     if tensors.keys() != version.specs.keys():
         given = f", not {', '.join(printable(name, 50) for name in tensors)}" if tensors else ""
@@ -81,10 +81,10 @@ def _check_codes(where: str, tensor: NDArray[Any], limits: tuple[int, ...]) -> N
     """Raise InvalidInputs for a code that is not from 0 up to the limit of its column."""
     is_outside = (tensor < 0) | (tensor >= limits)
     if is_outside.any():
-        place = np.argwhere(is_outside)[0]
-        limit = limits[min(int(place[-1]), len(limits) - 1)]
-        row, column = int(place[0]), int(place[-1])
-        raise _invalid(where, f"row {row}, column {column}: {tensor[tuple(place)]} is not a code from 0 to {limit - 1}")
+        index = np.argwhere(is_outside)[0]
+        limit = limits[min(int(index[-1]), len(limits) - 1)]
+        row, column = int(index[0]), int(index[-1])
+        raise _invalid(where, f"row {row}, column {column}: {tensor[tuple(index)]} is not a code from 0 to {limit - 1}")
 
 
 def _pointer(name: str, positions: Mapping[str, int] | None) -> str:

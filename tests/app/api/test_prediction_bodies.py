@@ -27,7 +27,7 @@ MAX_BYTES = 200_000
 ROWS: list[dict[str, Any]] = [{"age": 41.0, "sex": "m"}, {"age": None, "sex": None}]
 BODY = json.dumps({"model": "tabular", "inputs": ROWS}).encode()
 JSON = {"content-type": "application/json"}
-PICTURE = image_bytes()
+IMAGE_FILE = image_bytes()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def of_members(content: bytes) -> bytes:
         ("identity", bytes),
     ],
 )
-def test_compressed_body_gives_the_predictions_of_the_plain_one(
+def test_compressed_body_gives_the_predictions_of_the_uncompressed_one(
     client: TestClient, models: dict[str, Exported], coding: str, pack: Any
 ) -> None:
     expected = post(client, BODY)
@@ -110,7 +110,8 @@ def test_damaged_body_is_rejected(client: TestClient, models: dict[str, Exported
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])
 def test_bomb_is_refused(client: TestClient, models: dict[str, Exported], coding: str, kind: str) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    bomb = {"gzip": gzip.compress, "deflate": zlib.compress}[coding](part + bytes(100 * 1024**2))
+    content = part + bytes(100 * 1024**2)
+    bomb = gzip.compress(content) if coding == "gzip" else zlib.compress(content)
     assert len(bomb) < MAX_BYTES
     answer = post(client, bomb, content_encoding=coding, content_type=kind)
     assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large")
@@ -142,16 +143,16 @@ def with_lines(text: str) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        with_lines(base64.b64encode(PICTURE).decode()),
-        base64.encodebytes(PICTURE).decode(),
-        base64.urlsafe_b64encode(PICTURE).decode(),
-        base64.urlsafe_b64encode(PICTURE).decode().rstrip("="),
-        "data:image/png;base64," + with_lines(base64.b64encode(PICTURE).decode()),
-        {"b64": base64.b64encode(PICTURE).decode()},
+        with_lines(base64.b64encode(IMAGE_FILE).decode()),
+        base64.encodebytes(IMAGE_FILE).decode(),
+        base64.urlsafe_b64encode(IMAGE_FILE).decode(),
+        base64.urlsafe_b64encode(IMAGE_FILE).decode().rstrip("="),
+        "data:image/png;base64," + with_lines(base64.b64encode(IMAGE_FILE).decode()),
+        {"b64": base64.b64encode(IMAGE_FILE).decode()},
     ],
 )
 def test_every_spelling_of_base64_is_the_same_image(client: TestClient, models: dict[str, Exported], text: Any) -> None:
-    plain = base64.b64encode(PICTURE).decode()
+    plain = base64.b64encode(IMAGE_FILE).decode()
     answers = [client.post("/predict", json={"model": "image", "inputs": [given]}) for given in (plain, text)]
     assert [answer.status_code for answer in answers] == [200, 200], answers[1].text
     assert answers[1].content == answers[0].content
@@ -216,7 +217,7 @@ def test_invalid_csv_is_rejected_with_its_position(
 
 
 UNKNOWN: list[dict[str, Any]] = [{"age": 1, "sex": "m"}, {"age": 1, "sex": "x"}, {"age": 1, "sex": None}, {"age": 1, "sex": "y"}]
-PATHS = {
+PATHS: dict[str, dict[str, Any]] = {
     "/predict": {"model": "tabular", "inputs": UNKNOWN},
     "/invocations?model=tabular": {"dataframe_records": UNKNOWN},
     "/v1/models/tabular:predict": {"instances": UNKNOWN},
@@ -237,7 +238,7 @@ def test_unknown_levels_are_reported(client: TestClient, models: dict[str, Expor
 
 @pytest.mark.parametrize("path", PATHS)
 def test_unknown_levels_are_rejected_if_strict(client: TestClient, models: dict[str, Exported], path: str) -> None:
-    strict = {"params": {"strict": True}} if path.startswith("/invocations") else {"strict": True}
+    strict: dict[str, Any] = {"params": {"strict": True}} if path.startswith("/invocations") else {"strict": True}
     answer = client.post(path, json=PATHS[path] | strict)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_inputs")
     assert answer.json()["errors"][0]["pointer"] == "/inputs/1/sex"
