@@ -167,9 +167,7 @@ class Tabular(Modality):
         for block in tables.blocks(file.path, file.format, options.delimiter, names, ErrorCollector()):
             for rows in block.frame.iter_slices(size):
                 frame = pl.DataFrame([convert(rows[name]) for name, convert in converters.items()])
-                yield Chunk(
-                    frame, to_category_strings(rows[label]).to_list() if label else None, rows.height, unlearned=unlearned
-                )
+                yield Chunk(frame, canonical_names(rows[label]).to_list() if label else None, rows.height, unlearned=unlearned)
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         return _differences(_kinds(source), _kinds(other), "the source")
