@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import polars as pl
 
+from app.formats.cells import as_levels
 from app.formats.data_warnings import DataWarning
-from app.formats.names import canonical_names
 from app.formats.validation import pointer, printable
 
 MAX_EXAMPLES = 5
@@ -13,7 +13,7 @@ MAX_EXAMPLES = 5
 
 def unknown_levels(values: pl.Series, levels: Collection[str]) -> DataWarning | None:
     """Return a warning if a column of inputs has levels that are not in `levels`."""
-    names = canonical_names(values)
+    names = as_levels(values)
     is_unknown = names.is_not_null() & ~names.is_in(list(levels))
     rows = is_unknown.arg_true()
     if rows.is_empty():

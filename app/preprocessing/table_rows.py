@@ -1,12 +1,11 @@
 """Table rows of a prediction request, checked cell by cell: objects by column name or arrays in column order."""
 
 from collections.abc import Mapping, Sequence
-from math import isnan
 
 import polars as pl
 
 from app.errors import FieldError, InvalidInputs
-from app.formats.cells import as_numbers
+from app.formats.cells import as_numbers, trimmed
 from app.formats.names import canonical_name, canonical_text
 from app.formats.validation import LIMIT, pointer, printable
 from app.preprocessing.table_columns import MAX_FLOAT32, is_valid_category
@@ -32,10 +31,10 @@ def with_numbers(rows: Sequence[Mapping[str, str | None]], names: Sequence[str])
     """Return the rows with numbers in the named columns. A cell that is not a number stays a text."""
     converted: list[dict[str, Cell]] = [dict(row) for row in rows]
     for name in names:
-        cells = [row.get(name) for row in rows]
-        for row, cell, number in zip(converted, cells, as_numbers(pl.Series(cells, dtype=pl.String)), strict=True):
-            if cell is not None and number is not None:
-                row[name] = None if isnan(number) else number
+        texts = trimmed(pl.Series([row.get(name) for row in rows], dtype=pl.String))
+        for row, text, number in zip(converted, texts, as_numbers(texts), strict=True):
+            if name in row:
+                row[name] = text if number is None else number
     return converted
 
 
