@@ -89,7 +89,7 @@ class FastPathRouter:
         model, version = match.groups()
         metrics, reference = (self._infer_version, f"{model}:{version}") if version else (self._infer, model)
         if CODING in headers:
-            return FastRoute(metrics, None)
+            return FastRoute(metrics, None, grant.bucket)
         length = headers.get(LENGTH)
         parse = partial(request_parsing.parse_tensors, reference, length, get_loaded, self._max_inputs)
         return FastRoute(metrics, parse, grant.bucket)
