@@ -100,6 +100,7 @@ def test_unknown_coding_is_refused_with_the_known_ones(client: TestClient, model
 @pytest.mark.parametrize(
     "body",
     [gzip.compress(BODY)[:-9], gzip.compress(BODY) + b"rest", b"\x1f", BODY, gzip.compress(BODY)[:20] + bytes(20)],
+    ids=["truncated", "with a rest", "one byte", "not compressed", "wrong data"],
 )
 def test_damaged_body_is_rejected(client: TestClient, models: dict[str, Exported], body: bytes) -> None:
     answer = post(client, body, content_encoding="gzip")
