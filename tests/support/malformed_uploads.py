@@ -218,7 +218,7 @@ BAD: dict[str, Bad] = {
     "a missing category column": Bad(
         "a.csv", csv("x,y", "1,2"), "/options/categories", "'q'", {"options": '{"categories": ["q"]}'}
     ),
-    "another table than its name says": Bad("a.csv", b"PK\x03\x04" + bytes(100), "/file", "an Excel workbook", TABULAR),
+    "name of another kind of table": Bad("a.csv", b"PK\x03\x04" + bytes(100), "/file", "an Excel workbook", TABULAR),
     "data instead of a header": Bad("a.csv", csv("1,2,a", "3,4,b", "5,6,a"), "/columns", "add a first row", TABULAR),
     "only a label": Bad("a.csv", csv("label", "a", "b"), "/columns", "except the label", TABULAR),
     "all cells empty": Bad("a.csv", csv("x,y", ",", ","), "/columns", "empty", TABULAR),
