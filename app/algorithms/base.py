@@ -47,10 +47,13 @@ class AlgorithmParams(BaseModel):
     class_balanced: bool = Field(False, description="Draw every class of the source equally often.")
     augmentation: Literal["none", "affine", "strong"] = Field(
         "affine",
-        description="Random changes of training images. affine: rotation, scale, shear and shift, for domains that differ in "
-        "them. strong: also brightness, contrast, colour, inversion, noise and cutout.",
+        description="Random changes of training images and series. affine: rotation, scale, shear and shift, for domains that "
+        "differ in them; of series the scale and a shift in time. strong: also brightness, contrast, colour, inversion, noise "
+        "and cutout; of series the scale of each channel, jitter and a masked interval.",
     )
-    augment_domains: Literal["source", "both"] = Field("source", description="Domains whose training images are augmented.")
+    augment_domains: Literal["source", "both"] = Field(
+        "source", description="Domains whose training images or series are augmented."
+    )
     ema_decay: float = Field(
         0.0,
         ge=0,

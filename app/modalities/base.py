@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import orjson
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ FastEncoder = Callable[[bytes, int], Encoded | None]
 """From the JSON array of a prediction's inputs, and their maximum number, to encoded inputs; None if it declines."""
 
 CHUNK_ROWS = 1024
+
+Augmentable = Literal["image", "series"]
+"""Inputs that training may change at random: images (height, width, channels) of 0..255, or series (channels, time)."""
 
 
 def fast_json_encoder(encode: Callable[[list[Any]], Encoded | None]) -> FastEncoder:
@@ -58,14 +61,14 @@ class Preprocessing(BaseModel):
 class TensorSpec:
     """One encoded input: NumPy dtype name, and shape without the batch axis; -1 marks a length that varies between batches.
 
-    `augmentable`: images (height, width, channels) of 0..255, which training may change at random.
+    `augmentable`: which random changes training may make, None for none.
     `marks_padding`: zero exactly where the examples of a batch are padded to one length.
     `limits`: integers are codes less than this number, or than the number of their column.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    augmentable: bool = False
+    augmentable: Augmentable | None = None
     marks_padding: bool = False
     limits: tuple[int, ...] | None = None
 
@@ -84,7 +87,8 @@ class Profile:
 class Chunk:
     """Consecutive examples. `labels` is None for an unlabelled dataset. `details` are those of the dataset.
 
-    `unlearned` are columns that `fit` must not use.
+    `unlearned` are columns that `fit` must not use. Examples of one of the `groups`, such as a recording, stay on one side of the
+    validation split.
     """
 
     inputs: Any
@@ -92,6 +96,7 @@ class Chunk:
     rows: int
     details: Mapping[str, Any] = field(default_factory=dict)
     unlearned: frozenset[str] = frozenset()
+    groups: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

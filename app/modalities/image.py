@@ -194,7 +194,7 @@ class Image(Modality):
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)
-        return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels), augmentable=True)}
+        return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels), augmentable="image")}
 
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
         """Return an encoder of nested lists of pixels, if no resizing is needed."""

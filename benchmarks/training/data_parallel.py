@@ -93,7 +93,7 @@ def make_run(device: torch.device, options: argparse.Namespace, distributed: Dis
 
 def noise(size: tuple[int, int], device: torch.device) -> EncodedDataset:
     pixels = torch.randint(256, (DATASET_ROWS, *size, 3), dtype=torch.uint8)
-    return EncodedDataset({"pixels": pixels}, torch.arange(DATASET_ROWS) % CLASSES, augmentable=frozenset({"pixels"})).to(device)
+    return EncodedDataset({"pixels": pixels}, torch.arange(DATASET_ROWS) % CLASSES, augmentable={"pixels": "image"}).to(device)
 
 
 if __name__ == "__main__":

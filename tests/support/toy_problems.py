@@ -70,7 +70,7 @@ def toy_images(rows: int, classes: int, *, target: bool) -> EncodedDataset:
         pixels = pixels / 2 + np.random.default_rng(0).uniform(60, 120, (len(chosen), 1, 1))
     inputs = {"pixels": torch.from_numpy(pixels.astype(np.uint8)[..., None])}
     labels = torch.from_numpy(digits.target[chosen].astype(np.int64))
-    return EncodedDataset(inputs, labels, augmentable=frozenset({"pixels"}))
+    return EncodedDataset(inputs, labels, augmentable={"pixels": "image"})
 
 
 def image_network(classes: int) -> Network:

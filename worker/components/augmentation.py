@@ -1,10 +1,11 @@
-"""Random augmentation of training images. Other inputs are unchanged.
+"""Random augmentation of training images and series. Other inputs are unchanged.
 
 Images are batches (n, height, width, channels) of 0 to 255. Each image is augmented independently. The exported graph
 contains no augmentation. The operations follow RandAugment, Cubuk et al., 2020, https://arxiv.org/abs/1909.13719.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from app.algorithms.base import AlgorithmParams
+from app.modalities.base import Augmentable
+from worker.components import series_augmentation
 from worker.data.batch import Batch
 from worker.networks.base import Inputs
 
@@ -31,13 +34,18 @@ def augment_batch(batch: Batch, params: AlgorithmParams) -> Batch:
     return replace(batch, source_x=source_x, target_x=augment(batch.target_x, batch.augmentable, params.augmentation))
 
 
-def augment(inputs: Inputs, names: frozenset[str], kind: str) -> Inputs:
-    """Return the inputs with `affine` or `strong` augmentation of the images `names`."""
-    return {name: _augmented(values, kind) if name in names else values for name, values in inputs.items()}
+def augment(inputs: Inputs, augmentable: Mapping[str, Augmentable], kind: str) -> Inputs:
+    """Return the inputs with `affine` or `strong` augmentation of those in `augmentable`."""
+    return {name: _augmented(values, augmentable.get(name), kind) for name, values in inputs.items()}
 
 
-def _augmented(pixels: Tensor, kind: str) -> Tensor:
-    moved = affine(pixels.float(), AFFINE_STRENGTH)
+def _augmented(values: Tensor, what: Augmentable | None, kind: str) -> Tensor:
+    if what is None:
+        return values
+    if what == "series":
+        moved = series_augmentation.scale_and_shift(values)
+        return series_augmentation.distort(moved) if kind == "strong" else moved
+    moved = affine(values.float(), AFFINE_STRENGTH)
     return photometric(moved) if kind == "strong" else moved
 
 

@@ -1,9 +1,11 @@
 """One step of training data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from app.modalities.base import Augmentable
 from worker.networks.base import Inputs
 
 
@@ -11,11 +13,11 @@ from worker.networks.base import Inputs
 class Batch:
     """Examples of one step; none of a domain that the algorithm does not need.
 
-    `progress` is p in [0, 1) of this run; `augmentable` names the inputs that are images.
+    `progress` is p in [0, 1) of this run; `augmentable` are the inputs that may be augmented, by name.
     """
 
     source_x: Inputs
     source_y: Tensor
     target_x: Inputs
     progress: float
-    augmentable: frozenset[str] = frozenset()
+    augmentable: Mapping[str, Augmentable] = field(default_factory=dict)

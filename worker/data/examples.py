@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.formats.names import canonical_name
-from app.modalities.base import Chunk, Encoded, Encoder, TensorSpec
+from app.modalities.base import Augmentable, Chunk, Encoded, Encoder, TensorSpec
 from worker.networks.base import Inputs
 
 IN_MEMORY_BYTES = 2 * 1024**3
@@ -27,13 +27,14 @@ class EncodedDataset:
     """Encoded inputs, each (n, ...), and class numbers (n,) int64 where there are labels.
 
     `lengths` (n,), on the CPU, exist where the inputs' second axis varies: a batch is cut to its longest example.
-    `augmentable` names the inputs that are images.
+    `augmentable` are the inputs that may be augmented, by name. `groups` (n,) are numbers of groups, on the CPU.
     """
 
     inputs: Inputs
     labels: Tensor | None
     lengths: Tensor | None = None
-    augmentable: frozenset[str] = frozenset()
+    augmentable: Mapping[str, Augmentable] = field(default_factory=dict)
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -71,15 +72,17 @@ def encode(
     """
     numbers = {canonical_name(name) or name: number for number, name in enumerate(classes or ())}
     store, labels = _ColumnStore(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
+    groups = _Groups()
     start = 0
     for chunk in chunks:
+        groups.add(chunk)
         store.add(start, encoder(chunk.inputs), chunk.rows)
         if classes and chunk.labels is not None:
             labels[start : start + chunk.rows] = _class_numbers(chunk.labels, numbers)
         start += chunk.rows
     inputs = {name: torch.from_numpy(array) for name, array in store.arrays.items()}
-    augmentable = frozenset(name for name, spec in specs.items() if spec.augmentable)
-    return EncodedDataset(inputs, torch.from_numpy(labels) if classes else None, store.lengths(), augmentable)
+    augmentable = {name: spec.augmentable for name, spec in specs.items() if spec.augmentable}
+    return EncodedDataset(inputs, torch.from_numpy(labels) if classes else None, store.lengths(), augmentable, groups.tensor())
 
 
 def _class_numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
@@ -87,6 +90,22 @@ def _class_numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[in
         return [numbers[label] for label in labels]
     except KeyError as error:
         raise UnknownLabelError(f"there is no class {error.args[0]!r}") from error
+
+
+class _Groups:
+    """Numbers of the groups of all examples, if the chunks have groups."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._parts: list[NDArray[np.int64]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        if chunk.groups is not None:
+            numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in chunk.groups]
+            self._parts.append(np.array(numbers, np.int64))
+
+    def tensor(self) -> Tensor | None:
+        return torch.from_numpy(np.concatenate(self._parts)) if self._parts else None
 
 
 class _ColumnStore:

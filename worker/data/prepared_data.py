@@ -6,7 +6,7 @@ from app.modalities import MODALITIES
 from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset
 from worker.data.job_inputs import JobInputs, StoredDataset, load
-from worker.data.splits import DomainData, split_source
+from worker.data.splits import DomainData, divided_classes, split_source
 from worker.data.training_setup import TrainingSetup, encode_dataset, prepare_training
 from worker.protocol.progress import BadData, ProgressReporter
 
@@ -16,7 +16,9 @@ def prepare_data(context: AttemptContext, device: torch.device) -> tuple[Trainin
     inputs = load(context)
     setup = prepare_training(context, inputs, device)
     _warn_information_loss(setup, inputs, context.reporter)
-    return setup, _encode_domains(setup, inputs, context)
+    data = _encode_domains(setup, inputs, context)
+    _warn_divided_groups(setup, data, context.reporter)
+    return setup, data
 
 
 def _warn_information_loss(setup: TrainingSetup, inputs: JobInputs, reporter: ProgressReporter) -> None:
@@ -25,6 +27,16 @@ def _warn_information_loss(setup: TrainingSetup, inputs: JobInputs, reporter: Pr
     if dataset is not None:
         for reduction in MODALITIES[inputs.modality].information_loss(setup.network, dataset.profile):
             reporter.warn("data_reduced", reduction)
+
+
+def _warn_divided_groups(setup: TrainingSetup, data: DomainData, reporter: ProgressReporter) -> None:
+    if numbers := divided_classes(data):
+        names = ", ".join(setup.classes[number] for number in numbers[:5])
+        reporter.warn(
+            "divided_groups",
+            f"Too few groups (such as recordings) for a validation split: the last examples of {names} are held out. The "
+            "accuracy on the source may be too high. Add data from more groups.",
+        )
 
 
 def _encode_domains(setup: TrainingSetup, inputs: JobInputs, context: AttemptContext) -> DomainData:

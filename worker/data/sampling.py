@@ -86,7 +86,7 @@ class PairedBatches:
         larger = max(len(train) if source else 0, len(target) if target else 0)
         self.steps_per_epoch = math.ceil(larger / params.batch_size)
         self.steps = steps or num_steps(params, larger)
-        self._augmentable = frozenset[str]().union(*(domain.augmentable for domain in (source, target) if domain))
+        self._augmentable = {name: kind for domain in (source, target) if domain for name, kind in domain.augmentable.items()}
 
     def from_step(self, step: int) -> Iterator[Batch]:
         """Yield the batches of steps `step` + 1, `step` + 2, ... of this run."""

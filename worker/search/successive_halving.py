@@ -170,9 +170,9 @@ def plan(params: AutoParams, data: DomainData) -> Plan:
 
 
 def _distinct(methods: list[AlgorithmParams], data: DomainData) -> list[AlgorithmParams]:
-    """Return the methods without duplicates; augmentation makes no difference where there are no images."""
-    has_images = any(examples.augmentable for examples in (data.source, data.target) if examples)
-    ignored = {} if has_images else {"augmentation": "none", "augment_domains": "source"}
+    """Return the methods without duplicates; augmentation makes no difference where no input can be augmented."""
+    can_augment = any(examples.augmentable for examples in (data.source, data.target) if examples)
+    ignored = {} if can_augment else {"augmentation": "none", "augment_domains": "source"}
     distinct: dict[str, AlgorithmParams] = {}
     for method in methods:
         distinct.setdefault(method.model_copy(update=ignored).model_dump_json(), method)

@@ -1,10 +1,13 @@
 """The outputs of a network on the same sample of the held-out source and of the target, at every evaluation."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.modalities.base import Augmentable
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
 from worker.evaluation.outputs import Float32Array, LabelledOutputs, MixupOutputs, ModelOutputs
@@ -82,9 +85,9 @@ class Evaluator:
         return self._data.target.gather(self._target_rows[positions], self.device)[0]
 
     @property
-    def augmentable(self) -> frozenset[str]:
-        """Names of the inputs that are images."""
-        return self._data.target.augmentable if self._data.target else frozenset()
+    def augmentable(self) -> Mapping[str, Augmentable]:
+        """The inputs that may be augmented, by name."""
+        return self._data.target.augmentable if self._data.target else {}
 
     @property
     def source_labels(self) -> NDArray[np.int64]:

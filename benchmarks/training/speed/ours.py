@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.algorithms.dann import DannParams
+from app.modalities.base import Augmentable
 from app.modalities.image import ImagePreprocessing
 from app.networks.cnn import CnnParams
 from app.settings import Settings
@@ -28,7 +29,7 @@ from worker.training.mixed_precision import decide_precision
 from worker.training.runtime import NetworkFactory, TrainingRuntime
 from worker.training.trials import TrialRunner
 
-IMAGES = frozenset({"pixels"})
+IMAGES: dict[str, Augmentable] = {"pixels": "image"}
 
 
 class TimedReporter(ProgressReporter):

@@ -3,10 +3,11 @@ import torch
 
 from app.algorithms.dann import DannParams
 from app.algorithms.self_training import SelfTrainingParams
+from app.modalities.base import Augmentable
 from worker.components.augmentation import affine, augment, augment_batch, photometric
 from worker.data.batch import Batch
 
-IMAGES = frozenset({"pixels"})
+IMAGES: dict[str, Augmentable] = {"pixels": "image"}
 
 
 def images(count: int = 400) -> torch.Tensor:
@@ -67,3 +68,36 @@ def test_target_is_unchanged_if_the_algorithm_augments_it() -> None:
 def test_other_inputs_are_not_augmented() -> None:
     numbers = {"numbers": torch.ones(3, 2)}
     assert augment(numbers, IMAGES, "strong") == numbers
+
+
+def waves() -> torch.Tensor:
+    """Return sine waves (n, channels, time) around 5."""
+    return 5 + torch.sin(torch.linspace(0, 12, 64)).expand(200, 2, 64)
+
+
+def test_series_are_scaled_and_shifted_independently() -> None:
+    torch.manual_seed(0)
+    moved = augment({"series": waves()}, {"series": "series"}, "affine")["series"]
+    assert moved.shape == (200, 2, 64)
+    assert not torch.equal(moved[0], moved[1])
+    deviations = moved.std(2)[:, 0]
+    assert deviations.min() < 0.55
+    assert deviations.max() > 0.85
+    assert moved.mean().item() == pytest.approx(5, abs=0.1)
+    assert torch.allclose(moved[:, 0], moved[:, 1], atol=1e-5)  # the channels stay aligned
+
+
+def test_strong_augmentation_distorts_channels_and_masks_an_interval() -> None:
+    torch.manual_seed(0)
+    distorted = augment({"series": waves()}, {"series": "series"}, "strong")["series"]
+    assert not torch.allclose(distorted[:, 0], distorted[:, 1], atol=0.05)
+    steps = distorted.diff(dim=2).abs()
+    assert ((steps < 1e-4).sum(2) >= 6).all(1).float().mean() > 0.5  # the masked interval is constant
+
+
+def test_missing_values_of_a_channel_stay_missing() -> None:
+    series = waves().clone()
+    series[:, 1] = torch.nan
+    distorted = augment({"series": series}, {"series": "series"}, "strong")["series"]
+    assert distorted[:, 1].isnan().all()
+    assert distorted[:, 0].isfinite().all()
