@@ -1,7 +1,8 @@
 """What one hostile or busy client costs another one. Prints a table of attacks, outcomes and the latencies of the other client.
 
 `python -m benchmarks.resilience [ATTACK ...] [--database postgresql://...]`. It starts `isthmus api` on 127.0.0.1 with a database
-of its own and runs each attack of the folder `attacks` in a process of its own.
+of its own and runs each attack of the folder `attacks` in a process of its own. An attack that kills processes starts services of
+its own, so that it has no other client. A database of PostgreSQL is for one attack, because each needs an empty one.
 """
 
 import argparse
@@ -16,11 +17,12 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import click
+import pytest
 import structlog
 
 from benchmarks.resilience import attacks
 from benchmarks.resilience.observer import PROBES, Latencies, Observer
-from benchmarks.resilience.service import Target, serve
+from benchmarks.resilience.service import Setting, Target, serve
 
 HEADER = ("attack", "outcome", "seconds", "memory MB", *(f"{probe} median/max ms" for probe in PROBES))
 
@@ -36,13 +38,33 @@ def main() -> None:
     _print_row(HEADER)
     _print_row(["---"] * len(HEADER))
     for name in arguments.attacks:
-        with TemporaryDirectory() as folder, serve(Path(folder), arguments.database) as target:
-            _print_row(_measure(name, target))
+        _print_row(_row(name, arguments.database))
 
 
-def _measure(name: str, target: Target) -> Sequence[str]:
-    with ProcessPoolExecutor(1, get_context("spawn")) as attacker, Observer(target) as observer:
+def _row(name: str, database: str) -> Sequence[str]:
+    setting = attacks.setting(name)
+    try:
+        with TemporaryDirectory() as folder, serve(Path(folder), database, setting) as target:
+            return _measure(name, target, setting)
+    except pytest.skip.Exception as reason:
+        outcome = f"not measured: {reason}"
+    except Exception as error:  # noqa: BLE001 - the other attacks still have to run
+        outcome = f"failed: {error!r}"
+    return [name, outcome, *["-"] * (len(HEADER) - 2)]
+
+
+def _measure(name: str, target: Target, setting: Setting) -> Sequence[str]:
+    with ProcessPoolExecutor(1, get_context("spawn")) as attacker:
         attacker.submit(attacks.load, name).result()  # the start of the process is not measured
+        if setting.observed:
+            return _measure_observed(name, target, attacker)
+        start = perf_counter()
+        outcome = attacker.submit(attacks.run, name, target).result()
+        return [name, outcome, f"{perf_counter() - start:.1f}", *["-"] * (len(HEADER) - 3)]
+
+
+def _measure_observed(name: str, target: Target, attacker: ProcessPoolExecutor) -> Sequence[str]:
+    with Observer(target) as observer:
         observer.reset()
         before, start = target.resident_bytes(), perf_counter()
         outcome = attacker.submit(attacks.run, name, target).result()
