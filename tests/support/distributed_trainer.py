@@ -64,4 +64,4 @@ def adapt(context: AttemptContext) -> AdaptationResult | None:
 
 
 if __name__ == "__main__":
-    sys.exit(trainer.main(runs={ADAPTATION.name: adapt, TRIAL.name: trial}))
+    trainer.run_process(runs={ADAPTATION.name: adapt, TRIAL.name: trial})

@@ -183,4 +183,4 @@ if __name__ == "__main__":
         from tests.support.slow_predictor import slow_down
 
         slow_down(float(os.environ["TESTS_CHUNK_SECONDS"]))
-    sys.exit(trainer.main(runs={ADAPTATION.name: adapt, TRIAL.name: trial}))
+    trainer.run_process(runs={ADAPTATION.name: adapt, TRIAL.name: trial})

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from openTSNE import TSNE
 from sklearn.decomposition import PCA
 from sklearn.linear_model import SGDClassifier
 
@@ -50,6 +49,8 @@ def proxy_a_distance(source: Float32Array, target: Float32Array, seed: int = 0) 
 
 def tsne_layout(features: Float32Array, start: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Return positions (n, 2) of at least eight rows of features (n, d); `start` (n, 2) are the initial positions."""
+    from openTSNE import TSNE  # it takes long to import, and only jobs with a target have a layout
+
     rows = PCA(min(PCA_COMPONENTS, *features.shape), random_state=0).fit_transform(features)
     initial = "pca" if start is None else start * 1e-2 / max(float(start[:, 0].std()), 1e-9)
     machine = TSNE(
