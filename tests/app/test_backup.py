@@ -1,6 +1,7 @@
 """Backup of a service that runs, and restore into the same or another kind of database."""
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from app.job_types.trial import TRIAL
 from app.services import leases
 from app.settings import Settings
 from app.storage import Storage
-from tests.support.databases import create_postgres_database, migrate
+from tests.support.databases import create_postgres_database
 from tests.support.factories import lease_of, make_dataset, make_job, make_result, make_version
 
 Sessions = sessionmaker[Session]
@@ -65,14 +66,16 @@ def _as_text(table: Table, row: Iterable[object]) -> str:
 
 @pytest.fixture
 def services(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Service, Service]]:
     """Return a service to back up and an empty one, of the kinds of databases that the test names."""
     made = []
     for number, kind in enumerate(request.param):
         if kind == "sqlite":
-            url = f"sqlite:///{tmp_path}/{number}/isthmus.db"
-            migrate(url)
+            path = tmp_path / str(number) / "isthmus.db"
+            path.parent.mkdir()
+            shutil.copy(empty_sqlite, path)
+            url = f"sqlite:///{path}"
         else:
             url = create_postgres_database(request.getfixturevalue("postgres_server"), f"backup_{number}")
         made.append(Service(url, tmp_path / str(number), monkeypatch))

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ def logging_processes(embedded: Embedded) -> set[str]:
 
 def statuses(client: Client) -> list[str]:
     return sorted(job["status"] for job in client.http.get("/jobs").json()["data"])
+
+
+def wait_for(client: Client, job_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return the job as soon as the condition holds, while it is not ended."""
+
+    def matching() -> dict[str, Any] | None:
+        job: dict[str, Any] = client.http.get(f"/jobs/{job_id}").json()
+        assert job["status"] in ("queued", "running"), job
+        return job if condition(job) else None
+
+    return wait_until(matching, 2 * DEADLINE_SECONDS)
 
 
 def test_service_is_ready_and_sigterm_ends_all_processes(tmp_path: Path) -> None:
@@ -86,17 +98,11 @@ def test_job_resumes_after_a_restart_of_the_service(tmp_path: Path) -> None:
         dataset = client.upload(source, "digits", modality="image")["id"]
         params = {"algorithm": "fine_tune", "epochs": 200}
         job = client.submit(model="digits", source=dataset, base={"network": "cnn"}, params=params)["id"]
-        while (before := client.http.get(f"/jobs/{job}", params={"wait": 20}).json())["progress"] == 0:
-            assert before["status"] in ("queued", "running"), before
+        before = wait_for(client, job, lambda state: state["progress"] > 0)
         assert embedded.stop() == 0
     with up(tmp_path, train_threads="1", heartbeat_seconds="0.5") as embedded:
-        while (after := embedded.client.http.get(f"/jobs/{job}", params={"wait": 20}).json())["attempt"] < 2:
-            assert after["status"] in ("queued", "running"), after
-        assert after["status"] == "running"
-        assert after["error"] is None
-        while after["progress"] < before["progress"]:
-            after = embedded.client.http.get(f"/jobs/{job}", params={"wait": 20}).json()
-        assert after["attempt"] == 2
+        after = wait_for(embedded.client, job, lambda state: state["attempt"] == 2 and state["progress"] >= before["progress"])
+        assert (after["status"], after["error"], after["attempt"]) == ("running", None, 2)
         table = json.loads((tmp_path / "data" / "broker" / "control" / "celery.pidbox.exchange").read_text())
         assert len(table) == 1  # only the running worker
         embedded.client.http.post(f"/jobs/{job}/cancel").raise_for_status()

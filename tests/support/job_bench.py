@@ -128,6 +128,10 @@ def opened_bench(folder: Path, empty_sqlite: Path) -> Iterator[Bench]:
     """Open a bench on a separate database."""
     settings = quick_settings(data_dir=data_folder(folder, empty_sqlite), device="cpu", train_threads=1)
     (folder / "bench").mkdir()
+    settings.scratch_dir.mkdir()
+    graphs = folder.parent / "graphs"  # shared by all benches of this test process
+    graphs.mkdir(exist_ok=True)
+    (settings.scratch_dir / "graphs").symlink_to(graphs)
     engine = make_engine(settings.database)
     with brief_evaluations():
         yield Bench(settings, SessionFactory(engine), folder / "bench")

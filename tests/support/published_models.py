@@ -21,6 +21,7 @@ from app.networks import NETWORKS
 from app.storage import Storage
 from tests.support.factories import make_image, make_manifest, make_version
 from worker import networks
+from worker.export.graph_cache import GraphCache
 from worker.export.onnx import export
 from worker.export.quantization import quantize
 from worker.networks.base import Network
@@ -67,7 +68,8 @@ def export_network(modality: str, classes: Sequence[str], folder: Path, seed: in
     with torch.no_grad():
         for weights in network.head.parameters():  # sharper than at random, so that answers differ from one another
             weights.mul_(10)
-    export(network, {name: torch.from_numpy(array) for name, array in encode(raw).items()}, folder, specs)
+    example = {name: torch.from_numpy(array) for name, array in encode(raw).items()}
+    export(network, example, folder, specs, graphs=GraphCache(folder.parent / "graphs"))
     manifest = make_manifest(
         modality=modality,
         preprocessing=preprocessing.model_dump(mode="json"),

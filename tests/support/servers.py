@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import redis
@@ -34,9 +35,17 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._server: Any = None
 
     def start(self) -> None:
-        self._server = get_server(self.folder, cleanup_mode="stop")
+        """Start the server; when the creation of its data fails, which happens on busy machines, repeat it once elsewhere."""
+        try:
+            self._server = get_server(self.folder, cleanup_mode="stop")
+        except subprocess.CalledProcessError:
+            if self._server is not None:
+                raise
+            self.folder = self.folder / "again"  # the library returns the failed server for the same folder
+            self._server = get_server(self.folder, cleanup_mode="stop")
 
     @property
     def url(self) -> str:

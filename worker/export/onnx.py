@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from app.artifacts import GRAPHS, WEIGHTS_FILE
 from app.modalities.base import TensorSpec
 from app.serving.onnx_session import OUTPUTS, open_session
+from worker.export.graph_cache import GraphCache
+from worker.export.norm_folding import with_folded_norms
 from worker.networks.base import Inputs, Network
 
 OPSET = 18
@@ -40,12 +42,14 @@ class ExportMismatchError(Exception):
 
 
 class TemperatureScaled(nn.Module):
-    """A network whose logits are divided by a temperature."""
+    """A network whose logits are divided by a temperature, which is a tensor of the graph like the weights."""
+
+    temperature: Tensor
 
     def __init__(self, network: Network, temperature: float) -> None:
         super().__init__()
         self.network = network
-        self.temperature = temperature
+        self.register_buffer("temperature", torch.tensor(temperature, dtype=torch.float32))
 
     def forward(self, inputs: Inputs) -> Tensor:
         logits: Tensor = self.network(inputs)
@@ -53,22 +57,33 @@ class TemperatureScaled(nn.Module):
 
 
 def export(
-    network: Network, example: Inputs, folder: Path, specs: Mapping[str, TensorSpec], temperature: float = 1.0
+    network: Network,
+    example: Inputs,
+    folder: Path,
+    specs: Mapping[str, TensorSpec],
+    temperature: float = 1.0,
+    graphs: GraphCache | None = None,
 ) -> list[Path]:
     """Write `model.onnx` and `network.safetensors` in float32 and evaluation mode, and verify the graph.
 
     The graph's inputs are the keys of `example`, a batch of encoded examples. Its output is `logits` (n, classes), divided by
-    the temperature. The first axis and the axes that are -1 in `specs` are dynamic. Raises ExportMismatchError.
+    the temperature. The first axis and the axes that are -1 in `specs` are dynamic. `graphs` spares the tracing of a network of
+    a known shape. Raises ExportMismatchError.
     """
     frozen = deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
     example = {name: tensor.detach().cpu() for name, tensor in example.items()}
     weights, graph = folder / WEIGHTS_FILE, folder / ONNX_FILE
     save_file({name: tensor.contiguous().clone() for name, tensor in frozen.state_dict().items()}, weights)
-    scaled = TemperatureScaled(frozen, temperature).eval()
-    _write_graph(scaled, _resized(example, TRACED_ROWS, specs, 0.5), graph, specs)
+    scaled = frozen if temperature == 1 else TemperatureScaled(frozen, temperature).eval()  # the tracer omits a division by 1
     batches = [example, _resized(example, TRACED_ROWS, specs, 0.75)]
     batches += [_resized(example, rows, specs, 1.0) for rows in CHECKED_ROWS]
-    _check_equivalence(scaled, graph, batches)
+    folded, traced = with_folded_norms(scaled), _resized(example, TRACED_ROWS, specs, 0.5)
+    inputs = [(name, tensor.dtype, tensor.shape, _dynamic_axes(specs[name])) for name, tensor in traced.items()]
+    if graphs is None or not (graphs.restore(folded, inputs, graph) and _is_equivalent(scaled, graph, batches)):
+        _write_graph(folded, traced, graph, specs)
+        _check_equivalence(scaled, graph, batches)
+        if graphs is not None:
+            graphs.store(folded, inputs, graph)
     return [graph, weights]
 
 
@@ -108,6 +123,14 @@ def _resized(example: Inputs, rows: int, specs: Mapping[str, TensorSpec], fracti
             tensor = tensor.index_select(axis, torch.arange(size) % tensor.shape[axis])
         resized[name] = tensor
     return resized
+
+
+def _is_equivalent(network: nn.Module, path: Path, batches: list[Inputs]) -> bool:
+    try:
+        _check_equivalence(network, path, batches)
+    except ExportMismatchError:
+        return False
+    return True
 
 
 def _check_equivalence(network: nn.Module, path: Path, batches: list[Inputs]) -> None:

@@ -25,7 +25,7 @@ def run(context: AttemptContext) -> AdaptationResult | None:
     report = build_report(setup, trials, outcome)
     for warning in report.warnings:
         context.reporter.warn(warning.code, warning.message)
-    manifest = write_version(setup, trials, report, context.job)
+    manifest = write_version(setup, trials, report, context)
     keys = {file: storage_keys.artifact_file(context.job.id, context.attempt, file.name) for file in setup.folder.iterdir()}
     return AdaptationResult(
         modality=setup.preprocessing.modality,

@@ -10,8 +10,10 @@ from app.db.tables import JobRow
 from app.services.pretrained_sources import label
 from app.storage import digest_of
 from worker import networks
+from worker.data.attempt_context import AttemptContext
 from worker.data.splits import DomainData
 from worker.data.training_setup import TrainingSetup
+from worker.export.graph_cache import GraphCache
 from worker.export.onnx import export
 from worker.export.quantization import quantize_version
 from worker.networks.base import Inputs
@@ -23,10 +25,11 @@ EXPORT_EXAMPLES = 8
 LIBRARIES = ("isthmus", "numpy", "onnx", "onnxruntime", "polars", "torch", "transformers")
 
 
-def write_version(setup: TrainingSetup, trials: TrialRunner, report: ModelReport, job: JobRow) -> Manifest:
+def write_version(setup: TrainingSetup, trials: TrialRunner, report: ModelReport, context: AttemptContext) -> Manifest:
     """Write all files of the version into the folder of the setup, and return the manifest."""
-    export_network(setup, report, trials.data, trials.runtime.reporter)
-    manifest = make_manifest(setup, trials, report, job)
+    graphs = GraphCache(context.settings.scratch_dir / "graphs")
+    export_network(setup, report, trials.data, trials.runtime.reporter, graphs)
+    manifest = make_manifest(setup, trials, report, context.job)
     manifest.write(setup.folder)
     return manifest
 
@@ -39,9 +42,11 @@ def example(data: DomainData) -> Inputs:
     return inputs
 
 
-def export_network(setup: TrainingSetup, report: ModelReport, data: DomainData, reporter: ProgressReporter) -> None:
+def export_network(
+    setup: TrainingSetup, report: ModelReport, data: DomainData, reporter: ProgressReporter, graphs: GraphCache
+) -> None:
     """Write the network's files and the requested quantized copy; add the copy's measurements to the metrics."""
-    graph, _ = export(report.network, example(data), setup.folder, setup.specs, report.temperature)
+    graph, _ = export(report.network, example(data), setup.folder, setup.specs, report.temperature, graphs)
     copy = quantize_version(setup.params, graph, data)
     if copy is None:
         return
