@@ -36,7 +36,7 @@ def extended_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy of the tree with the toy extensions."""
     tree = tmp_path_factory.mktemp("extended") / "tree"
     for name in COPIED:
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tree / name)  # with the bytecode, which is valid for equal times of modification
     for name in ("pyproject.toml", "tests/__init__.py"):
         shutil.copy(ROOT / name, tree / name)
     for file in EXTENSIONS.rglob("*.py.txt"):

@@ -99,7 +99,7 @@ def check(case: Case[Any]) -> None:
 def check_many(operation: Operation, mode: GenerationMode, known: dict[str, Any] | None = None) -> None:
     """Send what Hypothesis thinks of; with `known`, ask for things that exist."""
 
-    @settings(max_examples=8, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=5, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Case[Any]) -> None:
         if known is not None:
