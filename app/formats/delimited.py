@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from app.errors import FieldError, InvalidDataset
-from app.formats.dialects import Delimiter, Dialect, detect, open_as_utf8
+from app.formats.dialects import Dialect, Layout, detect, open_as_utf8
+from app.formats.gzip_files import as_damaged_gzip
 from app.formats.headers import check_is_header
 from app.formats.row_blocks import RowBlock, check_names
 from app.formats.validation import ErrorCollector
@@ -29,23 +30,32 @@ HEADER_ROWS = 50
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
-def columns(path: Path, delimiter: Delimiter | None) -> list[str]:
-    """Return the names in the first line. Detect the delimiter if it is None. Raise InvalidDataset."""
-    with _opened(path, delimiter, ErrorCollector()) as reader:
+DETECTED = Layout()
+
+
+def columns(path: Path, layout: Layout = DETECTED) -> list[str]:
+    """Return the names in the first line. Detect what the layout leaves open. Raise InvalidDataset."""
+    with _opened(path, layout, ErrorCollector()) as reader:
         return reader.names
 
 
-def blocks(path: Path, delimiter: Delimiter | None, errors: ErrorCollector) -> Iterator[RowBlock]:
+def dialect(path: Path, layout: Layout = DETECTED) -> Dialect:
+    """Return how the file is read. Raise InvalidDataset."""
+    with _opened(path, layout, ErrorCollector()) as reader:
+        return reader.dialect
+
+
+def blocks(path: Path, layout: Layout, errors: ErrorCollector) -> Iterator[RowBlock]:
     """Yield all rows as text cells, with null for empty cells. Skip ragged rows and add an error for each."""
-    with _opened(path, delimiter, errors) as reader:
+    with _opened(path, layout, errors) as reader:
         yield from reader.blocks()
 
 
 @contextmanager
-def _opened(path: Path, delimiter: Delimiter | None, errors: ErrorCollector) -> "Iterator[_Reader]":
-    file, encoding = open_as_utf8(path)
-    with file:
-        yield _Reader(file, detect(file, encoding, delimiter), errors)
+def _opened(path: Path, layout: Layout, errors: ErrorCollector) -> "Iterator[_Reader]":
+    file, encoding = open_as_utf8(path, layout.encoding)
+    with file, as_damaged_gzip():
+        yield _Reader(file, detect(file, encoding, layout), errors)
 
 
 class _Lines:
@@ -96,8 +106,12 @@ class _Reader:
             names = next((line for line in self._rows(lines) if line), None)
         if names is None:
             raise InvalidDataset("The file is empty.", [FieldError("/file", "the file is empty")])
+        if self.dialect.header is False:
+            self.file.seek(self.dialect.start)
+            return check_names([f"column_{number}" for number in range(1, len(names) + 1)])
         self.file.seek(lines.offset)
-        check_is_header(names, self._first_rows())
+        if self.dialect.header is None:
+            check_is_header(names, self._first_rows())
         return check_names(names)
 
     def _first_rows(self) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """The dialect of a CSV file, detected from its first bytes: encoding, line ends, delimiter, quotes and header.
 
-Files in UTF-16 or Windows-1252, or with CR line ends, are converted to UTF-8 with LF in a temporary file.
+Files in UTF-16 or Windows-1252, or with CR line ends, are converted to UTF-8 with LF in a temporary file. Files compressed by
+gzip are decompressed as they are read.
 """
 
 import codecs
@@ -10,12 +11,39 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
+
+from pydantic import AfterValidator, Field
 
 from app.errors import FieldError, InvalidDataset
+from app.formats.gzip_files import open_decompressed
 from app.formats.validation import printable
 
 Delimiter = Literal[",", ";", "\t", "|", " "]
+
+
+def _checked_encoding(name: str) -> str:
+    try:
+        bytes(4).decode(name, "ignore")  # refuses codecs that are not of text
+    except LookupError as error:
+        raise ValueError("not the name of an encoding; use for example `utf-8`, `cp1252` or `gb18030`") from error
+    return name
+
+
+Encoding = Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z0-9_.-]+$"), AfterValidator(_checked_encoding)]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a sender says about a file of rows. None: detected."""
+
+    delimiter: Delimiter | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
+    """Name of the sheet of a workbook. Default: the first one."""
+
+
 DELIMITERS: tuple[Delimiter, ...] = ("\t", ";", "|", ",")
 
 SAMPLE_BYTES = 64 * 1024
@@ -24,9 +52,8 @@ COPY_BYTES = 1024 * 1024
 IN_MEMORY_BYTES = 16 * 1024 * 1024
 _BOM = codecs.BOM_UTF8
 _BINARY = {
-    b"PK\x03\x04": "an Excel workbook or a zip archive: save the table as CSV",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook: save the table as CSV",
-    b"\x1f\x8b": "compressed by gzip: decompress it first",
+    b"PK\x03\x04": "a zip archive, not a table",
+    b"\xd0\xcf\x11\xe0": "a workbook: let its name end in .xls",
     b"PAR1": "a Parquet file: let its name end in .parquet",
 }
 
@@ -39,25 +66,26 @@ class Dialect:
     encoding: str
     start: int
     spaced_quotes: bool
+    header: bool | None = None
 
 
-def open_as_utf8(path: Path) -> tuple[BinaryIO, str]:
+def open_as_utf8(path: Path, encoding: str | None = None) -> tuple[BinaryIO, str]:
     """Open a file as UTF-8 with LF or CR LF line ends, and return its encoding. Raise InvalidDataset."""
-    file = path.open("rb")
+    file = open_decompressed(path)
     sample = file.read(SAMPLE_BYTES)
     file.seek(0)
     for magic, what in _BINARY.items():
         if sample.startswith(magic):
             file.close()
             raise InvalidDataset(f"The file is {what}.", [FieldError("/file", f"the file is {what}")])
-    encoding = _encoding(sample)
+    encoding = codecs.lookup(encoding).name if encoding else _encoding(sample)
     if encoding == "utf-8" and (b"\n" in sample or b"\r" not in sample):
         return file, encoding
     with file:
         return _converted(file, encoding), encoding
 
 
-def detect(file: BinaryIO, encoding: str, delimiter: Delimiter | None) -> Dialect:
+def detect(file: BinaryIO, encoding: str, layout: Layout) -> Dialect:
     """Detect the dialect of a file in UTF-8. A given delimiter is kept, except where a `sep=` line names another."""
     sample = file.read(SAMPLE_BYTES)
     start = 0
@@ -69,8 +97,8 @@ def detect(file: BinaryIO, encoding: str, delimiter: Delimiter | None) -> Dialec
     text = sample[start:].decode("utf-8", "replace")
     lines = text.splitlines(keepends=True)
     lines = lines[:SAMPLE_LINES] if len(sample) < SAMPLE_BYTES else lines[:-1][:SAMPLE_LINES] or lines
-    chosen = delimiter or named or _detect_delimiter(lines)
-    return Dialect(chosen, encoding, start, _has_spaced_quotes(lines, chosen))
+    chosen = layout.delimiter or named or _detect_delimiter(lines)
+    return Dialect(chosen, encoding, start, _has_spaced_quotes(lines, chosen), layout.header)
 
 
 def _encoding(sample: bytes) -> str:

@@ -24,7 +24,8 @@ def check_is_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None
         is_data = not all(left < right for left, right in pairwise(numbers))
     if is_data:
         shown = ", ".join(printable(name, 20) for name in names[:5])
-        detail = f"the first row looks like data, not like column names: {shown}; add a first row with the names of the columns"
+        remedy = "add a first row with the names of the columns, or set `options.header` to false (or true, if it is right)"
+        detail = f"the first row looks like data, not like column names: {shown}; {remedy}"
         raise InvalidDataset(detail, [FieldError("/columns", detail)])
 
 

@@ -1,16 +1,19 @@
-"""JSON lines: one object per line."""
+"""JSON lines, one object per line, or one JSON array of objects; each also compressed by gzip."""
 
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import FieldError, InvalidDataset
+from app.formats import json_arrays
+from app.formats.gzip_files import as_damaged_gzip, open_decompressed
 from app.formats.names import canonical_text
 from app.formats.row_blocks import MAX_COLUMNS
 from app.formats.validation import ErrorCollector, pointer, printable
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 4 * 1024 * 1024
+PEEKED_BYTES = 1024
 
 Record = dict[str, object]
 
@@ -36,10 +39,15 @@ def blocks(path: Path, size: int, errors: ErrorCollector) -> Iterator[tuple[Sequ
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines that are not blank."""
-    with path.open("rb") as file:
-        if file.read(3) != b"\xef\xbb\xbf":
-            file.seek(0)
+    """Yield the lines that are not blank, or the elements of an array."""
+    with open_decompressed(path) as file, as_damaged_gzip():
+        start = 3 if file.read(3) == b"\xef\xbb\xbf" else 0
+        file.seek(start)
+        is_array = file.read(PEEKED_BYTES).lstrip().startswith(b"[")
+        file.seek(start)
+        if is_array:
+            yield from json_arrays.elements(file, MAX_LINE_BYTES)
+            return
         number = 0
         while line := file.readline(MAX_LINE_BYTES):
             number += 1

@@ -9,7 +9,7 @@ from app.errors import FieldError, InvalidDataset
 from app.formats.names import canonical_text
 from app.formats.validation import ErrorCollector, pointer, printable, storable
 
-MAX_COLUMNS = 2000
+MAX_COLUMNS = 25_000
 MAX_NAME_LENGTH = 200
 DEFAULT_LABEL = "label"
 

@@ -1,4 +1,4 @@
-"""Texts and labels of CSV, JSON lines and Parquet."""
+"""Texts and labels of CSV, JSON lines, workbooks and Parquet."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import polars as pl
 from app.errors import FieldError, InvalidDataset
 from app.formats import jsonl, tables
 from app.formats.cells import as_numbers, is_supported
-from app.formats.dialects import Delimiter
+from app.formats.dialects import Layout
 from app.formats.names import canonical_name, canonical_names
 from app.formats.row_blocks import DEFAULT_LABEL, default_label, require_column
 from app.formats.validation import ErrorCollector, encodable, pointer, printable
@@ -28,7 +28,7 @@ class Columns:
 
     text: str | None
     label: str | None
-    delimiter: Delimiter | None
+    layout: Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RowErrors:
 
 def resolve(path: Path, format: str, columns: Columns) -> Columns:
     """Resolve defaults to the columns of the file. Raise InvalidDataset if one is missing."""
-    schema = _schema(path, format, columns.delimiter)
+    schema = _schema(path, format, columns.layout)
     names = list(schema)
     unnamed = [name for name in names if name != columns.text]
     label = require_column(columns.label, names, "label") if columns.label else default_label(unnamed)
@@ -57,13 +57,13 @@ def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
     """Return whether there is a column `text`, or a single column beside the label that contains no numbers."""
     if format == "jsonl" or columns.text:
         return True
-    schema = _schema(path, format, columns.delimiter)
+    schema = _schema(path, format, columns.layout)
     others = [name for name in schema if name != (columns.label or default_label(list(schema)))]
     if DEFAULT_TEXT in others:
         return True
     if len(others) != 1 or schema[others[0]] != pl.String:
         return False
-    first = next(tables.blocks(path, format, columns.delimiter, others, ErrorCollector()), None)
+    first = next(tables.blocks(path, format, columns.layout, others, ErrorCollector()), None)
     return first is not None and as_numbers(first.frame.to_series()).drop_nulls().is_empty()
 
 
@@ -74,9 +74,9 @@ def read(path: Path, format: str, columns: Columns, size: int, errors: RowErrors
     return _read_table(path, format, columns, size, errors)
 
 
-def _schema(path: Path, format: str, delimiter: Delimiter | None) -> dict[str, pl.DataType]:
+def _schema(path: Path, format: str, layout: Layout) -> dict[str, pl.DataType]:
     if format != "jsonl":
-        return tables.schema(path, format, delimiter)
+        return tables.schema(path, format, layout)
     errors = ErrorCollector()
     _, records = next(jsonl.blocks(path, FIRST_RECORDS, errors), (None, None))
     if records is None:
@@ -98,7 +98,7 @@ def _default(name: str, names: Sequence[str]) -> str | None:
 def _read_table(path: Path, format: str, columns: Columns, size: int, errors: RowErrors) -> Iterator[TextRows]:
     assert columns.text is not None
     names = [columns.text] + ([columns.label] if columns.label else [])
-    for block in tables.blocks(path, format, columns.delimiter, names, errors.invalid):
+    for block in tables.blocks(path, format, columns.layout, names, errors.invalid):
         for start in range(0, block.frame.height, size):
             frame, rows = block.frame.slice(start, size), block.rows[start : start + size]
             texts = _texts(frame[columns.text], columns.text)

@@ -92,7 +92,7 @@ class Chunk:
     """
 
     inputs: Any
-    labels: Sequence[str] | None
+    labels: Sequence[str | None] | None
     rows: int
     details: Mapping[str, Any] = field(default_factory=dict)
     unlearned: frozenset[str] = frozenset()
@@ -147,6 +147,14 @@ class Modality(ABC):
     @abstractmethod
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """Return the reasons why the datasets cannot be source and target of one job; empty if they can."""
+
+    def comparison(self, source: Profile, other: Profile, role: str) -> list[DataWarning]:
+        """Return differences that do not prevent a job, but that its sender should know. `role`: `target` or `evaluation`."""
+        return []
+
+    def unshared_inputs(self, source: Profile, other: Profile) -> list[str]:
+        """Return the columns of the source that the other dataset does not have. Jobs do not learn them."""
+        return []
 
     def incompatibilities_with_model(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
         """Return the reasons why a model's preprocessing cannot encode a dataset; empty if it can."""

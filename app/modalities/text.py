@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from app.errors import FieldError, InvalidInputs, InvalidRequest
-from app.formats import text_columns
+from app.formats import tables, text_columns
 from app.formats.class_labels import ClassCounter
-from app.formats.dialects import Delimiter
+from app.formats.dialects import Delimiter, Encoding, Layout
 from app.formats.text_columns import Columns, RowErrors
 from app.formats.validation import LIMIT, ErrorCollector, encodable, pointer
 from app.modalities.base import (
@@ -48,6 +48,8 @@ class TextOptions(DatasetOptions):
     )
     label: Name | None = Field(None, description="Column with the labels. Default: `label` if it exists.")
     delimiter: Delimiter | None = Field(None, description="Separator of the cells of a CSV file. Default: detected.")
+    encoding: Encoding | None = Field(None, description="Encoding of a CSV file, such as `cp1252`. Default: detected.")
+    header: bool | None = Field(None, description="Whether the first row of a CSV file has the names of the columns.")
 
 
 class TextPreprocessing(Preprocessing):
@@ -64,7 +66,7 @@ class Text(Modality):
     """CSV, JSON lines and Parquet with a column of texts."""
 
     name = "text"
-    suffixes: ClassVar[Mapping[str, str]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+    suffixes: ClassVar[Mapping[str, str]] = tables.SUFFIXES
     options = TextOptions
     preprocessing = TextPreprocessing
     raw_tensor = "text"
@@ -178,7 +180,7 @@ class Text(Modality):
 
 def _columns(options: DatasetOptions) -> Columns:
     assert isinstance(options, TextOptions)
-    return Columns(options.text, options.label, options.delimiter)
+    return Columns(options.text, options.label, Layout(options.delimiter, options.encoding, options.header))
 
 
 def _preprocessing(preprocessing: Preprocessing) -> TextPreprocessing:

@@ -1,17 +1,17 @@
-"""Columns that identify or order the rows of a table: row counters, indices of pandas, identifiers and timestamps.
+"""Columns that identify or order the rows of a table: row counters, indices of pandas, identifiers, timestamps, free text.
 
 Context: such a column is almost unique in every row, so a network learns the order of the file from it.
-Decision: it is detected in the first rows, reported, and not learned. `options.learn` names exceptions.
+Decision: it is detected in the first rows, reported, and not learned. `options.learn` names exceptions, `options.texts` texts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from app.formats.cells import as_numbers
+from app.formats.cells import as_levels, as_numbers
 from app.formats.names import canonical_names
 from app.formats.validation import ErrorCollector, pointer, printable
 
@@ -29,7 +29,10 @@ REASONS = {
     "row_counter": "counts the rows",
     "identifier": "is different in almost every row",
     "timestamp": "contains dates or times",
+    "free_text": "contains texts",
 }
+_TEXT_SHARE, _TEXT_WORDS = 0.5, 4
+_LABEL_NAMES = ("class", "target", "y", "labels", "category", "outcome", "diagnosis", "species", "fault", "condition", "activity")
 
 
 class Sample:
@@ -50,6 +53,12 @@ class Sample:
         """Return the first values of a column."""
         values = self._frames[0][name].drop_nulls().head(3) if self._frames else pl.Series(dtype=pl.String)
         return [printable(text) for text in values.cast(pl.String)]
+
+    def levels(self, name: str, limit: int) -> list[str]:
+        """Return the levels of a column in order, none if there are more than `limit`."""
+        parts = [as_levels(frame[name]).unique() for frame in self._frames]
+        found = pl.concat(parts).drop_nulls().unique() if parts else pl.Series(dtype=pl.String)
+        return sorted(found.to_list()) if len(found) <= limit else []
 
     def role(self, name: str, kind: str) -> str | None:
         """Return the code of the column's role, None for an ordinary column."""
@@ -74,11 +83,21 @@ def find(sample: Sample, kinds: Mapping[str, str], pandas_metadata: Mapping[str,
 def warn(sample: Sample, roles: Mapping[str, str], errors: ErrorCollector) -> None:
     """Add a warning for each column that is not learned."""
     for name, role in roles.items():
+        option = "texts" if role == "free_text" else "learn"
         message = (
             f"column {printable(name, 50)!r} {REASONS[role]} and is not learned;"
-            " to learn it, name it in `options.learn`; to leave it out, in `options.ignore`"
+            f" to learn it, name it in `options.{option}`; to leave it out, in `options.ignore`"
         )
         errors.warn(role, message, pointer("columns", name), sample.examples(name))
+
+
+def warn_of_label(names: Sequence[str], errors: ErrorCollector) -> None:
+    """Add a warning if a table without a label has a column whose name tells that it is one."""
+    likely = [name for name in names if name.lower() in _LABEL_NAMES]
+    if likely:
+        shown = ", ".join(repr(printable(name, 50)) for name in likely[:3])
+        message = f"the table has no labels, but {shown} may contain them: name the column in `options.label`"
+        errors.warn("likely_label", message, pointer("columns", likely[0]), likely[:3])
 
 
 def _role_of_numbers(name: str, numbers: pl.Series) -> str | None:
@@ -102,4 +121,7 @@ def _role_of_texts(names: pl.Series) -> str | None:
         return None
     if names.str.contains(_TIMESTAMP).mean() >= TIMESTAMP_SHARE:  # type: ignore[operator]
         return "timestamp"
-    return "identifier" if names.n_unique() >= UNIQUE_SHARE * len(names) else None
+    distinct = names.n_unique() / len(names)
+    if distinct >= _TEXT_SHARE and (names.str.count_matches(r"\S\s+\S") + 1).mean() >= _TEXT_WORDS:  # type: ignore[operator]
+        return "free_text"
+    return "identifier" if distinct >= UNIQUE_SHARE else None

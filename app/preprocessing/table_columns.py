@@ -2,30 +2,33 @@
 
 Context: CSV has no types. A guess would silently turn `n/a` into a category or a code like `12` into a number.
 Decision: a column with only numbers is a number column, and one without numbers is a category column. Whole numbers with zeros
-in front are codes, so a category. A mixture is rejected, with the rows. `options.categories` names columns of numeric codes.
+in front are codes, so a category. A mixture is rejected, with the rows. `options.categories` names columns of numeric codes, and
+`options.texts` columns of texts. Decimal marks and units are detected in the first block with values.
 A column without values fits both. The types of Parquet are used as they are.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from app.formats.cells import Decimal, as_levels, as_numbers, detect_decimal, trimmed
+from app.formats.cells import PLAIN, CellRules, Decimal, as_levels, as_numbers, detect_decimal, detect_unit, trimmed
 from app.formats.validation import LIMIT, ErrorCollector, pointer, printable, storable
+from app.preprocessing.sentinels import ValueRange
 
-Kind = Literal["number", "category", "empty"]
+Kind = Literal["number", "category", "text", "empty"]
 Examples = list[tuple[int, str]]
 
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
-ROUNDING = 1e-12
 MAX_CELL_LENGTH = 1000
+MAX_TEXT_LENGTH = 1_000_000
 MAX_SHOWN_LENGTH = 100
-ADVICE = "leave the cell empty if the value is missing, or name the column in `options.categories`"
+ADVICE = (
+    "leave the cell empty if the value is missing, list it in `options.missing`, or name the column in `options.categories`;"
+    " `options.decimal` and `options.thousands` tell how numbers are written"
+)
 
 
 @dataclass(slots=True)
@@ -34,7 +37,11 @@ class ColumnProfile:
 
     name: str
     may_be_numbers: bool
+    rules: CellRules = PLAIN
+    is_text: bool = False
     decimal: Decimal | None = None
+    is_ambiguous: bool = False
+    values: ValueRange = field(default_factory=ValueRange)
     has_zeros: bool = False
     has_fractions: bool = False
     missing: int = 0
@@ -50,27 +57,37 @@ class ColumnProfile:
         if self.may_be_numbers:
             self._add_numbers(values, rows)
         else:
-            names = as_levels(values)
+            names = as_levels(values, self.rules.words)
             self.missing += names.null_count()
             self.texts += len(names) - names.null_count()
             self._add_names(names, rows)
 
+    def detect(self, values: pl.Series, preferred: Decimal | None) -> None:
+        """Detect decimal mark and unit, unless they are known or the block has no values. Prefer a mark where both fit."""
+        if not self.may_be_numbers or self.decimal is not None or values.null_count() == len(values):
+            return
+        if values.dtype == pl.String and as_numbers(values, self.rules).null_count() > values.null_count():
+            self.rules = replace(self.rules, unit=detect_unit(values, self.rules.words))
+        self.decimal, self.is_ambiguous = detect_decimal(values, self.rules, preferred)
+        self.rules = replace(self.rules, decimal=self.decimal)
+
     def _add_numbers(self, values: pl.Series, rows: Sequence[int]) -> None:
-        if self.decimal is None and values.null_count() < len(values):
-            self.decimal = detect_decimal(values)
-        numbers = as_numbers(values, self.decimal or ".")
+        self.detect(values, None)
+        numbers = as_numbers(values, self.rules)
         self._look_for_codes(values, numbers)
         if numbers.null_count() == values.null_count() and _all_inside(numbers):
             self.missing += numbers.null_count()
             self.numbers += len(numbers) - numbers.null_count()
+            self.values.add(numbers)
             if len(self.seen_numbers) < LIMIT:
                 _keep_examples(self.seen_numbers, numbers.is_not_null(), values, rows)
             return
-        text = trimmed(values) if values.dtype == pl.String else numbers
+        text = trimmed(values, self.rules.words) if values.dtype == pl.String else numbers
         inside = numbers.is_finite() & (numbers.abs() <= MAX_FLOAT32)
         is_text = text.is_not_null() & numbers.is_null()
         self.missing += text.null_count()
         self.numbers += int(inside.sum())
+        self.values.add(numbers.filter(inside))
         self.texts += int(is_text.sum())
         _keep_examples(self.seen_outside, ~inside, values, rows)
         _keep_examples(self.seen_texts, is_text, text, rows)
@@ -90,12 +107,13 @@ class ColumnProfile:
         return self.has_zeros and not self.has_fractions
 
     def _add_names(self, names: pl.Series, rows: Sequence[int]) -> None:
-        unusable = (names.str.len_chars() > MAX_CELL_LENGTH) | names.str.contains("\0", literal=True)
+        longest = MAX_TEXT_LENGTH if self.is_text else MAX_CELL_LENGTH
+        unusable = (names.str.len_chars() > longest) | names.str.contains("\0", literal=True)
         _keep_examples(self.seen_unusable, unusable, names, rows)
 
     def kind(self) -> Kind:
         if self.texts or self.has_codes:
-            return "category"
+            return "text" if self.is_text else "category"
         return "number" if self.numbers or self.seen_outside else "empty"
 
     def report(self, errors: ErrorCollector) -> None:
@@ -117,27 +135,6 @@ class ColumnProfile:
 
     def _add_error(self, errors: ErrorCollector, row: int, detail: str) -> None:
         errors.add(pointer("rows", row, self.name), f"row {row}, column {printable(self.name, 50)!r}: {detail}")
-
-
-class RunningStats:
-    """Count, mean and sum of squared deviations, merged block by block (Chan, Golub and LeVeque 1979)."""
-
-    def __init__(self) -> None:
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
-
-    def add(self, values: NDArray[np.float64]) -> None:
-        if not len(values):
-            return
-        count, mean = self.count + len(values), float(values.mean())
-        difference = mean - self.mean
-        self.squares += float(np.square(values - mean).sum()) + difference**2 * self.count * len(values) / count
-        self.mean += difference * len(values) / count
-        self.count = count
-
-    def deviation(self) -> float:
-        """Return the standard deviation, or 1 for a constant, whose deviation is only a rounding error."""
-        deviation = math.sqrt(self.squares / self.count)
-        return deviation if deviation > ROUNDING * abs(self.mean) else 1.0
 
 
 def _all_inside(numbers: pl.Series) -> bool:

@@ -7,7 +7,7 @@ import polars as pl
 from app.errors import FieldError, InvalidInputs
 from app.formats.cells import as_numbers, trimmed
 from app.formats.names import canonical_name, canonical_text
-from app.formats.validation import LIMIT, pointer, printable
+from app.formats.validation import LIMIT, encodable, pointer, printable
 from app.preprocessing.table_columns import MAX_FLOAT32, is_valid_category
 
 Cell = float | str | None
@@ -64,11 +64,15 @@ def _cell(value: object, kind: str, where: str, errors: list[FieldError]) -> Cel
     problem: str | None = None
     if kind == "number":
         problem = _number_problem(value)
+    elif kind == "text":
+        problem = None if isinstance(value, str) and encodable(value) else "expected a string or null"
     elif not isinstance(value, str | int | float) or not is_valid_category(str(value)):
         problem = "expected a string, a number, true, false or null"
     if problem:
         errors.append(FieldError(where, problem))
         return None
+    if kind == "text":
+        return str(value)
     return float(value) if kind == "number" else canonical_name(value)  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.errors import FieldError, InvalidRequest
+from app.formats import tables
 from app.formats.validation import pointer, printable
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetOptions, Modality
@@ -42,7 +43,7 @@ def detect_format(path: Path, filename: str, form: DatasetCreate) -> DetectedFor
 
     Raise InvalidRequest if no modality or several can, and InvalidDataset if the file is corrupt.
     """
-    by_suffix = _with_suffix(filename, _allowed(form.modality))
+    by_suffix = _with_suffix(tables.content_suffix(path, filename) or filename, _allowed(form.modality))
     candidates = [DetectedFormat(modality, format, _options(modality, form)) for modality, format in _supporting(by_suffix, form)]
     if len(candidates) == 1:
         return candidates[0]

@@ -18,11 +18,12 @@ from app.artifacts import InputSpec
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoded, Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
-from app.modalities.tabular import NumberColumn, TabularPreprocessing
+from app.modalities.tabular import TabularPreprocessing
 from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
+from app.preprocessing.fitted_columns import NumberColumn
 from tests.support.factories import make_manifest
 from tests.support.published_models import Exported
 from worker import networks

@@ -6,13 +6,14 @@ import torch
 
 from app.modalities.base import Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
-from app.modalities.tabular import CategoryColumn, NumberColumn, TabularPreprocessing, UnusedColumn
+from app.modalities.tabular import TabularPreprocessing
 from app.modalities.text import TextPreprocessing
 from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
 from app.networks.vgg import VggParams
+from app.preprocessing.fitted_columns import CategoryColumn, NumberColumn, UnusedColumn
 from worker.networks.base import Inputs
 
 Case = tuple[NetworkParams, Preprocessing, dict[str, TensorSpec]]

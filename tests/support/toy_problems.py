@@ -19,9 +19,10 @@ from app.algorithms import PARAMS
 from app.algorithms.base import AlgorithmParams
 from app.modalities.base import TensorSpec
 from app.modalities.image import ImagePreprocessing
-from app.modalities.tabular import NumberColumn, TabularPreprocessing
+from app.modalities.tabular import TabularPreprocessing
 from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
+from app.preprocessing.fitted_columns import NumberColumn
 from app.storage import Storage
 from worker import algorithms, networks
 from worker.algorithms.base import Algorithm

@@ -19,7 +19,7 @@ UNQUOTED = st.text(st.sampled_from("abc 1.5-é"), max_size=6)
 
 def read(path: Path, delimiter: dialects.Delimiter = ",") -> tuple[list[int], list[tuple[str | None, ...]], ErrorCollector]:
     rows, cells, errors = list[int](), list[tuple[str | None, ...]](), ErrorCollector()
-    for block in delimited.blocks(path, delimiter, errors):
+    for block in delimited.blocks(path, dialects.Layout(delimiter), errors):
         rows += block.rows
         cells += block.frame.rows()
     return rows, cells, errors
@@ -84,7 +84,7 @@ def test_unquoted_lines_are_split_like_the_csv_module(tmp_path: Path, table: lis
 def test_every_delimiter_is_read_with_a_byte_order_mark(tmp_path: Path, delimiter: dialects.Delimiter) -> None:
     content = f"x{delimiter}y\r\n1{delimiter}2\r\n".encode("utf-8-sig")
     path = factories.write(tmp_path, "a.csv", content)
-    assert delimited.columns(path, delimiter) == ["x", "y"]
+    assert delimited.columns(path, dialects.Layout(delimiter)) == ["x", "y"]
     assert read(path, delimiter)[1] == [("1", "2")]
 
 

@@ -17,9 +17,9 @@ TABLE = [["größe", "wort", "label"], *([str(n / 10), f"é{n}", "xy"[n % 2]] fo
 def read(path: Path) -> list[list[str | None]]:
     """Return the header and all rows."""
     errors = ErrorCollector()
-    rows = [list(row) for block in delimited.blocks(path, None, errors) for row in block.frame.rows()]
+    rows = [list(row) for block in delimited.blocks(path, delimited.DETECTED, errors) for row in block.frame.rows()]
     assert errors.count == 0
-    return [list(delimited.columns(path, None)), *rows]
+    return [list(delimited.columns(path)), *rows]
 
 
 def written(delimiter: str = ",", newline: str = "\n", quoting: int = csv.QUOTE_MINIMAL) -> str:
@@ -77,13 +77,13 @@ def test_a_comma_in_every_text_is_no_delimiter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"0.1,0.2,x\n0.2,0.4,y\n0.3,0.6,x\n", b"5.1,3.5,0\n4.9,3.0,1\n", b"1;x\n2;y\n3;x\n"])
 def test_a_missing_header_is_reported(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidDataset, match="looks like data"):
-        delimited.columns(factories.write(tmp_path, "a.csv", content), None)
+        delimited.columns(factories.write(tmp_path, "a.csv", content))
 
 
 @pytest.mark.parametrize("header", ["0,1,2", "400.5,401.0,label", "1,0,label", "a,b,1"])
 def test_numbers_may_be_names(tmp_path: Path, header: str) -> None:
     path = factories.write(tmp_path, "a.csv", f"{header}\n5,3,x\n4,2,y\n".encode())
-    assert delimited.columns(path, None) == header.split(",")
+    assert delimited.columns(path) == header.split(",")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_numbers_may_be_names(tmp_path: Path, header: str) -> None:
 )
 def test_other_files_named_csv_are_reported(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(InvalidDataset, match=message):
-        delimited.columns(factories.write(tmp_path, "a.csv", content), None)
+        delimited.columns(factories.write(tmp_path, "a.csv", content))
 
 
 CASES = {
@@ -115,4 +115,4 @@ def test_cases_of_dialects_are_read(shared_cases: Path, name: str, header: list[
 @pytest.mark.parametrize(("name", "message"), [("csv-no-header", "looks like data"), ("csv-xlsx-inside", "an Excel workbook")])
 def test_cases_of_other_files_are_reported(shared_cases: Path, name: str, message: str) -> None:
     with pytest.raises(InvalidDataset, match=message):
-        delimited.columns(shared_cases / name / "source.csv", None)
+        delimited.columns(shared_cases / name / "source.csv")

@@ -11,8 +11,9 @@ import pytest
 from app.errors import InvalidDataset
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile
-from app.modalities.tabular import TabularPreprocessing, UnusedColumn
+from app.modalities.tabular import TabularPreprocessing
 from app.networks.mlp import MlpParams
+from app.preprocessing.fitted_columns import UnusedColumn
 
 TABULAR = MODALITIES["tabular"]
 ROWS = 60

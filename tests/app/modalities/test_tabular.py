@@ -11,8 +11,9 @@ import pytest
 from app.errors import InvalidDataset, InvalidInputs
 from app.formats import parquet
 from app.modalities import MODALITIES
-from app.modalities.tabular import CategoryColumn, NumberColumn, TabularPreprocessing, UnusedColumn
+from app.modalities.tabular import TabularPreprocessing
 from app.networks.mlp import MlpParams
+from app.preprocessing.fitted_columns import CategoryColumn, NumberColumn, UnusedColumn
 from tests.support import factories
 from tests.support.dataset_reading import checked, dataset, joined, labels
 

@@ -17,9 +17,10 @@ from app.algorithms.base import AlgorithmParams
 from app.artifacts import GRAPHS, Precision
 from app.modalities import MODALITIES
 from app.modalities.base import Encoded
-from app.modalities.tabular import NumberColumn, TabularPreprocessing
+from app.modalities.tabular import TabularPreprocessing
 from app.networks.mlp import MlpParams
 from app.networks.transformers import TransformersParams
+from app.preprocessing.fitted_columns import NumberColumn
 from app.serving.onnx_session import open_session
 from tests.support.network_cases import CASES, Case, make_inputs
 from tests.support.pretrained_encoders import ENCODERS, IMAGES, TEXTS, pixels, tokens

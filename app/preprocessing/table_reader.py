@@ -1,0 +1,62 @@
+"""Rows of a checked table, with columns converted as its check has detected them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from app.formats import tables
+from app.formats.cells import CellRules, as_levels, as_numbers
+from app.formats.names import canonical_names
+from app.formats.validation import ErrorCollector
+from app.preprocessing import sentinels
+from app.preprocessing.table_check import without_marks
+from app.preprocessing.table_options import TableOptions
+
+Rows = tuple[pl.DataFrame, list[str | None] | None, list[str | None] | None]
+"""Converted columns, and the labels and the groups of the rows where there are any."""
+
+
+def rows(path: Path, format: str, options: TableOptions, details: Mapping[str, Any], size: int) -> Iterator[Rows]:
+    """Yield all rows, at most `size` at a time."""
+    label = details["label"]
+    converters = {column["name"]: _converter(column, options) for column in details["columns"]}
+    names = [*converters, *([label] if label else [])]
+    for block in tables.blocks(path, format, options.layout, names, ErrorCollector()):
+        for part in block.frame.iter_slices(size):
+            frame = pl.DataFrame([convert(part[name]) for name, convert in converters.items()])
+            labels = canonical_names(without_marks(part[label], options)).to_list() if label else None
+            groups = canonical_names(part[options.group]).to_list() if options.group else None
+            yield frame, labels, groups
+
+
+def unlearned(details: Mapping[str, Any]) -> frozenset[str]:
+    """Return the columns that are not learned."""
+    return frozenset(column["name"] for column in details["columns"] if "role" in column)
+
+
+def _converter(column: Mapping[str, Any], options: TableOptions) -> Callable[[pl.Series], pl.Series]:
+    if column.get("role") in ("ignored", "group"):
+        return _nulls
+    if column["kind"] == "number":
+        rules = replace(options.rules, decimal=column.get("decimal", options.rules.decimal), unit=column.get("unit"))
+        return partial(floats, rules=rules, missing=tuple(column.get("sentinels", ())))
+    return _texts if column["kind"] == "text" else partial(as_levels, words=options.rules.words)
+
+
+def floats(values: pl.Series, rules: CellRules, missing: tuple[float, ...] = ()) -> pl.Series:
+    """Return Float32 as it is and other types as Float64; null for anything that is not a number."""
+    numbers = values.fill_nan(None) if values.dtype == pl.Float32 else as_numbers(values, rules)
+    return sentinels.without(numbers, missing)
+
+
+def _texts(values: pl.Series) -> pl.Series:
+    text = values.cast(pl.String)
+    return text.set(text.str.strip_chars() == "", None)
+
+
+def _nulls(values: pl.Series) -> pl.Series:
+    return pl.Series(values.name, [None] * len(values), pl.String)
