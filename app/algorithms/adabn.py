@@ -13,6 +13,7 @@ class AdabnParams(AlgorithmParams):
     paper: ClassVar[str | None] = "Li et al., 2016, https://arxiv.org/abs/1603.04779"
     needs_source: ClassVar[bool] = False
     needs_trained_network: ClassVar[bool] = True
+    needs_batch_norm: ClassVar[bool] = True
 
     algorithm: Literal["adabn"] = "adabn"
     epochs: int = Field(1, ge=1, le=10_000, description="Passes over the target.")

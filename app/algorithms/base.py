@@ -19,6 +19,8 @@ class AlgorithmParams(BaseModel):
     """False: the method adapts the version that a job starts from, or a network that the job first trains on its source."""
     needs_trained_network: ClassVar[bool] = False
     """True: the method starts from a network trained on the source."""
+    needs_batch_norm: ClassVar[bool] = False
+    """True: the method changes nothing but batch norm."""
     augments_target_itself: ClassVar[bool] = False
     """True: the method augments target images itself, so `augment_domains` affects only the source."""
     is_search: ClassVar[bool] = False

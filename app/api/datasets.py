@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from app.errors import (
     UploadsBusy,
     UploadTooLarge,
 )
-from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview
+from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview, Reinterpretation
 from app.schemas.labels import DatasetChange
 from app.schemas.pagination import Page
 from app.services import datasets
@@ -37,6 +38,15 @@ Result = TypeVar("Result")
 _READ, _WRITE = requires("datasets:read"), requires("datasets:write")
 
 
+@dataclass(frozen=True, slots=True)
+class _CheckContext:
+    """What the check of a stored file needs."""
+
+    sessions: SessionsDep
+    storage: StorageDep
+    checks: ChecksDep
+
+
 _UPLOAD_ERRORS = (
     InvalidRequest,
     InvalidDataset,
@@ -46,6 +56,10 @@ _UPLOAD_ERRORS = (
     InsufficientStorage,
     UploadsBusy,
 )
+
+
+async def _find(dataset_id: UUID, database: DatabaseDep) -> DatasetRow:
+    return await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
 
 
 @router.post(
@@ -91,6 +105,36 @@ async def upload_dataset(
     return row
 
 
+@router.post(
+    "/{dataset_id}/reinterpretations",
+    dependencies=[_WRITE, RequireJson],
+    status_code=201,
+    response_model=DatasetOut,
+    responses={
+        200: {"model": DatasetOut, "description": "The existing dataset, if the same one was made before."},
+        **error_responses(
+            DatasetNotFound, InvalidRequest, InvalidDataset, QuotaExceeded, UploadTooLarge, UnsupportedContentType, UploadsBusy
+        ),
+    },
+)
+async def reinterpret_dataset(
+    request: Request,
+    response: Response,
+    body: Reinterpretation,
+    row: Annotated[DatasetRow, Depends(_find)],
+    context: Annotated[_CheckContext, Depends()],
+) -> DatasetRow:
+    """Make a dataset from the same bytes with other options. The first one stays as it is."""
+    context.checks.refuse_if_full()
+    fields = body.fields(row.name, row.modality)
+    sessions, storage = context.sessions, context.storage
+    make = context.checks.run(lambda checker: datasets.reinterpret(sessions, storage, row, fields, checker))
+    made, is_new = await _unless_disconnected(request, make)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/datasets/{made.id}"
+    return made
+
+
 @router.get("", dependencies=[_READ], response_model=Page[DatasetOut], responses=error_responses(InvalidRequest))
 def list_datasets(
     session: SessionDep,
@@ -133,10 +177,6 @@ def change_dataset(dataset_id: UUID, body: DatasetChange, session: SessionDep) -
 def delete_dataset(dataset_id: UUID, session: SessionDep, storage: StorageDep) -> None:
     """Delete a dataset and its file. Finished jobs and their versions remain."""
     datasets.delete(session, storage, dataset_id)
-
-
-async def _find(dataset_id: UUID, database: DatabaseDep) -> DatasetRow:
-    return await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
 
 
 @router.get(

@@ -1,11 +1,13 @@
 """Routes of adaptation jobs."""
 
+from app.api.authorization import CallerDep, requires
+from app.api.deps import RequireJson, SessionDep, SettingsDep, error_responses
 from app.api.job_routes import JobResource, job_routes
 from app.auth.caller import Caller
-from app.errors import IncompatibleDatasets
+from app.errors import IncompatibleDatasets, InvalidRequest, UnsupportedContentType, UploadTooLarge
 from app.job_types.adaptation import ADAPTATION
-from app.schemas.jobs import JobCreate, JobOut, ModelBase
-from app.services import jobs
+from app.schemas.jobs import JobCheckOut, JobCreate, JobOut, ModelBase
+from app.services import job_requests, jobs
 from app.services.pretrained_sources import PretrainedSources
 from app.settings import Settings
 
@@ -34,3 +36,15 @@ router = job_routes(
         list_note="The trials of a search are part of the search.",
     )
 )
+
+
+@router.post(
+    "/check",
+    dependencies=[requires("jobs:write"), RequireJson],
+    response_model=JobCheckOut,
+    responses=error_responses(InvalidRequest, UploadTooLarge, UnsupportedContentType),
+)
+def check_job(body: JobCreate, session: SessionDep, caller: CallerDep, settings: SettingsDep) -> job_requests.JobCheck:
+    """Compare the datasets and parameters of an adaptation without submitting it. `POST /jobs` does the same check."""
+    _check(body, caller, settings)
+    return job_requests.check(session, body)

@@ -94,6 +94,11 @@ class DatasetRow(OfProject, Labelled, Base):
     deleted_at: Mapped[datetime | None]
 
     @property
+    def interpretation(self) -> dict[str, Any]:
+        """Return what the check has found out about the file."""
+        return self.profile
+
+    @property
     def warnings(self) -> list[dict[str, Any]]:
         """Return the warnings of the check."""
         found: list[dict[str, Any]] = self.profile.get("warnings", [])

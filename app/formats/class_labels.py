@@ -1,7 +1,7 @@
 """Class counts of a labelled dataset."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
 import polars as pl
@@ -12,6 +12,7 @@ from app.formats.validation import ErrorCollector, printable, storable
 
 MAX_CLASSES = 1000
 MAX_LENGTH = 200
+MAX_WHOLE_NUMBERS, MAX_FRACTIONS = 100, 20
 UNLABELLED = frozenset(["-1", "?", "nan", "na", "n/a", "null", "none", "unlabelled", "unlabeled"])
 """Names, in lower case, that mean "no label" where no other name occurs: exports of scikit-learn, Weka and others."""
 
@@ -23,7 +24,7 @@ class ClassCounter:
         self.where = where
         self.counts: Counter[str] = Counter()
         self.missing = ErrorCollector()
-        """Examples without a label: errors only if other examples have one."""
+        """Examples without a label."""
 
     def add(self, labels: Iterable[str]) -> None:
         new = Counter(labels)
@@ -40,12 +41,40 @@ class ClassCounter:
     def classes(self, errors: ErrorCollector) -> dict[str, int] | None:
         """Return the number of examples per class, numbers in numeric order. Return None if no example has a label.
 
-        Add an error for each missing label if others are present.
+        Add a warning if only some have one. Raise InvalidDataset for numbers of a regression.
         """
         if len(self.counts) <= 1 and all(name.lower() in UNLABELLED for name in self.counts):
             return None
-        errors.extend(self.missing)
+        total = self.counts.total()
+        if is_regression(self.counts):
+            self._reject(
+                f"the labels are {len(self.counts)} different numbers in {total} rows, as for regression; only classification is"
+                " supported: name another column in `options.label`, or replace the numbers by classes such as low and high"
+            )
+        if self.missing.count:
+            message = (
+                f"{self.missing.count} of {total + self.missing.count} examples have no label: {self.missing.errors[0].detail}."
+                " A source learns from the others only, and accuracies are measured on the others"
+            )
+            errors.warn("partly_labelled", message, self.where)
         return {name: self.counts[name] for name in in_order(self.counts)}
+
+
+def is_regression(counts: Mapping[str, int]) -> bool:
+    """Return whether the labels are measured numbers: many different ones, with few examples each."""
+    numbers = [_number(name) for name in counts]
+    if any(number is None for number in numbers):
+        return False
+    examples = sum(counts.values()) / len(counts)
+    is_whole = all(number is not None and number.is_integer() for number in numbers)
+    return len(counts) > MAX_WHOLE_NUMBERS and examples < 5 if is_whole else len(counts) > MAX_FRACTIONS and examples < 10
+
+
+def _number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None
 
 
 def unusable_reason(name: str) -> str | None:

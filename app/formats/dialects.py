@@ -35,7 +35,7 @@ Encoding = Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z0-9_.-]+$"), Af
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a sender says about a file of rows. None: detected."""
+    """Given properties of a file of rows. None: detected."""
 
     delimiter: Delimiter | None = None
     encoding: str | None = None
@@ -52,8 +52,8 @@ COPY_BYTES = 1024 * 1024
 IN_MEMORY_BYTES = 16 * 1024 * 1024
 _BOM = codecs.BOM_UTF8
 _BINARY = {
-    b"PK\x03\x04": "a zip archive, not a table",
-    b"\xd0\xcf\x11\xe0": "a workbook: let its name end in .xls",
+    b"PK\x03\x04": "an Excel workbook or another zip archive: let the name of a workbook end in .xlsx",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook: let its name end in .xls",
     b"PAR1": "a Parquet file: let its name end in .parquet",
 }
 

@@ -22,7 +22,7 @@ class _BoundedGzipFile(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         return self._bounded(super().read(size))
 
-    def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def readline(self, size: int | None = -1) -> bytes:
         return self._bounded(super().readline(-1 if size is None else size))
 
     def _bounded(self, content: bytes) -> bytes:

@@ -20,7 +20,7 @@ def columns(path: Path) -> list[str]:
     _, records = next(jsonl.blocks(path, FIRST_RECORDS, errors), (None, None))
     if records is None:
         errors.check()
-        raise InvalidDataset("The file is empty.", [FieldError("/file", "the file has no objects")])
+        raise InvalidDataset("There are no rows.", [FieldError("/file", "there are no rows: the file has no JSON objects")])
     return check_names(list(dict.fromkeys(name for record in records for name in record)))
 
 

@@ -13,6 +13,8 @@ from app.formats.names import canonical_text
 from app.formats.row_blocks import RowBlock
 from app.formats.validation import ErrorCollector
 
+TYPED = "parquet"
+"""The format whose columns have types. In the others every column is text."""
 PEEKED_BYTES = 1024
 SUFFIXES: Mapping[str, str] = {
     ".csv": "csv",
@@ -33,7 +35,7 @@ SUFFIXES: Mapping[str, str] = {
     ".ods": "workbook",
     ".parquet": "parquet",
 }
-"""Endings of file names and the format that each one means. The content decides where it tells more (`content_suffix`)."""
+"""Endings of file names and the format that each one means. The content decides where it differs (`content_suffix`)."""
 
 
 def content_suffix(path: Path, filename: str) -> str | None:

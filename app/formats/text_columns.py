@@ -55,7 +55,7 @@ def resolve(path: Path, format: str, columns: Columns) -> Columns:
 
 def looks_like_text(path: Path, format: str, columns: Columns) -> bool:
     """Return whether there is a column `text`, or a single column beside the label that contains no numbers."""
-    if format == "jsonl" or columns.text:
+    if columns.text:
         return True
     schema = _schema(path, format, columns.layout)
     others = [name for name in schema if name != (columns.label or default_label(list(schema)))]

@@ -64,7 +64,7 @@ def _sheet(path: Path, layout: Layout) -> CalamineSheet:
             raise InvalidDataset(detail, [FieldError("/options/sheet", detail)])
         return workbook.get_sheet_by_name(layout.sheet or names[0])
     except (CalamineError, OSError, IndexError, ValueError) as error:
-        detail = f"not a readable workbook: {printable(str(error))}"
+        detail = f"the file is a workbook that cannot be read ({printable(str(error))}): save the sheet as CSV"
         raise InvalidDataset(detail, [FieldError("/file", detail)]) from error
 
 

@@ -85,7 +85,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive examples. `labels` is None for an unlabelled dataset. `details` are those of the dataset.
+    """Consecutive examples. `labels` is None for an unlabelled dataset, and has None for an example without one.
+
+    `details` are those of the dataset.
 
     `unlearned` are columns that `fit` must not use. Examples of one of the `groups`, such as a recording, stay on one side of the
     validation split.

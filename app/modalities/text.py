@@ -88,7 +88,9 @@ class Text(Modality):
         if not count and not errors.count:
             errors.add("/file", "there are no texts")
         errors.check()
-        details = {"text": columns.text, "label": columns.label, "characters": {"mean": characters / count, "longest": longest}}
+        lengths = {"mean": characters / count, "longest": longest}
+        details: dict[str, Any] = {"text": columns.text, "label": columns.label, "characters": lengths}
+        details |= {"warnings": errors.warnings} if errors.warnings else {}
         return Profile(format, count, classes, details)
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:

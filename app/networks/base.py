@@ -23,6 +23,8 @@ class NetworkParams(BaseModel):
     default_for: ClassVar[tuple[str, ...]] = ()
     pretrained_for: ClassVar[tuple[str, ...]] = ()
     """Modalities whose jobs use this network if they only name a checkpoint; it has a field `pretrained`."""
+    has_batch_norm: ClassVar[bool | None] = None
+    """None: it depends on the checkpoint."""
     manifest_only_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields of manifests that requests may not set; they are not in the JSON schema."""
 

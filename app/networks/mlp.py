@@ -14,6 +14,7 @@ class MlpParams(NetworkParams):
 
     modalities: ClassVar[tuple[str, ...]] = ("tabular", "text")
     default_for: ClassVar[tuple[str, ...]] = ("tabular", "text")
+    has_batch_norm: ClassVar[bool | None] = False
 
     network: Literal["mlp"] = "mlp"
     width: int = Field(100, ge=1, le=8192, description="Units of each hidden layer.")

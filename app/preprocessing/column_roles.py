@@ -92,7 +92,7 @@ def warn(sample: Sample, roles: Mapping[str, str], errors: ErrorCollector) -> No
 
 
 def warn_of_label(names: Sequence[str], errors: ErrorCollector) -> None:
-    """Add a warning if a table without a label has a column whose name tells that it is one."""
+    """Add a warning if a table without a label has a column with a usual name of one."""
     likely = [name for name in names if name.lower() in _LABEL_NAMES]
     if likely:
         shown = ", ".join(repr(printable(name, 50)) for name in likely[:3])

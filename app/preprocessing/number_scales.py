@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-FAR = 10.0
+FAR = 5.0
 ROUNDING = 1e-12
 SAMPLE_CELLS, MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS = 4_000_000, 200, 20_000
 _SLAB = 256

@@ -1,6 +1,6 @@
 """Numbers that stand for a missing value, such as -9999 of data loggers.
 
-Context: such a number among measurements sets their mean and deviation, so that the measurements can no longer be told apart.
+Context: such a number among measurements sets their mean and deviation, so that the measurements are no longer different.
 Decision: a usual one is taken as missing in a column where it occurs repeatedly and far from all other values, and reported.
 A count that reaches 999 is near other counts. `options.missing` names the values instead.
 """
@@ -36,13 +36,13 @@ class ValueRange:
         self._total += len(numbers) - numbers.null_count()
         for value in self._given or ():
             numbers = self._without(numbers, value)
-        low, high = _bounds(numbers)
-        while self._given is None and low is not None and (low in USUAL or high in USUAL):
-            numbers = self._without(numbers, low if low in USUAL else high)
-            low, high = _bounds(numbers)
-        if low is None:
+        bounds = _bounds(numbers)
+        while self._given is None and bounds and not USUAL.isdisjoint(bounds):
+            numbers = self._without(numbers, bounds[0] if bounds[0] in USUAL else bounds[1])
+            bounds = _bounds(numbers)
+        if bounds is None:
             return
-        self._low, self._high = min(self._low, low), max(self._high, high)
+        self._low, self._high = min(self._low, bounds[0]), max(self._high, bounds[1])
         if self._counts and self._distinct < MIN_DISTINCT:
             self._distinct = max(self._distinct, numbers.head(1000).n_unique() - bool(numbers.head(1000).null_count()))
 
@@ -83,6 +83,6 @@ def without(numbers: pl.Series, values: Collection[float]) -> pl.Series:
     return numbers.set(numbers.is_in(list(values)), None) if values else numbers
 
 
-def _bounds(numbers: pl.Series) -> tuple[float, float] | tuple[None, None]:
+def _bounds(numbers: pl.Series) -> tuple[float, float] | None:
     low, high = numbers.min(), numbers.max()
-    return (low, high) if isinstance(low, float) and isinstance(high, float) else (None, None)
+    return (low, high) if isinstance(low, float) and isinstance(high, float) else None

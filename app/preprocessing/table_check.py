@@ -143,8 +143,11 @@ def label_column(options: TableOptions, names: Sequence[str], *, hidden: bool = 
         return None
     if options.label is not None:
         return require_column(options.label, names, "label")
-    others = [name for name in names if name not in {*options.ignore, *options.categories, *options.texts, options.group}]
-    return default_label(others)
+    label = default_label([name for name in names if name not in {*options.categories, *options.texts, options.group}])
+    if label in options.ignore and not hidden:
+        detail = f"{label!r} is the label; set `options.unlabelled` to true if it is not to be read"
+        raise InvalidDataset("The label is ignored.", [FieldError("/options/ignore", detail)])
+    return label
 
 
 def without_marks(labels: pl.Series, options: TableOptions) -> pl.Series:
@@ -176,6 +179,6 @@ def warn_of_numbers(column: ColumnProfile, errors: ErrorCollector) -> None:
 def _require_columns(schema: Mapping[str, pl.DataType], options: TableOptions) -> None:
     for option in ("categories", "texts", "ignore", "learn"):
         for name in getattr(options, option):
-            require_column(name, schema, option)
+            require_column(name, list(schema), option)
     if options.group is not None:
-        require_column(options.group, schema, "group")
+        require_column(options.group, list(schema), "group")

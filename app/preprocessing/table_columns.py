@@ -27,7 +27,7 @@ MAX_TEXT_LENGTH = 1_000_000
 MAX_SHOWN_LENGTH = 100
 ADVICE = (
     "leave the cell empty if the value is missing, list it in `options.missing`, or name the column in `options.categories`;"
-    " `options.decimal` and `options.thousands` tell how numbers are written"
+    " `options.decimal` and `options.thousands` set how numbers are written"
 )
 
 
@@ -85,7 +85,7 @@ class ColumnProfile:
         text = trimmed(values, self.rules.words) if values.dtype == pl.String else numbers
         inside = numbers.is_finite() & (numbers.abs() <= MAX_FLOAT32)
         is_text = text.is_not_null() & numbers.is_null()
-        self.missing += text.null_count()
+        self.missing += int((text.is_null() & numbers.is_null()).sum())
         self.numbers += int(inside.sum())
         self.values.add(numbers.filter(inside))
         self.texts += int(is_text.sum())

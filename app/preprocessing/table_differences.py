@@ -49,8 +49,8 @@ def prevented(source: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Return why a job cannot use the two together: no shared column, or values of different kinds."""
     reasons = different_kinds(kinds(source), kinds(other), "the source")
     if not reasons and not shared_columns(source, other):
-        names = ", ".join(repr(printable(name, 50)) for name in list(kinds(source))[:_SHOWN])
-        reasons = [f"it has no column of the source ({names}): rename its columns, or set `options.header` if it has no header"]
+        names, others = (", ".join(repr(printable(name, 50)) for name in list(kinds(one))[:_SHOWN]) for one in (source, other))
+        reasons = [f"the source has the columns {names}, this has {others}: give the columns the same names"]
     return reasons
 
 

@@ -14,7 +14,7 @@ Names = Annotated[tuple[Name, ...], Field(max_length=MAX_COLUMNS)]
 
 
 class TableOptions(BaseModel):
-    """What a sender says about a table. The rest is detected."""
+    """Given properties of a table. The rest is detected."""
 
     label: Name | None = Field(None, description="Column with the labels. Default: `label` if it exists.")
     categories: Names = Field((), description="Columns whose numbers are codes of categories.")

@@ -16,7 +16,7 @@ from app.preprocessing import sentinels
 from app.preprocessing.table_check import without_marks
 from app.preprocessing.table_options import TableOptions
 
-Rows = tuple[pl.DataFrame, list[str | None] | None, list[str | None] | None]
+Rows = tuple[pl.DataFrame, list[str | None] | None, list[str] | None]
 """Converted columns, and the labels and the groups of the rows where there are any."""
 
 
@@ -29,8 +29,7 @@ def rows(path: Path, format: str, options: TableOptions, details: Mapping[str, A
         for part in block.frame.iter_slices(size):
             frame = pl.DataFrame([convert(part[name]) for name, convert in converters.items()])
             labels = canonical_names(without_marks(part[label], options)).to_list() if label else None
-            groups = canonical_names(part[options.group]).to_list() if options.group else None
-            yield frame, labels, groups
+            yield frame, labels, _groups(part[options.group]) if options.group else None
 
 
 def unlearned(details: Mapping[str, Any]) -> frozenset[str]:
@@ -51,6 +50,11 @@ def floats(values: pl.Series, rules: CellRules, missing: tuple[float, ...] = ())
     """Return Float32 as it is and other types as Float64; null for anything that is not a number."""
     numbers = values.fill_nan(None) if values.dtype == pl.Float32 else as_numbers(values, rules)
     return sentinels.without(numbers, missing)
+
+
+def _groups(values: pl.Series) -> list[str]:
+    """Return the groups of the rows; those without one belong together."""
+    return canonical_names(values).fill_null("").to_list()
 
 
 def _texts(values: pl.Series) -> pl.Series:

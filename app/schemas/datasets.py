@@ -1,5 +1,6 @@
 """Requests and responses of datasets."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from app.formats.class_labels import in_order
 from app.modalities import MODALITIES
 from app.schemas.data_warnings import DataWarningOut
+from app.schemas.interpretation import Interpretation
 from app.schemas.labels import Label
 
 
@@ -20,6 +22,21 @@ class DatasetCreate(BaseModel):
     name: Label
     modality: Annotated[str | None, Field(description="Detected from the file by default.")] = None
     options: dict[str, Any] = {}
+
+
+class Reinterpretation(BaseModel):
+    """The fields of a dataset that is made from the bytes of another one."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    name: Annotated[Label | None, Field(description="Default: the name of the other dataset.")] = None
+    modality: Annotated[str | None, Field(description="Default: that of the other dataset.")] = None
+    options: dict[str, Any] = Field({}, description="They replace all options of the other dataset.")
+
+    def fields(self, name: str, modality: str) -> dict[str, str]:
+        """Return the fields of the upload form, with these defaults."""
+        options = json.dumps(self.options)
+        return {"name": self.name or name, "modality": self.modality or modality, "options": options}
 
 
 class DatasetOut(BaseModel):
@@ -41,8 +58,15 @@ class DatasetOut(BaseModel):
     description: str
     tags: list[str]
     profile: dict[str, Any] = Field(description="Columns with their types, image sizes or text lengths.")
+    interpretation: Interpretation = Field(description="How the file is read.")
     warnings: list[DataWarningOut] = Field(description="What was accepted, but may not mean what you expect.")
     created_at: datetime
+
+    @field_validator("interpretation", mode="before")
+    @classmethod
+    def _of_profile(cls, profile: Any) -> Any:
+        """Build the interpretation from the profile of the row."""
+        return Interpretation.of(profile) if isinstance(profile, dict) else profile
 
     @field_validator("classes")
     @classmethod

@@ -11,6 +11,7 @@ from app.db.tables import JobRow
 from app.job_state import JobStatus
 from app.model_reference import NAME
 from app.networks import AnyNetwork
+from app.schemas.data_warnings import DataWarningOut
 from app.schemas.trainer_messages import JobWarning
 
 ModelName = Annotated[str, Field(pattern=f"^{NAME}$", description="Letters, digits, `.`, `_` and `-`.", examples=["digits"])]
@@ -147,6 +148,25 @@ class JobOut(BaseModel):
             version=VersionReference(model=row.model_name, number=row.version.number) if row.version else None,
             trials=[TrialReference(id=child.id, name=child.trial or "", status=child.status) for child in row.trials],
         )
+
+
+class JobProblem(BaseModel):
+    """A reason why a job cannot be submitted."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    pointer: str = Field(description="JSON pointer to the part of the request.")
+    detail: str = Field(description="What is wrong and what to do.")
+
+
+class JobCheckOut(BaseModel):
+    """The result of a check. A job that is not accepted would be rejected with the same errors."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    accepted: bool
+    errors: list[JobProblem]
+    warnings: list[DataWarningOut] = Field(description="Differences between source, target and evaluation.")
 
 
 def eta_seconds(row: JobRow) -> float | None:

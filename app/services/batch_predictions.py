@@ -21,7 +21,7 @@ from app.errors import ArtifactNotFound, BatchPredictionNotReady, DatasetNotFoun
 from app.job_state import JobStatus
 from app.job_types.batch_prediction import BATCH_PREDICTION
 from app.schemas.batch_predictions import BatchPredictionCreate
-from app.services import datasets, jobs
+from app.services import datasets, job_requests, jobs
 
 
 def submit(
@@ -59,10 +59,10 @@ def output(session: Session, prediction_id: UUID) -> tuple[JobRow, OutputRow]:
 
 
 def _build_row(session: Session, request: BatchPredictionCreate) -> JobRow:
-    version = jobs.named_version(session, request.model, "/model")
+    version = job_requests.named_version(session, request.model, "/model")
     _check_precision(version, request.precision)
     dataset = _dataset(session, request.dataset)
-    jobs.check_version_accepts(version, dataset, "/dataset", "dataset")
+    job_requests.check_version_accepts(version, dataset, "/dataset", "dataset")
     return JobRow(
         kind=BATCH_PREDICTION.name,
         model_name=version.model.name,

@@ -7,7 +7,7 @@ refusal to delete the datasets of ended jobs keeps every file forever.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -23,8 +23,7 @@ from app import storage_keys
 from app.auth import audit
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
-from app.errors import DatasetInUse, DatasetNotFound, FieldError, IncompatibleDatasets, InsufficientStorage
-from app.formats.names import canonical_name
+from app.errors import DatasetInUse, DatasetNotFound, InsufficientStorage
 from app.job_state import ACTIVE
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
@@ -56,6 +55,19 @@ def create(
     profile = checker.check(upload.path, detected)
     row = _row(upload, form.name, detected, profile, fingerprint)
     return _store(sessions, storage, upload, row)
+
+
+def reinterpret(
+    sessions: "sessionmaker[Session]", storage: Storage, row: DatasetRow, fields: Mapping[str, str], checker: UploadChecker
+) -> tuple[DatasetRow, bool]:
+    """Make a dataset from the bytes of another one; return its row, and False if the same one exists already.
+
+    Raise DatasetNotFound if the other one was deleted, and the errors of `create`.
+    """
+    if not storage.exists(row.storage_key):
+        raise DatasetNotFound(f"The file of the dataset {row.id} is no longer in the storage.")
+    with storage.local(row.storage_key) as path:
+        return create(sessions, storage, Upload(path, row.filename, row.digest, row.size_bytes, fields), checker)
 
 
 def get(session: Session, dataset_id: UUID) -> DatasetRow:
@@ -145,51 +157,6 @@ def dataset_file(row: DatasetRow, path: Path) -> DatasetFile:
 
 def profile_of(row: DatasetRow) -> Profile:
     return Profile(row.format, row.rows, row.classes, row.profile)
-
-
-def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: DatasetRow | None) -> None:
-    """Raise IncompatibleDatasets with every difference; pointers are `/source`, `/target` and `/evaluation`."""
-    errors = []
-    if source.classes is None:
-        errors.append(FieldError("/source", "the source has no labels"))
-    elif len(source.classes) < 2:
-        errors.append(FieldError("/source", f"the source has only one class, {next(iter(source.classes))!r}: two are required"))
-    elif max(source.classes.values()) < 2:
-        errors.append(
-            FieldError("/source", "the source has one example of each class; at least two of one class are needed for validation")
-        )
-    if target is not None:
-        errors += [FieldError("/target", difference) for difference in _differences(source, target)]
-    if evaluation is not None:
-        errors += [FieldError("/evaluation", difference) for difference in _evaluation_differences(source, evaluation)]
-    if errors:
-        raise IncompatibleDatasets("; ".join(error.detail for error in errors[:3]), errors)
-
-
-def _differences(source: DatasetRow, other: DatasetRow) -> list[str]:
-    if source.modality != other.modality:
-        return [f"the source is {source.modality} data, this is {other.modality} data"]
-    return MODALITIES[source.modality].incompatibilities(profile_of(source), profile_of(other))
-
-
-def _evaluation_differences(source: DatasetRow, evaluation: DatasetRow) -> list[str]:
-    return _differences(source, evaluation) + _unknown_labels(evaluation, source.classes or ())
-
-
-def check_evaluation(evaluation: DatasetRow, classes: Iterable[str]) -> None:
-    """Raise IncompatibleDatasets if labels are missing, or are not classes of the model."""
-    errors = [FieldError("/evaluation", reason) for reason in _unknown_labels(evaluation, classes)]
-    if errors:
-        raise IncompatibleDatasets(errors[0].detail, errors)
-
-
-def _unknown_labels(evaluation: DatasetRow, classes: Iterable[str]) -> list[str]:
-    if evaluation.classes is None:
-        return ["an evaluation dataset needs labels"]
-    known = {canonical_name(name) for name in classes}
-    unknown = sorted(name for name in evaluation.classes if canonical_name(name) not in known)
-    names = ", ".join(repr(name) for name in unknown[:5])
-    return [f"classes that the source does not have: {names}"] if unknown else []
 
 
 def _get(session: Session, dataset_id: UUID, query: Select[DatasetRow]) -> DatasetRow:

@@ -14,27 +14,20 @@ from sqlalchemy import ColumnElement, Select, event, select, union_all
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from app.artifacts import Manifest
 from app.auth import audit
 from app.broker.queue import JobQueue
-from app.db.tables import DatasetRow, JobRow, MetricRow, VersionRow
+from app.db.tables import JobRow, MetricRow, VersionRow
 from app.errors import (
-    DatasetNotFound,
     FieldError,
     IdempotencyConflict,
     IllegalTransition,
-    InvalidRequest,
-    ModelNotFound,
     ServiceUnavailable,
 )
 from app.job_state import ENDED, JobStatus
 from app.job_types.adaptation import ADAPTATION
 from app.job_types.base import JobType
-from app.modalities import MODALITIES
-from app.networks import default_network, pretrained_network
-from app.networks.base import NetworkParams
-from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import datasets, job_events, job_metrics, models, pagination, quotas, trials
+from app.schemas.jobs import JobCreate
+from app.services import job_events, job_metrics, job_requests, pagination, quotas, trials
 from app.services.cancellation import cancel_jobs
 
 log = structlog.get_logger()
@@ -44,7 +37,7 @@ _TRIALS = selectinload(JobRow.trials).load_only(JobRow.parent_id, JobRow.trial, 
 
 def submit(session: Session, queue: JobQueue, request: JobCreate, *, max_attempts: int, key: str | None = None) -> JobRow:
     """Queue one adaptation. Raise InvalidRequest, IncompatibleDatasets, IdempotencyConflict."""
-    return enqueue(session, queue, request, lambda: _build_row(session, request), max_attempts=max_attempts, key=key)
+    return enqueue(session, queue, request, lambda: job_requests.build_row(session, request), max_attempts=max_attempts, key=key)
 
 
 def enqueue(
@@ -185,110 +178,3 @@ def _cancelled_before(job: JobRow) -> JobRow:
     if job.status in ENDED - {JobStatus.CANCELLED}:
         raise IllegalTransition(f"The job has {job.status}; only queued and running jobs can be cancelled.")
     return job
-
-
-def _build_row(session: Session, request: JobCreate) -> JobRow:
-    """Return the row of a job after checking every reference."""
-    source, target, evaluation = _datasets(session, request)
-    name = request.params.algorithm
-    if target is None and request.params.needs_target:
-        raise InvalidRequest(errors=[FieldError("/target", f"`{name}` needs a target dataset")])
-    if source is None and request.params.needs_source:
-        raise InvalidRequest(errors=[FieldError("/source", f"`{name}` needs a source dataset")])
-    if target is not None and target is source:
-        raise InvalidRequest(errors=[FieldError("/target", "is the source itself; name a dataset of another domain")])
-    if evaluation is not None and evaluation in (source, target):
-        raise InvalidRequest(errors=[FieldError("/evaluation", "must be a dataset that the job does not train on")])
-    if source is not None:
-        datasets.check_compatible(source, target, evaluation)
-        base, base_version_id = _base(session, request, source)
-    else:
-        base, base_version_id = _base_without_source(session, request, target, evaluation)
-    return JobRow(
-        model_name=request.model,
-        source_id=request.source,
-        target_id=request.target,
-        evaluation_id=request.evaluation,
-        base=base,
-        base_version_id=base_version_id,
-        params=request.params.model_dump(mode="json"),
-    )
-
-
-def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, DatasetRow | None, DatasetRow | None]:
-    """Return source, target and evaluation. Raise InvalidRequest that names every missing one."""
-    rows: dict[str, DatasetRow] = {}
-    missing = []
-    for role in ("source", "target", "evaluation"):
-        dataset_id = getattr(request, role)
-        try:
-            if dataset_id is not None:
-                rows[role] = datasets.load(session, dataset_id)
-        except DatasetNotFound as error:
-            missing.append(FieldError(f"/{role}", error.message))
-    if missing:
-        raise InvalidRequest("; ".join(error.detail for error in missing), missing)
-    return rows.get("source"), rows.get("target"), rows.get("evaluation")
-
-
-def _base_without_source(
-    session: Session, request: JobCreate, target: DatasetRow | None, evaluation: DatasetRow | None
-) -> tuple[dict[str, Any], UUID | None]:
-    """Return the version to start from, which defines the classes. Raise InvalidRequest."""
-    if not isinstance(request.base, ModelBase):
-        raise InvalidRequest(errors=[FieldError("/base", "a job without a source starts from a version: set `model`")])
-    version = named_version(session, request.base.model, "/base/model")
-    for role, data in (("target", target), ("evaluation", evaluation)):
-        if data is not None:
-            check_version_accepts(version, data, f"/{role}", role)
-    if evaluation is not None:
-        datasets.check_evaluation(evaluation, Manifest.read(version.manifest).classes)
-    return {"model": f"{version.model.name}:{version.number}"}, version.id
-
-
-def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dict[str, Any], UUID | None]:
-    """Return the start of the training: a network with all its options, or a version with a fixed number."""
-    match request.base:
-        case ModelBase(model=reference):
-            version = named_version(session, reference, "/base/model")
-            check_version_accepts(version, source, "/base/model", "source")
-            return {"model": f"{version.model.name}:{version.number}"}, version.id
-        case PretrainedBase(pretrained=pretrained):
-            network = pretrained_network(source.modality, pretrained)
-        case None:
-            network = default_network(source.modality)
-        case given:
-            network = given
-    _check_network(network, source.modality)
-    return network.model_dump(mode="json", exclude=set(network.manifest_only_fields)), None
-
-
-def _check_network(network: NetworkParams, modality: str) -> None:
-    """Raise InvalidRequest for a network of another modality, or with options that only manifests have."""
-    if modality not in network.modalities:
-        error = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
-        raise InvalidRequest(error.detail, [error])
-    unknown = network.manifest_only_fields & network.model_fields_set
-    if unknown:
-        raise InvalidRequest(errors=[FieldError(f"/base/{name}", "Extra inputs are not permitted") for name in sorted(unknown)])
-
-
-def named_version(session: Session, reference: str, pointer: str) -> VersionRow:
-    """Return the version that a request names. Raise InvalidRequest with this pointer."""
-    try:
-        return models.resolve_for_job(session, reference)
-    except ModelNotFound as error:
-        raise InvalidRequest(error.message, [FieldError(pointer, error.message)]) from error
-
-
-def check_version_accepts(version: VersionRow, data: DatasetRow, pointer: str, role: str) -> None:
-    """Raise InvalidRequest with every reason why the version cannot read this dataset."""
-    if version.modality != data.modality:
-        name = f"{version.model.name}:{version.number}"
-        detail = f"{name} is for {version.modality} data, the {role} is {data.modality} data"
-        raise InvalidRequest(detail, [FieldError(pointer, detail)])
-    modality = MODALITIES[data.modality]
-    fitted = modality.preprocessing.model_validate(Manifest.read(version.manifest).preprocessing)
-    reasons = modality.incompatibilities_with_model(fitted, datasets.profile_of(data))
-    if reasons:
-        raise InvalidRequest("; ".join(reasons[:3]), [FieldError(pointer, misfit) for misfit in reasons])

@@ -49,7 +49,7 @@ class RawDataset:
     @property
     def labels(self) -> list[str] | None:
         """Return the labels, or None without labels."""
-        names = [label for chunk in self.chunks for label in chunk.labels or ()]
+        names = [label for chunk in self.chunks for label in chunk.labels or () if label]
         return names or None
 
     def __len__(self) -> int:

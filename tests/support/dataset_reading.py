@@ -25,7 +25,7 @@ def checked(path: Path, modality: str, format: str, **options: Any) -> DatasetFi
     return DatasetFile(path, format, read, profile.classes is not None, profile.details)
 
 
-def labels(chunks: Sequence[Chunk]) -> list[str]:
+def labels(chunks: Sequence[Chunk]) -> list[str | None]:
     return [label for chunk in chunks for label in chunk.labels or ()]
 
 

@@ -133,7 +133,7 @@ TEXT = {"modality": "text"}
 BAD: dict[str, Bad] = {
     "an empty zip file": Bad("a.zip", b"", "/file", "not a readable zip"),
     "an empty csv": Bad("a.csv", b"", "/file", "empty", TABULAR),
-    "an empty jsonl": Bad("a.jsonl", b"", "/file", "no texts"),
+    "an empty jsonl": Bad("a.jsonl", b"", "/file", "no "),
     "an empty tar": Bad("a.tar", b"", "/file", "no"),
     "an empty npz": Bad("a.npz", b"", "/file", "not a readable zip"),
     "an empty parquet": Bad("a.parquet", b"", "/file", "not a readable parquet", TABULAR),
@@ -228,13 +228,12 @@ BAD: dict[str, Bad] = {
     "a class name too long": Bad(
         "a.csv", csv("x,label", "1,a", f"2,{'b' * 201}"), "/columns/label", "201 characters and at most 200", TABULAR
     ),
-    "NaN as a label": Bad(
-        "a.parquet", parquet(x=[1, 2, 3], label=[1.0, 2.0, float("nan")]), "/rows/3/label", "row 3 has no label", TABULAR
+    "labels of a regression": Bad(
+        "a.csv", csv("x,label", *(f"{n},{n / 7}" for n in range(50))), "/columns/label", "as for regression", TABULAR
     ),
     "a lone column of lists": Bad("a.parquet", parquet(x=[[1], [2]], label=["a", "b"]), "/columns/x", "List(Int64)"),
     "a lone column of bytes": Bad("a.parquet", parquet(x=[b"a", b"\xff"], label=["a", "b"]), "/columns/x", "Binary"),
     "labels that are lists": Bad("a.parquet", parquet(text=["q", "r"], label=[["a"], ["b"]]), "/columns/label", "List(String)"),
-    "a missing label": Bad("a.csv", csv("x,label", "1,a", "2,", "3,b"), "/rows/2/label", "row 2 has no label", TABULAR),
     "not a parquet": Bad("a.parquet", b"PAR1 no, it is not PAR1", "/file", "not a readable parquet", TABULAR),
     "a parquet that aborts its reader": Bad(
         "a.parquet",
@@ -247,10 +246,7 @@ BAD: dict[str, Bad] = {
     "not an object": Bad("a.jsonl", b'{"text": "a"}\n[1]\n', "/rows/2", "not a JSON object"),
     "deep json": Bad("a.jsonl", b'{"text": "a"}\n' + b"[" * 100_000 + b"\n", "/rows/2", "not JSON"),
     "jsonl without a text": Bad("a.jsonl", b'{"text": "a"}\n{"text": 5}\n{"x": 1}\n', "/rows/2/text", "not a string"),
-    "jsonl of another kind": Bad("a.jsonl", b'{"a": "1", "b": "2"}\n', "/options/text", "the columns are 'a', 'b'"),
-    "jsonl with a missing label": Bad(
-        "a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b"}\n{"text": "c", "label": "y"}\n', "/rows/2/label", "no label"
-    ),
+    "jsonl of nested objects": Bad("a.jsonl", b'{"a": "1", "b": {"c": 2}}\n', "/rows/1/b", "an object or an array"),
     "jsonl with a strange label": Bad("a.jsonl", b'{"text": "a", "label": [1]}\n', "/rows/1/label", "neither"),
     "jsonl with a lone surrogate": Bad("a.jsonl", b'{"text": "\\ud800"}\n', "/rows/1/text", "not a string"),
     "jsonl that is not utf-8": Bad("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "/rows/2", "not UTF-8"),

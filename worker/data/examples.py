@@ -16,6 +16,7 @@ from app.modalities.base import Augmentable, Chunk, Encoded, Encoder, TensorSpec
 from worker.networks.base import Inputs
 
 IN_MEMORY_BYTES = 2 * 1024**3
+UNLABELLED = -1
 
 
 class UnknownLabelError(ValueError):
@@ -68,7 +69,7 @@ def encode(
 ) -> EncodedDataset:
     """Encode all chunks into tensors: in memory, or mapped from files in `folder` beyond IN_MEMORY_BYTES.
 
-    `classes` None leaves labels out. Raise UnknownLabelError.
+    `classes` None leaves labels out. Otherwise examples without a label are left out. Raise UnknownLabelError.
     """
     numbers = {canonical_name(name) or name: number for number, name in enumerate(classes or ())}
     store, labels = _ColumnStore(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
@@ -82,12 +83,28 @@ def encode(
         start += chunk.rows
     inputs = {name: torch.from_numpy(array) for name, array in store.arrays.items()}
     augmentable = {name: spec.augmentable for name, spec in specs.items() if spec.augmentable}
-    return EncodedDataset(inputs, torch.from_numpy(labels) if classes else None, store.lengths(), augmentable, groups.tensor())
+    examples = EncodedDataset(
+        inputs, torch.from_numpy(labels) if classes else None, store.lengths(), augmentable, groups.tensor()
+    )
+    return _labelled(examples) if classes and (labels == UNLABELLED).any() else examples
 
 
-def _class_numbers(labels: Sequence[str], numbers: Mapping[str, int]) -> list[int]:
+def _labelled(examples: EncodedDataset) -> EncodedDataset:
+    """Return the examples with a label."""
+    assert examples.labels is not None
+    kept = (examples.labels != UNLABELLED).nonzero().squeeze(1)
+    return replace(
+        examples,
+        inputs={name: values[kept] for name, values in examples.inputs.items()},
+        labels=examples.labels[kept],
+        lengths=None if examples.lengths is None else examples.lengths[kept],
+        groups=None if examples.groups is None else examples.groups[kept],
+    )
+
+
+def _class_numbers(labels: Sequence[str | None], numbers: Mapping[str, int]) -> list[int]:
     try:
-        return [numbers[label] for label in labels]
+        return [numbers[label] if label else UNLABELLED for label in labels]
     except KeyError as error:
         raise UnknownLabelError(f"there is no class {error.args[0]!r}") from error
 

@@ -1,6 +1,7 @@
 """The setup of a training (parameters, network, preprocessing, classes, device), and the encoding of datasets."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from app.algorithms.base import AlgorithmParams
 from app.artifacts import WEIGHTS_FILE, Manifest
 from app.errors import InvalidInputs
 from app.modalities import MODALITIES
-from app.modalities.base import Encoder, Preprocessing, TensorSpec
+from app.modalities.base import Chunk, Encoder, Preprocessing, TensorSpec
 from app.networks import AnyNetwork
 from app.networks.base import NetworkParams
 from worker import networks
@@ -65,7 +66,7 @@ def prepare_training(context: AttemptContext, inputs: JobInputs, device: torch.d
     if base is None:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(job.base)
         target = inputs.target if params.needs_target else None
-        source_chunks, target_chunks = (dataset.chunks() if dataset else () for dataset in (inputs.source, target))
+        source_chunks, target_chunks = _source_chunks(inputs), target.chunks() if target else ()
         preprocessing = modality.fit(source_chunks, target_chunks, network, networks.checkpoint(network), folder)
     else:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(base.manifest.network)
@@ -82,6 +83,18 @@ def prepare_training(context: AttemptContext, inputs: JobInputs, device: torch.d
         folder=folder,
         base=base.manifest if base else None,
     )
+
+
+def _source_chunks(inputs: JobInputs) -> Iterable[Chunk]:
+    """Yield the source without the inputs that the target does not have, which the model must not learn."""
+    if inputs.source is None:
+        return
+    unshared = frozenset[str]()
+    if inputs.target is not None:
+        modality = MODALITIES[inputs.modality]
+        unshared = frozenset(modality.unshared_inputs(inputs.source.profile, inputs.target.profile))
+    for chunk in inputs.source.chunks():
+        yield replace(chunk, unlearned=chunk.unlearned | unshared) if unshared else chunk
 
 
 def choose_device(name: str) -> torch.device:

@@ -85,10 +85,11 @@ def test_one_class_is_enough_for_an_evaluation(tmp_path: Path) -> None:
     assert classes(tmp_path, "a.csv", csv(["broken"] * 3), "tabular") == {"broken": 3}
 
 
-def test_an_npz_label_without_a_name_is_reported(tmp_path: Path) -> None:
+def test_an_npz_label_without_a_name_is_no_label(tmp_path: Path) -> None:
     content = factories.npz_bytes(x=PIXELS, y=np.array(["a", "a ", "", "b"]))
-    with pytest.raises(InvalidDataset, match="image 3 has no label"):
-        classes(tmp_path, "a.npz", content, "image")
+    file = dataset(tmp_path, "a.npz", content, "image")
+    assert labels(list(IMAGE.chunks(file))) == ["a", "a", "", "b"]
+    assert [warning["code"] for warning in file.details["warnings"]] == ["partly_labelled"]
 
 
 def test_npz_labels_may_be_a_column_of_whole_floats(tmp_path: Path) -> None:
@@ -185,8 +186,8 @@ def test_cases_of_two_spellings_are_one_class(shared_cases: Path) -> None:
 
 
 def test_cases_without_a_usable_label_are_reported(shared_cases: Path) -> None:
-    with pytest.raises(InvalidDataset, match="no label"):
-        checked(shared_cases / "npz-label-space-and-empty" / "source.npz", "image", "npz")
+    partly = checked(shared_cases / "npz-label-space-and-empty" / "source.npz", "image", "npz")
+    assert [warning["code"] for warning in partly.details["warnings"]] == ["partly_labelled"]
     with pytest.raises(InvalidDataset, match="201 characters"):
         checked(shared_cases / "label-too-long" / "source.csv", "tabular", "csv")
     for filename in ("source.csv", "source.jsonl"):

@@ -123,7 +123,7 @@ def test_csv_and_parquet_of_the_same_table_are_equal(tmp_path: Path) -> None:
         dataset(tmp_path, "b.parquet", parquet_bytes(frame.with_columns(pl.col("label").cast(pl.Float64))), "tabular"),
     ]
     read = [list(TABULAR.chunks(file)) for file in files]
-    assert files[0].details == files[1].details == files[2].details
+    assert files[0].details["columns"] == files[1].details["columns"] == files[2].details["columns"]
     assert [labels(chunks) for chunks in read] == [["1", "0", "1"]] * 3
     assert all(chunks[0].inputs.equals(read[0][0].inputs) for chunks in read)
 
@@ -142,7 +142,6 @@ def test_parquet_is_read_in_blocks_across_row_groups(tmp_path: Path, monkeypatch
     [
         (pl.DataFrame({"x": [float("inf"), 1.0], "label": ["a", "b"]}), "/rows/1/x", "not a finite"),
         (pl.DataFrame({"x": [[1], [2]], "label": ["a", "b"]}), "/columns/x", "List"),
-        (pl.DataFrame({"x": [1, 2], "label": ["a", None]}), "/rows/2/label", "no label"),
         (pl.DataFrame({"x": [1], "label": ["a"]}).clear(), "/file", "no rows"),
     ],
 )

@@ -169,7 +169,7 @@ def test_tfidf_features_reach_the_expected_accuracy(tmp_path: Path, shared_data:
     fitted = TEXT.fit(TEXT.chunks(books), TEXT.chunks(unlabelled), MlpParams(), None, tmp_path)
     assert isinstance(fitted, TextPreprocessing)
 
-    def features(file: DatasetFile) -> tuple["csr_matrix", list[str]]:
+    def features(file: DatasetFile) -> tuple["csr_matrix", list[str | None]]:
         chunks = list(TEXT.chunks(file, 2000))
         return dense(encode(chunks[0].inputs), fitted.vocabulary_size), labels(chunks)
 

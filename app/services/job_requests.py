@@ -1,0 +1,163 @@
+"""Requests for adaptations: every reference is resolved, and the datasets are compared, before a job is queued."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from app.artifacts import Manifest
+from app.db.tables import DatasetRow, JobRow, VersionRow
+from app.errors import DatasetNotFound, FieldError, IncompatibleDatasets, InvalidRequest, ModelNotFound
+from app.formats.data_warnings import DataWarning
+from app.modalities import MODALITIES
+from app.networks import AnyNetwork, default_network, pretrained_network
+from app.networks.base import NetworkParams
+from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
+from app.services import dataset_differences, datasets, models
+
+
+@dataclass(frozen=True, slots=True)
+class JobCheck:
+    """Whether a job can be submitted, the reasons why not, and what its sender should know."""
+
+    accepted: bool
+    errors: Sequence[FieldError]
+    warnings: Sequence[DataWarning]
+
+
+def build_row(session: Session, request: JobCreate) -> JobRow:
+    """Return the row of a job after checking every reference."""
+    source, target, evaluation = _datasets(session, request)
+    name = request.params.algorithm
+    if target is None and request.params.needs_target:
+        raise InvalidRequest(errors=[FieldError("/target", f"`{name}` needs a target dataset")])
+    if source is None and request.params.needs_source:
+        raise InvalidRequest(errors=[FieldError("/source", f"`{name}` needs a source dataset")])
+    if target is not None and target is source:
+        raise InvalidRequest(errors=[FieldError("/target", "is the source itself; name a dataset of another domain")])
+    if evaluation is not None and evaluation in (source, target):
+        raise InvalidRequest(errors=[FieldError("/evaluation", "must be a dataset that the job does not train on")])
+    if source is not None:
+        dataset_differences.check_compatible(source, target, evaluation)
+        base, base_version_id = _base(session, request, source)
+        found = dataset_differences.comparison(source, target, evaluation)
+    else:
+        base, base_version_id = _base_without_source(session, request, target, evaluation)
+        found = []
+    _check_batch_norm(session, request, base, base_version_id)
+    return JobRow(
+        model_name=request.model,
+        source_id=request.source,
+        target_id=request.target,
+        evaluation_id=request.evaluation,
+        base=base,
+        base_version_id=base_version_id,
+        params=request.params.model_dump(mode="json"),
+        warnings=[{"code": warning.code, "message": warning.message} for warning in found],
+    )
+
+
+def check(session: Session, request: JobCreate) -> JobCheck:
+    """Compare the datasets and the parameters of a job that is not submitted."""
+    warnings: list[DataWarning] = []
+    try:
+        build_row(session, request)
+        source, target, evaluation = _datasets(session, request)
+        warnings = dataset_differences.comparison(source, target, evaluation) if source is not None else []
+    except (InvalidRequest, IncompatibleDatasets) as error:
+        return JobCheck(False, error.errors or [FieldError("", error.message)], warnings)
+    return JobCheck(True, [], warnings)
+
+
+def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, DatasetRow | None, DatasetRow | None]:
+    """Return source, target and evaluation. Raise InvalidRequest that names every missing one."""
+    rows: dict[str, DatasetRow] = {}
+    missing = []
+    for role in ("source", "target", "evaluation"):
+        dataset_id = getattr(request, role)
+        try:
+            if dataset_id is not None:
+                rows[role] = datasets.load(session, dataset_id)
+        except DatasetNotFound as error:
+            missing.append(FieldError(f"/{role}", error.message))
+    if missing:
+        raise InvalidRequest("; ".join(error.detail for error in missing), missing)
+    return rows.get("source"), rows.get("target"), rows.get("evaluation")
+
+
+def _base_without_source(
+    session: Session, request: JobCreate, target: DatasetRow | None, evaluation: DatasetRow | None
+) -> tuple[dict[str, Any], UUID | None]:
+    """Return the version to start from, which defines the classes. Raise InvalidRequest."""
+    if not isinstance(request.base, ModelBase):
+        raise InvalidRequest(errors=[FieldError("/base", "a job without a source starts from a version: set `model`")])
+    version = named_version(session, request.base.model, "/base/model")
+    for role, data in (("target", target), ("evaluation", evaluation)):
+        if data is not None:
+            check_version_accepts(version, data, f"/{role}", role)
+    if evaluation is not None:
+        dataset_differences.check_evaluation(evaluation, Manifest.read(version.manifest).classes)
+    return {"model": f"{version.model.name}:{version.number}"}, version.id
+
+
+def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dict[str, Any], UUID | None]:
+    """Return the start of the training: a network with all its options, or a version with a fixed number."""
+    match request.base:
+        case ModelBase(model=reference):
+            version = named_version(session, reference, "/base/model")
+            check_version_accepts(version, source, "/base/model", "source")
+            return {"model": f"{version.model.name}:{version.number}"}, version.id
+        case PretrainedBase(pretrained=pretrained):
+            network = pretrained_network(source.modality, pretrained)
+        case None:
+            network = default_network(source.modality)
+        case given:
+            network = given
+    _check_network(network, source.modality)
+    return network.model_dump(mode="json", exclude=set(network.manifest_only_fields)), None
+
+
+def _check_network(network: NetworkParams, modality: str) -> None:
+    """Raise InvalidRequest for a network of another modality, or with options that only manifests have."""
+    if modality not in network.modalities:
+        error = FieldError("/base", f"the network `{network.network}` is not for {modality} data")
+        raise InvalidRequest(error.detail, [error])
+    unknown = network.manifest_only_fields & network.model_fields_set
+    if unknown:
+        raise InvalidRequest(errors=[FieldError(f"/base/{name}", "Extra inputs are not permitted") for name in sorted(unknown)])
+
+
+def _check_batch_norm(session: Session, request: JobCreate, base: Mapping[str, Any], version_id: UUID | None) -> None:
+    """Raise InvalidRequest for a method that only changes batch norm, with a network that has none."""
+    if not request.params.needs_batch_norm:
+        return
+    version = session.get(VersionRow, version_id) if version_id is not None else None
+    network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(version.manifest["network"] if version is not None else base)
+    if network.has_batch_norm is False:
+        name = request.params.algorithm
+        detail = f"`{name}` updates batch norm, and the network `{network.network}` has none: choose another algorithm or network"
+        raise InvalidRequest(detail, [FieldError("/params/algorithm", detail)])
+
+
+def named_version(session: Session, reference: str, pointer: str) -> VersionRow:
+    """Return the version that a request names. Raise InvalidRequest with this pointer."""
+    try:
+        return models.resolve_for_job(session, reference)
+    except ModelNotFound as error:
+        raise InvalidRequest(error.message, [FieldError(pointer, error.message)]) from error
+
+
+def check_version_accepts(version: VersionRow, data: DatasetRow, pointer: str, role: str) -> None:
+    """Raise InvalidRequest with every reason why the version cannot read this dataset."""
+    if version.modality != data.modality:
+        name = f"{version.model.name}:{version.number}"
+        detail = f"{name} is for {version.modality} data, the {role} is {data.modality} data"
+        raise InvalidRequest(detail, [FieldError(pointer, detail)])
+    modality = MODALITIES[data.modality]
+    fitted = modality.preprocessing.model_validate(Manifest.read(version.manifest).preprocessing)
+    reasons = modality.incompatibilities_with_model(fitted, datasets.profile_of(data))
+    if reasons:
+        raise InvalidRequest("; ".join(reasons[:3]), [FieldError(pointer, misfit) for misfit in reasons])
