@@ -93,6 +93,7 @@ def _reverse_validation_ratio(network: CalibratedOutputs) -> float:
 
 def _validators_in_favour(adapted: CalibratedOutputs, baseline: CalibratedOutputs) -> float:
     """Return the fraction of the validators that score the adapted network higher, 0.5 if all scores are equal."""
-    differences = [validators.load(name)(adapted.outputs) - validators.load(name)(baseline.outputs) for name in VALIDATORS]
+    scores, before = validators.scores(adapted.outputs), validators.scores(baseline.outputs)
+    differences = [scores[name] - before[name] for name in VALIDATORS]
     votes = [difference > 0 for difference in differences if abs(difference) > 1e-6]
     return sum(votes) / len(votes) if votes else 0.5

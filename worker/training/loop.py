@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import nan
@@ -26,6 +25,7 @@ from worker.training.checkpoint_selection import CheckpointSelector
 from worker.training.checkpoints import random_state, restore_random_state
 from worker.training.ema import ExponentialMovingAverage
 from worker.training.evaluator import Evaluator
+from worker.training.running_means import RunningMeans
 from worker.training.runtime import TrainingRuntime
 
 TRAINING_SPAN = ProgressSpan(0.0, 0.95)
@@ -69,6 +69,7 @@ class TrainingRun:
     runtime: TrainingRuntime
     options: RunOptions = field(default_factory=RunOptions)
     step: int = 0
+    means: RunningMeans = field(default_factory=RunningMeans)
     domain_accuracy: list[float] = field(default_factory=list)
     seconds: float = 0.0
     began: float = field(default_factory=time.monotonic)
@@ -107,6 +108,7 @@ class TrainingRun:
         return {
             "step": self.step,
             "seconds": self.elapsed,
+            "means": self.means.state_dict(),
             "domain_accuracy": self.domain_accuracy,
             "algorithm": self.algorithm.state_dict(),
             "average": self.average.network.state_dict() if self.average else None,
@@ -118,6 +120,7 @@ class TrainingRun:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from this state."""
         self.step, self.seconds, self.domain_accuracy = state["step"], state["seconds"], state["domain_accuracy"]
+        self.means.load_state_dict(state.get("means", {}))  # checkpoints of earlier releases have none
         self.algorithm.load_state_dict(state["algorithm"])
         if self.average:
             self.average.network.load_state_dict(state["average"])
@@ -137,11 +140,12 @@ class TrainingRun:
 def train(run: TrainingRun) -> None:
     """Train to the end and load the selected checkpoint (see `worker.training.checkpoint_selection`) into the network.
 
-    Raise StopRequested, after storing a checkpoint, when a stop was requested; raise Diverged when the loss is not finite.
+    Raise StopRequested, after storing a checkpoint, when a stop was requested; raise Diverged when the loss is not finite. A run
+    that has diverged stores no checkpoint: the next report names the step, whatever the time of its checkpoints.
     """
     params, algorithm, steps, distributed = run.params, run.algorithm, run.batches.steps, run.runtime.distributed
     update = OptimizerStep(run)
-    means, saved_at = RunningMeans(), time.monotonic()
+    saved_at = time.monotonic()
     algorithm.train()
     distributed.broadcast_module(algorithm)
     for batch in run.batches.from_step(run.step):
@@ -151,11 +155,11 @@ def train(run: TrainingRun) -> None:
         if run.average:
             run.average.update(algorithm.network, run.step)
         run.step += 1
-        means.add({**terms, **algorithm.diagnostics(), "learning_rate": learning_rate})
+        run.means.add({**terms, **algorithm.diagnostics(), "learning_rate": learning_rate})
         run.runtime.reporter.update_progress(run.progress)
 
         if is_due(run.step, steps, REPORTS_PER_RUN):
-            report(run, means.take())
+            report(run, run.means.take())
         if is_due(run.step, steps, EVALUATIONS_PER_RUN):
             evaluate(run)
         is_late = time.monotonic() - saved_at >= run.runtime.checkpoint_seconds
@@ -164,8 +168,8 @@ def train(run: TrainingRun) -> None:
         if is_over:
             break
         if should_stop or is_late:
-            check_finite(run, *(term.detach() for term in terms.values()))
-            run.checkpoint()
+            if all_finite(*(term.detach() for term in terms.values())):
+                run.checkpoint()
             saved_at = time.monotonic()
             if should_stop:
                 raise StopRequested
@@ -215,9 +219,13 @@ def send(run: TrainingRun, values: dict[str, float]) -> None:
     run.runtime.reporter.report(run.step, epoch(run), run.progress, metrics)
 
 
+def all_finite(*losses: Tensor | float) -> bool:
+    return all(map(math.isfinite, losses))
+
+
 def check_finite(run: TrainingRun, *losses: Tensor | float) -> None:
     """Raise Diverged unless all losses are finite."""
-    if not all(map(math.isfinite, losses)):
+    if not all_finite(*losses):
         raise Diverged(f"The loss was not a finite number at step {run.step}. Try a smaller `learning_rate`.")
 
 
@@ -250,27 +258,6 @@ def warn_collapse(run: TrainingRun, accuracy: float) -> None:
         f"At step {run.step} the accuracy on the source fell back to chance ({accuracy:.2f}, best {run.selector.best:.2f}). "
         f"The network of step {run.selector.step} is selected unless the run recovers. Try a smaller `learning_rate`.",
     )
-
-
-class RunningMeans:
-    """Means of values over the steps since the last report; the values stay on their device until then."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[Tensor | float]] = defaultdict(list)
-
-    def add(self, values: dict[str, Tensor | float]) -> None:
-        """Add the values of a step."""
-        for name, value in values.items():
-            self._values[name].append(value.detach() if isinstance(value, Tensor) else value)
-
-    def take(self) -> dict[str, float]:
-        """Return the means since the last call."""
-        means = {
-            name: float(torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values]).mean())
-            for name, values in self._values.items()
-        }
-        self._values.clear()
-        return means
 
 
 def is_due(step: int, steps: int, times: int) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from importlib import import_module
 from math import nan
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from app.validators import VALIDATORS
 from worker.evaluation.outputs import ModelOutputs
 
@@ -27,5 +29,11 @@ def load(name: str) -> Validator:
 
 
 def scores(outputs: ModelOutputs) -> dict[str, float]:
-    """Return the score of every validator."""
-    return {name: load(name)(outputs) for name in VALIDATORS}
+    """Return the score of every validator, the same on every machine.
+
+    They compute in one thread: numpy and scikit-learn add in an order that depends on the number of threads, so close clusters
+    could differ between workers.
+    """
+    functions = {name: load(name) for name in VALIDATORS}
+    with threadpool_limits(1):
+        return {name: score(outputs) for name, score in functions.items()}

@@ -11,7 +11,8 @@ from worker import validators
 from worker.algorithms.base import Algorithm
 from worker.data.batch import Batch
 from worker.protocol.progress import BadParameters, StopRequested
-from worker.training.loop import TRAINING_SPAN, Diverged, RunningMeans, evaluate, is_due, train
+from worker.training.loop import TRAINING_SPAN, Diverged, evaluate, is_due, train
+from worker.training.running_means import RunningMeans
 
 
 class Collapsing(Algorithm):
@@ -53,6 +54,33 @@ def test_nan_loss_stops_the_run(tmp_path: Path) -> None:
         train(toy.run)
     assert 10 <= toy.run.step < 30
     assert isinstance(caught.value, BadParameters)
+
+
+def test_step_of_a_divergence_does_not_depend_on_the_time_of_checkpoints(tmp_path: Path) -> None:
+    messages, checkpoints = [], []
+    for name, seconds in (("rare", 1000.0), ("often", 0.0)):
+        toy = make_toy(tmp_path / name, toy_params("fine_tune", epochs=100), kind=Poisoned)
+        toy.run.runtime.checkpoint_seconds = seconds
+        with pytest.raises(Diverged) as caught:
+            train(toy.run)
+        messages.append(str(caught.value))
+        checkpoints.append([report["checkpoint"] for report in toy.reports if report["checkpoint"]])
+    assert messages[0] == messages[1]
+    assert checkpoints == [[], [f"jobs/a/1/checkpoint-{step}.pt" for step in range(1, 10)]]
+
+
+def test_resumed_run_has_the_curves_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    params = toy_params("dann", epochs=1, min_steps=450)  # a report every second step
+    whole = make_toy(tmp_path / "whole", params)
+    train(whole.run)
+    first = make_toy(tmp_path / "parts", params, stop_at=5)
+    with pytest.raises(StopRequested):
+        train(first.run)
+    second = make_toy(tmp_path / "parts", params)
+    second.resume(first.checkpoint)
+    train(second.run)
+    assert second.run.domain_accuracy == whole.run.domain_accuracy
+    assert first.series("domain_accuracy") + second.series("domain_accuracy") == whole.series("domain_accuracy")
 
 
 def test_checkpoint_of_other_parameters_is_rejected(tmp_path: Path) -> None:

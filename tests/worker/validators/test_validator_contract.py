@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from app.validators import VALIDATORS
 from tests.support.model_outputs import model_outputs
@@ -15,6 +16,14 @@ from worker.evaluation.outputs import ModelOutputs
 def test_score_is_deterministic(name: str) -> None:
     score = validators.load(name)
     assert score(model_outputs(2)) == pytest.approx(score(model_outputs(2)), nan_ok=True)
+
+
+def test_scores_do_not_depend_on_the_number_of_threads() -> None:
+    outputs, found = model_outputs(3, rows=600), []
+    for threads in (1, 4):
+        with threadpool_limits(threads):
+            found.append(validators.scores(outputs))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", VALIDATORS)
