@@ -1,6 +1,7 @@
 """Real PostgreSQL and real Redis for the whole run; every database is built by the migrations."""
 
 import gc
+import logging
 import uuid
 from collections.abc import Iterator
 from functools import partialmethod
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -55,6 +57,19 @@ def local_test_clients() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TestClient, "__init__", partialmethod(TestClient.__init__, base_url="http://localhost"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def restored_logging() -> Iterator[None]:
+    """Undo the configuration of logs by a test, such as one that runs a command in this process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

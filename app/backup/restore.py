@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import Any
 
 import orjson
 from alembic.migration import MigrationContext
 from pydantic import ValidationError
-from sqlalchemy import Connection, Table, bindparam, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Table, bindparam, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.orm import aliased
 
 from app.backup.export import Summary
@@ -25,7 +26,7 @@ from app.backup.layout import (
     table_key,
 )
 from app.db.session import db_now, make_engine
-from app.db.tables import DatasetRow, JobRow, ModelRow, RegistryRevisionRow
+from app.db.tables import DatasetRow, FileDeletionRow, JobRow, ModelRow, RegistryRevisionRow
 from app.job_state import ACTIVE, LEASED, JobStatus
 from app.settings import Settings
 from app.storage import Storage, digest_of
@@ -44,11 +45,15 @@ def read_backup(settings: Settings, url: str, replace: bool) -> Summary:
     try:
         with engine.begin() as connection:
             _check(connection, description, replace)
+            _keep_files(connection, description)
         for file in description.files:
             _copy(source, target, file)
         with engine.begin() as connection:
             _check(connection, description, replace)
             _restore_rows(connection, source, description)
+        for file in description.files:
+            if not target.exists(file.key):  # a sweep that had begun before the restore has removed it
+                _copy(source, target, file)
     finally:
         engine.dispose()
     return Summary(description)
@@ -77,6 +82,13 @@ def _check(connection: Connection, description: Description, replace: bool) -> N
     for table in (DatasetRow, JobRow, ModelRow):
         if connection.scalar(select(exists(select(table.id)))):
             raise BackupError("The service has data. Restore into an empty one, or add --replace to delete what it has.")
+
+
+def _keep_files(connection: Connection, description: Description) -> None:
+    """Delete the pending removals of files of the backup, whose rows were deleted after it was made."""
+    restored = {path for file in description.files for path in (file.key, *map(str, PurePosixPath(file.key).parents))}
+    for key in restored.intersection(connection.scalars(select(FileDeletionRow.storage_key))):
+        connection.execute(delete(FileDeletionRow).where(FileDeletionRow.storage_key == key))
 
 
 def _copy(source: Storage, target: Storage, file: StoredFileSummary) -> None:

@@ -8,17 +8,16 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.session import db_now
-from app.db.tables import Base
+from app.db.tables import Base, OfProject
 
 
-class WebhookRow(Base):
+class WebhookRow(OfProject, Base):
     """An address that receives events. The secret is stored as it is, since every delivery is signed with it."""
 
     __tablename__ = "webhook"
     __table_args__ = (Index("ix_webhook_page", "project", "created_at", "id"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
-    project: Mapped[str] = mapped_column(String(100), default="default")
     url: Mapped[str] = mapped_column(String(2083))
     events: Mapped[list[Any]] = mapped_column(doc="Names of `app.services.webhook_events`.")
     secret: Mapped[str] = mapped_column(String(100))

@@ -85,12 +85,15 @@ def count_ended(session: Session, *which: ColumnElement[bool]) -> int:
 def forget(session: Session, job_ids: Iterable[UUID]) -> None:
     """Remove ended jobs, which are about to be deleted, from the numbers of jobs. Their durations remain in the histogram."""
     are_these = JobRow.id.in_(list(job_ids))
+    # a sweep that counts some of them now would be skipped, and would add them after their deletion
+    session.execute(select(JobRow.id).where(are_these).order_by(JobRow.id).with_for_update())
     while count_ended(session, are_these):
         pass
     keys = session.execute(select(JobRow.kind, _ALGORITHM, JobRow.status).where(are_these)).all()
     for key, count in sorted(Counter(tuple(row) for row in keys).items()):
-        row = session.get_one(JobTotalRow, key, with_for_update=True)
-        row.jobs -= count
+        row = session.get(JobTotalRow, key, with_for_update=True)
+        if row is not None:
+            row.jobs -= count
     session.flush()
 
 

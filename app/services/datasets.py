@@ -16,11 +16,12 @@ from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import Select, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import storage_keys
 from app.auth import audit
+from app.db.outages import is_disk_full
 from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
 from app.errors import DatasetInUse, DatasetNotFound, InsufficientStorage
@@ -199,22 +200,27 @@ def _row(upload: Upload, name: str, detected: DetectedFormat, profile: Profile, 
 def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, row: DatasetRow) -> tuple[DatasetRow, bool]:
     """Store the file, then insert the row; of two identical uploads at once, the second returns the row of the first.
 
+    When the connection dies during the commit, the row may exist. The file then stays: `isthmus storage` finds it if no row does.
     Raise QuotaExceeded.
     """
-    fingerprint, recorded = str(row.fingerprint), False
+    fingerprint, may_be_recorded = str(row.fingerprint), False
     try:
         storage.put(row.storage_key, upload.path, may_link=True)
         with sessions.begin() as session:
             quotas.check_stored_bytes(session, row.size_bytes)
             session.add(row)
             audit.record(session, "dataset.create", f"datasets/{row.id}")
-        recorded = True
+            session.flush()
+            may_be_recorded = True
     except IntegrityError:
         winner = _find_duplicate(sessions, fingerprint)
         if winner is None:
             raise
         return winner, False
+    except DBAPIError as error:
+        may_be_recorded = may_be_recorded and not is_disk_full(error)
+        raise
     finally:
-        if not recorded:
+        if not may_be_recorded:
             file_deletions.remove(storage, [storage_keys.dataset_folder(row.id)])
     return row, True

@@ -1,10 +1,10 @@
 """Removal of files whose rows were deleted.
 
-Decision: the transaction that deletes rows writes the keys of their files to the table `file_deletion`. The files are removed
-after the commit, and the sweep removes those that remain. Context: a storage has no transactions, and it may be unreachable.
-Consequences: a rollback keeps all files, a crash after the commit loses none of the removals, and removing a file twice is
-harmless. Alternatives: removal before the commit can lose files of rows that stay; removal after it alone leaves files behind
-when the process dies.
+Decision: the transaction that deletes rows writes the keys of their files to the table `file_deletion`. Files on this machine
+are removed right after the commit, and the sweep removes all others. Context: a storage has no transactions. An object store may
+be unreachable, and a request that waits for it would keep its database slot. Consequences: a rollback keeps all files, a crash
+after the commit loses none of the removals, and removing a file twice is harmless. Alternatives: removal before the commit can
+lose files of rows that stay; removal after it alone leaves files behind when the process dies.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from app.storage import Storage
 log = structlog.get_logger()
 
 MAX_IMMEDIATE = 5
-"""Files that are removed right after the commit; the sweep removes the others."""
+"""Local files that are removed right after the commit; the sweep removes the others."""
 MAX_SWEPT = 100
 GRACE_SECONDS = 60
 """The sweep leaves the newest ones to the process that committed them."""
@@ -36,7 +36,8 @@ def schedule(session: Session, storage: Storage, keys: Iterable[str]) -> None:
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     # the folder of a job may wait for the sweep since its version was deleted
     session.execute(insert(FileDeletionRow).on_conflict_do_nothing(), [{"storage_key": key} for key in unique])
-    event.listen(session, "after_commit", lambda _: remove(storage, unique[:MAX_IMMEDIATE]), once=True)
+    if storage.is_local:
+        event.listen(session, "after_commit", lambda _: remove(storage, unique[:MAX_IMMEDIATE]), once=True)
 
 
 def remove_remaining(sessions: "sessionmaker[Session]", storage: Storage) -> int:

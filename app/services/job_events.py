@@ -17,6 +17,8 @@ from app.job_state import ENDED
 from app.services import webhook_events
 
 DONE = "done"
+MAX_ROWS = 500
+"""Events that one call returns; of `after_each`, for all positions together, but at least one for each."""
 
 
 def record(session: Session, job: JobRow, kind: str, **data: Any) -> EventRow:
@@ -34,7 +36,7 @@ def record_done(session: Session, job: JobRow) -> None:
     webhook_events.job_finished(session, job)
 
 
-def after(session: Session, job: JobRow, last_id: int, limit: int = 500) -> Sequence[EventRow]:
+def after(session: Session, job: JobRow, last_id: int, limit: int = MAX_ROWS) -> Sequence[EventRow]:
     """Return the job's next events, oldest first; the last one again if the job has ended and there is no next one."""
     query = select(EventRow).where(EventRow.job_id == job.id).options(selectinload(EventRow.points))
     rows = session.scalars(query.where(EventRow.id > last_id).order_by(EventRow.id).limit(limit)).all()
@@ -45,5 +47,6 @@ def after(session: Session, job: JobRow, last_id: int, limit: int = 500) -> Sequ
 
 def after_each(session: Session, positions: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], Sequence[EventRow]]:
     """Return the next events at each position, a job with the id of the last event that its reader has seen."""
+    limit = max(1, MAX_ROWS // max(1, len(positions)))
     jobs = {job.id: job for job in session.scalars(select(JobRow).where(JobRow.id.in_([job_id for job_id, _ in positions])))}
-    return {(job_id, last_id): after(session, jobs[job_id], last_id) for job_id, last_id in positions if job_id in jobs}
+    return {(job_id, last_id): after(session, jobs[job_id], last_id, limit) for job_id, last_id in positions if job_id in jobs}

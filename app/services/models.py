@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Insert, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, selectinload
 
 from app.auth import audit
@@ -147,7 +148,10 @@ def change(session: Session, name: str, values: Mapping[str, Any]) -> ModelOverv
     for field, value in values.items():
         setattr(model, field, value)
     audit.record(session, "model.change", f"models/{name}")
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:  # another request took the name meanwhile
+        raise _name_taken(new_name) from error
     return _overviews(session, [model])[0]
 
 
@@ -160,11 +164,15 @@ def change_version(session: Session, name: str, number: int, values: Mapping[str
     return row
 
 
+def _name_taken(name: str) -> ModelNameTaken:
+    return ModelNameTaken(f"There is a model {name} already. Choose another name.")
+
+
 def _rename(session: Session, model: ModelRow, name: str) -> None:
     """Give the model and its ended jobs another name. Raise ModelNameTaken, ModelInUse."""
     session.execute(select(ModelRow.id).where(ModelRow.id == model.id).with_for_update())
     if session.scalar(select(ModelRow.id).where(ModelRow.name == name)) is not None:
-        raise ModelNameTaken(f"There is a model {name} already. Choose another name.")
+        raise _name_taken(name)
     is_of_model = JobRow.model_name == model.name
     active = session.scalars(select(JobRow.id).where(is_of_model, JobRow.status.in_(ACTIVE)).limit(20)).all()
     if active:

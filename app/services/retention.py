@@ -55,15 +55,17 @@ class Retention:
             log.info("retention.deleted", **deleted)
 
     def _delete_versions(self, kept: int) -> int:
+        """Delete old versions of the next models, each in its own transaction, as it locks the registry revision."""
         with self.sessions.begin() as session:
             model_ids = self._next_models(session)
-            count = 0
-            for model_id in model_ids:
-                ids = _expired_versions(session, model_id, kept)
-                if ids:
-                    deletion.remove_versions(session, self.storage, VersionRow.id.in_(ids))
-                count += len(ids)
-            return count
+        return sum(self._delete_versions_of(model_id, kept) for model_id in model_ids)
+
+    def _delete_versions_of(self, model_id: UUID, kept: int) -> int:
+        with self.sessions.begin() as session:
+            ids = _expired_versions(session, model_id, kept)
+            if ids:
+                deletion.remove_versions(session, self.storage, VersionRow.id.in_(ids))
+        return len(ids)
 
     def _next_models(self, session: Session) -> Sequence[UUID]:
         query = select(ModelRow.id).order_by(ModelRow.id).limit(MAX_MODELS)

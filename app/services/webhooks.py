@@ -1,8 +1,7 @@
-"""The rules of webhooks for callers: addresses, secrets, and the list of deliveries."""
+"""The rules of webhooks for callers: addresses, secrets, and the list of deliveries. The session shows those of its project."""
 
 import base64
 import secrets
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -20,45 +19,37 @@ MAX_WEBHOOKS = 50
 """Webhooks of a project: each event writes one delivery for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookScope:
-    """The project whose webhooks a caller uses, and whether their addresses may be private."""
-
-    project: str
-    private_addresses: bool
-
-
-def create(session: Session, scope: WebhookScope, url: str, events: list[str], secret: str | None) -> WebhookRow:
+def create(session: Session, url: str, events: list[str], secret: str | None, private_addresses: bool) -> WebhookRow:
     """Store a webhook, with a new secret unless one is given. Raise InvalidRequest."""
-    count = session.scalar(select(func.count()).select_from(WebhookRow).where(WebhookRow.project == scope.project))
+    count = session.scalar(select(func.count()).select_from(WebhookRow))
     if (count or 0) >= MAX_WEBHOOKS:
         raise InvalidRequest(f"The project has {MAX_WEBHOOKS} webhooks, as many as are allowed. Delete one first.")
-    _check_url(url, scope.private_addresses)
-    webhook = WebhookRow(project=scope.project, url=url, events=events, secret=secret or _new_secret())
+    _check_url(url, private_addresses)
+    webhook = WebhookRow(url=url, events=events, secret=secret or _new_secret())
     session.add(webhook)
     session.flush()
     audit.record(session, "webhook.create", f"webhooks/{webhook.id}")
     return webhook
 
 
-def page(session: Session, project: str, limit: int, after: str | None) -> tuple[list[WebhookRow], str | None]:
-    """Return one page of a project's webhooks, newest first, and the cursor of the next one."""
-    return pagination.page(session, select(WebhookRow).where(WebhookRow.project == project), WebhookRow, limit, after)
+def page(session: Session, limit: int, after: str | None) -> tuple[list[WebhookRow], str | None]:
+    """Return one page of webhooks, newest first, and the cursor of the next one."""
+    return pagination.page(session, select(WebhookRow), WebhookRow, limit, after)
 
 
-def get(session: Session, project: str, webhook_id: UUID) -> WebhookRow:
-    """Return one webhook. Raise WebhookNotFound, also for one of another project."""
-    webhook = session.get(WebhookRow, webhook_id)
-    if webhook is None or webhook.project != project:
+def get(session: Session, webhook_id: UUID) -> WebhookRow:
+    """Return one webhook. Raise WebhookNotFound."""
+    webhook = session.scalars(select(WebhookRow).where(WebhookRow.id == webhook_id)).one_or_none()
+    if webhook is None:
         raise WebhookNotFound(f"There is no webhook {webhook_id}.")
     return webhook
 
 
-def change(session: Session, scope: WebhookScope, webhook_id: UUID, changes: dict[str, Any]) -> WebhookRow:
+def change(session: Session, webhook_id: UUID, changes: dict[str, Any], private_addresses: bool) -> WebhookRow:
     """Change the named fields of a webhook. Raise WebhookNotFound, InvalidRequest."""
-    webhook = get(session, scope.project, webhook_id)
+    webhook = get(session, webhook_id)
     if "url" in changes:
-        _check_url(changes["url"], scope.private_addresses)
+        _check_url(changes["url"], private_addresses)
     for name, value in changes.items():
         setattr(webhook, name, value)
     audit.record(session, "webhook.change", f"webhooks/{webhook_id}")
@@ -67,31 +58,29 @@ def change(session: Session, scope: WebhookScope, webhook_id: UUID, changes: dic
     return webhook
 
 
-def delete(session: Session, project: str, webhook_id: UUID) -> None:
+def delete(session: Session, webhook_id: UUID) -> None:
     """Delete a webhook with its deliveries. Raise WebhookNotFound."""
-    session.delete(get(session, project, webhook_id))
+    session.delete(get(session, webhook_id))
     audit.record(session, "webhook.delete", f"webhooks/{webhook_id}")
 
 
-def test(session: Session, project: str, webhook_id: UUID) -> DeliveryRow:
+def test(session: Session, webhook_id: UUID) -> DeliveryRow:
     """Queue a test event for a webhook. Raise WebhookNotFound."""
-    delivery = webhook_events.test(session, get(session, project, webhook_id))
+    delivery = webhook_events.test(session, get(session, webhook_id))
     audit.record(session, "webhook.test", f"webhooks/{webhook_id}")
     session.flush()
     return delivery
 
 
-def deliveries(
-    session: Session, project: str, webhook_id: UUID, limit: int, after: str | None
-) -> tuple[list[DeliveryRow], str | None]:
+def deliveries(session: Session, webhook_id: UUID, limit: int, after: str | None) -> tuple[list[DeliveryRow], str | None]:
     """Return one page of a webhook's deliveries, newest first, and the cursor of the next one. Raise WebhookNotFound."""
-    query = select(DeliveryRow).where(DeliveryRow.webhook_id == get(session, project, webhook_id).id)
+    query = select(DeliveryRow).where(DeliveryRow.webhook_id == get(session, webhook_id).id)
     return pagination.page(session, query, DeliveryRow, limit, after)
 
 
-def redeliver(session: Session, project: str, webhook_id: UUID, delivery_id: UUID) -> DeliveryRow:
+def redeliver(session: Session, webhook_id: UUID, delivery_id: UUID) -> DeliveryRow:
     """Send a delivery again, now, with new retries. Raise WebhookNotFound, DeliveryNotFound."""
-    get(session, project, webhook_id)
+    get(session, webhook_id)
     delivery = session.get(DeliveryRow, delivery_id, with_for_update=True)
     if delivery is None or delivery.webhook_id != webhook_id:
         raise DeliveryNotFound(f"The webhook {webhook_id} has no delivery {delivery_id}.")

@@ -15,11 +15,11 @@ from app import storage_keys
 from app.backup.layout import TABLES, to_json
 from app.cli import main
 from app.db.session import SessionFactory, db_now, make_engine
-from app.db.tables import AliasRow, ArtifactRow, EventRow, JobRow, MetricRow, RegistryRevisionRow, VersionRow
+from app.db.tables import AliasRow, ArtifactRow, EventRow, FileDeletionRow, JobRow, MetricRow, RegistryRevisionRow, VersionRow
 from app.db.webhook_tables import DeliveryRow, WebhookRow
 from app.job_state import JobStatus
 from app.job_types.trial import TRIAL
-from app.services import leases
+from app.services import file_deletions, leases
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.databases import create_postgres_database
@@ -159,6 +159,35 @@ def test_restore_refuses_a_service_with_data_without_replace(services: tuple[Ser
     assert target.rows() == source.rows()
     with target.sessions() as session:
         assert session.scalar(select(RegistryRevisionRow.revision)) == 8
+
+
+@of_sqlite
+def test_restored_files_outlast_pending_deletions_of_the_replaced_service(
+    services: tuple[Service, Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = services
+    fill(source, tmp_path)
+    source.run("backup", str(tmp_path / "backup"))
+    files = sorted(source.storage.keys("datasets") + source.storage.keys("jobs"))
+    with target.sessions.begin() as session:  # the rows of the files were deleted after the backup
+        folders = sorted({key.rpartition("/")[0] for key in files})
+        session.add_all([FileDeletionRow(storage_key=folder, created_at=db_now(-3600)) for folder in folders])
+    put, swept = Storage.put, set()
+
+    def put_and_sweep(storage: Storage, key: str, path: Path) -> object:
+        stored = put(storage, key, path)
+        if storage.root == target.storage.root and key not in swept:
+            swept.add(key)
+            file_deletions.remove_remaining(target.sessions, storage)
+            if key == files[0]:  # another sweep has read its pending deletions before the restore
+                storage.delete(key)
+        return stored
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Storage, "put", put_and_sweep)
+        target.run("restore", "--replace", str(tmp_path / "backup"))
+    file_deletions.remove_remaining(target.sessions, target.storage)
+    assert sorted(target.storage.keys("datasets") + target.storage.keys("jobs")) == files
 
 
 @of_sqlite

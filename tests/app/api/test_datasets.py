@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlalchemy import Connection, event, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.tables import DatasetRow
@@ -243,6 +245,35 @@ def test_one_of_simultaneous_identical_uploads_is_stored(
     assert [new for _, new in results].count(True) == 1
     assert len({row.id for row, _ in results}) == 1
     assert [file.parent.name for file in Path(storage.root).rglob("data.*")] == [str(results[0][0].id)]
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "lost"])
+def test_upload_keeps_its_file_when_the_commit_has_no_answer(
+    live_sessions: sessionmaker[Session], storage: Storage, tmp_path: Path, committed: bool
+) -> None:
+    content = CSV + b"99,m,no\n" * (1 + committed)
+    upload = Upload(
+        factories.write(tmp_path, "upload", content), "a.csv", sha256(content).hexdigest(), len(content), {"name": "n"}
+    )
+
+    def lose_connection(connection: Connection) -> None:
+        if connection.in_transaction() and uploads_are_stored():
+            if committed:
+                connection.connection.commit()
+            raise OperationalError("COMMIT", {}, ConnectionResetError())
+
+    def uploads_are_stored() -> bool:
+        return any(Path(storage.root).rglob("data.csv"))
+
+    engine = live_sessions.kw["bind"]
+    event.listen(engine, "commit", lose_connection)
+    with UploadChecker() as checker, pytest.raises(OperationalError):
+        datasets.create(live_sessions, storage, upload, checker)
+    event.remove(engine, "commit", lose_connection)
+    assert uploads_are_stored()
+    with live_sessions() as session:
+        found = session.scalars(select(DatasetRow.id).where(DatasetRow.digest == upload.digest)).all()
+    assert len(found) == committed
 
 
 def test_deletion_waits_for_a_concurrent_job_submission(live_sessions: sessionmaker[Session], storage: Storage) -> None:

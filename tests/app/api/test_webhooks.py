@@ -15,7 +15,6 @@ from app.db.webhook_tables import DeliveryRow, WebhookRow
 from app.job_state import JobStatus
 from app.schemas.webhooks import Event
 from app.services import leases, models, webhook_deliveries, webhooks
-from app.services.webhooks import WebhookScope
 from tests.support.factories import lease_of, make_job, make_result, make_version
 from tests.support.webhook_receiver import SECRET
 
@@ -110,12 +109,14 @@ def test_unknown_ids_are_not_found(client: TestClient) -> None:
 
 
 def test_webhooks_of_another_project_are_hidden_and_get_no_events(client: TestClient, session: Session) -> None:
-    other = webhooks.create(session, WebhookScope("other", False), URL, list(ALL), None)
+    other = WebhookRow(project="other", url=URL, events=list(ALL), secret="whsec_c2VjcmV0")
+    session.add(other)
     make_version(session)
     models.set_alias(session, "digits", "production", 1)
     session.commit()
     assert client.get("/webhooks").json()["data"] == []
-    assert client.get(f"/webhooks/{other.id}").status_code == 404
+    for method, tail in (("GET", ""), ("DELETE", ""), ("GET", "/deliveries"), ("POST", "/test")):
+        assert client.request(method, f"/webhooks/{other.id}{tail}").status_code == 404
     assert session.scalar(select(func.count()).select_from(DeliveryRow)) == 0
 
 
@@ -208,8 +209,8 @@ def test_ended_delivery_can_be_sent_again(client: TestClient, session: Session) 
 
 
 def test_old_deliveries_are_deleted_and_pending_ones_kept(session: Session) -> None:
-    webhook = webhooks.create(session, WebhookScope("default", False), URL, list(ALL), None)
-    old, new, pending = (webhooks.test(session, "default", webhook.id) for _ in range(3))
+    webhook = webhooks.create(session, URL, list(ALL), None, private_addresses=False)
+    old, new, pending = (webhooks.test(session, webhook.id) for _ in range(3))
     for delivery, age in ((old, 31), (new, 29)):
         delivery.status, delivery.finished_at = "delivered", db_now(-age * 86400)
     session.flush()

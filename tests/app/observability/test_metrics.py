@@ -1,14 +1,18 @@
 """Metrics of requests and jobs, on both databases."""
 
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
+from sqlalchemy import delete
+from sqlalchemy.orm import Session, sessionmaker
 
-from app.db.tables import JobRow
+from app.db.tables import JobRow, JobTotalRow
 from app.job_state import JobStatus
 from app.job_types.trial import TRIAL
+from app.observability import job_totals
 from tests.support.metrics_scrape import key, scrape
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,3 +97,24 @@ def test_requests_are_counted_by_route_template(client: TestClient) -> None:
     assert not any("/some/path" in value for _, labels in after for _, value in labels)
     count = key("isthmus_http_request_seconds_count", method="GET", route="/health/live")
     assert after[count] - before.get(count, 0) == 3
+
+
+def test_job_that_is_deleted_while_it_is_counted_leaves_no_number(live_sessions: sessionmaker[Session]) -> None:
+    algorithm = f"a-{uuid.uuid4().hex[:8]}"
+    with live_sessions.begin() as session:
+        session.add(job := ended(algorithm, JobStatus.SUCCEEDED, 20))
+
+    def forget() -> None:
+        with live_sessions.begin() as session:
+            job_totals.forget(session, [job.id])
+            session.execute(delete(JobRow).where(JobRow.id == job.id))
+
+    with ThreadPoolExecutor(1) as pool:
+        with live_sessions.begin() as sweep:
+            job_totals.count_ended(sweep, JobRow.id == job.id)
+            forgotten = pool.submit(forget)
+            with pytest.raises(TimeoutError):  # it waits for the sweep
+                forgotten.result(0.5)
+        forgotten.result(30)
+    with live_sessions() as session:
+        assert session.get_one(JobTotalRow, ("adaptation", algorithm, JobStatus.SUCCEEDED)).jobs == 0

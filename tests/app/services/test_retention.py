@@ -13,7 +13,7 @@ from app.db.tables import AliasRow, EventRow, FileDeletionRow, JobRow, OutputRow
 from app.job_state import JobStatus
 from app.job_types.batch_prediction import BATCH_PREDICTION
 from app.job_types.trial import TRIAL
-from app.services import retention
+from app.services import deletion, retention
 from app.services.retention import DAY, Retention
 from app.settings import Settings
 from app.storage import Storage
@@ -78,6 +78,28 @@ def test_sweeps_pass_all_models_in_small_batches(
     assert sorted(len(numbers(session, model)) for model in models) == [1, 1, 2]
     swept.sweep()
     assert [numbers(session, model) for model in models] == [[2]] * 3
+
+
+def test_model_that_fails_keeps_no_other_from_losing_its_old_versions(
+    session: Session, sessions: Sessions, settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = sorted(f"model-{number}" for number in range(3))
+    for model in models:
+        for _ in range(2):
+            make_version(session, model=model)
+    session.commit()
+    remove, removed = deletion.remove_versions, []
+
+    def remove_or_fail(*arguments: Any) -> None:
+        removed.append(arguments)
+        if len(removed) == 3:
+            raise ConnectionError
+        remove(*arguments)
+
+    monkeypatch.setattr(deletion, "remove_versions", remove_or_fail)
+    with pytest.raises(ConnectionError):
+        sweep(sessions, settings, storage, keep_versions=1)
+    assert sorted(numbers(session, model) for model in models) == [[1, 2], [2], [2]]
 
 
 def test_old_events_are_deleted_except_the_last(

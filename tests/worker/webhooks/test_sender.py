@@ -11,20 +11,18 @@ from app.db.session import db_now
 from app.db.webhook_tables import DeliveryRow, WebhookRow
 from app.services import webhook_deliveries, webhooks
 from app.services.webhook_deliveries import Outcome, delay_seconds
-from app.services.webhooks import WebhookScope
 from tests.support.servers import free_port
 from tests.support.webhook_receiver import SECRET, receiver
 from worker.webhooks.sender import WebhookSender
 
 Sessions = sessionmaker[Session]
-PRIVATE = WebhookScope("default", private_addresses=True)
 
 
 def add(sessions: Sessions, url: str, count: int = 1) -> list[UUID]:
     """Add a webhook with pending deliveries and return their ids."""
     with sessions.begin() as session:
-        webhook = webhooks.create(session, PRIVATE, url, ["job.finished"], SECRET)
-        return [webhooks.test(session, "default", webhook.id).id for _ in range(count)]
+        webhook = webhooks.create(session, url, ["job.finished"], SECRET, private_addresses=True)
+        return [webhooks.test(session, webhook.id).id for _ in range(count)]
 
 
 def read(sessions: Sessions, delivery_id: UUID) -> DeliveryRow:

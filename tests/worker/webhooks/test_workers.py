@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.db.session import db_now
 from app.db.webhook_tables import DeliveryRow
 from app.services import webhooks
-from app.services.webhooks import WebhookScope
 from app.settings import Settings
 from tests.support import servers
 from tests.support.polling import wait_until
@@ -19,7 +18,6 @@ from tests.support.webhook_receiver import SECRET, receiver
 from tests.support.worker_pool import running_workers
 
 Sessions = sessionmaker[Session]
-PRIVATE = WebhookScope("default", private_addresses=True)
 
 
 @pytest.fixture(params=["redis", "filesystem"])
@@ -36,12 +34,12 @@ def test_worker_sends_the_end_of_its_job_and_other_events_while_it_runs(
 ) -> None:
     with receiver() as received, running_workers(settings, tmp_path, workers=1):
         with worker_sessions.begin() as session:
-            webhook = webhooks.create(session, PRIVATE, received.url, ["job.finished"], SECRET)
+            webhook = webhooks.create(session, received.url, ["job.finished"], SECRET, private_addresses=True)
         job_id = add_job(worker_sessions, steps=100, step_seconds=0.05)
         send_messages(settings, job_id)
         wait_until(is_training(worker_sessions, job_id, checkpoint=False), what="a running job")
         with worker_sessions.begin() as session:
-            webhooks.test(session, "default", webhook.id)
+            webhooks.test(session, webhook.id)
         wait_until(lambda: len(received.events) == 2, what="both events")
     assert [event["type"] for event in received.events] == ["webhook.test", "job.finished"]
     assert received.events[1]["data"]["id"] == str(job_id)
@@ -50,8 +48,8 @@ def test_worker_sends_the_end_of_its_job_and_other_events_while_it_runs(
 def test_delivery_of_a_killed_worker_is_sent_again(settings: Settings, worker_sessions: Sessions, tmp_path: Path) -> None:
     with receiver(0) as received, running_workers(settings, tmp_path, workers=1) as (worker,):
         with worker_sessions.begin() as session:
-            webhook = webhooks.create(session, PRIVATE, received.url, ["job.finished"], SECRET)
-            delivery_id = webhooks.test(session, "default", webhook.id).id
+            webhook = webhooks.create(session, received.url, ["job.finished"], SECRET, private_addresses=True)
+            delivery_id = webhooks.test(session, webhook.id).id
         wait_until(lambda: received.ids == [str(delivery_id)], what="the first attempt")
         worker.end()
         with worker_sessions.begin() as session:
