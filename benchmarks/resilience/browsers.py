@@ -14,7 +14,7 @@ def send_from(target: Target, sites: Sequence[Mapping[str, str]], count: int) ->
     """Send requests with the headers of each site in turn; return their statuses."""
     prediction = json.dumps({"model": MODEL, "inputs": [{"age": 30, "sex": "f"}]}).encode()
     as_json = {"Content-Type": "application/json"}
-    requests = (
+    requests: Sequence[tuple[str, str, bytes, Mapping[str, str]]] = (
         ("POST", "/predict", prediction, as_json),
         ("POST", f"/v2/models/{MODEL}/infer", prediction, as_json),
         ("DELETE", f"/datasets/{uuid4()}", b"", {}),

@@ -1,5 +1,6 @@
 """A disk without a free byte: uploads, jobs and changes for 10 s, then the seconds until writes work again with room."""
 
+from functools import partial
 from itertools import cycle
 from time import perf_counter, sleep
 
@@ -18,7 +19,7 @@ TABLE = b"age,label\n30,no\n40,yes\n50,no\n60,yes\n"
 def run(target: Target) -> str:
     with httpx.Client(base_url=target.url, timeout=60) as client:
         dataset = _upload(client, b"").json()["id"]
-        writes = (lambda: _upload(client, b"70,no\n"), lambda: _move_alias(client), lambda: _submit(client, dataset))
+        writes = (partial(_upload, client, b"70,no\n"), partial(_move_alias, client), partial(_submit, client, dataset))
         fill(target.folder)
         statuses, end = [], perf_counter() + SECONDS
         for write in cycle(writes):

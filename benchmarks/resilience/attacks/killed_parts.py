@@ -20,7 +20,7 @@ def run(target: Target) -> str:
 
 def _kill(part: str, folder: Path) -> str:
     (own := folder / part).mkdir()
-    with up(own, **QUICK_SETTINGS) as embedded:
+    with up(own, 1, **QUICK_SETTINGS) as embedded:
         processes = embedded.descendants()
         named(embedded, PARTS[part]).kill()
         ended = all_ended(processes)

@@ -11,12 +11,12 @@ SETTING = Setting(observed=False)
 
 
 def run(target: Target) -> str:
-    with up(target.folder, **QUICK_SETTINGS) as embedded:
+    with up(target.folder, 1, **QUICK_SETTINGS) as embedded:
         processes = embedded.descendants()
         embedded.process.kill()
         embedded.process.wait()
         ended = all_ended(processes)
     start = perf_counter()
-    with up(target.folder, **QUICK_SETTINGS) as embedded:
+    with up(target.folder, 1, **QUICK_SETTINGS) as embedded:
         embedded.client.http.get("/health/ready").raise_for_status()
         return f"{ended}; next start ready after {perf_counter() - start:.1f} s"

@@ -17,7 +17,7 @@ LIMIT_SECONDS = 60
 
 
 def run(target: Target) -> str:
-    with up(target.folder, **QUICK_SETTINGS) as embedded:
+    with up(target.folder, 1, **QUICK_SETTINGS) as embedded:
         start_job(embedded, target.folder)
         return "; ".join(_kill(embedded, name) for name in KILLED)
 
