@@ -181,6 +181,12 @@ class KeyNotFound(ServiceError):
     status = 404
 
 
+class KeyRevoked(ServiceError):
+    """The API key was revoked, which cannot be undone. Create a new key."""
+
+    status = 409
+
+
 class JobNotFound(ServiceError):
     """The job does not exist."""
 

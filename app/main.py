@@ -11,8 +11,10 @@ from fastapi import APIRouter, FastAPI
 from app import api
 from app.api import docs_page, openapi, problem_details
 from app.api.application import IsthmusApp
+from app.api.large_bodies import LargeBodies
 from app.api.middleware import BodySizeLimit, RequestContext
 from app.api.origin_policy import OriginPolicy
+from app.auth.caller_limits import LimitsPerKey
 from app.auth.grants import Grants
 from app.auth.modes import needs_keys
 from app.auth.refusals import Refusals
@@ -75,7 +77,8 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None, 
     app = IsthmusApp(policy, title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.connections = ConnectionGuard(settings.max_connections, settings.max_connections_per_address)
     _create_services(app, settings, queue)
-    app.state.grants = Grants(lambda: app.state.sessions, needs_keys(settings, host), settings.rate_requests_per_second)
+    app.state.grants = Grants(lambda: app.state.sessions, needs_keys(settings, host), LimitsPerKey.of(settings))
+    app.state.large_bodies = LargeBodies()
     app.state.refusals = Refusals(lambda: app.state.sessions)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(RequestContext)  # the outermost

@@ -63,6 +63,13 @@ class Settings(BaseSettings):
     rate_requests_per_second: float = Field(
         0, ge=0, description="Requests per second of each API key, in bursts of ten seconds' worth. Others get 429. 0: no limit."
     )
+    rate_inputs_per_second: float = Field(
+        0, ge=0, description="Inputs of predictions per second of each API key, in such bursts. Others get 429. 0: no limit."
+    )
+    max_streams_per_key: int = Field(
+        0, ge=0, description="Event streams and waiting requests for jobs of each API key at the same time. 0: no limit."
+    )
+    max_uploads_per_key: int = Field(0, ge=0, description="Uploads of each API key at the same time. 0: no limit.")
     quota_queued_jobs: int = Field(0, ge=0, description="Queued jobs of each project. Others get 403. 0: no limit.")
     quota_stored_bytes: int = Field(
         0,

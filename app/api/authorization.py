@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,10 +12,12 @@ from fastapi import Depends, Request, params
 
 from app.auth.audit import Actor
 from app.auth.caller import Caller
+from app.auth.caller_limits import CallerLimits
 from app.auth.grants import Grant, Grants
 from app.auth.refusals import Refusals
 from app.auth.scopes import SCOPES
-from app.errors import Forbidden, ServiceError, Unauthenticated
+from app.db.outages import OUTAGE_ERRORS
+from app.errors import ServiceError, Unauthenticated
 
 _SCOPES_OF_MODELS = "models:", "artifacts:"
 
@@ -25,20 +27,58 @@ async def get_caller(request: Request) -> Caller:
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
         return known
-    grants: Grants = request.app.state.grants
-    given = request.headers.get("authorization")
-    header = None if given is None else given.encode("latin-1")
-    grant = grants.get(header)
-    if grant is None:
-        grant = await _check(request, grants, header)
-    if grant.bucket is not None:
-        grant.bucket.require()
+    grant = await _find_grant(request)
+    grant.limits.require_request()
     grant.is_used = True
-    request.state.caller = grant.caller
+    request.state.caller, request.state.limits, request.state.grant = grant.caller, grant.limits, grant
     return grant.caller
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
+
+
+async def check_again(request: Request) -> None:
+    """Raise Unauthenticated if the key of a long request was revoked or has expired since it began."""
+    if not request.state.grant.is_valid:
+        request.state.grant = await _find_grant(request)
+
+
+async def may_read_on(request: Request) -> bool:
+    """Return whether the key of a stream is still valid. The client of one that ends connects again, and gets 401."""
+    try:
+        await check_again(request)
+    except (Unauthenticated, *OUTAGE_ERRORS):
+        return False
+    return True
+
+
+async def _find_grant(request: Request) -> Grant:
+    """Return the grant of a request; ask the database for a header that is not known. Raise Unauthenticated."""
+    grants: Grants = request.app.state.grants
+    given = request.headers.get("authorization")
+    header = None if given is None else given.encode("latin-1")
+    known = grants.get(header)
+    if known is not None:
+        return known
+    return await asyncio.get_running_loop().run_in_executor(grants.threads, grants.check, header)
+
+
+async def get_limits(request: Request, caller: CallerDep) -> CallerLimits:
+    """Return what the caller may use of this server."""
+    limits: CallerLimits = request.state.limits
+    return limits
+
+
+LimitsDep = Annotated[CallerLimits, Depends(get_limits)]
+
+
+async def _hold_stream(limits: LimitsDep) -> AsyncIterator[None]:
+    with limits.streams.held():
+        yield
+
+
+HOLDS_STREAM = Depends(_hold_stream)
+"""The dependency of a route that holds one of the caller's streams until its response has ended."""
 
 
 async def get_actor(request: Request, caller: CallerDep) -> Actor:
@@ -62,13 +102,9 @@ class Requirement:
 
     async def __call__(self, request: Request, caller: CallerDep) -> None:
         """Raise Forbidden if the caller's key lacks the scope, or may not use the model in the path."""
-        try:
-            caller.require_scope(self.scope)
-            if self.scope.startswith(_SCOPES_OF_MODELS) and "name" in request.path_params:
-                caller.require_model(request.path_params["name"])
-        except Forbidden as error:
-            await _record_refusal(request, caller, error)
-            raise
+        caller.require_scope(self.scope)
+        if self.scope.startswith(_SCOPES_OF_MODELS) and "name" in request.path_params:
+            caller.require_model(request.path_params["name"])
 
 
 def requires(scope: str) -> params.Depends:
@@ -96,17 +132,10 @@ def declared_scope(dependencies: Sequence[params.Depends]) -> str | None:
     return None
 
 
-async def _check(request: Request, grants: Grants, header: bytes | None) -> Grant:
-    try:
-        return await asyncio.get_running_loop().run_in_executor(grants.threads, grants.check, header)
-    except Unauthenticated as error:
-        await _record_refusal(request, None, error)
-        raise
-
-
-async def _record_refusal(request: Request, caller: Caller | None, error: ServiceError) -> None:
-    """Add the refusal to the audit log."""
+async def record_refusal(request: Request, error: ServiceError) -> None:
+    """Add a refused request to the audit log."""
     refusals: Refusals = request.app.state.refusals
+    caller: Caller | None = getattr(request.state, "caller", None)
     actor = actor_of(request, caller.key_id if caller else "", caller.project if caller else "")
     if refusals.is_due(actor.address or ""):
         target = f"{request.method} {request.url.path}"

@@ -1,13 +1,17 @@
-"""Content codings of request bodies: gzip and deflate, unpacked in small pieces, so that a bomb is noticed early."""
+"""Content codings of request bodies: gzip and deflate, unpacked in small pieces, so that a bomb is noticed early.
+
+The number of gzip members is limited, because a member without content costs much more than the 20 bytes that it takes.
+"""
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Final
 
 from app.errors import FieldError, InvalidRequest, UnsupportedContentEncoding
 
 PIECE_BYTES = 64 * 1024
+MAX_MEMBERS = 1000
 _ALIASES: Final = {"": "identity", "identity": "identity", "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 """Values of `wbits` in zlib."""
@@ -21,10 +25,10 @@ def content_coding(header: str) -> str | None:
     return None if coding == "identity" else coding
 
 
-async def unpack(chunks: AsyncIterable[bytes], coding: str) -> AsyncGenerator[bytes, None]:
+async def unpack(chunks: Iterable[bytes], coding: str) -> AsyncGenerator[bytes, None]:
     """Yield the content in pieces. Raise InvalidRequest if it is damaged."""
     unpacker = _Unpacker(coding)
-    async for chunk in chunks:
+    for chunk in chunks:
         for piece in unpacker.pieces(chunk):
             yield piece
             await asyncio.sleep(0)  # other requests go on during a long body
@@ -37,6 +41,7 @@ class _Unpacker:
     def __init__(self, coding: str) -> None:
         self._coding = coding
         self._head = b""
+        self._members = 0
         self._stream: zlib._Decompress | None = None
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
@@ -46,6 +51,9 @@ class _Unpacker:
             if self._stream is None or (self._stream.eof and self._coding == "gzip"):
                 if len(data) < 2:
                     break
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise self._damaged(f"more than {MAX_MEMBERS} members")
                 self._stream = zlib.decompressobj(self._wbits(data))
             elif self._stream.eof:
                 raise self._damaged("data follows the end of the body")

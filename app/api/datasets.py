@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from app.api.authorization import requires
+from app.api.authorization import LimitsDep, requires
 from app.api.deps import ChecksDep, DatabaseDep, RequireJson, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import HTTP_499_CLIENT_CLOSED_REQUEST, ClientDisconnected, cancel_on_disconnect
@@ -62,9 +62,15 @@ async def _find(dataset_id: UUID, database: DatabaseDep) -> DatasetRow:
     return await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
 
 
+async def _upload_slot(limits: LimitsDep) -> AsyncIterator[None]:
+    """Hold one of the caller's uploads until the response."""
+    with limits.uploads.held():
+        yield
+
+
 @router.post(
     "",
-    dependencies=[_WRITE],
+    dependencies=[_WRITE, Depends(_upload_slot)],
     status_code=201,
     response_model=DatasetOut,
     responses={

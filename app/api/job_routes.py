@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response, params
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, params
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from app.api.authorization import CallerDep, requires
+from app.api.authorization import HOLDS_STREAM, CallerDep, LimitsDep, check_again, may_read_on, requires
 from app.api.deps import QueueDep, RequireJson, SessionDep, SettingsDep, StorageDep, WatcherDep, error_responses
 from app.api.job_events import LastEventId, stream
 from app.auth.caller import Caller
@@ -185,11 +185,18 @@ def _add_get(router: APIRouter, resource: JobResource) -> None:
         responses=error_responses(resource.not_found, InvalidRequest),
     )
     async def get_job(
-        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep, caller: CallerDep, wait: Wait = 0
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")],
+        watcher: WatcherDep,
+        caller: CallerDep,
+        limits: LimitsDep,
+        request: Request,
+        wait: Wait = 0,
     ) -> Any:
         job = await watcher.get(caller.project, job_id, resource.job_type)
         if wait and job.status not in ENDED:
-            await watcher.wait_for_change(job_id, (job.status, job.updated_at), wait)
+            with limits.streams.held():
+                await watcher.wait_for_change(job_id, (job.status, job.updated_at), wait)
+            await check_again(request)
             job = await watcher.get(caller.project, job_id, resource.job_type)
         return resource.response.of(job)
 
@@ -275,16 +282,19 @@ def _add_events(router: APIRouter, resource: JobResource) -> None:
     @router.get(
         f"{resource.item}/events",
         name=f"stream_{resource.name}_events",
-        dependencies=[resource.read_scope],
+        dependencies=[resource.read_scope, HOLDS_STREAM],
         description=f"Stream the events of a {resource.noun}, all or those after `Last-Event-ID`. {EVENTS}",
         response_class=EventSourceResponse,
         responses=error_responses(resource.not_found, InvalidRequest),
     )
     async def stream_events(
+        request: Request,
         job_id: Annotated[UUID, Depends(existing)],
         watcher: WatcherDep,
         caller: CallerDep,
         last_event_id: LastEventId = 0,
     ) -> AsyncIterator[ServerSentEvent]:
         async for event in stream(watcher, caller.project, job_id, last_event_id, resource.job_type):
+            if not await may_read_on(request):
+                return
             yield event

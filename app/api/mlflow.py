@@ -9,9 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api.authorization import OPEN, CallerDep, requires
 from app.api.deps import RequireJson, SettingsDep, error_responses
+from app.api.large_bodies import HOLDS_BODY_SLOTS
 from app.api.middleware import own_body_limit
 from app.api.predict import JSON, PREDICT_ERRORS, respond
-from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, validated
+from app.api.request_bodies import ModelDep, PredictorDep, read_text, require_model, validated
 from app.errors import FieldError, InvalidInputs, UnsupportedContentType
 from app.formats import csv_inputs
 from app.schemas.mlflow import DataframeSplit, Instances, Invocation, InvocationParams
@@ -37,7 +38,7 @@ async def ping() -> None:
 
 @router.post(
     "/invocations",
-    dependencies=[requires("predict")],
+    dependencies=[requires("predict"), HOLDS_BODY_SLOTS],
     response_model=PredictOut,
     responses=error_responses(*PREDICT_ERRORS),
     openapi_extra={"requestBody": _INVOCATIONS},
@@ -49,7 +50,7 @@ async def invoke(
     """Predict with the request formats of MLflow: JSON, or CSV with a header line. The query or a header names the model."""
     parse = _parser(request.headers.get("content-type", ""), settings.max_predict_inputs)
     reference = require_model(model)
-    body = await read_body(request, settings.max_predict_bytes)
+    body = await read_text(request, settings.max_predict_bytes)
     invocation = await run_in_threadpool(parse, body)
     version = await predictor.load(caller, reference)
     return await _predict(request, predictor, version, invocation, settings.max_predict_inputs)
@@ -57,7 +58,7 @@ async def invoke(
 
 @router.post(
     "/v1/models/{name}:predict",
-    dependencies=[requires("predict"), RequireJson],
+    dependencies=[requires("predict"), RequireJson, HOLDS_BODY_SLOTS],
     response_model=PredictOut,
     responses=error_responses(*PREDICT_ERRORS),
     openapi_extra={"requestBody": _INSTANCES},
@@ -71,7 +72,7 @@ async def predict_instances(
     caller: CallerDep,
 ) -> Response:
     """Predict with the request format of KServe, version 1, and of TensorFlow Serving. `name` is any model reference."""
-    body = await read_body(request, settings.max_predict_bytes)
+    body = await read_text(request, settings.max_predict_bytes)
     invocation = await run_in_threadpool(_parse_instances, body)
     version = await predictor.load(caller, name)
     return await _predict(request, predictor, version, invocation, settings.max_predict_inputs)

@@ -14,8 +14,9 @@ from fastapi.concurrency import run_in_threadpool
 from app.api.authorization import OPEN, CallerDep, requires
 from app.api.deps import SessionDep, SettingsDep, error_responses
 from app.api.health import DependenciesDep, in_probe_thread
+from app.api.large_bodies import HOLDS_BODY_SLOTS
 from app.api.middleware import own_body_limit
-from app.api.request_bodies import MAX_INLINE_PARSE_BYTES, PredictorDep, read_body, run_prediction, validated
+from app.api.request_bodies import MAX_INLINE_PARSE_BYTES, PredictorDep, read_text, run_prediction, validated
 from app.auth.caller import Caller
 from app.errors import (
     ArtifactCorrupt,
@@ -138,7 +139,7 @@ async def version_metadata(model: Model, version: Version, predictor: PredictorD
     return _metadata(await predictor.load(caller, f"{model}:{version}"))
 
 
-@router.post(_MODEL + "/infer", dependencies=[_PREDICT], **_INFER)
+@router.post(_MODEL + "/infer", dependencies=[_PREDICT, HOLDS_BODY_SLOTS], **_INFER)
 @own_body_limit
 async def infer(
     request: Request,
@@ -152,7 +153,7 @@ async def infer(
     return await _infer(request, model, caller, predictor, settings, header_length)
 
 
-@router.post(_VERSION + "/infer", dependencies=[_PREDICT], **_INFER)
+@router.post(_VERSION + "/infer", dependencies=[_PREDICT, HOLDS_BODY_SLOTS], **_INFER)
 @own_body_limit
 async def infer_version(
     request: Request,
@@ -169,7 +170,7 @@ async def infer_version(
 async def _infer(
     request: Request, reference: str, caller: Caller, predictor: Predictor, settings: Settings, header_length: str | None
 ) -> Response:
-    body = await read_body(request, settings.max_predict_bytes)
+    body = await read_text(request, settings.max_predict_bytes)
     is_small = len(body) <= MAX_INLINE_PARSE_BYTES
     infer_request, tensor_data = _parse(body, header_length) if is_small else await run_in_threadpool(_parse, body, header_length)
     version = await predictor.load(caller, reference)

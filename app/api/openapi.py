@@ -8,7 +8,7 @@ from fastapi.routing import iter_route_contexts
 
 from app.api.authorization import declared_scope
 from app.api.deps import error_responses
-from app.errors import Forbidden, Unauthenticated
+from app.errors import Forbidden, RateLimited, Unauthenticated
 from app.job_types import JOB_TYPES
 from app.schemas.problem_details import Problem
 
@@ -89,7 +89,7 @@ def _document_scope(operation: dict[str, Any], scope: str) -> None:
     operation["security"] = [{"bearer": []}] if scope else []
     if scope:
         operation["x-required-scope"] = scope
-        for status, response in error_responses(Unauthenticated, Forbidden).items():
+        for status, response in error_responses(Unauthenticated, Forbidden, RateLimited).items():
             operation["responses"].setdefault(str(status), response)
 
 

@@ -11,8 +11,18 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.authorization import CallerDep, requires
 from app.api.deps import SettingsDep, error_responses
+from app.api.large_bodies import HOLDS_BODY_SLOTS
 from app.api.middleware import own_body_limit
-from app.api.request_bodies import ModelDep, PredictorDep, read_body, require_model, run_prediction, stream_limited, validated
+from app.api.request_bodies import (
+    ModelDep,
+    PredictorDep,
+    read_body,
+    read_text,
+    require_model,
+    run_prediction,
+    stream_limited,
+    validated,
+)
 from app.artifacts import Precision
 from app.errors import (
     ArtifactCorrupt,
@@ -87,7 +97,7 @@ async def get_query_options(
 
 @router.post(
     "/predict",
-    dependencies=[requires("predict")],
+    dependencies=[requires("predict"), HOLDS_BODY_SLOTS],
     response_model=PredictOut,
     responses={200: {"content": {ARROW: _BINARY}}, **error_responses(*PREDICT_ERRORS, PrecisionNotFound)},
     openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
@@ -117,7 +127,7 @@ async def predict(
         )
         inputs = EncodedInputs(_ARRAYS[content_type](body, version, settings.max_predict_inputs))
     elif content_type == JSON:
-        body = await read_body(request, settings.max_predict_bytes)
+        body = await read_text(request, settings.max_predict_bytes)
         create = await run_in_threadpool(_parse_json, body, settings.max_predict_inputs)
         version, options = await predictor.load(caller, create.model, create.precision), _output_options(create)
         inputs = await predictor.encode(version, partial(version.encode_json, strict=create.strict), create.inputs)

@@ -10,9 +10,19 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
 
+from app.api.authorization import record_refusal
 from app.api.security_headers import SECURITY_HEADERS
 from app.db import outages
-from app.errors import FieldError, InsufficientStorage, InvalidRequest, ServiceError, ServiceUnavailable, UploadTooLarge
+from app.errors import (
+    FieldError,
+    Forbidden,
+    InsufficientStorage,
+    InvalidRequest,
+    ServiceError,
+    ServiceUnavailable,
+    Unauthenticated,
+    UploadTooLarge,
+)
 from app.schemas.problem_details import InvalidField, Problem
 from app.settings import Settings
 from app.storage.disk_space import ADVICE, is_disk_full
@@ -76,6 +86,8 @@ def _request_id(request: Request) -> str | None:
 
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
+    if isinstance(error, Forbidden | Unauthenticated):
+        await record_refusal(request, error)
     return problem(request, error)
 
 

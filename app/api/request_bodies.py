@@ -1,6 +1,7 @@
 """Dependencies and helpers that the prediction routes share: limited bodies, validation, disconnecting clients."""
 
 import asyncio
+import gc
 from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, AsyncIterable
 from time import perf_counter
@@ -14,10 +15,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from app.api.content_codings import content_coding, unpack
+from app.api.large_bodies import MANY_VALUES, HeldSlots
+from app.auth.caller_limits import CallerLimits
 from app.errors import FieldError, InvalidRequest, UploadTooLarge
+from app.formats.json_limits import MAX_CONTAINERS, has_too_many_containers
 from app.modalities.base import Encoded
 from app.schemas.predict import ModelReference
-from app.serving.loaded_model import LoadedModel
+from app.serving.loaded_model import LoadedModel, row_count
 from app.serving.predictor import Logits, Predictor, record_metrics
 
 MODEL_HEADER = "X-Model"
@@ -64,14 +68,28 @@ def require_model(model: str | None) -> str:
 
 
 async def stream_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it arrives, unpacked. Raises UploadTooLarge as soon as it exceeds `limit` bytes."""
+    """Yield the body as it arrives; unpack it once it has arrived.
+
+    Raises RateLimited, Overloaded, and UploadTooLarge as soon as the body exceeds `limit` bytes.
+    """
+    limits: CallerLimits = request.state.limits
+    limits.require_inputs()
     coding = content_coding(request.headers.get("content-encoding", ""))
     chunks = _stream_within(limit, request.stream())
     try:
-        async for chunk in chunks if coding is None else _stream_within(limit, unpack(chunks, coding)):
+        async for chunk in chunks if coding is None else _unpacked(request, [chunk async for chunk in chunks], coding, limit):
             yield chunk
     except ClientDisconnect as error:
         raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
+
+
+async def _unpacked(request: Request, packed: list[bytes], coding: str, limit: int) -> AsyncGenerator[bytes, None]:
+    slots: HeldSlots = request.state.body_slots
+    size = 0
+    async for piece in _stream_within(limit, unpack(packed, coding)):
+        size += len(piece)
+        await slots.before_unpacking(size)
+        yield piece
 
 
 async def _stream_within(limit: int, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
@@ -88,21 +106,44 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join([chunk async for chunk in stream_limited(request, limit)])
 
 
+async def read_text(request: Request, limit: int) -> bytes:
+    """Return the whole body, which will be parsed into values. Raises UploadTooLarge, Overloaded."""
+    body = await read_body(request, limit)
+    slots: HeldSlots = request.state.body_slots
+    await slots.before_parsing(body)
+    return body
+
+
 def validated(schema: type[Body], data: bytes | dict[str, Any]) -> Body:
     """Validate a body, with or without a byte order mark. Raises RequestValidationError, as FastAPI does for an invalid body."""
     if isinstance(data, bytes):
         data = data.removeprefix(BOM_UTF8)
     try:
-        return schema.model_validate_json(data) if isinstance(data, bytes) else schema.model_validate(data)
+        return _parsed(schema, data) if isinstance(data, bytes) else schema.model_validate(data)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
         body = data if isinstance(data, dict) or errors[0]["type"] == "json_invalid" else from_json(data)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in errors], body=body) from error
 
 
+def _parsed(schema: type[Body], text: bytes) -> Body:
+    """Parse JSON. Raises UploadTooLarge for very many containers: each takes memory, and nothing else runs meanwhile."""
+    if len(text) <= MANY_VALUES:
+        return schema.model_validate_json(text)
+    if has_too_many_containers(text):
+        raise UploadTooLarge(f"The body has more than {MAX_CONTAINERS} arrays and objects. Send fewer inputs, or binary arrays.")
+    gc.disable()  # it would visit all values again and again
+    try:
+        return schema.model_validate_json(text)
+    finally:
+        gc.enable()
+
+
 async def run_prediction(request: Request, predictor: Predictor, version: LoadedModel, encoded: Encoded) -> Logits:
     """Return the logits; drop the request from the queue if its client disconnects. Raises InvalidInputs, Overloaded."""
     start = perf_counter()
+    limits: CallerLimits = request.state.limits
+    limits.count_inputs(row_count(encoded))
     logits = predictor.submit(version, encoded)
     if isinstance(logits, asyncio.Future):
         try:

@@ -13,7 +13,7 @@ from time import time
 
 from app.auth import keys
 from app.auth.caller import LOCAL, Caller
-from app.auth.rate_limits import RateLimits, TokenBucket
+from app.auth.caller_limits import AllLimits, CallerLimits, LimitsPerKey
 from app.db.session import SessionFactory
 from app.errors import Unauthenticated
 
@@ -24,22 +24,22 @@ _SCHEME = "bearer "
 
 
 class Grant:
-    """A caller with a valid key, and its rate limit. `is_valid` becomes false when the key is revoked or expires."""
+    """A caller with a valid key, and its limits. `is_valid` becomes false when the key is revoked or expires."""
 
-    __slots__ = ("bucket", "caller", "expires_at", "is_used", "is_valid")
+    __slots__ = ("caller", "expires_at", "is_used", "is_valid", "limits")
 
-    def __init__(self, caller: Caller, bucket: TokenBucket | None, expires_at: float | None = None) -> None:
-        self.caller, self.bucket, self.expires_at, self.is_used, self.is_valid = caller, bucket, expires_at, False, True
+    def __init__(self, caller: Caller, limits: CallerLimits, expires_at: float | None = None) -> None:
+        self.caller, self.limits, self.expires_at, self.is_used, self.is_valid = caller, limits, expires_at, False, True
 
 
 class Grants:
     """The grants of a process. Without `keys_needed` every caller is `local`."""
 
-    def __init__(self, sessions: Callable[[], SessionFactory], keys_needed: bool, requests_per_second: float = 0) -> None:
+    def __init__(self, sessions: Callable[[], SessionFactory], keys_needed: bool, limits: LimitsPerKey) -> None:
         self._sessions = sessions
         self.keys_needed = keys_needed
-        self._limits = RateLimits(requests_per_second)
-        self._local = Grant(LOCAL, self._limits.bucket(LOCAL.key_id))
+        self._limits = AllLimits(limits)
+        self._local = Grant(LOCAL, self._limits.of(LOCAL.key_id))
         self._known: dict[bytes, Grant] = {}
         self._storing = Lock()
         self._uses_written_at, self._refreshes = time(), 0
@@ -103,7 +103,7 @@ class Grants:
         if row is None:
             raise Unauthenticated("This API key is not valid: it is unknown, has expired or was revoked.")
         expires_at = None if row.expires_at is None else row.expires_at.timestamp()
-        return Grant(keys.caller_of(row), self._limits.bucket(row.id), expires_at)
+        return Grant(keys.caller_of(row), self._limits.of(row.id), expires_at)
 
     def _store(self, header: bytes, grant: Grant) -> None:
         """Keep a grant. One that is no longer kept has to end, because cached heads may hold it."""

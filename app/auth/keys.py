@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import ColumnElement, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
@@ -14,8 +15,10 @@ from app.auth.scopes import ADMIN
 from app.db.registry_revision import bump_revision
 from app.db.session import db_now
 from app.db.tables import ApiKeyRow
-from app.errors import KeyNotFound
+from app.errors import KeyNotFound, KeyRevoked
 from app.model_reference import DEFAULT_PROJECT
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ def revoke(session: Session, key_id: str) -> ApiKeyRow:
 
 
 def rotate(session: Session, key_id: str) -> tuple[ApiKeyRow, str]:
-    """Revoke a key and add one with the same rights; return its row and its text. Raise KeyNotFound."""
+    """Revoke a key and add one with the same rights; return its row and its text. Raise KeyNotFound, KeyRevoked."""
+    if get(session, key_id).revoked_at is not None:
+        raise KeyRevoked(f"Key {key_id} was revoked. Create a new key instead.")
     old = revoke(session, key_id)
     return create(session, KeyRights(old.name, old.scopes, old.project, old.models, old.expires_at))
 
@@ -104,15 +109,18 @@ def note_use(session: Session, key_ids: Sequence[str]) -> None:
 
 
 def store_admin_key(session: Session, text: str) -> None:
-    """Make `text` the secret of the key `admin`, in place of an earlier one."""
+    """Make `text` the secret of the key `admin`, in place of an earlier one. A revoked secret stays revoked."""
     digest = tokens.digest_of(text)
     row = session.get(ApiKeyRow, tokens.ADMIN_KEY_ID)
     if row is None:
         row = ApiKeyRow(id=tokens.ADMIN_KEY_ID, project=DEFAULT_PROJECT, name="ISTHMUS_ADMIN_KEY", scopes=[ADMIN])
         session.add(row)
-    elif row.digest == digest and row.revoked_at is None:
+    elif row.digest == digest:
+        if row.revoked_at is not None:
+            log.warning("keys.admin_key_is_revoked", advice="Set another ISTHMUS_ADMIN_KEY, or run `isthmus keys create`.")
         return
     row.digest, row.revoked_at = digest, None
+    audit.record(session, "key.set", f"keys/{row.id} project {row.project}: {ADMIN}")
     session.flush()
     bump_revision(session)
 

@@ -3,8 +3,11 @@
 from sqlalchemy.exc import IntegrityError
 
 from app.auth import keys
+from app.auth.audit import ACTOR, Actor
 from app.auth.modes import needs_keys
+from app.db.projects import ScopedSessions
 from app.db.session import SessionFactory
+from app.model_reference import DEFAULT_PROJECT
 from app.settings import Settings
 
 
@@ -16,7 +19,7 @@ def prepare(sessions: SessionFactory, settings: Settings, host: str) -> None:
     """Store the administrator's key of the settings. Raise NoKeysError if a server on `host` needs keys and none can be used."""
     if settings.admin_key is not None:
         try:
-            with sessions.begin() as session:
+            with ScopedSessions(sessions, {ACTOR: Actor("settings", DEFAULT_PROJECT)}).begin() as session:
                 keys.store_admin_key(session, settings.admin_key.get_secret_value())
         except IntegrityError:  # another process has stored it meanwhile
             pass

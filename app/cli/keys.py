@@ -86,12 +86,12 @@ def revoke(key_id: str, data: Path | None) -> None:
 def rotate(key_id: str, data: Path | None) -> None:
     """Revoke the key with this ID and print a new one with the same rights."""
     from app.auth import keys
-    from app.errors import KeyNotFound
+    from app.errors import KeyNotFound, KeyRevoked
 
     with _session(data) as session:
         try:
             row, text = keys.rotate(session, key_id)
-        except KeyNotFound as error:
+        except (KeyNotFound, KeyRevoked) as error:
             raise click.ClickException(error.message) from error
     _show_once(row, text)
 

@@ -25,7 +25,7 @@ from app.errors import Overloaded, ServiceError
 from app.fast_path.routing import LENGTH, CachedRequestHead, FastPathRouter, FastRoute, Headers, RouteMetrics, first_by_name
 from app.fast_path.write_coalescing import WriteCoalescer
 from app.observability.metrics import REQUESTS
-from app.serving.loaded_model import LoadedModel
+from app.serving.loaded_model import LoadedModel, row_count
 from app.serving.predictor import Predictor, record_metrics
 from app.serving.responses import EncodedResponse
 
@@ -92,7 +92,7 @@ class FastPath:
             response = request.encode_response(logits)
         except Exception:  # noqa: BLE001  # any error: the ordinary way meets the same error and reports it
             return None
-        route.take_token()
+        route.spend(len(logits))
         self._count(route.metrics, request.version, len(logits), perf_counter() - start)
         return response
 
@@ -117,11 +117,11 @@ class FastPath:
         try:
             request = route.parse(message["body"]) if is_complete else None
         except ServiceError:
-            route.take_token()
+            route.spend(0)
             raise
         if request is None:
             return None, _replay(message, receive)
-        route.take_token()
+        route.spend(row_count(request.encoded))
         logits = self._predictor.submit(request.version, request.encoded)
         if isinstance(logits, asyncio.Future):
             logits = await cancel_on_disconnect(logits, receive)

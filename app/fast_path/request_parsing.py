@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app.artifacts import GRAPHS, Precision
+from app.formats.json_limits import has_too_many_containers
 from app.modalities.base import Encoded
 from app.schemas.limits import MAX_TOP_K
 from app.schemas.open_inference import InferRequest
@@ -25,7 +26,7 @@ _PARAMETERS = {"model", "top_k", "probabilities", "precision"}
 _FIELDS = _PARAMETERS | {"inputs"}
 _DEFAULT_OPTIONS = OutputOptions()
 MAX_JSON_BYTES = 8192
-"""Largest JSON part of a tensor request that the event loop parses; the routes parse larger ones in a thread."""
+"""Largest JSON beside the inputs that the event loop parses; the routes parse larger ones in a thread."""
 
 GetLoadedModel = Callable[[str, Precision | None], LoadedModel | None]
 
@@ -41,6 +42,8 @@ class ParsedRequest(NamedTuple):
 def parse_json(get_loaded: GetLoadedModel, max_inputs: int, body: bytes) -> ParsedRequest | None:
     """Parse a JSON body of `POST /predict`. Raises PrecisionNotFound."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
+    if start + len(body) - end > MAX_JSON_BYTES or has_too_many_containers(body):
+        return None
     # `inputs` is the text from the first to the last bracket; if it is not, the remaining text is not such a document
     fields = _parse(body[:start] + b"[]" + body[end:])
     if type(fields) is not dict or fields.get("inputs") != [] or not _FIELDS.issuperset(fields):

@@ -6,8 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 from app.artifacts import Precision
+from app.auth.caller_limits import CallerLimits
 from app.auth.grants import Grant, Grants
-from app.auth.rate_limits import TokenBucket
 from app.fast_path import request_parsing
 from app.fast_path.request_parsing import GetLoadedModel, ParsedRequest
 from app.observability.metrics import REQUEST_SECONDS, REQUESTS
@@ -42,17 +42,18 @@ class RouteMetrics:
 class FastRoute(NamedTuple):
     """A matched route. `parse` is None if only FastAPI can parse the body; it returns None for bodies it cannot parse.
 
-    A request that is answered here takes a token from `bucket`. `parse` takes none, because FastAPI may have to answer.
+    A request that is answered here counts for `limits`, which is None without rates. `parse` does not count it, because FastAPI
+    may have to answer.
     """
 
     metrics: RouteMetrics
     parse: ParseBody | None
-    bucket: TokenBucket | None
+    limits: CallerLimits | None
 
-    def take_token(self) -> None:
-        """Count a request that is answered here."""
-        if self.bucket is not None:
-            self.bucket.take()
+    def spend(self, inputs: int) -> None:
+        """Count a request with this number of inputs that is answered here."""
+        if self.limits is not None:
+            self.limits.count_prediction(inputs)
 
 
 class CachedRequestHead(NamedTuple):
@@ -83,16 +84,17 @@ class FastPathRouter:
         grant = self._grants.get(headers.get(b"authorization"))
         if grant is None or not grant.caller.has_scope("predict"):
             return None
+        limits = grant.limits if grant.limits.has_rates else None
         get_loaded = partial(_get_loaded_for, grant, self._get_loaded)
         if match is None:
-            return FastRoute(self._predict, self._parse_predict(query, headers, get_loaded), grant.bucket)
+            return FastRoute(self._predict, self._parse_predict(query, headers, get_loaded), limits)
         model, version = match.groups()
         metrics, reference = (self._infer_version, f"{model}:{version}") if version else (self._infer, model)
         if CODING in headers:
-            return FastRoute(metrics, None, grant.bucket)
+            return FastRoute(metrics, None, limits)
         length = headers.get(LENGTH)
         parse = partial(request_parsing.parse_tensors, reference, length, get_loaded, self._max_inputs)
-        return FastRoute(metrics, parse, grant.bucket)
+        return FastRoute(metrics, parse, limits)
 
     def _parse_predict(self, query: bytes, headers: Headers, get_loaded: GetLoadedModel) -> ParseBody | None:
         content_type = headers.get(b"content-type")
@@ -112,7 +114,7 @@ def _get_loaded_for(
     caller = grant.caller
     if not grant.is_valid or (caller.models is not None and not caller.may_use(reference)):
         return None
-    if grant.bucket is not None and not grant.bucket.has_token():
+    if grant.limits.has_rates and not grant.limits.allow_prediction():
         return None
     grant.is_used = True
     return get_loaded(caller.project, reference, precision)

@@ -4,6 +4,7 @@ import csv
 import io
 
 from app.errors import FieldError, InvalidInputs
+from app.formats.row_blocks import MAX_COLUMNS
 
 
 def parse(body: bytes, max_rows: int) -> list[dict[str, str | None]]:
@@ -11,7 +12,10 @@ def parse(body: bytes, max_rows: int) -> list[dict[str, str | None]]:
     rows: list[dict[str, str | None]] = []
     try:
         lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
-        names = [name.strip() for name in next(lines, [])]
+        header = next(lines, [])
+        if len(header) > MAX_COLUMNS:
+            raise _invalid("", f"{len(header)} columns, at most {MAX_COLUMNS} are accepted")
+        names = [name.strip() for name in header]
         if len(set(names)) < len(names) or not names:
             raise _invalid("", "the first line has to name the columns, each once")
         for line in lines:

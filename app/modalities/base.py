@@ -24,15 +24,19 @@ FastEncoder = Callable[[bytes, int], Encoded | None]
 """From the JSON array of a prediction's inputs, and their maximum number, to encoded inputs; None if it declines."""
 
 CHUNK_ROWS = 1024
+MAX_FAST_JSON_BYTES = 1024 * 1024
+"""Longer arrays are parsed in threads: the event loop would stand still, and few bytes of JSON take much memory."""
 
 Augmentable = Literal["image", "series"]
 """Inputs that training may change at random: images (height, width, channels) of 0..255, or series (channels, time)."""
 
 
 def fast_json_encoder(encode: Callable[[list[Any]], Encoded | None]) -> FastEncoder:
-    """Return a fast encoder that parses the JSON array and passes its values on."""
+    """Return a fast encoder that parses the JSON array, unless it is long, and passes its values on."""
 
     def encode_text(text: bytes, max_inputs: int) -> Encoded | None:
+        if len(text) > MAX_FAST_JSON_BYTES:
+            return None
         try:
             values = orjson.loads(text)
         except orjson.JSONDecodeError:

@@ -118,7 +118,7 @@ def test_each_process_gets_only_the_secrets_that_it_needs() -> None:
 
 
 def test_secrets_have_no_defaults_and_keys_are_required() -> None:
-    uses = re.findall(r"\$\{(\w+_(?:PASSWORD|KEY)\b)([^}]*)\}", TEXT)
+    uses = re.findall(r"\$\{(\w+_(?:PASSWORD|(?<!PER_)KEY)\b)([^}]*)\}", TEXT)
     assert {name for name, _ in uses} == {"POSTGRES_PASSWORD", "BROKER_PASSWORD", "ISTHMUS_ADMIN_KEY"}
     assert all(rest.startswith(":?") for _, rest in uses)
     example = (ROOT / ".env.example").read_text()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +14,21 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.types import Message
 
+from app.auth import keys
+from app.db.tables import EventRow
 from app.job_state import JobStatus
 from app.main import create_app
 from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
-from app.services import jobs, leases
+from app.services import job_events, jobs, leases
 from app.settings import Settings
+from tests.support.api_keys import bearer, id_of, make_key, status_of
 from tests.support.factories import lease_of, make_job, make_result
 from tests.support.list_queue import ListQueue
+from tests.support.polling import wait_until
 
 
 @pytest.fixture
@@ -265,3 +271,39 @@ def test_disconnect_while_events_wait_is_no_error(
     sent = asyncio.run(leaves())
     assert sent[0]["status"] == 200
     assert len(sent) < 50
+
+
+def test_readers_at_many_positions_get_a_bounded_number_of_events(session: Session) -> None:
+    job = make_job(session, status=JobStatus.RUNNING)
+    session.add_all([EventRow(job_id=job.id, attempt=1, kind="progress", data={}) for _ in range(600)])
+    session.flush()
+    first = session.scalars(select(EventRow.id).where(EventRow.job_id == job.id).order_by(EventRow.id)).first() or 0
+    positions = [(job.id, first - 1 + number) for number in range(100)]
+    found = job_events.after_each(session, positions)
+    assert sum(map(len, found.values())) == job_events.MAX_ROWS
+    assert [rows[0].id for rows in found.values()] == [last_id + 1 for _, last_id in positions]
+    assert len(job_events.after_each(session, positions[:1])[positions[0]]) == job_events.MAX_ROWS
+
+
+def test_stream_and_long_poll_end_when_their_key_is_revoked(
+    live_database: str, settings: Settings, live_sessions: sessionmaker[Session], running: leases.Lease
+) -> None:
+    app = create_app(settings.model_copy(update={"database_url": live_database, "auth": "required"}), ListQueue())
+    path = f"/jobs/{running.job_id}"
+    with TestClient(app, raise_server_exceptions=False) as client:
+        for suffix in ("/events", "?wait=30"):
+            key = make_key(live_sessions, "jobs:read")
+            with meanwhile(lambda: waiters(app) > 0, partial(revoke_and_report, client, live_sessions, running, key)):
+                answer = client.get(path + suffix, headers=bearer(key))
+            if suffix == "/events":
+                assert (answer.status_code, "progress" in answer.text) == (200, False)
+            else:
+                assert answer.status_code == 401
+
+
+def revoke_and_report(client: TestClient, sessions: sessionmaker[Session], lease: leases.Lease, key: str) -> None:
+    """Revoke a key, wait until the server refuses it, and change the job."""
+    with sessions.begin() as session:
+        keys.revoke(session, id_of(key))
+    wait_until(lambda: status_of(client, key, f"/jobs/{lease.job_id}") == 401, 10, "the revocation")
+    report(sessions, lease, 0.5)

@@ -7,10 +7,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
+from structlog.testing import capture_logs
 
 from app.auth import keys
 from app.auth.grants import Grants
+from app.auth.keys import KeyRights
 from app.db.tables import ApiKeyRow
+from app.errors import KeyRevoked
 from app.main import create_app
 from app.settings import Settings
 from tests.support.api_keys import bearer, id_of, make_key, status_of
@@ -151,6 +154,28 @@ def test_grant_that_is_no_longer_kept_ends(protected: TestClient, sessions: Sess
     assert (grants.get(first), grants.get(second)) == (None, newest)
 
 
+def test_revoked_admin_key_stays_revoked_until_its_secret_changes(sessions: Sessions) -> None:
+    secrets = ["0f" * 20, "1f" * 20]
+    with sessions.begin() as session:
+        keys.store_admin_key(session, secrets[0])
+        assert keys.find(session, secrets[0]) is not None
+        keys.revoke(session, "admin")
+        with capture_logs() as lines:
+            keys.store_admin_key(session, secrets[0])
+        assert [line["event"] for line in lines] == ["keys.admin_key_is_revoked"]
+        assert keys.find(session, secrets[0]) is None
+        keys.store_admin_key(session, secrets[1])
+        assert keys.find(session, secrets[1]) is not None
+
+
+def test_revoked_key_is_not_rotated(session: Session) -> None:
+    row, _ = keys.create(session, KeyRights("ci", ["predict"]))
+    keys.revoke(session, row.id)
+    with pytest.raises(KeyRevoked, match="was revoked"):
+        keys.rotate(session, row.id)
+    assert len(keys.page(session, 10)) == 1
+
+
 def test_last_use_is_written(protected: TestClient, sessions: Sessions) -> None:
     key = make_key(sessions)
     assert status_of(protected, key) == 200
@@ -220,10 +245,12 @@ def test_changes_downloads_and_refusals_are_audited(protected: TestClient, sessi
     protected.get("/models/digits/versions/1/artifacts/model.onnx", headers=bearer(key))
     protected.delete(f"/datasets/{dataset.id}", headers=bearer(key))
     protected.get("/keys", headers=bearer(key))
+    narrow = bearer(make_key(sessions, models=["letters*"]))
+    protected.post("/predict", json={"model": "digits", "inputs": [1]}, headers=narrow)
     protected.get("/datasets")
     changes = ["adaptation.submit", "adaptation.cancel", "alias.set", "alias.delete", "artifact.download", "dataset.delete"]
     expected = [(action, "succeeded") for action in changes]
-    refused = [("refuse.forbidden", "refused"), ("refuse.unauthenticated", "refused")]
+    refused = [("refuse.forbidden", "refused")] * 2 + [("refuse.unauthenticated", "refused")]
     assert actions(protected, admin) == [*expected, *refused]
     entry = protected.get("/audit", params={"limit": 1}, headers=bearer(admin)).json()["data"][0]
     assert (entry["key_id"], entry["object"], entry["address"]) == ("", "GET /datasets", "testclient")

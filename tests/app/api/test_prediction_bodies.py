@@ -90,6 +90,14 @@ def test_triton_client_may_compress_tensors(client: TestClient, models: dict[str
             assert answer.get_response() == expected
 
 
+def test_gzip_body_of_very_many_members_is_refused(client: TestClient, models: dict[str, Exported]) -> None:
+    members = [gzip.compress(BODY), *[gzip.compress(b"")] * 2000]
+    answer = post(client, b"".join(members), content_encoding="gzip")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/header/Content-Encoding")
+    assert "more than 1000 members" in answer.json()["detail"]
+    assert post(client, b"".join(members[:900]), content_encoding="gzip").status_code == 200
+
+
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "nonsense"])
 def test_unknown_coding_is_refused_with_the_known_ones(client: TestClient, models: dict[str, Exported], coding: str) -> None:
     answer = post(client, BODY, content_encoding=coding)

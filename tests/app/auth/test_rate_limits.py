@@ -1,10 +1,11 @@
-"""Token buckets of callers, in routes and on the fast path."""
+"""Limits of callers: token buckets and slots."""
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.auth import rate_limits
-from app.auth.rate_limits import RateLimits, TokenBucket
+from app.auth.caller_limits import AllLimits, CallerLimits, LimitsPerKey, Slots
+from app.auth.rate_limits import TokenBucket
 from app.errors import RateLimited
 from app.main import create_app
 from app.settings import Settings
@@ -52,17 +53,40 @@ def test_refusal_names_the_time_of_the_next_attempt(clock: Clock) -> None:
     bucket.require()
 
 
-def test_keys_have_buckets_of_their_own(clock: Clock) -> None:
-    limits = RateLimits(0.1)
-    first, second = limits.bucket("a"), limits.bucket("b")
-    assert first is not None
-    assert second is not None
-    assert (first.take(), first.take(), second.take()) == (True, False, True)
-    assert limits.bucket("a") is first
+def test_spent_tokens_beyond_the_capacity_are_owed(clock: Clock) -> None:
+    bucket = TokenBucket(2.0, "inputs")
+    bucket.spend(30)
+    assert bucket.refusal().headers["Retry-After"] == "6"
+    clock.now += 5
+    assert not bucket.has_token()
+    clock.now += 0.5
+    assert bucket.has_token()
 
 
-def test_rate_of_zero_is_no_limit() -> None:
-    assert RateLimits(0).bucket("a") is None
+def test_keys_have_limits_of_their_own(clock: Clock) -> None:
+    limits = AllLimits(LimitsPerKey(requests_per_second=0.1))
+    first, second = limits.of("a"), limits.of("b")
+    first.require_request()
+    with pytest.raises(RateLimited):
+        first.require_request()
+    second.require_request()
+    assert limits.of("a") is first
+
+
+def test_limits_of_zero_are_no_limits() -> None:
+    limits = CallerLimits(LimitsPerKey())
+    limits.count_prediction(10**9)
+    limits.require_inputs()
+    assert limits.allow_prediction()
+    with limits.streams.held(), limits.streams.held():
+        pass
+
+
+def test_slot_is_free_again_after_its_block() -> None:
+    slots = Slots(1, "uploads")
+    for _ in range(2):
+        with slots.held(), pytest.raises(RateLimited, match="1 uploads, as many as it may"), slots.held():
+            pass
 
 
 def test_request_beyond_the_rate_gets_429(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -16,7 +17,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from starlette.types import Message
 
-from app.auth.rate_limits import TokenBucket
+from app.auth.caller_limits import CallerLimits, LimitsPerKey
 from app.errors import Overloaded
 from app.fast_path.asgi import FastPath
 from app.modalities.base import Encoded
@@ -80,7 +81,7 @@ def test_fast_path_and_routes_give_the_same_predictions(isolated: TestClient, mo
 def test_parsed_request_takes_a_token_when_it_is_answered(loaded: TestClient) -> None:
     grant, fast_path = app_of(loaded).state.grants.get(None), app_of(loaded).front
     assert isinstance(fast_path, FastPath)
-    grant.bucket = TokenBucket(0.1)
+    grant.limits = CallerLimits(LimitsPerKey(requests_per_second=0.1))
     route = fast_path.match(b"/predict", {b"content-type": b"application/json"})
     assert route is not None
     assert route.parse is not None
@@ -89,6 +90,17 @@ def test_parsed_request_takes_a_token_when_it_is_answered(loaded: TestClient) ->
     assert loaded.post("/predict", content=body, headers={"content-type": "application/json"}).status_code == 200
     assert route.parse(body) is None
     assert loaded.post("/predict", content=body, headers={"content-type": "application/json"}).status_code == 429
+
+
+@pytest.mark.parametrize("through", ["fast path", "routes"])
+def test_inputs_beyond_the_rate_delay_the_next_prediction(loaded: TestClient, through: str) -> None:
+    app_of(loaded).state.grants.get(None).limits = CallerLimits(LimitsPerKey(inputs_per_second=0.05))
+    post = loaded.post if through == "fast path" else partial(post_to_routes, loaded)
+    answers = [post("/predict", json={"model": "text", "inputs": ["fine"] * count}) for count in (4, 1)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].json()["code"] == "rate_limited"
+    assert 70 < int(answers[1].headers["Retry-After"]) <= 80
+    assert answers[1].headers["RateLimit-Policy"] == '"inputs";q=1;w=10'
 
 
 def test_raw_bytes_give_the_predictions_of_json(isolated: TestClient) -> None:

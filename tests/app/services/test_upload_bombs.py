@@ -1,5 +1,6 @@
-"""Forty hostile uploads at once to a real server: its memory, and the delay of another client."""
+"""Forty hostile uploads or predictions at once to a real server: its memory, and the delay of another client."""
 
+import gzip
 import os
 import statistics
 import subprocess
@@ -95,5 +96,20 @@ def test_forty_bombs_at_once_need_little_memory(tmp_path: Path, name: str, conte
         most, delays = observe(client, server, uploads)
         answers = [future.result() for future in uploads]
     assert {answer.status_code for answer in answers} <= {201, 200, 422, 503}
+    assert most - before < MAX_EXTRA_BYTES
+    assert statistics.median(delays) < MAX_MEDIAN_SECONDS
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},"], ids=["arrays", "objects"])
+def test_forty_compressed_predictions_at_once_need_little_memory(tmp_path: Path, unit: bytes) -> None:
+    content = gzip.compress(b'{"model":"none","inputs":[' + unit * 10_000_000 + b"0]}")
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    with api(tmp_path) as (client, server), ThreadPoolExecutor(UPLOADS) as clients:
+        client.post("/predict", json={"model": "none", "inputs": [1]})
+        before = resident_bytes(server)
+        bombs = [clients.submit(client.post, "/predict", content=content, headers=headers) for _ in range(UPLOADS)]
+        most, delays = observe(client, server, bombs)
+        answers = [future.result() for future in bombs]
+    assert {answer.status_code for answer in answers} <= {413, 503}
     assert most - before < MAX_EXTRA_BYTES
     assert statistics.median(delays) < MAX_MEDIAN_SECONDS
