@@ -2,7 +2,7 @@
 
 Context: 32 KB of gzip become 32 MB, and 32 MB of JSON become 700 MB of lists. Hundreds of clients may send them at once.
 Decision: few bodies at a time are unpacked beyond `LARGE_BYTES`, and one at a time with more than `MANY_VALUES` values is parsed
-and predicted. A request takes its slot after its body has arrived, so a slow client delays no other. Consequences: the others wait
+and predicted. A request takes its slot after its body has arrived, so a slow client delays no other. Consequences: others wait
 without a thread, and beyond `MAX_WAITING` they get 503. Alternatives: smaller limits of bodies refuse honest requests; a limit
 of all bytes in memory does not see what JSON becomes.
 """

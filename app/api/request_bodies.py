@@ -132,11 +132,13 @@ def _parsed(schema: type[Body], text: bytes) -> Body:
         return schema.model_validate_json(text)
     if has_too_many_containers(text):
         raise UploadTooLarge(f"The body has more than {MAX_CONTAINERS} arrays and objects. Send fewer inputs, or binary arrays.")
+    collects = gc.isenabled()
     gc.disable()  # it would visit all values again and again
     try:
         return schema.model_validate_json(text)
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
 
 
 async def run_prediction(request: Request, predictor: Predictor, version: LoadedModel, encoded: Encoded) -> Logits:
