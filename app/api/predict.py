@@ -62,7 +62,12 @@ PREDICT_ERRORS = (
 
 DecodeArray = Callable[[bytes, LoadedModel, int], Encoded]
 _ARRAYS: dict[str, DecodeArray] = {OCTET_STREAM: tensor_inputs.from_bytes, NPY: tensor_inputs.from_npy}
-_FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}, "description": "Image files."}
+_FILES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "format": "binary"},
+    "description": "Images, or series in `.npy`, `.npz`, CSV or WAV files.",
+}
 _FORM = PredictForm.model_json_schema()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODIES = {
@@ -111,7 +116,7 @@ async def predict(
     model: ModelDep,
     query: Annotated[QueryOptions, Depends(get_query_options)],
 ) -> Response:
-    """Predict the classes of inputs, sent as JSON (every modality), as image files, or as an array.
+    """Predict the classes of inputs, sent as JSON (every modality), as files (images, series), or as an array.
 
     An array is little-endian in C order (`application/octet-stream`) or a `.npy` file (`application/x-npy`). Its type and shape
     are those of `GET /v2/models/{model}`; the model must have a single input. With
@@ -171,7 +176,7 @@ async def _parse_form(request: Request, max_bytes: int, max_files: int) -> tuple
     finally:
         await form.close()
     if not files:
-        raise InvalidInputs("There are no files.", [FieldError("/files", "send at least one image")])
+        raise InvalidInputs("There are no files.", [FieldError("/files", "send at least one file")])
     return validated(PredictForm, fields), files
 
 
@@ -192,5 +197,5 @@ async def _split_form(form: FormData) -> tuple[list[bytes], dict[str, str]]:
         elif name == "files":
             files.append(await value.read())
         else:
-            raise InvalidRequest(errors=[FieldError(pointer(name), "send the images in fields named `files`")])
+            raise InvalidRequest(errors=[FieldError(pointer(name), "send the files in fields named `files`")])
     return files, fields

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO, Self, cast
 
@@ -27,6 +28,8 @@ MAX_GLOBAL_HEADERS = 100
 _ZIP_END = struct.Struct("<4s4H2LH")
 _ZIP64_END = struct.Struct("<4sQ2H2L4Q")
 _ZIP64_LOCATOR_BYTES = 20
+LOOKED_AT = 50
+RECORDING_SUFFIXES = (".csv", ".tsv", ".txt", ".wav")
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # other methods cannot be unpacked in chunks
 _JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _JUNK_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
@@ -60,6 +63,13 @@ def members(path: Path, format: str, errors: ErrorCollector) -> Iterator[Member]
     Raises InvalidDataset if the file is not such an archive, is damaged, or unpacks to more than `MAX_RATIO` times its size.
     """
     return _zip_members(path, errors) if format == "zip" else _tar_members(path, errors)
+
+
+def holds_recordings(path: Path, format: str) -> bool:
+    """Return whether the first files of an archive are tables or sounds by their names. Raise InvalidDataset."""
+    first = islice(members(path, format, ErrorCollector()), LOOKED_AT)
+    suffixes = {PurePosixPath(member.name.lower()).suffix for member in first}
+    return bool(suffixes) and suffixes <= set(RECORDING_SUFFIXES)
 
 
 def is_hidden(name: str) -> bool:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 
-import numpy as np
-
 from app.errors import FieldError, InvalidDataset
 from app.formats import archives, npz
 from app.formats.images import (
@@ -73,9 +71,9 @@ def read(path: Path, format: str, reader: ImageReader[Content], errors: ErrorCol
 
 
 def has_image_array(path: Path) -> bool:
-    """Return whether an npz holds `x` of the type and shape of images. Raise InvalidDataset."""
+    """Return whether an npz has no `x`, or one of the type and shape of images. Raise InvalidDataset."""
     x = npz.headers(path).get("x")
-    return x is not None and x.dtype == np.uint8 and _is_image_shape(x.shape)
+    return x is None or (x.dtype.kind in "iuf" and _is_image_shape(x.shape) and not npz.is_oblong(x))
 
 
 def _read_folders(

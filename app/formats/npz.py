@@ -18,6 +18,7 @@ from app.formats.validation import ErrorCollector, pointer
 
 INPUTS, LABELS = "x", "y"
 MAX_LABEL_BYTES = 4 * 200
+OBLONG = 8
 MAX_AXES = 64
 """The limit of NumPy."""
 
@@ -37,6 +38,22 @@ def headers(path: Path) -> dict[str, Header]:
         return {info.filename.removesuffix(".npy"): _header(archive, info) for info in infos[:20]}
 
 
+def may_be_series(path: Path) -> bool:
+    """Return whether `x` has rows of numbers, or floats (n, channels, time) with more steps than channels.
+
+    Raise InvalidDataset.
+    """
+    x = headers(path).get(INPUTS)
+    if x is None or x.dtype.kind not in "iuf":
+        return False
+    return len(x.shape) == 2 or (len(x.shape) == 3 and x.dtype.kind == "f" and 2 * x.shape[1] <= x.shape[2])
+
+
+def is_oblong(x: Header) -> bool:
+    """Return whether an array of floats has a last axis that is too long for images."""
+    return x.dtype.kind == "f" and len(x.shape) == 3 and OBLONG * x.shape[1] <= x.shape[2]
+
+
 def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
     """Yield at most `size` entries of the first axis at a time. Raise InvalidDataset if the data is damaged."""
     with open_zip(path) as archive, as_invalid_dataset(f"array {name!r}", pointer(name)), archive.open(f"{name}.npy") as file:
@@ -47,22 +64,27 @@ def rows(path: Path, name: str, size: int) -> Iterator[NDArray[Any]]:
             yield np.frombuffer(_read(file, count * entry), header.dtype).reshape(count, *header.shape[1:])
 
 
-def label_names(path: Path, size: int) -> Iterator[str]:
-    """Yield the classes in array `y`, of which `size` are read at a time; "" for a missing label. Raise InvalidDataset."""
-    for block in rows(path, LABELS, size):
+def label_names(path: Path, size: int, array: str = LABELS) -> Iterator[str]:
+    """Yield the names in an array, of which `size` are read at a time; "" for a missing one. Raise InvalidDataset."""
+    for block in rows(path, array, size):
         names = np.char.decode(block, "utf-8", "replace") if block.dtype.kind == "S" else block
         yield from (canonical_name(name) or "" for name in names.reshape(-1).tolist())
 
 
 def check_labels(headers: Mapping[str, Header], errors: ErrorCollector) -> None:
     """Add an error if array `y` exists and does not label the rows of array `x`."""
-    x, y = headers.get(INPUTS), headers.get(LABELS)
+    check_names(headers, LABELS, "one label per example", errors)
+
+
+def check_names(headers: Mapping[str, Header], array: str, expected: str, errors: ErrorCollector) -> None:
+    """Add an error if the array exists and does not name the rows of array `x`."""
+    x, y = headers.get(INPUTS), headers.get(array)
     if y is None:
         return
     if y.dtype.kind not in "iufbSU" or y.dtype.itemsize > MAX_LABEL_BYTES:
-        errors.add("/y", f"y is of type {y.dtype}, expected whole numbers or short strings")
+        errors.add(pointer(array), f"{array} is of type {y.dtype}, expected whole numbers or short strings")
     if x is not None and y.shape not in (x.shape[:1], (*x.shape[:1], 1)):
-        errors.add("/y", f"y has shape {y.shape}, expected {x.shape[:1]}: one label per example")
+        errors.add(pointer(array), f"{array} has shape {y.shape}, expected {x.shape[:1]}: {expected}")
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:

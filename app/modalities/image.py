@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from app.errors import FieldError, InvalidDataset, InvalidInputs
-from app.formats import image_folder
+from app.formats import archives, image_folder
 from app.formats.class_labels import ClassCounter
 from app.formats.image_folder import LabelledImage
 from app.formats.image_statistics import ChannelStats, SizeRange
@@ -92,8 +92,8 @@ class Image(Modality):
     raw_tensor = "image"
 
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
-        """Claim archives of image files, and arrays of uint8 images."""
-        return format != "npz" or image_folder.has_image_array(path)
+        """Claim archives of image files, and arrays of images."""
+        return image_folder.has_image_array(path) if format == "npz" else not archives.holds_recordings(path, format)
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
         labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files")

@@ -52,12 +52,14 @@ class DatasetOut(BaseModel):
     options: dict[str, Any]
     digest: str = Field(description="SHA-256 of the file.")
     size_bytes: int
-    rows: int = Field(description="Number of images, rows or texts.")
+    rows: int = Field(description="Number of images, rows, texts or series.")
     labelled: bool
     classes: dict[str, int] | None = Field(description="Number of examples per class; null without labels.")
     description: str
     tags: list[str]
-    profile: dict[str, Any] = Field(description="Columns with their types, image sizes or text lengths.")
+    profile: dict[str, Any] = Field(
+        description="Columns with their types, image sizes, text lengths, or channels and length of series."
+    )
     interpretation: Interpretation = Field(description="How the file is read.")
     warnings: list[DataWarningOut] = Field(description="What was accepted, but may not mean what you expect.")
     created_at: datetime
@@ -76,7 +78,7 @@ class DatasetOut(BaseModel):
 
 
 class Preview(BaseModel):
-    """The first examples with their labels: rows by column name, texts, or thumbnails as data URLs."""
+    """The first examples with their labels: rows by column name, texts, or thumbnails of images and series as data URLs."""
 
     data: list[dict[str, Any]]
 

@@ -56,20 +56,20 @@ def report(extended_tree: Path) -> dict[str, Any]:
 
 def test_extensions_are_in_the_catalogue(report: dict[str, Any]) -> None:
     assert "mean_difference" in report["algorithms"]
-    assert "tcn" in report["networks"]
-    assert {"MeanDifferenceParams", "TcnParams"} <= set(report["schemas"])
+    assert "slice_cnn" in report["networks"]
+    assert {"MeanDifferenceParams", "SliceCnnParams"} <= set(report["schemas"])
     assert "margin" in report["validators"]
 
 
 def test_npz_uploads_are_recognised_without_naming_a_modality(report: dict[str, Any]) -> None:
-    assert report["modalities"] == {"series": "series", "images": "image"}
+    assert report["modalities"] == {"volumes": "volume", "images": "image"}
 
 
 def test_job_with_all_extensions_yields_a_model(report: dict[str, Any]) -> None:
     job = report["job"]
-    assert (job["status"], job["params"]["algorithm"], job["base"]["network"]) == ("succeeded", "mean_difference", "tcn")
+    assert (job["status"], job["params"]["algorithm"], job["base"]["network"]) == ("succeeded", "mean_difference", "slice_cnn")
     assert report["accuracy"] > 0.8
-    assert [one["name"] for one in report["metadata"]["inputs"]] == ["series"]
+    assert [one["name"] for one in report["metadata"]["inputs"]] == ["volume"]
 
 
 def test_job_of_a_new_kind_runs_in_the_worker(report: dict[str, Any]) -> None:

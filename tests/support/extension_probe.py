@@ -1,6 +1,6 @@
 """Probe of a copy of the tree with the toy extensions: `python -m tests.support.extension_probe FOLDER`.
 
-It uploads float series, adapts a network to them with a real trainer process, predicts, and prints the responses as JSON.
+It uploads volumes, adapts a network to them with a real trainer process, predicts, and prints the responses as JSON.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.support.factories import npz_bytes
 from tests.support.list_queue import ListQueue
 from worker.supervision.supervisor import Supervisor
 
-ROWS, CHANNELS, LENGTH = 80, 2, 24
+ROWS, DEPTH, SIDE = 80, 4, 12
 PARAMS = {
     "algorithm": "mean_difference",
     "validator": "margin",
@@ -33,11 +33,12 @@ PARAMS = {
 IMAGES = np.zeros((4, 8, 8), np.uint8)
 
 
-def series(seed: int, shift: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return noisy sine waves (n, channels, time) and their class, the frequency."""
+def volumes(seed: int, shift: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return noisy waves (n, depth, height, width) and their class, the frequency."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 2, ROWS)
-    phases = random.uniform(0, 6, (ROWS, CHANNELS, 1)) + np.linspace(0, 6, LENGTH) * (1 + 2 * labels[:, None, None])
+    steps = np.linspace(0, 6, SIDE) * (1 + 2 * labels[:, None, None, None])
+    phases = random.uniform(0, 6, (ROWS, DEPTH, SIDE, 1)) + steps
     return (np.sin(phases) + shift + random.normal(0, 0.1, phases.shape)).astype(np.float32), labels
 
 
@@ -71,8 +72,8 @@ class Probe:
         return job
 
     def report(self) -> dict[str, Any]:
-        x, y = series(1, 0.0)
-        moved, truth = series(2, 0.5)
+        x, y = volumes(1, 0.0)
+        moved, truth = volumes(2, 0.5)
         source, target = self.upload("source", x=x, y=y), self.upload("target", x=moved)
         job = self.run("/jobs", model="waves", source=source["id"], target=target["id"], params=PARAMS)
         predicted = self.request("POST", "/predict", json={"model": "waves", "inputs": moved.tolist()})
@@ -85,7 +86,7 @@ class Probe:
             "networks": self.names("/networks"),
             "schemas": list(document["components"]["schemas"]),
             "tags": [tag["name"] for tag in document["tags"]],
-            "modalities": {"series": source["modality"], "images": self.upload("images", x=IMAGES)["modality"]},
+            "modalities": {"volumes": source["modality"], "images": self.upload("images", x=IMAGES)["modality"]},
             "job": job,
             "evaluation": evaluation,
             "scrape": self._client.get("/metrics").text,

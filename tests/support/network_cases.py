@@ -6,10 +6,13 @@ import torch
 
 from app.modalities.base import Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
+from app.modalities.series import SeriesPreprocessing
 from app.modalities.tabular import TabularPreprocessing
 from app.modalities.text import TextPreprocessing
 from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
+from app.networks.cnn1d import Cnn1dParams
+from app.networks.inception1d import Inception1dParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
 from app.networks.vgg import VggParams
@@ -43,6 +46,11 @@ def text_case(**params: Any) -> Case:
     return MlpParams(**params), TextPreprocessing(kind="terms", vocabulary_size=50, max_length=20), specs
 
 
+def series_case(params: NetworkParams, channels: int, length: int) -> Case:
+    preprocessing = SeriesPreprocessing(length=length, mean=(1.0,) * channels, std=(2.0,) * channels)
+    return params, preprocessing, {"series": TensorSpec("float32", (channels, length))}
+
+
 CASES = {
     "cnn": image_case(CnnParams()),
     "cnn of the smallest images": image_case(CnnParams(input_size=8), 1),
@@ -56,6 +64,11 @@ CASES = {
     "mlp of numbers": table_case(2, 0),
     "mlp of categories": table_case(0, 2),
     "mlp of texts": text_case(layers=2),
+    "cnn1d": series_case(Cnn1dParams(width=8), 3, 128),
+    "cnn1d of the shortest series": series_case(Cnn1dParams(width=8), 1, 8),
+    "cnn1d of long series": series_case(Cnn1dParams(width=8), 1, 2000),
+    "inception1d": series_case(Inception1dParams(filters=4, depth=4), 3, 128),
+    "inception1d of one channel": series_case(Inception1dParams(filters=4, depth=2, kernel=8), 1, 8),
 }
 
 
@@ -66,6 +79,6 @@ def make_inputs(specs: dict[str, TensorSpec], count: int) -> Inputs:
         high = {"pixels": 256, "categories": 3, "terms": 50}.get(name)
         dtype = getattr(torch, specs[name].dtype)
         inputs[name] = torch.rand(shape) if high is None else torch.randint(0, high, shape, dtype=dtype)
-    if "numbers" in inputs:
-        inputs["numbers"][0] = torch.nan
+    for name in inputs.keys() & {"numbers", "series"}:
+        inputs[name][0] = torch.nan
     return inputs

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+MAX_DEVIATION = 20.0
+"""Standard deviations at which the values of series are clipped."""
+
 Inputs = dict[str, Tensor]
 SplitBatch = Callable[[Callable[[Inputs], Tensor], Inputs], Tensor]
 """Hook of a network: computes a function of inputs row by row, divided among the processes of a job."""
@@ -182,6 +185,27 @@ class PixelNormalizer(nn.Module):
     def forward(self, inputs: Inputs) -> Tensor:
         # permute before scaling: with channels last, ONNX Runtime takes one loop iteration per pixel
         return inputs["pixels"].permute(0, 3, 1, 2) * self.scale + self.shift
+
+
+class SeriesNormalizer(nn.Module):
+    """Maps series (n, channels, time) to standardised ones, with 0, the mean, for missing values.
+
+    Values far from the mean are clipped: one broken reading must not decide.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Store `mean` and `std` per channel."""
+        super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None], persistent=False)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        series = inputs["series"]
+        deviations = (series - self.mean) / self.std
+        return deviations.masked_fill(series.isnan(), 0).clamp(-MAX_DEVIATION, MAX_DEVIATION)
 
 
 def bottleneck(width: int, features: int, dropout: float) -> nn.Sequential:
