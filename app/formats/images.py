@@ -7,12 +7,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from app.formats import deep_colour, tiff_pages
+from app.formats import deep_colour, dicom, tiff_pages
 from app.formats.pixel_values import GREY, Pixels, Range, RawPixels, ValueExtent, is_deep, to_bytes, values_of
 
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
@@ -22,7 +24,8 @@ MAX_SLOW_PIXELS = 1_000_000
 """Limit of images whose decoder is written in Python and takes about a second per million pixels."""
 DRAFT_SIDE = 1024
 THUMBNAIL_SIDE = 96
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(["AVIF"] if features.check("avif") else []))
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _COLOUR = {"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"}
 _PYTHON_DECODERS = {"ppm", "bmp_rle"}
 _ORIENTATION = 0x0112
@@ -92,19 +95,19 @@ class Thumbnail:
     width: int
 
 
-def decode(content: bytes, budget: PixelBudget | None = None) -> RawPixels:
+def decode(content: bytes, budget: PixelBudget | None = None, *, page: int | None = None) -> RawPixels:
     """Decode to (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImageError.
 
     The type is uint8, or that of the values of a deep image. Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with
     both sides still at least `DRAFT_SIDE`.
     """
-    with _open(content, budget) as image:
+    with _open(content, budget, page) as image:
         return _values(image, content, DRAFT_SIDE)
 
 
-def measure(content: bytes, budget: PixelBudget) -> ImageShape:
+def measure(content: bytes, budget: PixelBudget, page: int | None = None) -> ImageShape:
     """Return the shape that `decode` would return. The image is decoded in full; only deep images become an array."""
-    with _open(content, budget) as image:
+    with _open(content, budget, page) as image:
         if is_deep(image) or image.mode not in GREY | _COLOUR or deep_colour.is_deep(image) or tiff_pages.is_signed(image):
             return ImageShape.of(_values(image, content, DRAFT_SIDE))
         image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
@@ -121,9 +124,9 @@ def _values(image: Image.Image, content: bytes, side: int) -> RawPixels:
     return values_of(image)
 
 
-def thumbnail_of_file(content: bytes, value_range: Range | None = None) -> Thumbnail:
+def thumbnail_of_file(content: bytes, value_range: Range | None = None, page: int | None = None) -> Thumbnail:
     """Decode an image only as far as its thumbnail needs. Raise InvalidImageError."""
-    with _open(content) as image:
+    with _open(content, page=page) as image:
         width, height = _turned(image)
         values = _values(image, content, 2 * THUMBNAIL_SIDE)
     return Thumbnail(thumbnail(to_bytes(values, value_range)), height, width)
@@ -170,13 +173,15 @@ def thumbnail(pixels: Pixels, side: int = THUMBNAIL_SIDE) -> str:
 
 
 @contextmanager
-def _open(content: bytes, budget: PixelBudget | None = None) -> Iterator[Image.Image]:
+def _open(content: bytes, budget: PixelBudget | None = None, page: int | None = None) -> Iterator[Image.Image]:
     """Open an image whose size and format are accepted, and convert what Pillow raises while the block decodes it."""
     try:
-        with _identified(content) as image:
+        with _identified(content, page) as image:
+            if page is not None and not dicom.is_dicom(content):
+                _select_page(image, page)
             _check_size(*image.size)
             _check_decoder(image)
-            if image.format == "TIFF" and (problem := tiff_pages.content_problem(image)):
+            if image.format == "TIFF" and (problem := tiff_pages.content_problem(image, paged=page is not None)):
                 raise InvalidImageError(problem)
             if budget is not None:
                 budget.spend(image.size[0] * image.size[1])
@@ -190,17 +195,46 @@ def _open(content: bytes, budget: PixelBudget | None = None) -> Iterator[Image.I
         raise InvalidImageError(f"{reason}: it cannot be decoded") from error
 
 
-def _identified(content: bytes) -> Image.Image:
+def _select_page(image: Image.Image, page: int) -> None:
+    """Go to a page of a file with several. Others have only page 0."""
+    try:
+        image.seek(page)
+    except EOFError as error:
+        raise InvalidImageError(f"there is no page {page}; it has {getattr(image, 'n_frames', 1)}, counted from 0") from error
+
+
+def _identified(content: bytes, page: int | None) -> Image.Image:
     if not content:
         raise InvalidImageError("empty: a file of 0 bytes")
     if content[:2] in (b"P1", b"P2", b"P3"):
         raise InvalidImageError("a PNM file in plain text; convert it to a binary one (P4, P5 or P6) or to PNG")
+    if dicom.is_dicom(content):
+        return _from_dicom(content, page)
+    formats = (*FORMATS, "HEIF") if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS and _registers_heif() else FORMATS
     try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
+        return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
         if reason := tiff_pages.unreadable_reason(content):
             raise InvalidImageError(reason) from error
         raise InvalidImageError("not an image of a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)") from error
+
+
+def _from_dicom(content: bytes, page: int | None) -> Image.Image:
+    try:
+        return dicom.read(content, MAX_PIXELS, page)
+    except dicom.UnreadableDicomError as error:
+        raise InvalidImageError(str(error)) from error
+
+
+@cache
+def _registers_heif() -> bool:
+    """Register the reader of HEIC, from the extra `heic`. Raise InvalidImageError without it."""
+    if find_spec("pillow_heif") is None:
+        raise InvalidImageError("a HEIC image, which this server cannot read; install the extra: pip install 'isthmus[heic]'")
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
 
 
 def _check_decoder(image: Image.Image) -> None:

@@ -38,10 +38,21 @@ def schema(path: Path) -> pl.Schema:
         return pl.scan_parquet(path, glob=False).collect_schema()
 
 
-def pandas_metadata(path: Path) -> dict[str, Any]:
-    """Return what pandas wrote about the table, for example its index columns; empty for other writers."""
+def row_count(path: Path) -> int:
+    """Return the number of rows. Raise InvalidDataset."""
+    return int(collected(pl.scan_parquet(path, glob=False).select(pl.len())).item())
+
+
+def collected(scan: pl.LazyFrame) -> pl.DataFrame:
+    """Return the rows of a query. Raise InvalidDataset."""
     with _read_errors():
-        text = pl.read_parquet_metadata(path).get("pandas", "{}")
+        return scan.collect()
+
+
+def metadata(path: Path, writer: str) -> dict[str, Any]:
+    """Return what `pandas` or `huggingface` wrote about the table; empty for other writers. Raise InvalidDataset."""
+    with _read_errors():
+        text = pl.read_parquet_metadata(path).get(writer, "{}")
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError):

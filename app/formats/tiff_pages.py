@@ -10,6 +10,7 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NO_PAGE = 5
 """Bits of the tag of a page that is a smaller copy or a mask of another one."""
 _MAX_COPIES = 32
+_SEVERAL_PAGES = "a TIFF with more than one page; select one by the option `page`, from 0, or save each page as a file of its own"
 _KINDS = {1: "unsigned integers", 2: "signed integers", 3: "floats"}
 _ACCEPTED = "accepted are 1 band (grey) or 3 bands (colour), also with transparency"
 
@@ -32,11 +33,11 @@ def unreadable_reason(content: bytes) -> str | None:
     return _bands_problem(bands, ()) or f"a TIFF with {bands} bands of {kind_name} of {bits} bits, which is not supported"
 
 
-def content_problem(image: Image.Image) -> str | None:
-    """Return why an opened TIFF cannot be used as one image, or None."""
+def content_problem(image: Image.Image, *, paged: bool = False) -> str | None:
+    """Return why an opened TIFF cannot be used as one image, or None. `paged`: its page was selected."""
     tags = getattr(image, "tag_v2", {})
     problem = _bands_problem(tags.get(_BANDS, 1), tags.get(_EXTRA, ()))
-    return problem or ("a TIFF with more than one page; save each page as a file of its own" if _has_pages(image) else None)
+    return problem or (None if paged or not _has_pages(image) else _SEVERAL_PAGES)
 
 
 def is_signed(image: Image.Image) -> bool:

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from app.errors import FieldError, InvalidDataset, InvalidInputs
-from app.formats import archives, image_folder
+from app.formats import archives, image_folder, image_parquet
 from app.formats.class_labels import ClassCounter
-from app.formats.image_folder import LabelledImage
+from app.formats.image_folder import ImageErrors, LabelledImage, Selection
 from app.formats.image_statistics import ChannelStats, SizeRange
 from app.formats.images import (
     ImageShape,
@@ -28,7 +28,7 @@ from app.formats.images import (
     resize,
 )
 from app.formats.pixel_values import Pixels, Range, RawPixels, ValueRanges, to_bytes
-from app.formats.validation import LIMIT, ErrorCollector, pointer, printable
+from app.formats.validation import LIMIT, ErrorCollector, pointer
 from app.modalities.base import (
     CHUNK_ROWS,
     Chunk,
@@ -48,6 +48,10 @@ from app.preprocessing import fast_pixels, hf_image_processor
 DOWNSCALE_WARNING_FACTOR = 2
 """Images at least this many times larger than the network's input cause a warning."""
 DEFAULT_SIZE = 32
+ONE_FOLDER = (
+    "All images are in one folder, so the dataset is unlabelled. For a labelled dataset, upload one folder for each of at least "
+    "two classes."
+)
 CHUNK_BYTES = 64 * 1024**2
 MAX_PREDICTION_PIXELS = 100_000_000
 """Limit of the images of one prediction: a small compressed file can contain a very large image."""
@@ -61,7 +65,16 @@ _URL_SAFE_BASE64 = str.maketrans("-_", "+/")
 
 
 class ImageOptions(DatasetOptions):
-    """Options for reading images: none."""
+    """Options for reading images."""
+
+    skip_bad: bool = Field(False, description="Leave out files that cannot be read, and list them in the warnings.")
+    page: int | None = Field(None, ge=0, le=100_000, description="Page of TIFFs and other files with several, from 0.")
+    split: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Read only the images below the folder of this name, such as `train`, of an archive with one for each split.",
+    )
 
 
 class ImagePreprocessing(Preprocessing):
@@ -82,24 +95,34 @@ class ImagePreprocessing(Preprocessing):
 
 
 class Image(Modality):
-    """ImageFolder archives and npz arrays."""
+    """ImageFolder archives, npz arrays, and Parquet of the Hugging Face library `datasets`."""
 
     name = "image"
-    suffixes: ClassVar[Mapping[str, str]] = {".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar", ".npz": "npz"}
+    suffixes: ClassVar[Mapping[str, str]] = {
+        ".zip": "zip",
+        ".tar": "tar",
+        ".tar.gz": "tar",
+        ".tgz": "tar",
+        ".npz": "npz",
+        ".parquet": "parquet",
+    }
     options = ImageOptions
     preprocessing = ImagePreprocessing
     accepts_files = True
     raw_tensor = "image"
 
     def can_read(self, path: Path, format: str, options: DatasetOptions) -> bool:
-        """Claim archives of image files, and arrays of images."""
+        """Claim archives of image files, arrays of images, and Parquet with a column of images."""
+        if format == "parquet":
+            return image_parquet.has_images(path)
         return image_folder.has_image_array(path) if format == "npz" else not archives.holds_recordings(path, format)
 
     def check(self, path: Path, format: str, options: DatasetOptions) -> Profile:
         labels = ClassCounter("/y") if format == "npz" else ClassCounter("/files")
         errors = ErrorCollector()
+        skipped = ErrorCollector() if _options(options).skip_bad else errors
         count, channels, sides, values = 0, set[int](), SizeRange(), ValueRanges()
-        for image in _shapes(path, format, errors):
+        for image in _shapes(path, format, ImageErrors(errors, skipped), options):
             count += 1
             channels.add(image.content.channels)
             sides.add(image.content)
@@ -109,8 +132,11 @@ class Image(Modality):
             elif image.label is not None:
                 labels.add([image.label])
         classes = labels.classes(errors)
-        if format != "npz" and len(labels.counts) == 1 and not errors.count:
-            errors.add("/files", _one_folder(labels.counts))
+        if format not in ("npz", "parquet") and len(labels.counts) == 1:
+            errors.warn("one_folder", ONE_FOLDER, "/files", list(labels.counts))
+            classes = None
+        if skipped is not errors and skipped.count:
+            _warn_skipped(skipped, errors)
         if not count and not errors.count:
             errors.add("/file", "there are no images")
         errors.check()
@@ -119,13 +145,14 @@ class Image(Modality):
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
         reader = image_folder.thumbnails(_range_of(file.details))
-        images = image_folder.read(file.path, file.format, reader, ErrorCollector())
+        images = image_folder.read(file.path, file.format, reader, ImageErrors(), _selection(file.options))
         return [_preview_row(image, file.labelled) for image in islice(images, limit)]
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         buffered: list[LabelledImage[RawPixels]] = []
         buffered_bytes = 0
-        for image in image_folder.read(file.path, file.format, image_folder.PIXELS, ErrorCollector()):
+        images = image_folder.read(file.path, file.format, image_folder.PIXELS, ImageErrors(), _selection(file.options))
+        for image in images:
             buffered.append(image)
             buffered_bytes += image.content.nbytes
             if len(buffered) >= size or buffered_bytes > CHUNK_BYTES:
@@ -220,11 +247,11 @@ def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
     return preprocessing
 
 
-def _shapes(path: Path, format: str, errors: ErrorCollector) -> Iterator[LabelledImage[ImageShape]]:
+def _shapes(path: Path, format: str, errors: ImageErrors, options: DatasetOptions) -> Iterator[LabelledImage[ImageShape]]:
     """Yield the shapes of all images. Raise InvalidDataset if they have too many pixels in total."""
     budget = PixelBudget(min(FREE_PIXELS + PIXELS_PER_BYTE * path.stat().st_size, MAX_DATASET_PIXELS))
     try:
-        yield from image_folder.read(path, format, image_folder.shapes(budget), errors)
+        yield from image_folder.read(path, format, image_folder.shapes(budget), errors, _selection(options))
     except PixelBudgetExceededError as error:
         raise InvalidDataset(f"{error}: upload fewer or smaller images", [FieldError("/file", str(error))]) from error
 
@@ -247,9 +274,20 @@ def _preview_row(image: LabelledImage[Thumbnail], labelled: bool) -> dict[str, A
     return row if image.label is None or not labelled else row | {"label": image.label}
 
 
-def _one_folder(classes: Iterable[str]) -> str:
-    only = printable(next(iter(classes)))
-    return f"only one class, {only!r}: at least two are required; images without labels must be in no folder"
+def _options(options: DatasetOptions) -> ImageOptions:
+    assert isinstance(options, ImageOptions)
+    return options
+
+
+def _selection(options: DatasetOptions) -> Selection:
+    given = _options(options)
+    return Selection(given.split, given.page)
+
+
+def _warn_skipped(skipped: ErrorCollector, errors: ErrorCollector) -> None:
+    count = f"{skipped.count} files" if skipped.count > 1 else "1 file"
+    message = f"{count} cannot be read and are left out. The examples are the first {LIMIT} of them."
+    errors.warn("skipped_files", message, "/files", [error.detail for error in skipped.errors])
 
 
 def _chunk(images: Sequence[LabelledImage[RawPixels]], file: DatasetFile) -> Chunk:

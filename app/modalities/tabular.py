@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from app.formats import tables
+from app.formats import image_parquet, tables
 from app.formats.cells import CellRules, as_numbers
 from app.formats.data_warnings import DataWarning
 from app.formats.validation import ErrorCollector
@@ -76,6 +76,8 @@ class Tabular(Modality):
         """Claim all files except those whose only input column is text without numbers."""
         options = _options(options)
         schema = tables.schema(path, format, options.layout)
+        if image_parquet.image_column(schema) is not None:
+            return False
         inputs = [name for name in schema if name != label_column(options, list(schema))]
         if len(inputs) != 1 or inputs[0] in options.categories or schema[inputs[0]] != pl.String:
             return format != "jsonl" or "text" not in inputs

@@ -9,6 +9,7 @@ from pydantic import Field
 from app.errors import FieldError, InvalidInputs, InvalidRequest
 from app.formats import tables, text_columns
 from app.formats.class_labels import ClassCounter
+from app.formats.data_warnings import DataWarning
 from app.formats.dialects import Delimiter, Encoding, Layout
 from app.formats.text_columns import Columns, RowErrors
 from app.formats.validation import LIMIT, ErrorCollector, encodable, pointer
@@ -27,6 +28,8 @@ from app.modalities.base import (
     fast_json_encoder,
 )
 from app.networks.base import NetworkParams
+from app.preprocessing import shared_terms
+from app.preprocessing.shared_terms import FrequentTerms
 from app.preprocessing.tfidf import DocumentFrequencies, TfidfVectorizer
 from app.preprocessing.tokenizer import TokenizerEncoder, copy_tokenizer
 
@@ -79,8 +82,10 @@ class Text(Modality):
         columns = text_columns.resolve(path, format, _columns(options))
         labels, errors = ClassCounter(pointer("columns", columns.label or "")), ErrorCollector()
         count = characters = longest = 0
+        frequent = FrequentTerms()
         for texts, names in text_columns.read(path, format, columns, 1024, RowErrors(errors, labels.missing)):
             count += len(texts)
+            frequent.add(texts)
             characters += sum(map(len, texts))
             longest = max([longest, *map(len, texts)])
             labels.add(name for name in names or () if name is not None)
@@ -91,7 +96,7 @@ class Text(Modality):
         lengths = {"mean": characters / count, "longest": longest}
         details: dict[str, Any] = {"text": columns.text, "label": columns.label, "characters": lengths}
         details |= {"warnings": errors.warnings} if errors.warnings else {}
-        return Profile(format, count, classes, details)
+        return Profile(format, count, classes, details | frequent.as_details())
 
     def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
         chunk = next(self.chunks(file, limit), None)
@@ -109,6 +114,10 @@ class Text(Modality):
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         """Return nothing: texts are always compatible."""
         return []
+
+    def comparison(self, source: Profile, other: Profile, role: str) -> list[DataWarning]:
+        """Warn of datasets that share few terms."""
+        return shared_terms.compare(source.details, other.details, role)
 
     def fit(
         self, source: Iterable[Chunk], target: Iterable[Chunk], network: NetworkParams, pretrained: Path | None, folder: Path

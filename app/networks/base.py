@@ -30,6 +30,11 @@ class NetworkParams(BaseModel):
 
     network: str
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the backbone never changes, so that its features are computed once."""
+        return False
+
     def input_limits(self) -> InputLimits:
         """Return the input sizes to which a modality fits its preprocessing."""
         return InputLimits()

@@ -20,13 +20,21 @@ class TransformersParams(NetworkParams):
         min_length=1,
         max_length=500,
         pattern=r"^[^\x00]*$",
-        description="Hub id, or a directory on the worker, that the service allows; only safetensors.",
+        description="Id of `GET /encoders`, or a Hub id or directory on the worker that the service allows; only safetensors.",
+    )
+    frozen: bool = Field(
+        False,
+        description="Keep the encoder's weights and compute its features once: training takes seconds, also on CPUs.",
     )
     max_length: int = Field(128, ge=8, le=4096, description="Maximum number of tokens; longer texts are truncated.")
     config: SkipJsonSchema[dict[str, Any] | None] = Field(
         None,
         description="Configuration of the encoder, stored in the manifest. If set, weights are random, not from a checkpoint.",
     )
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.frozen
 
     def input_limits(self) -> InputLimits:
         return InputLimits(tokens=self.max_length)

@@ -58,7 +58,7 @@ class TableCheck:
         """Return the details of the profile."""
         options, kinds = self._options, {column.name: column.kind() for column in self._columns}
         exempt = {*options.learn, *options.categories, *options.texts}
-        metadata = parquet.pandas_metadata(self._path) if self._format == "parquet" else {}
+        metadata = parquet.metadata(self._path, "pandas") if self._format == "parquet" else {}
         roles = column_roles.find(self._sample, {name: kind for name, kind in kinds.items() if name not in exempt}, metadata)
         if len(roles) == len(self._columns):  # without any column there is nothing to learn
             roles = {}

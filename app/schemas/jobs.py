@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.algorithms import AnyParams
 from app.db.tables import JobRow
+from app.encoders.catalogue import Speed
 from app.job_state import JobStatus
 from app.model_reference import NAME
 from app.networks import AnyNetwork
@@ -30,7 +31,10 @@ class ModelBase(BaseModel):
 
 
 class PretrainedBase(BaseModel):
-    """A start from a pretrained encoder; short for the network that loads such encoders, with its default options."""
+    """A start from a pretrained encoder; short for the network that loads such encoders.
+
+    `auto` and the ids of `GET /encoders` are frozen: they keep their weights. Others are trained further.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,8 +42,9 @@ class PretrainedBase(BaseModel):
         min_length=1,
         max_length=500,
         pattern=r"^[^\x00]*$",
-        description="Hub id, or directory on the worker, that the service allows.",
+        description="`auto`, an id of `GET /encoders`, or a Hub id or directory on the worker that the service allows.",
     )
+    speed: Speed = Field("fast", description="With `auto`: the slowest class of encoders that the job may use.")
 
 
 _KINDS = {"network": "a network", "model": "a model", "pretrained": "a pretrained encoder"}
@@ -76,7 +81,11 @@ class JobCreate(BaseModel):
     )
     target: UUID | None = Field(None, description="Dataset of the domain to adapt to. Labels are ignored.")
     evaluation: UUID | None = Field(None, description="Labelled target data, used only to report the true accuracy.")
-    base: AnyBase | None = Field(None, description="What the job starts from. Default: the default network of the modality.")
+    base: AnyBase | None = Field(
+        None,
+        description="What the job starts from. Default: an installed frozen encoder for images larger than 48 pixels, the "
+        "default network of the modality for other data.",
+    )
     params: AnyParams = Field(description="`GET /algorithms` lists the algorithms and their parameters.")
 
 

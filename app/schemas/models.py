@@ -90,6 +90,14 @@ class ArtifactOut(BaseModel):
         return cls(name=row.name, digest=row.digest, size_bytes=row.size_bytes)
 
 
+class EncoderReference(BaseModel):
+    """A pretrained encoder and the licence of its weights."""
+
+    id: str
+    licence: str
+    origin: str
+
+
 class Lineage(BaseModel):
     """The origin of a version. A deleted dataset keeps its id."""
 
@@ -101,6 +109,7 @@ class Lineage(BaseModel):
     base: VersionReference | None = Field(
         description="The version that the job started from, if any. A deleted one keeps its name and number."
     )
+    encoder: EncoderReference | None = Field(description="The encoder of the catalogue whose weights the version contains.")
 
     @classmethod
     def of(cls, row: VersionRow) -> "Lineage":
@@ -113,6 +122,7 @@ class Lineage(BaseModel):
             target=row.job.target_id,
             evaluation=row.job.evaluation_id,
             base=VersionReference(model=base.model.name, number=base.number) if base else _reference(deleted),
+            encoder=row.manifest.get("encoder"),
         )
 
 

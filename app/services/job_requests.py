@@ -13,10 +13,10 @@ from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.errors import DatasetNotFound, FieldError, IncompatibleDatasets, InvalidRequest, ModelNotFound
 from app.formats.data_warnings import DataWarning
 from app.modalities import MODALITIES
-from app.networks import AnyNetwork, default_network, pretrained_network
+from app.networks import AnyNetwork
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import dataset_differences, datasets, models
+from app.services import dataset_differences, datasets, encoders, models
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def build_row(session: Session, request: JobCreate) -> JobRow:
     if source is not None:
         dataset_differences.check_compatible(source, target, evaluation)
         base, base_version_id = _base(session, request, source)
-        found = dataset_differences.comparison(source, target, evaluation)
+        found = _warnings(request, source, target, evaluation)
     else:
         base, base_version_id = _base_without_source(session, request, target, evaluation)
         found = []
@@ -66,10 +66,16 @@ def check(session: Session, request: JobCreate) -> JobCheck:
     try:
         build_row(session, request)
         source, target, evaluation = _datasets(session, request)
-        warnings = dataset_differences.comparison(source, target, evaluation) if source is not None else []
+        warnings = _warnings(request, source, target, evaluation) if source is not None else []
     except (InvalidRequest, IncompatibleDatasets) as error:
         return JobCheck(False, error.errors or [FieldError("", error.message)], warnings)
     return JobCheck(True, [], warnings)
+
+
+def _warnings(
+    request: JobCreate, source: DatasetRow, target: DatasetRow | None, evaluation: DatasetRow | None
+) -> list[DataWarning]:
+    return encoders.missing_encoder(request.base, source) + dataset_differences.comparison(source, target, evaluation)
 
 
 def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, DatasetRow | None, DatasetRow | None]:
@@ -110,10 +116,10 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
             version = named_version(session, reference, "/base/model")
             check_version_accepts(version, source, "/base/model", "source")
             return {"model": f"{version.model.name}:{version.number}"}, version.id
-        case PretrainedBase(pretrained=pretrained):
-            network = pretrained_network(source.modality, pretrained)
+        case PretrainedBase() as pretrained:
+            network = encoders.named_base(source.modality, pretrained)
         case None:
-            network = default_network(source.modality)
+            network = encoders.default_base(source)
         case given:
             network = given
     _check_network(network, source.modality)

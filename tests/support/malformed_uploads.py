@@ -185,8 +185,6 @@ BAD: dict[str, Bad] = {
         "one folder around all classes",
     ),
     "folders and none": Bad("a.zip", factories.zip_bytes({"a/0.png": PNG, "1.png": PNG}), "/files/1.png", "class folders"),
-    "one class of images": Bad("a.zip", factories.image_zip(["cat"]), "/files", "only one class"),
-    "one class of images in a folder": Bad("a.zip", factories.image_zip(["pets/cat"]), "/files", "only one class"),
     "an object npz": Bad("a.npz", factories.npz_bytes(x=np.array([{}, []], object)), "/x", "Python objects"),
     "object labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.array([{}] * 4, object)), "/y", "Python objects"),
     "an npz header that is no Python": Bad("a.npz", npz_header("(" * 9000), "/x", "header"),

@@ -1,5 +1,9 @@
 """The data of a job, read and encoded for its training."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
 import torch
 
 from app.modalities import MODALITIES
@@ -7,18 +11,36 @@ from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset
 from worker.data.job_inputs import JobInputs, StoredDataset, load
 from worker.data.splits import DomainData, divided_classes, split_source
-from worker.data.training_setup import TrainingSetup, encode_dataset, prepare_training
+from worker.data.training_setup import CachedFeatures, TrainingSetup, encode_dataset, encode_example, prepare_training
+from worker.networks.base import Inputs
 from worker.protocol.progress import BadData, ProgressReporter
 
+CacheFeatures = Callable[[TrainingSetup, AttemptContext, Inputs], CachedFeatures]
 
-def prepare_data(context: AttemptContext, device: torch.device) -> tuple[TrainingSetup, DomainData]:
-    """Read the inputs of a job, fit or reuse the preprocessing, and encode the datasets. Raise BadData."""
+
+def prepare_data(
+    context: AttemptContext, device: torch.device, cache_features: CacheFeatures
+) -> tuple[TrainingSetup, DomainData]:
+    """Read the inputs of a job, fit or reuse the preprocessing, and encode the datasets. Raise BadData, StopRequested.
+
+    `cache_features` is called if the network is frozen.
+    """
     inputs = load(context)
     setup = prepare_training(context, inputs, device)
     _warn_information_loss(setup, inputs, context.reporter)
+    if setup.network.is_frozen:
+        features = cache_features(setup, context, _example(setup, inputs))
+        setup = replace(setup, cached=features, uncached_data=partial(_encode_domains, setup, inputs, context))
     data = _encode_domains(setup, inputs, context)
     _warn_divided_groups(setup, data, context.reporter)
     return setup, data
+
+
+def _example(setup: TrainingSetup, inputs: JobInputs) -> Inputs:
+    """Return a few encoded examples of the job. Raise BadData."""
+    dataset = inputs.source or inputs.target
+    assert dataset is not None
+    return encode_example(setup, dataset)
 
 
 def _warn_information_loss(setup: TrainingSetup, inputs: JobInputs, reporter: ProgressReporter) -> None:

@@ -1,6 +1,7 @@
 """The setup of a training (parameters, network, preprocessing, classes, device), and the encoding of datasets."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +22,25 @@ from worker import networks
 from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset, UnknownLabelError, encode
 from worker.data.job_inputs import JobInputs, StoredDataset
-from worker.networks.base import Network
+from worker.data.splits import DomainData
+from worker.networks.base import Inputs, Network
 from worker.protocol.progress import BadData
 
+EXAMPLE_ROWS = 8
 MAX_GPU_MEMORY_FRACTION = 0.25
 """The fraction of a GPU's free memory that a dataset may take; larger ones stay on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFeatures:
+    """The features of a frozen backbone, which training reads in place of the inputs.
+
+    `encoder` computes them from raw inputs. `example` is a batch of the inputs, for the export.
+    """
+
+    encoder: Encoder
+    specs: dict[str, TensorSpec]
+    example: Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,7 @@ class TrainingSetup:
     """The values that are fixed before the training starts. `folder` collects the version's files.
 
     `base` describes the version that the job starts from. Its weights are in `folder` until the export replaces them.
+    `uncached_data` encodes the datasets without the cached features.
     """
 
     params: AlgorithmParams
@@ -44,6 +60,8 @@ class TrainingSetup:
     device: torch.device
     folder: Path
     base: Manifest | None
+    cached: CachedFeatures | None = None
+    uncached_data: Callable[[], DomainData] | None = None
 
     @property
     def temperature(self) -> float:
@@ -107,13 +125,27 @@ def choose_device(name: str) -> torch.device:
 def encode_dataset(setup: TrainingSetup, dataset: StoredDataset, folder: Path, *, labelled: bool = True) -> EncodedDataset:
     """Encode a dataset, on the GPU if it fits there. Raise BadData when it does not match the preprocessing."""
     classes = setup.classes if labelled else None
-    try:
-        examples = encode(dataset.chunks(), setup.encoder, setup.specs, dataset.row.rows, classes, folder)
-    except (InvalidInputs, UnknownLabelError, PolarsError) as error:
-        raise BadData(f"The dataset {dataset.row.name!r} does not match the inputs of the model: {error}") from error
+    with _mismatch_is_bad_data(dataset):
+        encoder, specs = (setup.cached.encoder, setup.cached.specs) if setup.cached else (setup.encoder, setup.specs)
+        examples = encode(dataset.chunks(), encoder, specs, dataset.row.rows, classes, folder)
     if setup.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * torch.cuda.mem_get_info(setup.device)[0]:
         return examples.to(setup.device)
     return examples
+
+
+def encode_example(setup: TrainingSetup, dataset: StoredDataset) -> Inputs:
+    """Return a few encoded examples, to trace a graph with. Raise BadData."""
+    with _mismatch_is_bad_data(dataset):
+        encoded = setup.encoder(next(dataset.chunks(EXAMPLE_ROWS)).inputs)
+    return {name: torch.from_numpy(values) for name, values in encoded.items()}
+
+
+@contextmanager
+def _mismatch_is_bad_data(dataset: StoredDataset) -> Iterator[None]:
+    try:
+        yield
+    except (InvalidInputs, UnknownLabelError, PolarsError) as error:
+        raise BadData(f"The dataset {dataset.row.name!r} does not match the inputs of the model: {error}") from error
 
 
 def make_network(setup: TrainingSetup) -> Network:

@@ -87,6 +87,11 @@ def export(
     return [graph, weights]
 
 
+def export_backbone(backbone: nn.Module, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
+    """Write the graph from the inputs to the features of a backbone."""
+    _write_graph(backbone, _resized(example, TRACED_ROWS, specs, 0.5), path, specs)
+
+
 def _write_graph(network: nn.Module, example: Inputs, path: Path, specs: Mapping[str, TensorSpec]) -> None:
     parameter_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
     if parameter_bytes > MAX_ONNX_BYTES:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ MAX_DEVIATION = 20.0
 """Standard deviations at which the values of series are clipped."""
 
 Inputs = dict[str, Tensor]
+FEATURES = "backbone_features"
+"""Name of the input that holds the features of a `FrozenBackbone`."""
 SplitBatch = Callable[[Callable[[Inputs], Tensor], Inputs], Tensor]
 """Hook of a network: computes a function of inputs row by row, divided among the processes of a job."""
 SyncBatchNorm = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor, Tensor] | None]
@@ -50,13 +53,21 @@ class Network(nn.Module):
         return logits
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether the backbone never changes, so that its features can be computed before the training."""
+        return isinstance(self.backbone, FrozenBackbone)
+
+    @property
     def is_dense(self) -> bool:
-        """Whether most of the work is large matrix products: convolutions or a pretrained encoder."""
+        """Whether most of the work is large matrix products: convolutions or a trained encoder."""
+        if self.is_frozen:
+            return False
         return self.pretrained or any(isinstance(module, nn.Conv2d) for module in self.modules())
 
     def blocks(self) -> list[nn.Module]:
         """Return the modules with weights in order from input to head, for gradual unfreezing."""
-        parts = [*self.backbone.children(), self.bottleneck, self.head]
+        layers = [] if self.is_frozen else self.backbone.children()
+        parts = [*layers, self.bottleneck, self.head]
         return [part for part in parts if any(True for _ in part.parameters())]
 
     @contextmanager
@@ -85,6 +96,23 @@ class Network(nn.Module):
         for norm in self.modules():
             if isinstance(norm, DomainBatchNorm):
                 norm.has_source.fill_(False)
+
+
+class FrozenBackbone(nn.Module):
+    """A pretrained backbone that never changes. Its features, computed before the training, may replace the inputs."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        features: Tensor = inputs[FEATURES] if FEATURES in inputs else self.backbone(inputs)
+        return features
 
 
 class DomainBatchNorm(nn.Module):
@@ -213,9 +241,15 @@ def bottleneck(width: int, features: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, features, bias=False), DomainBatchNorm(features), nn.ReLU(), nn.Dropout(dropout))
 
 
+def frozen_bottleneck(width: int, features: int) -> nn.Sequential:
+    """Build the bottleneck of a frozen backbone, which first standardises each domain."""
+    return nn.Sequential(DomainBatchNorm(width), *bottleneck(width, features, dropout=0.5))
+
+
 def batch_norms(network: Network) -> list[DomainBatchNorm | _BatchNorm]:
-    """Return the modules with batch statistics."""
-    return [module for module in network.modules() if isinstance(module, DomainBatchNorm | _BatchNorm)]
+    """Return the modules with batch statistics that training changes."""
+    frozen = {module for part in network.modules() if isinstance(part, FrozenBackbone) for module in part.modules()}
+    return [module for module in network.modules() if isinstance(module, DomainBatchNorm | _BatchNorm) and module not in frozen]
 
 
 @contextmanager

@@ -6,35 +6,24 @@ The transformers library gets a folder of links to these files only, by their re
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-import httpx
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
-
-from app.services.pretrained_sources import CONFIG_FILE, PretrainedNotAllowedError, PretrainedSources
+from app.encoders import downloads
+from app.encoders.catalogue import known
+from app.encoders.downloads import WEIGHTS, WEIGHTS_INDEX, DownloadError, UnknownRepositoryError, is_read
+from app.services.pretrained_sources import PretrainedNotAllowedError, PretrainedSources
 from app.settings import Settings
+from worker.networks.catalogue_files import catalogue_folder
 from worker.protocol.progress import BadParameters
-
-WEIGHTS = "model*.safetensors"
-WEIGHTS_INDEX = f"{WEIGHTS}.index.json"
-TOKENIZER, IMAGE_PROCESSOR = "tokenizer.json", "preprocessor_config.json"
-VOCABULARIES = ["vocab*", "*.model"]
-TOKENIZER_FILES = ["tokenizer*", *VOCABULARIES, "merges.txt", "special_tokens_map.json", "added_tokens.json"]
-FILES = [CONFIG_FILE, IMAGE_PROCESSOR, WEIGHTS, WEIGHTS_INDEX, *TOKENIZER_FILES]
-HUB_SECONDS = 30
 
 
 def linked_checkpoint(pretrained: str, settings: Settings) -> Path:
     """Return a new folder with links to the files of a checkpoint. Raise BadParameters."""
+    encoder = known(pretrained)
+    if encoder is not None:
+        own = catalogue_folder(encoder)
+        return _links(own, PretrainedSources((own.parents[1],), ()), pretrained)
     sources = PretrainedSources.of(settings)
     folder = sources.folder(pretrained)
     if folder is None:
@@ -42,6 +31,10 @@ def linked_checkpoint(pretrained: str, settings: Settings) -> Path:
             raise BadParameters(str(PretrainedNotAllowedError(pretrained)))
         folder = _downloaded(pretrained, settings.max_download_bytes)
         sources = PretrainedSources((folder.parents[1],), ())  # the repository's folder in the cache: links lead to its files
+    return _links(folder, sources, pretrained)
+
+
+def _links(folder: Path, sources: PretrainedSources, pretrained: str) -> Path:
     links = Path(tempfile.mkdtemp(prefix="checkpoint-"))
     for file in _matching(folder.iterdir()):
         real = file.resolve()
@@ -58,11 +51,6 @@ def _matching(files: Iterable[Path]) -> Iterator[Path]:
             yield file
 
 
-def is_read(name: str) -> bool:
-    """Return whether a file of a checkpoint is ever read."""
-    return any(fnmatchcase(name, pattern) for pattern in FILES)
-
-
 def _check_index(links: Path, pretrained: str) -> None:
     """Raise BadParameters if an index of weights names a file that is not linked, such as one in another folder."""
     for index in links.glob(WEIGHTS_INDEX):
@@ -76,25 +64,10 @@ def _check_index(links: Path, pretrained: str) -> None:
 
 @cache
 def _downloaded(repository: str, max_bytes: int) -> Path:
-    """Download the files of a public repository, without a token. Raise BadParameters."""
+    """Download the files of a public repository. Raise BadParameters."""
     try:
-        return _download(repository, max_bytes)
-    except (HFValidationError, RepositoryNotFoundError) as error:  # a gated repository is not found either
+        return downloads.download(repository, max_bytes)
+    except UnknownRepositoryError as error:
         raise BadParameters(str(PretrainedNotAllowedError(repository))) from error
-    except LocalEntryNotFoundError as error:
-        raise BadParameters(f"{repository} is not in this machine's cache, and the Hub cannot be reached.") from error
-    except (HfHubHTTPError, httpx.HTTPError) as error:
-        raise BadParameters(f"{repository} cannot be downloaded from the Hub. The log of the worker has the details.") from error
-
-
-def _download(repository: str, max_bytes: int) -> Path:
-    try:
-        info = HfApi(token=False).model_info(repository, files_metadata=True, timeout=HUB_SECONDS)
-    except (OfflineModeIsEnabled, httpx.TransportError):
-        return Path(snapshot_download(repository, allow_patterns=FILES, token=False, local_files_only=True))
-    files = [file for file in info.siblings or [] if is_read(file.rfilename)]
-    size = sum(file.size or 0 for file in files)
-    if size > max_bytes:
-        raise BadParameters(f"{repository} has {size} bytes; this service downloads at most {max_bytes}.")
-    names = [file.rfilename for file in files]
-    return Path(snapshot_download(repository, revision=info.sha, allow_patterns=names, token=False))
+    except DownloadError as error:
+        raise BadParameters(str(error)) from error

@@ -17,16 +17,18 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
+from app.encoders.downloads import IMAGE_PROCESSOR, TOKENIZER, VOCABULARIES, WEIGHTS
 from app.modalities.base import Preprocessing, TensorSpec
 from app.modalities.image import ImagePreprocessing
 from app.modalities.text import TextPreprocessing
 from app.networks.transformers import TransformersParams
 from app.services.pretrained_sources import CONFIG_FILE, label
 from app.settings import Settings
-from worker.networks.base import Inputs, Network, PixelNormalizer, with_domain_norms
-from worker.networks.checkpoint_files import IMAGE_PROCESSOR, TOKENIZER, VOCABULARIES, WEIGHTS, linked_checkpoint
+from worker.networks.base import FrozenBackbone, Inputs, Network, PixelNormalizer, frozen_bottleneck, with_domain_norms
+from worker.networks.checkpoint_files import linked_checkpoint
 from worker.protocol.progress import BadParameters
 
+FROZEN_FEATURES = 256
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 disable_progress_bars()
@@ -78,6 +80,11 @@ def build(params: TransformersParams, preprocessing: Preprocessing, specs: dict[
         assert isinstance(preprocessing, ImagePreprocessing)
         backbone = ImageEncoder(encoder, preprocessing)
         width = _width(backbone, specs, 0, params.pretrained)
+    if params.frozen:
+        bottleneck = frozen_bottleneck(width, FROZEN_FEATURES)
+        head = nn.Linear(FROZEN_FEATURES, classes)
+        return Network(FrozenBackbone(backbone), bottleneck, head, FROZEN_FEATURES, pretrained=True)
+    with_domain_norms(encoder)
     head = nn.Linear(width, classes)
     return TransformersNetwork(backbone, nn.LayerNorm(width, elementwise_affine=False), head, width, pretrained=True)
 
@@ -95,7 +102,6 @@ def _encoder(params: TransformersParams, modality: str) -> PreTrainedModel:
         raise BadParameters(f"{params.pretrained} cannot be loaded: its config.json or its weights are not usable.") from error
     tower = getattr(model, "text_model" if modality == "text" else "vision_model", model)
     encoder: PreTrainedModel = tower.get_encoder() if tower.config.is_encoder_decoder else tower
-    with_domain_norms(encoder)
     return encoder
 
 

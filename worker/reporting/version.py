@@ -7,6 +7,7 @@ import torch
 
 from app.artifacts import InputSpec, Manifest
 from app.db.tables import JobRow
+from app.encoders.catalogue import known
 from app.services.pretrained_sources import label
 from app.storage import digest_of
 from worker import networks
@@ -46,7 +47,10 @@ def export_network(
     setup: TrainingSetup, report: ModelReport, data: DomainData, reporter: ProgressReporter, graphs: GraphCache
 ) -> None:
     """Write the network's files and the requested quantized copy; add the copy's measurements to the metrics."""
-    graph, _ = export(report.network, example(data), setup.folder, setup.specs, report.temperature, graphs)
+    inputs = setup.cached.example if setup.cached else example(data)
+    graph, _ = export(report.network, inputs, setup.folder, setup.specs, report.temperature, graphs)
+    if setup.uncached_data is not None and setup.params.quantize != "none":
+        data = setup.uncached_data()
     copy = quantize_version(setup.params, graph, data)
     if copy is None:
         return
@@ -65,6 +69,7 @@ def make_manifest(setup: TrainingSetup, trials: TrialRunner, report: ModelReport
         classes=setup.classes,
         base=_base(job),
         network=networks.self_contained_params(setup.network).model_dump(mode="json"),
+        encoder=_encoder(setup),
         algorithm=setup.params.algorithm,
         params=setup.params.model_dump(mode="json"),
         training_precision=trials.precision,
@@ -75,6 +80,14 @@ def make_manifest(setup: TrainingSetup, trials: TrialRunner, report: ModelReport
         libraries={name: version(name) for name in LIBRARIES},
         metrics=report.metrics,
     )
+
+
+def _encoder(setup: TrainingSetup) -> dict[str, str] | None:
+    """Return the encoder of the catalogue that the network contains."""
+    if setup.base is not None:
+        return setup.base.encoder
+    encoder = known(getattr(setup.network, "pretrained", ""))
+    return None if encoder is None else {"id": encoder.id, "licence": encoder.licence, "origin": encoder.origin}
 
 
 def _base(job: JobRow) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from worker.data.training_setup import TrainingSetup, choose_device, make_networ
 from worker.distributed.processes import Distributed, distributed_session
 from worker.protocol.progress import StopRequested
 from worker.training.checkpoints import Checkpoints
+from worker.training.feature_cache import cache_features
 from worker.training.lazy_dynamo import delay_dynamo
 from worker.training.mixed_precision import decide_precision
 from worker.training.runtime import NetworkFactory, TrainingRuntime
@@ -38,7 +39,7 @@ def prepare_trials(context: AttemptContext, device: torch.device, distributed: D
     delay_dynamo()
     if context.settings.train_threads:
         torch.set_num_threads(context.settings.train_threads)
-    setup, data = prepare_data(context, device)
+    setup, data = prepare_data(context, device, cache_features)
     runtime = _runtime(context, device, distributed)
     factory = NetworkFactory(
         classes=len(setup.classes),

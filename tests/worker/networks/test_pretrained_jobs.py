@@ -78,6 +78,25 @@ def test_image_job_uses_the_preprocessing_of_its_checkpoint(bench: Bench, tmp_pa
     assert result.manifest.inputs == {"pixels": InputSpec("uint8", (24, 24, 3))}
 
 
+def test_job_on_cached_features_serves_images(bench: Bench, tmp_path: Path) -> None:
+    source, target = (bench.dataset("image", f"{each}.zip", image_zip(each=each)) for each in (12, 14))
+    params = {"algorithm": "dann", "epochs": 1, "min_steps": 4, "batch_size": 4, "quantize": "float16"}
+    base = {"network": "transformers", "pretrained": "efficientnet-lite0", "frozen": True}
+
+    job = bench.job(params, source, target, base=base)
+    first = bench.run(job)
+
+    assert first.manifest.inputs == {"pixels": InputSpec("uint8", (224, 224, 3))}
+    assert first.manifest.encoder is not None
+    assert (first.manifest.encoder["id"], first.manifest.encoder["licence"]) == ("efficientnet-lite0", "Apache-2.0")
+    assert first.manifest.preprocessing["size"] == [224, 224]
+    assert first.metrics["quantization"]["bytes_before"] > 10**7
+
+    version = bench.publish(job, first)
+    second = bench.run(bench.job(params, source, target, base={"model": "toy:1"}, base_version_id=version.id))
+    assert second.manifest.encoder == first.manifest.encoder
+
+
 def test_tokenizer_that_does_not_parse_is_one_line(bench: Bench, minilm: Path) -> None:
     (minilm / "tokenizer.json").write_text("{}")
     rows = [{"text": text, "label": text[:1]} for text in (*LIKED, *DISLIKED)]
