@@ -21,7 +21,9 @@ class ExponentialMovingAverage:
     def update(self, network: Network, step: int) -> None:
         """Include the weights and statistics after `step` (0, 1, ...)."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        for own, live in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+        for (name, own), live in zip(self.network.state_dict().items(), network.state_dict().values(), strict=True):
+            if network.is_frozen and name.startswith("backbone."):
+                continue
             if own.is_floating_point():
                 own.lerp_(live, 1 - decay)
             else:
