@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load
 from transformers import ViTConfig, ViTModel
 
 from app.artifacts import InputSpec
+from app.encoders import catalogue
+from app.encoders.catalogue import PretrainedEncoder
 from app.errors import InvalidRequest
 from app.serving.model_loader import ModelLoader
 from app.serving.version_files import VersionFiles
@@ -64,11 +67,7 @@ def test_text_version_is_adapted_after_its_checkpoint_was_deleted(bench: Bench, 
 
 
 def test_image_job_uses_the_preprocessing_of_its_checkpoint(bench: Bench, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    ViTModel(ViTConfig(image_size=24, patch_size=8, **sizes)).save_pretrained(tmp_path / "vit")
-    processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24}, "image_mean": [0.4] * 3}
-    (tmp_path / "vit/preprocessor_config.json").write_text(json.dumps(processor))
+    saved_vit(tmp_path / "vit")
     source, target = (bench.dataset("image", f"{each}.zip", image_zip(each=each)) for each in (6, 7))
 
     params = {"algorithm": "dann", "epochs": 1, "min_steps": 0, "batch_size": 4}
@@ -78,19 +77,35 @@ def test_image_job_uses_the_preprocessing_of_its_checkpoint(bench: Bench, tmp_pa
     assert result.manifest.inputs == {"pixels": InputSpec("uint8", (24, 24, 3))}
 
 
-def test_job_on_cached_features_serves_images(bench: Bench, tmp_path: Path) -> None:
+def saved_vit(folder: Path) -> None:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(image_size=24, patch_size=8, **sizes)).save_pretrained(folder)
+    processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24}, "image_mean": [0.4] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+
+
+def test_job_on_cached_features_serves_images(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "packages" / "tiny_encoder"
+    saved_vit(package)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(package.parent)
+    tiny = PretrainedEncoder("tiny", "image", "fast", 1, "MIT", package="tiny_encoder", requirement="tiny-encoder==1")
+    monkeypatch.setattr(catalogue, "CATALOGUE", (tiny,))
     source, target = (bench.dataset("image", f"{each}.zip", image_zip(each=each)) for each in (12, 14))
     params = {"algorithm": "dann", "epochs": 1, "min_steps": 4, "batch_size": 4, "quantize": "float16"}
-    base = {"network": "transformers", "pretrained": "efficientnet-lite0", "frozen": True}
 
-    job = bench.job(params, source, target, base=base)
+    job = bench.job(params, source, target, base={"network": "transformers", "pretrained": "tiny", "frozen": True})
     first = bench.run(job)
 
-    assert first.manifest.inputs == {"pixels": InputSpec("uint8", (224, 224, 3))}
-    assert first.manifest.encoder is not None
-    assert (first.manifest.encoder["id"], first.manifest.encoder["licence"]) == ("efficientnet-lite0", "Apache-2.0")
-    assert first.manifest.preprocessing["size"] == [224, 224]
-    assert first.metrics["quantization"]["bytes_before"] > 10**7
+    assert first.manifest.inputs == {"pixels": InputSpec("uint8", (24, 24, 3))}
+    assert first.manifest.encoder == {"id": "tiny", "licence": "MIT", "origin": "PyPI: tiny-encoder==1"}
+    assert first.metrics["quantization"]["bytes_before"] > 0
+    weights = load(bench.content(first, "network.safetensors"))
+    expected = load((package / "model.safetensors").read_bytes())
+    names = {name: f"backbone.backbone.encoder.{name}" for name in expected}
+    assert set(names.values()) & set(weights)
+    assert all(torch.equal(weights[names[name]], value) for name, value in expected.items() if names[name] in weights)
 
     version = bench.publish(job, first)
     second = bench.run(bench.job(params, source, target, base={"model": "toy:1"}, base_version_id=version.id))
