@@ -25,7 +25,7 @@ def read(content: bytes, max_pixels: int, page: int | None) -> Image.Image:
     if find_spec("pydicom") is None:
         raise UnreadableDicomError(MISSING)
     from pydicom import dcmread  # the extra
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     try:
         data = dcmread(io.BytesIO(content))

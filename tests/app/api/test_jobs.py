@@ -227,7 +227,7 @@ def test_source_with_one_example_per_class_is_rejected(client: TestClient, sessi
 def test_pretrained_base_selects_the_network_of_its_modality(client: TestClient, session: Session) -> None:
     texts = stored(session, modality="text", profile={"text": "text", "label": "label"})
     job = client.post("/jobs", json=job_body(texts, base={"pretrained": "some/encoder"})).json()
-    assert job["base"] == {"network": "transformers", "pretrained": "some/encoder", "max_length": 128}
+    assert job["base"] == {"network": "transformers", "pretrained": "some/encoder", "frozen": False, "max_length": 128}
 
 
 def test_pretrained_base_for_tables_is_rejected(client: TestClient, source: DatasetRow) -> None:
