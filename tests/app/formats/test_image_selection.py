@@ -32,7 +32,7 @@ def check(folder: Path, content: bytes, format: str = "zip", **options: Any) -> 
 
 
 def labels(file: DatasetFile) -> list[str]:
-    return [label for chunk in IMAGE.chunks(file) for label in chunk.labels or ()]
+    return [label for chunk in IMAGE.chunks(file) for label in chunk.labels or () if label is not None]
 
 
 def pages(*values: int) -> bytes:
