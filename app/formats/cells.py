@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from app.formats.names import canonical_names
@@ -49,7 +50,8 @@ def as_numbers(values: pl.Series, rules: CellRules = PLAIN) -> pl.Series:
         numbers = values.cast(pl.Float64, strict=False)
         if numbers.null_count() > values.null_count():
             numbers = _written_numbers(values.str.strip_chars(), rules)
-    return numbers.fill_nan(None)
+    has_nan = np.count_nonzero(np.isnan(numbers.to_numpy())) > numbers.null_count()
+    return numbers.fill_nan(None) if has_nan else numbers
 
 
 def detect_decimal(values: pl.Series, rules: CellRules, preferred: Decimal | None) -> tuple[Decimal, bool]:

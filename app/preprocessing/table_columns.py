@@ -139,8 +139,8 @@ class ColumnProfile:
 
 def _all_inside(numbers: pl.Series) -> bool:
     """Return whether every number is finite in 32 bits. Nulls are ignored."""
-    largest = numbers.abs().max()
-    return numbers.is_finite().all() and not (isinstance(largest, float) and largest > MAX_FLOAT32)
+    bounds = (numbers.min(), numbers.max())
+    return all(abs(bound) <= MAX_FLOAT32 for bound in bounds if isinstance(bound, float))
 
 
 def _keep_examples(seen: Examples, where: pl.Series, values: pl.Series, rows: Sequence[int]) -> None:
