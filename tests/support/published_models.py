@@ -88,7 +88,15 @@ def add_int8(exported: Exported) -> Path:
 
 
 def _chunks(raw: Any) -> Iterable[Chunk]:
-    return [Chunk(raw, None, len(raw))]
+    return [Chunk(raw, None, len(raw), _details(raw))]
+
+
+def _details(raw: Any) -> dict[str, Any]:
+    """Return the kinds of a table's columns, as its check finds them."""
+    if not isinstance(raw, pl.DataFrame):
+        return {}
+    kinds = {name: "number" if dtype.is_numeric() else "category" for name, dtype in raw.schema.items()}
+    return {"columns": [{"name": name, "kind": kind} for name, kind in kinds.items()]}
 
 
 def store_version(session: Session, storage: Storage, exported: Exported, model: str) -> VersionRow:
