@@ -102,5 +102,5 @@ def test_bearings_adapt_to_another_load(client: Client, shared_data: Path, tmp_p
             chosen = np.random.default_rng(0).permutation(len(file["x"]))[:count]
             np.savez(tmp_path / f"{name}.npz", **{array: file[array][chosen] for array in file.files})
         datasets[name] = client.upload(tmp_path / f"{name}.npz", name)["id"]
-    job = client.run(model="bearings", **datasets, base=SMALL, params={"algorithm": "dann", **BRIEF})
-    assert client.version(job)["metrics"]["target_accuracy"] > 0.4
+    job = client.run(model="bearings", **datasets, base=SMALL | {"width": 16}, params={"algorithm": "dann", **BRIEF})
+    assert client.version(job)["metrics"]["target_accuracy"] > 0.25  # chance is 0.11
