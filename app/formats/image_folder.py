@@ -143,14 +143,14 @@ def _layout(parts: tuple[str, ...]) -> Layout:
 
 def _layout_problem(parts: tuple[str, ...], layouts: set[Layout]) -> str | None:
     """Return why a file does not fit the layout of the images so far, or None. `layouts` has at most one element."""
-    if len(parts) > 2 and parts[-3].lower() in SPLITS:
-        return f'folders of splits; upload each with an option such as {{"split": "{printable(parts[-3], 20)}"}}'
     if len(parts) > 3:
         return "a folder inside a class folder; expected class_name/image.png, with at most one folder around all classes"
     if not layouts or _layout(parts) in layouts:
         return None
     if any(in_class != (len(parts) > 1) for in_class, _ in layouts):
         return "some images are in class folders and some are not"
+    if len(parts) > 2 and parts[-3].lower() in SPLITS:
+        return f'folders of splits; read one with an option such as {{"split": "{printable(parts[-3], 20)}"}}'
     return "some class folders are inside another folder; expected class_name/image.png, or one folder around all classes"
 
 

@@ -182,7 +182,7 @@ BAD: dict[str, Bad] = {
         "a.zip",
         factories.zip_bytes({"train/a/0.png": PNG, "test/a/1.png": PNG}),
         "/files/test~1a~11.png",
-        "one folder around all classes",
+        '{"split": "test"}',
     ),
     "folders and none": Bad("a.zip", factories.zip_bytes({"a/0.png": PNG, "1.png": PNG}), "/files/1.png", "class folders"),
     "an object npz": Bad("a.npz", factories.npz_bytes(x=np.array([{}, []], object)), "/x", "Python objects"),

@@ -58,8 +58,9 @@ def test_damaged_files_are_left_out_and_listed(tmp_path: Path) -> None:
 
 def test_folder_of_a_split_is_read_by_an_option(tmp_path: Path) -> None:
     content = image_zip(["train/cat", "train/dog", "test/cat", "test/dog"], each=2)
-    with pytest.raises(InvalidDataset, match=r'\{"split": "train"\}'):
+    with pytest.raises(InvalidDataset, match=r'\{"split": "test"\}'):
         check(tmp_path, content)
+    assert check(tmp_path, image_zip(["train/cat", "train/dog"], each=2))[0].classes == CLASSES
     profile, file = check(tmp_path, content, split="Train")
     assert profile.classes == CLASSES
     assert labels(file) == ["cat", "cat", "dog", "dog"]
