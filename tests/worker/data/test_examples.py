@@ -63,3 +63,13 @@ def test_unknown_label_is_named_in_the_error(tmp_path: Path) -> None:
 def test_labels_are_left_out_without_classes(tmp_path: Path) -> None:
     examples = encode([chunk([[1, 2]], ["?"])], padded, VARYING, 1, None, tmp_path)
     assert examples.labels is None
+
+
+def test_examples_without_a_label_are_left_out(tmp_path: Path) -> None:
+    texts = [Chunk([[1, 2], [3]], ["b", None], 2, groups=["p", "q"]), Chunk([[4], [5]], ["", "a"], 2, groups=["q", "r"])]
+    examples = encode(texts, padded, VARYING, 4, ["a", "b"], tmp_path / "mapped")
+    assert examples.labels is not None
+    assert examples.groups is not None
+    assert (examples.inputs["terms"].tolist(), examples.labels.tolist()) == ([[1, 2], [5, 0]], [1, 0])
+    assert (len(examples), examples.groups.tolist()) == (2, [0, 2])
+    assert len(encode(texts, padded, VARYING, 4, None, tmp_path / "mapped")) == 4
