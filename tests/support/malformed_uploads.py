@@ -127,6 +127,7 @@ def parquet(**columns: list[Any]) -> bytes:
 
 PNG = factories.image_bytes()
 ZEROS = np.zeros((4, 8, 8), np.uint8)
+IMAGE = {"modality": "image"}
 TABULAR = {"modality": "tabular"}
 TEXT = {"modality": "text"}
 
@@ -173,7 +174,9 @@ BAD: dict[str, Bad] = {
         "truncated",
     ),
     "not an image": Bad("a.zip", factories.zip_bytes({"a/0.png": b"hello"}), "/files/a~10.png", "not an image"),
-    "a text file in a zip": Bad("a.zip", factories.zip_bytes({"a/notes.txt": b"hello"}), "/files/a~1notes.txt", "not an image"),
+    "a text file in a zip": Bad(
+        "a.zip", factories.zip_bytes({"a/notes.txt": b"hello"}), "/files/a~1notes.txt", "no rows of numbers"
+    ),
     "nested folders": Bad("a.zip", factories.zip_bytes({"a/b/c/0.png": PNG}), "/files/a~1b~1c~10.png", "class_name/image.png"),
     "a folder in a class folder": Bad(
         "a.zip", factories.zip_bytes({"a/0.png": PNG, "a/b/1.png": PNG}), "/files/a~1b~11.png", "class_name/image.png"
@@ -189,10 +192,13 @@ BAD: dict[str, Bad] = {
     "object labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.array([{}] * 4, object)), "/y", "Python objects"),
     "an npz header that is no Python": Bad("a.npz", npz_header("(" * 9000), "/x", "header"),
     "an npz header that is too deep": Bad("a.npz", npz_header("{'descr': " + "-" * 9000 + "1}"), "/x", "header"),
-    "a complex npz": Bad("a.npz", factories.npz_bytes(x=ZEROS.astype(np.complex64)), "/x", "expected uint8"),
+    "a complex npz": Bad("a.npz", factories.npz_bytes(x=ZEROS.astype(np.complex64)), "/x", "expected uint8", IMAGE),
+    "a complex npz of no named modality": Bad(
+        "a.npz", factories.npz_bytes(x=ZEROS.astype(np.complex64)), "/modality", "image or series"
+    ),
     "an npz without x": Bad("a.npz", factories.npz_bytes(images=ZEROS), "/x", "'images'"),
     "an npz with more": Bad("a.npz", factories.npz_bytes(x=ZEROS, z=ZEROS), "/z", "unknown array"),
-    "an npz of vectors": Bad("a.npz", factories.npz_bytes(x=np.zeros((4, 8), np.uint8)), "/x", "shape (4, 8)"),
+    "an npz of vectors": Bad("a.npz", factories.npz_bytes(x=np.zeros((4, 8), np.uint8)), "/x", "shape (4, 8)", IMAGE),
     "an npz with few labels": Bad("a.npz", factories.npz_bytes(x=ZEROS, y=np.arange(3)), "/y", "shape (3,)"),
     "an npz without images": Bad("a.npz", factories.npz_bytes(x=ZEROS[:0]), "/file", "no images"),
     "a Fortran npz": Bad("a.npz", factories.npz_bytes(x=np.asfortranarray(ZEROS)), "/x", "ascontiguousarray"),
@@ -250,7 +256,7 @@ BAD: dict[str, Bad] = {
     "jsonl that is not utf-8": Bad("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "/rows/2", "not UTF-8"),
     "an unknown ending": Bad("a.exe", b"MZ", "/file", "does not end in a known format"),
     "the wrong modality": Bad("a.csv", b"x\n1\n", "/file", "image: .zip", {"modality": "image"}),
-    "an unknown modality": Bad("a.csv", b"x\n1\n", "/modality", "image, tabular, text", {"modality": "sound"}),
+    "an unknown modality": Bad("a.csv", b"x\n1\n", "/modality", "image, series, tabular, text", {"modality": "sound"}),
     "an unclear modality": Bad("a.csv", csv("text,x", "a,1", "b,2"), "/modality", "tabular or text"),
     "an unknown option": Bad("a.csv", b"x\n1\n", "/options/colour", "not permitted", {"options": '{"colour": 1}'}),
     "options that are no json": Bad("a.csv", b"x\n1\n", "/options", "Expecting", {"options": "{"}),

@@ -118,6 +118,7 @@ def test_version_has_its_lineage(client: TestClient, session: Session) -> None:
         "target": str(target.id),
         "evaluation": None,
         "base": {"model": "digits", "number": 1},
+        "encoder": None,
     }
     assert version["model"] == "adapted"
     assert version["aliases"] == ["production"]
