@@ -59,6 +59,7 @@ TABLE = ("patients.csv", b"age,label\n30,no\n40,yes\n50,no\n60,yes\n", "text/csv
 IMAGE = ("seven.png", image_bytes(), "image/png")
 TENSOR = {"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
 IDLE: dict[str, Any] = {}
+JOB = {"model": "m", "source": str(UUID(int=0)), "params": {"algorithm": "fine_tune"}}
 CHANGE = {"description": "of last year"}
 NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "POST /datasets": {"data": {"name": "patients"}, "files": {"file": TABLE}},
@@ -66,7 +67,9 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /datasets/{dataset_id}": IDLE,
     "GET /datasets/{dataset_id}/preview": IDLE,
     "DELETE /datasets/{dataset_id}": IDLE,
-    "POST /jobs": {"json": {"model": "m", "source": str(UUID(int=0)), "params": {"algorithm": "fine_tune"}}},
+    "POST /datasets/{dataset_id}/reinterpretations": {"json": {}},
+    "POST /jobs": {"json": JOB},
+    "POST /jobs/check": {"json": JOB},
     "GET /jobs": IDLE,
     "GET /jobs/{job_id}": {"params": {"wait": 5}},
     "GET /jobs/{job_id}/metrics": IDLE,
@@ -124,7 +127,7 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
 PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
 PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "batch_prediction", "webhook", "delivery")}
 PATH_PARAMETERS["key_id"] = "unknown"
-WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
+WITHOUT_DATABASE = {"GET /algorithms", "GET /encoders", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
 WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live", "GET /ping"}
 
 
