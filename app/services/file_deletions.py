@@ -25,7 +25,7 @@ MAX_IMMEDIATE = 5
 """Local files that are removed right after the commit; the sweep removes the others."""
 MAX_SWEPT = 100
 GRACE_SECONDS = 60
-"""The sweep leaves the newest ones to the process that committed them."""
+"""The sweep leaves the newest local files to the process that committed their removal."""
 
 
 def schedule(session: Session, storage: Storage, keys: Iterable[str]) -> None:
@@ -42,9 +42,11 @@ def schedule(session: Session, storage: Storage, keys: Iterable[str]) -> None:
 
 def remove_remaining(sessions: "sessionmaker[Session]", storage: Storage) -> int:
     """Remove some of the files that should be gone, oldest first; return how many."""
-    oldest = select(FileDeletionRow.storage_key).where(FileDeletionRow.created_at < db_now(-GRACE_SECONDS))
+    due = select(FileDeletionRow.storage_key)
+    if storage.is_local:
+        due = due.where(FileDeletionRow.created_at < db_now(-GRACE_SECONDS))
     with sessions() as session:
-        keys = session.scalars(oldest.order_by(FileDeletionRow.created_at).limit(MAX_SWEPT)).all()
+        keys = session.scalars(due.order_by(FileDeletionRow.created_at).limit(MAX_SWEPT)).all()
     removed = remove(storage, keys)
     if removed:
         with sessions.begin() as session:

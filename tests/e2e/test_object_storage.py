@@ -18,6 +18,7 @@ from app.db.migrate import upgrade
 from app.db.session import SessionFactory, make_engine
 from app.errors import StorageUnavailable
 from app.main import create_app
+from app.services import file_deletions
 from app.settings import Settings
 from app.storage import Storage
 from tests.support.deployed_service import Client, running
@@ -95,6 +96,9 @@ def test_all_files_of_a_deployment_are_in_the_object_store(
         assert client.http.delete(f"/datasets/{datasets[1]}").status_code == 204
 
     storage = stored(s3_server)
+    engine = make_engine(f"sqlite:///{tmp_path}/isthmus.db")
+    file_deletions.remove_remaining(SessionFactory(engine), storage)  # as the retention does each minute
+    engine.dispose()
     keys = storage.keys("datasets")
     assert {key.split("/")[1] for key in keys} == {datasets[0]}
     names = {key.rpartition("/")[2] for key in storage.keys(f"jobs/{job['id']}")}

@@ -14,7 +14,6 @@ from worker.distributed.processes import Distributed, distributed_session
 from worker.protocol.progress import StopRequested
 from worker.training.checkpoints import Checkpoints
 from worker.training.feature_cache import cache_features
-from worker.training.lazy_dynamo import delay_dynamo
 from worker.training.mixed_precision import decide_precision
 from worker.training.runtime import NetworkFactory, TrainingRuntime
 from worker.training.trials import TrialRunner
@@ -36,7 +35,6 @@ def training_session(context: AttemptContext) -> Iterator[tuple[TrainingSetup, T
 
 def prepare_trials(context: AttemptContext, device: torch.device, distributed: Distributed) -> tuple[TrainingSetup, TrialRunner]:
     """Read the data and fix everything that training needs. Raise StopRequested, BadData."""
-    delay_dynamo()
     if context.settings.train_threads:
         torch.set_num_threads(context.settings.train_threads)
     setup, data = prepare_data(context, device, cache_features)

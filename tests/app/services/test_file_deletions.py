@@ -34,12 +34,11 @@ def test_local_file_is_removed_after_the_commit(sessions: Sessions, storage: Sto
     assert not storage.exists(KEY)
 
 
-def test_commit_does_not_wait_for_an_object_store(sessions: Sessions, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_does_not_wait_for_an_object_store(sessions: Sessions, file: Path) -> None:
     store = Storage("memory://file-deletions")  # not on this machine, as far as the storage knows
     store.put(KEY, file)
     delete(sessions, store)
     assert store.exists(KEY)
-    monkeypatch.setattr(file_deletions, "GRACE_SECONDS", -60)
     assert file_deletions.remove_remaining(sessions, store) == 1
     assert not store.exists(KEY)
 
@@ -54,7 +53,6 @@ def test_unreachable_object_store_keeps_the_deletion_pending(
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(file_deletions, "GRACE_SECONDS", -60)
     with monkeypatch.context() as away:
         away.setattr(store.filesystem, "rm", fail)
         assert file_deletions.remove_remaining(sessions, store) == 0
