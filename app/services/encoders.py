@@ -2,7 +2,7 @@
 
 Decision: images larger than MIN_SIDE pixels start from an installed frozen encoder. Context: networks of this size learn little
 from a few thousand photographs, and take minutes on a CPU. From photographs of a shop to those of a camera, features of
-EfficientNet-Lite0 and a linear layer give 88 % in a minute; the default network gives 20 % in 13 minutes. Consequences: without
+EfficientNet-Lite0 and a linear layer give 88 %; the default network gives 20 % in 13 minutes. Consequences: without
 an encoder, a warning names the command that installs one. For texts, encoders are not the default: TF-IDF is better on reviews.
 """
 
