@@ -146,7 +146,7 @@ class Tabular(Modality):
             if numbers:
                 encoded["numbers"] = _encode_numbers(frame, numbers)
             if categories:
-                columns = [encode_levels(_column(frame, name), codes) for name, codes in categories.items()]
+                columns = [encode_levels(frame[name], codes) for name, codes in categories.items()]
                 encoded["categories"] = np.stack(columns, axis=1)
             if vocabulary is not None:
                 encoded["terms"], encoded["weights"] = vocabulary.encode(joined_texts(frame, texts), MAX_TERMS)
@@ -210,13 +210,6 @@ def _part(chunk: Chunk) -> Part:
     return Part(chunk.inputs, chunk.unlearned, chunk.details)
 
 
-def _column(frame: pl.DataFrame, name: str) -> pl.Series:
-    """Return a column, of missing values if the frame does not have it."""
-    return frame[name] if name in frame.columns else pl.Series(name, [None] * frame.height, pl.String)
-
-
 def _encode_numbers(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    present = set(frame.columns)
-    columns = [frame[name] if name in present else _column(frame, name) for name in names]
-    numbers = pl.DataFrame([table_reader.floats(column, _PLAIN).cast(pl.Float32) for column in columns])
+    numbers = pl.DataFrame([table_reader.floats(frame[name], _PLAIN).cast(pl.Float32) for name in names])
     return numbers.to_numpy(order="c", writable=True)

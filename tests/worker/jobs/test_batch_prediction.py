@@ -43,7 +43,9 @@ def images(folder: Path) -> Path:
 
 def reviews(folder: Path) -> Path:
     return write(
-        folder, "reviews.jsonl", jsonl_bytes({"text": f"a fine book, {number} pages" * (number % 5)} for number in range(ROWS))
+        folder,
+        "reviews.jsonl",
+        jsonl_bytes({"text": f"a fine book, {number} pages" * (number % 5 + 1)} for number in range(ROWS)),
     )
 
 
