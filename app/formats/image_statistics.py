@@ -3,9 +3,12 @@
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.formats.images import ImageShape
 from app.formats.pixel_values import Pixels
+
+BLOCK_PIXELS = 2**20
 
 
 class ChannelStats:
@@ -18,11 +21,11 @@ class ChannelStats:
     def add(self, pixels: Pixels) -> None:
         """Count one image. Grey counts in all three channels."""
         if pixels.shape[2] == 1:
-            self.counts += np.bincount(pixels.ravel(), minlength=256)
+            self.counts += _counts(pixels.ravel())
             return
         self.channels = 3
         for channel in range(3):
-            self.counts[channel] += np.bincount(pixels[:, :, channel].ravel(), minlength=256)
+            self.counts[channel] += _counts(pixels[:, :, channel].ravel())
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation per channel, in 0..1. The deviation of a constant channel is 1."""
@@ -33,6 +36,14 @@ class ChannelStats:
         variance = (counts * np.square(values - mean[:, None])).sum(axis=1) / total
         deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
         return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def _counts(values: Pixels) -> NDArray[np.int64]:
+    """Count each of the 256 values. NumPy converts what it counts to 8 bytes each, so it gets a block at a time."""
+    counts = np.zeros(256, np.int64)
+    for start in range(0, len(values), BLOCK_PIXELS):
+        counts += np.bincount(values[start : start + BLOCK_PIXELS], minlength=256)
+    return counts
 
 
 class SizeRange:

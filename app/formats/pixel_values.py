@@ -142,11 +142,16 @@ def _tag(image: Image.Image, number: int, default: int | None = None) -> int | N
 def _over_one_colour(image: Image.Image) -> Image.Image:
     """Compose a transparent image over white, or over black if it can hardly be seen over white."""
     has_grey = image.mode in GREY
-    image = image.convert("RGBA")
+    image = _in_mode(image, "RGBA")
     if image.getchannel("A").getextrema() != (255, 255):
-        white, black = (Image.alpha_composite(Image.new("RGBA", image.size, name), image) for name in ("white", "black"))
-        image = black if _contrast(white) < min(MIN_CONTRAST, _contrast(black)) else white
-    return image.convert("L" if has_grey else "RGB")
+        over_white = _contrast(_over(image, "white"))  # one composed image at a time, since they may be large
+        is_hidden = over_white < MIN_CONTRAST and over_white < _contrast(_over(image, "black"))
+        image = _over(image, "black" if is_hidden else "white")
+    return _in_mode(image, "L" if has_grey else "RGB")
+
+
+def _over(image: Image.Image, colour: str) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", image.size, colour), image)
 
 
 def _contrast(image: Image.Image) -> int:

@@ -26,8 +26,9 @@ from app.services import leases
 from app.settings import Settings
 from app.storage import StoredFile
 from tests.support.databases import create_postgres_database
-from tests.support.factories import csv_bytes, lease_of, make_job, make_version
+from tests.support.factories import csv_bytes, lease_of, make_job
 from tests.support.list_queue import ListQueue
+from tests.support.published_models import export_network, store_version
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 Operation = APIOperation[Any, Any, Any, Any]
@@ -52,14 +53,16 @@ def app(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="module")
-def known(app: FastAPI) -> dict[str, Any]:
+def known(app: FastAPI, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Things that exist, so that requests get past the first look."""
     content = csv_bytes(["age", "label"], [[age, "yes" if age % 2 else "no"] for age in range(20)])
     upload = {"file": ("patients.csv", io.BytesIO(content))}
     dataset = TestClient(app).post("/datasets", data={"name": "patients"}, files=upload)
     assert dataset.status_code == 201, dataset.text
+    exported = export_network("tabular", ["no", "yes"], tmp_path_factory.mktemp("model"))
+    with app.state.sessions() as session:
+        store_version(session, app.state.storage, exported, "digits")
     with app.state.sessions.begin() as session:
-        make_version(session, model="digits")
         job = make_job(session, status=JobStatus.RUNNING)
         leases.fail(session, lease_of(job), "bad_data", "Row 7 is broken.")
         make_job(session, source_id=dataset.json()["id"])  # keeps the dataset from being deleted

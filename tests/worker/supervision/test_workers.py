@@ -83,7 +83,7 @@ def test_suspended_machine_costs_no_attempt(worker_settings: Settings, worker_se
         wait_until(lambda: lease_has_expired_by(worker_sessions, job_id, seconds=1))
         for process in reversed(suspended):  # beat wakes first
             process.resume()
-        wait_until(lambda: has_status(worker_sessions, job_id, JobStatus.SUCCEEDED))
+        wait_until(lambda: has_status(worker_sessions, job_id, JobStatus.SUCCEEDED), 90)
     assert read_job(worker_sessions, job_id).attempt == 1
     assert "sweep.late" in (tmp_path / "beat.log").read_text()
 
