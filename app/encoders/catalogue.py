@@ -36,7 +36,7 @@ class PretrainedEncoder:
 
     @property
     def is_installed(self) -> bool:
-        """Whether this machine has the encoder."""
+        """Return whether this machine has the encoder."""
         if self.package:
             return find_spec(self.package) is not None
         from huggingface_hub import try_to_load_from_cache  # loading it takes long, and few installations need it

@@ -32,7 +32,7 @@ class NetworkParams(BaseModel):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the backbone never changes, so that its features are computed once."""
+        """Return whether the backbone never changes, so that its features are computed once."""
         return False
 
     def input_limits(self) -> InputLimits:

@@ -28,7 +28,7 @@ class ValueRange:
 
     @property
     def are_detected(self) -> bool:
-        """Whether the numbers for a missing value are detected, not given."""
+        """Return whether the numbers for a missing value are detected, not given."""
         return self._given is None
 
     def add(self, numbers: pl.Series) -> None:

@@ -63,7 +63,7 @@ class CalibratedOutputs:
 
     @property
     def has_collapsed(self) -> bool:
-        """Whether the network predicts at most half of the classes."""
+        """Return whether the network predicts at most half of the classes."""
         return self.predicted_class_count <= len(self.predicted_proportions) / 2
 
     @property

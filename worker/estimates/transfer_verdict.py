@@ -30,7 +30,7 @@ class TransferVerdict:
 
     @property
     def supports_adapted(self) -> bool:
-        """Whether a search may prefer the adapted network."""
+        """Return whether a search may prefer the adapted network."""
         return not self.fired_with("no") and not self.fired_with("source_only")
 
     def fired_with(self, effect: Effect) -> list[FiredRule]:

@@ -54,12 +54,12 @@ class Network(nn.Module):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the backbone never changes, so that its features can be computed before the training."""
+        """Return whether the backbone never changes, so that its features can be computed before the training."""
         return isinstance(self.backbone, FrozenBackbone)
 
     @property
     def is_dense(self) -> bool:
-        """Whether most of the work is large matrix products: convolutions or a trained encoder."""
+        """Return whether most of the work is large matrix products: convolutions or a trained encoder."""
         if self.is_frozen:
             return False
         return self.pretrained or any(isinstance(module, nn.Conv2d) for module in self.modules())

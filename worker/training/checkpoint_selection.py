@@ -84,7 +84,7 @@ class CheckpointSelector:
 
     @property
     def has_collapsed_for_good(self) -> bool:
-        """Whether the run should be stopped because it does not recover."""
+        """Return whether the run should be stopped because it does not recover."""
         return self.collapsed_in_a_row >= MAX_COLLAPSED_EVALUATIONS
 
     def state_dict(self) -> dict[str, Any]:
