@@ -61,14 +61,14 @@ class TableOptions(BaseModel):
 
     @property
     def rules(self) -> CellRules:
-        """How cells are read before decimal mark and unit of their column are detected."""
+        """Return how cells are read before decimal mark and unit of their column are detected."""
         words = NULL_WORDS if self.missing is None else tuple(str(word).strip().lower() for word in self.missing)
         decimal: Decimal = self.decimal or ("," if self.thousands == "." else ".")
         return CellRules(decimal, self.thousands, words=words)
 
     @property
     def sentinels(self) -> frozenset[float] | None:
-        """The numbers that mean a missing value, None if they are detected."""
+        """Return the numbers that mean a missing value, None if they are detected."""
         if self.missing is None:
             return None
         return frozenset(number for value in self.missing if (number := _number(value)) is not None)
