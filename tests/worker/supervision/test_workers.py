@@ -77,7 +77,7 @@ def test_suspended_machine_costs_no_attempt(worker_settings: Settings, worker_se
         send_messages(settings, job_id)
         wait_until(is_training(worker_sessions, job_id, checkpoint=False), 60)
         suspended = [*workers[0].family(), *beats_of_this_test()]
-        assert len(suspended) == 4
+        assert len(suspended) >= 4  # worker, supervisor, trainer and beat; libraries may start helpers of their own
         for process in suspended:
             process.suspend()
         wait_until(lambda: lease_has_expired_by(worker_sessions, job_id, seconds=1))
