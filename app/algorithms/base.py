@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.networks.base import PlainKind
 from app.validators import ValidatorName
 
 
@@ -25,6 +26,8 @@ class AlgorithmParams(BaseModel):
     """True: the method augments target images itself, so `augment_domains` affects only the source."""
     is_search: ClassVar[bool] = False
     """True: the algorithm runs trials of other algorithms."""
+    plain_kind: ClassVar[PlainKind | None] = None
+    """The kind of plain model that scikit-learn fits, without gradient steps."""
 
     algorithm: str
     epochs: int = Field(20, ge=1, le=10_000, description="Passes over the larger of the two datasets.")
@@ -121,6 +124,22 @@ class AdaptationParams(AlgorithmParams):
     warmup_fraction: float = Field(
         0.0, ge=0, lt=1, description="Initial fraction of the run that trains on the source only; p is the fraction of the rest."
     )
+
+
+class LinearModelParams(AlgorithmParams):
+    """Parameters of linear models. Those of gradient steps, such as `epochs`, have no effect on them."""
+
+    plain_kind: ClassVar[PlainKind | None] = "linear"
+
+    inverse_regularization: float = Field(1.0, gt=0, le=1e6, description="C of scikit-learn: smaller values regularise more.")
+
+
+class TreeModelParams(AlgorithmParams):
+    """Parameters of boosted trees. Those of gradient steps, such as `epochs`, have no effect on them."""
+
+    plain_kind: ClassVar[PlainKind | None] = "trees"
+
+    learning_rate: float = Field(0.1, gt=0, le=10, description="Factor on the values of each tree.")
 
 
 class DiscriminatorParams(BaseModel):

@@ -1,9 +1,12 @@
 """Parameters that all networks share."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+PlainKind = Literal["linear", "trees"]
+"""A kind of model that scikit-learn fits in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,11 @@ class BenchmarkRun:
 
 def methods() -> list[str]:
     """Return all adaptation methods and the reference, the most important first."""
-    selected = [name for name, params in PARAMS.items() if name == BASELINE or (params.needs_target and not params.is_search)]
+    selected = [
+        name
+        for name, params in PARAMS.items()
+        if name == BASELINE or (params.needs_target and not params.is_search and not params.plain_kind)
+    ]
     return sorted(selected, key=lambda name: (METHOD_ORDER.index(name) if name in METHOD_ORDER else len(METHOD_ORDER), name))
 
 

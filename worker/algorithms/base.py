@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from app.algorithms.base import AdaptationParams, AlgorithmParams
+from app.algorithms.base import AdaptationParams, AlgorithmParams, LinearModelParams, TreeModelParams
 from worker.data.batch import Batch
 from worker.evaluation.outputs import ModelOutputs
 from worker.networks.base import Inputs, Network, batch_norms
+from worker.plain.data import PlainData
+from worker.plain.linear import LinearOptions
+from worker.plain.models import PlainModel
+from worker.plain.trees import TreeOptions
 
 Terms = dict[str, Tensor]
 
@@ -117,6 +121,44 @@ class SourceFree(Algorithm):
         for norm in batch_norms(self.network):
             norm.train(mode)
         return self
+
+
+class PlainMethod(ABC):
+    """A method that scikit-learn fits at once, in place of gradient steps."""
+
+    toy_target_accuracy: ClassVar[float] = 0.8
+    """Target accuracy that `tests/worker/plain/test_methods.py` requires on its toy problem."""
+
+    def __init__(self, params: Any) -> None:
+        self.params: AlgorithmParams = params
+
+    @abstractmethod
+    def fit(self, data: PlainData) -> PlainModel:
+        """Fit the model on the training rows of the source, and on the target."""
+
+
+class LinearMethod(PlainMethod):
+    """A method that ends with a logistic regression."""
+
+    params: LinearModelParams
+
+    @property
+    def options(self) -> LinearOptions:
+        """The options of its regressions."""
+        return LinearOptions(self.params.inverse_regularization, self.params.class_balanced)
+
+
+class TreeMethod(PlainMethod):
+    """A method that ends with boosted trees."""
+
+    params: TreeModelParams
+
+    @property
+    def options(self) -> TreeOptions:
+        """The options of its trees."""
+        return TreeOptions(
+            learning_rate=self.params.learning_rate, class_balanced=self.params.class_balanced, seed=self.params.seed
+        )
 
 
 def _concatenate_domains(source: Tensor, target: Tensor) -> Tensor:

@@ -19,9 +19,12 @@ from worker.protocol.progress import BadParameters, StopRequested
 from worker.training.checkpoints import seed_everything
 from worker.training.loop import TrainingRun, train
 
-EVERY = pytest.mark.parametrize("algorithm", [name for name, params in PARAMS.items() if not params.is_search])
+EVERY = pytest.mark.parametrize(
+    "algorithm", [name for name, params in PARAMS.items() if not params.is_search and not params.plain_kind]
+)
 WITH_TARGET = pytest.mark.parametrize(
-    "algorithm", [name for name, params in PARAMS.items() if params.needs_target and not params.is_search]
+    "algorithm",
+    [name for name, params in PARAMS.items() if params.needs_target and not params.is_search and not params.plain_kind],
 )
 
 

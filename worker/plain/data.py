@@ -1,0 +1,63 @@
+"""The data that plain models learn from, and the scaling of its columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+Floats = NDArray[np.floating[Any]]
+MIN_DEVIATION = 1e-6
+"""A column that varies less is constant in its domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a domain: dense columns (n, d), and weights of terms (n, terms) where there are texts."""
+
+    columns: Floats
+    terms: csr_array | None = None
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainData:
+    """Labelled source rows and target rows.
+
+    `alignable` (d,) marks the columns that may be scaled per domain: numbers and features, but not indicators. `target` is None
+    for methods that do not need it.
+    """
+
+    source: Rows
+    labels: NDArray[np.int64]
+    target: Rows | None
+    classes: int
+    alignable: NDArray[np.bool_]
+
+    @property
+    def target_rows(self) -> Rows:
+        """The target, of a method that needs it."""
+        assert self.target is not None
+        return self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Mean and deviation (d,) that standardise columns (n, d)."""
+
+    mean: Floats
+    std: Floats
+
+    def apply(self, rows: Rows) -> Rows:
+        """Return the rows with standardised columns."""
+        return Rows((rows.columns - self.mean) / self.std, rows.terms)
+
+
+def fit_scale(rows: Rows, alignable: NDArray[np.bool_]) -> Scale:
+    """Return the scale of a domain, which leaves the columns that are not alignable as they are."""
+    columns = rows.columns
+    mean, std = columns.mean(axis=0, dtype=np.float64), columns.std(axis=0, dtype=np.float64)
+    return Scale(np.where(alignable, mean, 0.0), np.where(alignable & (std > MIN_DEVIATION), std, 1.0))
