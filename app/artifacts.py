@@ -22,6 +22,7 @@ GRAPHS: Mapping[Precision, str] = {"float32": "model.onnx", "float16": "model.fp
 
 WEIGHTS_FILE = "network.safetensors"
 MANIFEST_FILE = "manifest.json"
+EMBEDDING_FILE = "embedding.parquet"
 MANIFEST_FORMAT: Literal[1] = 1
 
 TrainingPrecision = Literal["float32", "bfloat16"]

@@ -74,7 +74,16 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None, 
     """
     settings = settings or Settings()
     policy = OriginPolicy(settings.hosts, settings.origins, host)
-    app = IsthmusApp(policy, title="Isthmus", version=VERSION, summary=SUMMARY, lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app = IsthmusApp(
+        policy,
+        title="Isthmus",
+        version=VERSION,
+        summary=SUMMARY,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+    )
     app.state.connections = ConnectionGuard(settings.max_connections, settings.max_connections_per_address)
     _create_services(app, settings, queue)
     app.state.grants = Grants(lambda: app.state.sessions, needs_keys(settings, host), LimitsPerKey.of(settings))

@@ -5,7 +5,8 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import JSON, Connection, text
 
-import app.db.webhook_tables  # noqa: F401  # adds its tables to Base.metadata
+import app.db.webhook_tables  # adds its tables to Base.metadata
+import app.db.worker_tables  # noqa: F401
 from app.db.session import UtcDateTime, make_engine
 from app.db.tables import Base
 from app.settings import Settings

@@ -14,7 +14,7 @@ HEADER = """\
 # Exact versions of all direct and transitive dependencies, for pip; Python 3.11 to 3.14 on Linux and macOS.
 # `make lock` writes this file. torch and its CUDA libraries are left out: each machine installs its own build.
 """
-MACHINE_SPECIFIC = re.compile(r"(torch|triton)==|(nvidia|cuda)-")
+MACHINE_SPECIFIC = re.compile(r"(torch|triton)==|(nvidia(?!-ml-py)|cuda)-")
 
 
 def pins(resolved: str) -> list[str]:

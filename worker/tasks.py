@@ -17,6 +17,7 @@ from app.services import webhook_deliveries
 from app.services.retention import Retention
 from worker.celery_app import celery, drain, settings
 from worker.supervision import sweep
+from worker.supervision.heartbeats import Heartbeats
 from worker.supervision.supervisor import TRAINER, Supervisor
 from worker.webhooks.sender import WebhookSender
 
@@ -53,6 +54,12 @@ def run_sweep() -> None:
 def start_webhooks(**_: Any) -> None:
     """Send webhooks from the process that runs jobs; threads do not survive the fork that makes it."""
     WebhookSender(sessions, settings.webhook_private_addresses).start()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def start_heartbeats(**_: Any) -> None:
+    """Send heartbeats from the process that holds the leases."""
+    Heartbeats(sessions, settings).start()
 
 
 @celery.task(name=RETENTION)  # type: ignore[untyped-decorator]

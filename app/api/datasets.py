@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -26,7 +26,15 @@ from app.errors import (
     UploadsBusy,
     UploadTooLarge,
 )
-from app.schemas.datasets import UPLOAD_BODY, DatasetOut, Preview, Reinterpretation
+from app.schemas.datasets import (
+    UPLOAD_BODY,
+    DatasetOut,
+    ExampleOut,
+    ExamplePage,
+    Preview,
+    Reinterpretation,
+    Usage,
+)
 from app.schemas.labels import DatasetChange
 from app.schemas.pagination import Page
 from app.services import datasets
@@ -204,6 +212,51 @@ async def preview_dataset(
         make = checks.run(lambda checker: datasets.make_preview(sessions, storage, row, checker))
         rows = await _unless_disconnected(request, make)
     return Preview(data=rows[:limit])
+
+
+@router.get(
+    "/{dataset_id}/rows",
+    dependencies=[_READ],
+    responses=error_responses(DatasetNotFound, InvalidRequest, UploadsBusy),
+)
+async def list_rows(
+    request: Request,
+    row: Annotated[DatasetRow, Depends(_find)],
+    context: Annotated[_CheckContext, Depends()],
+    first: Annotated[int, Query(ge=1, le=2**53, description="Number of the first row, from 1.")] = 1,
+    limit: Annotated[int, Query(ge=1, le=datasets.MAX_PREVIEW_ROWS)] = 20,
+) -> ExamplePage:
+    """List examples by their numbers, with thumbnails of images and the beginnings of texts."""
+    read = context.checks.run(lambda checker: datasets.read_rows(context.storage, row, first, limit, checker))
+    return ExamplePage(data=await _unless_disconnected(request, read), total=row.rows)
+
+
+@router.get(
+    "/{dataset_id}/rows/{number}",
+    dependencies=[_READ],
+    responses=error_responses(DatasetNotFound, InvalidRequest, UploadsBusy),
+)
+async def get_row(
+    request: Request,
+    number: Annotated[int, Path(ge=1, le=2**53, description="From 1.")],
+    row: Annotated[DatasetRow, Depends(_find)],
+    context: Annotated[_CheckContext, Depends()],
+) -> ExampleOut:
+    """Return one example in full: an image at its size as a data URL, or a whole text."""
+    read = context.checks.run(lambda checker: datasets.read_row(context.storage, row, number, checker))
+    return ExampleOut.model_validate(await _unless_disconnected(request, read))
+
+
+@router.get("/{dataset_id}/usages", dependencies=[_READ], responses=error_responses(DatasetNotFound, InvalidRequest))
+def list_usages(
+    dataset_id: UUID,
+    session: SessionDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(max_length=500, description="`next` of the previous page.")] = None,
+) -> Page[Usage]:
+    """List the jobs that read a dataset, and the versions that they produced, newest first."""
+    rows, cursor = datasets.usages(session, dataset_id, limit, after)
+    return Page(data=[Usage.of(row, dataset_id) for row in rows], next=cursor)
 
 
 async def _unless_disconnected(request: Request, check: Coroutine[Any, Any, Result]) -> Result:

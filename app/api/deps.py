@@ -20,6 +20,8 @@ from app.settings import Settings
 from app.storage import Storage
 
 _READING = ("GET", "HEAD")
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+"""Template of references between schemas, for bodies that routes read themselves."""
 
 
 # FastAPI would run synchronous functions in threads

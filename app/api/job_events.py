@@ -8,7 +8,7 @@ from fastapi import Header
 from fastapi.sse import ServerSentEvent
 
 from app.db.outages import OUTAGE_ERRORS
-from app.db.tables import EventRow
+from app.db.tables import EventRow, JobRow
 from app.job_state import ENDED
 from app.job_types.base import JobType
 from app.services import job_events
@@ -28,6 +28,14 @@ async def stream(
             yield ServerSentEvent(id=str(row.id), event=row.kind, data=data)
     except (*OUTAGE_ERRORS, job_type.not_found):
         return  # the database is unreachable, and the client reconnects and resumes; or the job was deleted
+
+
+async def has_ended_before(watcher: JobWatcher, job: JobRow, last_id: int) -> bool:
+    """Return whether a job has ended and its last event is not after `last_id`."""
+    if job.status not in ENDED:
+        return False
+    rows = await watcher.events_after(job.id, last_id)
+    return not rows or rows[-1].id <= last_id
 
 
 async def _rows(watcher: JobWatcher, project: str, job_id: UUID, last_id: int, job_type: JobType[Any]) -> AsyncIterator[EventRow]:

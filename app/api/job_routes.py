@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, params
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response, params
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
+from starlette.status import HTTP_204_NO_CONTENT
 
 from app.api.authorization import HOLDS_STREAM, CallerDep, LimitsDep, check_again, may_read_on, requires
 from app.api.deps import QueueDep, RequireJson, SessionDep, SettingsDep, StorageDep, WatcherDep, error_responses
-from app.api.job_events import LastEventId, stream
+from app.api.job_events import LastEventId, has_ended_before, stream
 from app.auth.caller import Caller
 from app.db.tables import JobRow
 from app.errors import (
@@ -31,11 +32,11 @@ from app.errors import (
 )
 from app.job_state import ENDED, JobStatus
 from app.job_types.base import JobType
-from app.schemas.jobs import ModelName
+from app.schemas.jobs import JobLog, ModelName
 from app.schemas.labels import LabelsChange
 from app.schemas.pagination import Page
 from app.schemas.trainer_messages import MetricPoint
-from app.services import deletion, jobs
+from app.services import deletion, job_logs, jobs
 from app.settings import Settings
 
 IdempotencyKey = Annotated[
@@ -120,7 +121,7 @@ class JobResource:
 def job_routes(resource: JobResource) -> APIRouter:
     """Return a router with all routes of a resource."""
     router = APIRouter(prefix=resource.path, tags=[resource.job_type.tag])
-    for add in (_add_submit, _add_list, _add_get, _add_change, _add_delete, _add_cancel, _add_metrics, _add_events):
+    for add in (_add_submit, _add_list, _add_get, _add_change, _add_delete, _add_cancel, _add_metrics, _add_events, _add_log):
         add(router, resource)
     return router
 
@@ -272,12 +273,32 @@ def _add_metrics(router: APIRouter, resource: JobResource) -> None:
         return {"data": points, "next": cursor}
 
 
+def _add_log(router: APIRouter, resource: JobResource) -> None:
+    @router.get(
+        f"{resource.item}/logs",
+        name=f"get_{resource.name}_log",
+        dependencies=[resource.read_scope],
+        description=f"Return the last lines of the process that ran the {resource.noun}: its phases and messages of libraries.",
+        response_model=JobLog,
+        responses=error_responses(resource.not_found, InvalidRequest),
+    )
+    def get_log(job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], session: SessionDep) -> Any:
+        row = job_logs.get(session, job_id, resource.job_type)
+        return JobLog(attempt=row.attempt, lines=row.lines) if row else JobLog(attempt=0, lines=[])
+
+
 def _add_events(router: APIRouter, resource: JobResource) -> None:
     async def existing(
-        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")], watcher: WatcherDep, caller: CallerDep
+        job_id: Annotated[UUID, Path(alias=f"{resource.name}_id")],
+        watcher: WatcherDep,
+        caller: CallerDep,
+        last_event_id: LastEventId = 0,
     ) -> UUID:
-        """Check the id before the stream begins, while the response can still be a problem document."""
-        return (await watcher.get(caller.project, job_id, resource.job_type)).id
+        """Check the id before the stream begins, while the response can still be another one."""
+        job = await watcher.get(caller.project, job_id, resource.job_type)
+        if last_event_id and await has_ended_before(watcher, job, last_event_id):
+            raise HTTPException(HTTP_204_NO_CONTENT)
+        return job.id
 
     @router.get(
         f"{resource.item}/events",
@@ -285,7 +306,10 @@ def _add_events(router: APIRouter, resource: JobResource) -> None:
         dependencies=[resource.read_scope, HOLDS_STREAM],
         description=f"Stream the events of a {resource.noun}, all or those after `Last-Event-ID`. {EVENTS}",
         response_class=EventSourceResponse,
-        responses=error_responses(resource.not_found, InvalidRequest),
+        responses={
+            204: {"description": "The job has ended and all events were received: an `EventSource` stops connecting."},
+            **error_responses(resource.not_found, InvalidRequest),
+        },
     )
     async def stream_events(
         request: Request,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.authorization import OPEN, CallerDep, requires
-from app.api.deps import RequireJson, SettingsDep, error_responses
+from app.api.deps import SCHEMA_REFERENCE, RequireJson, SettingsDep, error_responses
 from app.api.large_bodies import HOLDS_BODY_SLOTS
 from app.api.middleware import own_body_limit
 from app.api.predict import JSON, PREDICT_ERRORS, respond
@@ -24,10 +24,13 @@ from app.serving.responses import OutputOptions
 router = APIRouter(tags=["predict"])
 
 CSV = "text/csv"
-_INSTANCES = {"required": True, "content": {JSON: {"schema": Instances.model_json_schema()}}}
+_INSTANCES = {"required": True, "content": {JSON: {"schema": Instances.model_json_schema(ref_template=SCHEMA_REFERENCE)}}}
 _INVOCATIONS = {
     "required": True,
-    "content": {JSON: {"schema": Invocation.model_json_schema()}, CSV: {"schema": {"type": "string"}}},
+    "content": {
+        JSON: {"schema": Invocation.model_json_schema(ref_template=SCHEMA_REFERENCE)},
+        CSV: {"schema": {"type": "string"}},
+    },
 }
 
 

@@ -12,6 +12,7 @@ from app.api.authorization import CallerDep, requires
 from app.api.deps import DatabaseDep, RequireJson, SessionDep, StorageDep, error_responses
 from app.api.downloads import ConditionsDep, Download
 from app.api.request_bodies import PredictorDep
+from app.artifacts import EMBEDDING_FILE
 from app.auth import audit
 from app.db.tables import ArtifactRow
 from app.errors import (
@@ -27,11 +28,12 @@ from app.errors import (
     VersionInUse,
 )
 from app.model_reference import PRODUCTION
+from app.schemas.embedding import EmbeddingOut
 from app.schemas.jobs import ModelName
 from app.schemas.labels import LabelsChange, ModelChange
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
 from app.schemas.pagination import Page
-from app.services import deletion, models
+from app.services import deletion, embeddings, models
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -139,6 +141,17 @@ async def set_alias(
 def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
     """Delete an alias. Its version remains."""
     models.delete_alias(session, name, alias)
+
+
+@router.get(
+    "/{name}/versions/{number}/embedding",
+    dependencies=[_READ],
+    responses=error_responses(ModelNotFound, ArtifactNotFound, InvalidRequest),
+)
+async def get_embedding(name: Name, number: Number, database: DatabaseDep, storage: StorageDep) -> EmbeddingOut:
+    """Return where the features of source and target rows lie in a plane, before and after adaptation."""
+    file = await database.run(lambda session: models.artifact(session, name, number, EMBEDDING_FILE), reads_only=True)
+    return EmbeddingOut.model_validate(await run_in_threadpool(embeddings.read, storage, file.storage_key))
 
 
 @router.get(

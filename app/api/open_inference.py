@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.authorization import OPEN, CallerDep, requires
-from app.api.deps import SessionDep, SettingsDep, error_responses
+from app.api.deps import SCHEMA_REFERENCE, SessionDep, SettingsDep, error_responses
 from app.api.health import DependenciesDep, in_probe_thread
 from app.api.large_bodies import HOLDS_BODY_SLOTS
 from app.api.middleware import own_body_limit
@@ -74,7 +74,10 @@ _INFER: dict[str, Any] = {
         ),
     },
     "openapi_extra": {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": InferRequest.model_json_schema()}}}
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": InferRequest.model_json_schema(ref_template=SCHEMA_REFERENCE)}},
+        }
     },
 }
 

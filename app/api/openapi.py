@@ -1,13 +1,15 @@
 """The OpenAPI document, with problem documents instead of FastAPI's own errors."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 
+from app.api import openapi_examples
 from app.api.authorization import declared_scope
-from app.api.deps import error_responses
+from app.api.deps import SCHEMA_REFERENCE, error_responses
 from app.errors import Forbidden, RateLimited, Unauthenticated
 from app.job_types import JOB_TYPES
 from app.schemas.problem_details import Problem
@@ -31,6 +33,7 @@ TAGS = [
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "inference", "description": "Predictions with the Open Inference Protocol, version 2."},
+    {"name": "workers", "description": "The processes that run jobs, with their hardware."},
     {"name": "storage", "description": "What is stored, and how much space it uses."},
     {"name": "webhooks", "description": "Addresses that receive signed events of jobs and models, and their deliveries."},
     {"name": "keys", "description": "API keys and the audit log, for administrators."},
@@ -60,7 +63,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    problem = Problem.model_json_schema(ref_template=SCHEMA_REFERENCE)
     schemas.update(problem.pop("$defs"))
     schemas["Problem"] = problem
     for path in document["paths"].values():
@@ -69,7 +72,39 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemes = document["components"].setdefault("securitySchemes", {})
     schemes["bearer"] = {"type": "http", "scheme": "bearer", "description": "An API key. None is needed on loopback addresses."}
     _document_scopes(app, document["paths"])
+    for operation in _operations(document):
+        _name_body_schemas(operation, schemas)
+        _describe_streams(operation)
+    openapi_examples.add(document["paths"])
     return document
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name of the route's function as its operation id."""
+    return route.name
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _name_body_schemas(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Move the schemas of bodies that routes read themselves to the components."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = content["schema"]
+        schemas.update(schema.pop("$defs", {}))
+        if "title" in schema:
+            schemas[schema["title"]] = schema
+            content["schema"] = {"$ref": f"#/components/schemas/{schema['title']}"}
+
+
+def _describe_streams(operation: dict[str, Any]) -> None:
+    """Describe event streams as text: `itemSchema` belongs to OpenAPI 3.2, which few tools read."""
+    for response in operation["responses"].values():
+        for content in response.get("content", {}).values():
+            if content.pop("itemSchema", None) is not None:
+                content["schema"] = {"type": "string"}
 
 
 def _document_scopes(app: FastAPI, paths: dict[str, Any]) -> None:

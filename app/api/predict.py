@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.authorization import CallerDep, requires
-from app.api.deps import SettingsDep, error_responses
+from app.api.deps import SCHEMA_REFERENCE, SettingsDep, error_responses
 from app.api.large_bodies import HOLDS_BODY_SLOTS
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import (
@@ -68,10 +68,10 @@ _FILES = {
     "items": {"type": "string", "format": "binary"},
     "description": "Images, or series in `.npy`, `.npz`, CSV or WAV files.",
 }
-_FORM = PredictForm.model_json_schema()
+_FORM = PredictForm.model_json_schema(ref_template=SCHEMA_REFERENCE)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODIES = {
-    JSON: {"schema": PredictCreate.model_json_schema()},
+    JSON: {"schema": PredictCreate.model_json_schema(ref_template=SCHEMA_REFERENCE)},
     MULTIPART: {"schema": _FORM | {"properties": _FORM["properties"] | {"files": _FILES}, "required": ["model", "files"]}},
     OCTET_STREAM: _BINARY,
     NPY: _BINARY,

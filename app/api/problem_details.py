@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
+from starlette.status import HTTP_204_NO_CONTENT
 
 from app.api.authorization import record_refusal
 from app.api.security_headers import SECURITY_HEADERS
@@ -126,8 +127,10 @@ def _join(keys: Sequence[str | int]) -> str:
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in printable)
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTP_204_NO_CONTENT:
+        return Response(status_code=HTTP_204_NO_CONTENT)
     if error.status_code == 400 and isinstance(error.__cause__, ValueError | RecursionError):  # FastAPI could not parse it
         return problem(request, InvalidRequest(errors=[FieldError("", f"not JSON: {error.__cause__}")]))
     code = {404: "not_found", 405: "method_not_allowed", 413: UploadTooLarge.code()}.get(error.status_code, "http_error")

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -16,13 +16,18 @@ from sqlalchemy import (
     MetaData,
     String,
     UniqueConstraint,
+    and_,
+    case,
+    func,
+    or_,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
 from app.db.session import UtcDateTime, db_now
-from app.job_state import JobStatus
+from app.job_state import ENDED, JobStatus
 from app.model_reference import DEFAULT_PROJECT
 
 JsonType = JSON().with_variant(JSONB(), "postgresql")
@@ -162,6 +167,9 @@ class JobRow(OfProject, Labelled, Base):
     )
 
     progress: Mapped[float] = mapped_column(default=0.0)
+    reported_phase: Mapped[str | None] = mapped_column(
+        String(64), doc="What the current attempt is doing; null until its trainer reports."
+    )
     first_progress: Mapped[float | None] = mapped_column(
         doc="Progress at the start of the current attempt; above 0 after a resume."
     )
@@ -180,11 +188,34 @@ class JobRow(OfProject, Labelled, Base):
         doc="When the temporary files of the ended job were deleted; null: not yet."
     )
     counted_at: Mapped[datetime | None] = mapped_column(doc="When the ended job was added to `job_total`; null: not yet.")
+    if TYPE_CHECKING:  # defined below the class, whose columns it compares
+        position: Mapped[int | None]
 
     version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
     output: Mapped["OutputRow | None"] = relationship()
     parent: Mapped["JobRow | None"] = relationship(remote_side=[id], viewonly=True)
     trials: Mapped[list["JobRow"]] = relationship(order_by="JobRow.created_at, JobRow.trial", viewonly=True)
+
+    @property
+    def phase(self) -> str | None:
+        """Return what happens to the job now; None once it has ended."""
+        if self.status in ENDED:
+            return None
+        return "queued" if self.status == JobStatus.QUEUED else self.reported_phase or "starting"
+
+
+_Waiting: Any = JobRow.__table__.alias("waiting")
+_waits_no_shorter = or_(
+    _Waiting.c.created_at < JobRow.created_at, and_(_Waiting.c.created_at == JobRow.created_at, _Waiting.c.id <= JobRow.id)
+)
+_position = (
+    select(func.count())
+    .select_from(_Waiting)
+    .where(_Waiting.c.project == JobRow.project, _Waiting.c.status == JobStatus.QUEUED, _waits_no_shorter)
+    .correlate(JobRow.__table__)
+    .scalar_subquery()
+)
+JobRow.position = column_property(case((JobRow.status == JobStatus.QUEUED, _position)), deferred=True)
 
 
 class EventRow(Base):

@@ -1,8 +1,10 @@
 """Results of queries that are not rows of one table."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from app.db.tables import ModelRow, VersionRow
+from app.db.worker_tables import WorkerRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +14,13 @@ class ModelOverview:
     model: ModelRow
     newest: VersionRow
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker: whether its heartbeats have stopped, whether it runs a job, and which one if the caller may see it."""
+
+    worker: WorkerRow
+    is_lost: bool
+    is_busy: bool
+    job_id: UUID | None

@@ -6,8 +6,9 @@ whole folder. With a split, only images below the folder of that name are read (
 An npz holds `x`, uint8 or deeper values (N, H, W) or (N, H, W, C), and `y`, integers or strings.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 
@@ -15,6 +16,7 @@ from app.errors import FieldError, InvalidDataset
 from app.formats import archives, image_parquet, npz
 from app.formats.images import (
     MAX_PIXELS,
+    THUMBNAIL_SIDE,
     ImageShape,
     InvalidImageError,
     PixelBudget,
@@ -74,11 +76,20 @@ class ImageReader(Generic[Content]):
 PIXELS: ImageReader[RawPixels] = ImageReader(lambda content, page: decode(content, page=page), lambda pixels: pixels)
 
 
-def thumbnails(value_range: Range | None) -> ImageReader[Thumbnail]:
+def thumbnails(value_range: Range | None, side: int = THUMBNAIL_SIDE) -> ImageReader[Thumbnail]:
     """Return the reader of thumbnails, with the range of the dataset's values if they have more than 8 bits."""
     return ImageReader(
-        lambda content, page: thumbnail_of_file(content, value_range, page),
-        lambda pixels: thumbnail_of_pixels(pixels, value_range),
+        lambda content, page: thumbnail_of_file(content, value_range, page, side),
+        lambda pixels: thumbnail_of_pixels(pixels, value_range, side),
+    )
+
+
+def only(reader: ImageReader[Content], positions: Collection[int]) -> ImageReader[Content | None]:
+    """Return a reader that decodes the images at these positions and returns None for the others."""
+    numbers = count()
+    return ImageReader(
+        lambda content, page: reader.of_file(content, page) if next(numbers) in positions else None,
+        lambda pixels: reader.of_pixels(pixels) if next(numbers) in positions else None,
     )
 
 

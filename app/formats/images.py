@@ -124,16 +124,18 @@ def _values(image: Image.Image, content: bytes, side: int) -> RawPixels:
     return values_of(image)
 
 
-def thumbnail_of_file(content: bytes, value_range: Range | None = None, page: int | None = None) -> Thumbnail:
+def thumbnail_of_file(
+    content: bytes, value_range: Range | None = None, page: int | None = None, side: int = THUMBNAIL_SIDE
+) -> Thumbnail:
     """Decode an image only as far as its thumbnail needs. Raise InvalidImageError."""
     with _open(content, page=page) as image:
         width, height = _turned(image)
-        values = _values(image, content, 2 * THUMBNAIL_SIDE)
-    return Thumbnail(thumbnail(to_bytes(values, value_range)), height, width)
+        values = _values(image, content, 2 * side)
+    return Thumbnail(thumbnail(to_bytes(values, value_range), side), height, width)
 
 
-def thumbnail_of_pixels(pixels: RawPixels, value_range: Range | None = None) -> Thumbnail:
-    return Thumbnail(thumbnail(to_bytes(pixels, value_range)), pixels.shape[0], pixels.shape[1])
+def thumbnail_of_pixels(pixels: RawPixels, value_range: Range | None = None, side: int = THUMBNAIL_SIDE) -> Thumbnail:
+    return Thumbnail(thumbnail(to_bytes(pixels, value_range), side), pixels.shape[0], pixels.shape[1])
 
 
 def as_channels(pixels: Pixels, channels: int) -> Pixels:

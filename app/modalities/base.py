@@ -6,8 +6,9 @@ first axis is the example; its keys are the input names of the network and of th
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -116,6 +117,36 @@ class DatasetFile:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+def select_rows(chunks: Iterable[Chunk], rows: Sequence[int]) -> Iterator[Chunk]:
+    """Yield the examples at these positions, in ascending order, without chunks that have none of them."""
+    start = 0
+    for chunk in chunks:
+        first, end = bisect_left(rows, start), bisect_left(rows, start + chunk.rows)
+        if first < end:
+            yield _at(chunk, [row - start for row in rows[first:end]])
+        if end == len(rows):
+            return
+        start += chunk.rows
+
+
+def _at(chunk: Chunk, positions: list[int]) -> Chunk:
+    inputs = [chunk.inputs[position] for position in positions] if isinstance(chunk.inputs, list) else chunk.inputs[positions]
+    labels = chunk.labels and [chunk.labels[position] for position in positions]
+    groups = chunk.groups and [chunk.groups[position] for position in positions]
+    return replace(chunk, inputs=inputs, labels=labels, groups=groups, rows=len(positions))
+
+
+def labelled_examples(
+    chunks: Iterable[Chunk], describe: Callable[[Any], list[dict[str, Any]]], label: str = "label"
+) -> list[dict[str, Any]]:
+    """Return all examples as JSON, with their labels where there are labels."""
+    examples = []
+    for chunk in chunks:
+        rows = describe(chunk.inputs)
+        examples += [row | {label: name} for row, name in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
+    return examples
+
+
 class Modality(ABC):
     """One kind of data. Subclasses are stateless; the module's name is the modality's name."""
 
@@ -143,12 +174,23 @@ class Modality(ABC):
         """Read the whole upload once, in bounded memory. Raise InvalidDataset with one FieldError per problem."""
 
     @abstractmethod
-    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        """Return the first examples as JSON, such as rows, texts or thumbnails, with their labels."""
+    def preview(self, file: DatasetFile, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the examples at these positions, in ascending order, as JSON: rows, texts or thumbnails, with their labels.
+
+        Positions after the last example are left out.
+        """
+
+    def example(self, file: DatasetFile, row: int) -> list[dict[str, Any]]:
+        """Return the example at this position as `preview` does, but in full: an image at its size. Empty: there is none."""
+        return self.preview(file, [row])
 
     @abstractmethod
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """Yield all examples in a fixed order, at most `size` per chunk."""
+
+    def selected(self, file: DatasetFile, rows: Sequence[int]) -> Iterator[Chunk]:
+        """Yield the examples at these positions, in ascending order; read no further than the last one."""
+        return select_rows(self.chunks(file, min(CHUNK_ROWS, rows[-1] + 1)), rows) if rows else iter(())
 
     @abstractmethod
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:

@@ -15,6 +15,7 @@ from app.formats.class_labels import ClassCounter
 from app.formats.image_folder import ImageErrors, LabelledImage, Selection
 from app.formats.image_statistics import ChannelStats, SizeRange
 from app.formats.images import (
+    THUMBNAIL_SIDE,
     ImageShape,
     InvalidImageError,
     PixelBudget,
@@ -48,6 +49,8 @@ from app.preprocessing import fast_pixels, hf_image_processor
 DOWNSCALE_WARNING_FACTOR = 2
 """Images at least this many times larger than the network's input cause a warning."""
 DEFAULT_SIZE = 32
+MAX_EXAMPLE_SIDE = 2048
+"""Longest side of an image that is shown in full."""
 ONE_FOLDER = (
     "All images are in one folder, so the dataset is unlabelled. For a labelled dataset, upload one folder for each of at least "
     "two classes."
@@ -143,10 +146,11 @@ class Image(Modality):
         details = {"channels": max(channels), **sides.as_details(), **values.as_details()}
         return Profile(format, count, classes, details | ({"warnings": errors.warnings} if errors.warnings else {}))
 
-    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        reader = image_folder.thumbnails(_range_of(file.details))
-        images = image_folder.read(file.path, file.format, reader, ImageErrors(), _selection(file.options))
-        return [_preview_row(image, file.labelled) for image in islice(images, limit)]
+    def preview(self, file: DatasetFile, rows: Sequence[int]) -> list[dict[str, Any]]:
+        return [_preview_row(image, file.labelled) for image in _thumbnails(file, rows)]
+
+    def example(self, file: DatasetFile, row: int) -> list[dict[str, Any]]:
+        return [_preview_row(image, file.labelled, "image") for image in _thumbnails(file, [row], MAX_EXAMPLE_SIDE)]
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         buffered: list[LabelledImage[RawPixels]] = []
@@ -269,8 +273,17 @@ def _union(ranges: Sequence[Range | None]) -> Range | None:
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
-def _preview_row(image: LabelledImage[Thumbnail], labelled: bool) -> dict[str, Any]:
-    row = {"thumbnail": image.content.url, "height": image.content.height, "width": image.content.width}
+def _thumbnails(file: DatasetFile, rows: Sequence[int], side: int = THUMBNAIL_SIDE) -> Iterator[LabelledImage[Thumbnail]]:
+    """Yield the thumbnails at these positions, and read no further than the last one."""
+    reader = image_folder.only(image_folder.thumbnails(_range_of(file.details), side), frozenset(rows))
+    images = image_folder.read(file.path, file.format, reader, ImageErrors(), _selection(file.options))
+    for image in islice(images, max(rows, default=-1) + 1):
+        if image.content is not None:
+            yield LabelledImage(image.content, image.label)
+
+
+def _preview_row(image: LabelledImage[Thumbnail], labelled: bool, key: str = "thumbnail") -> dict[str, Any]:
+    row = {key: image.content.url, "height": image.content.height, "width": image.content.width}
     return row if image.label is None or not labelled else row | {"label": image.label}
 
 

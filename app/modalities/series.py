@@ -29,6 +29,7 @@ from app.modalities.base import (
     Preprocessing,
     Profile,
     TensorSpec,
+    labelled_examples,
 )
 from app.networks.base import NetworkParams
 from app.preprocessing import series_inputs, series_summary
@@ -133,12 +134,11 @@ class Series(Modality):
         details = summary.details() | {"fits_length": options.length is not None, "missing_values": list(options.missing)}
         return Profile(format, summary.count, classes, details | ({"warnings": errors.warnings} if errors.warnings else {}))
 
-    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        chunk = next(self.chunks(file, limit), None)
-        if chunk is None:
-            return []
-        rows = [{"thumbnail": plot(values), "channels": len(values), "length": values.shape[1]} for values in chunk.inputs]
-        return [row | {"label": label} for row, label in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
+    def preview(self, file: DatasetFile, rows: Sequence[int]) -> list[dict[str, Any]]:
+        def plots(inputs: Any) -> list[dict[str, Any]]:
+            return [{"thumbnail": plot(values), "channels": len(values), "length": values.shape[1]} for values in inputs]
+
+        return labelled_examples(self.selected(file, rows), plots)
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         for batch in _batches(file.path, file.format, _options(file.options), size, ErrorCollector()):

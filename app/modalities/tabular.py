@@ -25,6 +25,7 @@ from app.modalities.base import (
     Profile,
     TensorSpec,
     fast_json_encoder,
+    labelled_examples,
 )
 from app.networks.base import NetworkParams
 from app.preprocessing import table_differences, table_levels, table_reader, table_rows
@@ -89,13 +90,8 @@ class Tabular(Modality):
         classes = check.run()
         return Profile(format, check.rows, classes, check.details())
 
-    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        chunk = next(self.chunks(file, limit), None)
-        if chunk is None:
-            return []
-        rows = chunk.inputs.to_dicts()
-        label = file.details["label"]
-        return [row | {label: name} for row, name in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
+    def preview(self, file: DatasetFile, rows: Sequence[int]) -> list[dict[str, Any]]:
+        return labelled_examples(self.selected(file, rows), lambda table: table.to_dicts(), file.details["label"])
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         options = _options(file.options)

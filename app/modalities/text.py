@@ -26,6 +26,7 @@ from app.modalities.base import (
     Profile,
     TensorSpec,
     fast_json_encoder,
+    labelled_examples,
 )
 from app.networks.base import NetworkParams
 from app.preprocessing import shared_terms
@@ -98,12 +99,13 @@ class Text(Modality):
         details |= {"warnings": errors.warnings} if errors.warnings else {}
         return Profile(format, count, classes, details | frequent.as_details())
 
-    def preview(self, file: DatasetFile, limit: int) -> list[dict[str, Any]]:
-        chunk = next(self.chunks(file, limit), None)
-        if chunk is None:
-            return []
-        rows = [{"text": text[:MAX_PREVIEW_CHARACTERS]} for text in chunk.inputs]
-        return [row | {"label": label} for row, label in zip(rows, chunk.labels, strict=True)] if chunk.labels else rows
+    def preview(self, file: DatasetFile, rows: Sequence[int]) -> list[dict[str, Any]]:
+        return labelled_examples(
+            self.selected(file, rows), lambda texts: [{"text": text[:MAX_PREVIEW_CHARACTERS]} for text in texts]
+        )
+
+    def example(self, file: DatasetFile, row: int) -> list[dict[str, Any]]:
+        return labelled_examples(self.selected(file, [row]), lambda texts: [{"text": text} for text in texts])
 
     def chunks(self, file: DatasetFile, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         columns = text_columns.resolve(file.path, file.format, _columns(file.options))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.artifacts import Precision
 from app.db.tables import JobRow
 from app.job_state import JobStatus
-from app.schemas.jobs import JobError, eta_seconds
+from app.schemas.jobs import DatasetReference, JobError, Phase, Position, eta_seconds
 from app.schemas.models import VersionNumber
 from app.schemas.predict import ModelReference
 from app.schemas.trainer_messages import JobWarning
@@ -45,7 +45,7 @@ class BatchPredictionCreate(BatchPredictionOptions):
     """The prediction of one dataset by one version."""
 
     model: ModelReference
-    dataset: UUID = Field(description="Dataset of the model's modality. Labels are ignored.")
+    dataset: DatasetReference = Field(description="Dataset of the model's modality, by id or name. Labels are ignored.")
 
     def options(self) -> BatchPredictionOptions:
         return BatchPredictionOptions.model_validate(self.model_dump(include=set(BatchPredictionOptions.model_fields)))
@@ -75,6 +75,8 @@ class BatchPredictionOut(BatchPredictionOptions):
     version: VersionNumber = Field(description="Resolved when the prediction was submitted.")
     dataset: UUID
     status: JobStatus
+    phase: Phase
+    position: Position
     counts: RowCounts
     rows_per_second: float | None = Field(description="Speed at the last progress report.")
     progress: float = Field(ge=0, le=1)
@@ -107,6 +109,7 @@ class BatchPredictionOut(BatchPredictionOptions):
             dataset=row.source_id,
             counts=_counts(row),
             rows_per_second=row.metrics.get("rows_per_second"),
+            phase=row.phase,
             eta_seconds=eta_seconds(row),
             error=JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
             result=_result(row),

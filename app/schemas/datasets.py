@@ -2,12 +2,14 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from app.db.tables import JobRow
 from app.formats.class_labels import in_order
+from app.job_state import JobStatus
 from app.modalities import MODALITIES
 from app.schemas.data_warnings import DataWarningOut
 from app.schemas.interpretation import Interpretation
@@ -81,6 +83,47 @@ class Preview(BaseModel):
     """The first examples with their labels: rows by column name, texts, or thumbnails of images and series as data URLs."""
 
     data: list[dict[str, Any]]
+
+
+class ExampleOut(BaseModel):
+    """One example with its number in the dataset."""
+
+    row: int = Field(description="From 1, as in the outputs of batch predictions.")
+    example: dict[str, Any] = Field(description="Values by column, a text, a thumbnail or the `image` itself; and the label.")
+
+
+class ExamplePage(BaseModel):
+    """Consecutive examples. Those of the last page are fewer."""
+
+    data: list[ExampleOut]
+    total: int = Field(description="Number of examples of the dataset.")
+
+
+class Usage(BaseModel):
+    """A job that reads the dataset."""
+
+    job: UUID
+    kind: str = Field(description="`adaptation` or `batch_prediction`.")
+    roles: list[Literal["source", "target", "evaluation"]] = Field(description="A batch prediction reads its `source`.")
+    model: str
+    version: int | None = Field(description="The version that the job produced.")
+    status: JobStatus
+    created_at: datetime
+
+    @classmethod
+    def of(cls, job: JobRow, dataset_id: UUID) -> "Usage":
+        """Build the response for a job that names the dataset."""
+        roles: dict[Literal["source", "target", "evaluation"], UUID | None]
+        roles = {"source": job.source_id, "target": job.target_id, "evaluation": job.evaluation_id}
+        return cls(
+            job=job.id,
+            kind=job.kind,
+            roles=[role for role, used in roles.items() if used == dataset_id],
+            model=job.model_name,
+            version=job.version.number if job.version else None,
+            status=job.status,
+            created_at=job.created_at,
+        )
 
 
 UPLOAD_BODY: dict[str, Any] = {

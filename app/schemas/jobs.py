@@ -7,15 +7,22 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.algorithms import AnyParams
+from app.algorithms.auto import AutoParams
 from app.db.tables import JobRow
 from app.encoders.catalogue import Speed
 from app.job_state import JobStatus
 from app.model_reference import NAME
 from app.networks import AnyNetwork
 from app.schemas.data_warnings import DataWarningOut
+from app.schemas.labels import Label
 from app.schemas.trainer_messages import JobWarning
 
 ModelName = Annotated[str, Field(pattern=f"^{NAME}$", description="Letters, digits, `.`, `_` and `-`.", examples=["digits"])]
+
+
+DatasetReference = Annotated[
+    UUID | Label, Field(union_mode="left_to_right", description="Id or name of a dataset; of several with the name the newest.")
+]
 
 
 class ModelBase(BaseModel):
@@ -74,19 +81,32 @@ class JobCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelName
-    source: UUID | None = Field(
+    source: DatasetReference | None = Field(
         None,
         description="Labelled dataset to learn from. It is optional for algorithms with `needs_source: false` if `base` is a "
         "version of a model.",
     )
-    target: UUID | None = Field(None, description="Dataset of the domain to adapt to. Labels are ignored.")
-    evaluation: UUID | None = Field(None, description="Labelled target data, used only to report the true accuracy.")
+    target: DatasetReference | None = Field(None, description="Dataset of the domain to adapt to. Labels are ignored.")
+    evaluation: DatasetReference | None = Field(None, description="Labelled target data, used only to report the true accuracy.")
     base: AnyBase | None = Field(
         None,
         description="What the job starts from. Default: an installed frozen encoder for images larger than 48 pixels, the "
         "default network of the modality for other data.",
     )
-    params: AnyParams = Field(description="`GET /algorithms` lists the algorithms and their parameters.")
+    params: AnyParams = Field(
+        default_factory=AutoParams,
+        description="`GET /algorithms` lists the algorithms and their parameters. Default: `auto`.",
+    )
+
+
+Phase = Annotated[
+    str | None,
+    Field(
+        description="What happens now: `queued`, `starting`, `reading`, `source-only`, `training`, `trial 2 of 3`, "
+        "`evaluating`, `exporting`, `predicting`; null once it has ended."
+    ),
+]
+Position = Annotated[int | None, Field(description="Number in the queue of the project, from 1; null unless it waits.")]
 
 
 class JobError(BaseModel):
@@ -122,6 +142,8 @@ class JobOut(BaseModel):
     base: dict[str, Any] = Field(description="What the job starts from, with all options and the version's number.")
     params: dict[str, Any] = Field(description="The algorithm's parameters, including defaults.")
     status: JobStatus
+    phase: Phase
+    position: Position
     progress: float = Field(ge=0, le=1, description="Progress of the current attempt.")
     eta_seconds: float | None = Field(description="Estimate at the last change; null while unknown.")
     attempt: int = Field(description="Number of times a worker has started the job.")
@@ -152,11 +174,19 @@ class JobOut(BaseModel):
             source=row.source_id,
             target=row.target_id,
             evaluation=row.evaluation_id,
+            phase=row.phase,
             eta_seconds=eta_seconds(row),
             error=JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
             version=VersionReference(model=row.model_name, number=row.version.number) if row.version else None,
             trials=[TrialReference(id=child.id, name=child.trial or "", status=child.status) for child in row.trials],
         )
+
+
+class JobLog(BaseModel):
+    """The log of the newest attempt that wrote one; 0 and empty before the first."""
+
+    attempt: int
+    lines: list[str] = Field(description="At most 200 lines, each with its time in UTC.")
 
 
 class JobProblem(BaseModel):

@@ -12,6 +12,7 @@ from app.db.views import ModelOverview
 from app.model_reference import MAX_VERSION_NUMBER
 from app.schemas.jobs import VersionReference
 from app.schemas.version_metrics import VersionMetrics
+from app.schemas.version_summary import summarize
 
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION_NUMBER)]
 
@@ -39,6 +40,7 @@ class AliasOut(BaseModel):
 class VersionSummary(BaseModel):
     """One version in the list of its model."""
 
+    summary: list[str] = Field(description="Accuracy, comparison with source-only and what is served, in plain sentences.")
     number: int
     modality: str
     metrics: SkipValidation[VersionMetrics]
@@ -50,7 +52,8 @@ class VersionSummary(BaseModel):
 
     @classmethod
     def of(cls, row: VersionRow) -> "VersionSummary":
-        return cls(**{name: getattr(row, name) for name in cls.model_fields})
+        columns = {name: getattr(row, name) for name in cls.model_fields if name != "summary"}
+        return cls(**columns, summary=summarize(row.metrics))
 
 
 class ModelOut(BaseModel):

@@ -26,11 +26,13 @@ class JobWarning(BaseModel):
 class Report(BaseModel):
     """The progress since the last report. `checkpoint` is the storage key of a stored checkpoint.
 
-    `training_precision` is the decision of the first attempt, for all later ones.
+    `phase` names what the trainer does from now on. `training_precision` is the decision of the first attempt, for all later
+    ones.
     """
 
     progress: float
     metrics: list[MetricPoint] = []
     warnings: list[JobWarning] = []
     checkpoint: str | None = None
+    phase: str | None = None
     training_precision: TrainingPrecision | None = None

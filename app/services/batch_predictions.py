@@ -78,8 +78,8 @@ def _check_precision(version: VersionRow, precision: Precision) -> None:
         raise InvalidRequest(errors=[FieldError("/precision", f"the version has no {precision} graph")])
 
 
-def _dataset(session: Session, dataset_id: UUID) -> DatasetRow:
+def _dataset(session: Session, reference: UUID | str) -> DatasetRow:
     try:
-        return datasets.load(session, dataset_id)
+        return datasets.load(session, reference)
     except DatasetNotFound as error:
         raise InvalidRequest(error.message, [FieldError("/dataset", error.message)]) from error

@@ -7,7 +7,8 @@ refusal to delete the datasets of ended jobs keeps every file forever.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,7 +18,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy import Select, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, joinedload, sessionmaker
 
 from app import storage_keys
 from app.auth import audit
@@ -120,7 +121,7 @@ def make_preview(
     if not storage.exists(row.storage_key):
         raise DatasetNotFound(f"The file of the dataset {row.id} is no longer in the storage.")
     with storage.local(row.storage_key) as path:
-        rows = checker.preview(dataset_file(row, path), row.modality, MAX_PREVIEW_ROWS)
+        rows = checker.preview(dataset_file(row, path), row.modality, range(MAX_PREVIEW_ROWS))
     try:
         _store_preview(storage, row, rows)
     except (OSError, InsufficientStorage) as error:  # on a full disk the next request makes it again
@@ -128,6 +129,38 @@ def make_preview(
     else:
         _delete_late_preview(sessions, storage, row.id)
     return rows
+
+
+def read_rows(storage: Storage, row: DatasetRow, first: int, limit: int, checker: UploadChecker) -> list[dict[str, Any]]:
+    """Return examples from the row number `first`, each with its number. Raise DatasetNotFound if the file was deleted."""
+    with _local_file(storage, row) as path:
+        examples = checker.preview(dataset_file(row, path), row.modality, range(first - 1, first - 1 + limit))
+    return [{"row": number, "example": example} for number, example in enumerate(examples, first)]
+
+
+def read_row(storage: Storage, row: DatasetRow, number: int, checker: UploadChecker) -> dict[str, Any]:
+    """Return one example in full. Raise DatasetNotFound if there is no such row."""
+    with _local_file(storage, row) as path:
+        examples = checker.example(dataset_file(row, path), row.modality, number - 1)
+    if not examples:
+        raise DatasetNotFound(f"The dataset has {row.rows} rows, and no row {number}.")
+    return {"row": number, "example": examples[0]}
+
+
+@contextmanager
+def _local_file(storage: Storage, row: DatasetRow) -> Iterator[Path]:
+    if not storage.exists(row.storage_key):
+        raise DatasetNotFound(f"The file of the dataset {row.id} is no longer in the storage.")
+    with storage.local(row.storage_key) as path:
+        yield path
+
+
+def usages(session: Session, dataset_id: UUID, limit: int, after: str | None) -> tuple[list[JobRow], str | None]:
+    """Return one page of the jobs of all kinds that name a dataset, newest first. Raise DatasetNotFound."""
+    row = get(session, dataset_id)
+    uses = or_(JobRow.source_id == row.id, JobRow.target_id == row.id, JobRow.evaluation_id == row.id)
+    query = select(JobRow).where(uses, JobRow.parent_id.is_(None)).options(joinedload(JobRow.version))
+    return pagination.page(session, query, JobRow, limit, after)
 
 
 def _store_preview(storage: Storage, row: DatasetRow, rows: list[dict[str, Any]]) -> None:
@@ -145,9 +178,21 @@ def _delete_late_preview(sessions: "sessionmaker[Session]", storage: Storage, da
         file_deletions.remove(storage, [storage_keys.dataset_folder(dataset_id)])
 
 
-def load(session: Session, dataset_id: UUID) -> DatasetRow:
-    """Return a dataset for a job, locked against deletion until the transaction ends. Raise DatasetNotFound."""
+def load(session: Session, reference: UUID | str) -> DatasetRow:
+    """Return a dataset by id or name for a job, locked against deletion until the transaction ends. Raise DatasetNotFound.
+
+    Of several datasets with the name it is the newest.
+    """
+    dataset_id = reference if isinstance(reference, UUID) else _newest(session, reference)
     return _get(session, dataset_id, select(DatasetRow).with_for_update(read=True))
+
+
+def _newest(session: Session, name: str) -> UUID:
+    newest = select(DatasetRow.id).where(DatasetRow.name == name, _VISIBLE).order_by(DatasetRow.created_at.desc(), DatasetRow.id)
+    dataset_id = session.scalars(newest.limit(1)).first()
+    if dataset_id is None:
+        raise DatasetNotFound(f"There is no dataset named {name!r}.")
+    return dataset_id
 
 
 def dataset_file(row: DatasetRow, path: Path) -> DatasetFile:

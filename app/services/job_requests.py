@@ -50,9 +50,9 @@ def build_row(session: Session, request: JobCreate) -> JobRow:
     _check_batch_norm(session, request, base, base_version_id)
     return JobRow(
         model_name=request.model,
-        source_id=request.source,
-        target_id=request.target,
-        evaluation_id=request.evaluation,
+        source_id=source and source.id,
+        target_id=target and target.id,
+        evaluation_id=evaluation and evaluation.id,
         base=base,
         base_version_id=base_version_id,
         params=request.params.model_dump(mode="json"),
@@ -83,10 +83,10 @@ def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, 
     rows: dict[str, DatasetRow] = {}
     missing = []
     for role in ("source", "target", "evaluation"):
-        dataset_id = getattr(request, role)
+        reference = getattr(request, role)
         try:
-            if dataset_id is not None:
-                rows[role] = datasets.load(session, dataset_id)
+            if reference is not None:
+                rows[role] = datasets.load(session, reference)
         except DatasetNotFound as error:
             missing.append(FieldError(f"/{role}", error.message))
     if missing:

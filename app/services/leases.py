@@ -23,6 +23,7 @@ from app.schemas.trainer_messages import JobWarning, MetricPoint, Report
 from app.services import job_events
 
 MAX_MESSAGE_LENGTH = 10_000
+MAX_PHASE_LENGTH = 64
 KILLED = "killed"
 """The reason of another attempt after something other than this service has killed the process of a job."""
 NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
@@ -40,7 +41,8 @@ class Lease:
 def claim(session: Session, job_id: UUID, owner: str, lease_seconds: float) -> tuple[Lease, JobRow] | None:
     """Set a queued job to running in one statement; of two workers with the same message, one gets None."""
     statement = update(JobRow).where(JobRow.id == job_id, _can_become(JobStatus.RUNNING), JobRow.run_after <= db_now())
-    fresh = {"attempt": JobRow.attempt + 1, "progress": 0.0, "first_progress": None, "started_at": db_now()}
+    progress = {"progress": 0.0, "first_progress": None, "reported_phase": None}
+    fresh = {"attempt": JobRow.attempt + 1, "started_at": db_now(), **progress}
     leased = {"status": JobStatus.RUNNING, "lease_owner": owner, "lease_expires_at": db_now(lease_seconds)}
     job = update_returning_one(session, statement.values(fresh | leased))
     if job is None:
@@ -215,10 +217,11 @@ def _reap(session: Session, condition: ColumnElement[bool], values: dict[str, An
 def _progress_columns(report: Report) -> dict[str, Any]:
     """Return columns for the heartbeat's UPDATE; within an attempt, progress only grows."""
     progress = min(max(report.progress, 0.0), 1.0)
-    values: dict[str, Any] = {
-        "progress": case((JobRow.progress > progress, JobRow.progress), else_=progress),
-        "first_progress": func.coalesce(JobRow.first_progress, progress),
-    }
+    values: dict[str, Any] = {"progress": case((JobRow.progress > progress, JobRow.progress), else_=progress)}
+    if progress or report.metrics or not report.phase:  # a trainer that only names its phase has not begun to train
+        values["first_progress"] = func.coalesce(JobRow.first_progress, progress)
+    if report.phase:
+        values["reported_phase"] = report.phase[:MAX_PHASE_LENGTH]
     if report.training_precision:
         values["training_precision"] = func.coalesce(JobRow.training_precision, report.training_precision)
     return values | ({"checkpoint": report.checkpoint} if report.checkpoint else {})
@@ -228,7 +231,7 @@ def _store(session: Session, job: JobRow, report: Report) -> None:
     """Store the rest of a report; the heartbeat's UPDATE has locked the job's row."""
     points = [point for point in report.metrics if isfinite(point.value)]
     job.metrics = job.metrics | {point.name: point.value for point in points}
-    job_events.record(session, job, "progress", progress=job.progress)
+    job_events.record(session, job, "progress", progress=job.progress, phase=job.phase)
     if points:
         _store_metrics(session, job, points)
     for warning in report.warnings:

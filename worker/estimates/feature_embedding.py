@@ -65,12 +65,16 @@ def tsne_layout(features: Float32Array, start: NDArray[np.float64] | None = None
     return np.asarray(machine.fit(rows), np.float64)
 
 
-def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, classes: list[str]) -> int:
+def write_embedding(
+    path: Path, before: ModelOutputs, after: ModelOutputs, classes: list[str], rows: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> int:
     """Write the layout of both networks' features as Parquet and return its number of rows.
 
-    The columns are x_before, y_before, x_after, y_after, domain (source, target) and class: the label of a source row, and the
-    class that the network after adaptation predicts for a target row. Both outputs must hold the same rows, of which at most
-    EMBEDDING_ROWS of each domain are used. With fewer than eight rows, write nothing and return 0.
+    The columns are x_before, y_before, x_after, y_after, domain (source, target), class, row and disputed. The class is the label
+    of a source row, and the class that the network after adaptation predicts for a target row. `row` is the number in the
+    dataset, from `rows` of source and target. Of disputed rows the other network predicts another class.
+    Both outputs must hold the same rows, of which at most EMBEDDING_ROWS of each domain are used. With fewer than eight rows,
+    write nothing and return 0.
     """
     sides = [_evenly_spaced(len(rows)) for rows in (after.source_features, after.target_features)]
     count = sum(map(len, sides))
@@ -81,6 +85,10 @@ def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, class
     )
     positions = tsne_layout(first)
     moved = tsne_layout(second, positions)
+    labels_before, labels_after = (
+        np.concatenate([network.source_logits[sides[0]], network.target_logits[sides[1]]]).argmax(axis=1)
+        for network in (before, after)
+    )
     numbers = np.concatenate([after.source_labels[sides[0]], after.target_logits[sides[1]].argmax(axis=1)])
     table = {
         "x_before": positions[:, 0],
@@ -89,6 +97,8 @@ def write_embedding(path: Path, before: ModelOutputs, after: ModelOutputs, class
         "y_after": moved[:, 1],
         "domain": ["source"] * len(sides[0]) + ["target"] * len(sides[1]),
         "class": [classes[number] for number in numbers],
+        "row": np.concatenate([rows[0][sides[0]], rows[1][sides[1]]]),
+        "disputed": labels_before != labels_after,
     }
     pl.DataFrame(table).write_parquet(path)
     return count

@@ -7,7 +7,11 @@ from worker.reporting.report import build_report
 from worker.reporting.version import write_version
 from worker.search.remote_trials import queued_trials
 from worker.search.training import train
+from worker.training.loop import TRAINING_SPAN
 from worker.training.preparation import training_session
+
+EXPORT_PROGRESS = 0.98
+"""Progress at the start of the export, which takes about as long as the evaluation before it."""
 
 
 def run(context: AttemptContext) -> AdaptationResult | None:
@@ -22,9 +26,11 @@ def run(context: AttemptContext) -> AdaptationResult | None:
     if not trials.runtime.distributed.is_rank_zero:
         return None
 
+    context.reporter.enter_phase("evaluating", TRAINING_SPAN.end)
     report = build_report(setup, trials, outcome)
     for warning in report.warnings:
         context.reporter.warn(warning.code, warning.message)
+    context.reporter.enter_phase("exporting", EXPORT_PROGRESS)
     manifest = write_version(setup, trials, report, context)
     keys = {file: storage_keys.artifact_file(context.job.id, context.attempt, file.name) for file in setup.folder.iterdir()}
     return AdaptationResult(

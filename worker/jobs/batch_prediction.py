@@ -39,6 +39,7 @@ def run(context: AttemptContext) -> BatchPredictionResult:
 
     Raise StopRequested, BadData, BadParameters, InvalidDataset.
     """
+    context.reporter.enter_phase("reading")
     job, settings, storage, folder = context.job, context.settings, context.storage, context.folder
     with context.sessions() as session:
         dataset, version = load_rows(session, job)
@@ -50,8 +51,10 @@ def run(context: AttemptContext) -> BatchPredictionResult:
     if job.checkpoint is not None:
         run.resume(job.checkpoint)
     if run.done < dataset.rows:
+        context.reporter.enter_phase("predicting")
         encoded = prefetch(encoded_rows(model, StoredDataset(dataset, storage), run.done), PREFETCH_DEPTH)
         run.predict_all(prefetch(map(model.predict, encoded), PREFETCH_DEPTH))
+    context.reporter.enter_phase("exporting", PREDICTION_PROGRESS)
     file = parts.concatenate(run.output_rows.schema)
     return BatchPredictionResult(metrics=run.counts(), rows=dataset.rows, file=file)
 

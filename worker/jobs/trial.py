@@ -19,6 +19,7 @@ def run(context: AttemptContext) -> TrialResult | None:
     """
     spec = TrialSpec.model_validate(context.job.params)
     with training_session(context) as (_, trials):
+        context.reporter.enter_phase("training")
         start = trials.runtime.checkpoints.read(spec.start) if spec.start else None
         params, prefix = parse_params(spec.params), f"{spec.name}_"
         trial = trials.run(spec.name, params, ProgressSpan(), start=start, steps=spec.steps, metric_prefix=prefix)

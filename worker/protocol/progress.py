@@ -45,6 +45,7 @@ class ProgressReporter:
         self._points: list[tuple[int, float, Mapping[str, SupportsFloat]]] = []
         self._warnings: list[JobWarning] = []
         self._checkpoint: str | None = None
+        self._phase: str | None = None
         self._training_precision: TrainingPrecision | None = None
         self._stop = False
         self._wakeup: SimpleQueue[None] = SimpleQueue()
@@ -95,6 +96,11 @@ class ProgressReporter:
         self._checkpoint = key
         self.flush()
 
+    def enter_phase(self, phase: str, progress: float = 0.0) -> None:
+        """Report what the trainer does from now on, such as `trial 2 of 3`, at once; progress never falls."""
+        self._phase, self._progress = phase, max(self._progress, progress)
+        self.flush()
+
     def use_precision(self, precision: TrainingPrecision) -> None:
         """Send the precision that the job trains in with the next line, and so not later than any checkpoint."""
         self._training_precision = precision
@@ -106,9 +112,10 @@ class ProgressReporter:
             metrics=[point for noted in self._points for point in _finite_points(*noted)],
             warnings=self._warnings,
             checkpoint=self._checkpoint,
+            phase=self._phase,
             training_precision=self._training_precision,
         )
-        self._points, self._warnings, self._checkpoint, self._training_precision = [], [], None, None
+        self._points, self._warnings, self._checkpoint, self._phase, self._training_precision = [], [], None, None, None
         self._sent_at = self._clock()
         self._stream.write(report.model_dump_json() + "\n")
         self._stream.flush()

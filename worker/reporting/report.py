@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from app.artifacts import EMBEDDING_FILE
 from app.schemas.trainer_messages import JobWarning
 from worker.data.training_setup import TrainingSetup
 from worker.estimates.accuracy_estimate import estimate_accuracy
@@ -35,7 +36,6 @@ NO_ESTIMATE = (
     f"examples in the job, at least {MIN_SOURCE_ROWS} of them held out, and {MIN_TARGET_ROWS} target examples. "
     "Add the missing data, or attach a labelled `evaluation` dataset."
 )
-EMBEDDING_FILE = "embedding.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOu
         metrics["calibration"] = asdict(selected.calibration)
     metrics["warnings"] = [warning.model_dump() for warning in job_warnings]
     if baseline is not None:
-        metrics |= adaptation_effect(setup, comparison, baseline)
+        metrics |= adaptation_effect(setup, evaluator, comparison, baseline)
     if training.search_table:
         metrics["search"] = training.search_table
     if "target_accuracy" in metrics and "target_accuracy_estimate" in metrics:
@@ -155,11 +155,11 @@ def class_priors(priors: ClassPriors, classes: Sequence[str]) -> dict[str, Any]:
     return {"shifted": priors.shifted, "distance": priors.distance, "confidence": INTERVAL_CONFIDENCE, "classes": by_class}
 
 
-def adaptation_effect(setup: TrainingSetup, comparison: Comparison, baseline: Candidate) -> dict[str, Any]:
+def adaptation_effect(setup: TrainingSetup, evaluator: Evaluator, comparison: Comparison, baseline: Candidate) -> dict[str, Any]:
     """Return the comparison with the source-only network, and write the embedding of both networks' features."""
     adapted, verdict = comparison.adapted, comparison.verdict
     scores, baseline_scores = without_nan(adapted.trial.scores), without_nan(baseline.trial.scores)
-    write_embedding(setup.folder / EMBEDDING_FILE, baseline.outputs, adapted.outputs, setup.classes)
+    write_embedding(setup.folder / EMBEDDING_FILE, baseline.outputs, adapted.outputs, setup.classes, evaluator.row_numbers)
     metrics: dict[str, Any] = {
         "registered": "source_only" if comparison.selected is baseline else "adapted",
         "validators": {name: {"adapted": score, "source_only": baseline_scores.get(name)} for name, score in scores.items()},

@@ -130,6 +130,7 @@ class Search:
     def _run_one(self, planned: PlannedTrial, baseline: Trial) -> TrialRecord:
         start = baseline.weights if planned.params.needs_trained_network else None
         span, prefix = self._use_span(), f"{planned.name}_"
+        self.trials.runtime.reporter.enter_phase(f"trial {self.started - 1} of {self.trial_count - 1}", span.start)
         try:
             trial = self.trials.run(planned.name, planned.params, span, start=start, steps=planned.steps, metric_prefix=prefix)
         except BadParameters as error:  # a method may not fit the network, or diverge; the others continue

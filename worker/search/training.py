@@ -19,11 +19,13 @@ def train(trials: TrialRunner, params: AlgorithmParams, scheduler: TrialSchedule
         chosen = best.trial if best and best.trial else baseline
         return TrainingOutcome(chosen, baseline, table(baseline, params, records, best), best.params if best else params)
     if not params.needs_target:
+        trials.runtime.reporter.enter_phase("training")
         return TrainingOutcome(trials.run(params.algorithm, params, TRAINING_SPAN), None, [], params)
     baseline_cost = SOURCE_ONLY_STEP_COST * trials.baseline_steps(params)
     method_cost = num_steps(params, trials.data.rows(params))
     for_baseline, for_method = TRAINING_SPAN.split(baseline_cost / (baseline_cost + method_cost))
     baseline = trials.run_baseline(params, for_baseline)
+    trials.runtime.reporter.enter_phase("training", for_method.start)
     start = baseline.weights if params.needs_trained_network else None
     trial = trials.run(params.algorithm, params, for_method, start=start)
     return TrainingOutcome(trial, baseline, [], params)

@@ -14,7 +14,7 @@ from app.db.outages import OUTAGE_ERRORS, tolerate_outage
 from app.job_state import JobStatus
 from app.job_types.base import JobResult, JobType
 from app.schemas.trainer_messages import RESULT_FILE, Report
-from app.services import leases
+from app.services import job_logs, leases
 from app.services.leases import Lease
 from app.settings import Settings
 from worker.protocol.exit_codes import ExitCode
@@ -66,6 +66,7 @@ class Attempt:
         self._timed_out = False
         self._cancelling = False
         self._pending_report: Report | None = None
+        self._stored_lines = 0
 
     def supervise(self) -> bool:
         """Wait for the end of the trainer; return False when the lease was lost and nothing may be written."""
@@ -102,13 +103,16 @@ class Attempt:
     def _keep_lease(self) -> bool:
         """Send a heartbeat; during an outage the lease stays valid until it must have expired."""
         self._heartbeat_at = time.monotonic()
+        lines, log_tail = self._trainer.log()
         try:
             with self._sessions.begin() as session:
                 status = self._heartbeat(session)
+                if status is not None and lines != self._stored_lines:
+                    job_logs.store(session, self._lease.job_id, self._lease.attempt, log_tail)
         except OUTAGE_ERRORS as error:
             tolerate_outage(error)
             return time.monotonic() < self._lease_ends_at
-        self._pending_report = None
+        self._pending_report, self._stored_lines = None, lines
         self._lease_ends_at = self._heartbeat_at + self._settings.lease_seconds
         self._cancelling = status is JobStatus.CANCELLING
         return status is not None
@@ -143,6 +147,7 @@ class Attempt:
             status = self._heartbeat(session)
             if status is None:
                 return Outcome.LOST
+            job_logs.store(session, self._lease.job_id, self._lease.attempt, self._trainer.log()[1])
             if isinstance(result, JobResult):
                 return _or_lost(leases.finish(session, self._lease, result) is not None, Outcome.SUCCEEDED)
             if status is JobStatus.CANCELLING:

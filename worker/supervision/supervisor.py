@@ -5,9 +5,7 @@ trainer is killed and nothing more is written. During a database outage the trai
 An unexpected exception ends the trainer too; the lease then expires and the job is tried again.
 """
 
-import os
 import shutil
-import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +26,7 @@ from app.services import leases
 from app.services.leases import Lease
 from app.settings import Settings
 from worker.supervision.attempt import Attempt, Outcome
+from worker.supervision.heartbeats import own_id
 from worker.supervision.storage_cleanup import delete_orphaned_files
 from worker.supervision.trainer_process import TrainerProcess
 
@@ -64,7 +63,7 @@ class Supervisor:
         return self._run_claimed(*claimed) if claimed else None
 
     def _claim(self, named: UUID) -> tuple[Lease, JobType[Any]] | None:
-        owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        owner = f"{own_id()}:{uuid.uuid4().hex[:8]}"
         with self._sessions.begin() as session:
             job_id = leases.next_waiting(session, named)
             claimed = job_id and leases.claim(session, job_id, owner, self._settings.lease_seconds)

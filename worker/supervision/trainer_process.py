@@ -6,6 +6,7 @@ import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import IO, Self
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 
 HUB_TOKENS = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
 TAIL_LINES = 30
+LOG_LINES = 200
 MAX_LINE_BYTES = 4096
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """Settings that keep glibc from returning large activations to the kernel and requesting them again in every step."""
@@ -49,6 +51,8 @@ class TrainerProcess:
         self._lock = Lock()
         self._pending: Report | None = None
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._logged = 0
         self._output_closed = Event()
         self._threads = [Thread(target=self._read_reports, daemon=True), Thread(target=self._read_errors, daemon=True)]
         for thread in self._threads:
@@ -93,6 +97,11 @@ class TrainerProcess:
         """Return the last lines of standard error."""
         return list(self._lines)
 
+    def log(self) -> tuple[int, list[str]]:
+        """Return how many lines the log ever had, and the last of them: phases and standard error, with times."""
+        with self._lock:
+            return self._logged, list(self._log)
+
     def __enter__(self) -> Self:
         return self
 
@@ -110,6 +119,8 @@ class TrainerProcess:
             except ValidationError as error:
                 log.warning("trainer.unreadable_report", error=str(error))
                 continue
+            if report.phase:
+                self._add_to_log(f"phase: {report.phase}")
             with self._lock:
                 self._pending = merged(self._pending, report)
         self._output_closed.set()
@@ -119,7 +130,13 @@ class TrainerProcess:
         while line := pipe.readline(MAX_LINE_BYTES):
             text = line.decode(errors="replace").rstrip()
             self._lines.append(text)
+            self._add_to_log(text)
             log.debug("trainer.stderr", line=text)
+
+    def _add_to_log(self, text: str) -> None:
+        with self._lock:
+            self._logged += 1
+            self._log.append(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
 
 
 def merged(earlier: Report | None, later: Report | None) -> Report | None:
@@ -131,6 +148,7 @@ def merged(earlier: Report | None, later: Report | None) -> Report | None:
         metrics=earlier.metrics + later.metrics,
         warnings=earlier.warnings + later.warnings,
         checkpoint=later.checkpoint or earlier.checkpoint,
+        phase=later.phase or earlier.phase,
         training_precision=later.training_precision or earlier.training_precision,
     )
 

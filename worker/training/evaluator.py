@@ -97,6 +97,11 @@ class Evaluator:
         labels: NDArray[np.int64] = self._data.source.labels.cpu()[self._source_rows].numpy()
         return labels
 
+    @property
+    def row_numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers, from 1, of the sampled rows in the datasets of source and target."""
+        return self._source_rows.numpy() + 1, self._target_rows.numpy() + 1
+
     def _labelled_outputs(self, network: Network, examples: EncodedDataset, rows: Tensor) -> LabelledOutputs:
         assert examples.labels is not None
         _, logits = features_and_logits(network, examples, rows, self.device)

@@ -25,6 +25,7 @@ def training_session(context: AttemptContext) -> Iterator[tuple[TrainingSetup, T
 
     Raise StopRequested, BadData.
     """
+    context.reporter.enter_phase("reading")
     device = choose_device(context.settings.device)
     with distributed_session(device) as distributed:
         setup, trials = prepare_trials(context, device, distributed)

@@ -167,6 +167,7 @@ class TrialRunner:
         """
         if self.data.source is None:
             return Trial(self.networks.build_initial().state_dict(), 0, 0, {})
+        self.runtime.reporter.enter_phase("source-only", span.start)
         steps = self.baseline_steps(params, fully_trained=fully_trained)
         return self.run(BASELINE, source_params(params), span, steps=steps, metric_prefix=f"{BASELINE}_")
 

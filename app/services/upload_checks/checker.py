@@ -1,6 +1,7 @@
 """The checks of one upload, as functions of the server that run in a child process."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -56,13 +57,15 @@ class UploadChecker:
         request = {"action": "check", "path": str(path), "modality": detected.modality.name, "format": detected.format}
         return Profile(format=detected.format, **self._ask(request | {"options": options}))
 
-    def preview(self, file: DatasetFile, modality: str, limit: int) -> list[dict[str, Any]]:
-        """Return the first examples as JSON."""
-        options = file.options.model_dump(mode="json")
-        details = {"format": file.format, "options": options, "labelled": file.labelled, "details": dict(file.details)}
-        request = {"action": "preview", "path": str(file.path), "modality": modality, "limit": limit, "file": details}
-        rows: list[dict[str, Any]] = self._ask(request)
-        return rows
+    def preview(self, file: DatasetFile, modality: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the examples at these positions as JSON."""
+        examples: list[dict[str, Any]] = self._ask(_reading("preview", file, modality) | {"rows": list(rows)})
+        return examples
+
+    def example(self, file: DatasetFile, modality: str, row: int) -> list[dict[str, Any]]:
+        """Return the example at this position in full, in a list that is empty if there is none."""
+        examples: list[dict[str, Any]] = self._ask(_reading("example", file, modality) | {"row": row})
+        return examples
 
     def abort(self) -> None:
         """End the current check and all later ones at once; any thread may call this."""
@@ -117,6 +120,12 @@ class UploadChecker:
         if child is not None:
             log.info("upload_check.child_ended", pid=child.pid, reason=reason)
             child.close()
+
+
+def _reading(action: str, file: DatasetFile, modality: str) -> dict[str, Any]:
+    options = file.options.model_dump(mode="json")
+    details = {"format": file.format, "options": options, "labelled": file.labelled, "details": dict(file.details)}
+    return {"action": action, "path": str(file.path), "modality": modality, "file": details}
 
 
 def _invalid(detail: str) -> InvalidDataset:

@@ -66,13 +66,20 @@ def _check(path: str, modality: str, format: str, options: Mapping[str, Any]) ->
     return {"rows": profile.rows, "classes": profile.classes, "details": profile.details}
 
 
-def _preview(path: str, modality: str, limit: int, file: Mapping[str, Any]) -> list[dict[str, Any]]:
-    reader = MODALITIES[modality]
-    options = reader.options.model_validate(file["options"])
-    return reader.preview(DatasetFile(Path(path), file["format"], options, file["labelled"], file["details"]), limit)
+def _preview(path: str, modality: str, rows: list[int], file: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return MODALITIES[modality].preview(_dataset_file(path, modality, file), rows)
 
 
-_ACTIONS: Mapping[str, Callable[..., Any]] = {"detect": _detect, "check": _check, "preview": _preview}
+def _example(path: str, modality: str, row: int, file: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return MODALITIES[modality].example(_dataset_file(path, modality, file), row)
+
+
+def _dataset_file(path: str, modality: str, file: Mapping[str, Any]) -> DatasetFile:
+    options = MODALITIES[modality].options.model_validate(file["options"])
+    return DatasetFile(Path(path), file["format"], options, file["labelled"], file["details"])
+
+
+_ACTIONS: Mapping[str, Callable[..., Any]] = {"detect": _detect, "check": _check, "preview": _preview, "example": _example}
 
 
 def _confine(memory_bytes: int) -> None:

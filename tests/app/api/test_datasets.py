@@ -1,5 +1,7 @@
 """Datasets over HTTP, on both databases."""
 
+import base64
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from PIL import Image
 from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
@@ -103,6 +106,17 @@ def test_previews_show_the_first_examples(client: TestClient) -> None:
     first = client.get(f"/datasets/{images}/preview?limit=2").json()["data"][0]
     assert first["thumbnail"].startswith("data:image/png;base64,")
     assert (first["height"], first["width"], first["label"]) == (8, 8, "cat")
+
+
+def test_rows_are_read_by_number_with_the_full_image(client: TestClient) -> None:
+    table = upload(client, "a.csv", CSV).json()["id"]
+    page = client.get(f"/datasets/{table}/rows?first=2&limit=1").json()
+    assert page["data"] == [{"row": 2, "example": client.get(f"/datasets/{table}/preview").json()["data"][1]}]
+    assert client.get(f"/datasets/{table}/rows/{page['total'] + 1}").status_code == 404
+    images = upload(client, "a.npz", factories.npz_bytes(x=np.full((3, 200, 150), 7, np.uint8))).json()["id"]
+    example = client.get(f"/datasets/{images}/rows/3").json()["example"]
+    content = base64.b64decode(example["image"].removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(content)).size == (150, 200)
 
 
 def test_datasets_are_listed_newest_first_in_pages(client: TestClient) -> None:

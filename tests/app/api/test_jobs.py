@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.algorithms import PARAMS
+from app.db.session import db_now
 from app.db.tables import DatasetRow, EventRow, JobRow
 from app.errors import ServiceUnavailable
 from app.job_state import JobStatus
@@ -69,6 +70,23 @@ def test_job_with_target_and_evaluation_is_accepted(client: TestClient, session:
     assert answer.status_code == 202, answer.text
     assert (answer.json()["target"], answer.json()["evaluation"]) == (str(target.id), str(evaluation.id))
     assert answer.json()["max_attempts"] == 3
+
+
+def test_newest_datasets_of_the_names_and_auto_are_the_defaults(
+    client: TestClient, session: Session, queue: ListQueue, source: DatasetRow
+) -> None:
+    stored(session, name="ward-2", created_at=db_now(-60))
+    newest = unlabelled(session, name="ward-2")
+    job = client.post("/jobs", json={"model": "m", "source": source.name, "target": "ward-2"}).json()
+    assert (job["source"], job["target"]) == (str(source.id), str(newest.id))
+    assert (job["params"]["algorithm"], job["phase"], job["position"]) == ("auto", "queued", 1)
+    second = client.post("/jobs", json=job_body(source)).json()
+    listed = {one["id"]: one["position"] for one in client.get("/jobs").json()["data"]}
+    assert listed == {job["id"]: 1, second["id"]: 2}
+    assert client.get(f"/jobs/{second['id']}").json()["position"] == 2
+    assert "no dataset named 'ward-9'" in errors_of(client.post("/jobs", json=job_body(source, target="ward-9")))["/target"]
+    usages = client.get(f"/datasets/{source.id}/usages").json()["data"]
+    assert [(one["job"], one["roles"]) for one in usages] == [(second["id"], ["source"]), (job["id"], ["source"])]
 
 
 def test_each_missing_dataset_is_named(client: TestClient, session: Session, source: DatasetRow) -> None:
@@ -160,7 +178,7 @@ def test_non_string_key_is_rejected(client: TestClient) -> None:
 
 
 def test_missing_fields_are_named(client: TestClient) -> None:
-    assert set(errors_of(client.post("/jobs", json={}))) == {"/model", "/params"}
+    assert set(errors_of(client.post("/jobs", json={}))) == {"/model"}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b""])

@@ -3,6 +3,8 @@
 import json
 
 from fastapi.testclient import TestClient
+from jsonschema import validate as validate_instance
+from openapi_spec_validator import validate
 
 from app.auth.scopes import SCOPES
 
@@ -46,3 +48,23 @@ def test_every_operation_declares_its_scope_or_is_open(client: TestClient) -> No
             else:
                 opened.add(path)
     assert opened == {"/health/live", "/health/ready", "/ping", "/v2", "/v2/health/live", "/v2/health/ready"}
+
+
+def test_document_is_valid_and_operations_are_named_like_their_functions(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    validate(document)
+    names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert len(set(names)) == len(names)
+    assert {"submit_job", "list_workers", "get_job_log", "get_version", "infer"} <= set(names)
+    assert "$defs" not in json.dumps(document)
+
+
+def test_every_body_has_an_example_that_its_schema_accepts(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "requestBody" in operation:
+                media_type, content = next(iter(operation["requestBody"]["content"].items()))
+                assert "example" in content, operation["operationId"]
+                if media_type == "application/json":
+                    validate_instance(content["example"], {**content["schema"], "components": document["components"]})

@@ -74,7 +74,7 @@ def test_one_folder_of_images_is_unlabelled(tmp_path: Path, folder: str) -> None
     assert profile.classes is None
     assert [warning["code"] for warning in profile.details["warnings"]] == ["one_folder"]
     assert labels(file) == []
-    assert "label" not in IMAGE.preview(file, 1)[0]
+    assert "label" not in IMAGE.preview(file, [0])[0]
 
 
 def test_page_of_a_file_with_several_is_selected(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_label_column_of_one_empty_mark_makes_an_unlabelled_dataset(tmp_path: 
     file = dataset(tmp_path, "a.csv", csv([mark] * 4), "tabular")
     assert not file.labelled
     assert [chunk.labels for chunk in TABULAR.chunks(file)] == [None]
-    assert TABULAR.preview(file, 1) == [{"x": 0.0}]
+    assert TABULAR.preview(file, [0]) == [{"x": 0.0}]
     rows = factories.csv_bytes(["text", "label"], [[f"word {number}", mark] for number in range(4)])
     text = dataset(tmp_path, "b.csv", rows, "text")
     assert not text.labelled
@@ -74,7 +74,7 @@ def test_an_npz_of_empty_marks_is_unlabelled(tmp_path: Path, y: np.ndarray) -> N
     file = dataset(tmp_path, "a.npz", factories.npz_bytes(x=PIXELS, y=y), "image")
     assert not file.labelled
     assert [chunk.labels for chunk in IMAGE.chunks(file)] == [None]
-    assert "label" not in IMAGE.preview(file, 1)[0]
+    assert "label" not in IMAGE.preview(file, [0])[0]
 
 
 def test_minus_one_among_other_labels_is_a_class(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_datasets_of_other_shapes_names_or_rates_do_not_fit(tmp_path: Path) -> N
 
 
 def test_preview_has_a_plot_of_each_example(tmp_path: Path) -> None:
-    rows = SERIES.preview(read(tmp_path, "a.npz", recordings.npz(SIGNALS, CLASSES)), 2)
+    rows = SERIES.preview(read(tmp_path, "a.npz", recordings.npz(SIGNALS, CLASSES)), range(2))
     assert [(row["channels"], row["length"], row["label"]) for row in rows] == [(2, 16, "idle"), (2, 16, "worn")]
     assert rows[0]["thumbnail"].startswith("data:image/png;base64,")
     assert rows[0]["thumbnail"] != rows[1]["thumbnail"]

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
 from worker.evaluation.outputs import ModelOutputs
@@ -42,11 +43,17 @@ def test_proxy_a_distance_weighs_both_domains_equally() -> None:
         proxy_a_distance(source, target[:1])
 
 
+def numbers(rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of the rows of source and target."""
+    return np.arange(1, rows + 1), np.arange(1, rows + 1)
+
+
 def test_embedding_groups_classes_and_labels_rows(tmp_path: Path) -> None:
     before, after = model_outputs(8), model_outputs(0)
-    assert write_embedding(tmp_path / "embedding.parquet", before, after, CLASSES) == 120
+    assert write_embedding(tmp_path / "embedding.parquet", before, after, CLASSES, numbers(60)) == 120
     table = pl.read_parquet(tmp_path / "embedding.parquet")
-    assert table.columns == ["x_before", "y_before", "x_after", "y_after", "domain", "class"]
+    assert table.columns == ["x_before", "y_before", "x_after", "y_after", "domain", "class", "row", "disputed"]
+    assert table["row"].to_list() == [*range(1, 61)] * 2
     assert table["domain"].to_list() == ["source"] * 60 + ["target"] * 60
     assert table["class"].to_list()[:3] == CLASSES
     positions = table.select("x_after", "y_after").to_numpy()
@@ -58,7 +65,7 @@ def test_embedding_groups_classes_and_labels_rows(tmp_path: Path) -> None:
 
 def test_few_rows_write_no_embedding(tmp_path: Path) -> None:
     few = model_outputs(0, rows=3)
-    assert write_embedding(tmp_path / "embedding.parquet", few, replace(few), CLASSES) == 0
+    assert write_embedding(tmp_path / "embedding.parquet", few, replace(few), CLASSES, numbers(3)) == 0
     assert not (tmp_path / "embedding.parquet").exists()
 
 
@@ -73,6 +80,6 @@ def test_sorted_rows_are_sampled_from_all_classes(tmp_path: Path, monkeypatch: p
         given.target_features[order],
         given.target_logits[order],
     )
-    assert write_embedding(tmp_path / "embedding.parquet", grouped, grouped, CLASSES) == 60
+    assert write_embedding(tmp_path / "embedding.parquet", grouped, grouped, CLASSES, numbers(len(grouped.source_labels))) == 60
     table = pl.read_parquet(tmp_path / "embedding.parquet")
     assert table.filter(domain="source")["class"].value_counts()["count"].to_list() == [10, 10, 10]

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.db.session import SessionFactory, db_now, make_engine
 from app.db.tables import EventRow, JobRow, MetricRow, VersionRow
+from app.db.worker_tables import JobLogRow
 from app.job_state import JobStatus
 from app.settings import Settings
 from tests.support.databases import create_postgres_database
@@ -29,6 +30,8 @@ def test_succeeded_job_has_version_and_metrics_and_no_other_files(worker_setting
         version = session.scalars(select(VersionRow)).one()
         assert version.manifest["metrics"]["attempt"] == version.attempt == 1
         assert session.scalar(select(func.count()).select_from(MetricRow).where(MetricRow.name == "total")) == 20
+        log = session.scalars(select(JobLogRow)).one()
+        assert log.lines[-1].endswith("Z a library writes to standard output")
         kinds = session.scalars(select(EventRow.kind).order_by(EventRow.id)).all()
     assert kinds[0] == "started"
     assert kinds[-1] == "done"
