@@ -168,6 +168,11 @@ class Settings(BaseSettings):
     train_memory_bytes: int = Field(
         0, ge=0, description="Maximum memory of data of a training process, without that of GPUs. 0: no limit."
     )
+    preload: bool = Field(
+        True,
+        description="Keep a process with all libraries loaded in each worker without a GPU, so that jobs start at once. "
+        "It needs about 300 MB.",
+    )
     train_threads: int = Field(0, ge=0, description="CPU threads per training process. 0: the default of torch.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level of log lines.")
     process_name: str = Field("", description="Field `process` of log lines. Empty: the name of the command.")

@@ -19,6 +19,8 @@ from worker.celery_app import celery, drain, settings
 from worker.supervision import sweep
 from worker.supervision.heartbeats import Heartbeats
 from worker.supervision.supervisor import TRAINER, Supervisor
+from worker.supervision.trainer_process import trainer_environment
+from worker.supervision.trainer_template import TrainerTemplate, may_fork_trainers
 from worker.webhooks.sender import WebhookSender
 
 log = structlog.get_logger()
@@ -34,7 +36,7 @@ def run_job(job_id: str) -> None:
         log.warning("task.bad_job_id", job_id=repr(job_id)[:100])
         return
     with drain.on_sigterm():
-        Supervisor(settings, sessions(), CeleryQueue(celery), drain, TRAINER).run_job(parsed)
+        Supervisor(settings, sessions(), CeleryQueue(celery), drain, TRAINER, template()).run_job(parsed)
 
 
 @celery.task(name=SWEEP)  # type: ignore[untyped-decorator]
@@ -60,6 +62,18 @@ def start_webhooks(**_: Any) -> None:
 def start_heartbeats(**_: Any) -> None:
     """Send heartbeats from the process that holds the leases."""
     Heartbeats(sessions, settings).start()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def start_template(**_: Any) -> None:
+    """Load the libraries of jobs beside the start of the worker."""
+    template()
+
+
+@cache
+def template() -> TrainerTemplate | None:
+    """Start the template of trainers on first use, which is in the main thread of the process that runs jobs."""
+    return TrainerTemplate(trainer_environment(settings)) if may_fork_trainers(settings) else None
 
 
 @celery.task(name=RETENTION)  # type: ignore[untyped-decorator]

@@ -3,7 +3,6 @@
 The set of shared trials then does not depend on the start-up time of processes.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -18,7 +17,7 @@ from tests.support.polling import wait_until
 from worker import trainer
 from worker.data.attempt_context import AttemptContext
 
-SHARING_TRAINER = (sys.executable, "-m", "tests.support.distributed_trainer")
+SHARING_TRAINER = "tests.support.distributed_trainer"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.main import create_app
 from app.settings import Settings
-from tests.support.brief_trainer import BRIEF_TRAINER
+from tests.support.brief_trainer import BRIEF_TRAINER, shared_template
 from tests.support.databases import migrate
 from tests.support.factories import npz_bytes
 from tests.support.list_queue import ListQueue
@@ -47,7 +47,8 @@ class Probe:
 
     def __init__(self, client: TestClient, settings: Settings, queue: ListQueue) -> None:
         self._client, self._settings, self._queue = client, settings, queue
-        self._supervisor = Supervisor(settings, client.app.state.sessions, queue, trainer=BRIEF_TRAINER)  # type: ignore[attr-defined]
+        sessions = client.app.state.sessions  # type: ignore[attr-defined]
+        self._supervisor = Supervisor(settings, sessions, queue, trainer=BRIEF_TRAINER, template=shared_template())
 
     def request(self, method: str, url: str, **fields: Any) -> Any:
         response = self._client.request(method, url, **fields)

@@ -8,7 +8,6 @@ import errno
 import hashlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from worker import trainer
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.progress import BadData, BadParameters, StopRequested
 
-FAKE_TRAINER = (sys.executable, "-m", "tests.support.fake_trainer")
+FAKE_TRAINER = "tests.support.fake_trainer"
 
 
 def learned(steps: int, seed: int = 0) -> float:

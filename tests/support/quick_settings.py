@@ -15,6 +15,6 @@ def data_folder(folder: Path, empty_sqlite: Path) -> Path:
 
 
 def quick_settings(**fields: object) -> Settings:
-    """Return settings with short intervals."""
+    """Return settings with short intervals. Fake trainers need no libraries, so none are preloaded."""
     times = {"lease_seconds": 20, "heartbeat_seconds": 0.3, "sweep_seconds": 0.5, "resend_seconds": 2, "cancel_grace_seconds": 10}
-    return Settings.model_validate({**times, **fields})
+    return Settings.model_validate({**times, "preload": False, **fields})

@@ -18,7 +18,7 @@ from worker.supervision.trainer_process import environment
 def run_trainer(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[bytes]:
     settings.scratch_dir.mkdir(exist_ok=True)
     variables = os.environ | environment(settings)
-    command = [*FAKE_TRAINER, *map(str, arguments)]
+    command = [sys.executable, "-m", FAKE_TRAINER, *map(str, arguments)]
     return subprocess.run(command, cwd=settings.scratch_dir, env=variables, capture_output=True, timeout=60, check=False)
 
 

@@ -8,7 +8,7 @@ An unexpected exception ends the trainer too; the lease then expires and the job
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,15 @@ from app.settings import Settings
 from worker.supervision.attempt import Attempt, Outcome
 from worker.supervision.heartbeats import own_id
 from worker.supervision.storage_cleanup import delete_orphaned_files
-from worker.supervision.trainer_process import TrainerProcess
+from worker.supervision.trainer_process import ChildProcess, SpawnedTrainer, TrainerProcess, arguments, trainer_environment
+from worker.supervision.trainer_template import TrainerTemplate
 
 log = structlog.get_logger()
 
-TRAINER: Sequence[str] = (sys.executable, "-P", "-m", "worker.trainer")
-LAUNCHER: Sequence[str] = (sys.executable, "-P", "-m", "worker.distributed.launcher")
-"""Starts the trainer whose command follows several times."""
+TRAINER = "worker.trainer"
+"""The module that runs one attempt of a job."""
+LAUNCHER = "worker.distributed.launcher"
+"""The module that starts the trainer whose command follows several times."""
 
 
 class Supervisor:
@@ -46,13 +48,15 @@ class Supervisor:
         sessions: sessionmaker[Session],
         queue: JobQueue,
         draining: Callable[[], bool] = lambda: False,
-        trainer: Sequence[str] = TRAINER,
+        trainer: str = TRAINER,
+        template: TrainerTemplate | None = None,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._queue = queue
         self._draining = draining
         self._trainer = trainer
+        self._template = template
 
     def run_job(self, job_id: UUID) -> Outcome | None:
         """Run this job, or one that is preferred to it (`leases.next_waiting`). Return None if no job waits."""
@@ -87,15 +91,18 @@ class Supervisor:
     def _attempt(self, lease: Lease, job_type: JobType[Any]) -> Outcome:
         with (
             _run_folder(self._settings.scratch_dir / "runs", lease) as folder,
-            TrainerProcess(self._command(job_type), lease, folder, self._settings) as trainer,
+            TrainerProcess(self._start_trainer(job_type, lease, folder), folder) as trainer,
         ):
             log.info("trainer.started", pid=trainer.pid)
             attempt = Attempt(lease, job_type, trainer, self._sessions, self._settings, self._draining)
             return attempt.record_end() if attempt.supervise() else Outcome.LOST
 
-    def _command(self, job_type: JobType[Any]) -> Sequence[str]:
+    def _start_trainer(self, job_type: JobType[Any], lease: Lease, folder: Path) -> ChildProcess:
         is_distributed = job_type.may_use_several_processes and self._settings.train_processes > 1
-        return [*LAUNCHER, *self._trainer] if is_distributed else self._trainer
+        if self._template is not None and not is_distributed:
+            return self._template.fork(self._trainer, arguments(lease), folder, trainer_environment(self._settings, folder))
+        command = [*_python(LAUNCHER), *_python(self._trainer)] if is_distributed else _python(self._trainer)
+        return SpawnedTrainer(command, lease, folder, self._settings)
 
     def _clean_up(self, abandoned_job_id: UUID | None) -> None:
         try:
@@ -110,6 +117,10 @@ class Supervisor:
             self._queue.send(job_id)
         except ServiceUnavailable:
             log.warning("job.requeue_failed")
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-P", "-m", module]
 
 
 @contextmanager

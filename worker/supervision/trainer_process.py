@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 import structlog
 from pydantic import SecretStr, ValidationError
@@ -28,26 +28,51 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str
 """Settings that keep glibc from returning large activations to the kernel and requesting them again in every step."""
 
 
-class TrainerProcess:
-    """A context manager that ends the trainer, and everything it started, when its block ends.
+class ChildProcess(Protocol):
+    """A started trainer with pipes from its standard output and standard error."""
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill_group(self) -> None: ...
+
+
+class SpawnedTrainer(subprocess.Popen[bytes]):
+    """A trainer that runs a command as a new process.
 
     Start it in a thread that lives as long as the trainer: the kernel kills the trainer when that *thread* ends.
     """
 
     def __init__(self, command: Sequence[str], lease: Lease, folder: Path, settings: Settings) -> None:
-        self.folder = folder
-        self._process = subprocess.Popen(
-            [*command, str(lease.job_id), str(lease.attempt), "--supervisor", str(os.getpid())],
+        super().__init__(
+            [*command, *arguments(lease), "--supervisor", str(os.getpid())],
             cwd=folder,
-            env=ALLOCATOR
-            | _without_hub_tokens(os.environ)
-            | environment(settings)
-            | {"TMPDIR": str(folder)},  # temporary files disappear with the folder
+            env=trainer_environment(settings, folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+
+    def kill_group(self) -> None:
+        """End the trainer and everything it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+class TrainerProcess:
+    """A context manager that ends the trainer, and everything it started, when its block ends."""
+
+    def __init__(self, process: ChildProcess, folder: Path) -> None:
+        self.folder = folder
+        self._process = process
         self._lock = Lock()
         self._pending: Report | None = None
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
@@ -59,7 +84,7 @@ class TrainerProcess:
             thread.start()
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int | None:
         return self._process.pid
 
     def is_running(self) -> bool:
@@ -83,8 +108,7 @@ class TrainerProcess:
 
     def kill(self) -> None:
         """End the trainer and everything it started, now."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill_group()
 
     def exit_code(self) -> int:
         """Return the exit code, negative for a signal, after reading the last output."""
@@ -151,6 +175,17 @@ def merged(earlier: Report | None, later: Report | None) -> Report | None:
         phase=later.phase or earlier.phase,
         training_precision=later.training_precision or earlier.training_precision,
     )
+
+
+def arguments(lease: Lease) -> list[str]:
+    """Return the command-line arguments of the trainer of an attempt."""
+    return [str(lease.job_id), str(lease.attempt)]
+
+
+def trainer_environment(settings: Settings, folder: Path | None = None) -> dict[str, str]:
+    """Return the environment of a trainer, whose temporary files disappear with its folder."""
+    temporary = {"TMPDIR": str(folder)} if folder else {}
+    return ALLOCATOR | _without_hub_tokens(os.environ) | environment(settings) | temporary
 
 
 def environment(settings: Settings) -> dict[str, str]:
