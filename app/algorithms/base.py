@@ -134,6 +134,12 @@ class LinearModelParams(AlgorithmParams):
     inverse_regularization: float = Field(1.0, gt=0, le=1e6, description="C of scikit-learn: smaller values regularise more.")
 
 
+class AlignedModelParams(LinearModelParams):
+    """Parameters of linear models that move the columns of the source to those of the target."""
+
+    plain_kind: ClassVar[PlainKind | None] = "aligned"
+
+
 class TreeModelParams(AlgorithmParams):
     """Parameters of boosted trees. Those of gradient steps, such as `epochs`, have no effect on them."""
 

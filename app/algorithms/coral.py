@@ -4,10 +4,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from app.algorithms.base import LinearModelParams
+from app.algorithms.base import AlignedModelParams
 
 
-class CoralParams(LinearModelParams):
+class CoralParams(AlignedModelParams):
     """CORAL: give the source columns the covariance of the target, then fit a logistic regression."""
 
     paper: ClassVar[str | None] = "Sun, Feng and Saenko, AAAI 2016, https://arxiv.org/abs/1511.05547"

@@ -2,10 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from app.algorithms.base import LinearModelParams
+from app.algorithms.base import AlignedModelParams
 
 
-class SubspaceAlignmentParams(LinearModelParams):
+class SubspaceAlignmentParams(AlignedModelParams):
     """Subspace alignment: rotate the principal axes of the source to those of the target, then fit a logistic regression."""
 
     paper: ClassVar[str | None] = "Fernando et al., ICCV 2013, https://doi.org/10.1109/ICCV.2013.368"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from app.networks.base import NetworkParams
+from app.networks.base import NetworkParams, PlainKind
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
@@ -37,3 +37,13 @@ def pretrained_network(modality: str, pretrained: str) -> NetworkParams:
     names = [name for name, cls in NETWORKS.items() if cls.pretrained_for]
     name = max(names, key=lambda name: modality in NETWORKS[name].pretrained_for)
     return NETWORKS[name].model_validate({"network": name, "pretrained": pretrained})
+
+
+def plain_network(network: NetworkParams, modality: str, kind: PlainKind) -> NetworkParams | None:
+    """Return the network of this kind for a job that names `network`, None if the data or the network permit none."""
+    if network.is_frozen:
+        return None if kind == "trees" else network.model_copy(update={"head": kind})
+    name = "trees" if kind == "trees" else "linear"
+    plain = NETWORKS[name].model_validate({"network": name} | ({"source_map": True} if kind == "aligned" else {}))
+    has_columns = network.network in ("mlp", "linear", "trees")
+    return plain if has_columns and modality in plain.modalities else None

@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-PlainKind = Literal["linear", "trees"]
-"""A kind of model that scikit-learn fits in seconds."""
+PlainKind = Literal["linear", "aligned", "trees"]
+"""A kind of model that scikit-learn fits in seconds. `aligned` is linear, with a map of the source's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class NetworkParams(BaseModel):
     """Modalities whose jobs use this network if they only name a checkpoint; it has a field `pretrained`."""
     has_batch_norm: ClassVar[bool | None] = None
     """None: it depends on the checkpoint."""
+    has_gradients: ClassVar[bool] = True
+    """False: no weights that gradient steps can train."""
     manifest_only_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields of manifests that requests may not set; they are not in the JSON schema."""
 

@@ -26,6 +26,11 @@ class TransformersParams(NetworkParams):
         False,
         description="Keep the encoder's weights and compute its features once: training takes seconds, also on CPUs.",
     )
+    head: Literal["bottleneck", "linear", "aligned"] = Field(
+        "bottleneck",
+        description="Layers on a frozen encoder. linear: standardised features and one linear layer. aligned: the same, with a "
+        "map of the source's features as in `coral`.",
+    )
     max_length: int = Field(128, ge=8, le=4096, description="Maximum number of tokens; longer texts are truncated.")
     config: SkipJsonSchema[dict[str, Any] | None] = Field(
         None,

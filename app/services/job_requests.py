@@ -13,7 +13,7 @@ from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.errors import DatasetNotFound, FieldError, IncompatibleDatasets, InvalidRequest, ModelNotFound
 from app.formats.data_warnings import DataWarning
 from app.modalities import MODALITIES
-from app.networks import AnyNetwork
+from app.networks import AnyNetwork, plain_network
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
 from app.services import dataset_differences, datasets, encoders, models
@@ -101,6 +101,7 @@ def _base_without_source(
     if not isinstance(request.base, ModelBase):
         raise InvalidRequest(errors=[FieldError("/base", "a job without a source starts from a version: set `model`")])
     version = named_version(session, request.base.model, "/base/model")
+    _check_starts_from(request, version)
     for role, data in (("target", target), ("evaluation", evaluation)):
         if data is not None:
             check_version_accepts(version, data, f"/{role}", role)
@@ -114,6 +115,7 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
     match request.base:
         case ModelBase(model=reference):
             version = named_version(session, reference, "/base/model")
+            _check_starts_from(request, version)
             check_version_accepts(version, source, "/base/model", "source")
             return {"model": f"{version.model.name}:{version.number}"}, version.id
         case PretrainedBase() as pretrained:
@@ -122,8 +124,33 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
             network = encoders.default_base(source)
         case given:
             network = given
+    network = _network_of(request, network, source.modality)
     _check_network(network, source.modality)
     return network.model_dump(mode="json", exclude=set(network.manifest_only_fields)), None
+
+
+def _network_of(request: JobCreate, network: NetworkParams, modality: str) -> NetworkParams:
+    """Return the network that the method trains. Raise InvalidRequest if it cannot train one."""
+    params = request.params
+    if params.plain_kind is None:
+        if network.has_gradients:
+            return network
+        raise InvalidRequest(errors=[FieldError("/base", f"`{params.algorithm}` cannot train the network `{network.network}`")])
+    plain = plain_network(network, modality, params.plain_kind)
+    if plain is None:
+        possible = "tables" if params.plain_kind == "trees" else "tables, texts and frozen encoders"
+        raise InvalidRequest(errors=[FieldError("/params/algorithm", f"`{params.algorithm}` is for {possible}")])
+    return plain
+
+
+def _check_starts_from(request: JobCreate, version: VersionRow) -> None:
+    """Raise InvalidRequest if the method cannot start from the version."""
+    name, network = request.params.algorithm, TypeAdapter[NetworkParams](AnyNetwork).validate_python(version.manifest["network"])
+    if request.params.plain_kind is not None:
+        raise InvalidRequest(errors=[FieldError("/base/model", f"`{name}` fits a new model: name no version to start from")])
+    if not network.has_gradients:
+        detail = f"`{name}` cannot train the network `{network.network}` of this version: start from another one"
+        raise InvalidRequest(errors=[FieldError("/base/model", detail)])
 
 
 def _check_network(network: NetworkParams, modality: str) -> None:

@@ -16,19 +16,25 @@ from app.artifacts import WEIGHTS_FILE, Manifest
 from app.errors import InvalidInputs
 from app.modalities import MODALITIES
 from app.modalities.base import Chunk, Encoder, Preprocessing, TensorSpec
-from app.networks import AnyNetwork
-from app.networks.base import NetworkParams
+from app.networks import AnyNetwork, plain_network
+from app.networks.base import NetworkParams, PlainKind
 from worker import networks
 from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset, UnknownLabelError, encode
 from worker.data.job_inputs import JobInputs, StoredDataset
 from worker.data.splits import DomainData
 from worker.networks.base import Inputs, Network
-from worker.protocol.progress import BadData
+from worker.protocol.progress import BadData, BadParameters
 
 EXAMPLE_ROWS = 8
 MAX_GPU_MEMORY_FRACTION = 0.25
 """The fraction of a GPU's free memory that a dataset may take; larger ones stay on the CPU."""
+
+
+NO_PLAIN_NETWORK = (
+    "Linear models and boosted trees learn tables, texts or the features of a frozen encoder, and start from no version. Choose "
+    "another algorithm or network."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,15 @@ class TrainingSetup:
     base: Manifest | None
     cached: CachedFeatures | None = None
     uncached_data: Callable[[], DomainData] | None = None
+
+    def network_of(self, kind: PlainKind | None) -> NetworkParams:
+        """Return the parameters of the job's network, or of one for plain methods of this kind. Raise BadParameters."""
+        if kind is None:
+            return self.network
+        plain = plain_network(self.network, self.preprocessing.modality, kind) if self.base is None else None
+        if plain is None:
+            raise BadParameters(NO_PLAIN_NETWORK)
+        return plain
 
     @property
     def temperature(self) -> float:
@@ -159,3 +174,9 @@ def make_network(setup: TrainingSetup) -> Network:
         network.load_state_dict(weights)
         network.forget_source_statistics()
     return network
+
+
+def make_plain_network(setup: TrainingSetup, kind: PlainKind) -> Network:
+    """Build a network of this kind for a plain method. Raise BadParameters if the job permits none."""
+    params = setup.network_of(kind)
+    return networks.build(params, setup.preprocessing, setup.specs, len(setup.classes))

@@ -95,7 +95,7 @@ class Network(nn.Module):
         """Drop the source statistics of an earlier job. The running statistics apply to both domains until there are new ones."""
         for norm in self.modules():
             if isinstance(norm, DomainBatchNorm):
-                norm.has_source.fill_(False)
+                norm.forget_source_statistics()
 
 
 class FrozenBackbone(nn.Module):
@@ -146,6 +146,10 @@ class DomainBatchNorm(nn.Module):
         self.source_mean.copy_(self.running_mean)
         self.source_var.copy_(self.running_var)
         self.has_source.fill_(True)
+
+    def forget_source_statistics(self) -> None:
+        """Drop the source's statistics."""
+        self.has_source.fill_(False)
 
     def forward(self, values: Tensor) -> Tensor:
         mean, variance = self.running_mean, self.running_var

@@ -26,6 +26,7 @@ from app.services.pretrained_sources import CONFIG_FILE, label
 from app.settings import Settings
 from worker.networks.base import FrozenBackbone, Inputs, Network, PixelNormalizer, frozen_bottleneck, with_domain_norms
 from worker.networks.checkpoint_files import linked_checkpoint
+from worker.networks.layers import DomainScaler
 from worker.protocol.progress import BadParameters
 
 FROZEN_FEATURES = 256
@@ -80,6 +81,9 @@ def build(params: TransformersParams, preprocessing: Preprocessing, specs: dict[
         assert isinstance(preprocessing, ImagePreprocessing)
         backbone = ImageEncoder(encoder, preprocessing)
         width = _width(backbone, specs, 0, params.pretrained)
+    if params.frozen and params.head != "bottleneck":
+        scaler = DomainScaler(width, has_map=params.head == "aligned")
+        return Network(FrozenBackbone(backbone), scaler, nn.Linear(width, classes), width, pretrained=True)
     if params.frozen:
         bottleneck = frozen_bottleneck(width, FROZEN_FEATURES)
         head = nn.Linear(FROZEN_FEATURES, classes)

@@ -1,11 +1,12 @@
 """The data that plain models learn from, and the scaling of its columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 Floats = NDArray[np.floating[Any]]
 MIN_DEVIATION = 1e-6
@@ -21,6 +22,18 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.columns)
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all parts."""
+    terms = [part.terms for part in parts if part.terms is not None]
+    columns = np.concatenate([part.columns for part in parts])
+    return Rows(columns, csr_array(vstack(terms, format="csr")) if terms else None)
+
+
+def take(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
+    """Return the chosen rows."""
+    return Rows(rows.columns[chosen], None if rows.terms is None else rows.terms[np.flatnonzero(chosen)])
 
 
 @dataclass(frozen=True, slots=True)

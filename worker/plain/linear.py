@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, hstack, vstack
+from scipy.sparse import csr_array, hstack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -68,16 +68,3 @@ def fit_linear(
 
 def _design(rows: Rows) -> Floats | csr_array:
     return rows.columns if rows.terms is None else csr_array(hstack([csr_array(rows.columns), rows.terms], format="csr"))
-
-
-def stack(first: Rows, second: Rows) -> Rows:
-    """Return the rows of both."""
-    columns = np.concatenate([first.columns, second.columns])
-    if first.terms is None or second.terms is None:
-        return Rows(columns)
-    return Rows(columns, csr_array(vstack([first.terms, second.terms], format="csr")))
-
-
-def take(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
-    """Return the chosen rows."""
-    return Rows(rows.columns[chosen], None if rows.terms is None else rows.terms[np.flatnonzero(chosen)])

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.plain.data import Floats, Rows
-from worker.plain.linear import LinearClassifier, LinearOptions, fit_linear, stack, take
+from worker.plain.data import Floats, Rows, join, take
+from worker.plain.linear import LinearClassifier, LinearOptions, fit_linear
 
 
 def self_train(
@@ -16,7 +16,7 @@ def self_train(
         logits = classifier.logits(target)
         predicted = logits.argmax(axis=1)
         chosen = _most_confident(logits, predicted, number / rounds)
-        both = stack(source, take(target, chosen))
+        both = join([source, take(target, chosen)])
         classifier = fit_linear(both, np.concatenate([labels, predicted[chosen]]), classes, options)
     return classifier
 

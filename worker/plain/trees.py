@@ -13,16 +13,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from worker.plain.data import Floats, Rows
 
+ITERATIONS, DEPTH = 100, 6
 MAX_TREES = 600
 """Number of trees of all classes. It bounds the time of a prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeOptions:
-    """The shape of the trees and their number per class."""
+    """The options of a fit."""
 
-    iterations: int = 100
-    depth: int = 6
     learning_rate: float = 0.1
     class_balanced: bool = False
     seed: int = 0
@@ -52,22 +51,22 @@ class TreeClassifier:
         return summed
 
 
-def tree_count(iterations: int, classes: int) -> int:
-    """Return the number of trees: `iterations` for each class, or fewer with many classes."""
-    return classes * max(1, min(iterations, MAX_TREES // classes))
+def tree_count(classes: int) -> int:
+    """Return the number of trees: ITERATIONS for each class, or fewer with many classes."""
+    return classes * max(1, min(ITERATIONS, MAX_TREES // classes))
 
 
 def fit_trees(columns: Floats, labels: NDArray[np.int64], classes: int, options: TreeOptions) -> TreeClassifier:
     """Fit histogram-based gradient boosting on dense columns (n, d), which has early stopping on large data."""
-    count = tree_count(options.iterations, classes)
-    empty = _empty(count, classes, options.depth)
+    count = tree_count(classes)
+    empty = _empty(count, classes)
     present = np.unique(labels)
     if len(present) == 1:
         empty.baseline[present] = 0.0
         return empty
     model = HistGradientBoostingClassifier(
         max_iter=count // classes,
-        max_depth=options.depth,
+        max_depth=DEPTH,
         learning_rate=options.learning_rate,
         class_weight="balanced" if options.class_balanced else None,
         random_state=options.seed,
@@ -77,12 +76,12 @@ def fit_trees(columns: Floats, labels: NDArray[np.int64], classes: int, options:
     return empty
 
 
-def _empty(count: int, classes: int, depth: int) -> TreeClassifier:
-    shape = (count, 2**depth - 1)
+def _empty(count: int, classes: int) -> TreeClassifier:
+    shape = (count, 2**DEPTH - 1)
     return TreeClassifier(
         np.zeros(shape, np.int64),
         np.full(shape, np.inf, np.float32),
-        np.zeros((count, 2**depth), np.float32),
+        np.zeros((count, 2**DEPTH), np.float32),
         np.full(classes, -30.0, np.float32),
     )
 

@@ -13,7 +13,7 @@ from worker.estimates.transfer_rules import Judgement
 from worker.estimates.transfer_verdict import TransferVerdict, judge_transfer
 from worker.evaluation.outputs import ModelOutputs, probabilities
 from worker.networks.base import Network
-from worker.reporting.reverse_validation import reverse_validate
+from worker.reporting.reverse_validation import reverse_validate, reverse_validate_plain
 from worker.training.evaluator import Evaluator
 from worker.training.trials import Trial, TrialRunner
 
@@ -50,13 +50,16 @@ def evaluate(trials: TrialRunner, evaluator: Evaluator, trial: Trial) -> Candida
     outputs = evaluator.outputs(network)
     bound = accuracy_lower_bound(outputs)
     critic = nan if bound is None else 1 - bound.source_error - bound.discrepancy
-    reverse = None if network.pretrained else _reverse_validate(trials, evaluator, outputs)
+    is_expensive = network.pretrained and trial.plain_kind is None
+    reverse = None if is_expensive else _reverse_validate(trials, evaluator, outputs, trial)
     calibrated = calibrate_outputs(outputs, critic, reverse)
     calibration = calibrated.calibration if calibrated else _calibration(outputs)
     return Candidate(trial, network, outputs, calibration, calibrated, bound if calibrated else None)
 
 
-def _reverse_validate(trials: TrialRunner, evaluator: Evaluator, outputs: ModelOutputs) -> ReverseValidation | None:
+def _reverse_validate(trials: TrialRunner, evaluator: Evaluator, outputs: ModelOutputs, trial: Trial) -> ReverseValidation | None:
+    if trial.plain_kind is not None:
+        return reverse_validate_plain(trials.networks.plain("linear"), evaluator, outputs)
     return reverse_validate(
         trials.networks.untrained, evaluator, outputs, lambda: trials.runtime.reporter.should_stop, trials.precision
     )

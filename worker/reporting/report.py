@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.artifacts import EMBEDDING_FILE
+from app.networks.base import PlainKind
 from app.schemas.trainer_messages import JobWarning
 from worker.data.training_setup import TrainingSetup
 from worker.estimates.accuracy_estimate import estimate_accuracy
@@ -40,9 +41,13 @@ NO_ESTIMATE = (
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """Network that becomes the version, its temperature and abstention threshold, its metrics as JSON, and warnings."""
+    """Network that becomes the version, its temperature and abstention threshold, its metrics as JSON, and warnings.
+
+    `plain_kind` is the kind of the network if it is a plain model.
+    """
 
     network: Network
+    plain_kind: PlainKind | None
     temperature: float
     abstention_threshold: float
     metrics: dict[str, Any]
@@ -72,7 +77,9 @@ def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOu
         metrics["target_accuracy_estimate"]["error"] = metrics["target_accuracy_estimate"]["value"] - metrics["target_accuracy"]
     threshold = selected.abstention_threshold
     threshold = setup.abstention_threshold if threshold is None else threshold
-    return ModelReport(selected.network, serving_temperature(setup, selected), threshold, metrics, job_warnings)
+    return ModelReport(
+        selected.network, selected.trial.plain_kind, serving_temperature(setup, selected), threshold, metrics, job_warnings
+    )
 
 
 def serving_temperature(setup: TrainingSetup, candidate: Candidate) -> float:

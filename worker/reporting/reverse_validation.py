@@ -18,7 +18,10 @@ from worker.components.augmentation import augment
 from worker.estimates.calibrated_outputs import ReverseValidation
 from worker.evaluation.outputs import ModelOutputs
 from worker.networks.base import Network, batch_norms, frozen_batch_statistics
+from worker.plain.data import PlainData
+from worker.plain.reverse_validation import reverse_scores
 from worker.protocol.progress import StopRequested
+from worker.training import plain_models
 from worker.training.evaluator import Evaluator
 
 STUDENT_STEPS = 250
@@ -57,6 +60,26 @@ def reverse_validate(
     return ReverseValidation(
         confidence=confidence(student, evaluator, test, labels), accuracy=source_accuracy(student, evaluator, source_labels)
     )
+
+
+def reverse_validate_plain(network: Network, evaluator: Evaluator, outputs: ModelOutputs) -> ReverseValidation | None:
+    """Fit and evaluate a logistic regression as the student. `network` is one for linear models, whose columns it learns.
+
+    Return None with too few rows.
+    """
+    if min(len(outputs.target_logits), len(outputs.source_labels)) < MIN_ROWS:
+        return None
+    rows = torch.arange(len(outputs.source_labels)), torch.arange(len(outputs.target_logits))
+    with torch.inference_mode():
+        source, target = (
+            plain_models.rows_of(network.eval(), inputs)
+            for inputs in (evaluator.source_inputs(rows[0]), evaluator.target_inputs(rows[1]))
+        )
+    data = PlainData(
+        source, outputs.source_labels, target, outputs.target_logits.shape[1], plain_models.alignable_columns(network)
+    )
+    accuracy, confidence = reverse_scores(data, outputs.target_logits.argmax(axis=1))
+    return ReverseValidation(accuracy, confidence)
 
 
 def train_student(

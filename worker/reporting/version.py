@@ -68,7 +68,7 @@ def make_manifest(setup: TrainingSetup, trials: TrialRunner, report: ModelReport
         preprocessing=setup.preprocessing.model_dump(mode="json"),
         classes=setup.classes,
         base=_base(job),
-        network=networks.self_contained_params(setup.network).model_dump(mode="json"),
+        network=networks.self_contained_params(setup.network_of(report.plain_kind)).model_dump(mode="json"),
         encoder=_encoder(setup),
         algorithm=setup.params.algorithm,
         params=setup.params.model_dump(mode="json"),

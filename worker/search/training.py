@@ -23,7 +23,8 @@ def train(trials: TrialRunner, params: AlgorithmParams, scheduler: TrialSchedule
         return TrainingOutcome(trials.run(params.algorithm, params, TRAINING_SPAN), None, [], params)
     baseline_cost = SOURCE_ONLY_STEP_COST * trials.baseline_steps(params)
     method_cost = num_steps(params, trials.data.rows(params))
-    for_baseline, for_method = TRAINING_SPAN.split(baseline_cost / (baseline_cost + method_cost))
+    share = 0.5 if params.plain_kind else baseline_cost / (baseline_cost + method_cost)
+    for_baseline, for_method = TRAINING_SPAN.split(share)
     baseline = trials.run_baseline(params, for_baseline)
     trials.runtime.reporter.enter_phase("training", for_method.start)
     start = baseline.weights if params.needs_trained_network else None

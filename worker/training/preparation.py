@@ -9,7 +9,7 @@ import torch
 from worker import networks
 from worker.data.attempt_context import AttemptContext
 from worker.data.prepared_data import prepare_data
-from worker.data.training_setup import TrainingSetup, choose_device, make_network
+from worker.data.training_setup import TrainingSetup, choose_device, make_network, make_plain_network
 from worker.distributed.processes import Distributed, distributed_session
 from worker.protocol.progress import StopRequested
 from worker.training.checkpoints import Checkpoints
@@ -44,6 +44,7 @@ def prepare_trials(context: AttemptContext, device: torch.device, distributed: D
         classes=len(setup.classes),
         build_initial=partial(make_network, setup),
         build_untrained=partial(networks.build, setup.network, setup.preprocessing, setup.specs, len(setup.classes)),
+        build_plain=partial(make_plain_network, setup),
     )
     decided = context.training_job.training_precision or decide_precision(setup.params, device, factory.untrained)
     is_bfloat16, should_stop = distributed.broadcast_from_rank_zero(decided == "bfloat16", runtime.reporter.should_stop)

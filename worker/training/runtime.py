@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from app.networks.base import PlainKind
 from worker.distributed.processes import Distributed
 from worker.networks.base import Network
-from worker.protocol.progress import ProgressReporter
+from worker.protocol.progress import BadParameters, ProgressReporter
 from worker.training.checkpoints import Checkpoints
 
 
@@ -27,13 +28,21 @@ class TrainingRuntime:
 class NetworkFactory:
     """Makes the networks of a job. `build_initial` makes the one that every trial starts with.
 
-    `build_untrained` makes one with random weights. Without it both are the same.
+    `build_untrained` makes one with random weights. Without it both are the same. `build_plain` makes one for a plain method, or
+    raises BadParameters if the job permits none.
     """
 
     classes: int
     build_initial: Callable[[], Network]
     build_untrained: Callable[[], Network] | None = None
+    build_plain: Callable[[PlainKind], Network] | None = None
 
     def untrained(self) -> Network:
         """Return a network that has learned nothing."""
         return (self.build_untrained or self.build_initial)()
+
+    def plain(self, kind: PlainKind) -> Network:
+        """Return a network for a plain method of this kind. Raise BadParameters."""
+        if self.build_plain is None:
+            raise BadParameters("Plain methods are not possible for this job.")
+        return self.build_plain(kind)

@@ -3,6 +3,7 @@
 Every later checkpoint contains the trials that have ended or failed. A resumed job therefore continues in the interrupted trial.
 """
 
+import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,15 +11,19 @@ import torch
 from torch import Tensor
 
 from app.algorithms.base import AlgorithmParams
+from app.algorithms.gradient_boosting import GradientBoostingParams
+from app.algorithms.logistic_regression import LogisticRegressionParams
 from app.algorithms.source_only import SourceOnlyParams
 from app.artifacts import TrainingPrecision
+from app.networks.base import PlainKind
 from worker import algorithms, validators
 from worker.algorithms.base import Algorithm
 from worker.data.sampling import PairedBatches, num_steps
 from worker.data.splits import DomainData
 from worker.networks.base import Network
-from worker.protocol.progress import BadParameters
+from worker.protocol.progress import BadParameters, StopRequested
 from worker.protocol.progress_span import ProgressSpan
+from worker.training import plain_models
 from worker.training.checkpoints import seed_everything
 from worker.training.evaluator import SELECTION_ROWS, Evaluator
 from worker.training.loop import RunOptions, TrainingRun, train
@@ -36,6 +41,7 @@ class Trial:
 
     `scores` are the validators' scores of the selected network; nan where one cannot be computed. `domain_accuracy` is the curve
     of a discriminator, empty without one. `seconds` is the time of all attempts.
+    `plain_kind` is that of a plain method's network.
     """
 
     weights: Weights
@@ -44,6 +50,7 @@ class Trial:
     scores: dict[str, float]
     domain_accuracy: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    plain_kind: PlainKind | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the trial as values that a checkpoint can hold."""
@@ -60,13 +67,15 @@ class TrainingOutcome:
     params: AlgorithmParams
 
 
-def source_params(params: AlgorithmParams) -> SourceOnlyParams:
-    """Return the parameters that train the source-only network of a method.
+def source_params(params: AlgorithmParams) -> AlgorithmParams:
+    """Return the parameters that train the source-only model of a method.
 
     A method that starts from a trained network has defaults of its own (one pass over the target, a small learning rate). They do
     not apply to the training of that network.
     """
     values = params.model_dump(include=set(AlgorithmParams.model_fields), exclude={"algorithm"})
+    if params.plain_kind:
+        return (GradientBoostingParams if params.plain_kind == "trees" else LogisticRegressionParams)(**values)
     if params.needs_trained_network:
         values = {name: value for name, value in values.items() if value != type(params).model_fields[name].default}
     return SourceOnlyParams(**values)
@@ -93,7 +102,7 @@ class TrialRunner:
 
     def load_network(self, trial: Trial) -> Network:
         """Return the trial's network, in evaluation mode, on the device."""
-        network = self.networks.build_initial()
+        network = self.networks.plain(trial.plain_kind) if trial.plain_kind else self.networks.build_initial()
         network.load_state_dict(trial.weights)
         return self._to_device(network).eval()
 
@@ -151,9 +160,9 @@ class TrialRunner:
         if name not in self.ended:
             options = RunOptions(resolve_precision(params, self.precision), span, metric_prefix, self._shared_state(name))
             try:
-                algorithm, batches = self._make_algorithm(params, start), self._make_batches(params, steps)
-                run = TrainingRun(algorithm, batches, self.new_evaluator(), self.runtime, options)
-                self.ended[name] = self._train(name, run)
+                self.ended[name] = (
+                    self._fit(params, options) if params.plain_kind else self._run(name, params, start, steps, options)
+                )
             except BadParameters as error:
                 self.failed[name] = str(error)
                 raise
@@ -173,7 +182,7 @@ class TrialRunner:
 
     def baseline_steps(self, params: AlgorithmParams, *, fully_trained: bool = False) -> int:
         """Return the number of steps of a method's baseline."""
-        if self.data.source is None:
+        if self.data.source is None or params.plain_kind:
             return 0
         if fully_trained or params.needs_trained_network:
             return max(num_steps(source_params(params), len(self.data.training)), params.min_steps)
@@ -181,6 +190,30 @@ class TrialRunner:
 
     def _to_device(self, network: Network) -> Network:
         return network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def _run(self, name: str, params: AlgorithmParams, start: Weights | None, steps: int | None, options: RunOptions) -> Trial:
+        algorithm, batches = self._make_algorithm(params, start), self._make_batches(params, steps)
+        return self._train(name, TrainingRun(algorithm, batches, self.new_evaluator(), self.runtime, options))
+
+    def _fit(self, params: AlgorithmParams, options: RunOptions) -> Trial:
+        """Fit a plain method, which counts as one step. Raise StopRequested before it."""
+        assert params.plain_kind is not None
+        if any(self.runtime.distributed.broadcast_from_rank_zero(self.runtime.reporter.should_stop)):
+            self.save()
+            raise StopRequested
+        began = time.monotonic()
+        network = self.networks.plain(params.plain_kind)
+        plain_models.fit(params, network, self.data, self.networks.classes)
+        network = self._to_device(network)
+        self.runtime.distributed.broadcast_module(network)
+        evaluator = self.new_evaluator()
+        scores, accuracy = validators.scores(evaluator.outputs(network)), evaluator.target_accuracy(network)
+        values = scores if accuracy is None else {**scores, "target_accuracy": accuracy}
+        metrics = {f"{options.metric_prefix}{name}": value for name, value in values.items()}
+        self.runtime.reporter.report(1, 1.0, options.span.at(1.0), metrics)
+        seconds, *shared = self.runtime.distributed.broadcast_from_rank_zero(time.monotonic() - began, *scores.values())
+        weights = {name: value.detach().to("cpu", copy=True) for name, value in network.state_dict().items()}
+        return Trial(weights, 1, 1, dict(zip(scores, shared, strict=True)), [], seconds, params.plain_kind)
 
     def _train(self, name: str, run: TrainingRun) -> Trial:
         if self.interrupted and self.is_interrupted(name):

@@ -245,7 +245,13 @@ def test_source_with_one_example_per_class_is_rejected(client: TestClient, sessi
 def test_pretrained_base_selects_the_network_of_its_modality(client: TestClient, session: Session) -> None:
     texts = stored(session, modality="text", profile={"text": "text", "label": "label"})
     job = client.post("/jobs", json=job_body(texts, base={"pretrained": "some/encoder"})).json()
-    assert job["base"] == {"network": "transformers", "pretrained": "some/encoder", "frozen": False, "max_length": 128}
+    assert job["base"] == {
+        "network": "transformers",
+        "pretrained": "some/encoder",
+        "frozen": False,
+        "head": "bottleneck",
+        "max_length": 128,
+    }
 
 
 def test_pretrained_base_for_tables_is_rejected(client: TestClient, source: DatasetRow) -> None:
@@ -420,3 +426,19 @@ def test_catalogues_have_schemas_of_all_parameters(client: TestClient) -> None:
     networks = {entry["name"]: entry for entry in client.get("/networks").json()["data"]}
     assert networks["cnn"]["modalities"] == ["image"]
     assert "width" in networks["mlp"]["parameters"]["properties"]
+
+
+def test_plain_methods_name_the_network_that_they_fit(client: TestClient, session: Session, source: DatasetRow) -> None:
+    job = client.post("/jobs", json=job_body(source, target=None, params={"algorithm": "gradient_boosting"})).json()
+    assert job["base"] == {"network": "trees"}
+    make_version(session, model="trained")
+    base = {"base": {"model": "trained"}, "params": {"algorithm": "logistic_regression"}}
+    assert set(errors_of(client.post("/jobs", json=job_body(source, target=None, **base)))) == {"/base/model"}
+    photos = stored(session, modality="image", profile={"height": [8, 8], "width": [8, 8]})
+    answer = client.post("/jobs", json=job_body(photos, target=None, params={"algorithm": "logistic_regression"}))
+    assert "frozen encoders" in errors_of(answer)["/params/algorithm"]
+
+
+def test_gradient_steps_cannot_train_trees(client: TestClient, source: DatasetRow) -> None:
+    answer = client.post("/jobs", json=job_body(source, target=None, base={"network": "trees"}))
+    assert set(errors_of(answer)) == {"/base"}
