@@ -22,7 +22,7 @@ from app.storage import Storage
 from tests.support import servers
 from tests.support.databases import create_postgres_database, migrate
 from tests.support.list_queue import ListQueue
-from tests.support.markers import add_markers
+from tests.support.markers import add_markers, repeats_a_case_on_postgres
 from tests.support.paths import ROOT, SHARED_CASES, SHARED_DATA
 from tests.support.quick_settings import data_folder, quick_settings
 from tests.support.shared_routes import shared_routes
@@ -35,7 +35,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the many small files of the app last, so that no process waits for a long file at the end."""
+    """Omit repeated cases on PostgreSQL. Run the many small files of the app last, so that no process waits for a long file."""
+    seen = set[tuple[Path, str]]()
+    items[:] = [item for item in items if not repeats_a_case_on_postgres(item, seen)]
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "app"))
 
 

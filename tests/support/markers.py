@@ -39,3 +39,15 @@ def add_markers(item: pytest.Item) -> None:
     for marker, (fixture, parameter) in SERVERS.items():
         if fixture in fixtures or any(value == parameter for value in parameters if isinstance(value, str)):
             item.add_marker(marker)
+
+
+def repeats_a_case_on_postgres(item: pytest.Item, seen: set[tuple[Path, str]]) -> bool:
+    """Return whether another case of this parametrised test runs on PostgreSQL already; cases of a test have the same SQL."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec") or len(item.callspec.params) == 1:
+        return False
+    if "postgresql" not in item.callspec.params.values():
+        return False
+    key = (item.path, item.originalname)
+    repeats = key in seen
+    seen.add(key)
+    return repeats
