@@ -19,7 +19,7 @@ def test_temporary_files_are_made_in_the_run_folder(tmp_path: Path, worker_setti
         assert trainer.stderr_tail() == [str(tmp_path)]
 
 
-def test_environment_overrides_the_allocator_settings_of_the_trainer(
+def test_environment_overrides_the_settings_of_c_libraries(
     tmp_path: Path, worker_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "4096")
