@@ -19,7 +19,7 @@ from app.services.multipart_uploads import Upload
 from app.services.upload_checks.checker import UploadChecker
 from app.settings import Settings
 from app.storage import Storage, digest_of
-from worker.supervision.trainer_process import ALLOCATOR
+from worker.supervision.trainer_process import RUNTIME
 
 
 class NoQueue:
@@ -80,7 +80,7 @@ class Service:
     def _environment(self) -> dict[str, str]:
         threads = self.settings.train_threads
         return (
-            ALLOCATOR
+            RUNTIME
             | os.environ
             | {
                 "ISTHMUS_DATA_DIR": str(self.settings.data_dir),

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import IO, Self
 
-from worker.supervision.trainer_process import ALLOCATOR
+from worker.supervision.trainer_process import RUNTIME
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -67,7 +67,7 @@ class System:
         """Start the system. `folder` has the environments. `allocator` sets the allocator as in a trainer."""
         command = [kind.python(folder), "-m", f"benchmarks.training.speed.{kind.module}", *arguments, kind.argument]
         errors = folder / f"{kind.module}{kind.argument}.log"
-        environment = os.environ | ONE_THREAD | (ALLOCATOR if allocator else {})
+        environment = os.environ | ONE_THREAD | (RUNTIME if allocator else {})
         with errors.open("w") as file:
             pipe = subprocess.PIPE
             return cls(kind, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=file, text=True, env=environment), errors)
