@@ -25,8 +25,8 @@ TAIL_LINES = 30
 LOG_LINES = 200
 MAX_LINE_BYTES = 4096
 RUNTIME = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30), "OMP_WAIT_POLICY": "PASSIVE"}
-"""Settings of the C libraries: glibc keeps large activations, instead of requesting them from the kernel in every step. Threads of
-OpenMP sleep while they wait: on busy cores, active ones delay those that they wait for, and a step takes 10 times as long."""
+"""Settings of the C libraries. glibc keeps large activations, instead of requesting them from the kernel in every step. Threads
+of OpenMP sleep while they wait: on busy cores, active ones delay those that they wait for, and a step takes 10 times as long."""
 
 
 class ChildProcess(Protocol):
