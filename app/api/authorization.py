@@ -19,6 +19,8 @@ from app.auth.scopes import SCOPES
 from app.db.outages import OUTAGE_ERRORS
 from app.errors import ServiceError, Unauthenticated
 
+SESSION_COOKIE = "isthmus_key"
+UI_HEADER = "x-isthmus-ui"
 _SCOPES_OF_MODELS = "models:", "artifacts:"
 
 
@@ -52,11 +54,26 @@ async def may_read_on(request: Request) -> bool:
     return True
 
 
+def header_of(request: Request) -> bytes | None:
+    """Return the `Authorization` header of a request; for one of the web UI, that of the key in its cookie.
+
+    Browsers send the cookie by themselves. A page of another origin cannot add the header that must come with it.
+    """
+    given = request.headers.get("authorization")
+    if given is None and SESSION_COOKIE in request.cookies and _is_of_ui(request):
+        given = f"Bearer {request.cookies[SESSION_COOKIE]}"
+    return None if given is None else given.encode("latin-1", "replace")
+
+
+def _is_of_ui(request: Request) -> bool:
+    """Return whether a request with a cookie comes from the UI. Links and event streams cannot have the header, and only read."""
+    return UI_HEADER in request.headers or request.method in ("GET", "HEAD")
+
+
 async def _find_grant(request: Request) -> Grant:
     """Return the grant of a request; ask the database for a header that is not known. Raise Unauthenticated."""
     grants: Grants = request.app.state.grants
-    given = request.headers.get("authorization")
-    header = None if given is None else given.encode("latin-1")
+    header = header_of(request)
     known = grants.get(header)
     if known is not None:
         return known

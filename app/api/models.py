@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
 from app.api import downloads
@@ -33,7 +34,7 @@ from app.schemas.jobs import ModelName
 from app.schemas.labels import LabelsChange, ModelChange
 from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
 from app.schemas.pagination import Page
-from app.services import deletion, embeddings, models
+from app.services import deletion, embeddings, models, version_report
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -141,6 +142,18 @@ async def set_alias(
 def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
     """Delete an alias. Its version remains."""
     models.delete_alias(session, name, alias)
+
+
+@router.get(
+    "/{name}/versions/{number}/report",
+    dependencies=[_READ],
+    response_class=HTMLResponse,
+    responses=error_responses(ModelNotFound, InvalidRequest, ArtifactCorrupt),
+)
+def get_report(name: Name, number: Number, session: SessionDep) -> HTMLResponse:
+    """Return the report of a version as one HTML file, which contains all that it shows."""
+    page = version_report.render(VersionOut.of(models.version(session, name, number)))
+    return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
 
 @router.get(

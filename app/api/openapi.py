@@ -37,6 +37,7 @@ TAGS = [
     {"name": "storage", "description": "What is stored, and how much space it uses."},
     {"name": "webhooks", "description": "Addresses that receive signed events of jobs and models, and their deliveries."},
     {"name": "keys", "description": "API keys and the audit log, for administrators."},
+    {"name": "session", "description": "Sign-in of the web UI."},
     {"name": "health", "description": "Liveness, readiness and Prometheus metrics."},
 ]
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

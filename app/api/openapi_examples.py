@@ -24,6 +24,7 @@ EXAMPLES: dict[str, Any] = {
     "infer": {"inputs": [_TENSOR]},
     "infer_version": {"inputs": [_TENSOR]},
     "create_key": {"name": "dashboard", "scopes": ["models:read", "predict"]},
+    "sign_in": {"key": "isk_..."},
     "create_webhook": {"url": "https://example.org/isthmus", "events": ["job.finished", "version.registered"]},
     "change_webhook": {"enabled": False},
 }

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from app.api.web_ui import BUILT
 from app.demo import images as demo_images
 from app.demo.client import Client
 from app.demo.service import running
@@ -38,9 +39,22 @@ def run(folder: Path, port: int, seed: int) -> None:
         versions = _adapt(client, data, seed)
         _print_table(versions)
         _print_predictions(client, data)
+        if sys.stdout.isatty():
+            _show_until_ctrl_c(port, time.monotonic() - start)
     click.echo(f"The demo took {time.monotonic() - start:.0f} s. To explore its results, start the service again\n")
     click.echo(f"  {_command()} up --data {folder} --port {port}\n")
-    click.echo(f"and open http://127.0.0.1:{port}/docs")
+    click.echo(f"and open http://127.0.0.1:{port}{_page()}")
+
+
+def _show_until_ctrl_c(port: int, seconds: float) -> None:
+    """Keep the service, so that its user can look at the results."""
+    click.echo(f"\nThe demo took {seconds:.0f} s. Look at its models: http://127.0.0.1:{port}{_page()}   (Ctrl-C ends it)")
+    signal.pause()
+
+
+def _page() -> str:
+    """Return the path of the web UI, or that of the API documentation if the UI is not built."""
+    return "/ui/" if BUILT.exists() else "/docs"
 
 
 def _adapt(client: Client, data: demo_images.Data, seed: int) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,208 @@
+/** The report of a version: how accurate it is, whether adaptation helped and why, and where it comes from. */
+
+import type { ComponentChildren } from "preact";
+import { ROOT, type Metrics, type Version } from "../api/client";
+import { useLoad } from "../api/hooks";
+import { Bars, Confusion, type IntervalProps, Intervals } from "../components/charts";
+import { Facts, Loading, Problem, Table, Warnings } from "../components/common";
+import { Promote } from "../components/Promote";
+import { bytes, figure, percent, when } from "../format";
+import { link } from "../router";
+
+export function Report({ name, number }: { name: string; number: string }) {
+  const path = `/models/${name}/versions/${number}`;
+  const { data: version, error, reload } = useLoad<Version>(path);
+  if (!version) return error ? <Problem error={error} /> : <Loading what="the version" />;
+  const metrics = version.metrics;
+  return (
+    <>
+      <h1>
+        <a href={link("models", name)}>{name}</a> version {number} {version.aliases.map((alias) => <span class="badge" key={alias}>{alias}</span>)}
+      </h1>
+      <div class="summary">
+        {version.summary.map((sentence) => (
+          <p key={sentence}>{sentence}</p>
+        ))}
+      </div>
+      <div class="actions">
+        <a role="button" href={`#/playground?model=${encodeURIComponent(`${name}:${number}`)}`}>
+          Try it
+        </a>
+        <Promote model={name} number={version.number} aliases={version.aliases} onDone={reload} />
+        {version.artifacts.some((one) => one.name === "embedding.parquet") && (
+          <a role="button" class="secondary outline" href={link("models", name, "versions", number, "embedding")}>
+            Embedding
+          </a>
+        )}
+        <a role="button" class="secondary outline" href={`${ROOT}${path}/report`} download={`${name}-${number}.html`}>
+          Report as a file
+        </a>
+      </div>
+      <Warnings items={metrics.warnings ?? []} />
+      <Accuracy metrics={metrics} />
+      <Verdict metrics={metrics} />
+      <Shares metrics={metrics} />
+      <Classes metrics={metrics} classes={version.classes} />
+      <Calibration metrics={metrics} />
+      <Lineage version={version} />
+      <Downloads version={version} path={path} />
+    </>
+  );
+}
+
+function Section({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <section aria-label={title}>
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+/** The accuracies that are known, each with its interval. */
+export function accuracies(metrics: Metrics): IntervalProps[] {
+  const items: IntervalProps[] = [];
+  const estimate = metrics.target_accuracy_estimate;
+  const [low, high] = metrics.target_intervals?.accuracy ?? [];
+  if (metrics.target_accuracy != null) items.push({ name: "Target, measured", value: metrics.target_accuracy, low, high });
+  if (estimate?.value != null) items.push({ name: "Target, expected", value: estimate.value, low: estimate.low, high: estimate.high });
+  if (metrics.source_only_target_accuracy != null) items.push({ name: "Target, source-only model, measured", value: metrics.source_only_target_accuracy });
+  const source = metrics.source_intervals?.accuracy ?? [];
+  if (metrics.source_accuracy != null) items.push({ name: "Source, held out", value: metrics.source_accuracy, low: source[0], high: source[1] });
+  return items;
+}
+
+function Accuracy({ metrics }: { metrics: Metrics }) {
+  const items = accuracies(metrics);
+  return items.length ? (
+    <Section title="Accuracy">
+      <Intervals items={items} label="Accuracies with their intervals" />
+    </Section>
+  ) : null;
+}
+
+const VERDICTS = { yes: "Adaptation seems to help.", no: "Adaptation seems to hurt.", unsure: "It is unclear whether adaptation helps." };
+
+function Verdict({ metrics }: { metrics: Metrics }) {
+  if (!metrics.helped) return null;
+  const evidence = metrics.helped_evidence;
+  const rules = evidence?.fired_rules ?? [];
+  return (
+    <Section title="Adapted against source-only">
+      <p>
+        <strong>{VERDICTS[metrics.helped]}</strong>
+        {evidence && ` The models disagree on ${evidence.disagreements} of ${evidence.rows} rows; the expected gain is ${percent(evidence.gain, 1)}.`}
+      </p>
+      {rules.length > 0 && (
+        <Table caption="Rules behind the verdict" head={["Reason", "Effect", "Measured"]}>
+          {rules.map((rule) => (
+            <tr key={rule.name}>
+              <th scope="row">{rule.reason}</th>
+              <td>{rule.effect.replace("_", "-")}</td>
+              <td>
+                {rule.conditions.map((one) => (
+                  <div key={one.measure}>
+                    {one.measure.replaceAll("_", " ")} {figure(one.value)} {one.comparison} {figure(one.threshold)}
+                  </div>
+                ))}
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      {metrics.validators && (
+        <details>
+          <summary>Validators</summary>
+          <Table caption="Scores of both models" head={["Validator", "Adapted", "Source-only"]}>
+            {Object.entries(metrics.validators).map(([name, scores]) => (
+              <tr key={name}>
+                <th scope="row">{name.replaceAll("_", " ")}</th>
+                <td>{figure(scores.adapted)}</td>
+                <td>{figure(scores.source_only)}</td>
+              </tr>
+            ))}
+          </Table>
+        </details>
+      )}
+    </Section>
+  );
+}
+
+function Shares({ metrics }: { metrics: Metrics }) {
+  const priors = metrics.class_priors;
+  if (!priors) return null;
+  const items = Object.entries(priors.classes).map(([name, one]) => ({ name, value: one.target, low: one.low, high: one.high }));
+  return (
+    <Section title="Shares of the classes in the target">
+      <p>{priors.shifted ? "The shares differ from those of the source." : "No difference from the source was detected."}</p>
+      <Intervals items={items} label="Shares with their intervals" />
+    </Section>
+  );
+}
+
+function Classes({ metrics, classes }: { metrics: Metrics; classes: string[] }) {
+  const domain = metrics.target_confusion ? "target" : "source";
+  const matrix = metrics.target_confusion ?? metrics.source_confusion;
+  const byClass = metrics.target_classes ?? metrics.source_classes;
+  if (!matrix || !byClass) return null;
+  const recalls = classes.filter((name) => byClass[name]?.recall != null).map((name) => ({ name, value: byClass[name]!.recall! }));
+  return (
+    <Section title={`Classes on the ${domain === "target" ? "evaluation data" : "held-out source"}`}>
+      <h3>Recall</h3>
+      <Intervals items={recalls} label="Recall of each class" />
+      <Confusion matrix={matrix} classes={classes} />
+    </Section>
+  );
+}
+
+function Calibration({ metrics }: { metrics: Metrics }) {
+  const report = metrics.calibration;
+  if (!report) return null;
+  return (
+    <Section title="Calibration">
+      <p>
+        Confidences differ from the accuracy by {percent(report.error_before, 1)} before and {percent(report.error_after, 1)} after calibration with
+        temperature {figure(report.temperature)}, measured on the source.
+      </p>
+      <Bars label="Calibration error in percent" items={[["before", Number((100 * report.error_before).toFixed(1))], ["after", Number((100 * report.error_after).toFixed(1))]]} />
+    </Section>
+  );
+}
+
+function Lineage({ version }: { version: Version }) {
+  const lineage = version.lineage;
+  const dataset = (id: string | null) => (id ? <a href={link("datasets", id)}>{id.slice(0, 8)}</a> : "none");
+  return (
+    <Section title="Lineage">
+      <Facts
+        facts={[
+          ["Method", lineage.algorithm],
+          ["Job", <a href={link("jobs", lineage.job)}>{lineage.job.slice(0, 8)}</a>],
+          ["Source", dataset(lineage.source)],
+          ["Target", dataset(lineage.target)],
+          ["Evaluation", dataset(lineage.evaluation)],
+          ["Base", lineage.base ? `${lineage.base.model}:${lineage.base.number}` : "none"],
+          ["Encoder", lineage.encoder ? `${lineage.encoder.id} (${lineage.encoder.licence})` : "none"],
+          ["Created", when(version.created_at)],
+        ]}
+      />
+    </Section>
+  );
+}
+
+function Downloads({ version, path }: { version: Version; path: string }) {
+  return (
+    <Section title="Downloads">
+      <ul>
+        {version.artifacts.map((one) => (
+          <li key={one.name}>
+            <a href={`${ROOT}${path}/artifacts/${one.name}`} download={one.name}>
+              {one.name}
+            </a>{" "}
+            {bytes(one.size_bytes)}
+          </li>
+        ))}
+      </ul>
+    </Section>
+  );
+}
