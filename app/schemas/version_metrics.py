@@ -33,8 +33,8 @@ class CalibrationReport(TypedDict):
 class EstimateReport(TypedDict, total=False):
     """Estimated target accuracy with its 90 % interval.
 
-    `estimators` holds the values that the estimate combines. `error` is estimate minus measured accuracy; it needs an evaluation
-    dataset.
+    `estimators` holds the evidence that the estimate combines. `error` is estimate minus measured accuracy; it needs an
+    evaluation dataset.
     """
 
     value: Fraction
@@ -43,13 +43,6 @@ class EstimateReport(TypedDict, total=False):
     confidence: float
     estimators: dict[str, float | None]
     error: float
-
-
-class LowerBoundReport(TypedDict):
-    """Lower bound of an accuracy and its confidence level."""
-
-    value: Fraction
-    confidence: float
 
 
 class ClassPriorReport(TypedDict):
@@ -62,7 +55,11 @@ class ClassPriorReport(TypedDict):
 
 
 class ClassPriorsReport(TypedDict):
-    """Class priors by class name. `shifted` means label shift was detected; `distance` is the total variation."""
+    """Class priors by class name, estimated for the target; `distance` is the total variation.
+
+    `shifted` means that they differ from the source's by more than chance explains. Other class proportions cause this, but so do
+    classes that the model confuses in the target.
+    """
 
     shifted: bool
     distance: Fraction
@@ -77,61 +74,28 @@ class BeforeAfter(TypedDict):
     source_only: float | None
 
 
-class RuleCondition(TypedDict):
-    """A measurement of the evidence and the threshold it meets."""
-
-    measure: str
-    value: float
-    comparison: Literal["<", "<=", ">", ">=", "=="]
-    threshold: float
-
-
-class FiredRule(TypedDict):
-    """A rule that holds for the evidence.
-
-    A rule with effect `no` or `unsure` decides `helped`. With effect `source_only`, `auto` registers the source-only network.
-    """
-
-    name: str
-    effect: Literal["no", "unsure", "source_only"]
-    reason: str
-    conditions: list[RuleCondition]
-
-
 class HelpedEvidence(TypedDict):
-    """Evidence for `helped`. "Drop" and "gain" compare the adapted network with the source-only network.
+    """Judgement of the adapted network against the source-only network, without target labels.
 
-    `gain`: estimated target accuracy, adapted minus source-only.
-    `label_shift_headroom`: the same difference, with the adapted network limited by the source-only network's class priors.
-    `validators_in_favour`: fraction of the validators that score the adapted network higher.
-    `source_accuracy_drop`: loss of source accuracy; `source_accuracy_drop_allowed`: 0.1, or two standard errors if larger.
-    `class_prior_distance`: total variation between the class priors of both networks.
-    `classes_lost`: number of classes that only the source-only network predicts.
-    `label_shift_reverted`: how much closer the adapted network's class priors are to the source's.
-    `label_shift_trusted`: whether the source-only network is accurate enough for its class priors to count.
+    `expected_gain`: expected difference of the target accuracies, adapted minus source-only.
+    `probability_of_gain`, `probability_of_loss`: of a difference of more than one point in accuracy.
+    `helped`: the judgement of the adapted network, which may not be the registered one.
+    `is_safe`: whether the probability of a loss is small enough for `auto`.
     `disagreements`: target rows on which the networks disagree, out of `rows`.
-    `reverse_validation_ratio`: source accuracy of the adapted network's student, divided by the network's own; 1 without student.
-    `reverse_validation_gain`: this ratio minus the source-only network's ratio.
+    `measured`: the evidence by name, None where it could not be measured.
     `steps`, `source_only_steps`: training steps of each network.
-    `fired_rules`: the rules that decide `helped`; none means `yes`.
     """
 
-    gain: float
-    label_shift_headroom: float
-    validators_in_favour: Fraction
-    source_accuracy_drop: float
-    source_accuracy_drop_allowed: float
-    class_prior_distance: Fraction
-    classes_lost: int
-    label_shift_reverted: float
-    label_shift_trusted: bool
+    expected_gain: float
+    probability_of_gain: Fraction
+    probability_of_loss: Fraction
+    helped: Literal["yes", "no", "unsure"]
+    is_safe: bool
     disagreements: int
     rows: int
-    reverse_validation_ratio: float
-    reverse_validation_gain: float
+    measured: dict[str, float | None]
     steps: int
     source_only_steps: int
-    fired_rules: list[FiredRule]
 
 
 class QuantizationReport(TypedDict, total=False):
@@ -181,19 +145,17 @@ class VersionMetrics(TypedDict, total=False):
     target_classes: dict[str, ClassMetrics]
     target_confusion: list[list[int]]
     source_only_target_accuracy: Annotated[float, Field(description="Target accuracy of the source-only network.")]
+    source_only_target_balanced_accuracy: Fraction
     target_accuracy_estimate: EstimateReport
-    target_accuracy_lower_bound: Annotated[
-        LowerBoundReport,
-        Field(
-            description="The smaller of the disagreement-discrepancy bound (Rosenfeld and Garg, NeurIPS 2023) and the lower end "
-            "of the estimate's interval. The bound rests on an assumption, the interval on a benchmark."
-        ),
-    ]
     class_priors: ClassPriorsReport
     calibration: CalibrationReport
     quantization: QuantizationReport
     helped: Annotated[
-        Literal["yes", "no", "unsure"], Field(description="Whether adaptation helped, judged without target labels.")
+        Literal["yes", "no", "unsure"],
+        Field(
+            description="Whether the version is better than the source-only network, judged without target labels. It is `no` if "
+            "the version is the source-only network."
+        ),
     ]
     helped_evidence: HelpedEvidence
     registered: Annotated[Literal["adapted", "source_only"], Field(description="The network that became the version.")]

@@ -31,12 +31,11 @@ def _comparison(metrics: Metrics) -> str:
     differing = _disagreement(evidence)
     if helped == "yes":
         return f"Adaptation seems to help: {_gain(evidence)}. {differing}".strip()
-    reason = _first_reason(evidence, helped)
-    if helped == "no":
-        return f"Adaptation seems to hurt: {reason}."
-    if differing and evidence.get("disagreements", 0) < _required(evidence):
-        return f"{differing.removesuffix('.')}, too few to compare them."
-    return f"It is unclear whether adaptation helps: {reason}."
+    if helped == "unsure":
+        return f"It cannot be told without labels whether adaptation helps: {_gain(evidence)}. {differing}".strip()
+    if metrics.get("registered") == "source_only":
+        return f"No adapted model is expected to be better: {_gain(evidence)}. {differing}".strip()
+    return f"Adaptation does not seem to help: {_gain(evidence)}. {differing}".strip()
 
 
 def _served(metrics: Metrics) -> str:
@@ -52,24 +51,10 @@ def _disagreement(evidence: Metrics) -> str:
     return f"The adapted and the source-only model disagree on {evidence['disagreements']} of {evidence['rows']} rows."
 
 
-def _required(evidence: Metrics) -> float:
-    """Return the number of disagreements that the verdict asks for, 0 if it has no such rule."""
-    rules = evidence.get("fired_rules", [])
-    conditions = [condition for rule in rules for condition in rule.get("conditions", [])]
-    return max(
-        (one["threshold"] for one in conditions if one["measure"] == "disagreements" and one["comparison"] == "<"), default=0
-    )
-
-
-def _first_reason(evidence: Metrics, effect: str) -> str:
-    rules = evidence.get("fired_rules", [])
-    return next((rule["reason"] for rule in rules if rule.get("effect") == effect), "the measurements contradict one another")
-
-
 def _gain(evidence: Metrics) -> str:
-    gain = evidence.get("gain")
+    gain = evidence.get("expected_gain")
     if gain is None:
-        return "all checks speak for the adapted model"
+        return "the evidence is not known"
     return f"the expected accuracy is {100 * gain:+.0f} percentage points against the source-only model"
 
 

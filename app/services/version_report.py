@@ -16,8 +16,8 @@ svg { width: 14rem; height: .9rem; } .axis { fill: #8885; } .range { fill: #0b6e
 """
 VERDICTS = {
     "yes": "Adaptation seems to help.",
-    "no": "Adaptation seems to hurt.",
-    "unsure": "It is unclear whether adaptation helps.",
+    "no": "The version does not seem to be better than the source-only model.",
+    "unsure": "It cannot be told without labels whether adaptation helps.",
 }
 Metrics = Mapping[str, Any]
 Accuracy = tuple[str, float, float | None, float | None]
@@ -104,14 +104,16 @@ def _verdict(metrics: Metrics) -> str:
     verdict = metrics.get("helped")
     if verdict is None:
         return ""
-    rules = metrics.get("helped_evidence", {}).get("fired_rules", [])
-    rows = ((escape(rule["reason"]), "<br>".join(_condition(one) for one in rule["conditions"])) for rule in rules)
+    evidence = metrics.get("helped_evidence", {})
+    rows = [
+        (name, f"{100 * evidence[key]:+.1f} points") for key, name in (("expected_gain", "Expected gain"),) if key in evidence
+    ]
+    chances = {
+        "probability_of_gain": "Probability of a gain above one point",
+        "probability_of_loss": "Probability of such a loss",
+    }
+    rows += [(name, f"{evidence[key]:.0%}") for key, name in chances.items() if key in evidence]
     return _section("Adapted against source-only", f"<p>{VERDICTS[verdict]}</p>{_table(rows)}")
-
-
-def _condition(condition: Mapping[str, Any]) -> str:
-    value, threshold = (f"{condition[key]:.3g}" for key in ("value", "threshold"))
-    return escape(f"{condition['measure'].replace('_', ' ')} {value} {condition['comparison']} {threshold}")
 
 
 def _confusion(metrics: Metrics, classes: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,19 +21,19 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from app.algorithms.auto import AutoParams
-from benchmarks.adaptation.encoded import EncodedTask, encode_task
-from benchmarks.adaptation.networks import verdict_row
+from benchmarks.adaptation.encoded import EncodedTask, encode_task, read_dataset
 from benchmarks.adaptation.record import trial_runner
 from benchmarks.adaptation.tasks import Task, task_from_folder, tasks
 from worker.data.splits import split_source
-from worker.estimates import accuracy_estimate
-from worker.estimates.estimators import estimator_values
+from worker.estimates.accuracy_estimate import estimate_accuracy
+from worker.estimates.candidate_evidence import TaskFacts, accuracy_evidence
 from worker.protocol.progress import ProgressReporter
 from worker.protocol.progress_span import ProgressSpan
 from worker.reporting.candidates import Candidate, compare, evaluate
 from worker.reporting.report import REPORT_ROWS, without_nan
 from worker.search.successive_halving import search
 from worker.training.evaluator import Evaluator, features_and_logits
+from worker.training.job_evidence import job_evidence
 from worker.training.trials import Trial, TrialRunner
 
 CPU = torch.device("cpu")
@@ -103,16 +103,18 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
         trials = trial_runner(examples, data, params, ProgressReporter(io.StringIO()), Path(folder))
         reference, best, entries = search(trials, params, ProgressSpan())
     searched = time.monotonic() - began
+    evidence = job_evidence(data, evaluator, len(examples.classes))
+    facts = evidence.facts if evidence else None
 
     def evaluated(trial: Trial) -> EvaluatedNetwork:
-        return EvaluatedNetwork(evaluate(trials, evaluator, trial), evaluation_accuracy(trials, examples, trial))
+        return EvaluatedNetwork(evaluate(trials, evaluator, trial, evidence), evaluation_accuracy(trials, examples, trial))
 
     baseline = evaluated(reference)
     tried = [(entry, evaluated(entry.trial)) for entry in entries if entry.trial]
     chosen = next((network for entry, network in tried if entry is best), baseline)
-    comparison = compare(chosen.candidate, baseline.candidate, fallback=True, searched=True)
+    comparison = compare(chosen.candidate, baseline.candidate, facts, fallback=True)
     registered, discarded = (baseline, chosen) if comparison.selected is baseline.candidate else (chosen, baseline)
-    alone = {"method": "source_only", "round": 0, **baseline.row(chosen if chosen is not baseline else None)}
+    alone = {"method": "source_only", "round": 0, **baseline.row()}
     return {
         "source_only": baseline.accuracy,
         "chosen": registered.accuracy,
@@ -120,15 +122,12 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
         "oracle": max(network.accuracy for network in (baseline, *(network for _, network in tried))),
         "method": label(best.params.model_dump()) if best else "source_only",
         "helped": comparison.helped,
-        "verdict": comparison.verdict and verdict_row(comparison.verdict),
+        "judgement": comparison.judgement and asdict(comparison.judgement),
         "seconds": searched,
-        **registered.estimate(discarded if discarded is not registered else None),
+        **registered.estimate(discarded if discarded is not registered else None, facts, task_modality(task)),
         "networks": [
             alone,
-            *(
-                {"method": label(entry.params.model_dump()), "round": entry.round} | network.row(baseline)
-                for entry, network in tried
-            ),
+            *({"method": label(entry.params.model_dump()), "round": entry.round} | network.row() for entry, network in tried),
         ],
     }
 
@@ -140,28 +139,22 @@ class EvaluatedNetwork:
     candidate: Candidate
     accuracy: float
 
-    def estimators(self, other: "EvaluatedNetwork | None") -> dict[str, float]:
-        """Return the estimates, compared with another network of the job; empty if there are too few rows."""
-        study = self.candidate.calibrated
-        return estimator_values(study, other.candidate.calibrated if other else None) if study else {}
-
-    def estimate(self, other: "EvaluatedNetwork | None") -> Row:
-        estimators = self.estimators(other)
-        if not estimators:
+    def estimate(self, other: "EvaluatedNetwork | None", facts: TaskFacts | None, modality: str) -> Row:
+        """Return the estimate, compared with another network of the job; empty if there are too few rows."""
+        tested, others = self.candidate.tested, [other.candidate.tested] if other and other.candidate.tested else []
+        if tested is None or facts is None:
             return {}
-        result = accuracy_estimate.estimate_accuracy(estimators)
+        result = estimate_accuracy(accuracy_evidence(tested, others, facts), modality)
         return {"estimate": result.value, "low": result.low, "high": result.high}
 
-    def row(self, other: "EvaluatedNetwork | None") -> Row:
+    def row(self) -> Row:
         """Return a row, with None for unknown values."""
-        estimators = without_nan(self.estimators(other))
-        floor = self.candidate.lower_bound and self.candidate.lower_bound.accuracy
-        return {
-            "target_accuracy": self.accuracy,
-            "scores": without_nan(self.candidate.trial.scores),
-            "floor": floor,
-            **estimators,
-        }
+        return {"target_accuracy": self.accuracy, "scores": without_nan(self.candidate.trial.scores)}
+
+
+def task_modality(task: Task) -> str:
+    """Return the modality of the task's files."""
+    return read_dataset(task.files[0]).modality.name
 
 
 def evaluation_accuracy(trials: TrialRunner, examples: EncodedTask, trial: Trial) -> float:
@@ -178,7 +171,7 @@ def label(params: Row) -> str:
 
 
 def network_rows(rows: list[Row]) -> pl.DataFrame:
-    """Return one row per network, as `benchmarks.estimates.fit` expects."""
+    """Return one row per network."""
     identity = ("task", "skewed", "seed")
     return pl.DataFrame(
         [

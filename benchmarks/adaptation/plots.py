@@ -33,19 +33,3 @@ def gains(measured: Measurements, path: Path) -> None:
             axes.text(column, row, f"{value:+.0f}", ha="center", va="center", fontsize=8)
     axes.set_title("Points gained over source-only")
     figure.savefig(path, dpi=120)
-
-
-def estimates(errors: pl.DataFrame, path: Path) -> None:
-    """Plot the estimates with their intervals over the true accuracy, one colour per task."""
-    ways = [way for way in errors["way"].unique(maintain_order=True) if not way.endswith("alone")]
-    figure = Figure(figsize=(6 * len(ways), 6), layout="constrained")
-    for number, way in enumerate(ways, start=1):
-        axes = figure.add_subplot(1, len(ways), number)
-        for (task,), rows in errors.filter(pl.col("way") == way).group_by("task", maintain_order=True):
-            truth, value = 100 * rows["truth"].to_numpy(), 100 * rows["value"].to_numpy()
-            below, above = value - 100 * rows["low"].to_numpy(), 100 * rows["high"].to_numpy() - value
-            axes.errorbar(truth, value, np.maximum([below, above], 0), fmt="o", markersize=3, linewidth=0.5, label=str(task))
-        axes.plot([0, 100], [0, 100], color="black", linewidth=0.5)
-        axes.set(xlabel="accuracy on the target, %", ylabel="estimate, %", title=way)
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=120)

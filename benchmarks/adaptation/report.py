@@ -1,7 +1,4 @@
-"""Report of the measurements as Markdown and plots: `python -m benchmarks.adaptation.report`.
-
-The section on estimates needs `python -m benchmarks.adaptation.networks` before it.
-"""
+"""Report of the measurements as Markdown and plots: `python -m benchmarks.adaptation.report`."""
 
 import argparse
 import sys
@@ -12,10 +9,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks.adaptation import figures, plots
-from benchmarks.adaptation.estimate_errors import estimate_errors
-from benchmarks.adaptation.estimate_errors import summarize_errors as estimate_figures
 from benchmarks.adaptation.figures import SETTING, TASK, Measurements
-from benchmarks.adaptation.networks import NETWORKS
 from benchmarks.adaptation.store import Store
 
 Columns = dict[str, tuple[str, Callable[[Any], str]]]
@@ -80,14 +74,6 @@ SELECTED: Columns = {
     "lost": ("lost", percent),
     "gain": ("gain", signed),
 }
-ESTIMATES: Columns = {
-    "way": ("estimate", str),
-    "networks": ("networks", str),
-    "error": ("mean error", percent),
-    "bias": ("bias", signed),
-    "covered": ("covered", percent),
-    "half_width": ("half width", percent),
-}
 TASK_COLUMNS: Columns = {"task": ("task", str), "skewed": ("target", lambda value: "skewed" if value else "full")}
 FAILED: Columns = {"arm": ("method", str), "seed": ("seed", str), "error": ("why", lambda value: " ".join(value.split())[:200])}
 
@@ -99,10 +85,6 @@ def main() -> None:
     Store(folder).merge()
     measured = Measurements.from_tables(pl.read_parquet(folder / "runs.parquet"), pl.read_parquet(folder / "checks.parquet"))
     parts = [*methods(measured), *validators(measured)]
-    if (folder / NETWORKS).exists():
-        errors = estimate_errors(folder / NETWORKS)
-        parts += estimates(errors)
-        plots.estimates(errors, folder / "estimates.png")
     text = "\n\n".join([*parts, *failures(measured)]) + "\n"
     (folder / "report.md").write_text(text)
     plots.gains(measured, folder / "methods.png")
@@ -111,7 +93,7 @@ def main() -> None:
 
 def methods(measured: Measurements) -> list[str]:
     """Return one table per task."""
-    parts = ["# Methods, validators and estimates", "Accuracies on labelled target data, in percent.", "## Methods"]
+    parts = ["# Methods and validators", "Accuracies on labelled target data, in percent.", "## Methods"]
     for (task, skewed), group in figures.by_method(measured).group_by(*TASK, maintain_order=True):
         parts += [f"### {task}{', skewed target' if skewed else ''}", table(group, METHODS)]
     return [*parts, "### All tasks", table(figures.overall(measured), OVERALL)]
@@ -133,16 +115,6 @@ def validators(measured: Measurements) -> list[str]:
         table(overall, names | AUTOMATIC),
         f"By `{best}`:",
         table(picked, TASK_COLUMNS | SELECTED),
-    ]
-
-
-def estimates(errors: pl.DataFrame) -> list[str]:
-    """Return the errors of the estimates and the coverage of their intervals."""
-    fitted = errors.filter(~pl.col("way").str.ends_with("alone"))
-    return [
-        "## The estimate of the target accuracy",
-        table(estimate_figures(errors, ["way"]), ESTIMATES),
-        table(estimate_figures(fitted, ["way", *TASK]), TASK_COLUMNS | ESTIMATES),
     ]
 
 

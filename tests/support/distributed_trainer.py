@@ -24,11 +24,10 @@ SHARING_TRAINER = "tests.support.distributed_trainer"
 def brief_evaluations(*, bfloat16_is_faster: bool = False) -> Iterator[None]:
     """Evaluate rarely inside the block, and give the result of the bfloat16 measurement.
 
-    Validators and students would take most of a small job's time.
+    Validators would take most of a small job's time.
     """
     with (
         patch("worker.training.loop.EVALUATIONS_PER_RUN", 4),
-        patch("worker.reporting.reverse_validation.STUDENT_STEPS", 25),
         patch("worker.training.mixed_precision.is_faster", lambda: bfloat16_is_faster),
     ):
         yield

@@ -22,7 +22,6 @@ SLOW = (
     "worker/distributed",
     "worker/jobs",
     "worker/networks/test_pretrained_jobs.py",
-    "worker/reporting/test_reverse_validation.py",
     "worker/search",
     "worker/supervision/test_supervisor.py",
     "worker/supervision/test_workers.py",

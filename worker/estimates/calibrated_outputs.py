@@ -1,13 +1,13 @@
 """Quantities derived once from a network's outputs and used by all estimates."""
 
 from dataclasses import dataclass
-from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.estimates.calibration import Calibration, calibrate
 from worker.estimates.label_shift import ClassPriors, estimate_class_priors
+from worker.estimates.reverse_scores import UNTESTED, ReverseScores
 from worker.evaluation.outputs import ModelOutputs, probabilities
 
 Probabilities = NDArray[np.float64]
@@ -17,23 +17,10 @@ MIN_SOURCE_ROWS, MIN_TARGET_ROWS = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
-class ReverseValidation:
-    """Results of a student trained on the network's target predictions (`worker.reporting.reverse_validation`), 0 to 1.
-
-    `accuracy` is the student's accuracy on the held-out source. `confidence` is its mean probability of the network's predictions
-    on held-out target rows.
-    """
-
-    accuracy: float
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
 class CalibratedOutputs:
     """Outputs with calibrated probabilities of the source (n, classes) and target (m, classes), and class priors.
 
-    `critic` is the disagreement-discrepancy bound without its sampling error, NaN if undefined. `reverse` is None without a
-    student.
+    `reverse` are tests of the target predictions on the rows of the job.
     """
 
     outputs: ModelOutputs
@@ -41,8 +28,7 @@ class CalibratedOutputs:
     source_probabilities: Probabilities
     target_probabilities: Probabilities
     priors: ClassPriors
-    critic: float = nan
-    reverse: ReverseValidation | None = None
+    reverse: ReverseScores = UNTESTED
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:
@@ -77,15 +63,11 @@ class CalibratedOutputs:
         return min(MAX_RARE_PROPORTION, RARE_FRACTION_OF_UNIFORM / len(self.predicted_proportions))
 
 
-def calibrate_outputs(
-    outputs: ModelOutputs, critic: float = nan, reverse: ReverseValidation | None = None
-) -> CalibratedOutputs | None:
+def calibrate_outputs(outputs: ModelOutputs, reverse: ReverseScores = UNTESTED) -> CalibratedOutputs | None:
     """Return the derived quantities, or None with fewer than MIN_SOURCE_ROWS held-out or MIN_TARGET_ROWS target rows."""
     if len(outputs.source_logits) < MIN_SOURCE_ROWS or len(outputs.target_logits) < MIN_TARGET_ROWS:
         return None
     calibration = calibrate(outputs.source_logits, outputs.source_labels)
     source = probabilities(outputs.source_logits, calibration.temperature)
     target = probabilities(outputs.target_logits, calibration.temperature)
-    return CalibratedOutputs(
-        outputs, calibration, source, target, estimate_class_priors(outputs, source, target), critic, reverse
-    )
+    return CalibratedOutputs(outputs, calibration, source, target, estimate_class_priors(outputs, source, target), reverse)

@@ -6,9 +6,8 @@ import numpy as np
 
 from app.schemas.trainer_messages import JobWarning
 from worker.estimates.calibrated_outputs import CalibratedOutputs
+from worker.estimates.candidate_judgement import CandidateJudgement
 from worker.estimates.open_set import missing_classes, unknown_class_rate
-from worker.estimates.transfer_rules import THRESHOLDS
-from worker.estimates.transfer_verdict import TransferVerdict
 
 MIN_HELD_OUT_ROWS = 30
 MIN_ADAPTATION_ROWS = 100
@@ -17,11 +16,12 @@ AT_CHANCE_ACCURACY, SEPARATING_ACCURACY = 0.55, 0.95
 """Domain accuracy below which the discriminator is at chance, and mean accuracy above which it is never fooled."""
 WARMUP_FRACTION = 0.25
 """Start of a run, in which the discriminator has not learned and the features have not adapted yet."""
-IF_SHIFTED = "Alignment may then confuse classes, and estimates are less reliable. Compare `self_training`, or balance the data."
-BASED_ON_SOURCE_ONLY = (
-    "This is based on the source-only model. The adapted model does not show it, either because it is more accurate or because "
-    "it reproduces the source's class balance."
+GUIDE = "See the guide `How far can I trust this number?`."
+IF_SHIFTED = (
+    "Either the target has other class proportions, or the model confuses classes there; only labels tell. In the first case, "
+    "alignment may confuse more classes: compare `self_training`."
 )
+BASED_ON_SOURCE_ONLY = "This is based on the source-only model; the adapted model does not show it."
 
 
 def model_warnings(
@@ -30,12 +30,12 @@ def model_warnings(
     *,
     target_rows: int,
     baseline: CalibratedOutputs | None = None,
-    verdict: TransferVerdict | None = None,
+    judgement: CandidateJudgement | None = None,
     domain_accuracy: Sequence[float] = (),
 ) -> list[JobWarning]:
     """Return all warnings that apply.
 
-    `target_rows` is the number of rows to adapt to. `baseline` and `verdict` compare with the source-only network.
+    `target_rows` is the number of rows to adapt to. `baseline` and `judgement` compare with the source-only network.
     `domain_accuracy` is the discriminator's accuracy over the run (0 to 1), empty without a discriminator.
     """
     return [
@@ -43,7 +43,7 @@ def model_warnings(
         *_prior_warnings(network, baseline, classes),
         *_class_warnings(network, baseline, classes),
         *_discriminator_warnings(domain_accuracy),
-        *(_verdict_warnings(verdict) if verdict else ()),
+        *(_judgement_warnings(judgement) if judgement else ()),
     ]
 
 
@@ -86,8 +86,8 @@ def _class_warnings(
         names = ", ".join(classes[number] for number in sorted(missing))
         yield JobWarning(
             code="missing_classes",
-            message=f"The target seems to have hardly any examples of {names}. Alignment may confuse these classes with others. "
-            "If they should occur, check the target data.",
+            message=f"Hardly any target example is predicted as {names}. Either the target has few of them, or the model no "
+            "longer recognises them. If they should occur, look at some target examples of these classes.",
         )
     unknown = unknown_class_rate(network)
     if unknown.is_suspicious:
@@ -101,16 +101,21 @@ def _class_warnings(
 
 def _describe_shift(network: CalibratedOutputs, classes: Sequence[str]) -> str:
     return (
-        "The target's class proportions seem to differ from the source's (total variation "
+        "The estimated class proportions of the target differ from the source's (total variation "
         f"{_percent(network.priors.distance)}): {_largest_changes(network, classes)}."
     )
 
 
 def _largest_changes(network: CalibratedOutputs, classes: Sequence[str]) -> str:
-    """Return the three classes whose proportions change most."""
-    source, target = network.priors.source, network.priors.target
-    largest = np.argsort(-np.abs(target - source))[:3]
-    return ", ".join(f"{classes[number]} {_percent(source[number])} to {_percent(target[number])}" for number in largest)
+    """Return the three classes whose proportions change most, with their 90 % intervals."""
+    priors = network.priors
+    low, high = np.minimum(priors.low, priors.target), np.maximum(priors.high, priors.target)
+    largest = np.argsort(-np.abs(priors.target - priors.source))[:3]
+    return ", ".join(
+        f"{classes[number]} {_percent(priors.source[number])} to {_percent(priors.target[number])} "
+        f"({_percent(low[number])} to {_percent(high[number])})"
+        for number in largest
+    )
 
 
 def _discriminator_warnings(curve: Sequence[float]) -> Iterator[JobWarning]:
@@ -132,19 +137,20 @@ def _discriminator_warnings(curve: Sequence[float]) -> Iterator[JobWarning]:
         )
 
 
-def _verdict_warnings(verdict: TransferVerdict) -> Iterator[JobWarning]:
-    if harm := verdict.fired_with("no"):
+def _judgement_warnings(judgement: CandidateJudgement) -> Iterator[JobWarning]:
+    expected = f"an expected gain of {100 * judgement.expected_gain:+.1f} points"
+    if judgement.helped == "no" and judgement.expected_gain < 0:
         yield JobWarning(
             code="negative_transfer",
-            message=f"Adaptation seems to have hurt: {'; '.join(map(str, harm))}. The source-only model is probably better. "
-            "Try another algorithm, or add target data.",
+            message=f"Adaptation seems to have hurt: {expected}, and a loss of more than one point with a probability of "
+            f"{_percent(judgement.probability_of_loss)}. Try another algorithm or `auto`, or add target data. {GUIDE}",
         )
-    in_favour = verdict.evidence.validators_in_favour
-    if 1 - THRESHOLDS.validator_majority < in_favour < THRESHOLDS.validator_majority:
+    elif judgement.helped == "unsure":
         yield JobWarning(
-            code="validators_disagree",
-            message=f"{_percent(in_favour)} of the validators prefer the adapted model, the others the source-only model. It is "
-            "not clear which is better; label some target rows as `evaluation` dataset to measure both.",
+            code="gain_uncertain",
+            message=f"It cannot be told from here whether adaptation helped: {expected}, a gain of more than one point with a "
+            f"probability of {_percent(judgement.probability_of_gain)}, a loss with {_percent(judgement.probability_of_loss)}. "
+            f"Label about 30 target rows on which both models disagree, or attach an `evaluation` dataset. {GUIDE}",
         )
 
 

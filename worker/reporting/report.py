@@ -16,16 +16,16 @@ from app.schemas.trainer_messages import JobWarning
 from worker.data.training_setup import TrainingSetup
 from worker.estimates.accuracy_estimate import estimate_accuracy
 from worker.estimates.calibrated_outputs import MIN_SOURCE_ROWS, MIN_TARGET_ROWS
+from worker.estimates.candidate_evidence import accuracy_evidence
 from worker.estimates.classification_report import classification_report
-from worker.estimates.estimators import estimator_values
 from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
 from worker.estimates.label_shift import ClassPriors
-from worker.estimates.transfer_rules import FiredRule
 from worker.estimates.warnings import model_warnings
 from worker.evaluation.outputs import probabilities
 from worker.networks.base import Network
 from worker.reporting.candidates import Candidate, Comparison, compare, evaluate
 from worker.training.evaluator import Evaluator
+from worker.training.job_evidence import JobEvidence, job_evidence
 from worker.training.trials import TrainingOutcome, TrialRunner
 
 INTERVAL_CONFIDENCE = 0.9
@@ -57,15 +57,16 @@ class ModelReport:
 def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOutcome) -> ModelReport:
     """Report on the chosen trial, or on the source-only trial if adaptation seems to have hurt."""
     evaluator = trials.new_evaluator(REPORT_ROWS)
-    baseline = evaluate(trials, evaluator, training.baseline) if training.baseline else None
+    evidence = job_evidence(trials.data, evaluator, len(setup.classes))
+    baseline = evaluate(trials, evaluator, training.baseline, evidence) if training.baseline else None
     is_baseline = training.chosen is training.baseline
-    adapted = baseline if baseline and is_baseline else evaluate(trials, evaluator, training.chosen)
-    comparison = compare(adapted, baseline, fallback=setup.params.fallback, searched=setup.params.is_search)
+    adapted = baseline if baseline and is_baseline else evaluate(trials, evaluator, training.chosen, evidence)
+    comparison = compare(adapted, baseline, evidence.facts if evidence else None, fallback=setup.params.fallback)
     selected = comparison.selected
 
     job_warnings = collect_warnings(setup, trials, training, comparison)
     metrics: dict[str, Any] = {"steps": selected.trial.steps, "selected_step": selected.trial.step}
-    metrics |= labelled_metrics(setup, evaluator, comparison) | unlabelled_estimates(setup.classes, comparison)
+    metrics |= labelled_metrics(setup, evaluator, comparison) | unlabelled_estimates(setup, comparison, evidence)
     if selected.calibration is not None:
         metrics["calibration"] = asdict(selected.calibration)
     metrics["warnings"] = [warning.model_dump() for warning in job_warnings]
@@ -99,7 +100,7 @@ def collect_warnings(
         setup.classes,
         target_rows=len(target or ()),
         baseline=baseline.calibrated if baseline else None,
-        verdict=None if adapted is baseline else comparison.verdict,
+        judgement=None if adapted is baseline else comparison.judgement,
         domain_accuracy=training.chosen.domain_accuracy,
     )
 
@@ -109,7 +110,7 @@ def _source_only_warning(comparison: Comparison) -> list[JobWarning]:
         return []
     advice = 'Add target data, or set `"fallback": false` to register the adapted model.'
     if comparison.adapted is comparison.baseline:
-        advice = "Try more steps or other candidates."
+        advice = "Label some target rows to know, or try more steps or other candidates."
     message = f"The version is the source-only model: {comparison.reason}. {advice}"
     return [JobWarning(code="source_only_registered", message=message)]
 
@@ -125,29 +126,28 @@ def labelled_metrics(setup: TrainingSetup, evaluator: Evaluator, comparison: Com
         predictions = probabilities(target.logits, serving_temperature(setup, selected))
         metrics |= classification_report("target", target.labels, predictions, setup.classes)
     if baseline is not None and (source_only := evaluator.evaluation_outputs(baseline.network)) is not None:
-        metrics["source_only_target_accuracy"] = source_only.accuracy
+        predictions = probabilities(source_only.logits)
+        alone = classification_report("source_only_target", source_only.labels, predictions, setup.classes)
+        metrics |= {name: alone[name] for name in ("source_only_target_accuracy", "source_only_target_balanced_accuracy")}
     return metrics
 
 
-def unlabelled_estimates(classes: Sequence[str], comparison: Comparison) -> dict[str, Any]:
+def unlabelled_estimates(setup: TrainingSetup, comparison: Comparison, evidence: JobEvidence | None) -> dict[str, Any]:
     """Return the estimates of the target accuracy and class priors, empty with too few rows."""
     selected, discarded = comparison.selected, comparison.discarded
     if selected.calibrated is None:
         return {}
-    estimators = estimator_values(selected.calibrated, discarded.calibrated if discarded else None)
-    estimate = estimate_accuracy(estimators)
-    metrics: dict[str, Any] = {
-        "target_accuracy_estimate": {
-            **asdict(estimate),
-            "confidence": INTERVAL_CONFIDENCE,
-            "estimators": without_nan(estimators),
-        },
-        "class_priors": class_priors(selected.calibrated.priors, classes),
+    metrics: dict[str, Any] = {"class_priors": class_priors(selected.calibrated.priors, setup.classes)}
+    if selected.tested is None or evidence is None:
+        return metrics
+    others = [discarded.tested] if discarded and discarded.tested else []
+    measured = accuracy_evidence(selected.tested, others, evidence.facts)
+    estimate = estimate_accuracy(measured, setup.preprocessing.modality)
+    metrics["target_accuracy_estimate"] = {
+        **asdict(estimate),
+        "confidence": INTERVAL_CONFIDENCE,
+        "estimators": without_nan(measured),
     }
-    bound = selected.lower_bound
-    if bound is not None:  # its assumption fails for networks that are confident and wrong, so the interval limits it
-        value = min(bound.accuracy, estimate.low)
-        metrics["target_accuracy_lower_bound"] = {"value": value, "confidence": bound.confidence}
     return metrics
 
 
@@ -164,17 +164,19 @@ def class_priors(priors: ClassPriors, classes: Sequence[str]) -> dict[str, Any]:
 
 def adaptation_effect(setup: TrainingSetup, evaluator: Evaluator, comparison: Comparison, baseline: Candidate) -> dict[str, Any]:
     """Return the comparison with the source-only network, and write the embedding of both networks' features."""
-    adapted, verdict = comparison.adapted, comparison.verdict
+    adapted = comparison.adapted
     scores, baseline_scores = without_nan(adapted.trial.scores), without_nan(baseline.trial.scores)
     write_embedding(setup.folder / EMBEDDING_FILE, baseline.outputs, adapted.outputs, setup.classes, evaluator.row_numbers)
     metrics: dict[str, Any] = {
         "registered": "source_only" if comparison.selected is baseline else "adapted",
         "validators": {name: {"adapted": score, "source_only": baseline_scores.get(name)} for name, score in scores.items()},
     }
-    if verdict is not None:
+    if comparison.judgement is not None:
+        rows = len(adapted.outputs.target_logits)
+        counts = {"disagreements": round(comparison.evidence["disputed"] * rows), "rows": rows}
         steps = {"steps": adapted.trial.steps, "source_only_steps": baseline.trial.steps}
-        evidence = asdict(verdict.evidence) | steps | {"fired_rules": [_as_json(rule) for rule in verdict.fired]}
-        metrics |= {"helped": comparison.helped, "helped_evidence": evidence}
+        judged = asdict(comparison.judgement) | counts | {"measured": without_nan(comparison.evidence)} | steps
+        metrics |= {"helped": comparison.helped, "helped_evidence": judged}
         metrics["proxy_a_distance"] = {"adapted": domain_distance(adapted), "source_only": domain_distance(baseline)}
     return metrics
 
@@ -187,8 +189,3 @@ def domain_distance(candidate: Candidate) -> float:
 def without_nan(values: dict[str, float]) -> dict[str, float | None]:
     """Replace NaN by None, because JSON has no NaN."""
     return {name: None if math.isnan(value) else value for name, value in values.items()}
-
-
-def _as_json(rule: FiredRule) -> dict[str, Any]:
-    """Return the rule with lists, which JSON has, in place of tuples."""
-    return asdict(rule) | {"conditions": [asdict(condition) for condition in rule.conditions]}

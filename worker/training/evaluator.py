@@ -1,13 +1,10 @@
 """The outputs of a network on the same sample of the held-out source and of the target, at every evaluation."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.modalities.base import Augmentable
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
 from worker.evaluation.outputs import Float32Array, LabelledOutputs, MixupOutputs, ModelOutputs
@@ -74,20 +71,15 @@ class Evaluator:
         evaluation = self._data.evaluation
         return None if evaluation is None else self._labelled_outputs(network, evaluation, _all(evaluation))
 
-    def source_inputs(self, positions: Tensor) -> Inputs:
-        """Return the sampled source rows at these positions (k,), on the device."""
-        assert self._data.source is not None
-        return self._data.source.gather(self._source_rows[positions], self.device)[0]
-
-    def target_inputs(self, positions: Tensor) -> Inputs:
-        """Return the sampled target rows at these positions (k,), on the device."""
+    def target_inputs(self) -> Inputs:
+        """Return the sampled target rows, on the CPU."""
         assert self._data.target is not None
-        return self._data.target.gather(self._target_rows[positions], self.device)[0]
+        return self._data.target.gather(self._target_rows, torch.device("cpu"))[0]
 
     @property
-    def augmentable(self) -> Mapping[str, Augmentable]:
-        """The inputs that may be augmented, by name."""
-        return self._data.target.augmentable if self._data.target else {}
+    def target_count(self) -> int:
+        """Number of sampled target rows."""
+        return len(self._target_rows)
 
     @property
     def source_labels(self) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.adaptation import networks, report
+from benchmarks.adaptation import report
 from benchmarks.adaptation.__main__ import main
 from benchmarks.adaptation.encoded import encode_task, kept_rows
 from benchmarks.adaptation.plan import plan
@@ -83,34 +83,7 @@ def test_run_claimed_by_another_process_is_skipped(task: Path, tmp_path: Path) -
     assert not Store(tmp_path).is_done(run)
 
 
-def test_adapted_network_has_a_row_of_its_source_only_network(task: Path, measured: Path) -> None:
-    networks.main([str(task), "--folder", str(measured)])
-    stated = pl.read_parquet(measured / networks.NETWORKS)
-    assert sorted(stated.select("method", "skewed", "adapted").iter_rows()) == [
-        ("mcc", False, False),
-        ("mcc", False, True),
-        ("mcc", True, False),
-        ("mcc", True, True),
-    ]
-    for name in ("difference_of_confidences", "critic", "reverse_accuracy", "target_accuracy"):
-        assert stated[name].is_between(0, 1).all()
-
-
-def test_network_with_another_architecture_is_reported(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for name in ("source", "target", "evaluation"):
-        labels = np.arange(60) % 2
-        images = (100 * labels[:, None, None] + random.integers(0, 100, (60, 8, 8))).astype(np.uint8)
-        arrays = {"x": images} if name == "target" else {"x": images, "y": labels}
-        np.savez(tmp_path / f"{name}.npz", allow_pickle=False, **arrays)
-    small = ["--network", '{"network": "cnn", "input_size": 16}', "--targets", "full"]
-    main([str(tmp_path), "--methods", "source_only", "mcc", "--seeds", "1", "--steps", "2", "--folder", str(tmp_path), *small])
-    networks.main([str(tmp_path), "--folder", str(tmp_path)])
-    assert len(pl.read_parquet(tmp_path / networks.NETWORKS)) == 2
-
-
-def test_report_contains_the_measurements(task: Path, measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    networks.main([str(task), "--folder", str(measured)])
+def test_report_contains_the_measurements(measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["report", "--folder", str(measured)])
     report.main()
     text = (measured / "report.md").read_text()
@@ -118,7 +91,6 @@ def test_report_contains_the_measurements(task: Path, measured: Path, monkeypatc
     assert "| mcc | 1 |" in text
     assert "## Failed runs" in text
     assert (measured / "methods.png").exists()
-    assert (measured / "estimates.png").exists()
 
 
 def test_half_of_the_classes_of_a_skewed_target_are_cut() -> None:

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support.transfer_cases import CLEAR_GAIN, SKEWED, network
+from tests.support.transfer_cases import SKEWED, network
 from worker.estimates.calibrated_outputs import CalibratedOutputs, calibrate_outputs
+from worker.estimates.candidate_judgement import CandidateJudgement
 from worker.estimates.open_set import leave_one_out_distances, missing_classes, squared_distances, unknown_class_rate
-from worker.estimates.transfer_verdict import judge
 from worker.estimates.warnings import model_warnings
 from worker.evaluation.clustering import class_centroids
 from worker.evaluation.outputs import ModelOutputs
@@ -32,10 +32,9 @@ def calibrated(outputs: ModelOutputs) -> CalibratedOutputs:
 
 
 def test_healthy_network_gives_no_warnings() -> None:
-    curve, verdict = [0.9, 0.6, 0.6], judge(CLEAR_GAIN)
-    assert (
-        model_warnings(network(5), CLASSES, target_rows=1000, baseline=network(4), verdict=verdict, domain_accuracy=curve) == []
-    )
+    curve, gain = [0.9, 0.6, 0.6], CandidateJudgement(0.1, 0.95, 0.01, "yes", is_safe=True)
+    found = model_warnings(network(5), CLASSES, target_rows=1000, baseline=network(4), judgement=gain, domain_accuracy=curve)
+    assert found == []
 
 
 def test_warning_of_few_target_rows_names_the_class_count() -> None:
@@ -63,7 +62,7 @@ def test_label_shift_warning_states_the_proportions() -> None:
 def test_missing_class_is_named() -> None:
     given = network(6, priors=(0.4, 0.3, 0.3, 0.0))
     assert list(missing_classes(given.priors)) == [3]
-    assert "hardly any examples of dog." in messages(given)["missing_classes"]
+    assert "predicted as dog." in messages(given)["missing_classes"]
     assert list(missing_classes(network(6).priors)) == []
 
 
@@ -109,8 +108,14 @@ def test_discriminator_fooled_after_learning_gives_no_warning() -> None:
     assert messages(network(5), curve=(0.5, 0.9, 0.7, 0.55, 0.5)) == {}
 
 
-def test_negative_transfer_warning_lists_the_fired_rules() -> None:
-    evidence = replace(CLEAR_GAIN, validators_in_favour=0.5, source_accuracy_drop=0.2)
-    warnings = model_warnings(network(5), CLASSES, target_rows=1000, verdict=judge(evidence))
-    assert [warning.code for warning in warnings] == ["negative_transfer", "validators_disagree"]
-    assert "source_accuracy_drop 0.2 > 0.1" in warnings[0].message
+@pytest.mark.parametrize(
+    ("judgement", "code", "stated"),
+    [
+        (CandidateJudgement(-0.05, 0.02, 0.81, "no", is_safe=False), "negative_transfer", "probability of 81%"),
+        (CandidateJudgement(0.01, 0.4, 0.3, "unsure", is_safe=False), "gain_uncertain", "Label about 30 target rows"),
+    ],
+)
+def test_expected_losses_and_uncertain_gains_give_a_warning(judgement: CandidateJudgement, code: str, stated: str) -> None:
+    (warning,) = model_warnings(network(5), CLASSES, target_rows=1000, judgement=judgement)
+    assert warning.code == code
+    assert stated in warning.message

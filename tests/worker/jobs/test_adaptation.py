@@ -122,12 +122,14 @@ def test_exported_files_reproduce_the_metrics_of_the_job(adapted: Done) -> None:
     estimate = result.metrics["target_accuracy_estimate"]
     assert 0 <= estimate["low"] <= estimate["value"] <= estimate["high"] <= 1
     assert estimate["error"] == pytest.approx(estimate["value"] - result.metrics["target_accuracy"])
-    assert 0 <= result.metrics["target_accuracy_lower_bound"]["value"] <= min(estimate["low"], result.metrics["target_accuracy"])
     low, high = result.metrics["target_intervals"]["accuracy"]
     assert low < result.metrics["target_accuracy"] < high
     assert sum(map(sum, result.metrics["target_confusion"])) == 500
     assert (result.metrics["helped"] != "no", result.metrics["registered"]) == (True, "adapted")
-    assert 0.5 < result.metrics["helped_evidence"]["validators_in_favour"] <= 1
+    evidence = result.metrics["helped_evidence"]
+    assert evidence["expected_gain"] > 0
+    assert 0 < evidence["measured"]["disputed"] < 1
+    TypeAdapter(VersionMetrics).validate_python(result.metrics)
     assert sum(share["target"] for share in result.metrics["class_priors"]["classes"].values()) == pytest.approx(1)
     assert 0 <= result.metrics["proxy_a_distance"]["adapted"] <= 2
     assert 0 < manifest["abstention_threshold"] < 1
@@ -139,19 +141,13 @@ def test_exported_files_reproduce_the_metrics_of_the_job(adapted: Done) -> None:
     assert {"classification", "domain", "domain_accuracy", "lambda", "source_accuracy"} <= {point["name"] for point in points}
 
 
-def test_first_attempt_reports_its_precision_and_its_students_follow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train_student(*args: Any) -> None:
-        used.append(args[-1])
-
-    used: list[str] = []
+def test_first_attempt_reports_its_precision(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.training.mixed_precision.is_faster", lambda: True)
-    monkeypatch.setattr("worker.reporting.reverse_validation.train_student", train_student)
     source, target = digits(bench, target=False), digits(bench, target=True, labelled=False)
     first = done(bench, bench.job({**DANN, "min_steps": 1, "epochs": 1}, source, target, base=CNN))
     reported = [json.loads(line)["training_precision"] for line in first.output.splitlines()]
     assert [precision for precision in reported if precision] == ["bfloat16"]
     assert first.result.manifest.training_precision == "bfloat16"
-    assert used == ["bfloat16"] * 2
 
 
 def test_exported_graph_divides_by_the_temperature(bench: Bench) -> None:

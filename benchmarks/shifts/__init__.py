@@ -1,0 +1,1 @@
+"""Source and target data of many kinds, on which the selection, the verdicts and the intervals are fitted and judged."""
