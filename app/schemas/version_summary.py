@@ -32,7 +32,7 @@ def _comparison(metrics: Metrics) -> str:
     if helped == "yes":
         return f"Adaptation seems to help: {_gain(evidence)}. {differing}".strip()
     if helped == "unsure":
-        return f"It cannot be told without labels whether adaptation helps: {_gain(evidence)}. {differing}".strip()
+        return f"Labels are needed to decide whether adaptation helps: {_gain(evidence)}. {differing}".strip()
     if metrics.get("registered") == "source_only":
         return f"No adapted model is expected to be better: {_gain(evidence)}. {differing}".strip()
     return f"Adaptation does not seem to help: {_gain(evidence)}. {differing}".strip()

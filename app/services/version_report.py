@@ -17,7 +17,7 @@ svg { width: 14rem; height: .9rem; } .axis { fill: #8885; } .range { fill: #0b6e
 VERDICTS = {
     "yes": "Adaptation seems to help.",
     "no": "The version does not seem to be better than the source-only model.",
-    "unsure": "It cannot be told without labels whether adaptation helps.",
+    "unsure": "Labels are needed to decide whether adaptation helps.",
 }
 Metrics = Mapping[str, Any]
 Accuracy = tuple[str, float, float | None, float | None]

@@ -16,7 +16,7 @@ from benchmarks.shifts.fit import Judged, chosen, fit_judgement
 from benchmarks.shifts.judged import Estimated, estimate_row, judge, selection_row, verdict_row
 
 mpl.use("agg")
-mpl.rcParams["svg.hashsalt"] = "isthmus"
+mpl.rcParams |= {"svg.hashsalt": "isthmus", "svg.fonttype": "none"}
 MODALITIES = {"tabular": "tables", "text": "texts", "image": "images", "series": "signals"}
 BINS = 8
 COLOUR = "#1f5fa8"

@@ -21,7 +21,7 @@ MIN_CLASS_ROWS = 8
 class Rows:
     """Inputs and labels (n,). Inputs are a data frame, a list of texts, or an array of images or series.
 
-    `groups` has columns (n,) that are not inputs, such as the place of a measurement.
+    `groups` has columns (n,) that are not inputs, such as the site of a measurement.
     """
 
     inputs: Any

@@ -16,7 +16,7 @@ def test_unsure_version_names_interval_disagreements_and_served_model() -> None:
     }
     assert summarize(metrics) == [
         "Expected target accuracy: 73 % (90 % interval 51-91 %).",
-        "It cannot be told without labels whether adaptation helps: the expected accuracy is +1 percentage points against the "
+        "Labels are needed to decide whether adaptation helps: the expected accuracy is +1 percentage points against the "
         "source-only model. The adapted and the source-only model disagree on 15 of 294 rows.",
         "The adapted model is served.",
     ]

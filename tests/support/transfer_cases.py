@@ -60,7 +60,7 @@ class DriftedTable:
 
 
 REFERENCE = "logistic_regression"
-PLAIN = (REFERENCE, "standardized_logistic_regression", "self_trained_logistic_regression", "gradient_boosting")
+PLAIN = (REFERENCE, "standardized_logistic_regression", "self_trained_logistic_regression", "coral")
 
 
 @cache

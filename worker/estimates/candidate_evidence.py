@@ -4,7 +4,7 @@ The reference is a model that learned the source alone. Confidence is only one p
 maximise it are confident when they are wrong. Every value is a number that `candidate_judgement` weighs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan, sqrt
 
@@ -126,7 +126,7 @@ def accuracy_evidence(candidate: CandidateOutputs, others: Sequence[CandidateOut
     supports = [float(one.target[rows, candidate.predicted].mean()) for one in others]
     source_shares = np.bincount(facts.source_labels, minlength=classes) / len(facts.source_labels)
     reverse = max(candidate.reverse.same_scale, candidate.reverse.own_scale)
-    return {
+    measured = {
         "source_accuracy": float(correct.mean()),
         "confidence": float(target.mean()),
         "confidence_change": float(target.mean() - source.mean()),
@@ -144,6 +144,24 @@ def accuracy_evidence(candidate: CandidateOutputs, others: Sequence[CandidateOut
         "largest_share": float(candidate.shares.max()),
         "chance": 1 / classes,
         "few_rows": 1 / sqrt(min(len(source), len(target))),
+    }
+    return measured | accuracy_products(measured)
+
+
+def accuracy_products(evidence: Mapping[str, float]) -> dict[str, float]:
+    """Return products of the evidence: signs of errors count more with separable domains and above chance."""
+    gap, skill = 2 * evidence["domain_gap"] - 1, evidence["source_accuracy"] - evidence["chance"]
+    disagreement = 1 - evidence["others_agreement"]
+    return {
+        "others_disagreement_of_shifted": disagreement * gap,
+        "others_disagreement_of_skill": disagreement * skill,
+        "confidence_change_of_skill": evidence["confidence_change"] * skill,
+        "reverse_loss_of_shifted": evidence["reverse_loss"] * gap,
+        "reverse_loss_of_skill": evidence["reverse_loss"] * skill,
+        "share_change_of_shifted": evidence["share_change"] * gap,
+        "skill_of_shifted": skill * gap,
+        "threshold_loss": min(0.0, evidence["thresholded_confidence"] - evidence["source_accuracy"]),
+        "squared_domain_gap": gap**2,
     }
 
 

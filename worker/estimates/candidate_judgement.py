@@ -47,7 +47,9 @@ def judge_candidate(evidence: Mapping[str, float], coefficients: JudgementCoeffi
     gain = LinearModel(fitted.gain, fitted.scales).probability(evidence)
     loss = LinearModel(fitted.loss, fitted.scales).probability(evidence)
     gain, loss = gain / max(1.0, gain + loss), loss / max(1.0, gain + loss)
-    helped: Judgement = "yes" if gain >= fitted.min_yes_probability else "no" if gain <= fitted.max_no_probability else "unsure"
+    two_classes, more_classes = fitted.min_yes_probability
+    is_yes = gain >= (two_classes if evidence["two_classes"] else more_classes)
+    helped: Judgement = "yes" if is_yes else "no" if gain <= fitted.max_no_probability else "unsure"
     expected = LinearModel(fitted.expected_gain, fitted.scales).value(evidence)
     disputed = evidence["disputed"]
     return CandidateJudgement(

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "coefficients"
 JUDGEMENT_FILES = ("judgement.json", "judgement_alone.json")
 ACCURACY_FILES = ("accuracy.json", "accuracy_alone.json")
 MAX_DEVIATIONS = 4.0
-"""Evidence further from the benchmark's mean counts as this many standard deviations: a line says nothing about it."""
+"""Evidence further from the benchmark's mean counts as this many standard deviations: a linear model is not reliable there."""
 
 
 class Head(BaseModel):
@@ -50,7 +50,7 @@ class Scale(BaseModel):
 
 
 class JudgementCoefficients(BaseModel):
-    """Models of the gain, and the probabilities from which they decide."""
+    """Models of the gain, and the probabilities from which they decide: of two classes, and of more."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class JudgementCoefficients(BaseModel):
     expected_gain: Head
     gain: Head
     loss: Head
-    min_yes_probability: float
+    min_yes_probability: tuple[float, float]
     max_no_probability: float
     max_loss_probability: float
 

@@ -18,7 +18,7 @@ WARMUP_FRACTION = 0.25
 """Start of a run, in which the discriminator has not learned and the features have not adapted yet."""
 GUIDE = "See the guide `How far can I trust this number?`."
 IF_SHIFTED = (
-    "Either the target has other class proportions, or the model confuses classes there; only labels tell. In the first case, "
+    "Either the target has other class proportions, or the model confuses classes there; only labels decide. In the first case, "
     "alignment may confuse more classes: compare `self_training`."
 )
 BASED_ON_SOURCE_ONLY = "This is based on the source-only model; the adapted model does not show it."
@@ -148,7 +148,7 @@ def _judgement_warnings(judgement: CandidateJudgement) -> Iterator[JobWarning]:
     elif judgement.helped == "unsure":
         yield JobWarning(
             code="gain_uncertain",
-            message=f"It cannot be told from here whether adaptation helped: {expected}, a gain of more than one point with a "
+            message=f"Labels are needed to decide whether adaptation helped: {expected}, a gain of more than one point with a "
             f"probability of {_percent(judgement.probability_of_gain)}, a loss with {_percent(judgement.probability_of_loss)}. "
             f"Label about 30 target rows on which both models disagree, or attach an `evaluation` dataset. {GUIDE}",
         )

@@ -84,7 +84,7 @@ def made_cases(datasets: int) -> list[Case]:
         for position, name in enumerate(("reference", "first", "second", "third")):
             evidence = random.normal(0, 0.1) if position else 0.0
             gain = evidence + random.normal(0, 0.01) if position else 0.0
-            terms = {"reverse_gain": evidence, "noise": random.normal(), "disputed": 0.2 if position else 0.0}
+            terms = {"reverse_gain": evidence, "noise": random.normal(), "disputed": 0.2 if position else 0.0, "two_classes": 1.0}
             accuracy = {"confidence": 0.7 + gain + random.normal(0, 0.02), "chance": 0.5, "noise": random.normal()}
             cases.append(Case(shift, 0, name, not position, 0.7 + gain, gain, gain, 2, terms, accuracy))
     return cases
