@@ -15,9 +15,10 @@ from app.api.predict import JSON, PREDICT_ERRORS, respond
 from app.api.request_bodies import ModelDep, PredictorDep, read_text, require_model, validated
 from app.errors import FieldError, InvalidInputs, UnsupportedContentType
 from app.formats import csv_inputs
+from app.modalities.base import EncodedInputs
 from app.schemas.mlflow import DataframeSplit, Instances, Invocation, InvocationParams
 from app.schemas.predict import ModelReference, PredictOut
-from app.serving.loaded_model import EncodedInputs, LoadedModel
+from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
 from app.serving.responses import OutputOptions
 

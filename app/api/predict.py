@@ -37,11 +37,11 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.formats.validation import pointer
-from app.modalities.base import Encoded
+from app.modalities.base import Encoded, EncodedInputs
 from app.schemas.limits import DEFAULT_TOP_K, MAX_TOP_K
 from app.schemas.predict import PredictCreate, PredictForm, PredictOut
 from app.serving import responses, tensor_inputs
-from app.serving.loaded_model import EncodedInputs, LoadedModel
+from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
 from app.serving.responses import OutputOptions
 

@@ -54,8 +54,10 @@ def parse_json(get_loaded: GetLoadedModel, max_inputs: int, body: bytes) -> Pars
     version = get_loaded(reference, fields.get("precision"))
     if version is None:
         return None
-    encoded = version.fast_encode(body[start:end], max_inputs)
-    return ParsedRequest(version, encoded, partial(responses.encode_response, version, options)) if encoded is not None else None
+    inputs = version.fast_encode(body[start:end], max_inputs)
+    if inputs is None:
+        return None
+    return ParsedRequest(version, inputs.arrays, partial(responses.encode_response, version, options, inputs.warnings))
 
 
 def parse_octet_stream(
@@ -67,7 +69,7 @@ def parse_octet_stream(
     if parameters is None or version is None:
         return None
     encoded = tensor_inputs.from_bytes(body, version, max_inputs)
-    return ParsedRequest(version, encoded, partial(responses.encode_response, version, parameters.options))
+    return ParsedRequest(version, encoded, partial(responses.encode_response, version, parameters.options, ()))
 
 
 def parse_tensors(

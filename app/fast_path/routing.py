@@ -17,6 +17,7 @@ PREDICT = "/predict"
 INFER, INFER_VERSION = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
 PREFIXES = (b"/predict", b"/v2/models/")
 """Prefixes of all paths that `FastPathRouter` matches."""
+_MEDIA_TYPES = {b"application/json", b"application/octet-stream"}
 ARROW, LENGTH, CODING = b"arrow", b"inference-header-content-length", b"content-encoding"
 
 _INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([1-9][0-9]{0,8}))?/infer")
@@ -97,7 +98,7 @@ class FastPathRouter:
         return FastRoute(metrics, parse, limits)
 
     def _parse_predict(self, query: bytes, headers: Headers, get_loaded: GetLoadedModel) -> ParseBody | None:
-        content_type = headers.get(b"content-type")
+        content_type = _media_type(headers.get(b"content-type", b""))
         if ARROW in headers.get(b"accept", b"") or CODING in headers:
             return None
         if content_type == b"application/json" and not query:
@@ -105,6 +106,11 @@ class FastPathRouter:
         if content_type == b"application/octet-stream":
             return partial(request_parsing.parse_octet_stream, query, headers.get(b"x-model"), get_loaded, self._max_inputs)
         return None
+
+
+def _media_type(content_type: bytes) -> bytes:
+    """Return a content type without parameters such as the character set, which the routes ignore too."""
+    return content_type if content_type in _MEDIA_TYPES else content_type.partition(b";")[0].strip().lower()
 
 
 def _get_loaded_for(

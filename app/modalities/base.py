@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import orjson
 from numpy.typing import NDArray
@@ -21,7 +21,16 @@ from app.networks.base import NetworkParams
 
 Encoded = dict[str, NDArray[Any]]
 Encoder = Callable[[Any], Encoded]
-FastEncoder = Callable[[bytes, int], Encoded | None]
+
+
+class EncodedInputs(NamedTuple):
+    """Inputs for the graph, and warnings about values that the model does not know."""
+
+    arrays: Encoded
+    warnings: Sequence[DataWarning] = ()
+
+
+FastEncoder = Callable[[bytes, int], EncodedInputs | None]
 """From the JSON array of a prediction's inputs, and their maximum number, to encoded inputs; None if it declines."""
 
 CHUNK_ROWS = 1024
@@ -32,10 +41,10 @@ Augmentable = Literal["image", "series"]
 """Inputs that training may change at random: images (height, width, channels) of 0..255, or series (channels, time)."""
 
 
-def fast_json_encoder(encode: Callable[[list[Any]], Encoded | None]) -> FastEncoder:
+def fast_json_encoder(encode: Callable[[list[Any]], EncodedInputs | None]) -> FastEncoder:
     """Return a fast encoder that parses the JSON array, unless it is long, and passes its values on."""
 
-    def encode_text(text: bytes, max_inputs: int) -> Encoded | None:
+    def encode_text(text: bytes, max_inputs: int) -> EncodedInputs | None:
         if len(text) > MAX_FAST_JSON_BYTES:
             return None
         try:

@@ -36,6 +36,7 @@ from app.modalities.base import (
     DatasetFile,
     DatasetOptions,
     Encoded,
+    EncodedInputs,
     Encoder,
     FastEncoder,
     Modality,
@@ -232,9 +233,9 @@ class Image(Modality):
         fitted = _preprocessing(preprocessing)
         shape = (*fitted.size, fitted.channels)
 
-        def encode_pixels(text: bytes, max_inputs: int) -> Encoded | None:
+        def encode_pixels(text: bytes, max_inputs: int) -> EncodedInputs | None:
             pixels = fast_pixels.parse(text, shape, max_inputs)
-            return None if pixels is None else {"pixels": pixels}
+            return None if pixels is None else EncodedInputs({"pixels": pixels})
 
         return encode_pixels if fitted.resize == fitted.size else super().fast_encoder(preprocessing, encode)
 

@@ -18,6 +18,7 @@ from app.modalities.base import (
     DatasetFile,
     DatasetOptions,
     Encoded,
+    EncodedInputs,
     Encoder,
     FastEncoder,
     Modality,
@@ -151,12 +152,18 @@ class Tabular(Modality):
         return encode
 
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
-        """Return an encoder of rows of numbers, and of levels spelled as in the manifest."""
+        """Return an encoder of rows of numbers and levels."""
         fitted = _preprocessing(preprocessing)
         columns = {column.name: column.levels if isinstance(column, CategoryColumn) else None for column in fitted.columns}
         if any(column.kind in ("unused", "text") for column in fitted.columns):
             return super().fast_encoder(preprocessing, encode)
-        return fast_json_encoder(FastRowEncoder(columns))
+        encoder = FastRowEncoder(columns)
+
+        def encode_rows(values: list[Any]) -> EncodedInputs | None:
+            encoded = encoder(values)
+            return encoded and EncodedInputs(*encoded)
+
+        return fast_json_encoder(encode_rows)
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)
@@ -171,7 +178,7 @@ class Tabular(Modality):
     def unknown_values(self, raw: Any, preprocessing: Preprocessing) -> list[DataWarning]:
         """Return a warning for each category column with unknown levels."""
         categories = _preprocessing(preprocessing).categories
-        warnings = [table_levels.unknown_levels(raw[column.name], column.levels) for column in categories]
+        warnings = [table_levels.unknown_levels(raw[column.name], level_codes(column.levels)) for column in categories]
         return [warning for warning in warnings if warning is not None]
 
     def from_cells(self, rows: Sequence[Mapping[str, str | None]], preprocessing: Preprocessing) -> Sequence[Mapping[str, Any]]:

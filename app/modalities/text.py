@@ -18,7 +18,7 @@ from app.modalities.base import (
     Chunk,
     DatasetFile,
     DatasetOptions,
-    Encoded,
+    EncodedInputs,
     Encoder,
     FastEncoder,
     Modality,
@@ -156,10 +156,10 @@ class Text(Modality):
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
         """Return an encoder of short texts."""
 
-        def encode_short(texts: list[Any]) -> Encoded | None:
+        def encode_short(texts: list[Any]) -> EncodedInputs | None:
             if set(map(type, texts)) != {str} or sum(map(len, texts)) > MAX_FAST_CHARACTERS:
                 return None
-            return encode(texts)
+            return EncodedInputs(encode(texts))
 
         return fast_json_encoder(encode_short)
 

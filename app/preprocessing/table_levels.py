@@ -1,6 +1,6 @@
 """Levels of categories in prediction inputs that the model does not know."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -18,9 +18,14 @@ def unknown_levels(values: pl.Series, levels: Collection[str]) -> DataWarning | 
     rows = is_unknown.arg_true()
     if rows.is_empty():
         return None
-    examples = [printable(name) for name in names.filter(is_unknown).unique(maintain_order=True).head(MAX_EXAMPLES)]
+    return unknown_level_warning(values.name, dict(zip(rows, names.filter(is_unknown), strict=True)), len(values))
+
+
+def unknown_level_warning(column: str, found: Mapping[int, str], inputs: int) -> DataWarning:
+    """Return a warning about the unknown levels `found`, by row number, in this number of inputs."""
+    examples = [printable(name) for name in list(dict.fromkeys(found.values()))[:MAX_EXAMPLES]]
     message = (
-        f"column {printable(values.name, 50)!r} has a value that the model does not know, in {len(rows)} of {len(values)} inputs:"
+        f"column {printable(column, 50)!r} has a value that the model does not know, in {len(found)} of {inputs} inputs:"
         f" {', '.join(map(repr, examples))}. It is handled as missing"
     )
-    return DataWarning("unknown_level", message, pointer("inputs", rows[0], values.name), tuple(examples))
+    return DataWarning("unknown_level", message, pointer("inputs", min(found), column), tuple(examples))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from app.errors import FieldError, InvalidInputs
-from app.formats.data_warnings import DataWarning
 from app.formats.validation import LIMIT
-from app.modalities.base import Encoded, Encoder, FastEncoder, Modality, Preprocessing, TensorSpec
+from app.modalities.base import Encoded, EncodedInputs, Encoder, FastEncoder, Modality, Preprocessing, TensorSpec
 from app.serving.onnx_session import OUTPUTS, RunGraph
 from app.serving.probabilities import softmax
 
@@ -47,13 +46,6 @@ class SingleArrayInput:
     shape: tuple[int, ...]
     row_bytes: int
     is_float: bool
-
-
-class EncodedInputs(NamedTuple):
-    """Inputs for the graph, and warnings about values that the model does not know."""
-
-    arrays: Encoded
-    warnings: Sequence[DataWarning] = ()
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

@@ -38,9 +38,11 @@ class EncodedResponse(NamedTuple):
     json_bytes: int | None = None
 
 
-def encode_response(version: LoadedModel, options: OutputOptions, logits: NDArray[np.float32]) -> EncodedResponse:
+def encode_response(
+    version: LoadedModel, options: OutputOptions, warnings: Sequence[DataWarning], logits: NDArray[np.float32]
+) -> EncodedResponse:
     """Return the JSON response to one request. Raise InvalidInputs."""
-    return EncodedResponse(to_json(logits, version, options))
+    return EncodedResponse(to_json(logits, version, options, warnings))
 
 
 def to_json(

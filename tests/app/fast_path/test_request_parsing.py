@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.fast_path import request_parsing
+from app.modalities.base import EncodedInputs
 from app.preprocessing import fast_pixels
 from app.serving.loaded_model import LoadedModel
 
@@ -16,9 +17,9 @@ SHAPE = (2, 3, 1)
 MOST_INPUTS = 3
 
 
-def encode(text: bytes, max_inputs: int) -> dict[str, NDArray[Any]] | None:
+def encode(text: bytes, max_inputs: int) -> EncodedInputs | None:
     pixels = fast_pixels.parse(text, SHAPE, max_inputs)
-    return None if pixels is None else {"pixels": pixels}
+    return None if pixels is None else EncodedInputs({"pixels": pixels})
 
 
 def pixels_of(inputs: str) -> NDArray[Any] | None:
