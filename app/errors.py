@@ -221,6 +221,22 @@ class ModelNotFound(ServiceError):
     status = 404
 
 
+class LabelRequestNotFound(ServiceError):
+    """The label request does not exist."""
+
+    status = 404
+
+
+class EvaluationNotFound(JobNotFound):
+    """The evaluation does not exist."""
+
+
+class RowsTaken(ServiceError):
+    """Another label request took some of these rows meanwhile. Send the request again."""
+
+    status = 409
+
+
 class WebhookNotFound(ServiceError):
     """The webhook does not exist."""
 

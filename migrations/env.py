@@ -5,8 +5,9 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import JSON, Connection, text
 
-import app.db.webhook_tables  # adds its tables to Base.metadata
-import app.db.worker_tables  # noqa: F401
+import app.db.label_tables
+import app.db.webhook_tables
+import app.db.worker_tables  # noqa: F401  # they add their tables to Base.metadata
 from app.db.session import UtcDateTime, make_engine
 from app.db.tables import Base
 from app.settings import Settings

@@ -95,6 +95,14 @@ class AlgorithmParams(BaseModel):
         description="Accuracy on the held-out source that the quantized copy may lose. Without a source: fraction of target rows "
         "on which the copy may disagree.",
     )
+    use_target_labels: bool = Field(
+        False,
+        description="Learn from labelled target rows too: those of the target's file, and the answers of its label requests with "
+        "the purpose `improve`. Rows that measure accuracies are left out.",
+    )
+    target_label_share: float = Field(
+        0.25, gt=0, lt=1, description="Fraction of the source batches that labelled target rows take, with `use_target_labels`."
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="Equal seeds give equal runs, bit for bit on a CPU.")
 
     @classmethod

@@ -21,7 +21,7 @@ from app.errors import ServiceError, Unauthenticated
 
 SESSION_COOKIE = "isthmus_key"
 UI_HEADER = "x-isthmus-ui"
-_SCOPES_OF_MODELS = "models:", "artifacts:"
+_SCOPES_OF_MODELS = "models:", "artifacts:", "labels:"
 
 
 async def get_caller(request: Request) -> Caller:

@@ -1,19 +1,18 @@
 """Routes of datasets."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.authorization import LimitsDep, requires
 from app.api.deps import ChecksDep, DatabaseDep, RequireJson, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.api.middleware import own_body_limit
-from app.api.request_bodies import HTTP_499_CLIENT_CLOSED_REQUEST, ClientDisconnected, cancel_on_disconnect
+from app.api.request_bodies import unless_disconnected
 from app.db.tables import DatasetRow
 from app.errors import (
     DatasetInUse,
@@ -41,7 +40,6 @@ from app.services import datasets
 from app.services.multipart_uploads import UploadLimits, receive_upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
-Result = TypeVar("Result")
 
 _READ, _WRITE = requires("datasets:read"), requires("datasets:write")
 
@@ -113,7 +111,7 @@ async def upload_dataset(
     limits = UploadLimits(settings.max_upload_bytes, settings.disk_space)
     async with receive_upload(_body(request), request.headers, folder, fields, limits) as upload:
         create = checks.run(lambda checker: datasets.create(sessions, storage, upload, checker))
-        row, is_new = await _unless_disconnected(request, create)
+        row, is_new = await unless_disconnected(request, create)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{row.id}"
     return row
@@ -143,7 +141,7 @@ async def reinterpret_dataset(
     fields = body.fields(row.name, row.modality)
     sessions, storage = context.sessions, context.storage
     make = context.checks.run(lambda checker: datasets.reinterpret(sessions, storage, row, fields, checker))
-    made, is_new = await _unless_disconnected(request, make)
+    made, is_new = await unless_disconnected(request, make)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{made.id}"
     return made
@@ -210,7 +208,7 @@ async def preview_dataset(
     rows = await run_in_threadpool(datasets.stored_preview, row, storage)
     if rows is None:
         make = checks.run(lambda checker: datasets.make_preview(sessions, storage, row, checker))
-        rows = await _unless_disconnected(request, make)
+        rows = await unless_disconnected(request, make)
     return Preview(data=rows[:limit])
 
 
@@ -228,7 +226,7 @@ async def list_rows(
 ) -> ExamplePage:
     """List examples by their numbers, with thumbnails of images and the beginnings of texts."""
     read = context.checks.run(lambda checker: datasets.read_rows(context.storage, row, first, limit, checker))
-    return ExamplePage(data=await _unless_disconnected(request, read), total=row.rows)
+    return ExamplePage(data=await unless_disconnected(request, read), total=row.rows)
 
 
 @router.get(
@@ -244,7 +242,7 @@ async def get_row(
 ) -> ExampleOut:
     """Return one example in full: an image at its size as a data URL, or a whole text."""
     read = context.checks.run(lambda checker: datasets.read_row(context.storage, row, number, checker))
-    return ExampleOut.model_validate(await _unless_disconnected(request, read))
+    return ExampleOut.model_validate(await unless_disconnected(request, read))
 
 
 @router.get("/{dataset_id}/usages", dependencies=[_READ], responses=error_responses(DatasetNotFound, InvalidRequest))
@@ -257,14 +255,6 @@ def list_usages(
     """List the jobs that read a dataset, and the versions that they produced, newest first."""
     rows, cursor = datasets.usages(session, dataset_id, limit, after)
     return Page(data=[Usage.of(row, dataset_id) for row in rows], next=cursor)
-
-
-async def _unless_disconnected(request: Request, check: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of a check, which ends when the client disconnects."""
-    try:
-        return await cancel_on_disconnect(asyncio.ensure_future(check), request.receive)
-    except ClientDisconnected as error:
-        raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

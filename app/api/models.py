@@ -15,7 +15,7 @@ from app.api.downloads import ConditionsDep, Download
 from app.api.request_bodies import PredictorDep
 from app.artifacts import EMBEDDING_FILE
 from app.auth import audit
-from app.db.tables import ArtifactRow
+from app.db.tables import ArtifactRow, VersionRow
 from app.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
@@ -30,11 +30,12 @@ from app.errors import (
 )
 from app.model_reference import PRODUCTION
 from app.schemas.embedding import EmbeddingOut
+from app.schemas.evaluation_figures import StoredEvaluation
 from app.schemas.jobs import ModelName
 from app.schemas.labels import LabelsChange, ModelChange
-from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionNumber, VersionOut, VersionSummary
+from app.schemas.models import AliasOut, AliasSet, ModelOut, VersionMeasurements, VersionNumber, VersionOut, VersionSummary
 from app.schemas.pagination import Page
-from app.services import deletion, embeddings, models, version_report
+from app.services import deletion, embeddings, evaluations, label_requests, models, version_report
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -95,7 +96,7 @@ def list_versions(name: Name, session: SessionDep, limit: Limit = 20, after: Aft
 )
 def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
     """Return one version with its metrics, lineage and files."""
-    return VersionOut.of(models.version(session, name, number))
+    return _version_out(session, models.version(session, name, number))
 
 
 @router.patch(
@@ -105,7 +106,26 @@ def get_version(name: Name, number: Number, session: SessionDep) -> VersionOut:
 )
 def change_version(name: Name, number: Number, body: LabelsChange, session: SessionDep) -> VersionOut:
     """Change description or tags."""
-    return VersionOut.of(models.change_version(session, name, number, body.values()))
+    return _version_out(session, models.change_version(session, name, number, body.values()))
+
+
+def _version_out(session: Session, row: VersionRow) -> VersionOut:
+    newest = evaluations.newest(session, row.id)
+    evaluation = None if newest is None else StoredEvaluation.of(newest)
+    return VersionOut.with_measurements(
+        row, VersionMeasurements(labels=label_requests.measured(session, row.id), evaluation=evaluation)
+    )
+
+
+@router.get(
+    "/{name}/versions/{number}/evaluations", dependencies=[_READ], responses=error_responses(ModelNotFound, InvalidRequest)
+)
+def list_version_evaluations(
+    name: Name, number: Number, session: SessionDep, limit: Limit = 20, after: After = None
+) -> Page[StoredEvaluation]:
+    """List the figures that evaluations stored with a version, newest first."""
+    rows, cursor = evaluations.page(session, name, number, limit, after)
+    return Page(data=[StoredEvaluation.of(row) for row in rows], next=cursor)
 
 
 @router.delete(

@@ -31,6 +31,7 @@ TAGS = [
     {"name": "algorithms", "description": "Available algorithms and networks, with the JSON schemas of their parameters."},
     *({"name": kind.tag, "description": kind.routes_help} for kind in JOB_TYPES.values() if kind.routes_help),
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
+    {"name": "labels", "description": "Rows of a target that people label, and the accuracy that they measure."},
     {"name": "predict", "description": "Predictions of a model version."},
     {"name": "inference", "description": "Predictions with the Open Inference Protocol, version 2."},
     {"name": "workers", "description": "The processes that run jobs, with their hardware."},

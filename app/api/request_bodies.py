@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine
 from time import perf_counter
 from typing import Annotated, Any, TypeVar
 
@@ -154,6 +154,14 @@ async def run_prediction(request: Request, predictor: Predictor, version: Loaded
             raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
     record_metrics(version, len(logits), perf_counter() - start)
     return logits
+
+
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of this work, which ends when the client disconnects."""
+    try:
+        return await cancel_on_disconnect(asyncio.ensure_future(work), request.receive)
+    except ClientDisconnected as error:
+        raise HTTPException(HTTP_499_CLIENT_CLOSED_REQUEST, "The client closed the connection.") from error
 
 
 async def cancel_on_disconnect(pending: "asyncio.Future[Result]", receive: Receive) -> Result:

@@ -12,6 +12,8 @@ SCOPES: Mapping[str, str] = {
     "predictions:write": "Submit, cancel and delete batch predictions.",
     "models:read": "List models and versions with their metrics.",
     "models:write": "Change descriptions and tags of models and versions.",
+    "labels:read": "List label requests and see their rows.",
+    "labels:write": "Request, set and import labels, make datasets of them, and delete label requests.",
     "models:promote": "Set and delete aliases.",
     "models:delete": "Delete models and versions.",
     "artifacts:read": "Download the files of versions, such as weights.",

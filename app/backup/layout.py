@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from sqlalchemy import Column, Table, Uuid
 from sqlalchemy import Enum as EnumType
 
+from app.db import label_tables  # noqa: F401  # adds its tables to the metadata
 from app.db.session import UtcDateTime
 from app.db.webhook_tables import WebhookRow
 

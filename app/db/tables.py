@@ -149,6 +149,9 @@ class JobRow(OfProject, Labelled, Base):
         doc="Null once the version was deleted; `base` keeps its name.",
     )
     params: Mapped[dict[str, Any]]
+    target_labels: Mapped[dict[str, Any] | None] = mapped_column(
+        doc="{rows, labels, measured} of the target, fixed at the submission; null without `use_target_labels`."
+    )
     parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id"), doc="The search that a trial belongs to.")
     trial: Mapped[str | None] = mapped_column(String(64), doc="The search's name of the trial.")
 

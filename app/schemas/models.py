@@ -10,7 +10,9 @@ from app.artifacts import Manifest
 from app.db.tables import AliasRow, ArtifactRow, VersionRow
 from app.db.views import ModelOverview
 from app.model_reference import MAX_VERSION_NUMBER
+from app.schemas.evaluation_figures import StoredEvaluation
 from app.schemas.jobs import VersionReference
+from app.schemas.label_requests import IntervalOut, Measured
 from app.schemas.version_metrics import VersionMetrics
 from app.schemas.version_summary import summarize
 
@@ -134,6 +136,33 @@ def _reference(text: str) -> VersionReference | None:
     return VersionReference(model=name, number=int(number)) if colon else None
 
 
+class VersionMeasurements(BaseModel):
+    """What labels say about a version, as opposed to the estimates in its `metrics`."""
+
+    labels: Measured | None = Field(description="The newest figures of its label requests.")
+    evaluation: StoredEvaluation | None = Field(description="The newest figures that an evaluation stored with it.")
+
+
+def _measured_sentences(measured: VersionMeasurements) -> list[str]:
+    """Return a sentence for each kind of labels that measured the version, beside those about estimates."""
+    sentences, labels, evaluation = [], measured.labels, measured.evaluation
+    if labels is not None and labels.accuracy is not None:
+        sentences.append(f"Measured with {labels.labels} labels: accuracy {_in_percent(labels.accuracy)}.")
+    if labels is not None and labels.gain is not None:
+        helped = {"yes": "adaptation helped", "no": "adaptation hurt", "unsure": "unclear whether adaptation helped"}[
+            labels.helped or "unsure"
+        ]
+        sentences.append(f"Measured with {labels.labels} labels: {helped}, gain {_in_percent(labels.gain)}.")
+    if evaluation is not None:
+        sentences.append(f"Measured on {evaluation.rows} labelled rows: accuracy {_in_percent(evaluation.accuracy)}.")
+    return sentences
+
+
+def _in_percent(interval: IntervalOut) -> str:
+    ends = f"{100 * interval.low:.0f} to {100 * interval.high:.0f} %"
+    return f"{100 * interval.value:.0f} % (90 % interval {ends})"
+
+
 class VersionOut(VersionSummary):
     """One version with its lineage and its files."""
 
@@ -141,16 +170,20 @@ class VersionOut(VersionSummary):
     classes: list[str] = Field(description="Class names in the order of the logits.")
     aliases: list[str]
     lineage: Lineage
+    measured: VersionMeasurements
     artifacts: list[ArtifactOut]
 
     @classmethod
-    def of(cls, row: VersionRow) -> "VersionOut":
-        summary = VersionSummary.of(row).model_dump()
+    def with_measurements(cls, row: VersionRow, measured: VersionMeasurements) -> "VersionOut":
+        """Build the response for a row and what labels say about it."""
+        columns = VersionSummary.of(row).model_dump()
+        columns["summary"] += _measured_sentences(measured)
         return cls(
-            **summary,
+            **columns,
             model=row.model.name,
             classes=Manifest.read(row.manifest).classes,
             aliases=[alias.name for alias in row.model.aliases if alias.version_id == row.id],
             lineage=Lineage.of(row),
+            measured=measured,
             artifacts=[ArtifactOut.of(artifact) for artifact in row.artifacts],
         )

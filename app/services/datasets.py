@@ -27,6 +27,7 @@ from app.db.session import db_now
 from app.db.tables import DatasetRow, JobRow
 from app.errors import DatasetInUse, DatasetNotFound, InsufficientStorage
 from app.job_state import ACTIVE
+from app.labels.row_labels import RowLabels
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile, Profile
 from app.services import file_deletions, pagination, quotas
@@ -56,7 +57,7 @@ def create(
         return existing, False
     profile = checker.check(upload.path, detected)
     row = _row(upload, form.name, detected, profile, fingerprint)
-    return _store(sessions, storage, upload, row)
+    return _store(sessions, storage, upload.path, row)
 
 
 def reinterpret(
@@ -70,6 +71,20 @@ def reinterpret(
         raise DatasetNotFound(f"The file of the dataset {row.id} is no longer in the storage.")
     with storage.local(row.storage_key) as path:
         return create(sessions, storage, Upload(path, row.filename, row.digest, row.size_bytes, fields), checker)
+
+
+def add_copy(sessions: "sessionmaker[Session]", storage: Storage, origin: DatasetRow, row: DatasetRow) -> tuple[DatasetRow, bool]:
+    """Store another dataset with the same file; return its row, and False if it exists already.
+
+    Raise DatasetNotFound if the file was deleted, QuotaExceeded.
+    """
+    existing = _find_duplicate(sessions, str(row.fingerprint))
+    if existing is not None:
+        return existing, False
+    if not storage.exists(origin.storage_key):
+        raise DatasetNotFound(f"The file of the dataset {origin.id} is no longer in the storage.")
+    with storage.local(origin.storage_key) as path:
+        return _store(sessions, storage, path, row)
 
 
 def get(session: Session, dataset_id: UUID) -> DatasetRow:
@@ -121,7 +136,7 @@ def make_preview(
     if not storage.exists(row.storage_key):
         raise DatasetNotFound(f"The file of the dataset {row.id} is no longer in the storage.")
     with storage.local(row.storage_key) as path:
-        rows = checker.preview(dataset_file(row, path), row.modality, range(MAX_PREVIEW_ROWS))
+        rows = _examples(row, path, range(MAX_PREVIEW_ROWS), checker)
     try:
         _store_preview(storage, row, rows)
     except (OSError, InsufficientStorage) as error:  # on a full disk the next request makes it again
@@ -131,17 +146,31 @@ def make_preview(
     return rows
 
 
+def _examples(row: DatasetRow, path: Path, positions: range, checker: UploadChecker) -> list[dict[str, Any]]:
+    """Return the previews of the examples at these positions; those of a dataset of labels with its labels."""
+    labels = RowLabels.of(row.profile)
+    if labels is None:
+        return checker.preview(dataset_file(row, path), row.modality, positions)
+    of_file = labels.positions[positions.start : positions.stop]
+    return labels.show(checker.preview(dataset_file(row, path), row.modality, of_file), row.profile, positions.start)
+
+
 def read_rows(storage: Storage, row: DatasetRow, first: int, limit: int, checker: UploadChecker) -> list[dict[str, Any]]:
     """Return examples from the row number `first`, each with its number. Raise DatasetNotFound if the file was deleted."""
     with _local_file(storage, row) as path:
-        examples = checker.preview(dataset_file(row, path), row.modality, range(first - 1, first - 1 + limit))
+        examples = _examples(row, path, range(first - 1, first - 1 + limit), checker)
     return [{"row": number, "example": example} for number, example in enumerate(examples, first)]
 
 
 def read_row(storage: Storage, row: DatasetRow, number: int, checker: UploadChecker) -> dict[str, Any]:
     """Return one example in full. Raise DatasetNotFound if there is no such row."""
     with _local_file(storage, row) as path:
-        examples = checker.example(dataset_file(row, path), row.modality, number - 1)
+        labels = RowLabels.of(row.profile)
+        if labels is None:
+            examples = checker.example(dataset_file(row, path), row.modality, number - 1)
+        else:
+            found = (checker.example(dataset_file(row, path), row.modality, one)[0] for one in labels.positions[number - 1 :][:1])
+            examples = labels.show(found, row.profile, number - 1)
     if not examples:
         raise DatasetNotFound(f"The dataset has {row.rows} rows, and no row {number}.")
     return {"row": number, "example": examples[0]}
@@ -198,7 +227,8 @@ def _newest(session: Session, name: str) -> UUID:
 def dataset_file(row: DatasetRow, path: Path) -> DatasetFile:
     """Describe the stored file at `path` for the modalities."""
     options = MODALITIES[row.modality].options.model_validate(row.options)
-    return DatasetFile(path, row.format, options, row.labelled, row.profile)
+    labels = RowLabels.of(row.profile)
+    return DatasetFile(path, row.format, options, labels.file_labelled if labels else row.labelled, row.profile)
 
 
 def profile_of(row: DatasetRow) -> Profile:
@@ -242,7 +272,7 @@ def _row(upload: Upload, name: str, detected: DetectedFormat, profile: Profile, 
     )
 
 
-def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, row: DatasetRow) -> tuple[DatasetRow, bool]:
+def _store(sessions: "sessionmaker[Session]", storage: Storage, path: Path, row: DatasetRow) -> tuple[DatasetRow, bool]:
     """Store the file, then insert the row; of two identical uploads at once, the second returns the row of the first.
 
     When the connection dies during the commit, the row may exist. The file then stays: `isthmus storage` finds it if no row does.
@@ -250,7 +280,7 @@ def _store(sessions: "sessionmaker[Session]", storage: Storage, upload: Upload, 
     """
     fingerprint, may_be_recorded = str(row.fingerprint), False
     try:
-        storage.put(row.storage_key, upload.path, may_link=True)
+        storage.put(row.storage_key, path, may_link=True)
         with sessions.begin() as session:
             quotas.check_stored_bytes(session, row.size_bytes)
             session.add(row)

@@ -16,7 +16,8 @@ from app.modalities import MODALITIES
 from app.networks import AnyNetwork, plain_network
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import dataset_differences, datasets, encoders, models
+from app.services import dataset_differences, datasets, encoders, label_requests, models
+from app.services.label_use import check_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ def build_row(session: Session, request: JobCreate) -> JobRow:
         raise InvalidRequest(errors=[FieldError("/target", "is the source itself; name a dataset of another domain")])
     if evaluation is not None and evaluation in (source, target):
         raise InvalidRequest(errors=[FieldError("/evaluation", "must be a dataset that the job does not train on")])
+    learned = target if request.params.use_target_labels else None
+    check_use({"/source": (source, "training"), "/target": (learned, "training"), "/evaluation": (evaluation, "measuring")})
+    target_labels = _target_labels(session, request, target)
     if source is not None:
         dataset_differences.check_compatible(source, target, evaluation)
         base, base_version_id = _base(session, request, source)
@@ -56,8 +60,23 @@ def build_row(session: Session, request: JobCreate) -> JobRow:
         base=base,
         base_version_id=base_version_id,
         params=request.params.model_dump(mode="json"),
+        **({} if target_labels is None else {"target_labels": target_labels}),
         warnings=[{"code": warning.code, "message": warning.message} for warning in found],
     )
+
+
+def _target_labels(session: Session, request: JobCreate, target: DatasetRow | None) -> dict[str, Any] | None:
+    """Return the target labels that the job learns from. Raise InvalidRequest if there are none."""
+    if not request.params.use_target_labels:
+        return None
+    if target is None or request.source is None:
+        detail = "needs a source and a target: labelled target rows join those of the source"
+        raise InvalidRequest(errors=[FieldError("/params/use_target_labels", detail)])
+    found = label_requests.labels_for_training(session, target.id)
+    if not found["rows"] and not target.labelled:
+        detail = "the target has no labels to learn from; label rows of a request with the purpose `improve` first"
+        raise InvalidRequest(errors=[FieldError("/params/use_target_labels", detail)])
+    return found
 
 
 def check(session: Session, request: JobCreate) -> JobCheck:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, selectinload
 
 from app.auth import audit
+from app.db.label_tables import LabelRequestRow
 from app.db.registry_revision import bump_revision
 from app.db.session import db_now
 from app.db.tables import AliasRow, ArtifactRow, JobRow, ModelRow, VersionRow
@@ -179,6 +180,8 @@ def _rename(session: Session, model: ModelRow, name: str) -> None:
         detail = "has not ended and names the model; cancel it or wait for its end"
         raise ModelInUse(f"Model {model.name} is in use.", [FieldError(f"/jobs/{job_id}", detail) for job_id in active])
     session.execute(update(JobRow).where(is_of_model).values(model_name=name, updated_at=JobRow.updated_at))
+    requests = update(LabelRequestRow).where(LabelRequestRow.model_name == model.name)
+    session.execute(requests.values(model_name=name, updated_at=LabelRequestRow.updated_at))
     bump_revision(session)
 
 

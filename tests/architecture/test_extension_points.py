@@ -73,11 +73,11 @@ def test_job_with_all_extensions_yields_a_model(report: dict[str, Any]) -> None:
 
 
 def test_job_of_a_new_kind_runs_in_the_worker(report: dict[str, Any]) -> None:
-    evaluation = report["evaluation"]
-    assert (evaluation["status"], evaluation["metrics"]["rows"]) == ("succeeded", 80)
-    assert evaluation["metrics"]["accuracy"] == pytest.approx(report["accuracy"])
-    assert 'isthmus_evaluations{status="succeeded"} 1.0' in report["scrape"]
-    assert "evaluations" in report["tags"]
+    counted = report["row_count"]
+    assert (counted["status"], counted["metrics"]["rows"]) == ("succeeded", 80)
+    assert counted["metrics"]["accuracy"] == pytest.approx(report["accuracy"])
+    assert 'isthmus_row_counts{status="succeeded"} 1.0' in report["scrape"]
+    assert "row counts" in report["tags"]
 
 
 def test_extensions_keep_the_import_contracts(extended_tree: Path) -> None:

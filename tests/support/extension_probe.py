@@ -80,7 +80,7 @@ class Probe:
         predicted = self.request("POST", "/predict", json={"model": "waves", "inputs": moved.tolist()})
         labels = [one["label"] for one in predicted["predictions"]]
         labelled = self.upload("labelled", x=moved, y=truth)
-        evaluation = self.run("/evaluations", model="waves", dataset=labelled["id"])
+        counted = self.run("/row-counts", model="waves", dataset=labelled["id"])
         document = self.request("GET", "/openapi.json")
         return {
             "algorithms": self.names("/algorithms"),
@@ -89,7 +89,7 @@ class Probe:
             "tags": [tag["name"] for tag in document["tags"]],
             "modalities": {"volumes": source["modality"], "images": self.upload("images", x=IMAGES)["modality"]},
             "job": job,
-            "evaluation": evaluation,
+            "row_count": counted,
             "scrape": self._client.get("/metrics").text,
             "accuracy": float((np.array(labels) == truth.astype(str)).mean()),
             "metadata": self.request("GET", "/v2/models/waves"),

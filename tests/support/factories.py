@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.artifacts import Manifest
+from app.db.label_tables import LabelRequestRow, LabelRow
 from app.db.session import db_now
 from app.db.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, VersionRow
 from app.job_state import ENDED, LEASED, JobStatus
@@ -127,6 +128,28 @@ def make_version(session: Session, *, model: str = "digits", artifacts: Iterable
         ],
     }
     row = VersionRow(model_id=model_row.id, job_id=job.id, **{**defaults, **fields})
+    session.add(row)
+    session.flush()
+    return row
+
+
+def make_label_request(session: Session, dataset: DatasetRow, **fields: Any) -> LabelRequestRow:
+    """Add a request for the labels of the first rows of a dataset. None of them has one."""
+    defaults: dict[str, Any] = {
+        "model_name": "digits",
+        "version_number": 1,
+        "dataset_id": dataset.id,
+        "purpose": "accuracy",
+        "seed": 0,
+        "classes": ["no", "yes"],
+        "strata": [{"name": "confidence 1 of 1", "rows": dataset.rows}],
+        "total": dataset.rows,
+        "rows": [
+            LabelRow(position=position, row=position + 1, stratum=0, predicted="yes", preview={"age": position}, unclear=False)
+            for position in range(20)
+        ],
+    }
+    row = LabelRequestRow(**{**defaults, **fields})
     session.add(row)
     session.flush()
     return row

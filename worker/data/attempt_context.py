@@ -44,7 +44,8 @@ class AttemptContext:
         """The digest of everything that decides the result; a checkpoint with another digest is refused."""
         job = self.training_job
         ids = [str(key) for key in (job.source_id, job.target_id, job.base_version_id)]
-        return sha256(json.dumps([job.params, job.base, ids], sort_keys=True).encode()).hexdigest()
+        labels = [job.target_labels] if job.target_labels else []
+        return sha256(json.dumps([job.params, job.base, ids, *labels], sort_keys=True).encode()).hexdigest()
 
     @property
     def storage_folder(self) -> str:

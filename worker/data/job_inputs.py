@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import DatasetRow, JobRow, VersionRow
 from app.formats.class_labels import in_order
+from app.labels.row_labels import RowLabels
 from app.modalities import MODALITIES
 from app.modalities.base import CHUNK_ROWS, Chunk, Profile
 from app.services.datasets import dataset_file, profile_of
@@ -31,7 +32,9 @@ class StoredDataset:
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """Yield all examples, at most `size` per chunk."""
         with self.storage.local(self.row.storage_key) as path:
-            yield from MODALITIES[self.row.modality].chunks(dataset_file(self.row, path), size)
+            chunks = MODALITIES[self.row.modality].chunks(dataset_file(self.row, path), size)
+            labels = RowLabels.of(self.row.profile)
+            yield from labels.apply(chunks) if labels else chunks
 
 
 @dataclass(frozen=True, slots=True)

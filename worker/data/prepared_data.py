@@ -11,6 +11,7 @@ from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset
 from worker.data.job_inputs import JobInputs, StoredDataset, load
 from worker.data.splits import DomainData, divided_classes, split_source
+from worker.data.target_labels import learn_target_labels, read_target_labels
 from worker.data.training_setup import CachedFeatures, TrainingSetup, encode_dataset, encode_example, prepare_training
 from worker.networks.base import Inputs
 from worker.protocol.progress import BadData, ProgressReporter
@@ -62,7 +63,10 @@ def _warn_divided_groups(setup: TrainingSetup, data: DomainData, reporter: Progr
 
 
 def _encode_domains(setup: TrainingSetup, inputs: JobInputs, context: AttemptContext) -> DomainData:
-    """Encode the datasets. Target labels serve reports only: the evaluation's, or those of a target that is not trained on."""
+    """Encode the datasets. Without `use_target_labels`, target labels serve reports only.
+
+    They are those of the evaluation, or of a target that is not trained on.
+    """
 
     def examples(dataset: StoredDataset | None, name: str, *, labelled: bool) -> EncodedDataset | None:
         return encode_dataset(setup, dataset, context.folder / name, labelled=labelled) if dataset else None
@@ -72,12 +76,15 @@ def _encode_domains(setup: TrainingSetup, inputs: JobInputs, context: AttemptCon
     evaluation = inputs.evaluation
     if evaluation is None and not setup.params.needs_target:
         evaluation = inputs.target
-    return split_source(
+    data = split_source(
         examples(inputs.source, "source", labelled=True),
         examples(inputs.target, "target", labelled=False),
         examples(_with_known_classes(setup, evaluation, context.reporter), "evaluation", labelled=True),
         setup.params,
     )
+    if not setup.params.use_target_labels:
+        return data
+    return learn_target_labels(data, read_target_labels(context, inputs.target, setup.classes), setup.params.target_label_share)
 
 
 def _with_known_classes(

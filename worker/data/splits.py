@@ -1,6 +1,6 @@
 """The encoded datasets of a job, with the source split into training and held-out examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,13 +12,17 @@ from worker.protocol.progress import BadData
 
 @dataclass(frozen=True, slots=True)
 class DomainData:
-    """`training` and `held_out` are indices of the source, empty where there is none. `evaluation` is labelled target data."""
+    """`training` and `held_out` are indices of the source, empty where there is none. `evaluation` is labelled target data.
+
+    `learned_target` are the indices of target rows whose labels the job learns from.
+    """
 
     source: EncodedDataset | None
     training: Tensor
     held_out: Tensor
     target: EncodedDataset | None
     evaluation: EncodedDataset | None
+    learned_target: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     def rows(self, params: AlgorithmParams) -> int:
         """Return the rows of the larger dataset that the method learns from; an epoch is a pass over it."""

@@ -24,6 +24,7 @@ from worker.estimates.warnings import model_warnings
 from worker.evaluation.outputs import probabilities
 from worker.networks.base import Network
 from worker.reporting.candidates import Candidate, Comparison, compare, evaluate
+from worker.reporting.target_outputs import write_target_outputs
 from worker.training.evaluator import Evaluator
 from worker.training.job_evidence import JobEvidence, job_evidence
 from worker.training.trials import TrainingOutcome, TrialRunner
@@ -63,6 +64,8 @@ def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOu
     adapted = baseline if baseline and is_baseline else evaluate(trials, evaluator, training.chosen, evidence)
     comparison = compare(adapted, baseline, evidence.facts if evidence else None, fallback=setup.params.fallback)
     selected = comparison.selected
+    source_only = baseline.network if baseline else None
+    write_target_outputs(setup, evaluator, selected.network, source_only, serving_temperature(setup, selected))
 
     job_warnings = collect_warnings(setup, trials, training, comparison)
     metrics: dict[str, Any] = {"steps": selected.trial.steps, "selected_step": selected.trial.step}

@@ -12,6 +12,8 @@ from worker.networks.base import Inputs, Network
 
 SELECTION_ROWS = 512
 EVALUATION_ROWS = 2048
+TARGET_ROWS = 20_000
+"""Maximum number of target rows whose outputs a version keeps."""
 EVALUATION_BATCH_SIZE = 256
 MIXUP_WEIGHT = 0.55
 """Weight of the first image in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
@@ -70,6 +72,17 @@ class Evaluator:
         """Return the outputs on all evaluation data, None if there is none."""
         evaluation = self._data.evaluation
         return None if evaluation is None else self._labelled_outputs(network, evaluation, _all(evaluation))
+
+    @torch.inference_mode()
+    def target_outputs(self, network: Network) -> tuple[NDArray[np.int64], Float32Array, Float32Array]:
+        """Return the numbers, features and logits of all target rows, of a sample where there are very many."""
+        network.eval()
+        rows = _sample(_all(self._data.target), TARGET_ROWS, torch.Generator().manual_seed(0))
+        return (rows.numpy(), *self._domain_outputs(network, self._data.target, rows))
+
+    def learned_target_rows(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether the job learns from the labels of these target rows (n,)."""
+        return np.isin(rows, self._data.learned_target.numpy())
 
     def target_inputs(self) -> Inputs:
         """Return the sampled target rows, on the CPU."""

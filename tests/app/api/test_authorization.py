@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.auth.scopes import SCOPES
 from app.job_state import JobStatus
 from app.job_types.batch_prediction import BATCH_PREDICTION
+from app.job_types.evaluation import EVALUATION
 from app.main import create_app
 from app.schemas.batch_predictions import BatchPredictionOptions
 from app.settings import Settings
 from tests.support.api_keys import bearer, make_key
-from tests.support.factories import make_dataset, make_job, make_version
+from tests.support.factories import make_dataset, make_job, make_label_request, make_version
 from tests.support.list_queue import ListQueue
 
 Sessions = sessionmaker[Session]
@@ -44,16 +45,24 @@ def seed(sessions: Sessions) -> dict[str, str]:
         options = BatchPredictionOptions().model_dump() | {"total": 1}
         fields = {"kind": BATCH_PREDICTION.name, "source_id": dataset.id, "base": {"model": f"{name}:1"}, "params": options}
         prediction = make_job(session, model_name=name, status=JobStatus.FAILED, **fields)
+        fields |= {"kind": EVALUATION.name, "params": {"versions": [], "total": 1}}
+        evaluation = make_job(session, model_name=name, status=JobStatus.FAILED, **fields)
+        labels = make_label_request(session, dataset, model_name=name)
     ids = {"dataset_id": str(dataset.id), "job_id": str(job.id), "batch_prediction_id": str(prediction.id)}
+    ids |= {"evaluation_id": str(evaluation.id), "request_id": str(labels.id)}
     return {"name": name, "model": name, "number": "1", "version": "1", "alias": "beta", "file": "model.onnx", **ids}
 
 
-def body_of(label: str, known: Mapping[str, str]) -> dict[str, Any]:
+def body_of(label: str, known: Mapping[str, str]) -> Any:
     """Return a body that the operation accepts."""
     tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [0]}
     if label.endswith("/infer"):
         return {"inputs": [tensor]}
-    bodies: dict[str, dict[str, Any]] = {
+    bodies: dict[str, Any] = {
+        "PUT /label-requests/{request_id}/labels": {"labels": [{"row": 1, "label": "yes"}]},
+        "POST /label-requests/{request_id}/dataset": {"name": "labels"},
+        "POST /label-requests/{request_id}/import": [{"row": 1, "label": "yes"}],
+        "POST /evaluations": {"versions": [known["model"]], "dataset": known["dataset_id"]},
         "PUT /models/{name}/aliases/{alias}": {"version": 1},
         "POST /predict": {"model": known["model"], "inputs": [1]},
         "POST /invocations": {"inputs": [1]},
@@ -127,5 +136,5 @@ def test_key_of_another_project_finds_nothing(matrix: Matrix, sessions: Sessions
             assert not any(len(value) > 10 and value in answer.text for value in known.values()), (method, path)
     for path in ("/predict", "/invocations"):
         assert matrix.send("POST", path, known, key).status_code == 404
-    for path in ("/jobs", "/batch-predictions"):
+    for path in ("/jobs", "/batch-predictions", "/evaluations"):
         assert matrix.send("POST", path, known, key).status_code == 422

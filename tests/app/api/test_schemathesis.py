@@ -18,15 +18,17 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
+from app.db.tables import DatasetRow
 from app.job_state import JobStatus
 from app.job_types.batch_prediction import BATCH_PREDICTION, BatchPredictionResult
+from app.job_types.evaluation import EVALUATION
 from app.main import create_app
 from app.schemas.batch_predictions import BatchPredictionOptions
 from app.services import leases
 from app.settings import Settings
 from app.storage import StoredFile
 from tests.support.databases import create_postgres_database
-from tests.support.factories import csv_bytes, lease_of, make_job
+from tests.support.factories import csv_bytes, lease_of, make_job, make_label_request
 from tests.support.list_queue import ListQueue
 from tests.support.published_models import export_network, store_version
 
@@ -67,7 +69,11 @@ def known(app: FastAPI, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         leases.fail(session, lease_of(job), "bad_data", "Row 7 is broken.")
         make_job(session, source_id=dataset.json()["id"])  # keeps the dataset from being deleted
         prediction_id = make_prediction(session, UUID(dataset.json()["id"]))
+        request = make_label_request(session, session.get_one(DatasetRow, UUID(dataset.json()["id"])))
+        fields = {"kind": EVALUATION.name, "source_id": request.dataset_id, "params": {"versions": [], "total": 20}}
+        evaluation = make_job(session, status=JobStatus.FAILED, **fields)
     ids = {"job_id": str(job.id), "dataset_id": dataset.json()["id"], "batch_prediction_id": str(prediction_id)}
+    ids |= {"request_id": str(request.id), "evaluation_id": str(evaluation.id)}
     return {"name": "digits", "number": 1, **ids}
 
 
@@ -111,6 +117,8 @@ def check_many(operation: Operation, mode: GenerationMode, known: dict[str, Any]
                 case.body.update(source=known["dataset_id"], target=None, evaluation=None)
             if operation.label == "POST /batch-predictions" and isinstance(case.body, dict):
                 case.body.update(model=known["name"], dataset=known["dataset_id"])
+            if operation.label == "POST /evaluations" and isinstance(case.body, dict):
+                case.body.update(versions=[known["name"]], dataset=known["dataset_id"])
         check(case)
 
     send()
@@ -129,7 +137,7 @@ def test_any_request_for_existing_objects_gets_a_documented_response(
     operations: list[Operation], known: dict[str, Any], mode: GenerationMode
 ) -> None:
     for operation in operations:
-        if "{" in operation.path or operation.label in ("POST /jobs", "POST /batch-predictions"):
+        if "{" in operation.path or operation.label in ("POST /jobs", "POST /batch-predictions", "POST /evaluations"):
             check_many(operation, mode, known)
 
 

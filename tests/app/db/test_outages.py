@@ -108,6 +108,24 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /batch-predictions/{batch_prediction_id}/events": IDLE,
     "GET /batch-predictions/{batch_prediction_id}/output": IDLE,
     "POST /batch-predictions/{batch_prediction_id}/cancel": IDLE,
+    "POST /models/{name}/versions/{number}/label-requests": {"json": {}},
+    "GET /models/{name}/versions/{number}/evaluations": IDLE,
+    "GET /label-requests": IDLE,
+    "GET /label-requests/{request_id}": IDLE,
+    "GET /label-requests/{request_id}/rows": IDLE,
+    "GET /label-requests/{request_id}/export": IDLE,
+    "PUT /label-requests/{request_id}/labels": {"json": {"labels": []}},
+    "POST /label-requests/{request_id}/dataset": {"json": {"name": "labels"}},
+    "POST /label-requests/{request_id}/import": {"content": b"row,label\n1,yes\n", "headers": {"content-type": "text/csv"}},
+    "DELETE /label-requests/{request_id}": IDLE,
+    "POST /evaluations": {"json": {"versions": ["digits"], "dataset": str(UUID(int=0))}},
+    "GET /evaluations": IDLE,
+    "GET /evaluations/{evaluation_id}": {"params": {"wait": 5}},
+    "GET /evaluations/{evaluation_id}/metrics": IDLE,
+    "GET /evaluations/{evaluation_id}/events": IDLE,
+    "POST /evaluations/{evaluation_id}/cancel": IDLE,
+    "PATCH /evaluations/{evaluation_id}": {"json": CHANGE},
+    "DELETE /evaluations/{evaluation_id}": IDLE,
     "POST /webhooks": {"json": {"url": "https://receiver.example/hook", "events": ["job.finished"]}},
     "GET /webhooks": IDLE,
     "GET /webhooks/{webhook_id}": IDLE,
@@ -133,7 +151,8 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /storage": IDLE,
 }
 PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
-PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in ("dataset", "job", "batch_prediction", "webhook", "delivery")}
+KINDS = ("dataset", "job", "batch_prediction", "evaluation", "request", "webhook", "delivery")
+PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in KINDS}
 PATH_PARAMETERS["key_id"] = "unknown"
 WITHOUT_DATABASE = {"GET /algorithms", "GET /encoders", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
 WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live", "GET /ping", "GET /session"}

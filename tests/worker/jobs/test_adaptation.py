@@ -20,6 +20,7 @@ from sqlalchemy import select
 from app.algorithms import PARAMS
 from app.db.tables import JobRow, VersionRow
 from app.job_types.adaptation import AdaptationResult
+from app.labels.target_outputs import TargetOutputs
 from app.modalities.image import ImagePreprocessing
 from app.networks.cnn import CnnParams
 from app.schemas.version_metrics import VersionMetrics
@@ -97,7 +98,7 @@ def answers(bench: Bench, result: AdaptationResult, inputs: dict[str, Any], grap
 def test_exported_files_reproduce_the_metrics_of_the_job(adapted: Done) -> None:
     bench, job, result = adapted.bench, adapted.job, adapted.result
     assert set(result.metrics) <= set(VersionMetrics.__annotations__)
-    assert {file.name for file in result.artifacts} == FILES | {"embedding.parquet"}
+    assert {file.name for file in result.artifacts} == FILES | {"embedding.parquet", "target.parquet"}
     for file in result.artifacts:
         content = bench.content(result, file.name)
         assert file.key == f"jobs/{job.id}/1/artifacts/{file.name}"
@@ -133,6 +134,11 @@ def test_exported_files_reproduce_the_metrics_of_the_job(adapted: Done) -> None:
     assert sum(share["target"] for share in result.metrics["class_priors"]["classes"].values()) == pytest.approx(1)
     assert 0 <= result.metrics["proxy_a_distance"]["adapted"] <= 2
     assert 0 < manifest["abstention_threshold"] < 1
+    outputs = TargetOutputs.read(io.BytesIO(bench.content(result, "target.parquet")))
+    assert outputs.rows.tolist() == list(range(1, 501))
+    assert set(outputs.predicted) <= set(result.manifest.classes)
+    assert 0 < outputs.disputed.sum() < 500
+    assert (outputs.margin <= outputs.confidence).all()
     embedding = pl.read_parquet(io.BytesIO(bench.content(result, "embedding.parquet")))
     assert embedding["domain"].value_counts(sort=True)["domain"].to_list() == ["target", "source"]
     assert 0 < result.metrics["source_only_target_accuracy"] < result.metrics["target_accuracy"]
@@ -388,7 +394,7 @@ def test_tables_and_texts_are_learned_too(
     result = bench.run(bench.job({**params, "epochs": 12}, source, target, source))
     assert result.metrics["target_accuracy"] > 0.85
     files = {"vocabulary.json"} if modality == "text" else set()
-    files |= {"embedding.parquet"} if params is DANN else set()
+    files |= {"target.parquet"} | ({"embedding.parquet"} if params is DANN else set())
     assert {file.name for file in result.artifacts} == FILES | files
 
 

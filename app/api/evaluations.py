@@ -9,7 +9,9 @@ from app.settings import Settings
 
 
 def _check(request: EvaluationCreate, caller: Caller, _: Settings) -> None:
-    caller.require_model(request.model)
+    """Raise Forbidden if the caller may not use one of the models."""
+    for reference in request.versions:
+        caller.require_model(reference)
 
 
 router = job_routes(
@@ -20,5 +22,7 @@ router = job_routes(
         submit=evaluations.submit,
         scopes="jobs",
         check=_check,
+        delete_note="Its figures stay with the versions.",
+        metrics_note="The figures are `results` of the evaluation.",
     )
 )

@@ -1,0 +1,46 @@
+"""The file with both models' predictions for the target rows, from which rows to label are drawn."""
+
+import numpy as np
+import torch
+
+from app.labels.target_outputs import TARGET_FILE, TargetOutputs
+from worker.data.training_setup import TrainingSetup
+from worker.evaluation.outputs import Float32Array, probabilities
+from worker.networks.base import Network
+from worker.training.evaluator import Evaluator
+
+COMPONENTS = 8
+"""Principal components of the features that are kept, to find rows that are far from one another."""
+
+
+def write_target_outputs(
+    setup: TrainingSetup, evaluator: Evaluator, selected: Network, source_only: Network | None, temperature: float
+) -> None:
+    """Write the predictions of the served network and of the source-only one; nothing without a target."""
+    rows, features, logits = evaluator.target_outputs(selected)
+    if not len(rows):
+        return
+    ranked = np.sort(probabilities(logits, temperature), axis=1)[:, ::-1]
+    baseline = None if source_only is None else evaluator.target_outputs(source_only)[2]
+    TargetOutputs(
+        rows=rows + 1,
+        predicted=_names(logits, setup.classes),
+        source_only=None if baseline is None else _names(baseline, setup.classes),
+        confidence=ranked[:, 0].astype(np.float32),
+        margin=(ranked[:, 0] - ranked[:, min(1, ranked.shape[1] - 1)]).astype(np.float32),
+        components=_principal_components(features),
+        learned=evaluator.learned_target_rows(rows),
+    ).write(setup.folder / TARGET_FILE)
+
+
+def _names(logits: Float32Array, classes: list[str]) -> list[str]:
+    return [classes[number] for number in logits.argmax(axis=1)]
+
+
+def _principal_components(features: Float32Array) -> Float32Array:
+    centred = torch.from_numpy(features) - torch.from_numpy(features).mean(dim=0)
+    count = min(COMPONENTS, *centred.shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, _, axes = torch.pca_lowrank(centred, q=count, center=False)
+    return np.asarray((centred @ axes).numpy(), np.float32)
