@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.db.tables import JobRow
 from app.job_state import JobStatus
 from app.schemas.evaluation_figures import Figures
-from app.schemas.jobs import JobError, VersionReference, eta_seconds
+from app.schemas.jobs import DatasetReference, JobError, Phase, Position, VersionReference, eta_seconds
 from app.schemas.label_requests import IntervalOut
 from app.schemas.predict import ModelReference
 from app.schemas.trainer_messages import JobWarning
@@ -23,7 +23,9 @@ class EvaluationCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     versions: list[ModelReference] = Field(min_length=1, max_length=MAX_VERSIONS)
-    dataset: UUID = Field(description="Labelled dataset of the versions' modality. Rows without a label are left out.")
+    dataset: DatasetReference = Field(
+        description="Labelled dataset of the versions' modality, by id or name. Rows without a label are left out."
+    )
 
 
 class VersionFigures(Figures):
@@ -51,6 +53,8 @@ class EvaluationOut(BaseModel):
     versions: list[VersionReference] = Field(description="Resolved when the evaluation was submitted.")
     dataset: UUID
     status: JobStatus
+    phase: Phase
+    position: Position
     results: list[VersionFigures] | None = Field(description="In the order of the versions; null until it has succeeded.")
     comparisons: list[VersionComparison] = Field(description="One for each pair of versions.")
     progress: Annotated[float, Field(ge=0, le=1)]
@@ -76,6 +80,7 @@ class EvaluationOut(BaseModel):
             dataset=row.source_id,
             results=row.metrics.get("results"),
             comparisons=row.metrics.get("comparisons", []),
+            phase=row.phase,
             eta_seconds=eta_seconds(row),
             error=JobError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
         )

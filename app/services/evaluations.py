@@ -40,9 +40,9 @@ def _build_row(session: Session, request: EvaluationCreate) -> JobRow:
     )
 
 
-def _labelled_dataset(session: Session, dataset_id: UUID) -> DatasetRow:
+def _labelled_dataset(session: Session, reference: UUID | str) -> DatasetRow:
     try:
-        dataset = datasets.load(session, dataset_id)
+        dataset = datasets.load(session, reference)
     except DatasetNotFound as error:
         raise InvalidRequest(error.message, [FieldError("/dataset", error.message)]) from error
     if not dataset.labelled or not dataset.classes:
