@@ -172,7 +172,7 @@ def delete_alias(name: Name, alias: Alias, session: SessionDep) -> None:
 )
 def get_report(name: Name, number: Number, session: SessionDep) -> HTMLResponse:
     """Return the report of a version as one HTML file, which contains all that it shows."""
-    page = version_report.render(VersionOut.of(models.version(session, name, number)))
+    page = version_report.render(_version_out(session, models.version(session, name, number)))
     return HTMLResponse(page, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
 

@@ -31,7 +31,7 @@ def render(version: VersionOut) -> str:
         f"<h1>{escape(title)}</h1>",
         *(f'<p class="summary">{escape(sentence)}</p>' for sentence in version.summary),
         _warnings(metrics),
-        _section("Accuracy", _intervals(_accuracies(metrics))),
+        _section("Accuracy", _intervals([*_accuracies(metrics), *_measured(version)])),
         _verdict(metrics),
         _section("Shares of the classes in the target", _intervals(_shares(metrics))),
         _section("Recall", _intervals(_recalls(metrics, version.classes))),
@@ -53,6 +53,19 @@ def _warnings(metrics: Metrics) -> str:
         for one in metrics.get("warnings", [])
     )
     return _section("Warnings", "".join(items))
+
+
+def _measured(version: VersionOut) -> list[Accuracy]:
+    """Return what labels measured, beside the estimates."""
+    labels, evaluation = version.measured.labels, version.measured.evaluation
+    known: list[Accuracy] = []
+    if labels is not None and labels.accuracy is not None:
+        one = labels.accuracy
+        known.append((f"Target, measured with {labels.labels} labels", one.value, one.low, one.high))
+    if evaluation is not None:
+        one = evaluation.accuracy
+        known.append((f"Measured on {evaluation.rows} labelled rows", one.value, one.low, one.high))
+    return known
 
 
 def _accuracies(metrics: Metrics) -> list[Accuracy]:

@@ -16,7 +16,7 @@ from tests.support.quick_settings import data_folder, quick_settings
 from worker.supervision.supervisor import Supervisor
 
 ROWS = 160
-PARAMS = {"algorithm": "dann", "epochs": 1, "min_steps": 60, "batch_size": 32, "learning_rate": 0.01}
+PARAMS = {"algorithm": "standardized_logistic_regression"}
 
 
 class Service:
