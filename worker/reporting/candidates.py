@@ -60,7 +60,7 @@ class Comparison:
     """Adapted and source-only network, their evidence and judgement, and the network that becomes the version.
 
     The judgement is None without a source-only network or estimates. If a search finds nothing better than source-only,
-    `adapted` is `baseline`.
+    `adapted` is `baseline`. `others` are the outputs of further candidates of the job.
     """
 
     adapted: Candidate
@@ -68,12 +68,19 @@ class Comparison:
     judgement: CandidateJudgement | None
     selected: Candidate
     evidence: dict[str, float] = field(default_factory=dict)
+    others: Sequence[CandidateOutputs] = ()
 
     @property
     def discarded(self) -> Candidate | None:
         """The network that is not selected, None if there is only one."""
         candidates = (self.adapted, self.baseline)
         return next((candidate for candidate in candidates if candidate and candidate is not self.selected), None)
+
+    @property
+    def opinions(self) -> list[CandidateOutputs]:
+        """Outputs of the candidates that are not selected, empty for a job with a single method."""
+        discarded = self.discarded.tested if self.discarded else None
+        return [*self.others, *([discarded] if discarded else [])] if self.others else []
 
     @property
     def reason(self) -> str | None:
@@ -107,4 +114,4 @@ def compare(
     evidence = gain_evidence(adapted.tested, baseline.tested, others, facts)
     judgement = judge_candidate(evidence)
     selected = baseline if fallback and judgement.expected_gain < 0 else adapted
-    return Comparison(adapted, baseline, judgement, selected, evidence)
+    return Comparison(adapted, baseline, judgement, selected, evidence, others)

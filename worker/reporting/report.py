@@ -137,14 +137,13 @@ def labelled_metrics(setup: TrainingSetup, evaluator: Evaluator, comparison: Com
 
 def unlabelled_estimates(setup: TrainingSetup, comparison: Comparison, evidence: JobEvidence | None) -> dict[str, Any]:
     """Return the estimates of the target accuracy and class priors, empty with too few rows."""
-    selected, discarded = comparison.selected, comparison.discarded
+    selected = comparison.selected
     if selected.calibrated is None:
         return {}
     metrics: dict[str, Any] = {"class_priors": class_priors(selected.calibrated.priors, setup.classes)}
     if selected.tested is None or evidence is None:
         return metrics
-    others = [discarded.tested] if discarded and discarded.tested else []
-    measured = accuracy_evidence(selected.tested, others, evidence.facts)
+    measured = accuracy_evidence(selected.tested, comparison.opinions, evidence.facts)
     estimate = estimate_accuracy(measured, setup.preprocessing.modality)
     metrics["target_accuracy_estimate"] = {
         **asdict(estimate),
