@@ -7,11 +7,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from app.algorithms.base import AlgorithmParams, parse_params
 
 CANDIDATES: list[dict[str, Any]] = [
+    {"algorithm": "logistic_regression"},
+    {"algorithm": "gradient_boosting"},
+    {"algorithm": "standardized_logistic_regression"},
+    {"algorithm": "self_trained_logistic_regression"},
+    {"algorithm": "coral"},
+    {"algorithm": "subspace_alignment"},
+    {"algorithm": "importance_weighting"},
+    {"algorithm": "standardized_gradient_boosting"},
     {"algorithm": "self_training", "ema_decay": 0.999, "augmentation": "strong"},
     {"algorithm": "self_training", "ema_decay": 0.999},
     {"algorithm": "cdan", "ema_decay": 0.999},
+    {"algorithm": "deep_coral", "ema_decay": 0.999},
 ]
-"""Self-training with two augmentations, and one adversarial method.
+"""Plain methods, self-training with two augmentations, and two methods that align features.
 
 MCC is only included as a term of self-training: alone it is confident even if wrong, which the validator scores as accurate.
 Strong augmentation lowers the confidence of wrong predictions. On MNIST to MNIST-M the validator correctly prefers strong
@@ -27,7 +36,9 @@ class Budget(BaseModel):
     minutes: float | None = Field(
         None, gt=0, le=100_000, description="Training time on all workers, without the source-only trial and failed trials."
     )
-    trials: int | None = Field(None, ge=1, le=1000, description="Number of trials, without the source-only trial.")
+    trials: int | None = Field(
+        None, ge=1, le=1000, description="Number of trials, without the source-only trial and plain methods."
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> "Budget":
@@ -37,7 +48,7 @@ class Budget(BaseModel):
 
 
 class AutoParams(AlgorithmParams):
-    """Auto: run trials of several methods by successive halving, and select the best by the validator; includes source-only."""
+    """Auto: fit plain methods, train others by successive halving, and serve the model with the best expected gain."""
 
     paper: ClassVar[str | None] = "Jamieson and Talwalkar, AISTATS 2016, https://arxiv.org/abs/1502.07943 (successive halving)"
     is_search: ClassVar[bool] = True
@@ -51,7 +62,9 @@ class AutoParams(AlgorithmParams):
         description="Parameters of the methods to try, as in `params` of a job. Missing parameters are taken from this search, "
         "or else from the defaults of the method.",
     )
-    budget: Budget | None = Field(None, description="Default: train every candidate briefly, then the better half completely.")
+    budget: Budget | None = Field(
+        None, description="Default: train every deep candidate briefly, then the better half completely."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +97,6 @@ class AutoParams(AlgorithmParams):
 
 def _candidate(values: dict[str, Any]) -> AlgorithmParams:
     params = parse_params(values)
-    if params.is_search or not params.needs_target:
+    if params.is_search or not (params.needs_target or params.plain_kind):
         raise ValueError(f"`{params.algorithm}` cannot be a candidate of a search")
     return params

@@ -101,7 +101,8 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         trials = trial_runner(examples, data, params, ProgressReporter(io.StringIO()), Path(folder))
-        reference, best, entries = search(trials, params, ProgressSpan())
+        result = search(trials, params, ProgressSpan())
+        best = result.chosen
     searched = time.monotonic() - began
     evidence = job_evidence(data, evaluator, len(examples.classes))
     facts = evidence.facts if evidence else None
@@ -109,10 +110,10 @@ def measure(task: Task, skewed: bool, seed: int, options: argparse.Namespace) ->
     def evaluated(trial: Trial) -> EvaluatedNetwork:
         return EvaluatedNetwork(evaluate(trials, evaluator, trial, evidence), evaluation_accuracy(trials, examples, trial))
 
-    baseline = evaluated(reference)
-    tried = [(entry, evaluated(entry.trial)) for entry in entries if entry.trial]
+    baseline = evaluated(result.reference)
+    tried = [(entry, evaluated(entry.trial)) for entry in result.records if entry.trial]
     chosen = next((network for entry, network in tried if entry is best), baseline)
-    comparison = compare(chosen.candidate, baseline.candidate, facts, fallback=True)
+    comparison = compare(chosen.candidate, baseline.candidate, facts, fallback=True, others=result.others)
     registered, discarded = (baseline, chosen) if comparison.selected is baseline.candidate else (chosen, baseline)
     alone = {"method": "source_only", "round": 0, **baseline.row()}
     return {

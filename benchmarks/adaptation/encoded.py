@@ -13,14 +13,15 @@ from pydantic import TypeAdapter
 
 from app.formats.class_labels import in_order
 from app.modalities.base import Chunk, DatasetFile, Modality
-from app.networks import AnyNetwork, default_network
-from app.networks.base import NetworkParams
+from app.networks import AnyNetwork, default_network, plain_network
+from app.networks.base import NetworkParams, PlainKind
 from app.schemas.datasets import DatasetCreate
 from app.services.format_detection import detect_format
 from benchmarks.adaptation.tasks import Task
 from worker import networks
 from worker.data.examples import EncodedDataset, encode
 from worker.networks.base import Network
+from worker.protocol.progress import BadParameters
 
 SKEW_FRACTION = 0.15
 """Fraction of examples kept of the reduced classes of a skewed target."""
@@ -37,6 +38,7 @@ class EncodedTask:
     evaluation: EncodedDataset
     classes: list[str]
     build: Callable[[], Network]
+    build_plain: Callable[[PlainKind], Network]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,19 @@ def encode_task(task: Task, skewed: bool) -> EncodedTask:
         def examples(data: RawDataset, names: list[str] | None) -> EncodedDataset:
             return encode(data.chunks, encoder, specs, len(data), names, folder)
 
+        def build_plain(kind: PlainKind) -> Network:
+            plain = plain_network(network, source.modality.name, kind)
+            if plain is None:
+                raise BadParameters(f"There is no {kind} model for this task.")
+            return networks.build(plain, preprocessing, specs, len(classes))
+
         return EncodedTask(
             examples(source, classes),
             examples(target, None),
             examples(evaluation, classes),
             classes,
             lambda: networks.build(network, preprocessing, specs, len(classes)),
+            build_plain,
         )
 
 

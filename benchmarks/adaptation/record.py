@@ -91,7 +91,7 @@ def trial_runner(
 ) -> TrialRunner:
     """Make the tensors of a task as a job does."""
     runtime = TrainingRuntime(CPU, reporter, Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, ""))
-    networks = NetworkFactory(len(task.classes), task.build)
+    networks = NetworkFactory(len(task.classes), task.build, build_plain=task.build_plain)
     return TrialRunner(networks, data, runtime, decide_precision(params, CPU, task.build))
 
 

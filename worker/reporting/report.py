@@ -62,7 +62,8 @@ def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOu
     baseline = evaluate(trials, evaluator, training.baseline, evidence) if training.baseline else None
     is_baseline = training.chosen is training.baseline
     adapted = baseline if baseline and is_baseline else evaluate(trials, evaluator, training.chosen, evidence)
-    comparison = compare(adapted, baseline, evidence.facts if evidence else None, fallback=setup.params.fallback)
+    facts = evidence.facts if evidence else None
+    comparison = compare(adapted, baseline, facts, fallback=setup.params.fallback, others=training.others)
     selected = comparison.selected
     source_only = baseline.network if baseline else None
     write_target_outputs(setup, evaluator, selected.network, source_only, serving_temperature(setup, selected))

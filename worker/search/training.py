@@ -4,7 +4,8 @@ from app.algorithms.auto import AutoParams
 from app.algorithms.base import AlgorithmParams
 from worker.data.sampling import num_steps
 from worker.search.remote_trials import TrialScheduler
-from worker.search.successive_halving import search, table
+from worker.search.results import table
+from worker.search.successive_halving import search
 from worker.training.loop import TRAINING_SPAN
 from worker.training.trials import TrainingOutcome, TrialRunner
 
@@ -15,9 +16,10 @@ SOURCE_ONLY_STEP_COST = 0.5
 def train(trials: TrialRunner, params: AlgorithmParams, scheduler: TrialScheduler) -> TrainingOutcome:
     """Train the method and its source-only baseline, or run the search."""
     if isinstance(params, AutoParams):
-        baseline, best, records = search(trials, params, TRAINING_SPAN, scheduler)
-        chosen = best.trial if best and best.trial else baseline
-        return TrainingOutcome(chosen, baseline, table(baseline, params, records, best), best.params if best else params)
+        result = search(trials, params, TRAINING_SPAN, scheduler)
+        best = result.chosen
+        chosen = best.trial if best and best.trial else result.reference
+        return TrainingOutcome(chosen, result.reference, table(params, result), best.params if best else params, result.others)
     if not params.needs_target:
         trials.runtime.reporter.enter_phase("training")
         return TrainingOutcome(trials.run(params.algorithm, params, TRAINING_SPAN), None, [], params)

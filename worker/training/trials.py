@@ -4,6 +4,7 @@ Every later checkpoint contains the trials that have ended or failed. A resumed 
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -20,6 +21,7 @@ from worker import algorithms, validators
 from worker.algorithms.base import Algorithm
 from worker.data.sampling import PairedBatches, num_steps
 from worker.data.splits import DomainData
+from worker.estimates.candidate_evidence import CandidateOutputs
 from worker.networks.base import Network
 from worker.protocol.progress import BadParameters, StopRequested
 from worker.protocol.progress_span import ProgressSpan
@@ -59,12 +61,16 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """Chosen trial with its parameters, source-only trial, and the table of a search."""
+    """Chosen trial with its parameters, source-only trial, and the table of a search.
+
+    `others` are the outputs of further candidates, on the rows of the evidence.
+    """
 
     chosen: Trial
     baseline: Trial | None
     search_table: list[dict[str, Any]]
     params: AlgorithmParams
+    others: Sequence[CandidateOutputs] = ()
 
 
 def source_params(params: AlgorithmParams) -> AlgorithmParams:
@@ -105,6 +111,16 @@ class TrialRunner:
         network = self.networks.plain(trial.plain_kind) if trial.plain_kind else self.networks.build_initial()
         network.load_state_dict(trial.weights)
         return self._to_device(network).eval()
+
+    def permits(self, kind: PlainKind) -> bool:
+        """Return whether plain methods of this kind can learn the data of the job."""
+        if self.data.source is None:
+            return False
+        try:
+            self.networks.plain(kind)
+        except BadParameters:
+            return False
+        return True
 
     def is_finished(self, name: str) -> bool:
         """Return whether the trial has ended or failed."""

@@ -289,14 +289,14 @@ def test_search_stopped_while_waiting_resumes_to_the_same_result(scene: Scene) -
     assert set(resumed.ended) == {"source_only", ADABN}
     resumed_result = search(resumed, scene.params, ProgressSpan(), scene.scheduler(resumed))
     local_result = search(scene.trials(), scene.params, ProgressSpan())
-    assert_same(resumed_result[0], local_result[0])
-    assert [entry.planned for entry in resumed_result[2]] == [entry.planned for entry in local_result[2]]
-    for entry, other in zip(resumed_result[2], local_result[2], strict=True):
+    assert_same(resumed_result.reference, local_result.reference)
+    assert [entry.planned for entry in resumed_result.records] == [entry.planned for entry in local_result.records]
+    for entry, other in zip(resumed_result.records, local_result.records, strict=True):
         assert entry.trial is not None
         assert other.trial is not None
         assert_same(entry.trial, other.trial)
     with scene.bench.sessions() as session:
-        assert len(session.get_one(JobRow, scene.lease.job_id).trials) == len(local_result[2])
+        assert len(session.get_one(JobRow, scene.lease.job_id).trials) == len(local_result.records)
 
 
 class UnreachableQueue(ListQueue):

@@ -59,7 +59,9 @@ def test_search_fully_trains_the_baseline_for_such_candidates(tmp_path: Path) ->
     steps = {}
     for name, more in (("whole", ["adda"]), ("half", [])):
         params = AutoParams(batch_size=32, min_steps=40, epochs=1, candidates=[{"algorithm": one} for one in ("mcc", *more)])
-        steps[name] = search(make_trials(tmp_path / name, params), params, ProgressSpan())[0].steps
+        trials = make_trials(tmp_path / name, params)
+        search(trials, params, ProgressSpan())
+        steps[name] = trials.ended["source_only"].steps
     assert steps == {"whole": 40, "half": 20}
 
 
@@ -96,7 +98,7 @@ def test_minutes_budget_includes_earlier_attempts(seconds: float, tried: int, tm
     trials, params = make_trials(tmp_path, toy_params("dann")), AutoParams.model_validate(values)
     done = replace(trials.run("source_only", toy_params("source_only"), ProgressSpan(), steps=3), seconds=seconds)
     trials.ended |= dict.fromkeys(["1-0-mcc", "1-1-dann"][:tried], done)
-    entries = search(trials, params, ProgressSpan())[2]
+    entries = search(trials, params, ProgressSpan()).records
     assert [entry.params.algorithm for entry in entries] == ["mcc", "dann"][:tried]
 
 
@@ -113,5 +115,5 @@ def test_remote_trial_counts_after_the_budget_is_spent(tmp_path: Path) -> None:
     trials = make_trials(tmp_path, toy_params("dann"))
     done = replace(trials.run("source_only", toy_params("source_only"), ProgressSpan(), steps=3), seconds=700)
     trials.ended |= {"1-0-mcc": done, "1-1-dann": done}
-    entries = search(trials, params, ProgressSpan(), Elsewhere())[2]
+    entries = search(trials, params, ProgressSpan(), Elsewhere()).records
     assert [entry.planned.name for entry in entries] == ["1-0-mcc", "1-1-dann"]
