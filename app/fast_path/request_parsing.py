@@ -60,6 +60,42 @@ def parse_json(get_loaded: GetLoadedModel, max_inputs: int, body: bytes) -> Pars
     return ParsedRequest(version, inputs.arrays, partial(responses.encode_response, version, options, inputs.warnings))
 
 
+def parse_invocation(
+    query: bytes, model_header: bytes | None, get_loaded: GetLoadedModel, max_inputs: int, body: bytes
+) -> ParsedRequest | None:
+    """Parse a JSON body of `POST /invocations` without parameters, whose model is in the query or in a header."""
+    if len(body) > MAX_JSON_BYTES or b"&" in query or has_too_many_containers(body):
+        return None
+    parameters = _parse_parameters(query, model_header)
+    version = get_loaded(parameters.reference, None) if parameters else None
+    fields = _parse(body)
+    if version is None or type(fields) is not dict or len(fields) != 1:
+        return None
+    rows = _rows_of_invocation(*fields.popitem(), has_objects=version.modality.rows_are_objects)
+    inputs = version.fast_encode(orjson.dumps(rows), max_inputs) if rows is not None else None
+    if inputs is None:
+        return None
+    return ParsedRequest(version, inputs.arrays, partial(responses.encode_response, version, _DEFAULT_OPTIONS, inputs.warnings))
+
+
+def _rows_of_invocation(kind: str, values: Any, *, has_objects: bool) -> list[Any] | None:
+    """Return the rows in the format of `POST /predict`, None for those that only the routes read."""
+    if kind in ("inputs", "instances"):
+        return values if type(values) is list else None
+    if not has_objects:
+        return None
+    if kind == "dataframe_records":
+        return values if type(values) is list and all(type(row) is dict for row in values) else None
+    if kind != "dataframe_split" or type(values) is not dict or values.keys() - {"index"} != {"columns", "data"}:
+        return None
+    columns, rows = values["columns"], values["data"]
+    if type(columns) is not list or type(rows) is not list or not all(type(name) is str for name in columns):
+        return None
+    if len(set(columns)) < len(columns) or not all(type(row) is list and len(row) == len(columns) for row in rows):
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def parse_octet_stream(
     query: bytes, model_header: bytes | None, get_loaded: GetLoadedModel, max_inputs: int, body: bytes
 ) -> ParsedRequest | None:

@@ -13,9 +13,9 @@ from app.fast_path.request_parsing import GetLoadedModel, ParsedRequest
 from app.observability.metrics import REQUEST_SECONDS, REQUESTS
 from app.serving.loaded_model import LoadedModel
 
-PREDICT = "/predict"
+PREDICT, INVOCATIONS = "/predict", "/invocations"
 INFER, INFER_VERSION = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
-PREFIXES = (b"/predict", b"/v2/models/")
+PREFIXES = (b"/predict", b"/invocations", b"/v2/models/")
 """Prefixes of all paths that `FastPathRouter` matches."""
 _MEDIA_TYPES = {b"application/json", b"application/octet-stream"}
 ARROW, LENGTH, CODING = b"arrow", b"inference-header-content-length", b"content-encoding"
@@ -72,7 +72,8 @@ class FastPathRouter:
 
     def __init__(self, get_loaded: GetLoadedOfProject, grants: Grants, max_inputs: int) -> None:
         self._get_loaded, self._grants, self._max_inputs = get_loaded, grants, max_inputs
-        self._predict, self._infer, self._infer_version = RouteMetrics(PREDICT), RouteMetrics(INFER), RouteMetrics(INFER_VERSION)
+        self._predict, self._invocations = RouteMetrics(PREDICT), RouteMetrics(INVOCATIONS)
+        self._infer, self._infer_version = RouteMetrics(INFER), RouteMetrics(INFER_VERSION)
 
     def match(self, path: str, query: bytes, headers: Headers) -> FastRoute | None:
         """Return the route of a POST to `path`, whose percent-encoding is already decoded.
@@ -80,13 +81,15 @@ class FastPathRouter:
         It is None for callers that are not known yet or may not predict: only the routes check keys and refuse requests.
         """
         match = _INFER_PATH.fullmatch(path)
-        if match is None and path != PREDICT:
+        if match is None and path not in (PREDICT, INVOCATIONS):
             return None
         grant = self._grants.get(headers.get(b"authorization"))
         if grant is None or not grant.caller.has_scope("predict"):
             return None
         limits = grant.limits if grant.limits.has_rates else None
         get_loaded = partial(_get_loaded_for, grant, self._get_loaded)
+        if path == INVOCATIONS:
+            return FastRoute(self._invocations, self._parse_invocation(query, headers, get_loaded), limits)
         if match is None:
             return FastRoute(self._predict, self._parse_predict(query, headers, get_loaded), limits)
         model, version = match.groups()
@@ -106,6 +109,12 @@ class FastPathRouter:
         if content_type == b"application/octet-stream":
             return partial(request_parsing.parse_octet_stream, query, headers.get(b"x-model"), get_loaded, self._max_inputs)
         return None
+
+    def _parse_invocation(self, query: bytes, headers: Headers, get_loaded: GetLoadedModel) -> ParseBody | None:
+        is_json = _media_type(headers.get(b"content-type", b"")) == b"application/json"
+        if not is_json or ARROW in headers.get(b"accept", b"") or CODING in headers:
+            return None
+        return partial(request_parsing.parse_invocation, query, headers.get(b"x-model"), get_loaded, self._max_inputs)
 
 
 def _media_type(content_type: bytes) -> bytes:

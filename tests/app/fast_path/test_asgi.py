@@ -115,6 +115,41 @@ def test_parameters_of_the_content_type_are_ignored(isolated: TestClient, kind: 
     assert are_equal(isolated.post("/predict", **body), post_to_routes(isolated, **body))
 
 
+TABLE = {"model": "tabular"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_records": [{"age": 1, "sex": "f"}, {"sex": "unseen", "age": None}]},
+        {"dataframe_split": {"index": [0], "columns": ["sex", "age"], "data": [["f", 1]]}},
+        {"inputs": [[1, "f"]]},
+        {"instances": [{"age": 1, "sex": "m"}]},
+    ],
+    ids=lambda body: next(iter(body)),
+)
+def test_invocations_give_the_predictions_of_the_routes(isolated: TestClient, body: dict[str, Any]) -> None:
+    expected = post_to_routes(isolated, "/invocations", params=TABLE, json=body)
+    assert are_equal(isolated.post("/invocations", params=TABLE, json=body), expected)
+    assert are_equal(isolated.post("/invocations", headers={"X-Model": "tabular"}, json=body), expected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": [[1, "f"]], "params": {"top_k": 1}},
+        {"dataframe_records": [[1, "f"]]},
+        {"dataframe_records": [{"age": 1}]},
+        {"dataframe_split": {"columns": ["sex", "sex"], "data": [["f", "f"]]}},
+        {"dataframe_split": {"columns": ["sex", "age"], "data": [["f"]]}},
+        {"inputs": {"age": [1], "sex": ["f"]}},
+        [],
+    ],
+)
+def test_unusual_invocation_is_declined(isolated: TestClient, body: object) -> None:
+    assert isolated.post("/invocations", params=TABLE, json=body).status_code == DECLINED
+
+
 def test_raw_bytes_give_the_predictions_of_json(isolated: TestClient) -> None:
     headers = {"content-type": "application/octet-stream"}
     as_json = isolated.post("/predict", json={"model": "image", "inputs": IMAGES.tolist(), "top_k": 2})
