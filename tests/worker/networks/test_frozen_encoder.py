@@ -7,15 +7,19 @@ import pytest
 import torch
 from transformers import ResNetConfig
 
+from app.algorithms import PARAMS
 from app.encoders.catalogue import PretrainedEncoder, known
 from app.encoders.downloads import DownloadError, download
 from app.modalities import MODALITIES
 from app.networks.transformers import TransformersParams
 from tests.support.pretrained_encoders import ENCODERS, IMAGES, pixels
 from worker import networks
+from worker.data.examples import EncodedDataset
+from worker.data.splits import split_source
 from worker.networks.base import FEATURES, FrozenBackbone, Network, batch_norms
 from worker.networks.catalogue_files import catalogue_folder
 from worker.protocol.progress import BadParameters
+from worker.training import plain_models
 
 
 @pytest.fixture
@@ -45,6 +49,26 @@ def test_training_changes_only_bottleneck_and_head(network: Network) -> None:
     assert not set(batch_norms(network)) & set(network.backbone.modules())
     assert isinstance(network.backbone, FrozenBackbone)
     assert not network.is_dense
+
+
+def test_plain_methods_fit_the_features_of_a_frozen_backbone() -> None:
+    config = ENCODERS["image-resnet"]
+    assert isinstance(config, ResNetConfig)
+    values = {"frozen": True, "head": "aligned", "config": json.loads(config.to_json_string())}
+    params = TransformersParams(pretrained="no-owner/nothing", **values)
+    network = networks.build(params, IMAGES, MODALITIES["image"].specs(IMAGES), 3)
+    random, width = torch.Generator().manual_seed(0), network.feature_width
+    centres, labels = 5 * torch.randn((3, width), generator=random), torch.arange(90) % 3
+    source, target = (
+        EncodedDataset({FEATURES: centres[labels] + torch.randn((90, width), generator=random) + shift}, labels)
+        for shift in (0, 30)
+    )
+    coral = PARAMS["coral"].model_validate({"algorithm": "coral"})
+    plain_models.fit(coral, network, split_source(source, target, None, coral), 3)
+    assert (network(target.inputs).argmax(1) == labels).float().mean() > 0.95
+    with network.source_statistics():
+        assert (network(source.inputs).argmax(1) == labels).float().mean() > 0.95
+    assert network.eval()(pixels()).shape == (len(pixels()["pixels"]), 3)
 
 
 def test_installed_encoder_has_a_checkpoint_for_large_images() -> None:
