@@ -10,7 +10,8 @@ RUN useradd --uid 10001 --create-home isthmus && mkdir /data && chown isthmus /d
 WORKDIR /srv/isthmus
 # the dependencies are a separate layer, which is rebuilt only after a change of these files
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN mkdir app worker migrations && python -m pip install --constraint constraints.txt ".[s3]" && \
+COPY client client
+RUN mkdir app worker migrations && python -m pip install --constraint constraints.txt ./client ".[s3]" && \
     python -m pip uninstall --yes isthmus
 
 # the web UI: Node is needed here only
@@ -42,7 +43,7 @@ FROM base AS worker
 # the index of another build of torch. The default is the CUDA build, which also runs on a CPU.
 ARG TORCH_OPTIONS=""
 RUN python -m pip install --constraint constraints.txt ${TORCH_OPTIONS} "torch>=2.13,<2.14"
-RUN python -m pip install --constraint constraints.txt ".[s3,worker]" && python -m pip uninstall --yes isthmus
+RUN python -m pip install --constraint constraints.txt ./client ".[s3,worker]" && python -m pip uninstall --yes isthmus
 COPY app app
 COPY worker worker
 COPY migrations migrations

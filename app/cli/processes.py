@@ -8,23 +8,25 @@ from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
-import click
+import typer
 
-from app.cli.start import create_tables, load_settings, prepare_keys
-from app.errors import SchemaTooNew
+from app.cli.errors import CommandError
 
-Port = click.IntRange(1, 65535)
+Host = Annotated[str, typer.Option(help="Address to listen on. Others than loopback addresses need API keys.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 
 
-@click.command()
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for all stored data.")
-@click.option("--host", default="127.0.0.1", help="Address to listen on. Others than loopback addresses need API keys.")
-@click.option("--port", default=8000, type=Port, help="Port to listen on.")
-@click.option("--workers", default=1, type=click.IntRange(min=1), help="Number of jobs that run at the same time.")
-def up(data: Path | None, host: str, port: int, workers: int) -> None:
+def up(
+    data: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for all stored data.")] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Number of jobs that run at the same time.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the log as JSON lines also on a terminal.")] = False,
+) -> None:
     """Run the whole service on this machine, without other servers, until Ctrl-C."""
+    from app.cli.start import create_tables, load_settings, prepare_keys
     from app.processes.data_lock import DataFolderInUseError, locked, require_unlocked
     from app.processes.embedded import run
 
@@ -36,13 +38,13 @@ def up(data: Path | None, host: str, port: int, workers: int) -> None:
         os.environ["ISTHMUS_PRETRAINED_FOLDERS"] = "*"  # the only user of this service reads the same folders without it
     try:
         require_unlocked(settings.data_dir)
-        _require_free_port(host, port)
+        _require_free_port("up", host, port)
         with locked(settings.data_dir, port):
             create_tables(settings)
             prepare_keys(settings, host)
-            code = run(settings, host, port, workers)
+            code = run(settings, (host, port), workers, readable=sys.stderr.isatty() and not as_json)
     except DataFolderInUseError as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandError(str(error)) from error
     sys.exit(code)
 
 
@@ -53,14 +55,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", help="Address to listen on. Others than loopback addresses need API keys.")
-@click.option("--port", default=8000, type=Port, help="Port to listen on.")
-def api(host: str, port: int) -> None:
+def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run the HTTP server. For more throughput, run several behind a proxy."""
     import uvicorn
 
+    from app.cli.start import load_settings, prepare_keys
     from app.db.schema import check_at_start
+    from app.errors import SchemaTooNew
     from app.fast_path.protocol import http_protocol
     from app.http_server.connection_guard import raise_open_file_limit
     from app.main import create_app
@@ -73,9 +74,9 @@ def api(host: str, port: int) -> None:
         prepare_keys(settings, host)
         app = create_app(settings, host=host)
     except SchemaTooNew as error:
-        raise click.ClickException(error.message) from error
+        raise CommandError(error.message) from error
     except DeviceUnavailableError as error:
-        raise click.ClickException(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
+        raise CommandError(f"ISTHMUS_PREDICT_DEVICE: {error}") from error
     app.state.checks.start_child()
     gc.freeze()  # exclude all objects loaded so far from garbage collection, which would pause responses for 0.1 s
     # the timeout ends event streams; their clients reconnect to another server
@@ -92,38 +93,32 @@ def api(host: str, port: int) -> None:
     )
 
 
-@click.command()
-@click.option("--name", help="Name of this worker, unique on its machine.  [default: worker-PID]", show_default=False)
-def worker(name: str | None) -> None:
+def worker(
+    name: Annotated[str | None, typer.Option(help="Name of this worker on its machine.", show_default="worker-PID")] = None,
+) -> None:
     """Run a worker, which processes one job at a time. Start one per GPU, each with its own CUDA_VISIBLE_DEVICES."""
     _require_torch()
     node = f"{name or f'worker-{os.getpid()}'}@%h"
     _celery("worker", "-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle", "-n", node)
 
 
-@click.command()
 def beat() -> None:
     """Run the scheduler that recovers lost jobs. A deployment needs one."""
     _celery("beat", "--pidfile=")
 
 
-@click.command()
-@click.option(
-    "--data",
-    default="var/demo",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the demo, emptied at its start.",
-)
-@click.option("--port", default=8000, type=Port, help="Port of the demo's service.")
-@click.option("--seed", default=0, type=click.IntRange(min=0), help="Random seed of the images and of the training.")
-def demo(data: Path, port: int, seed: int) -> None:
+def demo(
+    data: Annotated[Path, typer.Option(file_okay=False, help="Folder of the demo, emptied at its start.")] = Path("var/demo"),
+    port: Port = 8000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the images and of the training.")] = 0,
+) -> None:
     """Train a model to read digits on photographs, from labelled digits on a plain background."""
     if find_spec("sklearn") is None:
-        raise click.ClickException("The demo needs the libraries of the worker. Install them: pip install 'isthmus[worker]'")
+        raise CommandError("The demo needs the libraries of the worker. Install them: pip install 'isthmus[worker]'")
     from app.demo import run
 
     _require_torch()
-    _require_free_port("127.0.0.1", port)
+    _require_free_port("demo", "127.0.0.1", port)
     run(data, port, seed)
 
 
@@ -140,9 +135,7 @@ def _celery(*arguments: str) -> NoReturn:
 
 def _require_torch() -> None:
     if find_spec("torch") is None:
-        raise click.ClickException(
-            "Jobs need torch and other libraries of the worker. Install them: pip install 'isthmus[worker]'"
-        )
+        raise CommandError("Jobs need torch and other libraries of the worker. Install them: pip install 'isthmus[worker]'")
 
 
 def _owner_of(port: int) -> str:
@@ -156,15 +149,14 @@ def _owner_of(port: int) -> str:
     return ""
 
 
-def _require_free_port(host: str, port: int) -> None:
-    """Raise ClickException if the port is in use, before anything is started or written."""
-    command = click.get_current_context().info_name or ""
+def _require_free_port(command: str, host: str, port: int) -> None:
+    """Raise CommandError if the port is in use, before anything is started or written."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise click.ClickException(
+            raise CommandError(
                 f"Cannot listen on {host}:{port} ({error.strerror}{_owner_of(port)}). Choose another with --port. "
                 f'With make: make {command} {command.upper()}="--port {port % 65535 + 1}"'
             ) from error

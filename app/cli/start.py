@@ -1,10 +1,10 @@
 """What the commands do before their work: read the settings, create the tables."""
 
-import click
 import structlog
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from app.cli.errors import CommandError
 from app.errors import SchemaTooNew
 from app.observability import logs
 from app.processes.parent_death import end_with
@@ -14,15 +14,15 @@ log = structlog.get_logger()
 
 
 def load_settings(process: str) -> Settings:
-    """Return the settings and configure the log. Raise ClickException that names each invalid setting."""
+    """Return the settings and configure the log. Raise CommandError that names each invalid setting."""
     try:
         settings = Settings()
     except ValidationError as error:
         lines = [_setting_error(details) for details in error.errors()]
-        raise click.ClickException("\n".join(["Some settings are invalid. Correct them and start again.", *lines])) from error
+        raise CommandError("\n".join(["Some settings are invalid. Correct them and start again.", *lines])) from error
     logs.configure(settings.log_level, settings.process_name or process)
     if settings.parent_pid and not end_with(settings.parent_pid):
-        raise click.ClickException("The process that started this one has ended.")
+        raise CommandError("The process that started this one has ended.")
     return settings
 
 
@@ -33,11 +33,11 @@ def create_tables(settings: Settings) -> None:
     try:
         upgrade(settings.database)
     except SchemaTooNew as error:
-        raise click.ClickException(error.message) from error
+        raise CommandError(error.message) from error
 
 
 def prepare_keys(settings: Settings, host: str) -> None:
-    """Store the administrator's key of the settings. Raise ClickException if a server on `host` needs keys and there are none."""
+    """Store the administrator's key of the settings. Raise CommandError if a server on `host` needs keys and there are none."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from app.auth.startup import NoKeysError, prepare
@@ -47,7 +47,7 @@ def prepare_keys(settings: Settings, host: str) -> None:
     try:
         prepare(SessionFactory(engine), settings, host)
     except NoKeysError as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandError(str(error)) from error
     except SQLAlchemyError as error:  # the server starts nevertheless: its health check reports the database
         log.warning("keys.not_checked", error=str(error))
     finally:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import click
+import typer
 
-from app.demo.client import Client
+import isthmus
+from app.cli.errors import CommandError
+from app.demo.client import wait_until_ready
 from app.processes.data_lock import DataFolderInUseError, require_unlocked
 
 MARK = "made-by-isthmus-demo"
@@ -20,7 +22,7 @@ STOP_SECONDS = 60.0
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator[Client]:
+def running(folder: Path, port: int) -> Iterator[isthmus.Client]:
     """Start `isthmus up` with its data in `folder` and wait until it is ready."""
     _empty(folder)
     log = folder / "service.log"
@@ -28,10 +30,10 @@ def running(folder: Path, port: int) -> Iterator[Client]:
     # its own session: Ctrl-C reaches only the demo, which then stops the service gracefully
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=_environment(), stdout=output, stderr=output, start_new_session=True)
-    client = Client(f"http://127.0.0.1:{port}")
+    client = isthmus.Client(f"http://127.0.0.1:{port}", max_retries=0)
     try:
-        if not client.wait_until_ready(START_SECONDS, lambda: process.poll() is None):
-            raise click.ClickException(f"The service did not start. Its log, {log}, ends with:\n{_tail(log)}")
+        if not wait_until_ready(client, START_SECONDS, lambda: process.poll() is None):
+            raise CommandError(f"The service did not start. Its log, {log}, ends with:\n{_tail(log)}")
         yield client
     finally:
         client.close()
@@ -50,13 +52,11 @@ def _environment() -> dict[str, str]:
 def _empty(folder: Path) -> None:
     """Empty the folder of an earlier demo. Never delete other files."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
-        raise click.ClickException(
-            f"{folder} is not empty and was not made by an earlier demo. Choose another folder with --data."
-        )
+        raise CommandError(f"{folder} is not empty and was not made by an earlier demo. Choose another folder with --data.")
     try:
         require_unlocked(folder)
     except DataFolderInUseError as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandError(str(error)) from error
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARK).touch()
@@ -64,7 +64,7 @@ def _empty(folder: Path) -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)  # before the message, which fails if the terminal is closed
-    click.echo("\nStopping the service ...")
+    typer.echo("\nStopping the service ...")
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

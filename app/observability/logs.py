@@ -4,6 +4,7 @@ Every line has `timestamp`, `level`, `event` and `logger`. Lines of a request or
 `structlog.contextvars`, such as `request_id` or `job_id`.
 """
 
+import json
 import logging
 import sys
 import warnings
@@ -57,3 +58,17 @@ def _formatter(process: str) -> logging.Formatter:
             structlog.processors.JSONRenderer(default=str),
         ],
     )
+
+
+def readable_line(line: str) -> str:
+    """Return a JSON line of the log for a person: time, process, event and fields. Other lines are returned as they are."""
+    try:
+        fields = json.loads(line)
+        time, event = fields.pop("timestamp")[11:19], fields.pop("event")
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return line
+    process, level = fields.pop("process", ""), fields.pop("level", "info")
+    fields.pop("logger", None)
+    marked = "" if level == "info" else f"{level.upper()} "
+    rest = " ".join(f"{name}={value}" for name, value in fields.items())
+    return f"{time} {process:<10} {marked}{event} {rest}".rstrip() + "\n"

@@ -15,13 +15,14 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import click
 import honcho.manager
 import honcho.process
 import structlog
+import typer
 from honcho.printer import Message
 
 from app.broker.filesystem_transport import purge_stale_worker_queues
+from app.observability.logs import readable_line
 from app.processes.parent_death import end_with
 from app.settings import Settings
 
@@ -30,12 +31,13 @@ log = structlog.get_logger()
 _STOPPED_BY_REQUEST = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 
 
-def run(settings: Settings, host: str, port: int, workers: int) -> int:
-    """Run until a signal arrives or a process ends, and return the exit code."""
+def run(settings: Settings, address: tuple[str, int], workers: int, readable: bool = False) -> int:
+    """Run until a signal arrives or a process ends, and return the exit code. The log is JSON unless it is `readable`."""
+    host, port = address
     # exceeds the time in which a trainer has to write its checkpoint; then the processes are killed
     honcho.manager.KILL_WAIT = settings.cancel_grace_seconds + 15
     purge_stale_worker_queues(settings.broker_dir)
-    manager = honcho.manager.Manager(_LogPrinter())
+    manager = honcho.manager.Manager(_LogPrinter(readable))
     manager._procmgr = _ProcessSignals()  # noqa: SLF001  # honcho has no public way; its version is bounded
     manager._process_ctor = _Child  # noqa: SLF001  # likewise
     _add(manager, "api", ["api", "--host", host, "--port", str(port)])
@@ -59,7 +61,7 @@ def _add(manager: honcho.manager.Manager, name: str, arguments: list[str]) -> No
 def _announce(url: str, ended: Event) -> None:
     while not ended.wait(0.1):
         with suppress(URLError, OSError), urlopen(f"{url}/health/live", timeout=1):
-            click.secho(f"Isthmus is running at {url} (API documentation: {url}/docs). Press Ctrl-C to stop it.", bold=True)
+            typer.secho(f"Isthmus is running at {url} (API documentation: {url}/docs). Press Ctrl-C to stop it.", bold=True)
             return
 
 
@@ -72,15 +74,19 @@ class _Child(honcho.process.Process):  # type: ignore[misc]  # honcho has no typ
 
 
 class _LogPrinter:
-    """Printer that passes lines of the processes on and logs those of honcho, so that standard error is all JSON lines."""
+    """Printer that passes lines of the processes on and logs those of honcho, as JSON lines or as readable ones."""
 
     width = 0
+
+    def __init__(self, readable: bool) -> None:
+        self._readable = readable
 
     def write(self, message: Message) -> None:
         if message.name == honcho.manager.SYSTEM_PRINTER_NAME:
             log.info("process", detail=message.data.strip())
         else:
-            sys.stderr.write(message.data.decode(errors="replace"))
+            text = message.data.decode(errors="replace")
+            sys.stderr.write("".join(map(readable_line, text.splitlines(True))) if self._readable else text)
 
 
 class _ProcessSignals:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import Table, func, insert, inspect, select
 from sqlalchemy.orm import Session, sessionmaker
+from typer.testing import CliRunner
 
 from app import storage_keys
 from app.backup.layout import TABLES, to_json
-from app.cli import main
+from app.cli import cli
 from app.db.session import SessionFactory, db_now, make_engine
 from app.db.tables import AliasRow, ArtifactRow, EventRow, FileDeletionRow, JobRow, MetricRow, RegistryRevisionRow, VersionRow
 from app.db.webhook_tables import DeliveryRow, WebhookRow
@@ -49,7 +49,7 @@ class Service:
         with self._monkeypatch.context() as environment:
             environment.setenv("ISTHMUS_DATA_DIR", str(self.settings.data_dir))
             environment.setenv("ISTHMUS_DATABASE_URL", self.settings.database)
-            result = CliRunner().invoke(main, list(arguments))
+            result = CliRunner().invoke(cli, list(arguments))
         return result.exit_code, result.output
 
     def rows(self) -> dict[str, list[str]]:

@@ -10,19 +10,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
+from typer.main import get_command
+from typer.testing import CliRunner
 
-from app.cli import main
+from app.cli import cli
 from app.db.session import make_engine
 from app.db.tables import Base
+from scripts.docs_reference import commands
 from tests.support.databases import create_postgres_database
+from tests.support.paths import ROOT
 from tests.support.servers import RedisServer, free_port
 
-NEWEST = "0007"
+NEWEST = ScriptDirectory.from_config(Config(toml_file=str(ROOT / "pyproject.toml"))).get_current_head()
 """The last migration."""
 
 
@@ -118,12 +124,19 @@ def test_invalid_setting_stops_the_start_and_is_named(name: str, value: str, tmp
     assert "Traceback" not in refused.stderr
 
 
-def test_every_command_has_help() -> None:
-    for name in main.commands:
-        shown = CliRunner().invoke(main, [name, "--help"])
-        assert shown.exit_code == 0
-        assert "Usage:" in shown.output
-        assert main.commands[name].help
+@pytest.mark.parametrize(("name", "command"), list(commands(get_command(cli), "isthmus")))
+def test_every_command_has_help(name: str, command: Any) -> None:
+    shown = CliRunner().invoke(cli, [*name.split()[1:], "--help"])
+    assert shown.exit_code == 0
+    assert "Usage:" in shown.output
+    assert command.help
+
+
+def test_help_and_completion_import_nothing_large() -> None:
+    check = "import sys, app.cli; from typer.main import get_command; get_command(app.cli.cli); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
+    assert "typer" in loaded
+    assert not {"numpy", "polars", "pydantic", "sqlalchemy", "structlog", "rich", "httpx2", "isthmus", "celery"} & set(loaded)
 
 
 @pytest.mark.parametrize("fast_path", ["on", "off"])

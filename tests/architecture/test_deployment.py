@@ -17,8 +17,9 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.exceptions import AuthenticationError
 from redis.retry import Retry
+from typer.main import get_command
 
-from app.cli import main
+from app.cli import cli
 from app.settings import Settings
 from tests.support.paths import ROOT
 from tests.support.servers import free_port
@@ -28,6 +29,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
+COMMANDS: Any = get_command(cli)
 PROCESSES = ["app", "beat", "worker", "worker-cpu"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -191,7 +193,7 @@ def test_commands_exist_in_the_command_line() -> None:
     commands = [options["command"] for options in SERVICES.values() if options.get("command", [""])[0] == "isthmus"]
     commands += [re.findall(r'"([^"]+)"', line) for line in re.findall(r"^CMD .*isthmus.*", DOCKERFILE, re.MULTILINE)]
     assert {command[1] for command in commands} == {"migrate", "api", "beat", "worker"}
-    assert {command[1] for command in commands} <= set(main.commands)
+    assert {command[1] for command in commands} <= set(COMMANDS.commands)
 
 
 def test_images_run_unprivileged_with_a_health_check() -> None:
@@ -204,7 +206,7 @@ def test_images_run_unprivileged_with_a_health_check() -> None:
 
 
 def test_images_copy_only_the_allowed_files() -> None:
-    copied = {name for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
+    copied = {name for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert (
         copied
@@ -214,12 +216,15 @@ def test_images_copy_only_the_allowed_files() -> None:
             "constraints.txt",
             "README.md",
             "LICENSE",
+            "client",
+            "scripts",
+            "web",
             "app",
             "worker",
             "migrations",
         }
     )
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}", "base", "base"]
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}", "base", "base", "base"]
 
 
 def test_torch_is_installed_first_in_the_range_of_the_project() -> None:
@@ -227,11 +232,11 @@ def test_torch_is_installed_first_in_the_range_of_the_project() -> None:
     stage = DOCKERFILE.partition("AS worker\n")[2]
     assert f"\nTORCH := {torch}\n" in MAKEFILE
     assert f'"{torch}"' in stage
-    assert stage.index(f'"{torch}"') < stage.index('".[s3,worker]"')
+    assert stage.index(f'"{torch}"') < stage.index('./client ".[s3,worker]"')
     assert "s3" in PROJECT["optional-dependencies"]
 
 
 def test_images_install_the_locked_versions() -> None:
     installs = re.findall(r"pip install (.+)", DOCKERFILE)
-    assert len(installs) == 5
+    assert len(installs) == 7
     assert all(options.startswith(("--constraint constraints.txt ", "--no-deps . ")) for options in installs)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from click.testing import CliRunner
+from typer.testing import CliRunner
 
 from app import demo
-from app.cli import main
+from app.cli import cli
 from app.demo import images
 from tests.support.servers import free_port
 
@@ -31,15 +31,15 @@ def test_demo_shows_accuracies_and_predictions_and_frees_its_port(tmp_path: Path
     monkeypatch.setattr(demo, "PARAMS", {"epochs": 1, "min_steps": 10})
     monkeypatch.setattr(images, "make", partial(images.make, copies=1))
     port = free_port()
-    shown = CliRunner().invoke(main, ["demo", "--data", str(tmp_path / "demo"), "--port", str(port), "--seed", "3"])
+    shown = CliRunner().invoke(cli, ["demo", "--data", str(tmp_path / "demo"), "--port", str(port), "--seed", "3"])
     assert shown.exit_code == 0, shown.output
     lines = shown.output.splitlines()
-    for name in ("digits-fine-tune", "digits-dann"):
+    for name in ("digits-fine-tune", "digits-self-training"):
         accuracy, predictions = [line for line in lines if line.startswith(f"  {name}")]
         assert 0 < float(accuracy.split()[-1].rstrip("%")) <= 100
         assert len(predictions.split()) == 1 + 2 * demo.SHOWN + 2
     assert sum("succeeded" in line for line in lines) == 2
-    assert f"http://127.0.0.1:{port}/docs" in shown.output
+    assert f"http://127.0.0.1:{port}/" in shown.output
     with socket.create_server(("127.0.0.1", port)):
         pass
 
@@ -77,7 +77,7 @@ def test_signal_ends_all_processes(number: signal.Signals, shown: str, tmp_path:
 
 def test_failed_start_shows_the_log_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_LEASE_SECONDS", "-1")
-    shown = CliRunner().invoke(main, ["demo", "--data", str(tmp_path / "demo"), "--port", str(free_port())])
+    shown = CliRunner().invoke(cli, ["demo", "--data", str(tmp_path / "demo"), "--port", str(free_port())])
     assert shown.exit_code == 1
     assert "The service did not start" in shown.output
     assert "ISTHMUS_LEASE_SECONDS" in shown.output

@@ -49,7 +49,7 @@ def seed(sessions: Sessions) -> dict[str, str]:
         evaluation = make_job(session, model_name=name, status=JobStatus.FAILED, **fields)
         labels = make_label_request(session, dataset, model_name=name)
     ids = {"dataset_id": str(dataset.id), "job_id": str(job.id), "batch_prediction_id": str(prediction.id)}
-    ids |= {"evaluation_id": str(evaluation.id), "request_id": str(labels.id)}
+    ids |= {"evaluation_id": str(evaluation.id), "request_id": str(labels.id), "reference": name}
     return {"name": name, "model": name, "number": "1", "version": "1", "alias": "beta", "file": "model.onnx", **ids}
 
 
@@ -66,6 +66,7 @@ def body_of(label: str, known: Mapping[str, str]) -> Any:
         "PUT /models/{name}/aliases/{alias}": {"version": 1},
         "POST /predict": {"model": known["model"], "inputs": [1]},
         "POST /invocations": {"inputs": [1]},
+        "POST /models/{reference}/invocations": {"inputs": [1]},
         "POST /v1/models/{name}:predict": {"instances": [1]},
         "POST /jobs": {"model": "new", "source": known["dataset_id"], "params": {"algorithm": "fine_tune"}},
         "POST /batch-predictions": {"model": known["model"], "dataset": known["dataset_id"]},
@@ -76,7 +77,7 @@ def body_of(label: str, known: Mapping[str, str]) -> Any:
 
 def reads_files(path: str) -> bool:
     """Return whether the operation reads a file of the seeded objects, which have none."""
-    return path.endswith("/preview") or path.startswith(("/v1/models/", "/v2/models/", "/predict", "/invocations"))
+    return path.endswith(("/preview", "/invocations")) or path.startswith(("/v1/models/", "/v2/models/", "/predict"))
 
 
 class Matrix:

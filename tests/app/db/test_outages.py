@@ -92,6 +92,7 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "DELETE /models/{name}/aliases/{alias}": IDLE,
     "POST /predict": {"json": {"model": "digits", "inputs": [[1.0]]}},
     "POST /invocations": {"params": {"model": "digits"}, "json": {"instances": [[1.0]]}},
+    "POST /models/{reference}/invocations": {"json": {"instances": [[1.0]]}},
     "POST /v1/models/{name}:predict": {"json": {"instances": [[1.0]]}},
     "POST /v2/repository/index": IDLE,
     "GET /v2/health/ready": IDLE,
@@ -153,9 +154,10 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
 PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
 KINDS = ("dataset", "job", "batch_prediction", "evaluation", "request", "webhook", "delivery")
 PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in KINDS}
+PATH_PARAMETERS["reference"] = "digits"
 PATH_PARAMETERS["key_id"] = "unknown"
 WITHOUT_DATABASE = {"GET /algorithms", "GET /encoders", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
-WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live", "GET /ping", "GET /session"}
+WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live", "GET /ping", "GET /session", "GET /models/{reference}/ping"}
 OF_THE_COOKIE = {"POST /session", "DELETE /session"}
 
 

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from app.demo import images as demo_images
 from app.demo.client import ProgressBar
@@ -54,7 +53,7 @@ def test_files_contain_the_exact_images(data: demo_images.Data) -> None:
     archive = np.load(io.BytesIO(demo_images.npz(*data.evaluation)), allow_pickle=False)
     assert (archive["x"] == data.evaluation[0]).all()
     assert (archive["y"] == data.evaluation[1]).all()
-    assert (np.asarray(Image.open(io.BytesIO(demo_images.png(data.target[0])))) == data.target[0]).all()
+    assert (np.asarray(demo_images.pillow(data.target[0])) == data.target[0]).all()
 
 
 def test_progress_bar_prints_six_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
