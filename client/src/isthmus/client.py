@@ -9,7 +9,7 @@ import httpx2
 from isthmus.errors import JobFailedError
 from isthmus.frames import Rebuild, split
 from isthmus.records import POLL_SECONDS, Dataset, Job, Prediction, Record, Version
-from isthmus.resources import BatchPredictions, Catalogue, Datasets, Jobs, Models, Service, Webhooks
+from isthmus.resources import BatchPredictions, Catalogue, Datasets, Evaluations, Jobs, LabelRequests, Models, Service, Webhooks
 from isthmus.routes import C
 from isthmus.transport import AsyncTransport, Call, Connection, Transport
 
@@ -28,6 +28,8 @@ class _Groups(Generic[C]):
         self.models: Models[C] = Models(client)
         self.batch_predictions: BatchPredictions[C] = BatchPredictions(client)
         self.catalogue: Catalogue[C] = Catalogue(client)
+        self.evaluations: Evaluations[C] = Evaluations(client)
+        self.label_requests: LabelRequests[C] = LabelRequests(client)
         self.service: Service[C] = Service(client)
         self.webhooks: Webhooks[C] = Webhooks(client)
 

@@ -103,7 +103,6 @@ class _Work(_Described):
     """Something that a worker runs."""
 
     id: str
-    model: str
     status: str
     phase: str | None
     position: int | None
@@ -125,7 +124,7 @@ class _Work(_Described):
         return self._get()
 
     def _until_ended(self, progress: bool) -> Self:
-        state, bar = self, Progress(self.model, progress)
+        state, bar = self, Progress(self.data.get("model", type(self).__name__), progress)
         with bar:
             while not bar.show(state).ended:
                 state = state._get(POLL_SECONDS)
@@ -137,6 +136,7 @@ class _Work(_Described):
 class Job(_Work):
     """An adaptation job."""
 
+    model: str
     source: str | None
     target: str | None
     evaluation: str | None
@@ -160,21 +160,27 @@ class Job(_Work):
         return self._blocking.models.get_version(job.version["model"], job.version["number"])
 
 
-class BatchPrediction(_Work):
+class _Result(_Work):
+    """Work whose record is its result."""
+
+    dataset: str
+
+    def wait(self, *, progress: bool = True) -> Self:
+        """Wait for the end. Raise JobFailedError."""
+        return self._until_ended(progress)
+
+
+class BatchPrediction(_Result):
     """The prediction of a whole dataset."""
 
+    model: str
     version: int
-    dataset: str
     output: str
     counts: Mapping[str, int]
     result: Fields | None
 
     def _get(self, wait: float = 0) -> Self:
         return self._blocking.batch_predictions.get(self.id, wait=wait)  # type: ignore[return-value]
-
-    def wait(self, *, progress: bool = True) -> Self:
-        """Wait for the end. Raise JobFailedError."""
-        return self._until_ended(progress)
 
     def cancel(self) -> "BatchPrediction":
         return self._blocking.batch_predictions.cancel(self.id)
@@ -183,6 +189,32 @@ class BatchPrediction(_Work):
         """Store the output, by default in the current folder."""
         target = Path(file or f"{self.model}-{self.id}.{self.output}")
         return self._blocking.download(f"/batch-predictions/{self.id}/output", target)
+
+
+class Evaluation(_Result):
+    """The measurement of versions on a labelled dataset."""
+
+    versions: Sequence[Any]
+    results: Sequence[Fields] | None
+    comparisons: Sequence[Fields]
+
+    def _get(self, wait: float = 0) -> Self:
+        return self._blocking.evaluations.get(self.id, wait=wait)  # type: ignore[return-value]
+
+
+class LabelRequest(Record):
+    """Rows to label, and what their labels measure."""
+
+    id: str
+    model: str
+    version: int
+    dataset: str
+    purpose: str
+    classes: Sequence[str]
+    count: int
+    answered: int
+    measured: Fields | None
+    next_look: Fields | None
 
 
 class Model(_Described):

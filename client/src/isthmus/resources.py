@@ -3,9 +3,10 @@
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from isthmus.records import BatchPrediction, Dataset, Job, JobCheck, Model, Record, Version, VersionSummary
+from isthmus import records
 from isthmus.routes import C, Group, ListRoute, Route
 from isthmus.transport import Call
 from isthmus.uploads import upload_file
@@ -26,57 +27,61 @@ def _lines(data: Mapping[str, Any], client: Any) -> list[str]:
     return list(data["lines"])
 
 
+def _as_it_is(data: Any, client: Any) -> Any:
+    return data
+
+
 def _bytes(data: bytes, client: Any) -> bytes:
     return data
 
 
-class _Upload(Route[Dataset]):
+class _Upload(Route[records.Dataset]):
     """Upload a path, folder, frame, `(X, y)`, list of images, texts or rows, array, or `datasets.Dataset`.
 
     `label` names the column of the classes. Further arguments are options of the modality, such as `group="patient"`.
     """
 
     def __init__(self) -> None:
-        super().__init__("POST", "/datasets", Dataset, body="file name modality options")
+        super().__init__("POST", "/datasets", records.Dataset, body="file name modality options")
         self.signature, self.documentation = inspect.signature(self.call), str(type(self).__doc__)
 
     def call(
         self, data: Any, *, name: str | None = None, label: str | None = None, modality: str | None = None, **options: Any
-    ) -> Call[Dataset]:
+    ) -> Call[records.Dataset]:
         file = upload_file(data, label)
         has_columns = not file.name.endswith((".zip", ".npz"))
         form = {"name": name or file.name.partition(".")[0]}
         form["options"] = json.dumps(options | ({"label": label} if label and has_columns else {}))
         form |= {"modality": kind} if (kind := modality or file.modality) else {}
-        return Call(self.method, self.path, Dataset, form=form, file=(file.name, file.open))
+        return Call(self.method, self.path, records.Dataset, form=form, file=(file.name, file.open))
 
 
 class Datasets(Group[C]):
     """Immutable uploads."""
 
     upload = _Upload()
-    list = ListRoute("/datasets", Dataset, "limit after")
-    get = Route("GET", "/datasets/{dataset}", Dataset)
-    change = Route("PATCH", "/datasets/{dataset}", Dataset, body=f"name {LABELS}")
+    list = ListRoute("/datasets", records.Dataset, "limit after")
+    get = Route("GET", "/datasets/{dataset}", records.Dataset)
+    change = Route("PATCH", "/datasets/{dataset}", records.Dataset, body=f"name {LABELS}")
     delete = Route("DELETE", "/datasets/{dataset}", _nothing)
     preview = Route("GET", "/datasets/{dataset}/preview", _examples, query="limit")
     rows = Route("GET", "/datasets/{dataset}/rows", _examples, query="first limit")
-    row = Route("GET", "/datasets/{dataset}/rows/{number}", Record)
-    usages = ListRoute("/datasets/{dataset}/usages", Record, "limit after")
-    reinterpret = Route("POST", "/datasets/{dataset}/reinterpretations", Dataset, body="name modality options")
+    row = Route("GET", "/datasets/{dataset}/rows/{number}", records.Record)
+    usages = ListRoute("/datasets/{dataset}/usages", records.Record, "limit after")
+    reinterpret = Route("POST", "/datasets/{dataset}/reinterpretations", records.Dataset, body="name modality options")
 
 
 class Jobs(Group[C]):
     """Adaptation jobs."""
 
-    submit = Route("POST", "/jobs", Job, body=JOB, idempotent=True)
-    check = Route("POST", "/jobs/check", JobCheck, body=JOB)
-    list = ListRoute("/jobs", Job, "status model limit after")
-    get = Route("GET", "/jobs/{job}", Job, query="wait")
-    change = Route("PATCH", "/jobs/{job}", Job, body=LABELS)
+    submit = Route("POST", "/jobs", records.Job, body=JOB, idempotent=True)
+    check = Route("POST", "/jobs/check", records.JobCheck, body=JOB)
+    list = ListRoute("/jobs", records.Job, "status model limit after")
+    get = Route("GET", "/jobs/{job}", records.Job, query="wait")
+    change = Route("PATCH", "/jobs/{job}", records.Job, body=LABELS)
     delete = Route("DELETE", "/jobs/{job}", _nothing)
-    cancel = Route("POST", "/jobs/{job}/cancel", Job, repeatable=False)
-    metrics = ListRoute("/jobs/{job}/metrics", Record, "name limit after")
+    cancel = Route("POST", "/jobs/{job}/cancel", records.Job, repeatable=False)
+    metrics = ListRoute("/jobs/{job}/metrics", records.Record, "name limit after")
     logs = Route("GET", "/jobs/{job}/logs", _lines)
 
 
@@ -84,66 +89,107 @@ class BatchPredictions(Group[C]):
     """Predictions of whole datasets."""
 
     _fields = "model dataset output top_k probabilities precision"
-    submit = Route("POST", "/batch-predictions", BatchPrediction, body=_fields, idempotent=True)
-    list = ListRoute("/batch-predictions", BatchPrediction, "status model limit after")
-    get = Route("GET", "/batch-predictions/{prediction}", BatchPrediction, query="wait")
-    change = Route("PATCH", "/batch-predictions/{prediction}", BatchPrediction, body=LABELS)
+    submit = Route("POST", "/batch-predictions", records.BatchPrediction, body=_fields, idempotent=True)
+    list = ListRoute("/batch-predictions", records.BatchPrediction, "status model limit after")
+    get = Route("GET", "/batch-predictions/{prediction}", records.BatchPrediction, query="wait")
+    change = Route("PATCH", "/batch-predictions/{prediction}", records.BatchPrediction, body=LABELS)
     delete = Route("DELETE", "/batch-predictions/{prediction}", _nothing)
-    cancel = Route("POST", "/batch-predictions/{prediction}/cancel", BatchPrediction, repeatable=False)
-    metrics = ListRoute("/batch-predictions/{prediction}/metrics", Record, "name limit after")
+    cancel = Route("POST", "/batch-predictions/{prediction}/cancel", records.BatchPrediction, repeatable=False)
+    metrics = ListRoute("/batch-predictions/{prediction}/metrics", records.Record, "name limit after")
     logs = Route("GET", "/batch-predictions/{prediction}/logs", _lines)
     output = Route("GET", "/batch-predictions/{prediction}/output", _bytes)
+
+
+class Evaluations(Group[C]):
+    """Measurements of versions on labelled datasets."""
+
+    submit = Route("POST", "/evaluations", records.Evaluation, body="versions dataset", idempotent=True)
+    list = ListRoute("/evaluations", records.Evaluation, "status model limit after")
+    get = Route("GET", "/evaluations/{evaluation}", records.Evaluation, query="wait")
+    change = Route("PATCH", "/evaluations/{evaluation}", records.Evaluation, body=LABELS)
+    delete = Route("DELETE", "/evaluations/{evaluation}", _nothing)
+    cancel = Route("POST", "/evaluations/{evaluation}/cancel", records.Evaluation, repeatable=False)
+    metrics = ListRoute("/evaluations/{evaluation}/metrics", records.Record, "name limit after")
+    logs = Route("GET", "/evaluations/{evaluation}/logs", _lines)
+
+
+class _ImportLabels(Route[records.LabelRequest]):
+    """Import answers: rows with `row` and `label`, or results of Label Studio."""
+
+    def __init__(self) -> None:
+        super().__init__("POST", "/label-requests/{request}/import", records.LabelRequest)
+        self.signature, self.documentation = inspect.signature(self.call), str(type(self).__doc__)
+
+    def call(self, request: Any, labels: Any) -> Call[records.LabelRequest]:
+        return replace(super().call(request), body=labels)
+
+
+class LabelRequests(Group[C]):
+    """Rows to label, to measure the accuracy of a version."""
+
+    create = Route(
+        "POST", "/models/{model}/versions/{number}/label-requests", records.LabelRequest, body="count purpose", repeatable=False
+    )
+    list = ListRoute("/label-requests", records.LabelRequest, "model version limit after")
+    get = Route("GET", "/label-requests/{request}", records.LabelRequest)
+    delete = Route("DELETE", "/label-requests/{request}", _nothing)
+    rows = Route("GET", "/label-requests/{request}/rows", _examples)
+    answer = Route("PUT", "/label-requests/{request}/labels", records.LabelRequest, body="labels")
+    dataset = Route("POST", "/label-requests/{request}/dataset", records.Dataset, body="name")
+    export = Route("GET", "/label-requests/{request}/export", _as_it_is, query="format")
+    import_labels = _ImportLabels()
 
 
 class Models(Group[C]):
     """Models, their versions, aliases and files."""
 
-    list = ListRoute("/models", Model, "limit after")
-    get = Route("GET", "/models/{model}", Model)
-    change = Route("PATCH", "/models/{model}", Model, body=f"name {LABELS}")
+    list = ListRoute("/models", records.Model, "limit after")
+    get = Route("GET", "/models/{model}", records.Model)
+    change = Route("PATCH", "/models/{model}", records.Model, body=f"name {LABELS}")
     delete = Route("DELETE", "/models/{model}", _nothing)
-    versions = ListRoute("/models/{model}/versions", VersionSummary, "limit after")
-    get_version = Route("GET", "/models/{model}/versions/{number}", Version)
-    change_version = Route("PATCH", "/models/{model}/versions/{number}", Version, body=LABELS)
+    versions = ListRoute("/models/{model}/versions", records.VersionSummary, "limit after")
+    get_version = Route("GET", "/models/{model}/versions/{number}", records.Version)
+    change_version = Route("PATCH", "/models/{model}/versions/{number}", records.Version, body=LABELS)
     delete_version = Route("DELETE", "/models/{model}/versions/{number}", _nothing)
-    set_alias = Route("PUT", "/models/{model}/aliases/{alias}", Record, body="version")
+    set_alias = Route("PUT", "/models/{model}/aliases/{alias}", records.Record, body="version")
     delete_alias = Route("DELETE", "/models/{model}/aliases/{alias}", _nothing)
-    embedding = Route("GET", "/models/{model}/versions/{number}/embedding", Record)
+    embedding = Route("GET", "/models/{model}/versions/{number}/embedding", records.Record)
+    evaluations = ListRoute("/models/{model}/versions/{number}/evaluations", records.Record, "limit after")
     report = Route("GET", "/models/{model}/versions/{number}/report", _bytes)
     artifact = Route("GET", "/models/{model}/versions/{number}/artifacts/{file}", _bytes)
-    predict = Route("POST", "/predict", Record, body="model inputs top_k probabilities strict precision")
+    predict = Route("POST", "/predict", records.Record, body="model inputs top_k probabilities strict precision")
 
 
 class Catalogue(Group[C]):
     """What the server can do."""
 
-    algorithms = ListRoute("/algorithms", Record)
-    networks = ListRoute("/networks", Record)
-    encoders = ListRoute("/encoders", Record)
+    algorithms = ListRoute("/algorithms", records.Record)
+    networks = ListRoute("/networks", records.Record)
+    encoders = ListRoute("/encoders", records.Record)
 
 
 class Service(Group[C]):
     """State and administration of the server."""
 
-    live = Route("GET", "/health/live", Record)
-    ready = Route("GET", "/health/ready", Record)
-    workers = ListRoute("/workers", Record)
-    storage = Route("GET", "/storage", Record, query="limit scan")
-    audit = ListRoute("/audit", Record, "project limit after")
-    keys = ListRoute("/keys", Record, "limit after")
-    get_key = Route("GET", "/keys/{key}", Record)
-    create_key = Route("POST", "/keys", Record, body="name scopes project models expires_at", repeatable=False)
-    revoke_key = Route("DELETE", "/keys/{key}", Record)
+    live = Route("GET", "/health/live", records.Record)
+    ready = Route("GET", "/health/ready", records.Record)
+    workers = ListRoute("/workers", records.Record)
+    storage = Route("GET", "/storage", records.Record, query="limit scan")
+    audit = ListRoute("/audit", records.Record, "project limit after")
+    keys = ListRoute("/keys", records.Record, "limit after")
+    get_key = Route("GET", "/keys/{key}", records.Record)
+    create_key = Route("POST", "/keys", records.Record, body="name scopes project models expires_at", repeatable=False)
+    revoke_key = Route("DELETE", "/keys/{key}", records.Record)
 
 
 class Webhooks(Group[C]):
     """Addresses that receive events."""
 
-    create = Route("POST", "/webhooks", Record, body="url events secret", repeatable=False)
-    list = ListRoute("/webhooks", Record, "limit after")
-    get = Route("GET", "/webhooks/{webhook}", Record)
-    change = Route("PATCH", "/webhooks/{webhook}", Record, body="url events secret enabled")
+    create = Route("POST", "/webhooks", records.Record, body="url events secret", repeatable=False)
+    list = ListRoute("/webhooks", records.Record, "limit after")
+    get = Route("GET", "/webhooks/{webhook}", records.Record)
+    change = Route("PATCH", "/webhooks/{webhook}", records.Record, body="url events secret enabled")
     delete = Route("DELETE", "/webhooks/{webhook}", _nothing)
-    test = Route("POST", "/webhooks/{webhook}/test", Record, repeatable=False)
-    deliveries = ListRoute("/webhooks/{webhook}/deliveries", Record, "limit after")
-    redeliver = Route("POST", "/webhooks/{webhook}/deliveries/{delivery}/redeliver", Record, repeatable=False)
+    test = Route("POST", "/webhooks/{webhook}/test", records.Record, repeatable=False)
+    deliveries = ListRoute("/webhooks/{webhook}/deliveries", records.Record, "limit after")
+    redeliver = Route("POST", "/webhooks/{webhook}/deliveries/{delivery}/redeliver", records.Record, repeatable=False)
