@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,7 +16,9 @@ from worker.plain.data import Rows
 
 IMAGE_SIDE, SERIES_STEPS, SPECTRUM_STEPS = 16, 96, 48
 TERM_INPUTS = {"terms": "weights", "input_ids": "attention_mask"}
-MAX_DEVIATIONS = 10.0
+MAX_DEVIATIONS, MAX_LEVELS = 10.0, 255
+MAX_WEIGHTS, MIN_COLUMNS = 100_000, 32
+"""Weights of a student, which is fitted in seconds, and the columns that it learns in any case."""
 
 Columns = list[tuple[Tensor, bool]]
 """Tensors (n, d), and whether their columns may be scaled per domain."""
@@ -29,7 +32,7 @@ def evidence_rows(source: Inputs, target: Inputs) -> tuple[Rows, Rows, NDArray[n
         if name == "numbers":
             parts += _numbers(both)
         elif name == "categories":
-            parts += [(F.one_hot(both[:, column]).float(), False) for column in range(both.shape[1])]
+            parts += [(F.one_hot(both[:, column].clamp(max=MAX_LEVELS)).float(), False) for column in range(both.shape[1])]
         elif name == "pixels":
             parts.append((_small_images(both), True))
         elif name == "series":
@@ -86,3 +89,14 @@ def _terms(source: Inputs, target: Inputs, name: str, weight: str) -> csr_array:
     terms.sum_duplicates()
     terms.eliminate_zeros()
     return terms
+
+
+def narrowed(source: Rows, target: Rows, alignable: NDArray[np.bool_], classes: int) -> tuple[Rows, Rows, NDArray[np.bool_]]:
+    """Return the rows with fewer columns, their principal axes, if a student of this many classes would have many weights."""
+    limit = max(MIN_COLUMNS, MAX_WEIGHTS // classes)
+    both = np.vstack([source.columns, target.columns])
+    if both.shape[1] <= limit:
+        return source, target, alignable
+    reduced = TruncatedSVD(min(limit, len(both) - 1), random_state=0).fit_transform(both)
+    count = len(source)
+    return Rows(reduced[:count], source.terms), Rows(reduced[count:], target.terms), np.ones(reduced.shape[1], np.bool_)

@@ -14,7 +14,7 @@ from worker.estimates.reverse_scores import ReverseScores, ReverseValidation
 from worker.evaluation.outputs import ModelOutputs, probabilities
 from worker.plain.data import PlainData
 from worker.training.evaluator import Evaluator
-from worker.training.evidence_rows import evidence_rows
+from worker.training.evidence_rows import evidence_rows, narrowed
 
 CPU = torch.device("cpu")
 SOURCE_ROWS = 2000
@@ -29,7 +29,8 @@ class JobEvidence:
         sample = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[:SOURCE_ROWS].sort().values
         inputs, labels = source.gather(sample, CPU)
         assert labels is not None
-        source_rows, target_rows, alignable = evidence_rows(inputs, evaluator.target_inputs())
+        rows = evidence_rows(inputs, evaluator.target_inputs())
+        source_rows, target_rows, alignable = narrowed(*rows, classes)
         self.facts = TaskFacts(evaluator.source_labels, domain_gaps(source_rows, target_rows, alignable))
         self._reverse = ReverseValidation(PlainData(source_rows, labels.numpy(), target_rows, classes, alignable))
 
