@@ -1,29 +1,40 @@
-"""From a job to a measured accuracy: real jobs on a small table, labels, an evaluation, and a job that learns labels."""
+"""From a job to a measured accuracy: real jobs on a small table, labels, an evaluation, and a job that learns labels.
 
+The jobs run in this process, because each trainer process would import torch once more.
+"""
+
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session, sessionmaker
 
 from app.main import create_app
-from tests.support.brief_trainer import BRIEF_TRAINER
+from app.services import leases
+from app.settings import Settings
+from tests.support.distributed_trainer import brief_evaluations
 from tests.support.factories import csv_bytes
 from tests.support.list_queue import ListQueue
 from tests.support.quick_settings import data_folder, quick_settings
-from worker.supervision.supervisor import Supervisor
+from worker.data.attempt_context import AttemptContext
+from worker.jobs import adaptation, evaluation
+from worker.protocol.progress import ProgressReporter
 
 ROWS = 160
 PARAMS = {"algorithm": "standardized_logistic_regression"}
 
 
 class Service:
-    """A client of the app, whose jobs run in processes of this test's supervisor."""
+    """A client of the app, and a worker that runs its jobs."""
 
-    def __init__(self, client: TestClient, supervisor: Supervisor, queue: ListQueue) -> None:
-        self.client, self._supervisor, self._queue = client, supervisor, queue
+    def __init__(self, client: TestClient, settings: Settings, folder: Path) -> None:
+        self.client, self._settings, self._folder = client, settings, folder
+        self._sessions: sessionmaker[Session] = client.app.state.sessions  # type: ignore[attr-defined]
 
     def send(self, method: str, url: str, **fields: Any) -> Any:
         response = self.client.request(method, url, **fields)
@@ -35,19 +46,32 @@ class Service:
 
     def run(self, url: str, **body: Any) -> Any:
         job = self.send("POST", url, json=body)
-        self._supervisor.run_job(self._queue.sent[-1])
+        self._work(UUID(job["id"]))
         ended = self.send("GET", f"{url}/{job['id']}")
         assert ended["status"] == "succeeded", ended["error"]
         return ended
+
+    def _work(self, job_id: UUID) -> None:
+        with self._sessions.begin() as session:
+            claimed = leases.claim(session, job_id, "worker-1", 60)
+        assert claimed is not None
+        lease, job = claimed
+        folder = self._folder / str(job_id)
+        folder.mkdir()
+        reporter = ProgressReporter(io.StringIO())
+        context = AttemptContext(job, self._settings, self._settings.open_storage(), self._sessions, folder, reporter)
+        result = {"adaptation": adaptation.run, "evaluation": evaluation.run}[job.kind](context)
+        with self._sessions.begin() as session:
+            assert result is not None
+            assert leases.finish(session, lease, result) is not None
 
 
 @pytest.fixture
 def service(tmp_path: Path, empty_sqlite: Path) -> Iterator[Service]:
     settings = quick_settings(data_dir=data_folder(tmp_path, empty_sqlite), device="cpu", train_threads=1)
-    queue = ListQueue()
-    app = create_app(settings, queue)
-    with TestClient(app) as client:
-        yield Service(client, Supervisor(settings, app.state.sessions, queue, trainer=BRIEF_TRAINER), queue)
+    settings.scratch_dir.mkdir()
+    with TestClient(create_app(settings, ListQueue())) as client, brief_evaluations():
+        yield Service(client, settings, tmp_path)
 
 
 def table(seed: int, shift: float) -> tuple[list[list[object]], list[str]]:
@@ -69,9 +93,9 @@ def test_labels_measure_a_version_and_teach_the_next_one(service: Service) -> No
     assert measured["labels"] == 20
     everything = [[*row, label] for row, label in zip(moved, truth, strict=True)]
     labelled = service.upload("labelled", [*header, "label"], everything)
-    evaluation = service.run("/evaluations", versions=["m:1"], dataset=labelled["id"])
-    true = evaluation["results"][0]["accuracy"]
-    assert evaluation["results"][0]["rows"] == ROWS
+    evaluated = service.run("/evaluations", versions=["m:1"], dataset=labelled["id"])
+    true = evaluated["results"][0]["accuracy"]
+    assert evaluated["results"][0]["rows"] == ROWS
     assert abs(measured["accuracy"]["value"] - true["value"]) < 0.4  # rows are drawn at random
     version = service.send("GET", "/models/m/versions/1")
     assert version["measured"]["labels"] == measured
