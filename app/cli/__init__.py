@@ -15,6 +15,7 @@ from app.cli.encoders import encoders
 from app.cli.errors import EXIT_CODES, CommandError
 from app.cli.jobs import adapt, algorithms, jobs, upload
 from app.cli.keys import keys
+from app.cli.labels import label
 from app.cli.maintenance import check, migrate
 from app.cli.models import models, predict
 from app.cli.processes import api, beat, demo, up, worker
@@ -67,7 +68,7 @@ _OPERATOR: Sequence[Callable[..., None]] = (api, worker, beat, migrate, check, s
 for command in _USER:
     cli.command()(command)
 cli.command("open")(open_pages)
-for group, name in ((jobs, "jobs"), (models, "models"), (keys, "keys"), (encoders, "encoders")):
+for group, name in ((jobs, "jobs"), (models, "models"), (label, "label"), (keys, "keys"), (encoders, "encoders")):
     cli.add_typer(group, name=name)
 for command in _OPERATOR:
     cli.command()(command)

@@ -68,6 +68,12 @@ def test_commands_lead_from_files_to_predictions(service: str, tmp_path: Path) -
     rows = isthmus(tmp_path, "models", "compare", "grapes:1", "grapes@production").splitlines()
     assert [row.split("\t")[1] for row in rows] == ["fine_tune", "fine_tune"]
     assert "idle" in isthmus(tmp_path, "workers")
+    request = json.loads(isthmus(tmp_path, "label", "request", "grapes", "--count", "20", "--purpose", "accuracy", "--json"))
+    header, *rows = isthmus(tmp_path, "label", "export", request["id"]).splitlines()
+    names = header.split(",")
+    answers = [{"row": row.split(",")[names.index("row")], "label": request["classes"][0]} for row in rows]
+    (tmp_path / "labels.csv").write_text("row,label\n" + "\n".join(f"{each['row']},{each['label']}" for each in answers) + "\n")
+    assert "Accuracy: " in isthmus(tmp_path, "label", "import", request["id"], "labels.csv")
     assert "PROBLEM" not in isthmus(tmp_path, "doctor")
     assert service in isthmus(tmp_path, "open")
 
