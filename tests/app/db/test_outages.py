@@ -123,6 +123,7 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "GET /evaluations": IDLE,
     "GET /evaluations/{evaluation_id}": {"params": {"wait": 5}},
     "GET /evaluations/{evaluation_id}/metrics": IDLE,
+    "GET /evaluations/{evaluation_id}/logs": IDLE,
     "GET /evaluations/{evaluation_id}/events": IDLE,
     "POST /evaluations/{evaluation_id}/cancel": IDLE,
     "PATCH /evaluations/{evaluation_id}": {"json": CHANGE},
