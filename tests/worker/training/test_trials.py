@@ -26,8 +26,8 @@ from worker.training.trials import TrialRunner, source_params
 @pytest.mark.parametrize(
     ("algorithm", "given", "expected"),
     [
-        ("adabn", {}, {"epochs": 20, "min_steps": 0}),
-        ("tent", {"epochs": 7}, {"epochs": 7, "min_steps": 0}),
+        ("adabn", {}, {"epochs": 20, "min_steps": 1000}),
+        ("tent", {"epochs": 7}, {"epochs": 7, "min_steps": 1000}),
         ("adda", {"batch_size": 16}, {"learning_rate": 1e-3, "batch_size": 16}),
         ("adda", {"learning_rate": 0.01}, {"learning_rate": 0.01}),
         ("dann", {"seed": 3}, {"min_steps": 500, "seed": 3}),
@@ -47,7 +47,7 @@ def make_trials(folder: Path, params: AlgorithmParams) -> TrialRunner:
     return TrialRunner(NetworkFactory(2, lambda: table_network(2)), data, runtime)
 
 
-@pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 20 * 6), ("shot", 500), ("dann", 250)])
+@pytest.mark.parametrize(("algorithm", "steps"), [("adabn", 1000), ("shot", 1000), ("dann", 250)])
 def test_method_starts_from_a_fully_trained_network(algorithm: str, steps: int, tmp_path: Path) -> None:
     params = PARAMS[algorithm].model_validate({"algorithm": algorithm, "batch_size": 32})
     reference = make_trials(tmp_path, params).run_baseline(params, ProgressSpan())
