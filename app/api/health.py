@@ -10,11 +10,11 @@ from prometheus_client.core import Metric
 from pydantic import BaseModel
 
 from app.api.authorization import OPEN, requires
-from app.api.deps import AllSessionsDep, QueueDep
+from app.api.deps import AllSessionsDep, QueueDep, SettingsDep
 from app.api.problem_details import problem
 from app.errors import NotReady, SchemaMismatch
 from app.observability.health import Dependencies
-from app.observability.metrics import job_metrics, queue_depth, render
+from app.observability.metrics import job_metrics, queue_depth, render, worker_metrics
 
 router = APIRouter(tags=["health"])
 
@@ -88,12 +88,12 @@ def _detail(errors: Mapping[str, Exception]) -> str:
 @router.get(
     "/metrics", dependencies=[requires("metrics")], response_class=Response, responses={200: {"content": {"text/plain": {}}}}
 )
-async def metrics(dependencies: DependenciesDep, sessions: AllSessionsDep, queue: QueueDep) -> Response:
+async def metrics(dependencies: DependenciesDep, sessions: AllSessionsDep, queue: QueueDep, settings: SettingsDep) -> Response:
     """Return Prometheus metrics. If a dependency is unreachable, only its own metrics are missing."""
 
     def jobs() -> list[Metric]:
         with sessions.for_reading() as session:
-            return job_metrics(session)
+            return job_metrics(session) + worker_metrics(session, settings.lease_seconds)
 
     checks = {"database": jobs, "broker": lambda: [queue_depth(queue.depth())]}
     results = await in_probe_thread(lambda: dependencies.run_checks(checks))

@@ -29,16 +29,23 @@ from app.errors import (
     UnsupportedContentEncoding,
     UploadTooLarge,
 )
+from app.observability.version_statistics import STATISTICS
 from app.schemas.models import VersionNumber
 from app.schemas.open_inference import (
+    Duration,
     IndexEntry,
+    InferenceStatistics,
     InferRequest,
     InferResponse,
+    ModelConfig,
     ModelMetadata,
     ModelReady,
+    ModelStatistics,
     ServerLive,
     ServerMetadata,
     ServerReady,
+    TensorConfig,
+    VersionStatisticsOut,
 )
 from app.schemas.predict import ModelReference
 from app.services import models
@@ -142,6 +149,32 @@ async def version_metadata(model: Model, version: Version, predictor: PredictorD
     return _metadata(await predictor.load(caller, f"{model}:{version}"))
 
 
+@router.get(_MODEL + "/config", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
+async def model_config(model: Model, predictor: PredictorDep, caller: CallerDep, settings: SettingsDep) -> ModelConfig:
+    """Return the configuration of a model, in the names of Triton's extension."""
+    return _config(await predictor.load(caller, model), settings.max_predict_inputs)
+
+
+@router.get(_VERSION + "/config", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
+async def version_config(
+    reference: VersionReference, predictor: PredictorDep, caller: CallerDep, settings: SettingsDep
+) -> ModelConfig:
+    """Return the configuration of a version, in the names of Triton's extension."""
+    return _config(await predictor.load(caller, reference), settings.max_predict_inputs)
+
+
+@router.get(_MODEL + "/stats", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
+async def model_stats(model: Model, predictor: PredictorDep, caller: CallerDep) -> ModelStatistics:
+    """Return how often this process has predicted with a model, in the names of Triton's extension."""
+    return _stats(await predictor.load(caller, model))
+
+
+@router.get(_VERSION + "/stats", dependencies=[_PREDICT], responses=_MODEL_ERRORS)
+async def version_stats(reference: VersionReference, predictor: PredictorDep, caller: CallerDep) -> ModelStatistics:
+    """Return how often this process has predicted with a version, in the names of Triton's extension."""
+    return _stats(await predictor.load(caller, reference))
+
+
 @router.post(_MODEL + "/infer", dependencies=[_PREDICT, HOLDS_BODY_SLOTS], **_INFER)
 @own_body_limit
 async def infer(
@@ -196,6 +229,25 @@ def _parse(body: bytes, header_length: str | None) -> tuple[InferRequest, bytes]
     if not 0 < size <= len(body):
         raise InvalidRequest(errors=[FieldError(f"/header/{HEADER}", f"expected 1 to {len(body)}, the size of the body")])
     return validated(InferRequest, body[:size]), body[size:]
+
+
+def _config(version: LoadedModel, max_inputs: int) -> ModelConfig:
+    metadata = _metadata(version)
+    inputs, outputs = ([TensorConfig.of(one) for one in tensors] for tensors in (metadata.inputs, metadata.outputs))
+    return ModelConfig(name=metadata.name, max_batch_size=max_inputs, input=inputs, output=outputs)
+
+
+def _stats(version: LoadedModel) -> ModelStatistics:
+    known = STATISTICS.read(version.model, version.number)
+    success = Duration(count=known.requests, ns=round(known.seconds * 1e9))
+    statistics = VersionStatisticsOut(
+        name=version.model,
+        version=str(version.number),
+        inference_count=known.inputs,
+        execution_count=known.requests,
+        inference_stats=InferenceStatistics(success=success),
+    )
+    return ModelStatistics(model_stats=[statistics])
 
 
 def _ready(version: LoadedModel) -> ModelReady:

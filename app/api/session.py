@@ -9,7 +9,7 @@ Alternatives: a session id in the database, which is one more query and one more
 import asyncio
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.authorization import OPEN, SESSION_COOKIE, header_of
 from app.api.deps import RequireJson, error_responses
@@ -25,7 +25,7 @@ class SignIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: SecretStr = Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")
+    key: str = Field(max_length=200, pattern=r"^[!-~]+$", repr=False)
 
 
 class SessionOut(BaseModel):
@@ -63,10 +63,9 @@ async def get_session(request: Request) -> SessionOut:
 async def sign_in(request: Request, response: Response, body: SignIn) -> SessionOut:
     """Check a key and keep it in a cookie of the browser."""
     grants: Grants = request.app.state.grants
-    key = body.key.get_secret_value()
-    caller = await _caller(grants, f"Bearer {key}".encode())
+    caller = await _caller(grants, f"Bearer {body.key}".encode())
     is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-    response.set_cookie(SESSION_COOKIE, key, httponly=True, samesite="strict", secure=is_secure)
+    response.set_cookie(SESSION_COOKIE, body.key, httponly=True, samesite="strict", secure=is_secure)
     return SessionOut.of(caller, grants.keys_needed)
 
 

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from app.api.authorization import requires
 from app.api.deps import SessionDep, SettingsDep
+from app.observability import workers
 from app.schemas.workers import WorkerList, WorkerOut
-from app.services import workers
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 

@@ -1,10 +1,14 @@
 """Results of queries that are not rows of one table."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 from uuid import UUID
 
 from app.db.tables import ModelRow, VersionRow
 from app.db.worker_tables import WorkerRow
+
+State = Literal["idle", "busy", "lost"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +28,10 @@ class WorkerView:
     is_lost: bool
     is_busy: bool
     job_id: UUID | None
+
+    @property
+    def state(self) -> State:
+        """The state of the worker."""
+        if self.is_lost:
+            return "lost"
+        return "busy" if self.is_busy else "idle"

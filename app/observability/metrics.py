@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY as PROCESS
 from prometheus_client import CollectorRegistry, Gauge, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.db.session import db_now
+from app.db.tables import JobRow
+from app.db.views import STATES
 from app.job_state import JobStatus
 from app.job_types import JOB_TYPES
-from app.observability import job_totals
+from app.observability import job_totals, workers
 from app.observability.counters import CounterVec, HistogramVec
 
 REQUESTS = CounterVec("isthmus_http_requests", "HTTP requests.", ["method", "route", "status"])
@@ -33,6 +37,7 @@ PREDICTION_SECONDS = HistogramVec(
 )
 PREDICTED_INPUTS = CounterVec("isthmus_predicted_inputs", "Inputs that were predicted.", ["modality"])
 BUILD = Info("isthmus_build", "Version of the service.")
+GPU_LABELS = ("worker", "gpu")
 ROWS_HELP = "Rows in the outputs of batch predictions."
 
 
@@ -75,6 +80,32 @@ def job_metrics(session: Session) -> list[Metric]:
         families.append(family)
     rows = sum(totals.rows for totals in ended.values())
     return [*families, _durations(ended), CounterMetricFamily("isthmus_batch_prediction_rows", ROWS_HELP, value=rows)]
+
+
+def worker_metrics(session: Session, lost_seconds: float) -> list[Metric]:
+    """Return the workers by state, their GPUs, and the time that the oldest waiting job has waited."""
+    listed = workers.listed(session, lost_seconds)
+    states = GaugeMetricFamily("isthmus_workers", "Workers by state.", labels=["state"])
+    for state, count in Counter(dict.fromkeys(STATES, 0) | Counter(view.state for view in listed)).items():
+        states.add_metric([state], count)
+    used = GaugeMetricFamily(
+        "isthmus_gpu_utilisation", "Fraction of the last second in which the GPU computed.", labels=GPU_LABELS
+    )
+    memory = GaugeMetricFamily("isthmus_gpu_memory_used_bytes", "Memory of the GPU that is in use.", labels=GPU_LABELS)
+    for view in listed:
+        for number, gpu in enumerate(view.worker.device["gpus"]):
+            for family, key in ((used, "utilisation"), (memory, "memory_used_bytes")):
+                if gpu[key] is not None:
+                    family.add_metric([view.worker.id, str(number)], gpu[key])
+    return [states, used, memory, _waiting(session)]
+
+
+def _waiting(session: Session) -> Metric:
+    oldest = session.scalar(
+        select(func.max(job_totals.Seconds(JobRow.run_after, db_now()))).where(JobRow.status == JobStatus.QUEUED)
+    )
+    help = "Time that the oldest waiting job has waited."
+    return GaugeMetricFamily("isthmus_oldest_waiting_job_seconds", help, value=max(0.0, float(oldest or 0)))
 
 
 def _durations(ended: dict[job_totals.Key, job_totals.Totals]) -> Metric:

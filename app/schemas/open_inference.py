@@ -89,10 +89,67 @@ class ModelMetadata(BaseModel):
     outputs: list[TensorMetadata]
 
 
+class TensorConfig(BaseModel):
+    """One tensor; -1 marks a size that varies. The batch is no dimension."""
+
+    name: str
+    data_type: str = Field(examples=["TYPE_FP32"])
+    dims: list[int]
+
+    @classmethod
+    def of(cls, tensor: TensorMetadata) -> "TensorConfig":
+        return cls(
+            name=tensor.name, data_type=f"TYPE_{_CONFIG_TYPES.get(tensor.datatype, tensor.datatype)}", dims=tensor.shape[1:]
+        )
+
+
+_CONFIG_TYPES = {"BYTES": "STRING"}
+
+
+class ModelConfig(BaseModel):
+    """The configuration of a model in the names of Triton's extension."""
+
+    name: str
+    platform: Literal["onnxruntime_onnx"] = "onnxruntime_onnx"
+    backend: Literal["onnxruntime"] = "onnxruntime"
+    max_batch_size: int
+    input: list[TensorConfig]
+    output: list[TensorConfig]
+
+
+class Duration(BaseModel):
+    """Number of requests and the sum of their times."""
+
+    count: int
+    ns: int
+
+
+class InferenceStatistics(BaseModel):
+    """The requests that succeeded in this process."""
+
+    success: Duration
+
+
+class VersionStatisticsOut(BaseModel):
+    """Statistics of one version, in this process since its start."""
+
+    name: str
+    version: str
+    inference_count: int = Field(description="Inputs that were predicted.")
+    execution_count: int = Field(description="Requests.")
+    inference_stats: InferenceStatistics
+
+
+class ModelStatistics(BaseModel):
+    """Statistics in the names of Triton's extension."""
+
+    model_stats: list[VersionStatisticsOut]
+
+
 class ServerMetadata(BaseModel):
     name: Literal["isthmus"] = "isthmus"
     version: str
-    extensions: list[str] = ["binary_tensor_data", "classification", "model_repository"]
+    extensions: list[str] = ["binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics"]
 
 
 class ServerLive(BaseModel):

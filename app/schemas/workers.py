@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app.db.views import WorkerView
+from app.db.views import State, WorkerView
 
 
 class GpuOut(BaseModel):
@@ -31,7 +31,7 @@ class WorkerOut(BaseModel):
 
     id: str
     host: str
-    state: Literal["idle", "busy", "lost"] = Field(description="lost: its heartbeats have stopped.")
+    state: State = Field(description="lost: its heartbeats have stopped.")
     job: UUID | None = Field(description="The job that it runs, if it belongs to your project.")
     device: DeviceOut
     started_at: datetime
@@ -42,16 +42,10 @@ class WorkerOut(BaseModel):
         """Build the response for a worker."""
         row = view.worker
         columns: dict[str, Any] = {name: getattr(row, name) for name in ("id", "host", "device", "started_at", "seen_at")}
-        return cls(**columns, state=_state(view), job=view.job_id)
+        return cls(**columns, state=view.state, job=view.job_id)
 
 
 class WorkerList(BaseModel):
     """All workers."""
 
     data: list[WorkerOut]
-
-
-def _state(view: WorkerView) -> Literal["idle", "busy", "lost"]:
-    if view.is_lost:
-        return "lost"
-    return "busy" if view.is_busy else "idle"

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary, proxy
 
@@ -17,6 +17,7 @@ from app.auth.caller import Caller
 from app.modalities.base import Encoded
 from app.observability.counters import Counter, HistogramChild
 from app.observability.metrics import PREDICTED_INPUTS, PREDICTION_SECONDS
+from app.observability.version_statistics import STATISTICS, VersionStatistics
 from app.serving.admission_control import EventLoopAdmission
 from app.serving.dynamic_batcher import DynamicBatcher, QueuePolicy
 from app.serving.loaded_model import WARM_UP_ROWS, LoadedModel, row_count
@@ -130,11 +131,12 @@ class Predictor:
 
 def record_metrics(version: LoadedModel, rows: int, seconds: float) -> None:
     """Record one completed request."""
-    duration, inputs = _counters(version.modality.name)
+    duration, inputs, statistics = _counters(version.modality.name, version.model, version.number)
     duration.observe(seconds)
     inputs.inc(rows)
+    statistics.add(rows, seconds)
 
 
-@cache
-def _counters(modality: str) -> tuple[HistogramChild, Counter]:
-    return PREDICTION_SECONDS.labels(modality), PREDICTED_INPUTS.labels(modality)
+@lru_cache(1024)
+def _counters(modality: str, model: str, number: int) -> tuple[HistogramChild, Counter, VersionStatistics]:
+    return PREDICTION_SECONDS.labels(modality), PREDICTED_INPUTS.labels(modality), STATISTICS.of(model, number)

@@ -52,6 +52,10 @@ def trained(service: Embedded, ui: Browser, tmp_path_factory: pytest.TempPathFac
     expect(page.get_by_role("link", name="first-ward")).to_be_visible()
     expect(page.get_by_role("link", name="second-ward")).to_be_visible()
     ui.inspect("datasets")
+    page.get_by_role("link", name="first-ward").click()
+    page.get_by_label("Column with the labels").select_option("diagnosis")
+    page.get_by_role("button", name="Read it as labels").click()
+    expect(page.get_by_role("heading", name="Classes")).to_be_visible()
 
     page = ui.open("/jobs/new")
     page.get_by_label("Name of the model").fill("diagnosis")

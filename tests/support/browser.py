@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, sync_playwright
+from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 from tests.support.paths import ROOT
 
@@ -21,6 +21,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+WAIT_MILLISECONDS = 30_000
+"""Long enough for a busy machine; what is waited for usually takes a second."""
 SERIOUS = ("serious", "critical")
 _NEW_FILES = """files => {
   const transfer = new DataTransfer();
@@ -81,6 +83,7 @@ def browser(url: str, width: int = 1200) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         page = started.new_page(viewport={"width": width, "height": 900})
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(WAIT_MILLISECONDS)
+        expect.set_options(timeout=WAIT_MILLISECONDS)
         yield Browser(page, url)
         started.close()

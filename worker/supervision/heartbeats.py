@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.outages import OUTAGE_ERRORS, tolerate_outage
-from app.services import workers
+from app.observability import workers
 from app.settings import Settings
 from worker.supervision.gpus import gpus
 

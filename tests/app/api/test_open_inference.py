@@ -59,6 +59,17 @@ def test_triton_client_lists_the_models(protocol: triton.InferenceServerClient) 
     ]
 
 
+def test_config_and_statistics_follow_tritons_extensions(protocol: triton.InferenceServerClient) -> None:
+    config = protocol.get_model_config("image")
+    metadata = protocol.get_model_metadata("image")
+    assert [one["name"] for one in config["input"]] == [one["name"] for one in metadata["inputs"]]
+    assert config["output"][0]["data_type"] == f"TYPE_{metadata['outputs'][0]['datatype']}"
+    assert config["output"][0]["dims"] == metadata["outputs"][0]["shape"][1:]
+    statistics = protocol.get_inference_statistics("image", "1")["model_stats"][0]
+    assert (statistics["name"], statistics["version"]) == ("image", "1")
+    assert statistics["inference_count"] >= statistics["execution_count"]
+
+
 def test_metadata_has_names_types_and_shapes(protocol: triton.InferenceServerClient) -> None:
     inputs = {name: protocol.get_model_metadata(name)["inputs"] for name in EXAMPLES}
 

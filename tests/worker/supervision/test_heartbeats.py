@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 from app.db.session import db_now
 from app.db.worker_tables import WorkerRow
 from app.job_state import JobStatus
+from app.observability import workers
 from app.schemas.workers import WorkerOut
-from app.services import workers
 from app.settings import Settings
 from tests.support.factories import make_job
 from tests.support.supervision import Sessions

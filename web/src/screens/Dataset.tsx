@@ -7,6 +7,7 @@ import { Bars } from "../components/charts";
 import { Facts, Loading, Problem, Table, Warnings } from "../components/common";
 import { Columns } from "../components/Columns";
 import { Examples } from "../components/Examples";
+import { LabelChoice } from "../components/LabelChoice";
 import { Shift } from "../components/Shift";
 import { bytes, when } from "../format";
 import { go, link } from "../router";
@@ -29,6 +30,7 @@ export function DatasetScreen({ id }: { id: string }) {
         <Delete id={id} />
       </div>
       <Facts facts={facts(data)} />
+      <LabelChoice dataset={data} />
       <Warnings items={data.warnings} />
       {data.classes && (
         <section aria-label="Classes">

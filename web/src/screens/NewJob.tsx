@@ -49,6 +49,11 @@ export function NewJob({ query }: { query: URLSearchParams }) {
         <Choice name="Target (to adapt to)" value={body.target} from={datasets.data.data.filter((one) => fits(one) && one.id !== body.source)} onChange={(target) => set({ target })} />
         <Choice name="Evaluation (optional, labelled target data)" value={body.evaluation} from={labelled.filter((one) => fits(one) && one.id !== body.source && one.id !== body.target)} onChange={(evaluation) => set({ evaluation })} />
       </div>
+      {!labelled.length && (
+        <p>
+          No dataset has labels yet. <a href="#/datasets">Open the source and choose its column with the labels.</a>
+        </p>
+      )}
       {check?.errors.map((one) => (
         <p class="problem" role="alert" key={one.pointer + one.detail}>
           {one.detail}
