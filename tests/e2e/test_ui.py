@@ -12,7 +12,7 @@ from scripts import build_ui
 from tests.support.browser import Browser, browser
 from tests.support.embedded_service import Embedded, up
 
-JOB_MILLISECONDS = 60_000
+JOB_MILLISECONDS = 180_000
 QUICK = {"algorithm": "dann", "epochs": 2, "min_steps": 40}
 
 
@@ -63,9 +63,9 @@ def trained(service: Embedded, ui: Browser, tmp_path_factory: pytest.TempPathFac
     page.get_by_label("Target (to adapt to)").select_option(label="second-ward (200 rows)")
     page.get_by_text("Method: auto").click()
     page.get_by_label("Method", exact=True).select_option("dann")
-    page.get_by_label("epochs").fill("2")
-    page.get_by_label("min_steps").fill("40")
-    page.get_by_label("min_steps").blur()
+    page.get_by_label("epochs", exact=True).fill("2")
+    page.get_by_label("min_steps", exact=True).fill("40")
+    page.get_by_label("min_steps", exact=True).blur()
     page.get_by_text("The same with curl").click()
     expect(page.get_by_text('"min_steps":40').first).to_be_visible()
     ui.inspect("new-job")

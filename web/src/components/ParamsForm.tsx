@@ -27,7 +27,7 @@ export function ParamsForm({ algorithms, params, onChange }: { algorithms: Algor
     <>
       <label>
         Method
-        <select value={String(params.algorithm)} onChange={(event) => onChange({ algorithm: event.currentTarget.value })}>
+        <select aria-label="Method" value={String(params.algorithm)} onChange={(event) => onChange({ algorithm: event.currentTarget.value })}>
           {algorithms.map((one) => (
             <option key={one.name} value={one.name}>
               {one.name}
@@ -38,7 +38,7 @@ export function ParamsForm({ algorithms, params, onChange }: { algorithms: Algor
       </label>
       <div class="columns">
         {properties.map(([name, property]) => (
-          <Field key={name} name={name} property={property} value={params[name] ?? property.default} onChange={(value) => set(name, value, property.default)} />
+          <Field key={`${chosen?.name} ${name}`} name={name} property={property} value={params[name] ?? property.default} onChange={(value) => set(name, value, property.default)} />
         ))}
       </div>
     </>
@@ -57,7 +57,7 @@ function Field({ name, property, value, onChange }: FieldProps) {
   if (property.type === "boolean")
     return (
       <label>
-        <input type="checkbox" checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />
+        <input aria-label={name} type="checkbox" checked={Boolean(value)} onChange={(event) => onChange(event.currentTarget.checked)} />
         {name}
         <small>{property.description}</small>
       </label>
@@ -66,7 +66,7 @@ function Field({ name, property, value, onChange }: FieldProps) {
     return (
       <label>
         {name}
-        <select value={String(value)} onChange={(event) => onChange(event.currentTarget.value)}>
+        <select aria-label={name} value={String(value)} onChange={(event) => onChange(event.currentTarget.value)}>
           {property.enum.map((one) => (
             <option key={one}>{one}</option>
           ))}
@@ -80,12 +80,13 @@ function Field({ name, property, value, onChange }: FieldProps) {
     <label>
       {name}
       <input
+        aria-label={name}
         type={isNumber ? "number" : "text"}
         step={property.type === "integer" ? 1 : "any"}
         min={property.minimum}
         max={property.maximum}
-        value={String(value ?? "")}
-        onChange={(event) => onChange(read(event.currentTarget.value))}
+        defaultValue={String(value ?? "")}
+        onInput={(event) => onChange(read(event.currentTarget.value))}
       />
       <small>{property.description}</small>
     </label>
