@@ -45,7 +45,7 @@ def ui(service: Embedded) -> Iterator[Browser]:
 def trained(service: Embedded, ui: Browser, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Upload two files by drag and drop, submit a job in the form and watch it to the end; return the model's name."""
     folder = tmp_path_factory.mktemp("files")
-    source = write_table(folder / "first-ward.csv", 240, shift=0, labelled=True)
+    source = write_table(folder / "first-ward.csv", 400, shift=0, labelled=True)
     target = write_table(folder / "second-ward.csv", 200, shift=12, labelled=False)
     page = ui.open("/datasets")
     ui.drop(page.locator(".drop"), source, target)
@@ -59,7 +59,7 @@ def trained(service: Embedded, ui: Browser, tmp_path_factory: pytest.TempPathFac
 
     page = ui.open("/jobs/new")
     page.get_by_label("Name of the model").fill("diagnosis")
-    page.get_by_label("Source (labelled)").select_option(label="first-ward (240 rows)")
+    page.get_by_label("Source (labelled)").select_option(label="first-ward (400 rows)")
     page.get_by_label("Target (to adapt to)").select_option(label="second-ward (200 rows)")
     page.get_by_text("Method: auto").click()
     page.get_by_label("Method", exact=True).select_option("dann")
@@ -72,7 +72,7 @@ def trained(service: Embedded, ui: Browser, tmp_path_factory: pytest.TempPathFac
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("heading", name="Job for diagnosis")).to_be_visible()
     service.client.submit(model="diagnosis", source="first-ward", target="second-ward", params=QUICK | {"seed": 1})
-    expect(page.get_by_role("link", name="Report of version 1")).to_be_visible(timeout=JOB_MILLISECONDS)
+    expect(page.get_by_role("button", name="Report of version 1")).to_be_visible(timeout=JOB_MILLISECONDS)
     expect(page.locator(".curves canvas")).to_be_visible()
     page.get_by_text("Log", exact=True).click()
     expect(page.locator(".log")).to_contain_text("phase: exporting")
@@ -115,6 +115,17 @@ def test_report_explains_the_version_and_is_a_file(service: Embedded, ui: Browse
     assert file.headers["content-type"].startswith("text/html")
     assert "Expected target accuracy" in file.text
     assert not re.search(r"(src|href)=", file.text)
+
+
+def test_rows_are_labelled_by_keys(service: Embedded, ui: Browser, trained: str) -> None:
+    page = ui.open(f"/models/{trained}/versions/1")
+    page.get_by_role("button", name="Measure with labels").click()
+    expect(page.get_by_role("heading", name=f"Labels for {trained} version 1")).to_be_visible()
+    page.keyboard.press("1")
+    expect(page.get_by_text("1 of 30 rows have a label.")).to_be_visible()
+    page.get_by_role("button", name="Unclear").click()
+    expect(page.get_by_text("2 of 30 rows have a label.")).to_be_visible()
+    ui.inspect("labels")
 
 
 def test_lasso_opens_rows_of_the_embedding(ui: Browser, trained: str) -> None:

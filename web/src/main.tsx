@@ -15,6 +15,7 @@ import { Embedding } from "./screens/Embedding";
 import { Home } from "./screens/Home";
 import { JobScreen } from "./screens/Job";
 import { Jobs } from "./screens/Jobs";
+import { Labelling } from "./screens/Labelling";
 import { ModelScreen } from "./screens/Model";
 import { Models } from "./screens/Models";
 import { NewJob } from "./screens/NewJob";
@@ -44,6 +45,7 @@ function screen({ path, query }: Address) {
   }
   if (area === "models" && part === "compare") return <Compare name={id!} numbers={query.getAll("version")} />;
   if (area === "models") return <ModelScreen key={id} name={id!} />;
+  if (area === "labels" && id) return <Labelling key={id} id={id} />;
   if (area === "playground") return <Playground reference={query.get("model") ?? ""} />;
   if (area === "settings") return <Settings />;
   return <p>There is no such page. <a href="#/">Go to the start page</a>.</p>;

@@ -12,7 +12,7 @@ export interface IntervalProps {
 /** Intervals on one axis from 0 to 100 %. */
 export function Intervals({ items, label }: { items: IntervalProps[]; label: string }) {
   return (
-    <figure class="intervals" role="group" aria-label={label}>
+    <figure class="intervals" aria-label={label}>
       {items.map((item) => (
         <div class="interval" key={item.name}>
           <span class="name">{item.name}</span>
@@ -39,7 +39,7 @@ const describe = (item: IntervalProps): string =>
 export function Bars({ items, label }: { items: [string, number][]; label: string }) {
   const largest = Math.max(1e-9, ...items.map(([, value]) => value));
   return (
-    <figure class="bars" role="group" aria-label={label}>
+    <figure class="bars" aria-label={label}>
       {items.map(([name, value]) => (
         <div class="interval" key={name}>
           <span class="name">{name}</span>

@@ -90,7 +90,7 @@ function Result({ answer }: { answer: Answer }) {
       </h2>
       {prediction.abstained && <p>The confidence is below the threshold of version {answer.version}. Have a person decide.</p>}
       <Intervals label="Most probable classes" items={prediction.top.map((one) => ({ name: one.label, value: one.probability }))} />
-      <Warnings items={answer.warnings} />
+      <Warnings items={answer.warnings ?? []} />
       <small>
         {answer.model}, version {answer.version}
       </small>

@@ -5,6 +5,7 @@ import { ROOT, type Metrics, type Version } from "../api/client";
 import { useLoad } from "../api/hooks";
 import { Bars, Confusion, type IntervalProps, Intervals } from "../components/charts";
 import { Facts, Loading, Problem, Table, Warnings } from "../components/common";
+import { LabelButton } from "../components/LabelButton";
 import { Promote } from "../components/Promote";
 import { bytes, figure, percent, when } from "../format";
 import { link } from "../router";
@@ -34,12 +35,13 @@ export function Report({ name, number }: { name: string; number: string }) {
             Embedding
           </a>
         )}
+        <LabelButton version={version} />
         <a role="button" class="secondary outline" href={`${ROOT}${path}/report`} download={`${name}-${number}.html`}>
           Report as a file
         </a>
       </div>
       <Warnings items={metrics.warnings ?? []} />
-      <Accuracy metrics={metrics} />
+      <Accuracy version={version} />
       <Verdict metrics={metrics} />
       <Shares metrics={metrics} />
       <Classes metrics={metrics} classes={version.classes} />
@@ -72,8 +74,16 @@ export function accuracies(metrics: Metrics): IntervalProps[] {
   return items;
 }
 
-function Accuracy({ metrics }: { metrics: Metrics }) {
-  const items = accuracies(metrics);
+/** What labels have measured, beside the estimates. */
+function measured({ measured: { labels, evaluation } }: Version): IntervalProps[] {
+  const items: IntervalProps[] = [];
+  if (labels?.accuracy) items.push({ name: `Target, measured with ${labels.labels} labels`, ...labels.accuracy });
+  if (evaluation) items.push({ name: `Measured on ${evaluation.rows} labelled rows`, ...evaluation.accuracy });
+  return items;
+}
+
+function Accuracy({ version }: { version: Version }) {
+  const items = [...accuracies(version.metrics), ...measured(version)];
   return items.length ? (
     <Section title="Accuracy">
       <Intervals items={items} label="Accuracies with their intervals" />
@@ -81,35 +91,40 @@ function Accuracy({ metrics }: { metrics: Metrics }) {
   ) : null;
 }
 
-const VERDICTS = { yes: "Adaptation seems to help.", no: "Adaptation seems to hurt.", unsure: "It is unclear whether adaptation helps." };
+const VERDICTS = {
+  yes: "The adapted model is expected to be more accurate.",
+  no: "The adapted model is not expected to be more accurate.",
+  unsure: "It is unclear whether the adapted model is more accurate.",
+};
 
 function Verdict({ metrics }: { metrics: Metrics }) {
-  if (!metrics.helped) return null;
   const evidence = metrics.helped_evidence;
-  const rules = evidence?.fired_rules ?? [];
+  if (!metrics.helped || !evidence) return null;
   return (
     <Section title="Adapted against source-only">
       <p>
-        <strong>{VERDICTS[metrics.helped]}</strong>
-        {evidence && ` The models disagree on ${evidence.disagreements} of ${evidence.rows} rows; the expected gain is ${percent(evidence.gain, 1)}.`}
+        <strong>{VERDICTS[evidence.helped ?? metrics.helped]}</strong>
+        {metrics.registered === "source_only" && " The source-only model is served."}
       </p>
-      {rules.length > 0 && (
-        <Table caption="Rules behind the verdict" head={["Reason", "Effect", "Measured"]}>
-          {rules.map((rule) => (
-            <tr key={rule.name}>
-              <th scope="row">{rule.reason}</th>
-              <td>{rule.effect.replace("_", "-")}</td>
-              <td>
-                {rule.conditions.map((one) => (
-                  <div key={one.measure}>
-                    {one.measure.replaceAll("_", " ")} {figure(one.value)} {one.comparison} {figure(one.threshold)}
-                  </div>
-                ))}
-              </td>
+      <Facts
+        facts={[
+          ["Expected gain", `${(100 * evidence.expected_gain).toFixed(1)} points`],
+          ["Probability of a gain above one point", percent(evidence.probability_of_gain)],
+          ["Probability of a loss above one point", percent(evidence.probability_of_loss)],
+          ["Rows on which the models disagree", `${evidence.disagreements} of ${evidence.rows}`],
+        ]}
+      />
+      <details>
+        <summary>Evidence behind the verdict</summary>
+        <Table caption="Evidence" head={["Measurement", "Value"]}>
+          {Object.entries(evidence.measured ?? {}).map(([name, value]) => (
+            <tr key={name}>
+              <th scope="row">{name.replaceAll("_", " ")}</th>
+              <td>{value === null ? "not measured" : figure(value)}</td>
             </tr>
           ))}
         </Table>
-      )}
+      </details>
       {metrics.validators && (
         <details>
           <summary>Validators</summary>
