@@ -1,14 +1,12 @@
 """Evaluations: rows without a label, classes that a version does not know, and the comparison of two versions."""
 
-from pathlib import Path
-
 import pytest
 
 from app.db.tables import DatasetRow, JobRow
 from app.labels.row_labels import KEY
 from tests.support.factories import csv_bytes
 from tests.support.job_bench import Bench, bench
-from tests.support.published_models import CLASSES, export_network, store_version
+from tests.support.published_models import CLASSES, Exported, export_network, store_version
 from worker.jobs import evaluation
 from worker.protocol.progress import BadData
 
@@ -17,16 +15,20 @@ __all__ = ["bench"]  # the fixture
 ROWS = [(30 + number, "f" if number % 2 else "m", label) for number, label in enumerate([*CLASSES, "eleven", ""] * 8)]
 
 
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> list[Exported]:
+    return [export_network("tabular", CLASSES, tmp_path_factory.mktemp("model"), seed) for seed in range(2)]
+
+
 @pytest.fixture
-def job(bench: Bench, tmp_path: Path) -> JobRow:
+def job(bench: Bench, networks: list[Exported]) -> JobRow:
     """Return an evaluation of two versions on rows of which some have no label and some an unknown class."""
     dataset = bench.dataset("tabular", "labelled.csv", csv_bytes(["age", "sex", "label"], ROWS))
     named = []
     with bench.sessions() as session:
-        for seed in range(2):
-            (folder := tmp_path / str(seed)).mkdir()
-            version = store_version(session, bench.storage, export_network("tabular", CLASSES, folder, seed), f"m{seed}")
-            named.append({"id": str(version.id), "model": f"m{seed}", "number": 1})
+        for number, network in enumerate(networks):
+            version = store_version(session, bench.storage, network, f"m{number}")
+            named.append({"id": str(version.id), "model": f"m{number}", "number": 1})
     return bench.job({"versions": named, "total": len(ROWS)}, dataset, kind="evaluation", base={"model": "m0:1"})
 
 
@@ -57,7 +59,9 @@ def test_dataset_of_labels_is_measured_on_its_rows_only(bench: Bench, job: JobRo
     assert result.metrics["results"][0]["labels"] == CLASSES
 
 
-def test_deleted_version_fails_the_evaluation(bench: Bench, job: JobRow) -> None:
-    job.params = {"versions": [{"id": "0" * 32, "model": "m", "number": 7}], "total": 1}
+def test_deleted_version_fails_the_evaluation(bench: Bench) -> None:
+    dataset = bench.dataset("tabular", "labelled.csv", csv_bytes(["age", "sex", "label"], ROWS))
+    deleted = {"versions": [{"id": "0" * 32, "model": "m", "number": 7}], "total": 1}
+    job = bench.job(deleted, dataset, kind="evaluation", base={"model": "m:7"})
     with pytest.raises(BadData, match="was deleted"):
         evaluation.run(bench.context(job))
