@@ -25,7 +25,7 @@ PARAMS: dict[str, Any] = {
     "ema_decay": 0.99,
     "augmentation": "none",
 }
-JOBS = {"fine_tune": "trained on the source only", "self_training": "adapted to the target"}
+JOBS = {"fine_tune": "trained on the source only", "dann": "adapted to the target"}
 SHOWN = 8
 
 

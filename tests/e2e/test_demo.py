@@ -34,7 +34,7 @@ def test_demo_shows_accuracies_and_predictions_and_frees_its_port(tmp_path: Path
     shown = CliRunner().invoke(cli, ["demo", "--data", str(tmp_path / "demo"), "--port", str(port), "--seed", "3"])
     assert shown.exit_code == 0, shown.output
     lines = shown.output.splitlines()
-    for name in ("digits-fine-tune", "digits-self-training"):
+    for name in ("digits-fine-tune", "digits-dann"):
         accuracy, predictions = [line for line in lines if line.startswith(f"  {name}")]
         assert 0 < float(accuracy.split()[-1].rstrip("%")) <= 100
         assert len(predictions.split()) == 1 + 2 * demo.SHOWN + 2
