@@ -121,7 +121,7 @@ class _ImportLabels(Route[records.LabelRequest]):
         self.signature, self.documentation = inspect.signature(self.call), str(type(self).__doc__)
 
     def call(self, request: Any, labels: Any) -> Call[records.LabelRequest]:
-        return replace(super().call(request), body=labels)
+        return replace(super().call(request, labels), body=labels)
 
 
 class LabelRequests(Group[C]):
