@@ -11,7 +11,7 @@ from app.encoders.catalogue import CATALOGUE, PretrainedEncoder
 from tests.support.factories import make_dataset
 
 MISSING = PretrainedEncoder("absent", "image", "fast", 1, "MIT", package="no_such_package", requirement="no-such-package==1")
-FROZEN = {"network": "transformers", "pretrained": "efficientnet-lite0", "frozen": True, "max_length": 128}
+FROZEN = {"network": "transformers", "pretrained": "efficientnet-lite0", "frozen": True, "max_length": 128, "head": "bottleneck"}
 
 
 def submit(client: TestClient, session: Session, side: int = 128, **body: Any) -> dict[str, Any]:
