@@ -250,7 +250,7 @@ def check(bench: Bench, logits: NDArray[np.float32]) -> None:
 
 def _resident(child: psutil.Process) -> int:
     """Return the resident bytes; 0 for a child that has not yet started the trainer."""
-    return int(child.memory_info().rss) if "worker.trainer" in child.cmdline() else 0
+    return int(child.memory_info().rss) if {"worker.trainer", "worker.template"} & set(child.cmdline()) else 0
 
 
 def process(bench: Bench, rows: int) -> str:

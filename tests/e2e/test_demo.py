@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from app import demo
 from app.cli import cli
 from app.demo import images
+from tests.support.forked_trainers import forked_trainers
 from tests.support.servers import free_port
 
 
@@ -68,7 +69,7 @@ def test_signal_ends_all_processes(number: signal.Signals, shown: str, tmp_path:
         assert demo.stdout is not None
         assert any(shown in line for line in demo.stdout)
         processes = psutil.Process(demo.pid).children(recursive=True)
-        assert shown == "Uploading" or any("worker.trainer" in process.cmdline() for process in processes)
+        assert shown == "Uploading" or forked_trainers(psutil.Process(demo.pid))
         demo.send_signal(number)
         assert demo.wait(timeout=60) != 0
     _, alive = psutil.wait_procs(processes, timeout=5)

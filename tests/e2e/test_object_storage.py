@@ -23,6 +23,7 @@ from app.settings import Settings
 from app.storage import Storage
 from tests.support.deployed_service import Client, running
 from tests.support.factories import npz_bytes, write
+from tests.support.forked_trainers import forked_trainers
 from tests.support.list_queue import ListQueue
 from tests.support.polling import wait_until
 from tests.support.servers import RedisServer, S3Server
@@ -59,7 +60,7 @@ def digits(*, target: bool) -> bytes:
 
 
 def trainer_of_this_test() -> psutil.Process | None:
-    trainers = [child for child in psutil.Process().children(recursive=True) if "worker.trainer" in child.cmdline()]
+    trainers = forked_trainers(psutil.Process())
     return trainers[0] if trainers else None
 
 
@@ -69,9 +70,10 @@ def kill_worker_of_running_job(folder: Path, job_id: str) -> None:
     wait_until(is_training(SessionFactory(engine), UUID(job_id)), 60, "a checkpoint")
     engine.dispose()
     trainer = wait_until(trainer_of_this_test, what="a trainer")
-    worker = trainer.parent().parent()
+    template = trainer.parent()
+    worker = template.parent().parent()
     worker.kill()
-    psutil.wait_procs([trainer, worker], timeout=10)
+    psutil.wait_procs([trainer, template, worker], timeout=10)
 
 
 def test_all_files_of_a_deployment_are_in_the_object_store(
