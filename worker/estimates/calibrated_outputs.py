@@ -13,7 +13,7 @@ from worker.evaluation.outputs import ModelOutputs, probabilities
 Probabilities = NDArray[np.float64]
 
 MAX_RARE_PROPORTION, RARE_FRACTION_OF_UNIFORM = 0.01, 0.2
-MIN_SOURCE_ROWS, MIN_TARGET_ROWS = 2, 8
+MIN_SOURCE_ROWS, MIN_TARGET_ROWS = 5, 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import torch
 
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
+from worker.estimates.calibrated_outputs import MIN_SOURCE_ROWS, MIN_TARGET_ROWS
 from worker.estimates.calibration import calibrate
 from worker.estimates.candidate_evidence import CandidateOutputs, TaskFacts, gain_evidence
 from worker.estimates.candidate_judgement import CandidateJudgement, judge_candidate
@@ -18,7 +19,6 @@ from worker.training.evidence_rows import evidence_rows, narrowed
 
 CPU = torch.device("cpu")
 SOURCE_ROWS = 2000
-MIN_SOURCE_ROWS, MIN_TARGET_ROWS = 10, 20
 
 
 class JobEvidence:
