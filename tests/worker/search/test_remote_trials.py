@@ -40,7 +40,7 @@ from worker.training.trials import Trial, TrialRunner
 Sessions = sessionmaker[Session]
 MCC, ADABN = "1-0-mcc", "1-1-adabn"
 STEPS = 30
-SHORT_STEPS = 10
+SHORT_STEPS = 7  # a quarter, in the first round
 AUTO = {
     "algorithm": "auto",
     **SMALL,
