@@ -43,6 +43,10 @@ def as_it_is(_: schemathesis.SerializationContext, value: Any) -> bytes:
     return bytes(value.data) if hasattr(value, "data") else str(value).encode()
 
 
+MAX_CASES = 500
+"""Boundary cases of one operation. A job has thousands, because every method has parameters of its own; some are left out."""
+
+
 @pytest.fixture(scope="module")
 def app(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     """Run the app on PostgreSQL, which rejects more values than SQLite."""
@@ -146,5 +150,6 @@ def test_boundary_values_and_methods_get_a_documented_response(operations: list[
     modes = list(GenerationMode)
     for operation in operations:
         config = operation.schema.config.generation_for(operation=operation, phase="coverage")
-        for case in operation.schema.iter_coverage_cases(operation, generation_modes=modes, generation_config=config):
+        cases = list(operation.schema.iter_coverage_cases(operation, generation_modes=modes, generation_config=config))
+        for case in cases[:: 1 + len(cases) // MAX_CASES]:
             check(case)
