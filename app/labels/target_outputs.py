@@ -31,7 +31,7 @@ class TargetOutputs:
 
     @property
     def disputed(self) -> NDArray[np.bool_]:
-        """Whether the two models differ (n,); nowhere without a source-only model."""
+        """Return where the two models differ (n,); nowhere without a source-only model."""
         if self.source_only is None:
             return np.zeros(len(self.rows), bool)
         return np.asarray([one != other for one, other in zip(self.predicted, self.source_only, strict=True)], bool)

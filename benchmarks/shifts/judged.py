@@ -25,7 +25,7 @@ class Estimated:
 
     @property
     def is_covered(self) -> bool:
-        """Whether the interval contains the accuracy."""
+        """Return whether the interval contains the accuracy."""
         return self.estimate.low <= self.case.accuracy <= self.estimate.high
 
 

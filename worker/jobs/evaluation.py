@@ -48,7 +48,7 @@ class Predictions:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether each prediction is right (n,); a row that cannot be read is not."""
+        """Return which predictions are right (n,); a row that cannot be read is not."""
         return np.asarray(self.readable & (np.nan_to_num(self.probabilities).argmax(axis=1) == self.labels))
 
 

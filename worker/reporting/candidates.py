@@ -91,7 +91,7 @@ class Comparison:
 
     @property
     def helped(self) -> Judgement | None:
-        """Whether the version is better than source-only: `no` if it is the source-only network itself."""
+        """Return the verdict on the version; `no` if it is the source-only network itself."""
         if self.baseline is not None and self.selected is self.baseline:
             return "no"
         return self.judgement.helped if self.judgement else None

@@ -50,7 +50,7 @@ class Record:
 
     @property
     def identifier(self) -> str:
-        """What routes call this object: its id or name."""
+        """Return the id or the name by which routes call this object."""
         return str(self.data.get("id") or self.data["name"])
 
     @property
@@ -246,7 +246,7 @@ class Version(VersionSummary):
 
     @property
     def identifier(self) -> str:
-        """The reference in predictions, such as `wine:2`."""
+        """Return the reference in predictions, such as `wine:2`."""
         return f"{self.model}:{self.number}"
 
     def predict(self, rows: Any, *, top_k: int = 1, probabilities: bool = False, strict: bool = False) -> Any:
