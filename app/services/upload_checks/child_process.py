@@ -123,7 +123,12 @@ def _remaining(deadline: float) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment without the server's secrets, with one thread per library: one check is to use one core."""
+    """Return an environment without the server's secrets, with one thread per library: one check is to use one core.
+
+    Polars' memory allocator, jemalloc, would start background threads. If the memory limit forbids one, it tries again without end
+    and keeps a lock meanwhile, so that the check would hang.
+    """
     threads = dict.fromkeys(("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL") if name in os.environ}
-    return kept | threads | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    allocator = {"_RJEM_MALLOC_CONF": "background_thread:false"}
+    return kept | threads | allocator | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

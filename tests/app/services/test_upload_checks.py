@@ -72,7 +72,8 @@ def test_check_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 def test_check_that_needs_too_much_memory_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pl.DataFrame({"x": ["a" * 500_000_000, "b"], "label": ["a", "b"]}).write_parquet(path)
-    with UploadChecker(CheckLimits(memory_bytes=640 * 1024**2)) as checker, pytest.raises(InvalidDataset, match="640 MB"):
+    limits = CheckLimits(seconds=120, memory_bytes=640 * 1024**2)
+    with UploadChecker(limits) as checker, pytest.raises(InvalidDataset, match="640 MB"):
         checker.check(path, checker.detect(path, path.name, FORM))
 
 
