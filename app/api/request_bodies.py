@@ -18,7 +18,7 @@ from app.api.content_codings import content_coding, unpack
 from app.api.large_bodies import MANY_VALUES, HeldSlots
 from app.auth.caller_limits import CallerLimits
 from app.errors import FieldError, InvalidRequest, UploadTooLarge
-from app.formats.json_limits import MAX_CONTAINERS, has_too_many_containers
+from app.formats.json_limits import exceeded_limit
 from app.modalities.base import Encoded
 from app.schemas.predict import ModelReference
 from app.serving.loaded_model import LoadedModel, row_count
@@ -127,11 +127,12 @@ def validated(schema: type[Body], data: bytes | dict[str, Any]) -> Body:
 
 
 def _parsed(schema: type[Body], text: bytes) -> Body:
-    """Parse JSON. Raises UploadTooLarge for very many containers: each takes memory, and nothing else runs meanwhile."""
+    """Parse JSON. Raises UploadTooLarge for very many values: each takes memory, and nothing else runs meanwhile."""
     if len(text) <= MANY_VALUES:
         return schema.model_validate_json(text)
-    if has_too_many_containers(text):
-        raise UploadTooLarge(f"The body has more than {MAX_CONTAINERS} arrays and objects. Send fewer inputs, or binary arrays.")
+    limit = exceeded_limit(text)
+    if limit:
+        raise UploadTooLarge(f"The body has more than {limit}. Send fewer inputs, or binary arrays.")
     collects = gc.isenabled()
     gc.disable()  # it would visit all values again and again
     try:

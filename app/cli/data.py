@@ -11,6 +11,7 @@ from app.cli.errors import CommandError
 from app.cli.output import Json, print_json
 
 if TYPE_CHECKING:
+    from app.backup.export import Summary
     from app.storage import FileInfo
 
 Location = Annotated[str, typer.Argument(help="Folder or fsspec URL.")]
@@ -46,7 +47,7 @@ def storage(
         _print_files(label, found)
 
 
-def backup(path: Location) -> None:
+def backup(path: Location, as_json: Json = False) -> None:
     """Write a backup of the database and all its files to a new folder or fsspec URL, while the service runs."""
     from app.backup.export import write_backup
     from app.cli.start import load_settings
@@ -54,7 +55,7 @@ def backup(path: Location) -> None:
     settings = load_settings("backup")
     with _reported():
         summary = write_backup(settings, _url(path))
-    typer.echo(f"Wrote {summary.rows} rows and {summary.files} files ({_size(summary.size_bytes).strip()}) to {path}.")
+    _print_summary(f"Wrote {{}} to {path}.", summary, as_json)
 
 
 def restore(
@@ -62,6 +63,7 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete what the service contains. Without it, a service with data is refused.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Restore a backup into an empty service, of any database and storage. Stop the service meanwhile."""
     from app.backup.restore import read_backup
@@ -71,7 +73,7 @@ def restore(
     with _reported():
         create_tables(settings)
         summary = read_backup(settings, _url(path), replace)
-    typer.echo(f"Restored {summary.rows} rows and {summary.files} files ({_size(summary.size_bytes).strip()}).")
+    _print_summary("Restored {}.", summary, as_json)
 
 
 @contextmanager
@@ -86,6 +88,14 @@ def _reported() -> Iterator[None]:
         yield
     except (BackupError, ServiceError, OSError, SQLAlchemyError) as error:
         raise CommandError(str(error)) from error
+
+
+def _print_summary(sentence: str, summary: "Summary", as_json: bool) -> None:
+    if as_json:
+        print_json(vars(summary))
+    else:
+        size = _size(summary.size_bytes).strip()
+        typer.echo(sentence.format(f"{summary.rows} rows and {summary.files} files ({size})"))
 
 
 def _print_files(label: str, files: "Iterable[FileInfo]") -> None:

@@ -68,7 +68,7 @@ def list_keys(data: Data = None, as_json: Json = False) -> None:
 
 
 @keys.command()
-def revoke(key_id: KeyId, data: Data = None) -> None:
+def revoke(key_id: KeyId, data: Data = None, as_json: Json = False) -> None:
     """Revoke the key with this ID."""
     from app.auth import keys
     from app.errors import KeyNotFound
@@ -78,7 +78,7 @@ def revoke(key_id: KeyId, data: Data = None) -> None:
             keys.revoke(session, key_id)
         except KeyNotFound as error:
             raise CommandError(error.message) from error
-    typer.echo(f"Key {key_id} is revoked.")
+    print_json({"revoked": key_id}) if as_json else typer.echo(f"Key {key_id} is revoked.")
 
 
 @keys.command()

@@ -43,9 +43,12 @@ def show(request: RequestId, url: Url = None, as_json: Json = False) -> None:
 
 
 @label.command()
-def export(request: RequestId, url: Url = None) -> None:
-    """Print the rows as CSV with an empty column `label` to fill in."""
+def export(request: RequestId, url: Url = None, as_json: Json = False) -> None:
+    """Print the rows as CSV with an empty column `label` to fill in, or as JSON."""
     with connected(url) as client:
+        if as_json:
+            print_json(client.label_requests.rows(request))
+            return
         typer.echo(client.label_requests.export(request, format="csv").decode(), nl=False)
 
 

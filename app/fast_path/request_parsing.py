@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app.artifacts import GRAPHS, Precision
-from app.formats.json_limits import has_too_many_containers
+from app.formats.json_limits import exceeded_limit
 from app.modalities.base import Encoded
 from app.schemas.limits import MAX_TOP_K
 from app.schemas.open_inference import InferRequest
@@ -42,7 +42,7 @@ class ParsedRequest(NamedTuple):
 def parse_json(get_loaded: GetLoadedModel, max_inputs: int, body: bytes) -> ParsedRequest | None:
     """Parse a JSON body of `POST /predict`. Raises PrecisionNotFound."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
-    if start + len(body) - end > MAX_JSON_BYTES or has_too_many_containers(body):
+    if start + len(body) - end > MAX_JSON_BYTES or exceeded_limit(body):
         return None
     # `inputs` is the text from the first to the last bracket; if it is not, the remaining text is not such a document
     fields = _parse(body[:start] + b"[]" + body[end:])
@@ -64,7 +64,7 @@ def parse_invocation(
     query: bytes, model_header: bytes | None, get_loaded: GetLoadedModel, max_inputs: int, body: bytes
 ) -> ParsedRequest | None:
     """Parse a JSON body of `POST /invocations` without parameters, whose model is in the query or in a header."""
-    if len(body) > MAX_JSON_BYTES or b"&" in query or has_too_many_containers(body):
+    if len(body) > MAX_JSON_BYTES or b"&" in query or exceeded_limit(body):
         return None
     parameters = _parse_parameters(query, model_header)
     version = get_loaded(parameters.reference, None) if parameters else None

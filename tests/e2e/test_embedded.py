@@ -81,16 +81,6 @@ def test_ctrl_c_releases_the_jobs_of_both_workers(tmp_path: Path) -> None:
     assert len({line["job_id"] for line in released}) == 2
 
 
-def test_death_of_one_process_ends_the_service_with_an_error(tmp_path: Path) -> None:
-    with up(tmp_path) as embedded:
-        processes = embedded.descendants()
-        api = next(process for process in processes if process.cmdline()[-4:-3] == ["--host"])
-        api.kill()
-        assert embedded.process.wait(timeout=DEADLINE_SECONDS) != 0
-        _, alive = psutil.wait_procs(processes, timeout=5)
-        assert alive == []
-
-
 def test_job_resumes_after_a_restart_of_the_service(tmp_path: Path) -> None:
     source = write(tmp_path, "digits.npz", digits_npz())
     with up(tmp_path, train_threads="1", heartbeat_seconds="0.5") as embedded:

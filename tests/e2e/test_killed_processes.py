@@ -14,8 +14,8 @@ from tests.support.running_processes import QUICK_SETTINGS, named, pool, start_j
 from tests.support.servers import free_port
 
 
-def start(folder: Path) -> AbstractContextManager[Embedded]:
-    return up(folder, workers=1, **QUICK_SETTINGS)
+def start(folder: Path, **settings: str) -> AbstractContextManager[Embedded]:
+    return up(folder, workers=1, **QUICK_SETTINGS, **settings)
 
 
 def assert_all_end(processes: list[psutil.Process]) -> None:
@@ -61,7 +61,7 @@ def refuse_second_start(folder: Path, embedded: Embedded) -> None:
 
 @pytest.mark.parametrize("part", ["api", "beat"])
 def test_killed_part_ends_the_service_with_an_error(part: str, tmp_path: Path) -> None:
-    with start(tmp_path) as embedded:
+    with start(tmp_path, preload="false") as embedded:
         processes = embedded.descendants()
         named(embedded, part).kill()
         assert embedded.process.wait(timeout=60) != 0

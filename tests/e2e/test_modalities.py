@@ -98,7 +98,7 @@ def test_books_model_adapts_to_dvd(service: Client, shared_data: Path) -> None:
         source=source["id"],
         target=target["id"],
         evaluation=evaluation["id"],
-        params={"algorithm": "dann", "epochs": 8, "min_steps": 300},
+        params={"algorithm": "dann", "epochs": 5, "min_steps": 200},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.72
@@ -113,7 +113,7 @@ def test_books_model_starts_from_a_pretrained_encoder(service: Client, shared_da
     assert spec.submodule_search_locations
     checkpoint = next(Path(spec.submodule_search_locations[0]).rglob("config.json")).parent
     lines = (shared_data / "text/books_labelled.jsonl").read_text().splitlines()
-    (tmp_path / "books.jsonl").write_text("\n".join(lines[::4]))
+    (tmp_path / "books.jsonl").write_text("\n".join(lines[::8]))
     (tmp_path / "others.jsonl").write_text("\n".join(lines[1::20]))
     source = service.upload(tmp_path / "books.jsonl", "some books")
     evaluation = service.upload(tmp_path / "others.jsonl", "other books")
@@ -121,8 +121,8 @@ def test_books_model_starts_from_a_pretrained_encoder(service: Client, shared_da
         model="reviews-minilm",
         source=source["id"],
         evaluation=evaluation["id"],
-        base={"network": "transformers", "pretrained": str(checkpoint), "max_length": 32},
-        params={"algorithm": "fine_tune", "unfreeze": "head", "epochs": 3, "learning_rate": 0.01},
+        base={"network": "transformers", "pretrained": str(checkpoint), "max_length": 24},
+        params={"algorithm": "fine_tune", "unfreeze": "head", "epochs": 2, "learning_rate": 0.01},
     )
 
     assert service.version(job)["metrics"]["target_accuracy"] > 0.58

@@ -1,4 +1,4 @@
-"""The notebooks of the four modalities, and the commands of a user, against one embedded service."""
+"""The notebooks of the four modalities, and the commands of a user, against one service."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.embedded_service import up
+from tests.support.deployed_service import Client
 from tests.support.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -18,9 +18,10 @@ pytestmark = pytest.mark.timeout(250)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with up(tmp_path_factory.mktemp("notebooks"), train_threads="1") as embedded, pytest.MonkeyPatch.context() as patch:
-        url = str(embedded.client.http.base_url)
+def url(service: Client) -> Iterator[str]:
+    """Name the service in the environment, where client and commands look for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        url = str(service.http.base_url)
         patch.setenv("ISTHMUS_URL", url)
         yield url
 
@@ -33,7 +34,7 @@ def isthmus(folder: Path, *arguments: str, code: int = 0) -> str:
     return done.stdout
 
 
-@pytest.mark.usefixtures("service")
+@pytest.mark.usefixtures("url")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_and_ends_with_a_gain(path: Path) -> None:
     cells = json.loads(path.read_text())["cells"]
@@ -49,7 +50,7 @@ def test_notebook_runs_and_ends_with_a_gain(path: Path) -> None:
     assert version.metrics["target_accuracy"] >= version.metrics["source_only_target_accuracy"], version.metrics
 
 
-def test_commands_lead_from_files_to_predictions(service: str, tmp_path: Path) -> None:
+def test_commands_lead_from_files_to_predictions(url: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "examples/wine.py", "wine"], cwd=tmp_path, check=True)
     params = ["--algorithm", "fine_tune", "--params", '{"epochs": 3}', "--label", "cultivar"]
     shown = isthmus(tmp_path, "adapt", "wine/source.csv", "wine/target.csv", "--model", "grapes", *params, "--watch")
@@ -71,14 +72,16 @@ def test_commands_lead_from_files_to_predictions(service: str, tmp_path: Path) -
     request = json.loads(isthmus(tmp_path, "label", "request", "grapes", "--count", "20", "--purpose", "accuracy", "--json"))
     header, *rows = isthmus(tmp_path, "label", "export", request["id"]).splitlines()
     names = header.split(",")
+    assert len(json.loads(isthmus(tmp_path, "label", "export", request["id"], "--json"))) == len(rows)
     answers = [{"row": row.split(",")[names.index("row")], "label": request["classes"][0]} for row in rows]
     (tmp_path / "labels.csv").write_text("row,label\n" + "\n".join(f"{each['row']},{each['label']}" for each in answers) + "\n")
     assert "Accuracy: " in isthmus(tmp_path, "label", "import", request["id"], "labels.csv")
     assert "PROBLEM" not in isthmus(tmp_path, "doctor")
-    assert service in isthmus(tmp_path, "open")
+    assert url in isthmus(tmp_path, "open")
 
 
-def test_failures_have_exit_codes(service: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("url")
+def test_failures_have_exit_codes(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("a,b\n1,2\n")
     isthmus(tmp_path, "models", "show", "nothing", code=5)
     isthmus(tmp_path, "workers", "--url", "http://127.0.0.1:1", code=3)

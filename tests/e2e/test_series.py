@@ -1,7 +1,6 @@
-"""Series from upload to prediction, in the embedded service with a real worker."""
+"""Series from upload to prediction, over HTTP, through a real worker."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from benchmarks.adaptation import wearables
 from tests.support.deployed_service import Client
-from tests.support.embedded_service import up
 from tests.support.factories import npz_bytes
 
 pytestmark = pytest.mark.timeout(200)
@@ -21,9 +19,8 @@ SMALL = {"network": "cnn1d", "width": 8}
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with up(tmp_path_factory.mktemp("service"), train_threads="1") as embedded:
-        yield embedded.client
+def client(service: Client) -> Client:
+    return service
 
 
 @pytest.fixture(scope="module")

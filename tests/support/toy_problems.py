@@ -148,7 +148,7 @@ def make_toy(  # noqa: PLR0913  # a factory; all but two are keyword options wit
     make, build = (toy_images, image_network) if digits else (table, table_network)
     source, target = make(sizes[0], classes, target=False), make(sizes[1], classes, target=True)
     data = split_source(source, target if params.needs_target else None, None, params)
-    trained = trained_weights(params.seed, classes, sizes, digits) if params.needs_trained_network else None
+    trained = trained_weights(classes, digits) if params.needs_trained_network else None
     seed_everything(params.seed)
     network = build(classes)
     if trained:
@@ -174,10 +174,10 @@ def make_toy(  # noqa: PLR0913  # a factory; all but two are keyword options wit
 
 
 @cache
-def trained_weights(seed: int, classes: int, sizes: tuple[int, int], digits: bool) -> dict[str, Tensor]:
+def trained_weights(classes: int, digits: bool) -> dict[str, Tensor]:
     """Return the weights of a source-only network."""
-    params = toy_params("source_only", seed=seed, min_steps=250 if digits else 0)
+    params = toy_params("source_only", min_steps=250 if digits else 0)
     with TemporaryDirectory() as folder:
-        toy = make_toy(Path(folder), params, classes=classes, sizes=sizes, digits=digits)
+        toy = make_toy(Path(folder), params, classes=classes, digits=digits)
         train(toy.run)
     return toy.run.algorithm.network.state_dict()

@@ -51,14 +51,13 @@ def requires_norms(algorithm: str) -> bool:
 def trained(folder: Path, algorithm: str) -> TrainingRun:
     """Make a run with a network trained on the source, so that pseudo-labels are confident."""
     run = make(folder, toy_params(algorithm)).run
-    run.algorithm.network.load_state_dict(trained_weights(0, 2, (600, 600), requires_norms(algorithm)))
+    run.algorithm.network.load_state_dict(trained_weights(2, requires_norms(algorithm)))
     return run
 
 
 @EVERY
-@pytest.mark.parametrize("classes", [2, 10])
-def test_algorithm_learns_the_source(algorithm: str, classes: int, tmp_path: Path) -> None:
-    toy = make(tmp_path, toy_params(algorithm), classes=classes)
+def test_algorithm_learns_the_source(algorithm: str, tmp_path: Path) -> None:
+    toy = make(tmp_path, toy_params(algorithm))
     train(toy.run)
     assert toy.run.step == toy.run.batches.steps
     assert toy.run.selector.accuracy > 0.8
@@ -66,16 +65,15 @@ def test_algorithm_learns_the_source(algorithm: str, classes: int, tmp_path: Pat
 
 
 @WITH_TARGET
-@pytest.mark.parametrize("classes", [2, 10])
-def test_algorithm_beats_source_only_on_the_target(algorithm: str, classes: int) -> None:
+def test_algorithm_beats_source_only_on_the_target(algorithm: str) -> None:
     minimum = algorithms.implementation(algorithm).toy_target_accuracy
-    assert target_accuracy(algorithm, classes) > max(minimum, target_accuracy("source_only", classes) + 0.1)
+    assert target_accuracy(algorithm) > max(minimum, target_accuracy("source_only") + 0.1)
 
 
 @cache
-def target_accuracy(algorithm: str, classes: int) -> float:
+def target_accuracy(algorithm: str) -> float:
     with TemporaryDirectory() as folder:
-        toy = make_toy(Path(folder), toy_params(algorithm, min_steps=120, epochs=1), classes=classes, digits=True)
+        toy = make_toy(Path(folder), toy_params(algorithm, min_steps=120, epochs=1), classes=10, digits=True)
         train(toy.run)
     return toy.target_accuracy()
 
