@@ -125,8 +125,8 @@ def _remaining(deadline: float) -> float:
 def _environment() -> dict[str, str]:
     """Return an environment without the server's secrets, with one thread per library: one check is to use one core.
 
-    Polars' memory allocator, jemalloc, would start background threads. If the memory limit forbids one, it tries again without end
-    and keeps a lock meanwhile, so that the check would hang.
+    Polars' memory allocator, jemalloc, would start background threads. If the memory limit forbids one, it tries again without
+    end and keeps a lock meanwhile, so that the check would hang.
     """
     threads = dict.fromkeys(("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL") if name in os.environ}

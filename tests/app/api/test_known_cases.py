@@ -1,4 +1,4 @@
-"""Uploads of files that were once misinterpreted: each gives the right classes, or a warning or an error that names the remedy."""
+"""Uploads of files that were once misinterpreted: the right classes, or a warning or an error that names the remedy."""
 
 import json
 from dataclasses import dataclass
