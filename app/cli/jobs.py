@@ -43,6 +43,9 @@ def adapt(  # noqa: PLR0913  # the options of a command
     target: Annotated[str, typer.Argument(help="Unlabelled data of the domain to adapt to.")],
     model: Annotated[str, typer.Option(help="Name of the model.")],
     algorithm: Annotated[str, typer.Option(help="See `isthmus algorithms`.")] = "auto",
+    further_source: Annotated[
+        list[str] | None, typer.Option(help="Labelled data of another domain, as a further source; may be repeated.")
+    ] = None,
     label: Label = None,
     evaluation: Annotated[str | None, typer.Option(help="Labelled target data, to measure the accuracy.")] = None,
     options: Options = "{}",
@@ -54,9 +57,11 @@ def adapt(  # noqa: PLR0913  # the options of a command
     """Adapt a model from labelled source data to unlabelled target data."""
     more = _parsed(options)
     with connected(url) as client:
-        given = _dataset(client, source, label, more), _dataset(client, target, None, more)
+        sources = [_dataset(client, each, label, more) for each in (source, *(further_source or ()))]
+        unlabelled = _dataset(client, target, None, more)
         measured = None if evaluation is None else _dataset(client, evaluation, label, more)
-        job = client.adapt(*given, model=model, algorithm=algorithm, evaluation=measured, params=_parsed(params))
+        given = sources if further_source else sources[0]
+        job = client.adapt(given, unlabelled, model=model, algorithm=algorithm, evaluation=measured, params=_parsed(params))
         _finish(job, watch, as_json)
 
 

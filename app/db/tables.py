@@ -113,7 +113,7 @@ class DatasetRow(OfProject, Labelled, Base):
 class JobRow(OfProject, Labelled, Base):
     """One job of any kind (`app.job_types`). Lease columns and `finished_at` are tied to the status.
 
-    An adaptation learns from `source`, starts from `base` and produces a version. A batch prediction reads `source`, applies the
+    An adaptation learns from its sources, starts from `base` and makes a version. A batch prediction reads `source`, applies the
     version in `base` and produces an output. A trial belongs to a search, its `parent`, and trains on the datasets of the parent.
     States, leases, attempts, checkpoints and events are the same for all kinds.
     """
@@ -195,9 +195,16 @@ class JobRow(OfProject, Labelled, Base):
         position: Mapped[int | None]
 
     version: Mapped["VersionRow | None"] = relationship(back_populates="job", foreign_keys="VersionRow.job_id")
+    further_sources: Mapped[list["JobSourceRow"]] = relationship(order_by="JobSourceRow.position", passive_deletes=True)
     output: Mapped["OutputRow | None"] = relationship()
     parent: Mapped["JobRow | None"] = relationship(remote_side=[id], viewonly=True)
     trials: Mapped[list["JobRow"]] = relationship(order_by="JobRow.created_at, JobRow.trial", viewonly=True)
+
+    @property
+    def source_ids(self) -> list[uuid.UUID]:
+        """Return the ids of all sources, in the order of the request."""
+        first = [self.source_id] if self.source_id is not None else []
+        return first + [further.dataset_id for further in self.further_sources]
 
     @property
     def phase(self) -> str | None:
@@ -205,6 +212,23 @@ class JobRow(OfProject, Labelled, Base):
         if self.status in ENDED:
             return None
         return "queued" if self.status == JobStatus.QUEUED else self.reported_phase or "starting"
+
+
+class JobSourceRow(Base):
+    """A source of an adaptation beside its first one, which is `job.source_id`."""
+
+    __tablename__ = "job_source"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, doc="From 1, in the order of the request.")
+    dataset_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("dataset.id"), index=True)
+
+
+def reads_dataset(dataset_id: uuid.UUID) -> ColumnElement[bool]:
+    """Return the condition that a job names a dataset."""
+    further = select(JobSourceRow.job_id).where(JobSourceRow.dataset_id == dataset_id)
+    columns = (JobRow.source_id, JobRow.target_id, JobRow.evaluation_id)
+    return or_(*(column == dataset_id for column in columns), JobRow.id.in_(further))
 
 
 _Waiting: Any = JobRow.__table__.alias("waiting")

@@ -7,6 +7,7 @@ first axis is the example; its keys are the input names of the network and of th
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -104,7 +105,7 @@ class Chunk:
     `details` are those of the dataset.
 
     `unlearned` are columns that `fit` must not use. Examples of one of the `groups`, such as a recording, stay on one side of the
-    validation split.
+    validation split. `domains` are the names of the source domains, where the source has several.
     """
 
     inputs: Any
@@ -113,6 +114,7 @@ class Chunk:
     details: Mapping[str, Any] = field(default_factory=dict)
     unlearned: frozenset[str] = frozenset()
     groups: Sequence[str] | None = None
+    domains: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,8 @@ def _at(chunk: Chunk, positions: list[int]) -> Chunk:
     inputs = [chunk.inputs[position] for position in positions] if isinstance(chunk.inputs, list) else chunk.inputs[positions]
     labels = chunk.labels and [chunk.labels[position] for position in positions]
     groups = chunk.groups and [chunk.groups[position] for position in positions]
-    return replace(chunk, inputs=inputs, labels=labels, groups=groups, rows=len(positions))
+    domains = chunk.domains and [chunk.domains[position] for position in positions]
+    return replace(chunk, inputs=inputs, labels=labels, groups=groups, domains=domains, rows=len(positions))
 
 
 def labelled_examples(
@@ -208,6 +211,20 @@ class Modality(ABC):
     def comparison(self, source: Profile, other: Profile, role: str) -> list[DataWarning]:
         """Return differences that do not prevent a job, but that its sender should know. `role`: `target` or `evaluation`."""
         return []
+
+    def joined(self, first: Profile, second: Profile) -> Profile:
+        """Return the profile of two sources as one source. They must not be incompatible."""
+        classes = Counter(first.classes or {}) + Counter(second.classes or {})
+        details = self.joined_details(first.details, second.details)
+        return Profile(first.format, first.rows + second.rows, dict(classes), details)
+
+    def joined_details(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the details of two sources as one source."""
+        return dict(first)
+
+    def left_out(self, source: Profile, joined: Profile) -> frozenset[str]:
+        """Return the columns of a source that the profile of all sources does not have."""
+        return frozenset()
 
     def unshared_inputs(self, source: Profile, other: Profile) -> list[str]:
         """Return the columns of the source that the other dataset does not have. Jobs do not learn them."""

@@ -170,6 +170,15 @@ class Image(Modality):
         """Return nothing: images are resized, and grey images are converted to RGB."""
         return []
 
+    def joined_details(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+        sides = {
+            name: [min(first[name][0], second[name][0]), max(first[name][1], second[name][1])] for name in ("height", "width")
+        }
+        details = {**first, **sides, "channels": max(first["channels"], second["channels"])}
+        value_range = _union([_range_of(first), _range_of(second)])
+        values = first.get("values") or second.get("values") or {}
+        return details | ({"values": {**values, "range": list(value_range)}} if value_range else {})
+
     def information_loss(self, network: NetworkParams, data: Profile) -> list[str]:
         """Warn of images much larger than the input of a network whose size is a parameter."""
         side = network.input_limits().image_side

@@ -149,6 +149,10 @@ class Series(Modality):
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         return series_summary.differences(source.details, other.details, "the source")
 
+    def joined_details(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+        missing = sorted({*first["missing_values"], *second["missing_values"]})
+        return {**first, "missing_values": missing, "fits_length": first["fits_length"] and second["fits_length"]}
+
     def incompatibilities_with_model(self, preprocessing: Preprocessing, other: Profile) -> list[str]:
         shape = _preprocessing(preprocessing).shape
         names = list(shape.names) if shape.names else None

@@ -98,14 +98,22 @@ class Tabular(Modality):
         options = _options(file.options)
         details = file.details or self.check(file.path, file.format, options).details
         unlearned = table_reader.unlearned(details)
-        for frame, labels, groups in table_reader.rows(file.path, file.format, options, details, size):
-            yield Chunk(frame, labels if file.labelled else None, frame.height, details, unlearned, groups)
+        for rows in table_reader.rows(file.path, file.format, options, details, size):
+            labels = rows.labels if file.labelled else None
+            yield Chunk(rows.frame, labels, rows.frame.height, details, unlearned, rows.groups, rows.domains)
 
     def incompatibilities(self, source: Profile, other: Profile) -> list[str]:
         return table_differences.prevented(source.details, other.details)
 
     def comparison(self, source: Profile, other: Profile, role: str) -> list[DataWarning]:
         return table_differences.warnings(source.details, other.details, role)
+
+    def joined_details(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+        return table_differences.joined(first, second)
+
+    def left_out(self, source: Profile, joined: Profile) -> frozenset[str]:
+        names, shared = ({column["name"] for column in one.details["columns"]} for one in (source, joined))
+        return frozenset(names - shared)
 
     def unshared_inputs(self, source: Profile, other: Profile) -> list[str]:
         return table_differences.unshared(source.details, other.details)[0]

@@ -117,6 +117,11 @@ class Text(Modality):
         """Return nothing: texts are always compatible."""
         return []
 
+    def joined_details(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+        if "frequent_terms" not in first or "frequent_terms" not in second:
+            return dict(first)
+        return {**first, "frequent_terms": sorted({*first["frequent_terms"], *second["frequent_terms"]})}
+
     def comparison(self, source: Profile, other: Profile, role: str) -> list[DataWarning]:
         """Warn of datasets that share few terms."""
         return shared_terms.compare(source.details, other.details, role)

@@ -67,7 +67,7 @@ class TableCheck:
             warn_of_numbers(column, self._errors)
         if self.label is None and not options.unlabelled:
             column_roles.warn_of_label(list(self._schema), self._errors)
-        roles |= {options.group: "group"} if options.group else {}
+        roles |= options.roles
         profiles = [self._profile(column, roles.get(column.name)) for column in self._columns]
         profiles += [{"name": name, "kind": "empty", "missing": 0, "role": "ignored"} for name in self._not_read()]
         layout = tables.describe(self._path, self._format, options.layout)
@@ -95,7 +95,10 @@ class TableCheck:
     def _column(self, name: str, dtype: pl.DataType) -> ColumnProfile:
         options = self._options
         is_text = name in options.texts
-        may_be_numbers = (self._format != tables.TYPED or dtype.is_numeric()) and name not in {*options.categories, options.group}
+        may_be_numbers = (self._format != tables.TYPED or dtype.is_numeric()) and name not in {
+            *options.categories,
+            *options.roles,
+        }
         column = ColumnProfile(name, may_be_numbers and not is_text, options.rules, is_text, values=ValueRange(options.sentinels))
         if options.decimal is not None:
             column.decimal = options.decimal
@@ -143,7 +146,7 @@ def label_column(options: TableOptions, names: Sequence[str], *, hidden: bool = 
         return None
     if options.label is not None:
         return require_column(options.label, names, "label")
-    label = default_label([name for name in names if name not in {*options.categories, *options.texts, options.group}])
+    label = default_label([name for name in names if name not in {*options.categories, *options.texts, *options.roles}])
     if label in options.ignore and not hidden:
         detail = f"{label!r} is the label; set `options.unlabelled` to true if it is not to be read"
         raise InvalidDataset("The label is ignored.", [FieldError("/options/ignore", detail)])
@@ -180,5 +183,5 @@ def _require_columns(schema: Mapping[str, pl.DataType], options: TableOptions) -
     for option in ("categories", "texts", "ignore", "learn"):
         for name in getattr(options, option):
             require_column(name, list(schema), option)
-    if options.group is not None:
-        require_column(options.group, list(schema), "group")
+    for name, role in options.roles.items():
+        require_column(name, list(schema), role)

@@ -37,6 +37,27 @@ def different_kinds(expected: Mapping[str, str], given: Mapping[str, str], owner
     ][:LIMIT]
 
 
+def joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the details of two tables as one: the columns with values in both, in the order of the first."""
+    others = {column["name"]: column for column in second["columns"]}
+    shared = set(shared_columns(first, second))
+    columns = [_joined_column(column, others[column["name"]]) for column in first["columns"] if column["name"] in shared]
+    return {**first, "columns": columns}
+
+
+def _joined_column(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    column = {name: value for name, value in first.items() if name not in ("levels", "range")}
+    column["missing"] += second["missing"]
+    if "levels" in first and "levels" in second:
+        column["levels"] = sorted({*first["levels"], *second["levels"]})
+    if "range" in first and "range" in second:
+        ends = [*first["range"], *second["range"]]
+        column["range"] = [min(ends), max(ends)]
+    if missing := {*first.get("sentinels", ()), *second.get("sentinels", ())}:
+        column["sentinels"] = sorted(missing)
+    return column
+
+
 def all_differences(expected: Mapping[str, str], given: Mapping[str, str], owner: str) -> list[str]:
     """Return a sentence for each column that is missing, unknown or of another kind."""
     absent = [name for name, kind in expected.items() if name not in given and kind != "empty"]

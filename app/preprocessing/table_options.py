@@ -24,6 +24,10 @@ class TableOptions(BaseModel):
     group: Name | None = Field(
         None, description="Column such as patient or machine. Its rows stay together when rows are held out; it is not learned."
     )
+    domain: Name | None = Field(
+        None,
+        description="Column with the domain of each row, such as hospital, for a source of several domains; it is not learned.",
+    )
     unlabelled: bool | tuple[Name, ...] = Field(
         False, description="True: the labels are not read. Or the labels that mean that a row has none, such as `-1`."
     )
@@ -45,15 +49,22 @@ class TableOptions(BaseModel):
     @model_validator(mode="after")
     def _have_one_use(self) -> Self:
         """Refuse columns with two uses, and one mark for decimals and thousands."""
-        uses = [*self.categories, *self.texts, *self.ignore, *([self.group] if self.group else [])]
+        uses = [*self.categories, *self.texts, *self.ignore, *self.roles]
         twice = next((name for name in uses if uses.count(name) > 1), None) if len(set(uses)) < len(uses) else None
         if twice is not None:
-            raise ValueError(f"column {printable(twice, 50)!r} is named twice in `categories`, `texts`, `ignore` and `group`")
+            options = "`categories`, `texts`, `ignore`, `group` and `domain`"
+            raise ValueError(f"column {printable(twice, 50)!r} is named twice in {options}")
         if self.label is not None and self.label in uses:
             raise ValueError(f"the label {printable(self.label, 50)!r} is named in another option as well")
         if self.decimal is not None and self.decimal == self.thousands:
             raise ValueError("`decimal` and `thousands` are the same mark")
         return self
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Return the roles of the columns that describe the rows and are not learned."""
+        columns = {"group": self.group, "domain": self.domain}
+        return {name: role for role, name in columns.items() if name is not None}
 
     @property
     def layout(self) -> Layout:

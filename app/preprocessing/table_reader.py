@@ -1,7 +1,7 @@
 """Rows of a checked table, with columns converted as its check has detected them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,18 @@ from app.preprocessing import sentinels
 from app.preprocessing.table_check import without_marks
 from app.preprocessing.table_options import TableOptions
 
-Rows = tuple[pl.DataFrame, list[str | None] | None, list[str] | None]
-"""Converted columns, and the labels and the groups of the rows where there are any."""
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """Converted columns, and the labels, groups and domains of the rows where there are any."""
+
+    frame: pl.DataFrame
+    labels: list[str | None] | None
+    groups: list[str] | None
+    domains: list[str] | None
 
 
-def rows(path: Path, format: str, options: TableOptions, details: Mapping[str, Any], size: int) -> Iterator[Rows]:
+def rows(path: Path, format: str, options: TableOptions, details: Mapping[str, Any], size: int) -> Iterator[TableRows]:
     """Yield all rows, at most `size` at a time."""
     label = details["label"]
     converters = {column["name"]: _converter(column, options) for column in details["columns"]}
@@ -29,7 +36,8 @@ def rows(path: Path, format: str, options: TableOptions, details: Mapping[str, A
         for part in block.frame.iter_slices(size):
             frame = pl.DataFrame([convert(part[name]) for name, convert in converters.items()])
             labels = canonical_names(without_marks(part[label], options)).to_list() if label else None
-            yield frame, labels, _groups(part[options.group]) if options.group else None
+            groups, domains = (_names(part[name]) if name else None for name in (options.group, options.domain))
+            yield TableRows(frame, labels, groups, domains)
 
 
 def unlearned(details: Mapping[str, Any]) -> frozenset[str]:
@@ -38,7 +46,7 @@ def unlearned(details: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _converter(column: Mapping[str, Any], options: TableOptions) -> Callable[[pl.Series], pl.Series]:
-    if column.get("role") in ("ignored", "group"):
+    if column.get("role") in ("ignored", "group", "domain"):
         return _nulls
     if column["kind"] == "number":
         rules = replace(options.rules, decimal=column.get("decimal", options.rules.decimal), unit=column.get("unit"))
@@ -52,8 +60,8 @@ def floats(values: pl.Series, rules: CellRules, missing: tuple[float, ...] = ())
     return sentinels.without(numbers, missing)
 
 
-def _groups(values: pl.Series) -> list[str]:
-    """Return the groups of the rows; those without one belong together."""
+def _names(values: pl.Series) -> list[str]:
+    """Return the groups or domains of the rows; rows without one belong together."""
     return canonical_names(values).fill_null("").to_list()
 
 

@@ -1,6 +1,7 @@
 """Requests and responses of datasets."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -113,12 +114,12 @@ class Usage(BaseModel):
     @classmethod
     def of(cls, job: JobRow, dataset_id: UUID) -> "Usage":
         """Build the response for a job that names the dataset."""
-        roles: dict[Literal["source", "target", "evaluation"], UUID | None]
-        roles = {"source": job.source_id, "target": job.target_id, "evaluation": job.evaluation_id}
+        roles: dict[Literal["source", "target", "evaluation"], Sequence[UUID | None]]
+        roles = {"source": job.source_ids, "target": [job.target_id], "evaluation": [job.evaluation_id]}
         return cls(
             job=job.id,
             kind=job.kind,
-            roles=[role for role, used in roles.items() if used == dataset_id],
+            roles=[role for role, used in roles.items() if dataset_id in used],
             model=job.model_name,
             version=job.version.number if job.version else None,
             status=job.status,

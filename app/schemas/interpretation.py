@@ -12,6 +12,7 @@ REASONS = {
     "empty": "There are no values.",
     "ignored": "The column is named in `options.ignore`, or has labels that are not read.",
     "group": "The column is named in `options.group`.",
+    "domain": "The column is named in `options.domain`.",
     "index_column": "It is the index of a pandas table.",
     "row_counter": "It counts the rows.",
     "identifier": "It is different in almost every row.",

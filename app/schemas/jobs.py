@@ -25,6 +25,20 @@ DatasetReference = Annotated[
 ]
 
 
+MAX_SOURCES = 20
+
+
+def _kind_of_source(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Sources = Annotated[
+    Annotated[DatasetReference, Tag("one")]
+    | Annotated[tuple[DatasetReference, ...], Field(min_length=1, max_length=MAX_SOURCES), Tag("several")],
+    Discriminator(_kind_of_source),
+]
+
+
 class ModelBase(BaseModel):
     """A start from a version of a model."""
 
@@ -81,10 +95,10 @@ class JobCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelName
-    source: DatasetReference | None = Field(
+    source: Sources | None = Field(
         None,
-        description="Labelled dataset to learn from. It is optional for algorithms with `needs_source: false` if `base` is a "
-        "version of a model.",
+        description="Labelled dataset to learn from, or a list of several from different domains. It is optional for "
+        "algorithms with `needs_source: false` if `base` is a version of a model.",
     )
     target: DatasetReference | None = Field(None, description="Dataset of the domain to adapt to. Labels are ignored.")
     evaluation: DatasetReference | None = Field(None, description="Labelled target data, used only to report the true accuracy.")
@@ -97,6 +111,13 @@ class JobCreate(BaseModel):
         default_factory=AutoParams,
         description="`GET /algorithms` lists the algorithms and their parameters. Default: `auto`.",
     )
+
+    @property
+    def sources(self) -> dict[str, UUID | str]:
+        """Return the sources by their pointers."""
+        if isinstance(self.source, tuple):
+            return {f"/source/{position}": reference for position, reference in enumerate(self.source)}
+        return {} if self.source is None else {"/source": self.source}
 
 
 Phase = Annotated[
@@ -136,7 +157,8 @@ class JobOut(BaseModel):
 
     id: UUID
     model: str
-    source: UUID | None
+    source: UUID | None = Field(description="The first source.")
+    sources: list[UUID] = Field(description="All sources, in the order of the request.")
     target: UUID | None
     evaluation: UUID | None
     base: dict[str, Any] = Field(description="What the job starts from, with all options and the version's number.")
@@ -172,6 +194,7 @@ class JobOut(BaseModel):
             **columns,
             model=row.model_name,
             source=row.source_id,
+            sources=row.source_ids,
             target=row.target_id,
             evaluation=row.evaluation_id,
             phase=row.phase,

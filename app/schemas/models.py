@@ -108,7 +108,8 @@ class Lineage(BaseModel):
 
     job: UUID
     algorithm: str
-    source: UUID | None
+    source: UUID | None = Field(description="The first source.")
+    sources: list[UUID]
     target: UUID | None
     evaluation: UUID | None
     base: VersionReference | None = Field(
@@ -124,6 +125,7 @@ class Lineage(BaseModel):
             job=row.job_id,
             algorithm=row.job.params["algorithm"],
             source=row.job.source_id,
+            sources=row.job.source_ids,
             target=row.job.target_id,
             evaluation=row.job.evaluation_id,
             base=VersionReference(model=base.model.name, number=base.number) if base else _reference(deleted),

@@ -117,6 +117,17 @@ class QuantizationReport(TypedDict, total=False):
     bytes_after: int
 
 
+class LeftOutSource(TypedDict):
+    """A source domain, and the accuracy on it of a plain model that learned only the other sources.
+
+    The model is a logistic regression on small images, courses and spectra of series, terms, columns or features.
+    """
+
+    name: str
+    rows: int
+    accuracy: Fraction
+
+
 class VersionWarning(TypedDict):
     """A reason to be careful with the version."""
 
@@ -137,6 +148,7 @@ class VersionMetrics(TypedDict, total=False):
     source_intervals: Annotated[dict[str, Interval], Field(description="Bootstrap interval of each metric.")]
     source_classes: dict[str, ClassMetrics]
     source_confusion: Annotated[list[list[int]], Field(description="One row for each true class, in the order of `classes`.")]
+    left_out_sources: Annotated[list[LeftOutSource], Field(description="The source domains, if there are several.")]
     target_accuracy: Fraction
     target_balanced_accuracy: Fraction
     target_macro_f1: Fraction

@@ -1,6 +1,11 @@
-"""Differences between the datasets of a job."""
+"""Differences between the datasets of a job.
 
-from collections.abc import Iterable
+Several sources are compared with one another first. All other comparisons see them as one dataset, with the classes of all and
+the columns that all of them have.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from app.db.tables import DatasetRow
 from app.errors import FieldError, IncompatibleDatasets
@@ -9,6 +14,26 @@ from app.formats.names import canonical_name
 from app.formats.validation import LIMIT, printable
 from app.modalities import MODALITIES
 from app.services import datasets
+
+
+def joined_source(sources: Mapping[str, DatasetRow]) -> DatasetRow | None:
+    """Return the sources, which are keyed by their pointers, as one. Raise IncompatibleDatasets if they cannot be one."""
+    if not sources:
+        return None
+    first, *_ = sources.values()
+    errors = []
+    for pointer, other in islice(sources.items(), 1, None):
+        errors += [FieldError(pointer, difference) for difference in _differences(first, other)]
+    if len(sources) > 1:
+        errors += [
+            FieldError(name, f"the source has no labels{_remedy(one)}") for name, one in sources.items() if not one.classes
+        ]
+    if not errors:
+        joined = datasets.joined(list(sources.values()))
+        if joined.profile.get("columns") != []:
+            return joined
+        errors = [FieldError("/source", "the sources have no column that all of them share: give the columns the same names")]
+    raise IncompatibleDatasets("; ".join(error.detail for error in errors[:3]), errors)
 
 
 def check_compatible(source: DatasetRow, target: DatasetRow | None, evaluation: DatasetRow | None) -> None:
@@ -60,21 +85,40 @@ def comparison(source: DatasetRow, target: DatasetRow | None, evaluation: Datase
     return found + _missing_classes(source, evaluation)
 
 
+def source_differences(sources: Mapping[str, DatasetRow], joined: DatasetRow) -> list[DataWarning]:
+    """Return what single sources have and a job does not learn, and the classes that they lack."""
+    modality = MODALITIES[joined.modality]
+    found = []
+    for pointer, one in sources.items() if len(sources) > 1 else ():
+        names = modality.unshared_inputs(datasets.profile_of(one), datasets.profile_of(joined))
+        if names:
+            message = f"{len(names)} columns are not used, because not all sources have them: {_shown(names)}"
+            found.append(DataWarning("unshared_columns", message, pointer, tuple(names[:5])))
+        missing = [name for name in joined.classes or () if name not in (one.classes or ())]
+        if missing:
+            message = f"this source has no examples of {len(missing)} of {len(joined.classes or ())} classes: {_shown(missing)}"
+            found.append(DataWarning("missing_classes", message, pointer, tuple(missing[:5])))
+    return found
+
+
+def _shown(names: Iterable[str]) -> str:
+    return ", ".join(repr(printable(name, 50)) for name in islice(names, 5))
+
+
 def _missing_classes(source: DatasetRow, evaluation: DatasetRow | None) -> list[DataWarning]:
     if evaluation is None or not source.classes or not evaluation.classes:
         return []
     missing = [name for name in source.classes if name not in evaluation.classes]
     if not missing:
         return []
-    shown = ", ".join(repr(printable(name, 50)) for name in missing[:5])
-    message = f"the evaluation has no examples of {len(missing)} of {len(source.classes)} classes: {shown}"
+    message = f"the evaluation has no examples of {len(missing)} of {len(source.classes)} classes: {_shown(missing)}"
     return [DataWarning("missing_classes", message, "/evaluation", tuple(missing[:5]))]
 
 
 def _remedy(source: DatasetRow) -> str:
     """Return what to do about missing labels, with the columns that may contain them."""
     likely = [name for warning in source.warnings if warning["code"] == "likely_label" for name in warning["examples"]]
-    names = f", such as {', '.join(repr(printable(name, 50)) for name in likely)}" if likely else ""
+    names = f", such as {_shown(likely)}" if likely else ""
     return f": name the column with the labels{names} in `options.label` of the upload" if "columns" in source.profile else ""
 
 

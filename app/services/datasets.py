@@ -7,8 +7,9 @@ refusal to delete the datasets of ended jobs keeps every file forever.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -16,15 +17,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session, joinedload, sessionmaker
+from sqlalchemy.orm import Session, joinedload, selectinload, sessionmaker
 
 from app import storage_keys
 from app.auth import audit
 from app.db.outages import is_disk_full
 from app.db.session import db_now
-from app.db.tables import DatasetRow, JobRow
+from app.db.tables import DatasetRow, JobRow, reads_dataset
 from app.errors import DatasetInUse, DatasetNotFound, InsufficientStorage
 from app.job_state import ACTIVE
 from app.labels.row_labels import RowLabels
@@ -101,8 +102,7 @@ def delete(session: Session, storage: Storage, dataset_id: UUID) -> None:
     """Remove the file and hide the row. Raise DatasetNotFound, or DatasetInUse while an active job uses it."""
     # a job is being posted with this dataset: its foreign key holds the row until the job can be seen here
     row = _get(session, dataset_id, select(DatasetRow).with_for_update())
-    uses = or_(JobRow.source_id == row.id, JobRow.target_id == row.id, JobRow.evaluation_id == row.id)
-    job_id = session.scalars(select(JobRow.id).where(uses, JobRow.status.in_(ACTIVE)).limit(1)).first()
+    job_id = session.scalars(select(JobRow.id).where(reads_dataset(row.id), JobRow.status.in_(ACTIVE)).limit(1)).first()
     if job_id is not None:
         raise DatasetInUse(f"Job {job_id} uses this dataset and has not ended.")
     row.fingerprint, row.deleted_at = None, db_now()
@@ -187,8 +187,8 @@ def _local_file(storage: Storage, row: DatasetRow) -> Iterator[Path]:
 def usages(session: Session, dataset_id: UUID, limit: int, after: str | None) -> tuple[list[JobRow], str | None]:
     """Return one page of the jobs of all kinds that name a dataset, newest first. Raise DatasetNotFound."""
     row = get(session, dataset_id)
-    uses = or_(JobRow.source_id == row.id, JobRow.target_id == row.id, JobRow.evaluation_id == row.id)
-    query = select(JobRow).where(uses, JobRow.parent_id.is_(None)).options(joinedload(JobRow.version))
+    query = select(JobRow).where(reads_dataset(row.id), JobRow.parent_id.is_(None))
+    query = query.options(joinedload(JobRow.version), selectinload(JobRow.further_sources))
     return pagination.page(session, query, JobRow, limit, after)
 
 
@@ -233,6 +233,25 @@ def dataset_file(row: DatasetRow, path: Path) -> DatasetFile:
 
 def profile_of(row: DatasetRow) -> Profile:
     return Profile(row.format, row.rows, row.classes, row.profile)
+
+
+def joined(rows: Sequence[DatasetRow]) -> DatasetRow:
+    """Return several sources of one modality as one dataset, which is in no session; a single one as it is."""
+    first = rows[0]
+    if len(rows) == 1:
+        return first
+    profile = reduce(MODALITIES[first.modality].joined, map(profile_of, rows))
+    return DatasetRow(
+        id=first.id,
+        name=first.name,
+        modality=first.modality,
+        format=first.format,
+        options=first.options,
+        rows=profile.rows,
+        labelled=all(row.labelled for row in rows),
+        classes=profile.classes,
+        profile=profile.details,
+    )
 
 
 def _get(session: Session, dataset_id: UUID, query: Select[DatasetRow]) -> DatasetRow:

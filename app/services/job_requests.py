@@ -9,15 +9,26 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from app.artifacts import Manifest
-from app.db.tables import DatasetRow, JobRow, VersionRow
+from app.db.tables import DatasetRow, JobRow, JobSourceRow, VersionRow
 from app.errors import DatasetNotFound, FieldError, IncompatibleDatasets, InvalidRequest, ModelNotFound
 from app.formats.data_warnings import DataWarning
+from app.labels.row_labels import Use
 from app.modalities import MODALITIES
 from app.networks import AnyNetwork, plain_network
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
 from app.services import dataset_differences, datasets, encoders, label_requests, models
 from app.services.label_use import check_use
+
+
+@dataclass(frozen=True, slots=True)
+class JobDatasets:
+    """The datasets that a request names; the sources by their pointers. `source` are all sources as one dataset."""
+
+    sources: Mapping[str, DatasetRow]
+    source: DatasetRow | None
+    target: DatasetRow | None
+    evaluation: DatasetRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +42,14 @@ class JobCheck:
 
 def build_row(session: Session, request: JobCreate) -> JobRow:
     """Return the row of a job after checking every reference."""
-    source, target, evaluation = _datasets(session, request)
-    name = request.params.algorithm
-    if target is None and request.params.needs_target:
-        raise InvalidRequest(errors=[FieldError("/target", f"`{name}` needs a target dataset")])
-    if source is None and request.params.needs_source:
-        raise InvalidRequest(errors=[FieldError("/source", f"`{name}` needs a source dataset")])
-    if target is not None and target is source:
-        raise InvalidRequest(errors=[FieldError("/target", "is the source itself; name a dataset of another domain")])
-    if evaluation is not None and evaluation in (source, target):
-        raise InvalidRequest(errors=[FieldError("/evaluation", "must be a dataset that the job does not train on")])
-    learned = target if request.params.use_target_labels else None
-    check_use({"/source": (source, "training"), "/target": (learned, "training"), "/evaluation": (evaluation, "measuring")})
+    data = _datasets(session, request)
+    _check_roles(request, data)
+    source, target, evaluation = data.source, data.target, data.evaluation
     target_labels = _target_labels(session, request, target)
     if source is not None:
         dataset_differences.check_compatible(source, target, evaluation)
         base, base_version_id = _base(session, request, source)
-        found = _warnings(request, source, target, evaluation)
+        found = _warnings(request, data)
     else:
         base, base_version_id = _base_without_source(session, request, target, evaluation)
         found = []
@@ -55,6 +57,9 @@ def build_row(session: Session, request: JobCreate) -> JobRow:
     return JobRow(
         model_name=request.model,
         source_id=source and source.id,
+        further_sources=[
+            JobSourceRow(position=position, dataset_id=row.id) for position, row in enumerate(data.sources.values()) if position
+        ],
         target_id=target and target.id,
         evaluation_id=evaluation and evaluation.id,
         base=base,
@@ -63,6 +68,22 @@ def build_row(session: Session, request: JobCreate) -> JobRow:
         **({} if target_labels is None else {"target_labels": target_labels}),
         warnings=[{"code": warning.code, "message": warning.message} for warning in found],
     )
+
+
+def _check_roles(request: JobCreate, data: JobDatasets) -> None:
+    """Raise InvalidRequest if a dataset is missing, has two roles, or has labels that were collected for another use."""
+    name, sources, target, evaluation = request.params.algorithm, data.sources.values(), data.target, data.evaluation
+    if target is None and request.params.needs_target:
+        raise InvalidRequest(errors=[FieldError("/target", f"`{name}` needs a target dataset")])
+    if not sources and request.params.needs_source:
+        raise InvalidRequest(errors=[FieldError("/source", f"`{name}` needs a source dataset")])
+    if target is not None and target in sources:
+        raise InvalidRequest(errors=[FieldError("/target", "is the source itself; name a dataset of another domain")])
+    if evaluation is not None and evaluation in (*sources, target):
+        raise InvalidRequest(errors=[FieldError("/evaluation", "must be a dataset that the job does not train on")])
+    learned = target if request.params.use_target_labels else None
+    uses: dict[str, tuple[DatasetRow | None, Use]] = {pointer: (row, "training") for pointer, row in data.sources.items()}
+    check_use({**uses, "/target": (learned, "training"), "/evaluation": (evaluation, "measuring")})
 
 
 def _target_labels(session: Session, request: JobCreate, target: DatasetRow | None) -> dict[str, Any] | None:
@@ -84,33 +105,36 @@ def check(session: Session, request: JobCreate) -> JobCheck:
     warnings: list[DataWarning] = []
     try:
         build_row(session, request)
-        source, target, evaluation = _datasets(session, request)
-        warnings = _warnings(request, source, target, evaluation) if source is not None else []
+        warnings = _warnings(request, _datasets(session, request))
     except (InvalidRequest, IncompatibleDatasets) as error:
         return JobCheck(False, error.errors or [FieldError("", error.message)], warnings)
     return JobCheck(True, [], warnings)
 
 
-def _warnings(
-    request: JobCreate, source: DatasetRow, target: DatasetRow | None, evaluation: DatasetRow | None
-) -> list[DataWarning]:
-    return encoders.missing_encoder(request.base, source) + dataset_differences.comparison(source, target, evaluation)
+def _warnings(request: JobCreate, data: JobDatasets) -> list[DataWarning]:
+    if data.source is None:
+        return []
+    found = encoders.missing_encoder(request.base, data.source)
+    found += dataset_differences.source_differences(data.sources, data.source)
+    return found + dataset_differences.comparison(data.source, data.target, data.evaluation)
 
 
-def _datasets(session: Session, request: JobCreate) -> tuple[DatasetRow | None, DatasetRow | None, DatasetRow | None]:
-    """Return source, target and evaluation. Raise InvalidRequest that names every missing one."""
+def _datasets(session: Session, request: JobCreate) -> JobDatasets:
+    """Return the datasets. Raise InvalidRequest that names every missing one, IncompatibleDatasets for unlike sources."""
     rows: dict[str, DatasetRow] = {}
     missing = []
-    for role in ("source", "target", "evaluation"):
-        reference = getattr(request, role)
+    for pointer, reference in {**request.sources, "/target": request.target, "/evaluation": request.evaluation}.items():
         try:
             if reference is not None:
-                rows[role] = datasets.load(session, reference)
+                rows[pointer] = datasets.load(session, reference)
         except DatasetNotFound as error:
-            missing.append(FieldError(f"/{role}", error.message))
+            missing.append(FieldError(pointer, error.message))
     if missing:
         raise InvalidRequest("; ".join(error.detail for error in missing), missing)
-    return rows.get("source"), rows.get("target"), rows.get("evaluation")
+    sources = {pointer: rows[pointer] for pointer in request.sources}
+    if repeated := [pointer for number, pointer in enumerate(sources) if sources[pointer] in list(sources.values())[:number]]:
+        raise InvalidRequest(errors=[FieldError(pointer, "names a dataset of this list again") for pointer in repeated])
+    return JobDatasets(sources, dataset_differences.joined_source(sources), rows.get("/target"), rows.get("/evaluation"))
 
 
 def _base_without_source(

@@ -33,6 +33,7 @@ from app.services.cancellation import cancel_jobs
 log = structlog.get_logger()
 _NUMBER_OF_VERSION = joinedload(JobRow.version).load_only(VersionRow.number)
 _POSITION = undefer(JobRow.position)
+_SOURCES = selectinload(JobRow.further_sources)
 _TRIALS = selectinload(JobRow.trials).load_only(JobRow.parent_id, JobRow.trial, JobRow.status)
 
 
@@ -104,9 +105,8 @@ def require(job: JobRow | None, job_id: UUID, job_type: JobType[Any]) -> JobRow:
 
 def by_ids(session: Session, job_ids: Collection[UUID]) -> dict[UUID, JobRow]:
     """Return the jobs with these ids, of any type, with all that their responses show."""
-    query = (
-        select(JobRow).where(JobRow.id.in_(job_ids)).options(_NUMBER_OF_VERSION, _TRIALS, _POSITION, joinedload(JobRow.output))
-    )
+    shown = (_NUMBER_OF_VERSION, _SOURCES, _TRIALS, _POSITION, joinedload(JobRow.output))
+    query = select(JobRow).where(JobRow.id.in_(job_ids)).options(*shown)
     return {job.id: job for job in session.scalars(query)}
 
 
@@ -119,7 +119,7 @@ def page(
     job_type: JobType[Any] = ADAPTATION,
 ) -> tuple[list[JobRow], str | None]:
     """Return one page of the jobs of one type, newest first, and the cursor of the next one."""
-    query = select(JobRow).where(JobRow.kind == job_type.name).options(_NUMBER_OF_VERSION, _TRIALS, _POSITION)
+    query = select(JobRow).where(JobRow.kind == job_type.name).options(_NUMBER_OF_VERSION, _SOURCES, _TRIALS, _POSITION)
     if statuses or model is not None:
         filters = [JobRow.model_name == model] if model is not None else []
         newest = [_newest(job_type, status, filters, limit, after) for status in sorted({*statuses} or JobStatus)]

@@ -76,7 +76,8 @@ def _accuracies(metrics: Metrics) -> list[Accuracy]:
             known.append((name, value, low, high))
     if (estimate := metrics.get("target_accuracy_estimate")) is not None:
         known.insert(0, ("Target, expected", estimate["value"], estimate["low"], estimate["high"]))
-    return known
+    left_out = metrics.get("left_out_sources", [])
+    return known + [(f"{one['name']}, when this source is left out", one["accuracy"], None, None) for one in left_out]
 
 
 def _shares(metrics: Metrics) -> list[Accuracy]:
@@ -142,7 +143,9 @@ def _lineage(version: VersionOut) -> Iterable[tuple[str, str]]:
     lineage = version.lineage
     return [
         ("Method", lineage.algorithm),
-        *((name, str(getattr(lineage, name) or "none")) for name in ("job", "source", "target", "evaluation")),
+        ("job", str(lineage.job)),
+        *(("source", source) for source in map(str, lineage.sources or ["none"])),
+        *((name, str(getattr(lineage, name) or "none")) for name in ("target", "evaluation")),
         ("Created", version.created_at.isoformat(timespec="seconds")),
         ("Digest", version.digest),
     ]

@@ -45,11 +45,11 @@ class Bench:
     def storage(self) -> Storage:
         return Storage(self.settings.storage)
 
-    def dataset(self, modality: str, filename: str, content: bytes) -> DatasetRow:
+    def dataset(self, modality: str, filename: str, content: bytes, **options: Any) -> DatasetRow:
         path = self.folder / filename
         path.write_bytes(content)
         kind, form = MODALITIES[modality], path.suffix[1:]
-        profile = kind.check(path, form, kind.options())
+        profile = kind.check(path, form, kind.options.model_validate(options))
         key = f"datasets/{sha256(content).hexdigest()}/{filename}"
         self.storage.put(key, path)
         with self.sessions.begin() as session:
@@ -58,6 +58,7 @@ class Bench:
                 name=filename,
                 modality=modality,
                 format=form,
+                options=options,
                 rows=profile.rows,
                 classes=profile.classes,
                 labelled=profile.classes is not None,

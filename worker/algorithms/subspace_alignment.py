@@ -6,7 +6,7 @@ Fernando et al., ICCV 2013, https://doi.org/10.1109/ICCV.2013.368
 from app.algorithms.subspace_alignment import SubspaceAlignmentParams
 from worker.algorithms.base import LinearMethod
 from worker.plain.alignment import subspace_map
-from worker.plain.data import PlainData, fit_scale
+from worker.plain.data import PlainData, fit_scale, fit_source_scale
 from worker.plain.linear import fit_linear
 from worker.plain.models import PlainModel, mapped
 
@@ -17,7 +17,7 @@ class SubspaceAlignment(LinearMethod):
     params: SubspaceAlignmentParams
 
     def fit(self, data: PlainData) -> PlainModel:
-        source, target = fit_scale(data.source, data.alignable), fit_scale(data.target_rows, data.alignable)
+        source, target = fit_source_scale(data), fit_scale(data.target_rows, data.alignable)
         rows = source.apply(data.source)
         matrix = subspace_map(rows.columns, target.apply(data.target_rows).columns)
         classifier = fit_linear(mapped(rows, matrix), data.labels, data.classes, self.options)

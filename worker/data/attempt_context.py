@@ -4,11 +4,13 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import storage_keys
-from app.db.tables import JobRow
+from app.db.tables import JobRow, JobSourceRow
 from app.settings import Settings
 from app.storage import Storage
 from worker.protocol.progress import ProgressReporter
@@ -44,8 +46,15 @@ class AttemptContext:
         """The digest of everything that decides the result; a checkpoint with another digest is refused."""
         job = self.training_job
         ids = [str(key) for key in (job.source_id, job.target_id, job.base_version_id)]
+        ids += map(str, self.further_source_ids())
         labels = [job.target_labels] if job.target_labels else []
         return sha256(json.dumps([job.params, job.base, ids, *labels], sort_keys=True).encode()).hexdigest()
+
+    def further_source_ids(self) -> list[UUID]:
+        """Return the sources beside the first one, in their order."""
+        query = select(JobSourceRow.dataset_id).where(JobSourceRow.job_id == self.training_job.id)
+        with self.sessions() as session:
+            return list(session.scalars(query.order_by(JobSourceRow.position)))
 
     @property
     def storage_folder(self) -> str:

@@ -28,7 +28,8 @@ class EncodedDataset:
     """Encoded inputs, each (n, ...), and class numbers (n,) int64 where there are labels.
 
     `lengths` (n,), on the CPU, exist where the inputs' second axis varies: a batch is cut to its longest example.
-    `augmentable` are the inputs that may be augmented, by name. `groups` (n,) are numbers of groups, on the CPU.
+    `augmentable` are the inputs that may be augmented, by name. `groups` (n,) are numbers of groups, on the CPU. `domains` (n,),
+    on the CPU, are numbers of `domain_names` if there are several source domains; -1 is none of them.
     """
 
     inputs: Inputs
@@ -36,6 +37,8 @@ class EncodedDataset:
     lengths: Tensor | None = None
     augmentable: Mapping[str, Augmentable] = field(default_factory=dict)
     groups: Tensor | None = None
+    domains: Tensor | None = None
+    domain_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -73,10 +76,11 @@ def encode(
     """
     numbers = {canonical_name(name) or name: number for number, name in enumerate(classes or ())}
     store, labels = _ColumnStore(specs, rows, folder), np.empty(rows if classes else 0, np.int64)
-    groups = _Groups()
+    groups, domains = _Numbers(), _Numbers()
     start = 0
     for chunk in chunks:
-        groups.add(chunk)
+        groups.add(chunk.groups)
+        domains.add(chunk.domains)
         store.add(start, encoder(chunk.inputs), chunk.rows)
         if classes and chunk.labels is not None:
             labels[start : start + chunk.rows] = _class_numbers(chunk.labels, numbers)
@@ -86,6 +90,8 @@ def encode(
     examples = EncodedDataset(
         inputs, torch.from_numpy(labels) if classes else None, store.lengths(), augmentable, groups.tensor()
     )
+    if len(domains.names) > 1:
+        examples = replace(examples, domains=domains.tensor(), domain_names=domains.names)
     return _labelled(examples) if classes and (labels == UNLABELLED).any() else examples
 
 
@@ -99,6 +105,7 @@ def _labelled(examples: EncodedDataset) -> EncodedDataset:
         labels=examples.labels[kept],
         lengths=None if examples.lengths is None else examples.lengths[kept],
         groups=None if examples.groups is None else examples.groups[kept],
+        domains=None if examples.domains is None else examples.domains[kept],
     )
 
 
@@ -109,17 +116,21 @@ def _class_numbers(labels: Sequence[str | None], numbers: Mapping[str, int]) -> 
         raise UnknownLabelError(f"there is no class {error.args[0]!r}") from error
 
 
-class _Groups:
-    """Numbers of the groups of all examples, if the chunks have groups."""
+class _Numbers:
+    """Numbers of the names of all examples, such as groups, if the chunks have such names."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._parts: list[NDArray[np.int64]] = []
 
-    def add(self, chunk: Chunk) -> None:
-        if chunk.groups is not None:
-            numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in chunk.groups]
+    def add(self, names: Sequence[str] | None) -> None:
+        if names is not None:
+            numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in names]
             self._parts.append(np.array(numbers, np.int64))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._numbers)
 
     def tensor(self) -> Tensor | None:
         return torch.from_numpy(np.concatenate(self._parts)) if self._parts else None

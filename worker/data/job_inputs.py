@@ -1,7 +1,8 @@
 """The inputs of a job: its datasets and the version that it starts from, with their files."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,7 +12,7 @@ from app.formats.class_labels import in_order
 from app.labels.row_labels import RowLabels
 from app.modalities import MODALITIES
 from app.modalities.base import CHUNK_ROWS, Chunk, Profile
-from app.services.datasets import dataset_file, profile_of
+from app.services.datasets import dataset_file, joined, profile_of
 from app.serving.version_files import VersionFiles
 from app.storage import Storage
 from worker.data.attempt_context import AttemptContext
@@ -38,8 +39,53 @@ class StoredDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSources(StoredDataset):
+    """Several sources as one dataset, whose row describes all of them. The examples are those of the parts, one after another."""
+
+    parts: tuple[StoredDataset, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[StoredDataset]) -> StoredDataset | None:
+        """Return the sources of a job as one dataset, None without any."""
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return cls(joined([part.row for part in parts]), parts[0].storage, tuple(parts))
+
+    def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        """Yield all examples with their domains; the columns that not all sources have are not learned."""
+        names = _unique([part.row.name for part in self.parts])
+        have_groups = [any(chunk.groups is not None for chunk in islice(part.chunks(1), 1)) for part in self.parts]
+        for name, part in zip(names, self.parts, strict=True):
+            left_out = MODALITIES[self.row.modality].left_out(part.profile, self.profile)
+            for number, chunk in enumerate(part.chunks(size)):
+                yield replace(
+                    chunk,
+                    details=self.row.profile,
+                    unlearned=chunk.unlearned | left_out,
+                    groups=_groups_of(chunk, f"{name}/{number}", name) if any(have_groups) else None,
+                    domains=[
+                        name if chunk.domains is None else f"{name}: {domain}" for domain in chunk.domains or [""] * chunk.rows
+                    ],
+                )
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
+
+
+def _groups_of(chunk: Chunk, chunk_name: str, source: str) -> list[str]:
+    """Return groups that no other source has; a row of a source without groups is a group of its own."""
+    if chunk.groups is None:
+        return [f"{chunk_name}/{row}" for row in range(chunk.rows)]
+    return [f"{source}/{group}" for group in chunk.groups]
+
+
+@dataclass(frozen=True, slots=True)
 class JobInputs:
-    """The datasets, and `base`, the version that the job starts from. Without a source there is a base and a target."""
+    """The datasets, and `base`, the version that the job starts from. Without a source there is a base and a target.
+
+    `source` are all sources of the job as one dataset.
+    """
 
     source: StoredDataset | None
     target: StoredDataset | None
@@ -66,11 +112,13 @@ class JobInputs:
 def load(context: AttemptContext) -> JobInputs:
     """Read the rows. Raise BadData when the source has no labels, or there is neither a source nor a base."""
     job = context.training_job
+    source_ids = [job.source_id, *context.further_source_ids()]
     with context.sessions() as session:
-        source, target, evaluation = (
-            _dataset(session, key, context.storage) for key in (job.source_id, job.target_id, job.evaluation_id)
+        *sources, target, evaluation = (
+            _dataset(session, key, context.storage) for key in (*source_ids, job.target_id, job.evaluation_id)
         )
         base = _base(session, job)
+    source = StoredSources.of([source for source in sources if source is not None])
     if source is not None and not source.row.classes:
         raise BadData("The source dataset has no labels. Upload a labelled dataset as the source.")
     if source is None and base is None:

@@ -49,13 +49,16 @@ class ShuffledSampler:
         return torch.randperm(len(self.indices), generator=generator)
 
 
-class ClassBalancedSampler(ShuffledSampler):
-    """Passes in which every class is drawn equally often, with replacement."""
+class BalancedSampler(ShuffledSampler):
+    """Passes in which every stratum is drawn equally often, with replacement."""
 
-    def __init__(self, indices: Tensor, labels: Tensor, size: int, seed: int, domain: int) -> None:
-        """Take the `labels` (n,) of the `indices`."""
+    def __init__(self, indices: Tensor, strata: Tensor, size: int, seed: int, domain: int) -> None:
+        """Take the strata (n,) of the `indices`. Those of -1 are drawn as often as rows are on average."""
         super().__init__(indices, size, seed, domain)
-        self._weights = 1 / labels.bincount()[labels].double()
+        known = strata >= 0
+        self._weights = torch.zeros(len(strata), dtype=torch.float64)
+        self._weights[known] = 1 / strata[known].bincount()[strata[known]].double()
+        self._weights[~known] = self._weights[known].mean()
 
     def _permutation(self, generator: torch.Generator) -> Tensor:
         return torch.multinomial(self._weights, len(self.indices), replacement=True, generator=generator)
@@ -111,7 +114,16 @@ def num_steps(params: AlgorithmParams, rows: int) -> int:
 
 
 def _source_sampler(source: EncodedDataset, train: Tensor, params: AlgorithmParams) -> ShuffledSampler:
-    if not params.class_balanced:
+    if source.domains is None and not params.class_balanced:
         return ShuffledSampler(train, params.batch_size, params.seed, SOURCE)
+    return BalancedSampler(train, _strata(source, params)[train], params.batch_size, params.seed, SOURCE)
+
+
+def _strata(source: EncodedDataset, params: AlgorithmParams) -> Tensor:
+    """Return what is drawn evenly: source domains, classes, or the classes of each source domain."""
     assert source.labels is not None
-    return ClassBalancedSampler(train, source.labels.cpu()[train], params.batch_size, params.seed, SOURCE)
+    labels, domains = source.labels.cpu(), source.domains
+    if domains is None:
+        return labels
+    strata = labels * len(source.domain_names) + domains if params.class_balanced else domains
+    return strata.where(domains >= 0, -1)

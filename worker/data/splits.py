@@ -45,7 +45,8 @@ def _hold_out(source: EncodedDataset, params: AlgorithmParams) -> tuple[Tensor, 
     assert source.labels is not None
     labels, fraction = source.labels.cpu(), params.validation_fraction
     if source.groups is None:
-        training, held_out = stratified_split(labels, fraction, params.seed)
+        strata = labels if source.domains is None else labels * len(source.domain_names) + source.domains
+        training, held_out = stratified_split(strata, fraction, params.seed)
     else:
         training, held_out = grouped_split(labels, source.groups, fraction, params.seed)
     if not len(held_out):
@@ -53,12 +54,15 @@ def _hold_out(source: EncodedDataset, params: AlgorithmParams) -> tuple[Tensor, 
     return training, held_out
 
 
-def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the indices to train on and those held out: `fraction` of each class (at least one), at random."""
+def stratified_split(strata: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the indices to train on and those held out: `fraction` of each stratum (at least one), at random.
+
+    The strata are the classes, or those of each source domain.
+    """
     generator = torch.Generator().manual_seed(seed)
     train, held_out = [], []
-    for number in sorted(set(labels.tolist())):
-        members = (labels == number).nonzero().squeeze(1)
+    for number in sorted(set(strata.tolist())):
+        members = (strata == number).nonzero().squeeze(1)
         members = members[torch.randperm(len(members), generator=generator)]
         count = min(max(1, round(fraction * len(members))), len(members) - 1)
         held_out.append(members[:count])

@@ -69,6 +69,7 @@ def _joined(source: EncodedDataset, target: EncodedDataset, labels: TargetLabels
         labels=torch.cat([source.labels, labels.classes.to(source.labels.device)]),
         lengths=None if source.lengths is None or target.lengths is None else torch.cat([source.lengths, target.lengths[rows]]),
         groups=None if groups is None else torch.cat([groups, int(groups.max()) + 1 + torch.arange(len(rows))]),
+        domains=None if source.domains is None else torch.cat([source.domains, torch.full((len(rows),), -1)]),
     )
 
 

@@ -24,6 +24,7 @@ from worker.data.examples import EncodedDataset, UnknownLabelError, encode
 from worker.data.job_inputs import JobInputs, StoredDataset
 from worker.data.splits import DomainData
 from worker.networks.base import Inputs, Network
+from worker.networks.layers import SOURCE_DOMAINS, DomainScaler
 from worker.protocol.progress import BadData, BadParameters
 
 EXAMPLE_ROWS = 8
@@ -171,12 +172,15 @@ def make_network(setup: TrainingSetup) -> Network:
         if setup.base.classes != setup.classes:
             own = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
             weights = {name: value for name, value in weights.items() if not name.startswith("head.")} | own
-        network.load_state_dict(weights)
+        network.load_state_dict({name: value for name, value in weights.items() if not name.endswith(SOURCE_DOMAINS)})
         network.forget_source_statistics()
     return network
 
 
-def make_plain_network(setup: TrainingSetup, kind: PlainKind) -> Network:
+def make_plain_network(setup: TrainingSetup, source_domains: int, kind: PlainKind) -> Network:
     """Build a network of this kind for a plain method. Raise BadParameters if the job permits none."""
     params = setup.network_of(kind)
-    return networks.build(params, setup.preprocessing, setup.specs, len(setup.classes))
+    network = networks.build(params, setup.preprocessing, setup.specs, len(setup.classes))
+    if source_domains and isinstance(network.bottleneck, DomainScaler):
+        network.bottleneck.add_source_domains(source_domains)
+    return network

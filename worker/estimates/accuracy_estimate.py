@@ -31,13 +31,13 @@ class AccuracyEstimate:
 def estimate_accuracy(
     evidence: Mapping[str, float], modality: str, coefficients: AccuracyCoefficients | None = None
 ) -> AccuracyEstimate:
-    """Estimate the accuracy of a model for data of this modality.
+    """Estimate the accuracy of a model for data of this modality; an unknown modality has the widest interval of all.
 
     The interval does not go below chance, the accuracy of random predictions, unless the estimate itself does.
     """
     fitted = coefficients or accuracy_coefficients(alone=isnan(evidence["others_agreement"]))
     value, error = value_and_error(evidence, fitted)
-    below, above = fitted.reach[modality]
+    below, above = fitted.reach.get(modality) or map(max, zip(*fitted.reach.values(), strict=True))
     low = max(min(evidence["chance"], value), value - below * error)
     return AccuracyEstimate(value, low, min(1.0, value + above * error))
 

@@ -71,19 +71,20 @@ class Network(nn.Module):
         return [part for part in parts if any(True for _ in part.parameters())]
 
     @contextmanager
-    def source_statistics(self) -> Iterator[None]:
+    def source_statistics(self, domain: int | None = None) -> Iterator[None]:
         """Use the source's running statistics in every `DomainBatchNorm` inside the block, if it has any.
 
-        Training inside the block updates them. Serving uses the other statistics.
+        Training inside the block updates them. Serving uses the other statistics. Norms that know several source domains use
+        the statistics of this one.
         """
         norms = [module for module in self.modules() if isinstance(module, DomainBatchNorm)]
         for norm in norms:
-            norm.use_source_statistics = True
+            norm.use_source_statistics, norm.source_domain = True, domain
         try:
             yield
         finally:
             for norm in norms:
-                norm.use_source_statistics = False
+                norm.use_source_statistics, norm.source_domain = False, None
 
     def copy_to_source_statistics(self) -> None:
         """Copy the running statistics to the source's, before a network trained on the source is adapted to the target."""
@@ -134,6 +135,7 @@ class DomainBatchNorm(nn.Module):
         self.momentum, self.epsilon = momentum, epsilon
         self.sync_batch_norm: SyncBatchNorm | None = None
         self.use_source_statistics = False
+        self.source_domain: int | None = None
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         for domain in ("running", "source"):

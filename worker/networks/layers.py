@@ -16,6 +16,8 @@ MAX_DEVIATION = 10.0
 MAX_INDICATORS = 255
 """Levels of a category with a column of their own; the others share the column of unknown levels."""
 MAX_MAPPED_COLUMNS = 2048
+SOURCE_DOMAINS = ("domain_mean", "domain_var")
+"""Names of the statistics of each source domain, which belong to one job."""
 
 
 class ScaledNumbers(nn.Module):
@@ -92,8 +94,8 @@ class TableColumns(nn.Module):
 class DomainScaler(DomainBatchNorm):
     """Standardises columns by the exact statistics of each domain. `source_map` (d, d) then moves those of the source.
 
-    Only a network with `has_map` has the map. In evaluation mode every operation is exact, so that a graph and a network send
-    a row to the same leaf of a tree.
+    Only a network with `has_map` has the map, and only with several source domains are there means and variances of each. In
+    evaluation mode every operation is exact, so that a graph and a network send a row to the same leaf of a tree.
     """
 
     source_map: Tensor
@@ -106,14 +108,30 @@ class DomainScaler(DomainBatchNorm):
         if has_map:
             self.register_buffer("source_map", torch.eye(columns))
 
+    @property
+    def has_source_domains(self) -> bool:
+        """Return whether each of several source domains has its own statistics."""
+        return hasattr(self, SOURCE_DOMAINS[0])
+
+    def add_source_domains(self, count: int) -> None:
+        """Add statistics (count, d) of each source domain."""
+        for name, initial in zip(SOURCE_DOMAINS, (self.source_mean, self.source_var), strict=True):
+            self.register_buffer(name, initial.repeat(count, 1))
+
     def forward(self, values: Tensor) -> Tensor:
         is_source = self.use_source_statistics and (self.training or bool(self.has_source))
         if self.training:
             scaled = super().forward(values)
         else:
-            mean, variance = (self.source_mean, self.source_var) if is_source else (self.running_mean, self.running_var)
+            mean, variance = self._source_scale() if is_source else (self.running_mean, self.running_var)
             scaled = (values - mean) / variance.sqrt() * self.weight + self.bias
         return scaled @ self.source_map if is_source and self.has_map else scaled
+
+    def _source_scale(self) -> tuple[Tensor, Tensor]:
+        if self.source_domain is None or not self.has_source_domains:
+            return self.source_mean, self.source_var
+        mean, variance = (self.get_buffer(name)[self.source_domain] for name in SOURCE_DOMAINS)
+        return mean, variance
 
     def forget_source_statistics(self) -> None:
         super().forget_source_statistics()

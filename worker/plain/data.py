@@ -1,7 +1,7 @@
 """The data that plain models learn from, and the scaling of its columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,14 @@ MIN_DEVIATION = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a domain: dense columns (n, d), and weights of terms (n, terms) where there are texts."""
+    """The rows of a domain: dense columns (n, d), and weights of terms (n, terms) where there are texts.
+
+    `domains` (n,) are numbers of source domains if there are several; -1 is none of them.
+    """
 
     columns: Floats
     terms: csr_array | None = None
+    domains: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -59,14 +63,31 @@ class PlainData:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Mean and deviation (d,) that standardise columns (n, d)."""
+    """Mean and deviation (d,) that standardise columns (n, d).
+
+    `domains` are the scales of the source domains if each has its own.
+    """
 
     mean: Floats
     std: Floats
+    domains: tuple["Scale", ...] = ()
 
     def apply(self, rows: Rows) -> Rows:
         """Return the rows with standardised columns."""
-        return Rows((rows.columns - self.mean) / self.std, rows.terms)
+        columns: Floats = (rows.columns - self.mean) / self.std
+        for number, scale in enumerate(self.domains if rows.domains is not None else ()):
+            chosen = rows.domains == number
+            columns[chosen] = (rows.columns[chosen] - scale.mean) / scale.std
+        return Rows(columns, rows.terms)
+
+
+def fit_source_scale(data: PlainData) -> Scale:
+    """Return the scale of the source; each of several source domains has its own."""
+    rows, pooled = data.source, fit_scale(data.source, data.alignable)
+    if rows.domains is None:
+        return pooled
+    parts = [Rows(rows.columns[rows.domains == number]) for number in range(int(rows.domains.max()) + 1)]
+    return replace(pooled, domains=tuple(fit_scale(part, data.alignable) if len(part) else pooled for part in parts))
 
 
 def fit_scale(rows: Rows, alignable: NDArray[np.bool_]) -> Scale:

@@ -24,6 +24,7 @@ from worker.estimates.warnings import model_warnings
 from worker.evaluation.outputs import probabilities
 from worker.networks.base import Network
 from worker.reporting.candidates import Candidate, Comparison, compare, evaluate
+from worker.reporting.left_out_sources import left_out_sources
 from worker.reporting.target_outputs import write_target_outputs
 from worker.training.evaluator import Evaluator
 from worker.training.job_evidence import JobEvidence, job_evidence
@@ -76,6 +77,8 @@ def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOu
     metrics["warnings"] = [warning.model_dump() for warning in job_warnings]
     if baseline is not None:
         metrics |= adaptation_effect(setup, evaluator, comparison, baseline)
+    if sources := left_out_sources(trials.data.source, len(setup.classes)):
+        metrics["left_out_sources"] = sources
     if training.search_table:
         metrics["search"] = training.search_table
     if "target_accuracy" in metrics and "target_accuracy_estimate" in metrics:

@@ -37,8 +37,7 @@ class Evaluator:
     def outputs(self, network: Network) -> ModelOutputs:
         """Return the network's outputs; leave it in evaluation mode."""
         network.eval()
-        with network.source_statistics():
-            source_features, source_logits = self._domain_outputs(network, self._data.source, self._source_rows)
+        source_features, source_logits = self._source_outputs(network, self._source_rows)
         target_features, target_logits = self._domain_outputs(network, self._data.target, self._target_rows)
         return ModelOutputs(
             source_features=source_features,
@@ -62,10 +61,10 @@ class Evaluator:
     @torch.inference_mode()
     def held_out_outputs(self, network: Network) -> LabelledOutputs | None:
         """Return the outputs on the whole held-out source, None without a source."""
-        if self._data.source is None:
+        source, rows = self._data.source, self._data.held_out
+        if source is None or source.labels is None:
             return None
-        with network.source_statistics():
-            return self._labelled_outputs(network, self._data.source, self._data.held_out)
+        return LabelledOutputs(self._source_outputs(network, rows)[1], source.labels.cpu()[rows].numpy())
 
     @torch.inference_mode()
     def evaluation_outputs(self, network: Network) -> LabelledOutputs | None:
@@ -111,6 +110,21 @@ class Evaluator:
         assert examples.labels is not None
         _, logits = features_and_logits(network, examples, rows, self.device)
         return LabelledOutputs(logits, examples.labels.cpu()[rows].numpy())
+
+    def _source_outputs(self, network: Network, rows: Tensor) -> tuple[Float32Array, Float32Array]:
+        """Return features and logits of source rows, those of each source domain with its own statistics."""
+        source = self._data.source
+        if source is None or source.domains is None:
+            with network.source_statistics():
+                return self._domain_outputs(network, source, rows)
+        features, logits = self._domain_outputs(network, None, rows[:0])
+        features, logits = (np.empty((len(rows), values.shape[1]), np.float32) for values in (features, logits))
+        domains = source.domains[rows]
+        for number in sorted(set(domains.tolist())):
+            chosen = domains == number
+            with network.source_statistics(number if number >= 0 else None):
+                features[chosen.numpy()], logits[chosen.numpy()] = self._domain_outputs(network, source, rows[chosen])
+        return features, logits
 
     def _domain_outputs(
         self, network: Network, examples: EncodedDataset | None, rows: Tensor

@@ -1,5 +1,6 @@
 """Plain methods on the data of a job: columns from a network's backbone, and the fitted model as the network's weights."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from worker import algorithms
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
 from worker.networks.base import Inputs, Network
-from worker.networks.layers import DomainScaler, TableColumns
+from worker.networks.layers import SOURCE_DOMAINS, DomainScaler, TableColumns
 from worker.networks.linear import ColumnsAndTerms
 from worker.networks.trees import TreeEnsemble
 from worker.plain.data import PlainData, Rows, Scale, join
@@ -36,8 +37,9 @@ def fit(params: AlgorithmParams, network: Network, data: DomainData, classes: in
     labels = data.source.labels.cpu()
     training = _sample(data.training, labels[data.training], limit, params.seed)
     target = data.target if params.needs_target else None
+    domains = None if data.source.domains is None else data.source.domains[training].numpy()
     plain = PlainData(
-        source=gather(network, data.source, training),
+        source=replace(gather(network, data.source, training), domains=domains),
         labels=labels[training].numpy(),
         target=gather(network, target, _sample(torch.arange(len(target)), None, limit, params.seed)) if target else None,
         classes=classes,
@@ -93,6 +95,7 @@ def write(model: PlainModel, network: Network) -> None:
     ):
         _write_scale(mean, variance, scale)
     scaler.has_source.fill_(True)
+    _write_source_domains(scaler, model.source_scale)
     if model.source_map is not None:
         scaler.source_map[:columns, :columns] = _tensor(model.source_map)
     if isinstance(model.classifier, TreeClassifier):
@@ -100,6 +103,14 @@ def write(model: PlainModel, network: Network) -> None:
     else:
         assert isinstance(model.classifier, LinearClassifier)
         _write_linear(model.classifier, network)
+
+
+def _write_source_domains(scaler: DomainScaler, source: Scale) -> None:
+    """Write the scale of each source domain; that of the whole source for methods with one scale."""
+    if scaler.has_source_domains:
+        means, variances = (scaler.get_buffer(name) for name in SOURCE_DOMAINS)
+        for number, (mean, variance) in enumerate(zip(means, variances, strict=True)):
+            _write_scale(mean, variance, source.domains[number] if number < len(source.domains) else source)
 
 
 def _write_scale(mean: Tensor, variance: Tensor, scale: Scale) -> None:

@@ -44,7 +44,7 @@ def prepare_trials(context: AttemptContext, device: torch.device, distributed: D
         classes=len(setup.classes),
         build_initial=partial(make_network, setup),
         build_untrained=partial(networks.build, setup.network, setup.preprocessing, setup.specs, len(setup.classes)),
-        build_plain=partial(make_plain_network, setup),
+        build_plain=partial(make_plain_network, setup, len(data.source.domain_names) if data.source else 0),
     )
     decided = context.training_job.training_precision or decide_precision(setup.params, device, factory.untrained)
     is_bfloat16, should_stop = distributed.broadcast_from_rank_zero(decided == "bfloat16", runtime.reporter.should_stop)

@@ -53,8 +53,8 @@ class Client(_Groups["Client"]):
         """Send a request. Raise IsthmusError."""
         return self._transport.send(call, self)
 
-    def adapt(self, source: Ref, target: Ref, *, model: str, algorithm: str = "auto", **more: Any) -> Job:
-        """Queue an adaptation. `more` has `evaluation`, `base`, `params` and `idempotency_key`."""
+    def adapt(self, source: Any, target: Ref, *, model: str, algorithm: str = "auto", **more: Any) -> Job:
+        """Queue an adaptation from one source or several. `more`: `evaluation`, `base`, `params`, `idempotency_key`."""
         return self.send(_job(source, target, model, algorithm, more))
 
     def predict(self, model: Model, rows: Any, **options: Any) -> Any:
@@ -98,8 +98,8 @@ class AsyncClient(_Groups["AsyncClient"]):
         """Send a request. Raise IsthmusError."""
         return await self._transport.send(call, self)
 
-    async def adapt(self, source: Ref, target: Ref, *, model: str, algorithm: str = "auto", **more: Any) -> Job:
-        """Queue an adaptation. `more` has `evaluation`, `base`, `params` and `idempotency_key`."""
+    async def adapt(self, source: Any, target: Ref, *, model: str, algorithm: str = "auto", **more: Any) -> Job:
+        """Queue an adaptation from one source or several. `more`: `evaluation`, `base`, `params`, `idempotency_key`."""
         return await self.send(_job(source, target, model, algorithm, more))
 
     async def wait(self, job: Job) -> Version:
@@ -125,7 +125,7 @@ class AsyncClient(_Groups["AsyncClient"]):
         await self.close()
 
 
-def _job(source: Ref, target: Ref, model: str, algorithm: str, more: Mapping[str, Any]) -> Call[Job]:
+def _job(source: Any, target: Ref, model: str, algorithm: str, more: Mapping[str, Any]) -> Call[Job]:
     params = {"algorithm": algorithm, **(more.get("params") or {})}
     return Jobs.submit.call(**{**more, "source": source, "target": target, "model": model, "params": params})
 

@@ -63,8 +63,8 @@ class Record:
 
 
 def identifier(value: Any) -> Any:
-    """Return the id, name or reference of a record, and other values as they are."""
-    return value.identifier if isinstance(value, Record) else value
+    """Return the id, name or reference of a record, lists of them for lists, and other values as they are."""
+    return list(map(identifier, value)) if isinstance(value, list) else value.identifier if isinstance(value, Record) else value
 
 
 class _Described(Record):
@@ -138,6 +138,7 @@ class Job(_Work):
 
     model: str
     source: str | None
+    sources: Sequence[str]
     target: str | None
     evaluation: str | None
     base: Fields

@@ -115,6 +115,7 @@ def test_version_has_its_lineage(client: TestClient, session: Session) -> None:
         "job": str(job.id),
         "algorithm": "fine_tune",
         "source": str(source.id),
+        "sources": [str(source.id)],
         "target": str(target.id),
         "evaluation": None,
         "base": {"model": "digits", "number": 1},

@@ -109,7 +109,7 @@ function facts(job: Job): [string, preact.ComponentChildren][] {
   const dataset = (id: string | null) => (id ? <a href={link("datasets", id)}>{id.slice(0, 8)}</a> : "none");
   return [
     ["Method", figure(job.params.algorithm)],
-    ["Source", dataset(job.source)],
+    ...job.sources.map((id): [string, preact.ComponentChildren] => ["Source", dataset(id)]),
     ["Target", dataset(job.target)],
     ["Evaluation", dataset(job.evaluation)],
     ["Attempt", `${job.attempt} of ${job.max_attempts}`],

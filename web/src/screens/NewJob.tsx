@@ -8,7 +8,7 @@ import { ParamsForm } from "../components/ParamsForm";
 import { go, link } from "../router";
 
 type Check = Schemas["JobCheckOut"];
-type Body = { model: string; source?: string; target?: string; evaluation?: string; params?: Record<string, unknown> };
+type Body = { model: string; source?: string | string[]; target?: string; evaluation?: string; params?: Record<string, unknown> };
 
 export function NewJob({ query }: { query: URLSearchParams }) {
   const datasets = useLoad<Page<Dataset>>("/datasets?limit=100");
@@ -18,16 +18,17 @@ export function NewJob({ query }: { query: URLSearchParams }) {
     source: query.get("source") ?? undefined,
     target: query.get("target") ?? undefined,
   });
+  const [further, setFurther] = useState<string[]>([]);
   const [params, setParams] = useState<Record<string, unknown>>({ algorithm: "auto" });
   const [check, setCheck] = useState<Check | null>(null);
   const action = useAction();
-  const complete = { ...body, params: Object.keys(params).length > 1 || params.algorithm !== "auto" ? params : undefined };
+  const complete = { ...body, source: further.length && body.source ? [body.source as string, ...further] : body.source, params: Object.keys(params).length > 1 || params.algorithm !== "auto" ? params : undefined };
   const set = (values: Partial<Body>) => setBody((old) => ({ ...old, ...values }));
   useEffect(() => {
     setCheck(null);
     if (!body.source || !body.target) return;
     write<Check>("POST", "/jobs/check", { ...complete, model: body.model || "new" }).then(setCheck, () => setCheck(null));
-  }, [body.source, body.target, body.evaluation, JSON.stringify(params)]);
+  }, [body.source, further, body.target, body.evaluation, JSON.stringify(params)]);
   if (!datasets.data || !algorithms.data) return datasets.error ? <Problem error={datasets.error} /> : <Loading what="datasets" />;
 
   const submit = (event: Event) => {
@@ -45,10 +46,24 @@ export function NewJob({ query }: { query: URLSearchParams }) {
         <input required pattern="[A-Za-z0-9][A-Za-z0-9._\-]*" placeholder="diagnosis" value={body.model} onInput={(event) => set({ model: event.currentTarget.value })} />
       </label>
       <div class="columns">
-        <Choice name="Source (labelled)" value={body.source} from={labelled} required onChange={(source) => set({ source })} />
+        <Choice name="Source (labelled)" value={body.source as string | undefined} from={labelled} required onChange={(source) => set({ source })} />
         <Choice name="Target (to adapt to)" value={body.target} from={datasets.data.data.filter((one) => fits(one) && one.id !== body.source)} onChange={(target) => set({ target })} />
         <Choice name="Evaluation (optional, labelled target data)" value={body.evaluation} from={labelled.filter((one) => fits(one) && one.id !== body.source && one.id !== body.target)} onChange={(evaluation) => set({ evaluation })} />
       </div>
+      {labelled.length > 1 && (
+        <label>
+          Further sources (optional, other domains)
+          <select multiple onChange={(event) => setFurther([...event.currentTarget.selectedOptions].map((one) => one.value))}>
+            {labelled
+              .filter((one) => fits(one) && ![body.source, body.target, body.evaluation].includes(one.id))
+              .map((one) => (
+                <option key={one.id} value={one.id} selected={further.includes(one.id)}>
+                  {one.name}
+                </option>
+              ))}
+          </select>
+        </label>
+      )}
       {!labelled.length && (
         <p>
           No dataset has labels yet. <a href="#/datasets">Open the source and choose its column with the labels.</a>
@@ -107,6 +122,6 @@ function python(body: Body): string {
   return `import isthmus
 
 client = isthmus.Client("${ROOT}")
-job = client.adapt("${body.source ?? "SOURCE"}", "${body.target ?? "TARGET"}", model="${body.model || "MODEL"}"${evaluation}${options})
+job = client.adapt(${JSON.stringify(body.source ?? "SOURCE")}, "${body.target ?? "TARGET"}", model="${body.model || "MODEL"}"${evaluation}${options})
 version = job.wait()`;
 }

@@ -71,6 +71,7 @@ export function accuracies(metrics: Metrics): IntervalProps[] {
   if (metrics.source_only_target_accuracy != null) items.push({ name: "Target, source-only model, measured", value: metrics.source_only_target_accuracy });
   const source = metrics.source_intervals?.accuracy ?? [];
   if (metrics.source_accuracy != null) items.push({ name: "Source, held out", value: metrics.source_accuracy, low: source[0], high: source[1] });
+  for (const one of metrics.left_out_sources ?? []) items.push({ name: `${one.name}, when this source is left out`, value: one.accuracy });
   return items;
 }
 
@@ -193,7 +194,7 @@ function Lineage({ version }: { version: Version }) {
         facts={[
           ["Method", lineage.algorithm],
           ["Job", <a href={link("jobs", lineage.job)}>{lineage.job.slice(0, 8)}</a>],
-          ["Source", dataset(lineage.source)],
+          ...lineage.sources.map((id): [string, preact.ComponentChildren] => ["Source", dataset(id)]),
           ["Target", dataset(lineage.target)],
           ["Evaluation", dataset(lineage.evaluation)],
           ["Base", lineage.base ? `${lineage.base.model}:${lineage.base.number}` : "none"],
