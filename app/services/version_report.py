@@ -144,7 +144,7 @@ def _lineage(version: VersionOut) -> Iterable[tuple[str, str]]:
     return [
         ("Method", lineage.algorithm),
         ("job", str(lineage.job)),
-        *(("source", source) for source in map(str, lineage.sources or ["none"])),
+        *(("source", str(source)) for source in lineage.sources),
         *((name, str(getattr(lineage, name) or "none")) for name in ("target", "evaluation")),
         ("Created", version.created_at.isoformat(timespec="seconds")),
         ("Digest", version.digest),

@@ -59,7 +59,7 @@ def tar_bytes(members: Mapping[str, bytes]) -> bytes:
 
 def uploads(found: list[NDArray[Any]]) -> dict[str, bytes]:
     """Return the images as files by name: both archives, both formats, folders of classes, and an array."""
-    files = {}
+    files: dict[str, bytes] = {}
     for suffix, format in ((".png", "PNG"), (".tif", "TIFF")):
         members = {f"{n % 2}/{n}{suffix}": saved(values, format) for n, values in enumerate(found)}
         files |= {f"{format}.zip": zip_bytes(members), f"{format}.tar.gz": tar_bytes(members)}

@@ -1,6 +1,6 @@
 """Options of tables in whole jobs: domains, groups, shared columns and texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ LOGISTIC = {"algorithm": "logistic_regression"}
 LINEAR = {"network": "linear", "source_map": False}
 
 
-def table(bench: Bench, name: str, columns: dict[str, Sequence[object]], **options: Any) -> DatasetRow:
+def table(bench: Bench, name: str, columns: Mapping[str, Any], **options: Any) -> DatasetRow:
     return bench.dataset("tabular", f"{name}.csv", csv_bytes(list(columns), zip(*columns.values(), strict=True)), **options)
 
 
