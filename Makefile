@@ -43,7 +43,7 @@ test: $(VENV)/.dev lint browser  ## run every check and every test; fails below 
 	$(PYTEST) -m "not ($(FAST))" --durations=20 --durations-min=5
 
 test-fast: $(VENV)/.dev  ## run the tests without servers and long trainings, in less than five minutes
-	$(PYTEST) -m "$(FAST)"
+	$(PYTEST) -m "$(FAST) and not lengthy"
 
 coverage: $(VENV)/.dev  ## print the branch coverage of the fast tests in the last `make test`, file by file
 	$(BIN)/coverage report

@@ -28,11 +28,31 @@ SLOW = (
     "worker/webhooks/test_workers.py",
 )
 
+# they need more than 20 s a file, without servers; `make test-fast` omits them too, and the coverage of `make test` has them
+LENGTHY = (
+    "app/api/test_authorization.py",
+    "app/api/test_mlflow.py",
+    "app/api/test_open_inference.py",
+    "app/api/test_openapi.py",
+    "app/api/test_prediction_bodies.py",
+    "app/db/test_outages.py",
+    "app/fast_path/test_asgi.py",
+    "app/http_server/test_guarded_protocol.py",
+    "app/modalities/test_table_formats.py",
+    "app/test_cli.py",
+    "client/test_client.py",
+    "worker/export",
+    "worker/networks/test_checkpoint_files.py",
+    "worker/supervision/test_trainer_template.py",
+    "worker/training/test_trials.py",
+)
+
 
 def add_markers(item: pytest.Item) -> None:
-    """Mark a test as `slow` by its path and as `postgres` or `redis` by its fixtures and their parameters."""
-    if any(item.path.is_relative_to(TESTS / path) for path in SLOW):
-        item.add_marker(pytest.mark.slow)
+    """Mark a test as `slow` or `lengthy` by its path, and as `postgres` or `redis` by its fixtures and their parameters."""
+    for paths, mark in ((SLOW, pytest.mark.slow), (LENGTHY, pytest.mark.lengthy)):
+        if any(item.path.is_relative_to(TESTS / path) for path in paths):
+            item.add_marker(mark)
     fixtures = getattr(item, "fixturenames", ())
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     for marker, (fixture, parameter) in SERVERS.items():
