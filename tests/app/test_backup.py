@@ -128,7 +128,7 @@ def test_restored_service_equals_the_one_that_was_backed_up(services: tuple[Serv
     source, target = services
     fill(source, tmp_path)
     assert "files" in source.run("backup", str(tmp_path / "backup"))
-    restored = json.loads(target.run("restore", str(tmp_path / "backup"), "--json"))
+    restored = json.loads(target.run("restore", str(tmp_path / "backup"), "--json").splitlines()[-1])
     assert restored.keys() == {"rows", "files", "size_bytes"}
     assert restored["files"] > 0
     assert target.rows() == source.rows()

@@ -105,6 +105,26 @@ def test_home_and_dataset_show_what_exists(ui: Browser, trained: str) -> None:
     ui.inspect("dataset")
 
 
+def test_columns_and_options_of_a_dataset_are_changed(ui: Browser, tmp_path: Path) -> None:
+    table = tmp_path / "third-ward.csv"
+    table.write_text("number,pressure,age,diagnosis\n" + "\n".join(f"{n},{n % 7},{n % 50},{'ab'[n % 2]}" for n in range(100)))
+    page = ui.open("/datasets")
+    ui.drop(page.locator(".drop"), table)
+    page.get_by_role("link", name="third-ward").click()
+    page.get_by_role("button", name="Ignore pressure").click()
+    expect(page.get_by_role("button", name="Learn pressure")).to_be_visible()
+    page.get_by_role("button", name="Learn pressure").click()
+    expect(page.get_by_role("button", name="Ignore pressure")).to_be_visible()
+    page.get_by_text("Options of reading").click()
+    page.get_by_label("label", exact=True).fill("nothing")
+    page.get_by_role("button", name="Read the file again").click()
+    expect(page.get_by_role("alert")).to_contain_text("nothing")
+    page.get_by_label("label", exact=True).fill("diagnosis")
+    page.get_by_role("button", name="Read the file again").click()
+    expect(page.get_by_role("heading", name="Classes")).to_be_visible()
+    ui.inspect("dataset-options")
+
+
 def test_report_explains_the_version_and_is_a_file(service: Embedded, ui: Browser, trained: str) -> None:
     page = ui.open(f"/models/{trained}/versions/1")
     expect(page.locator(".summary")).to_contain_text("target accuracy")

@@ -1,16 +1,19 @@
-/** The columns of a table: how each is read, and the option that changes it. */
+/** The columns of a table: how each is read, and a button that changes whether it is learned. */
 
-import type { Schemas } from "../api/client";
+import type { Dataset, Schemas } from "../api/client";
+import { useAction } from "../api/hooks";
 import { figure } from "../format";
-import { Table } from "./common";
+import { Problem, Table } from "./common";
+import { reinterpret } from "./reinterpret";
 
 type Column = Schemas["ColumnInterpretation"];
 
-export function Columns({ columns }: { columns: Column[] }) {
+export function Columns({ dataset, columns }: { dataset: Dataset; columns: Column[] }) {
+  const action = useAction();
   return (
     <details open={columns.length <= 12}>
       <summary>{columns.length} columns</summary>
-      <Table caption="Columns" head={["Column", "Kind", "Learned", "Missing", "Range or levels", "Reason", "Option"]}>
+      <Table caption="Columns" head={["Column", "Kind", "Learned", "Missing", "Range or levels", "Reason", "Change"]}>
         {columns.map((one) => (
           <tr key={one.name}>
             <th scope="row">{one.name}</th>
@@ -19,15 +22,24 @@ export function Columns({ columns }: { columns: Column[] }) {
             <td>{one.missing || ""}</td>
             <td>{one.levels ?? (one.minimum == null ? "" : `${figure(one.minimum)} to ${figure(one.maximum)}`)}</td>
             <td>{one.reason}</td>
-            <td>{option(one)}</td>
+            <td>
+              {one.kind !== "empty" && (
+                <button class="secondary outline" disabled={action.busy} onClick={() => action.run(() => reinterpret(dataset, toggled(dataset, one)))}>
+                  {one.learned ? `Ignore ${one.name}` : `Learn ${one.name}`}
+                </button>
+              )}
+            </td>
           </tr>
         ))}
       </Table>
+      <Problem error={action.error} />
     </details>
   );
 }
 
-function option(column: Column) {
-  if (!column.learned) return "";
-  return <code>{JSON.stringify({ ignore: [column.name] })}</code>;
+/** Return the options that make a learned column ignored, or the other way round. */
+function toggled(dataset: Dataset, column: Column) {
+  const { ignore = [], learn = [] } = dataset.options as { ignore?: string[]; learn?: string[] };
+  const others = (names: string[]) => names.filter((name) => name !== column.name);
+  return column.learned ? { ignore: [...others(ignore), column.name], learn: others(learn) } : { ignore: others(ignore), learn: [...others(learn), column.name] };
 }

@@ -1,23 +1,16 @@
 /** The choice of the column with the labels, for a table that is read without one. It makes a dataset from the same file. */
 
 import { useState } from "preact/hooks";
-import { type Dataset, write } from "../api/client";
+import type { Dataset } from "../api/client";
 import { useAction } from "../api/hooks";
-import { go, link } from "../router";
 import { Problem } from "./common";
+import { reinterpret } from "./reinterpret";
 
 export function LabelChoice({ dataset }: { dataset: Dataset }) {
   const [column, setColumn] = useState("");
   const action = useAction();
   const columns = dataset.interpretation.columns ?? [];
   if (dataset.labelled || !columns.length) return null;
-  const apply = () =>
-    action.run(async () => {
-      const options = { ...dataset.options, label: column };
-      const labelled = await write<Dataset>("POST", `/datasets/${dataset.id}/reinterpretations`, { options });
-      await write("DELETE", `/datasets/${dataset.id}`).catch(() => undefined); // a job may use the first reading
-      go(link("datasets", labelled.id));
-    });
   return (
     <section aria-label="Labels">
       <h2>Labels</h2>
@@ -32,7 +25,7 @@ export function LabelChoice({ dataset }: { dataset: Dataset }) {
             ))}
           </select>
         </label>
-        <button disabled={!column || action.busy} aria-busy={action.busy} onClick={apply}>
+        <button disabled={!column || action.busy} aria-busy={action.busy} onClick={() => action.run(() => reinterpret(dataset, { label: column }))}>
           Read it as labels
         </button>
       </div>

@@ -8,6 +8,7 @@ import { Facts, Loading, Problem, Table, Warnings } from "../components/common";
 import { Columns } from "../components/Columns";
 import { Examples } from "../components/Examples";
 import { LabelChoice } from "../components/LabelChoice";
+import { ReadingOptions } from "../components/ReadingOptions";
 import { Shift } from "../components/Shift";
 import { bytes, when } from "../format";
 import { go, link } from "../router";
@@ -38,7 +39,8 @@ export function DatasetScreen({ id }: { id: string }) {
           <Bars label="Examples of each class" items={Object.entries(data.classes)} />
         </section>
       )}
-      {data.interpretation.columns && <Columns columns={data.interpretation.columns} />}
+      {data.interpretation.columns && <Columns dataset={data} columns={data.interpretation.columns} />}
+      <ReadingOptions key={id} dataset={data} />
       <section aria-label="Examples">
         <h2>Examples</h2>
         <Problem error={examples.error} />
