@@ -110,7 +110,7 @@ def test_columns_and_options_of_a_dataset_are_changed(ui: Browser, tmp_path: Pat
     table.write_text("number,pressure,age,diagnosis\n" + "\n".join(f"{n},{n % 7},{n % 50},{'ab'[n % 2]}" for n in range(100)))
     page = ui.open("/datasets")
     ui.drop(page.locator(".drop"), table)
-    page.get_by_role("link", name="third-ward").click()
+    expect(page.get_by_role("heading", name="third-ward")).to_be_visible()
     page.get_by_role("button", name="Ignore pressure").click()
     expect(page.get_by_role("button", name="Learn pressure")).to_be_visible()
     page.get_by_role("button", name="Learn pressure").click()

@@ -23,7 +23,7 @@ export function Columns({ dataset, columns }: { dataset: Dataset; columns: Colum
             <td>{one.levels ?? (one.minimum == null ? "" : `${figure(one.minimum)} to ${figure(one.maximum)}`)}</td>
             <td>{one.reason}</td>
             <td>
-              {one.kind !== "empty" && (
+              {(one.kind !== "empty" || isIgnored(dataset, one)) && (
                 <button class="secondary outline" disabled={action.busy} onClick={() => action.run(() => reinterpret(dataset, toggled(dataset, one)))}>
                   {one.learned ? `Ignore ${one.name}` : `Learn ${one.name}`}
                 </button>
@@ -37,9 +37,14 @@ export function Columns({ dataset, columns }: { dataset: Dataset; columns: Colum
   );
 }
 
+function isIgnored(dataset: Dataset, column: Column) {
+  return ((dataset.options.ignore ?? []) as string[]).includes(column.name);
+}
+
 /** Return the options that make a learned column ignored, or the other way round. */
 function toggled(dataset: Dataset, column: Column) {
   const { ignore = [], learn = [] } = dataset.options as { ignore?: string[]; learn?: string[] };
   const others = (names: string[]) => names.filter((name) => name !== column.name);
-  return column.learned ? { ignore: [...others(ignore), column.name], learn: others(learn) } : { ignore: others(ignore), learn: [...others(learn), column.name] };
+  if (column.learned) return { ignore: [...ignore, column.name], learn: others(learn) };
+  return isIgnored(dataset, column) ? { ignore: others(ignore) } : { learn: [...learn, column.name] };
 }
