@@ -122,7 +122,7 @@ def test_file_is_read_correctly(client: TestClient, shared_cases: Path, name: st
 
 
 @pytest.mark.parametrize("name", REJECTED)
-def test_rejection_names_place_and_remedy(client: TestClient, shared_cases: Path, name: str) -> None:
+def test_rejection_has_a_pointer_and_a_remedy(client: TestClient, shared_cases: Path, name: str) -> None:
     answer = upload(client, shared_cases / name)
     assert answer.status_code == 422, answer.text
     errors = answer.json()["errors"]
@@ -136,7 +136,7 @@ def test_spelled_numbers_are_numbers(client: TestClient, shared_cases: Path, cas
     assert numbers(body) == {f"f{number}" for number in range(6)}
 
 
-def test_table_without_header_is_read_as_the_error_says(client: TestClient, shared_cases: Path) -> None:
+def test_table_without_header_is_read_with_the_named_option(client: TestClient, shared_cases: Path) -> None:
     answer = upload(client, shared_cases / "csv-no-header/source.csv", header=False, label="column_3")
     assert answer.status_code == 201, answer.text
     assert set(answer.json()["classes"]) == LETTERS
