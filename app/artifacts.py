@@ -23,6 +23,8 @@ GRAPHS: Mapping[Precision, str] = {"float32": "model.onnx", "float16": "model.fp
 WEIGHTS_FILE = "network.safetensors"
 MANIFEST_FILE = "manifest.json"
 EMBEDDING_FILE = "embedding.parquet"
+CONFUSION_FILE = "confusion-{}.parquet"
+"""The cells of a confusion matrix that occur, for a domain; of versions with many classes."""
 MANIFEST_FORMAT: Literal[1] = 1
 
 TrainingPrecision = Literal["float32", "bfloat16"]

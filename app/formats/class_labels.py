@@ -10,7 +10,7 @@ from app.errors import FieldError, InvalidDataset
 from app.formats.names import canonical_names
 from app.formats.validation import ErrorCollector, printable, storable
 
-MAX_CLASSES = 1000
+MAX_CLASSES = 10_000
 MAX_LENGTH = 200
 MAX_WHOLE_NUMBERS, MAX_FRACTIONS = 100, 20
 UNLABELLED = frozenset(["-1", "?", "nan", "na", "n/a", "null", "none", "unlabelled", "unlabeled"])

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.db.label_tables import EvaluationRow
 from app.schemas.label_requests import EstimateComparison, IntervalOut
+from app.schemas.version_metrics import ConfusionCell
 
 
 class ClassCounts(BaseModel):
@@ -28,7 +29,12 @@ class Figures(BaseModel):
     macro_f1: IntervalOut
     calibration_error: IntervalOut = Field(description="Expected calibration error of the confidences.")
     labels: list[str] = Field(description="Classes of the confusion matrix: those of the version, then others of the dataset.")
-    confusion: list[list[int]] = Field(description="One row for each true class, one column for each predicted class.")
+    confusion: list[list[int]] | None = Field(
+        None, description="One row for each true class, one column for each predicted class; null for more than 100 classes."
+    )
+    largest_errors: list[ConfusionCell] | None = Field(
+        None, description="Of more than 100 classes: the pairs that are confused most often."
+    )
     classes: dict[str, ClassCounts]
     estimate: EstimateComparison | None = Field(description="The estimate from the training, compared with this accuracy.")
 

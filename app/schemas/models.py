@@ -1,7 +1,7 @@
 """Models, their versions, aliases and artifacts."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
@@ -13,7 +13,7 @@ from app.model_reference import MAX_VERSION_NUMBER
 from app.schemas.evaluation_figures import StoredEvaluation
 from app.schemas.jobs import VersionReference
 from app.schemas.label_requests import IntervalOut, Measured
-from app.schemas.version_metrics import VersionMetrics
+from app.schemas.version_metrics import DETAILED_METRICS, VersionMetrics
 from app.schemas.version_summary import summarize
 
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION_NUMBER)]
@@ -40,7 +40,7 @@ class AliasOut(BaseModel):
 
 
 class VersionSummary(BaseModel):
-    """One version in the list of its model."""
+    """One version in the list of its model. `metrics` lacks those by class and trial, which the version itself has."""
 
     summary: list[str] = Field(description="Accuracy, comparison with source-only and what is served, in plain sentences.")
     number: int
@@ -54,8 +54,15 @@ class VersionSummary(BaseModel):
 
     @classmethod
     def of(cls, row: VersionRow) -> "VersionSummary":
-        columns = {name: getattr(row, name) for name in cls.model_fields if name != "summary"}
-        return cls(**columns, summary=summarize(row.metrics))
+        """Build the response for a row in a list."""
+        metrics = {name: value for name, value in row.metrics.items() if name not in DETAILED_METRICS}
+        return cls(**cls.columns_of(row) | {"metrics": metrics})
+
+    @staticmethod
+    def columns_of(row: VersionRow) -> dict[str, Any]:
+        """Return the values of a row."""
+        columns = {name: getattr(row, name) for name in VersionSummary.model_fields if name != "summary"}
+        return columns | {"summary": summarize(row.metrics)}
 
 
 class ModelOut(BaseModel):
@@ -178,7 +185,7 @@ class VersionOut(VersionSummary):
     @classmethod
     def with_measurements(cls, row: VersionRow, measured: VersionMeasurements) -> "VersionOut":
         """Build the response for a row and what labels say about it."""
-        columns = VersionSummary.of(row).model_dump()
+        columns = cls.columns_of(row)
         columns["summary"] += _measured_sentences(measured)
         return cls(
             **columns,

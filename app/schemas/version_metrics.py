@@ -18,6 +18,14 @@ class ClassMetrics(TypedDict):
     precision: Fraction | None
 
 
+class ConfusionCell(TypedDict):
+    """Rows of a true class that are predicted as another class."""
+
+    true: str
+    predicted: str
+    count: int
+
+
 class CalibrationReport(TypedDict):
     """Temperature in the graph (Guo et al., ICML 2017) and expected calibration error on the held-out source.
 
@@ -128,6 +136,14 @@ class LeftOutSource(TypedDict):
     accuracy: Fraction
 
 
+DETAILED_METRICS = (
+    *(f"{domain}_{name}" for domain in ("source", "target") for name in ("classes", "confusion", "largest_errors")),
+    "class_priors",
+    "search",
+)
+"""Metrics with a part for each class or trial, which lists of versions omit."""
+
+
 class VersionWarning(TypedDict):
     """A reason to be careful with the version."""
 
@@ -147,7 +163,16 @@ class VersionMetrics(TypedDict, total=False):
     source_calibration_error: Fraction
     source_intervals: Annotated[dict[str, Interval], Field(description="Bootstrap interval of each metric.")]
     source_classes: dict[str, ClassMetrics]
-    source_confusion: Annotated[list[list[int]], Field(description="One row for each true class, in the order of `classes`.")]
+    source_confusion: Annotated[
+        list[list[int]],
+        Field(
+            description="One row for each true class, in the order of `classes`. With more than 100 classes it is a file of the "
+            "version, `confusion-source.parquet`."
+        ),
+    ]
+    source_largest_errors: Annotated[
+        list[ConfusionCell], Field(description="Of more than 100 classes: the pairs that are confused most often.")
+    ]
     left_out_sources: Annotated[list[LeftOutSource], Field(description="The source domains, if there are several.")]
     target_accuracy: Fraction
     target_balanced_accuracy: Fraction
@@ -156,6 +181,7 @@ class VersionMetrics(TypedDict, total=False):
     target_intervals: dict[str, Interval]
     target_classes: dict[str, ClassMetrics]
     target_confusion: list[list[int]]
+    target_largest_errors: list[ConfusionCell]
     source_only_target_accuracy: Annotated[float, Field(description="Target accuracy of the source-only network.")]
     source_only_target_balanced_accuracy: Fraction
     target_accuracy_estimate: EstimateReport

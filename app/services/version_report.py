@@ -1,8 +1,8 @@
 """The report of a version as one HTML file that needs nothing else: no scripts, no other files, no other hosts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 from app.schemas.models import VersionOut
 
@@ -20,6 +20,9 @@ VERDICTS = {
     "unsure": "Labels are needed to decide whether adaptation helps.",
 }
 Metrics = Mapping[str, Any]
+MOST_ITEMS = 100
+"""Classes in one part of the report; of more, those with the largest changes or the lowest recall."""
+Item = TypeVar("Item")
 Accuracy = tuple[str, float, float | None, float | None]
 
 
@@ -82,13 +85,20 @@ def _accuracies(metrics: Metrics) -> list[Accuracy]:
 
 def _shares(metrics: Metrics) -> list[Accuracy]:
     classes = metrics.get("class_priors", {}).get("classes", {})
-    return [(name, one["target"], one["low"], one["high"]) for name, one in classes.items()]
+    changed = _first(list(classes.items()), lambda item: -abs(item[1]["target"] - item[1]["source"]))
+    return [(name, one["target"], one["low"], one["high"]) for name, one in changed]
 
 
 def _recalls(metrics: Metrics, classes: Sequence[str]) -> list[Accuracy]:
     by_class = metrics.get("target_classes") or metrics.get("source_classes") or {}
     recalls = ((name, by_class.get(name, {}).get("recall")) for name in classes)
-    return [(name, recall, None, None) for name, recall in recalls if recall is not None]
+    known = [(name, recall, None, None) for name, recall in recalls if recall is not None]
+    return _first(known, lambda one: one[1])
+
+
+def _first(items: list[Item], key: Callable[[Item], float]) -> list[Item]:
+    """Return all items, or the first by the key if there are more than MOST_ITEMS."""
+    return items if len(items) <= MOST_ITEMS else sorted(items, key=key)[:MOST_ITEMS]
 
 
 def _intervals(items: Sequence[Accuracy]) -> str:
@@ -131,7 +141,11 @@ def _verdict(metrics: Metrics) -> str:
 
 
 def _confusion(metrics: Metrics, classes: Sequence[str]) -> str:
-    matrix = metrics.get("target_confusion") or metrics.get("source_confusion")
+    domain = "target" if "target_classes" in metrics else "source"
+    matrix, errors = metrics.get(f"{domain}_confusion"), metrics.get(f"{domain}_largest_errors")
+    if errors:
+        cells = [("True class", "Prediction", "Rows"), *((one["true"], one["predicted"], str(one["count"])) for one in errors)]
+        return _section("Most frequent errors", _table(tuple(map(escape, cell)) for cell in cells))
     if not matrix:
         return ""
     head = ("", *(escape(name) for name in classes))

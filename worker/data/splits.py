@@ -61,8 +61,8 @@ def stratified_split(strata: Tensor, fraction: float, seed: int) -> tuple[Tensor
     """
     generator = torch.Generator().manual_seed(seed)
     train, held_out = [], []
-    for number in sorted(set(strata.tolist())):
-        members = (strata == number).nonzero().squeeze(1)
+    counts = strata.unique(return_counts=True)[1]
+    for members in strata.argsort(stable=True).split(counts.tolist()):
         members = members[torch.randperm(len(members), generator=generator)]
         count = min(max(1, round(fraction * len(members))), len(members) - 1)
         held_out.append(members[:count])

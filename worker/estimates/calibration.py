@@ -3,12 +3,12 @@
 Guo et al., ICML 2017, https://arxiv.org/abs/1706.04599
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 from worker.evaluation.outputs import Float32Array, probabilities
 
@@ -37,9 +37,13 @@ def calibrate(logits: Float32Array, labels: NDArray[np.int64]) -> Calibration:
         calibrated[half] = probabilities(logits[half], fit_temperature(logits[~half], labels[~half]))
     return Calibration(
         fit_temperature(logits, labels),
-        expected_calibration_error(probabilities(logits), labels),
-        expected_calibration_error(calibrated, labels),
+        _error(probabilities(logits), labels),
+        _error(calibrated, labels),
     )
+
+
+def _error(predictions: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    return expected_calibration_error(predictions.max(axis=1), predictions.argmax(axis=1) == labels)
 
 
 def fit_temperature(logits: Float32Array, labels: NDArray[np.int64]) -> float:
@@ -49,22 +53,23 @@ def fit_temperature(logits: Float32Array, labels: NDArray[np.int64]) -> float:
     right on a few rows is therefore not fully certain. After Platt, 1999, "Probabilistic outputs for SVMs".
     """
     smoothing = 1 / (len(labels) + 1)
+    logits = logits - logits.max(axis=1, keepdims=True)
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0].astype(np.float64)
     own = (1 - smoothing) * own + smoothing * logits.mean(axis=1, dtype=np.float64)
 
     def loss(log_temperature: float) -> float:
-        scale = np.exp(-log_temperature)
-        return float((logsumexp(logits * scale, axis=1) - own * scale).mean())
+        scale = math.exp(-log_temperature)
+        sums = np.exp(logits * scale).sum(axis=1, dtype=np.float64)
+        return float((np.log(sums) - own * scale).mean())
 
     optimum = minimize_scalar(loss, bounds=(-np.log(MAX_TEMPERATURE), np.log(MAX_TEMPERATURE)), method="bounded")
     return float(np.exp(optimum.x))
 
 
-def expected_calibration_error(predictions: NDArray[np.float64], labels: NDArray[np.int64], bins: int = BINS) -> float:
-    """Return the mean distance between confidence and accuracy over bins of equal width, for (n, classes) and (n,)."""
-    confidence, is_correct = predictions.max(axis=1), predictions.argmax(axis=1) == labels
+def expected_calibration_error(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_], bins: int = BINS) -> float:
+    """Return the mean distance between confidence (n,) and accuracy over bins of equal width."""
     index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    return float(np.abs(np.bincount(index, is_correct - confidence, minlength=bins)).sum() / len(labels))
+    return float(np.abs(np.bincount(index, is_correct - confidence, minlength=bins)).sum() / len(confidence))
 
 
 def confidence_threshold(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> float:

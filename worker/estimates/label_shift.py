@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
+from scipy.sparse import csr_array
 
-from worker.estimates.classification_report import confusion
+from worker.estimates.confusion import Confusion
+from worker.estimates.simplex_least_squares import on_simplex
 from worker.evaluation.outputs import ModelOutputs
 
 Distribution = NDArray[np.float64]
@@ -57,12 +59,16 @@ def estimate_class_priors(
 ) -> ClassPriors:
     """Estimate the priors from outputs and calibrated probabilities (n, classes) and (m, classes) of at least one row each."""
     classes, random = outputs.source_logits.shape[1], np.random.default_rng(seed)
-    counts = confusion(outputs.source_labels, outputs.source_logits.argmax(axis=1), classes).T
+    confusion = Confusion.of(outputs.source_labels, outputs.source_logits.argmax(axis=1), classes)
     predicted = np.bincount(outputs.target_logits.argmax(axis=1), minlength=classes).astype(np.float64)
-    source = counts.sum(axis=0) / counts.sum()
-    by_bbse, by_em = bbse(counts, predicted), em(source, source_probabilities, target_probabilities)
+    source = confusion.class_counts().true[0] / confusion.rows
+    by_em = em(source, source_probabilities, target_probabilities)
     low, high, p_value = np.zeros(classes), np.ones(classes), 1.0
-    if classes <= MAX_TESTED_CLASSES:
+    if classes > MAX_TESTED_CLASSES:
+        by_bbse = bbse_of_many(confusion, predicted)
+    else:
+        counts = confusion.matrix().T
+        by_bbse = bbse(counts, predicted)
         low, high = np.quantile(_resampled(counts, predicted, random), (0.05, 0.95), axis=0)
         p_value = _p_value(counts, predicted, total_variation(source, by_bbse), random)
     nearest = min(total_variation(source, by_bbse), total_variation(source, by_em))
@@ -94,6 +100,21 @@ def bbse(counts: Distribution, predicted: Distribution) -> Distribution:
     return priors
 
 
+def bbse_of_many(confusion: Confusion, predicted: Distribution) -> Distribution:
+    """Return the same priors (classes,) from the cells of the confusion matrix that occur."""
+    classes = confusion.classes
+    true = confusion.class_counts().true[0]
+    seen = csr_array((confusion.counts / (true[confusion.true] + 1), (confusion.predicted, confusion.true)), (classes, classes))
+    unseen = 1 / (true + 1)
+    return on_simplex(
+        lambda priors: seen @ priors + unseen @ priors / classes,
+        lambda rows: seen.T @ rows + unseen * rows.mean(),
+        predicted / predicted.sum(),
+        true / true.sum(),
+        BBSE_RIDGE,
+    )
+
+
 def em(source: Distribution, source_probabilities: Distribution, target_probabilities: Distribution) -> Distribution:
     """Return the priors (classes,) that equal the mean of the target probabilities (m, classes) re-weighted by them.
 
@@ -103,8 +124,8 @@ def em(source: Distribution, source_probabilities: Distribution, target_probabil
     mean_source = np.maximum(source_probabilities.mean(axis=0), 1e-6)
     priors = mean_source
     for _ in range(EM_ROUNDS):
-        weighted = target_probabilities * (priors / mean_source)
-        previous, priors = priors, (weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0)
+        weights, previous = priors / mean_source, priors
+        priors = weights * ((1 / (target_probabilities @ weights)) @ target_probabilities) / len(target_probabilities)
         if total_variation(previous, priors) < 1e-5:
             break
     scaled: Distribution = priors * source / mean_source

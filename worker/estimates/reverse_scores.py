@@ -15,9 +15,11 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import NearestNeighbors
 
 from worker.plain.data import PlainData, Rows, fit_scale, take
-from worker.plain.linear import LinearOptions, fit_linear
+from worker.plain.linear import MAX_ITERATIONS, LinearOptions, fit_linear
 
-STUDENT = LinearOptions(inverse_regularization=0.1)
+STUDENT_REGULARIZATION = 0.1
+MIN_ITERATIONS, MAX_ITERATION_VALUES = 10, 60_000_000
+"""Rows times classes of all iterations of a student, so that one with many classes takes fewer iterations."""
 LEARNING_FRACTION = 0.75
 """Fraction of the target rows that the student learns; the others measure it."""
 NEIGHBOURS, MAX_DENSE_COLUMNS = 5, 64
@@ -57,12 +59,16 @@ class ReverseValidation:
     def scores(self, predicted: Classes) -> ReverseScores:
         """Return the scores of predicted target classes (m,)."""
         learned = take(self._target, self._is_learned)
-        student = fit_linear(learned, predicted[self._is_learned], self._classes, STUDENT)
+        student = fit_linear(learned, predicted[self._is_learned], self._classes, self._options(len(learned)))
         same, own = (float((student.logits(rows).argmax(axis=1) == self._labels).mean()) for rows in self._source)
         others = take(self._target, ~self._is_learned)
         learnable = (student.logits(others).argmax(axis=1) == predicted[~self._is_learned]).mean()
         agreement = (predicted[self._neighbours] == predicted[:, None]).mean()
         return ReverseScores(same, own, float(learnable), float(agreement))
+
+    def _options(self, rows: int) -> LinearOptions:
+        affordable = MAX_ITERATION_VALUES // (rows * self._classes)
+        return LinearOptions(STUDENT_REGULARIZATION, max_iterations=min(MAX_ITERATIONS, max(MIN_ITERATIONS, affordable)))
 
 
 def _nearest(rows: Rows) -> Classes:

@@ -12,6 +12,7 @@ from worker.estimates.open_set import missing_classes, unknown_class_rate
 MIN_HELD_OUT_ROWS = 30
 MIN_ADAPTATION_ROWS = 100
 MIN_ADAPTATION_ROWS_PER_CLASS = 10
+MAX_LISTED_CLASSES = 10
 AT_CHANCE_ACCURACY, SEPARATING_ACCURACY = 0.55, 0.95
 """Domain accuracy below which the discriminator is at chance, and mean accuracy above which it is never fooled."""
 WARMUP_FRACTION = 0.25
@@ -83,7 +84,7 @@ def _class_warnings(
             f"{network.min_class_proportion:.1%} of the target. If the target has more classes, try another algorithm.",
         )
     elif missing := set(missing_classes(network.priors)) & set(missing_classes((baseline or network).priors)):
-        names = ", ".join(classes[number] for number in sorted(missing))
+        names = _listed([classes[number] for number in sorted(missing)])
         yield JobWarning(
             code="missing_classes",
             message=f"Hardly any target example is predicted as {names}. Either the target has few of them, or the model no "
@@ -152,6 +153,11 @@ def _judgement_warnings(judgement: CandidateJudgement) -> Iterator[JobWarning]:
             f"probability of {_percent(judgement.probability_of_gain)}, a loss with {_percent(judgement.probability_of_loss)}. "
             f"Label about 30 target rows on which both models disagree, or attach an `evaluation` dataset. {GUIDE}",
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED_CLASSES} more classes" if len(names) > MAX_LISTED_CLASSES else ""
+    return ", ".join(names[:MAX_LISTED_CLASSES]) + more
 
 
 def _percent(fraction: float) -> str:

@@ -37,6 +37,8 @@ def class_centroids(features: Float32Array, predicted: NDArray[np.int64], classe
     """
     rows = l2_normalize(features)
     centroids = [rows[predicted == number].mean(axis=0) for number in np.unique(predicted)]
+    if len(centroids) >= min(classes, len(rows)):
+        return np.stack(centroids)
     nearest = np.min([np.square(rows - centroid).sum(axis=1) for centroid in centroids], axis=0)
     while len(centroids) < min(classes, len(rows)):
         centroids.append(rows[nearest.argmax()])

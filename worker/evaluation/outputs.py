@@ -21,16 +21,17 @@ class MixupOutputs:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledOutputs:
-    """Logits (n, classes) of labelled examples, and their class numbers (n,)."""
+class LabelledPredictions:
+    """Class numbers (n,) of labelled examples, their predicted classes (n,), and the confidence (n,) of the predictions."""
 
-    logits: Float32Array
     labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float64]
 
     @property
-    def accuracy(self) -> float:
-        """The fraction of correct predictions."""
-        return float((self.logits.argmax(axis=1) == self.labels).mean())
+    def correct(self) -> NDArray[np.bool_]:
+        """Return which predictions are right (n,)."""
+        return self.predicted == self.labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from worker.batch_prediction import onnx_model
 from worker.batch_prediction.onnx_model import OnnxModel
 from worker.data.attempt_context import AttemptContext
 from worker.data.job_inputs import StoredDataset
-from worker.estimates.classification_report import class_metrics, confusion, metrics_with_intervals
+from worker.estimates.classification_report import class_metrics, confusion_metrics, metrics_with_intervals
+from worker.estimates.confusion import Confusion
+from worker.evaluation.outputs import LabelledPredictions
 from worker.protocol.progress import BadData, StopRequested
 
 
@@ -36,20 +38,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Probabilities (n, classes) for n labelled rows, NaN where a row cannot be read, and the labels (n,) of the rows."""
+    """The predictions for all labelled rows, of which `readable` (n,) have one, and the names of the classes."""
 
-    probabilities: NDArray[np.float64]
+    found: LabelledPredictions
+    readable: NDArray[np.bool_]
     classes: list[str]
-    labels: NDArray[np.int64]
-
-    @property
-    def readable(self) -> NDArray[np.bool_]:
-        return np.asarray(~np.isnan(self.probabilities).any(axis=1))
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Return which predictions are right (n,); a row that cannot be read is not."""
-        return np.asarray(self.readable & (np.nan_to_num(self.probabilities).argmax(axis=1) == self.labels))
+        return np.asarray(self.readable & self.found.correct)
 
 
 def run(context: AttemptContext) -> EvaluationResult:
@@ -88,11 +86,12 @@ def _predict(context: AttemptContext, model: OnnxModel, dataset: StoredDataset, 
     """Predict all labelled rows. Raise StopRequested, BadData without labelled rows."""
     classes = [*model.classes]
     numbers = {canonical_name(name) or name: number for number, name in enumerate(classes)}
-    parts, labels, done = list[NDArray[np.float64]](), list[int](), 0
+    parts, labels, done = list[tuple[NDArray[np.float64], NDArray[np.int64]]](), list[int](), 0
     for chunk in dataset.chunks(model.chunk_rows):
-        probabilities = np.concatenate(list(_probabilities(model, chunk.inputs, chunk.rows)))
         names = chunk.labels or [None] * chunk.rows
-        parts.append(probabilities[[name is not None and name != "" for name in names]])
+        is_labelled = [name is not None and name != "" for name in names]
+        confidence, predicted = map(np.concatenate, zip(*_predictions(model, chunk.inputs, chunk.rows), strict=True))
+        parts.append((confidence[is_labelled], predicted[is_labelled]))
         for name in filter(None, names):
             if name not in numbers:
                 numbers[name] = len(classes)
@@ -104,35 +103,35 @@ def _predict(context: AttemptContext, model: OnnxModel, dataset: StoredDataset, 
             raise StopRequested
     if not labels:
         raise BadData("The dataset has no labelled rows. Upload a labelled one.")
-    known = np.concatenate(parts)
-    padded = np.pad(known, ((0, 0), (0, len(classes) - known.shape[1])))
-    return Predictions(padded, classes, np.array(labels, np.int64))
+    confidence, predicted = map(np.concatenate, zip(*parts, strict=True))
+    return Predictions(LabelledPredictions(np.array(labels, np.int64), predicted, confidence), ~np.isnan(confidence), classes)
 
 
-def _probabilities(model: OnnxModel, inputs: Any, rows: int) -> Iterator[NDArray[np.float64]]:
+def _predictions(model: OnnxModel, inputs: Any, rows: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Yield confidences (n,), NaN where rows cannot be read, and predicted classes (n,)."""
     for count, logits in map(model.predict, model.encode_rows(inputs, rows)):
         if isinstance(logits, str):
-            yield np.full((count, len(model.classes)), np.nan)
+            yield np.full(count, np.nan), np.zeros(count, np.int64)
         else:
-            yield softmax(logits.astype(np.float64))
+            yield softmax(logits.astype(np.float64)).max(axis=1), logits.argmax(axis=1)
 
 
 def _figures(found: Predictions, estimate: float | None) -> dict[str, Any]:
     """Return the figures of `app.schemas.evaluation_figures.Figures`. Raise BadData if no row can be read."""
-    readable = found.readable
-    labels, probabilities = found.labels[readable], found.probabilities[readable]
-    if not len(labels):
+    readable, all_rows = found.readable, found.found
+    rows = LabelledPredictions(all_rows.labels[readable], all_rows.predicted[readable], all_rows.confidence[readable])
+    if not len(rows.labels):
         raise BadData("The version cannot read any row of the dataset. Compare its columns with those of the source.")
-    counts = confusion(labels, probabilities.argmax(axis=1), len(found.classes))
-    intervals = metrics_with_intervals(labels, probabilities, counts, np.random.default_rng(0))
+    confusion = Confusion.of(rows.labels, rows.predicted, len(found.classes))
+    intervals = metrics_with_intervals(rows, confusion, np.random.default_rng(0))
     accuracy = intervals["accuracy"]
     return {
-        "rows": len(labels),
+        "rows": len(rows.labels),
         "failed": int((~readable).sum()),
         **{name: asdict(interval) for name, interval in intervals.items()},
         "labels": found.classes,
-        "confusion": counts.astype(int).tolist(),
-        "classes": class_metrics(counts, found.classes),
+        "classes": class_metrics(confusion, found.classes),
+        **confusion_metrics(confusion, found.classes),
         "estimate": None
         if estimate is None
         else {

@@ -32,10 +32,11 @@ class LinearClassifier:
 
 @dataclass(frozen=True, slots=True)
 class LinearOptions:
-    """The strength of the regularisation, as in scikit-learn, and whether all classes count alike."""
+    """The strength of the regularisation, as in scikit-learn, whether all classes count alike, and a bound on the time."""
 
     inverse_regularization: float = 1.0
     class_balanced: bool = False
+    max_iterations: int = MAX_ITERATIONS
 
 
 def fit_linear(
@@ -55,7 +56,7 @@ def fit_linear(
         model = LogisticRegression(
             C=options.inverse_regularization,
             class_weight="balanced" if options.class_balanced else None,
-            max_iter=MAX_ITERATIONS,
+            max_iter=options.max_iterations,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

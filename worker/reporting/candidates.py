@@ -46,7 +46,7 @@ def evaluate(trials: TrialRunner, evaluator: Evaluator, trial: Trial, evidence: 
     outputs = evaluator.outputs(network)
     calibrated = calibrate_outputs(outputs)
     calibration = calibrated.calibration if calibrated else _calibration(outputs)
-    tested = evidence.outputs(outputs) if evidence and calibrated else None
+    tested = evidence.tested(calibrated) if evidence and calibrated else None
     return Candidate(trial, network, outputs, calibration, calibrated, tested)
 
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from app.artifacts import EMBEDDING_FILE
+from app.artifacts import CONFUSION_FILE, EMBEDDING_FILE
 from app.networks.base import PlainKind
 from app.schemas.trainer_messages import JobWarning
 from worker.data.training_setup import TrainingSetup
 from worker.estimates.accuracy_estimate import estimate_accuracy
 from worker.estimates.calibrated_outputs import MIN_SOURCE_ROWS, MIN_TARGET_ROWS
 from worker.estimates.candidate_evidence import accuracy_evidence
-from worker.estimates.classification_report import classification_report
+from worker.estimates.classification_report import MAX_MATRIX_CLASSES, classification_report, rates
+from worker.estimates.confusion import Confusion
 from worker.estimates.feature_embedding import proxy_a_distance, write_embedding
 from worker.estimates.label_shift import ClassPriors
 from worker.estimates.warnings import model_warnings
-from worker.evaluation.outputs import probabilities
 from worker.networks.base import Network
 from worker.reporting.candidates import Candidate, Comparison, compare, evaluate
 from worker.reporting.left_out_sources import left_out_sources
@@ -123,19 +123,26 @@ def _source_only_warning(comparison: Comparison) -> list[JobWarning]:
 
 
 def labelled_metrics(setup: TrainingSetup, evaluator: Evaluator, comparison: Comparison) -> dict[str, Any]:
-    """Return metrics on the held-out source and on the evaluation dataset; the keys start with the domain."""
-    selected, baseline = comparison.selected, comparison.baseline
+    """Return metrics on the held-out source and on the evaluation dataset; the keys start with the domain.
+
+    With many classes, write their confusion matrices into the folder of the version.
+    """
+    selected, baseline, classes = comparison.selected, comparison.baseline, setup.classes
     metrics: dict[str, Any] = {}
-    if (source := evaluator.held_out_outputs(selected.network)) is not None:
-        predictions = probabilities(source.logits, serving_temperature(setup, selected))
-        metrics |= classification_report("source", source.labels, predictions, setup.classes)
-    if (target := evaluator.evaluation_outputs(selected.network)) is not None:
-        predictions = probabilities(target.logits, serving_temperature(setup, selected))
-        metrics |= classification_report("target", target.labels, predictions, setup.classes)
-    if baseline is not None and (source_only := evaluator.evaluation_outputs(baseline.network)) is not None:
-        predictions = probabilities(source_only.logits)
-        alone = classification_report("source_only_target", source_only.labels, predictions, setup.classes)
-        metrics |= {name: alone[name] for name in ("source_only_target_accuracy", "source_only_target_balanced_accuracy")}
+    temperature = serving_temperature(setup, selected)
+    measured = {
+        "source": evaluator.held_out_predictions(selected.network, temperature),
+        "target": evaluator.evaluation_predictions(selected.network, temperature),
+    }
+    for domain, found in measured.items():
+        if found is not None:
+            confusion = Confusion.of(found.labels, found.predicted, len(classes))
+            metrics |= classification_report(domain, found, confusion, classes)
+            if confusion.classes > MAX_MATRIX_CLASSES:
+                confusion.table(classes).write_parquet(setup.folder / CONFUSION_FILE.format(domain))
+    if baseline is not None and (source_only := evaluator.evaluation_predictions(baseline.network, 1.0)) is not None:
+        alone = rates(Confusion.of(source_only.labels, source_only.predicted, len(classes)).class_counts())
+        metrics |= {f"source_only_target_{name}": float(alone[name][0]) for name in ("accuracy", "balanced_accuracy")}
     return metrics
 
 

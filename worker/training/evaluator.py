@@ -1,5 +1,7 @@
 """The outputs of a network on the same sample of the held-out source and of the target, at every evaluation."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from torch import Tensor
 
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
-from worker.evaluation.outputs import Float32Array, LabelledOutputs, MixupOutputs, ModelOutputs
+from worker.evaluation.outputs import Float32Array, LabelledPredictions, MixupOutputs, ModelOutputs, probabilities
 from worker.networks.base import Inputs, Network
 
 SELECTION_ROWS = 512
@@ -15,6 +17,8 @@ EVALUATION_ROWS = 2048
 TARGET_ROWS = 20_000
 """Maximum number of target rows whose outputs a version keeps."""
 EVALUATION_BATCH_SIZE = 256
+PREDICTION_ROWS = 4096
+"""Rows whose probabilities are in memory at once where only predictions are kept."""
 MIXUP_WEIGHT = 0.55
 """Weight of the first image in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
 
@@ -34,8 +38,8 @@ class Evaluator:
         self._partners = torch.randperm(len(self._target_rows), generator=generator)
 
     @torch.inference_mode()
-    def outputs(self, network: Network) -> ModelOutputs:
-        """Return the network's outputs; leave it in evaluation mode."""
+    def outputs(self, network: Network, *, mixtures: bool = True) -> ModelOutputs:
+        """Return the network's outputs, on request without those on mixtures; leave it in evaluation mode."""
         network.eval()
         source_features, source_logits = self._source_outputs(network, self._source_rows)
         target_features, target_logits = self._domain_outputs(network, self._data.target, self._target_rows)
@@ -45,7 +49,7 @@ class Evaluator:
             source_labels=self.source_labels,
             target_features=target_features,
             target_logits=target_logits,
-            mixup=self._mixed(network),
+            mixup=self._mixed(network) if mixtures else None,
         )
 
     @torch.inference_mode()
@@ -59,18 +63,23 @@ class Evaluator:
         return float((logits.argmax(1) == evaluation.labels.cpu()[self._evaluation_rows].numpy()).mean())
 
     @torch.inference_mode()
-    def held_out_outputs(self, network: Network) -> LabelledOutputs | None:
-        """Return the outputs on the whole held-out source, None without a source."""
+    def held_out_predictions(self, network: Network, temperature: float) -> LabelledPredictions | None:
+        """Return the predictions for the whole held-out source, None without a source."""
         source, rows = self._data.source, self._data.held_out
-        if source is None or source.labels is None:
+        if source is None:
             return None
-        return LabelledOutputs(self._source_outputs(network, rows)[1], source.labels.cpu()[rows].numpy())
+        logits = (self._source_outputs(network, block)[1] for block in torch.split(rows, PREDICTION_ROWS))
+        return _predictions(logits, source, rows, temperature)
 
     @torch.inference_mode()
-    def evaluation_outputs(self, network: Network) -> LabelledOutputs | None:
-        """Return the outputs on all evaluation data, None if there is none."""
+    def evaluation_predictions(self, network: Network, temperature: float) -> LabelledPredictions | None:
+        """Return the predictions for all evaluation data, None if there is none."""
         evaluation = self._data.evaluation
-        return None if evaluation is None else self._labelled_outputs(network, evaluation, _all(evaluation))
+        if evaluation is None:
+            return None
+        rows = _all(evaluation)
+        logits = (self._domain_outputs(network, evaluation, block)[1] for block in torch.split(rows, PREDICTION_ROWS))
+        return _predictions(logits, evaluation, rows, temperature)
 
     @torch.inference_mode()
     def target_outputs(self, network: Network) -> tuple[NDArray[np.int64], Float32Array, Float32Array]:
@@ -105,11 +114,6 @@ class Evaluator:
     def row_numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The numbers, from 1, of the sampled rows in the datasets of source and target."""
         return self._source_rows.numpy() + 1, self._target_rows.numpy() + 1
-
-    def _labelled_outputs(self, network: Network, examples: EncodedDataset, rows: Tensor) -> LabelledOutputs:
-        assert examples.labels is not None
-        _, logits = features_and_logits(network, examples, rows, self.device)
-        return LabelledOutputs(logits, examples.labels.cpu()[rows].numpy())
 
     def _source_outputs(self, network: Network, rows: Tensor) -> tuple[Float32Array, Float32Array]:
         """Return features and logits of source rows, those of each source domain with its own statistics."""
@@ -146,6 +150,19 @@ class Evaluator:
             batches.append({name: MIXUP_WEIGHT * values + (1 - MIXUP_WEIGHT) * others[name] for name, values in inputs.items()})
         _, logits = _batched_outputs(network, batches)
         return MixupOutputs(logits, np.arange(len(first)), self._partners.numpy(), MIXUP_WEIGHT)
+
+
+def _predictions(
+    logits: Iterable[Float32Array], examples: EncodedDataset, rows: Tensor, temperature: float
+) -> LabelledPredictions:
+    """Return the predictions of blocks of logits for these rows; only one block is in memory at once."""
+    assert examples.labels is not None
+    predicted, confidence = list[NDArray[np.int64]](), list[NDArray[np.float64]]()
+    for block in logits:
+        values = probabilities(block, temperature)
+        predicted.append(values.argmax(axis=1))
+        confidence.append(values.max(axis=1))
+    return LabelledPredictions(examples.labels.cpu()[rows].numpy(), np.concatenate(predicted), np.concatenate(confidence))
 
 
 def _all(examples: EncodedDataset | None) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 
 from worker.data.examples import EncodedDataset
 from worker.data.splits import DomainData
-from worker.estimates.calibrated_outputs import MIN_SOURCE_ROWS, MIN_TARGET_ROWS
-from worker.estimates.calibration import calibrate
+from worker.estimates.calibrated_outputs import MIN_SOURCE_ROWS, MIN_TARGET_ROWS, CalibratedOutputs
+from worker.estimates.calibration import fit_temperature
 from worker.estimates.candidate_evidence import CandidateOutputs, TaskFacts, gain_evidence
 from worker.estimates.candidate_judgement import CandidateJudgement, judge_candidate
 from worker.estimates.domain_gap import domain_gaps
@@ -40,9 +40,14 @@ class JobEvidence:
 
     def outputs(self, outputs: ModelOutputs) -> CandidateOutputs:
         """Return a network's calibrated outputs with their tests."""
-        temperature = calibrate(outputs.source_logits, outputs.source_labels).temperature
+        temperature = fit_temperature(outputs.source_logits, outputs.source_labels)
         source, target = (probabilities(logits, temperature) for logits in (outputs.source_logits, outputs.target_logits))
         return CandidateOutputs(source, target, self.reverse_scores(outputs))
+
+    def tested(self, calibrated: CalibratedOutputs) -> CandidateOutputs:
+        """Return the same from outputs that are calibrated already."""
+        reverse = self.reverse_scores(calibrated.outputs)
+        return CandidateOutputs(calibrated.source_probabilities, calibrated.target_probabilities, reverse)
 
     def judge(
         self, candidate: CandidateOutputs, reference: CandidateOutputs, others: Sequence[CandidateOutputs] = ()

@@ -32,6 +32,7 @@ TRAINING_SPAN = ProgressSpan(0.0, 0.95)
 """The part of a job's progress for training; reporting, exporting and storing follow."""
 REPORTS_PER_RUN = 200
 EVALUATIONS_PER_RUN = 20
+SOURCE_VALIDATOR, MIXTURE_VALIDATOR = "source_accuracy", "mixval"
 VALIDATOR_UNAVAILABLE = (
     "Validator `{}` cannot be computed on this data. The last healthy checkpoint is selected; a search falls back to the "
     "source-only model. Choose another `validator` to change this."
@@ -230,21 +231,23 @@ def check_finite(run: TrainingRun, *losses: Tensor | float) -> None:
 
 
 def evaluate(run: TrainingRun) -> None:
-    """Score the network with every validator and pass it to the checkpoint selection. Raise Diverged.
+    """Score the network with the job's validator and pass it to the checkpoint selection. Raise Diverged.
 
-    A method that does not see the target keeps its newest network, whatever the scores.
+    A method that does not see the target keeps its newest network, whatever the scores. The other validators score the selected
+    network only.
     """
-    network = run.network
-    outputs, target_accuracy = run.evaluator.outputs(network), run.evaluator.target_accuracy(network)
+    network, validator = run.network, run.params.validator
+    outputs = run.evaluator.outputs(network, mixtures=validator == MIXTURE_VALIDATOR)
+    target_accuracy = run.evaluator.target_accuracy(network)
     check_finite(run, *outputs.finiteness_check)
     run.algorithm.train()
-    scores = validators.scores(outputs)
+    scores = validators.scores(outputs, {SOURCE_VALIDATOR, validator})
     run.algorithm.on_evaluation(outputs)
     had_collapsed = run.selector.ever_collapsed
-    accuracy = scores["source_accuracy"]
-    score = scores[run.params.validator] if run.params.needs_target else nan
+    accuracy = scores[SOURCE_VALIDATOR]
+    score = scores[validator] if run.params.needs_target else nan
     if run.params.needs_target and math.isnan(score):
-        run.runtime.reporter.warn("validator_silent", VALIDATOR_UNAVAILABLE.format(run.params.validator))
+        run.runtime.reporter.warn("validator_silent", VALIDATOR_UNAVAILABLE.format(validator))
     outcome = run.selector.update(run.step, accuracy, score, network.state_dict())
     send(run, scores if target_accuracy is None else {**scores, "target_accuracy": target_accuracy})
     if outcome.collapsed and not had_collapsed:

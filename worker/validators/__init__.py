@@ -4,7 +4,7 @@ Each module defines `score(outputs) -> float`: higher is better, NaN means undef
 sets NEEDS_TARGET = False; one that reads the source sets NEEDS_SOURCE = True.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from math import nan
 
@@ -28,12 +28,12 @@ def load(name: str) -> Validator:
     return score
 
 
-def scores(outputs: ModelOutputs) -> dict[str, float]:
-    """Return the score of every validator, the same on every machine.
+def scores(outputs: ModelOutputs, names: Iterable[str] = VALIDATORS) -> dict[str, float]:
+    """Return the scores of these validators, the same on every machine.
 
     They compute in one thread: numpy and scikit-learn add in an order that depends on the number of threads, so close clusters
     could differ between workers.
     """
-    functions = {name: load(name) for name in VALIDATORS}
+    functions = {name: load(name) for name in names}
     with threadpool_limits(1):
         return {name: score(outputs) for name, score in functions.items()}

@@ -101,6 +101,15 @@ def test_versions_are_listed_newest_first_in_pages(client: TestClient, session: 
     assert (newest["newest"], newest["versions"]) == (first["data"][0], 3)
 
 
+def test_lists_of_versions_omit_metrics_by_class(client: TestClient, session: Session) -> None:
+    metrics = {"source_accuracy": 0.9, "source_confusion": [[9, 1], [0, 0]], "source_classes": {}, "search": []}
+    make_version(session, metrics=metrics)
+    session.commit()
+    assert client.get("/models/digits/versions").json()["data"][0]["metrics"] == {"source_accuracy": 0.9}
+    assert client.get("/models/digits").json()["newest"]["metrics"] == {"source_accuracy": 0.9}
+    assert client.get("/models/digits/versions/1").json()["metrics"] == metrics
+
+
 def test_version_has_its_lineage(client: TestClient, session: Session) -> None:
     source, target = make_dataset(session), make_dataset(session, labelled=False)
     base = make_version(session)

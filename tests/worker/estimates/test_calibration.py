@@ -45,7 +45,7 @@ def test_expected_calibration_error_is_the_sum_over_bins() -> None:
         inside = (confidence >= low) & (confidence < low + 0.1)
         if inside.any():
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert expected_calibration_error(predictions, labels, bins=10) == pytest.approx(total)
+    assert expected_calibration_error(confidence, right, bins=10) == pytest.approx(total)
 
 
 @pytest.mark.parametrize("rows", [12, 120, 1200])

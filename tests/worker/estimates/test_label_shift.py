@@ -4,6 +4,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from worker.estimates import label_shift
+from worker.estimates.confusion import Confusion
 from worker.evaluation.outputs import ModelOutputs
 
 EVEN = np.full(4, 0.25)
@@ -64,6 +65,15 @@ def test_bbse_equals_the_constrained_least_squares_solution() -> None:
     sums = {"type": "eq", "fun": lambda priors: priors.sum() - 1}
     expected: np.ndarray = minimize(cost, source, bounds=[(0, 1)] * 3, constraints=sums, tol=1e-12).x
     np.testing.assert_allclose(label_shift.bbse(counts, predicted), expected, atol=1e-3)
+
+
+def test_priors_of_many_classes_equal_those_of_few() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 60, 900)
+    confusion = Confusion.of(labels, np.where(random.random(900) < 0.6, labels, random.integers(0, 60, 900)), 60)
+    predicted = np.bincount(random.integers(0, 20, 500), minlength=60).astype(np.float64)
+    expected = label_shift.bbse(confusion.matrix().T, predicted)
+    np.testing.assert_allclose(label_shift.bbse_of_many(confusion, predicted), expected, atol=1e-5)
 
 
 def test_em_finds_the_maximum_likelihood_priors() -> None:

@@ -68,6 +68,18 @@ class Done:
     output: str
 
 
+def test_matrix_of_many_classes_is_a_file_of_the_version(bench: Bench) -> None:
+    rows = [(number % 120 + number / 1000, f"class-{number % 120}") for number in range(600)]
+    source = bench.dataset("tabular", "many.csv", csv_bytes(["x", "label"], rows))
+    result = bench.run(bench.job(SMALL | {"algorithm": "source_only"}, source))
+    assert "source_confusion" not in result.metrics
+    assert all(cell["true"] != cell["predicted"] for cell in result.metrics["source_largest_errors"])
+    file = next(file for file in result.artifacts if file.name == "confusion-source.parquet")
+    with bench.storage.open(file.key) as content:
+        cells = pl.read_parquet(content.read())
+    assert cells["count"].sum() == sum(one["examples"] for one in result.metrics["source_classes"].values())
+
+
 def done(bench: Bench, job: JobRow) -> Done:
     stream = io.StringIO()
     reporter = ProgressReporter(stream)

@@ -147,26 +147,49 @@ function Verdict({ metrics }: { metrics: Metrics }) {
 function Shares({ metrics }: { metrics: Metrics }) {
   const priors = metrics.class_priors;
   if (!priors) return null;
-  const items = Object.entries(priors.classes).map(([name, one]) => ({ name, value: one.target, low: one.low, high: one.high }));
+  const largestFirst = ([, one]: [string, { source: number; target: number }]) => -Math.abs(one.target - one.source);
+  const classes = first(Object.entries(priors.classes), largestFirst);
+  const items = classes.map(([name, one]) => ({ name, value: one.target, low: one.low, high: one.high }));
   return (
     <Section title="Shares of the classes in the target">
       <p>{priors.shifted ? "The shares differ from those of the source." : "No difference from the source was detected."}</p>
+      {items.length < Object.keys(priors.classes).length && <p>Only the {items.length} classes whose shares differ most are shown.</p>}
       <Intervals items={items} label="Shares with their intervals" />
     </Section>
   );
 }
 
+/** A report with more items shows only some of them. */
+const MOST_ITEMS = 100;
+
+const first = <Item,>(items: Item[], key: (item: Item) => number): Item[] =>
+  items.length <= MOST_ITEMS ? items : [...items].sort((one, other) => key(one) - key(other)).slice(0, MOST_ITEMS);
+
 function Classes({ metrics, classes }: { metrics: Metrics; classes: string[] }) {
-  const domain = metrics.target_confusion ? "target" : "source";
-  const matrix = metrics.target_confusion ?? metrics.source_confusion;
+  const domain = metrics.target_classes ? "target" : "source";
   const byClass = metrics.target_classes ?? metrics.source_classes;
-  if (!matrix || !byClass) return null;
-  const recalls = classes.filter((name) => byClass[name]?.recall != null).map((name) => ({ name, value: byClass[name]!.recall! }));
+  const matrix = domain === "target" ? metrics.target_confusion : metrics.source_confusion;
+  const errors = domain === "target" ? metrics.target_largest_errors : metrics.source_largest_errors;
+  if (!byClass) return null;
+  const known = classes.filter((name) => byClass[name]?.recall != null).map((name) => ({ name, value: byClass[name]!.recall! }));
+  const recalls = first(known, (one) => one.value);
   return (
     <Section title={`Classes on the ${domain === "target" ? "evaluation data" : "held-out source"}`}>
       <h3>Recall</h3>
+      {recalls.length < known.length && <p>Only the {recalls.length} classes with the lowest recall are shown.</p>}
       <Intervals items={recalls} label="Recall of each class" />
-      <Confusion matrix={matrix} classes={classes} />
+      {matrix && <Confusion matrix={matrix} classes={classes} />}
+      {errors && (
+        <Table caption="The most frequent errors. The whole confusion matrix is a file of the version." head={["True class", "Prediction", "Rows"]}>
+          {errors.map((cell) => (
+            <tr key={`${cell.true} ${cell.predicted}`}>
+              <th scope="row">{cell.true}</th>
+              <td>{cell.predicted}</td>
+              <td>{cell.count}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
     </Section>
   );
 }

@@ -1,0 +1,1 @@
+"""Whole jobs: what they cost beside their training."""
