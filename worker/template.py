@@ -25,8 +25,9 @@ PRELOADED = (
     "worker.jobs.batch_prediction",
     "worker.jobs.trial",
     "torch._dynamo",  # torch loads it for the first optimizer
+    "torch.export._trace",
     "torch.onnx._internal.exporter._core",
-    "onnxscript",
+    "onnxscript.function_libs.torch_lib.ops",  # the export of the first network of a shape loads these
 )
 MAX_REQUEST_BYTES = 2**17
 ERROR_IN_CODE = 1

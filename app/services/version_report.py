@@ -92,7 +92,7 @@ def _shares(metrics: Metrics) -> list[Accuracy]:
 def _recalls(metrics: Metrics, classes: Sequence[str]) -> list[Accuracy]:
     by_class = metrics.get("target_classes") or metrics.get("source_classes") or {}
     recalls = ((name, by_class.get(name, {}).get("recall")) for name in classes)
-    known = [(name, recall, None, None) for name, recall in recalls if recall is not None]
+    known: list[Accuracy] = [(name, recall, None, None) for name, recall in recalls if recall is not None]
     return _first(known, lambda one: one[1])
 
 

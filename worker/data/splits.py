@@ -61,8 +61,8 @@ def stratified_split(strata: Tensor, fraction: float, seed: int) -> tuple[Tensor
     """
     generator = torch.Generator().manual_seed(seed)
     train, held_out = [], []
-    counts = strata.unique(return_counts=True)[1]
-    for members in strata.argsort(stable=True).split(counts.tolist()):
+    counts = [count for count in strata.bincount().tolist() if count]
+    for members in torch.split(strata.argsort(stable=True), counts):
         members = members[torch.randperm(len(members), generator=generator)]
         count = min(max(1, round(fraction * len(members))), len(members) - 1)
         held_out.append(members[:count])

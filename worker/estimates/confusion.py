@@ -74,4 +74,5 @@ def counts_by_class(true: Classes, predicted: Classes, counts: Counts, classes: 
 def _summed(numbers: Classes, counts: Counts, classes: int) -> Counts:
     tables = len(counts)
     cells = (np.arange(tables)[:, None] * classes + numbers).ravel()
-    return np.bincount(cells, counts.ravel(), tables * classes).reshape(tables, classes)
+    summed = np.bincount(cells, counts.ravel(), tables * classes).reshape(tables, classes)
+    return np.asarray(summed, np.float64)

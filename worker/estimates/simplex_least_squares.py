@@ -42,7 +42,8 @@ def project(values: Vector) -> Vector:
     """Return the distribution (n,) that is nearest to the values (n,)."""
     ordered = np.sort(values)[::-1]
     shifts = (ordered.cumsum() - 1) / np.arange(1, len(values) + 1)
-    return np.maximum(values - shifts[np.flatnonzero(ordered > shifts)[-1]], 0)
+    shift = float(shifts[np.flatnonzero(ordered > shifts)[-1]])
+    return np.asarray(np.maximum(values - shift, 0))
 
 
 def _largest_eigenvalue(product: Product, size: int) -> float:

@@ -31,7 +31,7 @@ class LabelledPredictions:
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Return which predictions are right (n,)."""
-        return self.predicted == self.labels
+        return np.asarray(self.predicted == self.labels)
 
 
 @dataclass(frozen=True, slots=True)
