@@ -61,7 +61,7 @@ def stratified_split(strata: Tensor, fraction: float, seed: int) -> tuple[Tensor
     """
     generator = torch.Generator().manual_seed(seed)
     train, held_out = [], []
-    counts = [count for count in strata.bincount().tolist() if count]
+    counts = [count for count in (strata - strata.min()).bincount().tolist() if count]
     for members in torch.split(strata.argsort(stable=True), counts):
         members = members[torch.randperm(len(members), generator=generator)]
         count = min(max(1, round(fraction * len(members))), len(members) - 1)
