@@ -24,9 +24,15 @@ HUB_TOKENS = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
 TAIL_LINES = 30
 LOG_LINES = 200
 MAX_LINE_BYTES = 4096
-RUNTIME = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30), "OMP_WAIT_POLICY": "PASSIVE"}
+RUNTIME = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 """Settings of the C libraries. glibc keeps large activations, instead of requesting them from the kernel in every step. Threads
-of OpenMP sleep while they wait: on busy cores, active ones delay those that they wait for, and a step takes 10 times as long."""
+of OpenMP sleep while they wait: on busy cores, active ones delay those that they wait for, and a step takes 10 times as long.
+Those of OpenBLAS, which plain methods use, cannot sleep: two of them took 5 times as long as one."""
 
 
 class ChildProcess(Protocol):
