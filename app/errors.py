@@ -175,6 +175,30 @@ class DatasetInUse(ServiceError):
     status = 409
 
 
+class EncoderNotFound(ServiceError):
+    """The encoder does not exist."""
+
+    status = 404
+
+
+class InvalidEncoder(ServiceError):
+    """The uploaded file is not a checkpoint of an encoder."""
+
+    status = 422
+
+
+class EncoderNameTaken(ServiceError):
+    """Another encoder has this name. Choose another name, or delete that encoder."""
+
+    status = 409
+
+
+class EncoderInUse(ServiceError):
+    """An active job uses this encoder. Cancel the job or wait for its end."""
+
+    status = 409
+
+
 class KeyNotFound(ServiceError):
     """The API key does not exist."""
 

@@ -18,13 +18,18 @@ def dataset_preview(dataset_id: UUID) -> str:
     return f"{dataset_folder(dataset_id)}/preview.json"
 
 
+def encoder_file(encoder_id: UUID) -> str:
+    """Return the key of an uploaded encoder."""
+    return f"encoders/{encoder_id}/checkpoint.zip"
+
+
 def job_folder(job_id: UUID) -> str:
     """Return the prefix of the files of all attempts of a job."""
     return f"jobs/{job_id}"
 
 
 def owner_folder(key: str) -> str:
-    """Return the prefix of all files of the dataset or job that owns this file."""
+    """Return the prefix of all files of the dataset, encoder or job that owns this file."""
     return "/".join(key.split("/")[:2])
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import JSON, Connection, text
 
+import app.db.encoder_tables
 import app.db.label_tables
 import app.db.webhook_tables
 import app.db.worker_tables  # noqa: F401  # they add their tables to Base.metadata

@@ -1,4 +1,4 @@
-"""Routes of the available algorithms, networks and encoders."""
+"""Routes of the available algorithms and networks."""
 
 from typing import Any
 
@@ -6,9 +6,8 @@ from fastapi import APIRouter
 
 from app.algorithms import PARAMS
 from app.api.authorization import requires
-from app.encoders.catalogue import CATALOGUE
 from app.networks import NETWORKS
-from app.schemas.catalog import AlgorithmOut, EncoderOut, NetworkOut
+from app.schemas.catalog import AlgorithmOut, NetworkOut
 from app.schemas.pagination import Page
 
 router = APIRouter(tags=["algorithms"], dependencies=[requires("jobs:read")])
@@ -18,12 +17,6 @@ router = APIRouter(tags=["algorithms"], dependencies=[requires("jobs:read")])
 def list_algorithms() -> dict[str, Any]:
     """List all algorithms with the JSON schemas of their parameters."""
     return {"data": [params.catalogue_entry() for params in PARAMS.values()], "next": None}
-
-
-@router.get("/encoders", response_model=Page[EncoderOut])
-def list_encoders() -> dict[str, Any]:
-    """List the known pretrained encoders for `pretrained` in `base` of a job, and whether this server has them."""
-    return {"data": [EncoderOut.model_validate(encoder, from_attributes=True) for encoder in CATALOGUE], "next": None}
 
 
 @router.get("/networks", response_model=Page[NetworkOut])

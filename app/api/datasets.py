@@ -1,18 +1,17 @@
 """Routes of datasets."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
-from app.api.authorization import LimitsDep, requires
+from app.api.authorization import requires
 from app.api.deps import ChecksDep, DatabaseDep, RequireJson, SessionDep, SessionsDep, SettingsDep, StorageDep, error_responses
 from app.api.middleware import own_body_limit
 from app.api.request_bodies import unless_disconnected
+from app.api.uploads import body_chunks, upload_slot
 from app.db.tables import DatasetRow
 from app.errors import (
     DatasetInUse,
@@ -68,15 +67,9 @@ async def _find(dataset_id: UUID, database: DatabaseDep) -> DatasetRow:
     return await database.run(lambda session: datasets.get(session, dataset_id), reads_only=True)
 
 
-async def _upload_slot(limits: LimitsDep) -> AsyncIterator[None]:
-    """Hold one of the caller's uploads until the response."""
-    with limits.uploads.held():
-        yield
-
-
 @router.post(
     "",
-    dependencies=[_WRITE, Depends(_upload_slot)],
+    dependencies=[_WRITE, Depends(upload_slot)],
     status_code=201,
     response_model=DatasetOut,
     responses={
@@ -109,7 +102,7 @@ async def upload_dataset(
     folder, fields = settings.scratch_dir, ["name", "modality", "options"]
     checks.refuse_if_full()
     limits = UploadLimits(settings.max_upload_bytes, settings.disk_space)
-    async with receive_upload(_body(request), request.headers, folder, fields, limits) as upload:
+    async with receive_upload(body_chunks(request), request.headers, folder, fields, limits) as upload:
         create = checks.run(lambda checker: datasets.create(sessions, storage, upload, checker))
         row, is_new = await unless_disconnected(request, create)
     response.status_code = 201 if is_new else 200
@@ -255,11 +248,3 @@ def list_usages(
     """List the jobs that read a dataset, and the versions that they produced, newest first."""
     rows, cursor = datasets.usages(session, dataset_id, limit, after)
     return Page(data=[Usage.of(row, dataset_id) for row in rows], next=cursor)
-
-
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except ClientDisconnect as error:
-        raise InvalidRequest("The request body is incomplete.") from error

@@ -4,7 +4,7 @@ from app.api.authorization import CallerDep, requires
 from app.api.deps import RequireJson, SessionDep, SettingsDep, error_responses
 from app.api.job_routes import JobResource, job_routes
 from app.auth.caller import Caller
-from app.encoders.catalogue import known
+from app.encoders.catalogue import UPLOAD, known
 from app.errors import IncompatibleDatasets, InvalidRequest, UnsupportedContentType, UploadTooLarge
 from app.job_types.adaptation import ADAPTATION
 from app.schemas.jobs import JobCheckOut, JobCreate, JobOut, ModelBase
@@ -20,7 +20,7 @@ def _check(request: JobCreate, caller: Caller, settings: Settings) -> None:
     if isinstance(request.base, ModelBase):
         caller.require_model(request.base.model)
     pretrained = getattr(request.base, "pretrained", None)
-    if pretrained is not None and pretrained != AUTO and known(pretrained) is None:
+    if pretrained is not None and pretrained != AUTO and known(pretrained) is None and not pretrained.startswith(UPLOAD):
         caller.require_scope("pretrained")
         PretrainedSources.of(settings).check(pretrained)
 

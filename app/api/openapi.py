@@ -28,7 +28,7 @@ A model reference is one string: `digits` (`@production` if that alias exists, o
 """
 TAGS = [
     {"name": "datasets", "description": "Immutable uploads of images, tables or texts, labelled or unlabelled."},
-    {"name": "algorithms", "description": "Available algorithms and networks, with the JSON schemas of their parameters."},
+    {"name": "algorithms", "description": "Available algorithms, networks and pretrained encoders."},
     *({"name": kind.tag, "description": kind.routes_help} for kind in JOB_TYPES.values() if kind.routes_help),
     {"name": "models", "description": "Names with numbered versions, aliases and downloadable artifacts."},
     {"name": "labels", "description": "Rows of a target that people label, and the accuracy that they measure."},

@@ -8,6 +8,7 @@ _TENSOR = {"name": "features", "shape": [1, 3], "datatype": "FP32", "data": [0.1
 _BATCH = {"model": "digits@production", "dataset": "second-hospital", "output": "csv"}
 EXAMPLES: dict[str, Any] = {
     "upload_dataset": {"name": "first-hospital", "file": "patients.csv", "options": '{"label": "diagnosis"}'},
+    "upload_encoder": {"name": "cells", "file": "cells.zip", "licence": "MIT", "speed": "fast"},
     "reinterpret_dataset": {"options": {"label": "diagnosis", "ignore": ["patient_id"]}},
     "change_dataset": {"name": "first-hospital", **_PARTS},
     "submit_job": {"model": "diagnosis", "source": "first-hospital", "target": "second-hospital"},

@@ -18,6 +18,7 @@ SCOPES: Mapping[str, str] = {
     "models:delete": "Delete models and versions.",
     "artifacts:read": "Download the files of versions, such as weights.",
     "pretrained": "Start jobs from allowed folders and Hub repositories; `jobs:write` is needed too.",
+    "encoders:write": "Upload and delete pretrained encoders.",
     "webhooks:read": "Read webhooks and their deliveries.",
     "webhooks:write": "Create, change, delete and repeat webhooks.",
     "storage:read": "Read how much storage the project uses.",

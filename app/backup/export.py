@@ -25,6 +25,7 @@ from app.backup.layout import (
     table_key,
     to_json,
 )
+from app.db.encoder_tables import EncoderRow
 from app.db.session import SessionFactory, make_engine
 from app.db.tables import ArtifactRow, DatasetRow, OutputRow
 from app.settings import Settings
@@ -108,7 +109,8 @@ def _files() -> Select[Any]:
     datasets = select(DatasetRow.storage_key, DatasetRow.digest, DatasetRow.size_bytes).where(visible)
     artifacts = select(ArtifactRow.storage_key, ArtifactRow.digest, ArtifactRow.size_bytes)
     outputs = select(OutputRow.storage_key, OutputRow.digest, OutputRow.size_bytes)
-    return select(datasets.union_all(artifacts, outputs).subquery())
+    encoders = select(EncoderRow.storage_key, EncoderRow.digest, EncoderRow.size_bytes)
+    return select(datasets.union_all(artifacts, outputs, encoders).subquery())
 
 
 def _copy(source: Storage, target: Storage, file: StoredFileSummary) -> None:

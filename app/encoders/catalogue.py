@@ -10,6 +10,8 @@ from typing import Literal, get_args
 
 Speed = Literal["fast", "balanced", "accurate"]
 SPEEDS: tuple[Speed, ...] = get_args(Speed)
+UPLOAD = "upload:"
+"""Beginning of the ids of uploaded encoders; the name follows. No folder and no repository of the Hub begins so."""
 INSTALL_COMMAND = "pip install 'isthmus[encoders]'"
 
 

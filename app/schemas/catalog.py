@@ -1,10 +1,8 @@
-"""Entries of the catalog of algorithms, networks and encoders."""
+"""Entries of the catalog of algorithms and networks."""
 
 from typing import Any
 
 from pydantic import BaseModel, Field
-
-from app.encoders.catalogue import Speed
 
 
 class AlgorithmOut(BaseModel):
@@ -26,15 +24,3 @@ class NetworkOut(BaseModel):
     modalities: list[str]
     default_for: list[str] = Field(description="Modalities for which this network is the default.")
     parameters: dict[str, Any] = Field(description="JSON schema of `base` in `POST /jobs`.")
-
-
-class EncoderOut(BaseModel):
-    """A known pretrained encoder."""
-
-    id: str
-    modality: str
-    speed: Speed
-    megabytes: int = Field(description="Size of the weights.")
-    licence: str = Field(description="Licence of the weights, as far as known.")
-    origin: str = Field(description="Package or repository with the weights.")
-    is_installed: bool = Field(description="Whether this server has it. The workers need it too.")

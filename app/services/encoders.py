@@ -7,7 +7,7 @@ warning names the command that installs one. For texts, encoders are not the def
 """
 
 from app.db.tables import DatasetRow
-from app.encoders.catalogue import INSTALL_COMMAND, Speed, choose, known
+from app.encoders.catalogue import INSTALL_COMMAND, UPLOAD, Speed, choose, known
 from app.formats.data_warnings import DataWarning
 from app.networks import default_network, pretrained_network
 from app.networks.base import NetworkParams
@@ -27,7 +27,7 @@ def named_base(modality: str, base: PretrainedBase) -> NetworkParams:
     """Return the network of a job that only names an encoder."""
     if base.pretrained == AUTO:
         return _automatic(modality, base.speed)
-    if known(base.pretrained) is not None:
+    if known(base.pretrained) is not None or base.pretrained.startswith(UPLOAD):
         return _frozen(modality, base.pretrained)
     return pretrained_network(modality, base.pretrained)
 

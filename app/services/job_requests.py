@@ -17,7 +17,7 @@ from app.modalities import MODALITIES
 from app.networks import AnyNetwork, plain_network
 from app.networks.base import NetworkParams
 from app.schemas.jobs import JobCreate, ModelBase, PretrainedBase
-from app.services import dataset_differences, datasets, encoders, label_requests, models
+from app.services import dataset_differences, datasets, encoders, label_requests, models, uploaded_encoders
 from app.services.label_use import check_use
 
 
@@ -167,6 +167,7 @@ def _base(session: Session, request: JobCreate, source: DatasetRow) -> tuple[dic
             network = encoders.default_base(source)
         case given:
             network = given
+    uploaded_encoders.require(session, getattr(network, "pretrained", ""), source.modality)
     network = _network_of(request, network, source.modality)
     _check_network(network, source.modality)
     return network.model_dump(mode="json", exclude=set(network.manifest_only_fields)), None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.db.encoder_tables import EncoderRow
 from app.db.projects import PROJECT
 from app.db.tables import DatasetRow, JobRow, OutputRow, VersionRow
 from app.errors import QuotaExceeded
@@ -39,13 +40,14 @@ def check_stored_bytes(session: Session, added: int = 0) -> None:
     if limit:
         _lock_project(session)
         used = stored_bytes(session)
-        _require(used + added, limit, used, "stored bytes", "Delete datasets, versions or batch predictions.")
+        _require(used + added, limit, used, "stored bytes", "Delete datasets, encoders, versions or batch predictions.")
 
 
 def stored_bytes(session: Session) -> int:
-    """Return the size of the project's datasets, versions and outputs, also of models that the caller's key does not show."""
+    """Return the size of the project's datasets, encoders, versions and outputs, also of models that the key does not show."""
     queries = (
         select(func.sum(DatasetRow.size_bytes)).where(DatasetRow.deleted_at.is_(None)),
+        select(func.sum(EncoderRow.size_bytes)),
         select(func.sum(VersionRow.size_bytes)).join(JobRow, JobRow.id == VersionRow.job_id),
         select(func.sum(OutputRow.size_bytes)).join(JobRow, JobRow.id == OutputRow.job_id),
     )

@@ -10,13 +10,14 @@ import structlog
 from sqlalchemy import desc, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.db.encoder_tables import EncoderRow
 from app.db.tables import ArtifactRow, DatasetRow, FileDeletionRow, JobRow, ModelRow, OutputRow, VersionRow
 from app.job_state import ENDED
 from app.storage import FileInfo, Storage
 
 log = structlog.get_logger()
 
-FOLDERS = ("datasets", "jobs", "health")
+FOLDERS = ("datasets", "encoders", "jobs", "health")
 """The folders of the storage whose files the service may delete."""
 GRACE_SECONDS = 24 * 3600
 """Younger files may belong to a row that is not committed yet."""
@@ -51,6 +52,7 @@ def usage(session: Session, limit: int) -> StorageUsage:
     largest = session.execute(datasets.order_by(desc(DatasetRow.size_bytes), DatasetRow.id).limit(limit))
     totals = {
         "datasets": select(func.count(), func.sum(DatasetRow.size_bytes)).where(visible),
+        "encoders": select(func.count(), func.sum(EncoderRow.size_bytes)),
         "versions": select(func.count(), func.sum(VersionRow.size_bytes)).join(VersionRow.model),
         "outputs": select(func.count(), func.sum(OutputRow.size_bytes)).join(JobRow, JobRow.id == OutputRow.job_id),
     }
@@ -99,7 +101,8 @@ def _referenced(session: Session, keys: Iterable[str]) -> set[str]:
     remaining = [key for owner, of_owner in by_owner.items() if owner not in found for key in of_owner]
     artifacts = session.scalars(select(ArtifactRow.storage_key).where(ArtifactRow.storage_key.in_(remaining)))
     outputs = session.scalars(select(OutputRow.storage_key).where(OutputRow.storage_key.in_(remaining)))
-    return owned | set(artifacts) | set(outputs)
+    encoders = session.scalars(select(EncoderRow.storage_key).where(EncoderRow.storage_key.in_(remaining)))
+    return owned | set(artifacts) | set(outputs) | set(encoders)
 
 
 def _visible_datasets(session: Session, ids: Sequence[UUID]) -> Iterable[UUID]:

@@ -1,4 +1,4 @@
-"""Add the further sources of jobs.
+"""Add the further sources of jobs, and uploaded encoders.
 
 Revision ID: 0010
 Revises: 0009
@@ -24,7 +24,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "position", name=op.f("pk_job_source")),
     )
     op.create_index(op.f("ix_job_source_dataset_id"), "job_source", ["dataset_id"])
+    op.create_table(
+        "encoder",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("modality", sa.String(32), nullable=False),
+        sa.Column("speed", sa.String(16), nullable=False),
+        sa.Column("licence", sa.String(200), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("storage_key", sa.String(255), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("project", sa.String(100), server_default="default", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_encoder")),
+    )
+    op.create_index("uq_encoder_name", "encoder", ["project", "name"], unique=True)
 
 
 def downgrade() -> None:
+    op.drop_table("encoder")
     op.drop_table("job_source")

@@ -23,6 +23,7 @@ from worker.data.attempt_context import AttemptContext
 from worker.data.examples import EncodedDataset, UnknownLabelError, encode
 from worker.data.job_inputs import JobInputs, StoredDataset
 from worker.data.splits import DomainData
+from worker.data.uploaded_encoder import unpack_uploaded_encoder
 from worker.networks.base import Inputs, Network
 from worker.networks.layers import SOURCE_DOMAINS, DomainScaler
 from worker.protocol.progress import BadData, BadParameters
@@ -99,6 +100,7 @@ def prepare_training(context: AttemptContext, inputs: JobInputs, device: torch.d
     base = inputs.base
     if base is None:
         network = TypeAdapter[NetworkParams](AnyNetwork).validate_python(job.base)
+        unpack_uploaded_encoder(context, getattr(network, "pretrained", ""))
         target = inputs.target if params.needs_target else None
         source_chunks, target_chunks = _source_chunks(inputs), target.chunks() if target else ()
         preprocessing = modality.fit(source_chunks, target_chunks, network, networks.checkpoint(network), folder)

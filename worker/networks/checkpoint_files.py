@@ -6,6 +6,7 @@ The transformers library gets a folder of links to these files only, by their re
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +19,23 @@ from worker.networks.catalogue_files import catalogue_folder
 from worker.protocol.progress import BadParameters
 
 
+@dataclass(frozen=True, slots=True)
+class UploadedEncoder:
+    """The unpacked files of an uploaded encoder, and the licence of its weights."""
+
+    folder: Path
+    licence: str
+
+
+uploads: dict[str, UploadedEncoder] = {}
+"""The uploaded encoders of the jobs of this process by their ids."""
+
+
 def linked_checkpoint(pretrained: str, settings: Settings) -> Path:
     """Return a new folder with links to the files of a checkpoint. Raise BadParameters."""
+    if pretrained in uploads:
+        own = uploads[pretrained].folder
+        return _links(own, PretrainedSources((own.resolve(),), ()), pretrained)
     encoder = known(pretrained)
     if encoder is not None:
         own = catalogue_folder(encoder)

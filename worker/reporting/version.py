@@ -18,6 +18,7 @@ from worker.export.graph_cache import GraphCache
 from worker.export.onnx import export
 from worker.export.quantization import quantize_version
 from worker.networks.base import Inputs
+from worker.networks.checkpoint_files import uploads
 from worker.protocol.progress import ProgressReporter
 from worker.reporting.report import ModelReport
 from worker.training.trials import TrialRunner
@@ -83,10 +84,13 @@ def make_manifest(setup: TrainingSetup, trials: TrialRunner, report: ModelReport
 
 
 def _encoder(setup: TrainingSetup) -> dict[str, str] | None:
-    """Return the encoder of the catalogue that the network contains."""
+    """Return the encoder of the catalogue, or the uploaded one, that the network contains."""
     if setup.base is not None:
         return setup.base.encoder
-    encoder = known(getattr(setup.network, "pretrained", ""))
+    pretrained = getattr(setup.network, "pretrained", "")
+    if pretrained in uploads:
+        return {"id": pretrained, "licence": uploads[pretrained].licence, "origin": "upload"}
+    encoder = known(pretrained)
     return None if encoder is None else {"id": encoder.id, "licence": encoder.licence, "origin": encoder.origin}
 
 

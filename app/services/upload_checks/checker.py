@@ -57,6 +57,10 @@ class UploadChecker:
         request = {"action": "check", "path": str(path), "modality": detected.modality.name, "format": detected.format}
         return Profile(format=detected.format, **self._ask(request | {"options": options}))
 
+    def check_encoder(self, path: Path) -> str:
+        """Read the whole archive of a checkpoint and return its modality."""
+        return str(self._ask({"action": "check_encoder", "path": str(path)}))
+
     def preview(self, file: DatasetFile, modality: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return the examples at these positions as JSON."""
         examples: list[dict[str, Any]] = self._ask(_reading("preview", file, modality) | {"rows": list(rows)})

@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from app.encoders import checkpoint_archive
 from app.errors import InvalidDataset, InvalidRequest
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile
@@ -66,6 +67,10 @@ def _check(path: str, modality: str, format: str, options: Mapping[str, Any]) ->
     return {"rows": profile.rows, "classes": profile.classes, "details": profile.details}
 
 
+def _check_encoder(path: str) -> str:
+    return checkpoint_archive.check(Path(path))
+
+
 def _preview(path: str, modality: str, rows: list[int], file: Mapping[str, Any]) -> list[dict[str, Any]]:
     return MODALITIES[modality].preview(_dataset_file(path, modality, file), rows)
 
@@ -79,7 +84,13 @@ def _dataset_file(path: str, modality: str, file: Mapping[str, Any]) -> DatasetF
     return DatasetFile(Path(path), file["format"], options, file["labelled"], file["details"])
 
 
-_ACTIONS: Mapping[str, Callable[..., Any]] = {"detect": _detect, "check": _check, "preview": _preview, "example": _example}
+_ACTIONS: Mapping[str, Callable[..., Any]] = {
+    "detect": _detect,
+    "check": _check,
+    "check_encoder": _check_encoder,
+    "preview": _preview,
+    "example": _example,
+}
 
 
 def _confine(memory_bytes: int) -> None:

@@ -16,6 +16,7 @@ from isthmus.transport import AsyncTransport, Call, Connection, Transport
 T = TypeVar("T")
 ROWS_PER_REQUEST = 500
 Ref = str | Dataset | None
+Text = str | None
 Model = str | Version
 
 
@@ -38,12 +39,7 @@ class Client(_Groups["Client"]):
     """A blocking client. `ISTHMUS_URL` and `ISTHMUS_API_KEY` are the defaults of the first two arguments."""
 
     def __init__(
-        self,
-        url: str | None = None,
-        api_key: str | None = None,
-        *,
-        max_retries: int = 4,
-        http_client: httpx2.Client | None = None,
+        self, url: Text = None, api_key: Text = None, *, max_retries: int = 4, http_client: httpx2.Client | None = None
     ) -> None:
         self._transport = Transport(Connection.of(url, api_key, max_retries), http_client)
         self.url = self._transport.connection.url
@@ -83,12 +79,7 @@ class AsyncClient(_Groups["AsyncClient"]):
     """The same for asyncio: methods of the groups are awaited, lists are iterated by `async for`."""
 
     def __init__(
-        self,
-        url: str | None = None,
-        api_key: str | None = None,
-        *,
-        max_retries: int = 4,
-        http_client: httpx2.AsyncClient | None = None,
+        self, url: Text = None, api_key: Text = None, *, max_retries: int = 4, http_client: httpx2.AsyncClient | None = None
     ) -> None:
         self._transport = AsyncTransport(Connection.of(url, api_key, max_retries), http_client)
         self.url = self._transport.connection.url

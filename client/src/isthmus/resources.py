@@ -35,14 +35,14 @@ def _bytes(data: bytes, client: Any) -> bytes:
     return data
 
 
-class _Upload(Route[records.Dataset]):
+class _Upload(Route[Any]):
     """Upload a path, folder, frame, `(X, y)`, list of images, texts or rows, array, or `datasets.Dataset`.
 
     `label` names the column of the classes. Further arguments are options of the modality, such as `group="patient"`.
     """
 
-    def __init__(self) -> None:
-        super().__init__("POST", "/datasets", records.Dataset, body="file name modality options")
+    def __init__(self, path: str, record: type[records.Record], fields: str) -> None:
+        super().__init__("POST", path, record, body=f"file name {fields}")
         self.signature, self.documentation = inspect.signature(self.call), str(type(self).__doc__)
 
     def call(
@@ -56,10 +56,18 @@ class _Upload(Route[records.Dataset]):
         return Call(self.method, self.path, records.Dataset, form=form, file=(file.name, file.open))
 
 
+class _EncoderUpload(_Upload):
+    """Upload the folder or zip of a checkpoint. `speed` is `fast`, `balanced` or `accurate`."""
+
+    def call(self, path: Any, *, name: str, licence: str, speed: str = "balanced") -> Call[Any]:  # type: ignore[override]
+        file, form = upload_file(path, None), {"name": name, "licence": licence, "speed": speed}
+        return Call(self.method, self.path, records.Record, form=form, file=(file.name, file.open))
+
+
 class Datasets(Group[C]):
     """Immutable uploads."""
 
-    upload = _Upload()
+    upload = _Upload("/datasets", records.Dataset, "modality options")
     list = ListRoute("/datasets", records.Dataset, "limit after")
     get = Route("GET", "/datasets/{dataset}", records.Dataset)
     change = Route("PATCH", "/datasets/{dataset}", records.Dataset, body=f"name {LABELS}")
@@ -166,6 +174,9 @@ class Catalogue(Group[C]):
     algorithms = ListRoute("/algorithms", records.Record)
     networks = ListRoute("/networks", records.Record)
     encoders = ListRoute("/encoders", records.Record)
+    encoder = Route("GET", "/encoders/{encoder}", records.Record)
+    upload_encoder = _EncoderUpload("/encoders", records.Record, "licence speed")
+    delete_encoder = Route("DELETE", "/encoders/{encoder}", _nothing)
 
 
 class Service(Group[C]):

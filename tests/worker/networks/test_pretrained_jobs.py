@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load
+from sqlalchemy import select
 from transformers import ViTConfig, ViTModel
 
 from app.artifacts import InputSpec
+from app.db.encoder_tables import EncoderRow
 from app.encoders import catalogue
 from app.encoders.catalogue import PretrainedEncoder
 from app.errors import InvalidRequest
 from app.serving.model_loader import ModelLoader
 from app.serving.version_files import VersionFiles
-from tests.support.factories import image_zip, jsonl_bytes
+from tests.support.factories import image_zip, jsonl_bytes, zip_bytes
 from tests.support.job_bench import Bench, bench
+from worker.protocol.progress import BadParameters
 
 __all__ = ["bench"]  # the fixture
 
@@ -120,3 +123,23 @@ def test_tokenizer_that_does_not_parse_is_one_line(bench: Bench, minilm: Path) -
     with pytest.raises(InvalidRequest) as caught:
         bench.run(job)
     assert caught.value.message == "The pretrained text encoder has a tokenizer.json that cannot be read."
+
+
+def test_job_starts_from_an_uploaded_encoder(bench: Bench, tmp_path: Path) -> None:
+    saved_vit(tmp_path / "vit")
+    files = {f"vit/{file.name}": file.read_bytes() for file in (tmp_path / "vit").iterdir()}
+    (tmp_path / "vit.zip").write_bytes(zip_bytes(files))
+    stored = bench.storage.put("encoders/1/checkpoint.zip", tmp_path / "vit.zip")
+    fields = {"digest": stored.digest, "size_bytes": stored.size_bytes, "storage_key": stored.key}
+    with bench.sessions.begin() as session:
+        session.add(EncoderRow(name="cells", modality="image", speed="fast", licence="MIT", **fields))
+    source = bench.dataset("image", "source.zip", image_zip(each=12))
+    params = {"algorithm": "source_only", "epochs": 1, "min_steps": 4, "batch_size": 4}
+    job = bench.job(params, source, base={"network": "transformers", "pretrained": "upload:cells", "frozen": True})
+    result = bench.run(job)
+    assert result.manifest.encoder == {"id": "upload:cells", "licence": "MIT", "origin": "upload"}
+    assert result.manifest.preprocessing["mean"] == [0.4] * 3
+    with bench.sessions.begin() as session:
+        session.delete(session.scalars(select(EncoderRow)).one())
+    with pytest.raises(BadParameters, match="was deleted"):
+        bench.run(job, attempt=2)
