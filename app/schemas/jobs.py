@@ -54,7 +54,7 @@ class ModelBase(BaseModel):
 class PretrainedBase(BaseModel):
     """A start from a pretrained encoder; short for the network that loads such encoders.
 
-    `auto` and the ids of `GET /encoders` are frozen: they keep their weights. Others are trained further.
+    `auto` and the ids of `GET /encoders`, also of uploads, are frozen: they keep their weights. Others are trained further.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
