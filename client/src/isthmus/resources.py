@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmus import records
-from isthmus.routes import C, Group, ListRoute, Route
+from isthmus.routes import C, Group, ListRoute, Route, T
 from isthmus.transport import Call
 from isthmus.uploads import upload_file
 
@@ -35,33 +35,33 @@ def _bytes(data: bytes, client: Any) -> bytes:
     return data
 
 
-class _Upload(Route[Any]):
+class _Upload(Route[T]):
     """Upload a path, folder, frame, `(X, y)`, list of images, texts or rows, array, or `datasets.Dataset`.
 
     `label` names the column of the classes. Further arguments are options of the modality, such as `group="patient"`.
     """
 
-    def __init__(self, path: str, record: type[records.Record], fields: str) -> None:
+    def __init__(self, path: str, record: type[T], fields: str) -> None:
         super().__init__("POST", path, record, body=f"file name {fields}")
         self.signature, self.documentation = inspect.signature(self.call), str(type(self).__doc__)
 
     def call(
         self, data: Any, *, name: str | None = None, label: str | None = None, modality: str | None = None, **options: Any
-    ) -> Call[records.Dataset]:
+    ) -> Call[T]:
         file = upload_file(data, label)
         has_columns = not file.name.endswith((".zip", ".npz"))
         form = {"name": name or file.name.partition(".")[0]}
         form["options"] = json.dumps(options | ({"label": label} if label and has_columns else {}))
         form |= {"modality": kind} if (kind := modality or file.modality) else {}
-        return Call(self.method, self.path, records.Dataset, form=form, file=(file.name, file.open))
+        return Call(self.method, self.path, self.result, form=form, file=(file.name, file.open))
 
 
-class _EncoderUpload(_Upload):
+class _EncoderUpload(_Upload[records.Record]):
     """Upload the folder or zip of a checkpoint. `speed` is `fast`, `balanced` or `accurate`."""
 
-    def call(self, path: Any, *, name: str, licence: str, speed: str = "balanced") -> Call[Any]:  # type: ignore[override]
+    def call(self, path: Any, *, name: str, licence: str, speed: str = "balanced") -> Call[records.Record]:  # type: ignore[override]
         file, form = upload_file(path, None), {"name": name, "licence": licence, "speed": speed}
-        return Call(self.method, self.path, records.Record, form=form, file=(file.name, file.open))
+        return Call(self.method, self.path, self.result, form=form, file=(file.name, file.open))
 
 
 class Datasets(Group[C]):

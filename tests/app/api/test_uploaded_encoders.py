@@ -102,6 +102,6 @@ def test_unusable_checkpoint_is_refused_with_the_reason(client: TestClient, file
 
 @pytest.mark.parametrize("fields", [{"name": "a/b"}, {"licence": ""}, {"speed": "slow"}])
 def test_invalid_field_is_named(client: TestClient, fields: dict[str, str]) -> None:
-    answer = upload(client, **fields)
+    answer = upload(client, FILES, **fields)
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == [f"/{name}" for name in fields]
