@@ -165,6 +165,12 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of jobs. auto: a GPU if there is one.")
     train_processes: int = Field(1, ge=1, description="Processes that train one job together. On CUDA each needs its own GPU.")
+    jobs_per_gpu: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Jobs that a worker with a GPU runs at a time. Each may use an equal part of its memory.",
+    )
     train_memory_bytes: int = Field(
         0, ge=0, description="Maximum memory of data of a training process, without that of GPUs. 0: no limit."
     )

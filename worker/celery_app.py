@@ -1,4 +1,4 @@
-"""The Celery application of workers and beat: `celery -A worker.celery_app worker -P prefork -c 1 ...`. Imports no torch."""
+"""The Celery application of workers and beat: `celery -A worker.celery_app worker -P prefork ...`. Imports no torch."""
 
 import logging
 import os
@@ -14,12 +14,14 @@ from app.errors import SchemaTooNew
 from app.observability import logs
 from app.processes.parent_death import end_with
 from app.settings import Settings
+from worker.supervision.gpus import jobs_at_once
 from worker.supervision.shutdown import ShutdownRequest
 
 log = structlog.get_logger()
 settings = Settings()
 celery = make_celery(settings)
 celery.conf.include = ["worker.tasks"]
+celery.conf.worker_concurrency = jobs_at_once(settings)
 drain = ShutdownRequest()  # before the pool forks
 
 

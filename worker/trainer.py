@@ -44,7 +44,7 @@ from app.settings import Settings
 from app.storage.disk_space import is_disk_full
 from worker.data.attempt_context import AttemptContext
 from worker.protocol.exit_codes import ExitCode
-from worker.protocol.memory import limit_memory
+from worker.protocol.memory import limit_memory, memory_error_code
 from worker.protocol.progress import BadData, BadParameters, ProgressReporter, StopRequested
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
@@ -107,7 +107,7 @@ def _run(run: JobFunction, context: AttemptContext) -> int:
             raise
         return _refused(ExitCode.UNAVAILABLE, error)
     except (RuntimeError, MemoryError) as error:
-        code = _code_of_memory_error(error)
+        code = memory_error_code(error)
         if code is None:
             raise
         return _refused(code, error)
@@ -182,17 +182,6 @@ def _refused(code: ExitCode, error: Exception) -> ExitCode:
     if ERROR_FILE in os.environ:
         Path(os.environ[ERROR_FILE]).write_text(json.dumps({"message": text}))
     return code
-
-
-def _code_of_memory_error(error: RuntimeError | MemoryError) -> ExitCode | None:
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is torch's allocator for CPUs
-        return ExitCode.OUT_OF_MEMORY
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return None
-    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, torch.AcceleratorError) and "out of memory" in str(error)):
-        return ExitCode.GPU_OUT_OF_MEMORY
-    return None
 
 
 if __name__ == "__main__":

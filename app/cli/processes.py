@@ -96,10 +96,10 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 def worker(
     name: Annotated[str | None, typer.Option(help="Name of this worker on its machine.", show_default="worker-PID")] = None,
 ) -> None:
-    """Run a worker, which processes one job at a time. Start one per GPU, each with its own CUDA_VISIBLE_DEVICES."""
+    """Run a worker, one job at a time unless ISTHMUS_JOBS_PER_GPU is set. Start one for each GPU, by CUDA_VISIBLE_DEVICES."""
     _require_torch()
     node = f"{name or f'worker-{os.getpid()}'}@%h"
-    _celery("worker", "-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle", "-n", node)
+    _celery("worker", "-P", "prefork", "--without-gossip", "--without-mingle", "-n", node)
 
 
 def beat() -> None:

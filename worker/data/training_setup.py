@@ -140,15 +140,26 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def share_gpu(device: torch.device, jobs: int) -> None:
+    """Limit this process to its part of a GPU that runs several jobs, so that each of them fits."""
+    if device.type == "cuda" and jobs > 1:
+        torch.cuda.set_per_process_memory_fraction(1 / jobs, device)
+
+
 def encode_dataset(setup: TrainingSetup, dataset: StoredDataset, folder: Path, *, labelled: bool = True) -> EncodedDataset:
     """Encode a dataset, on the GPU if it fits there. Raise BadData when it does not match the preprocessing."""
     classes = setup.classes if labelled else None
     with _mismatch_is_bad_data(dataset):
         encoder, specs = (setup.cached.encoder, setup.cached.specs) if setup.cached else (setup.encoder, setup.specs)
         examples = encode(dataset.chunks(), encoder, specs, dataset.row.rows, classes, folder)
-    if setup.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * torch.cuda.mem_get_info(setup.device)[0]:
-        return examples.to(setup.device)
-    return examples
+    fits = setup.device.type == "cuda" and examples.nbytes < MAX_GPU_MEMORY_FRACTION * _free_gpu_memory(setup.device)
+    return examples.to(setup.device) if fits else examples
+
+
+def _free_gpu_memory(device: torch.device) -> float:
+    free, total = torch.cuda.mem_get_info(device)
+    own_part: float = torch.cuda.get_per_process_memory_fraction(device)
+    return min(free, own_part * total)
 
 
 def encode_example(setup: TrainingSetup, dataset: StoredDataset) -> Inputs:

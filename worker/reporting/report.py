@@ -74,7 +74,7 @@ def build_report(setup: TrainingSetup, trials: TrialRunner, training: TrainingOu
     metrics |= labelled_metrics(setup, evaluator, comparison) | unlabelled_estimates(setup, comparison, evidence)
     if selected.calibration is not None:
         metrics["calibration"] = asdict(selected.calibration)
-    metrics["warnings"] = [warning.model_dump() for warning in job_warnings]
+    metrics["warnings"] = [warning.model_dump() for warning in (*trials.batch_limit.warnings, *job_warnings)]
     if baseline is not None:
         metrics |= adaptation_effect(setup, evaluator, comparison, baseline)
     if sources := left_out_sources(trials.data.source, len(setup.classes)):

@@ -7,6 +7,8 @@ from typing import Any
 
 import pynvml
 
+from app.settings import Settings
+
 
 def gpus() -> list[dict[str, Any]]:
     """Return name, utilisation and memory of each visible GPU; none without a driver."""
@@ -18,6 +20,11 @@ def gpus() -> list[dict[str, Any]]:
         return [_describe(handle) for handle in _visible()]
     finally:
         pynvml.nvmlShutdown()
+
+
+def jobs_at_once(settings: Settings) -> int:
+    """Return the number of jobs that a worker runs at the same time: more than one only on a GPU."""
+    return settings.jobs_per_gpu if settings.jobs_per_gpu > 1 and settings.device != "cpu" and gpus() else 1
 
 
 def _visible() -> Iterator[Any]:

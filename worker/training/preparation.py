@@ -9,7 +9,7 @@ import torch
 from worker import networks
 from worker.data.attempt_context import AttemptContext
 from worker.data.prepared_data import prepare_data
-from worker.data.training_setup import TrainingSetup, choose_device, make_network, make_plain_network
+from worker.data.training_setup import TrainingSetup, choose_device, make_network, make_plain_network, share_gpu
 from worker.distributed.processes import Distributed, distributed_session
 from worker.protocol.progress import StopRequested
 from worker.training.checkpoints import Checkpoints
@@ -27,6 +27,7 @@ def training_session(context: AttemptContext) -> Iterator[tuple[TrainingSetup, T
     """
     context.reporter.enter_phase("reading")
     device = choose_device(context.settings.device)
+    share_gpu(device, context.settings.jobs_per_gpu)
     with distributed_session(device) as distributed:
         setup, trials = prepare_trials(context, device, distributed)
         if context.job.checkpoint is not None:

@@ -5,7 +5,7 @@ Every later checkpoint contains the trials that have ended or failed. A resumed 
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -23,9 +23,11 @@ from worker.data.sampling import PairedBatches, num_steps
 from worker.data.splits import DomainData
 from worker.estimates.candidate_evidence import CandidateOutputs
 from worker.networks.base import Network
+from worker.protocol.memory import memory_error_code
 from worker.protocol.progress import BadParameters, StopRequested
 from worker.protocol.progress_span import ProgressSpan
 from worker.training import plain_models
+from worker.training.batch_limit import BatchLimit, release_memory
 from worker.training.checkpoints import seed_everything
 from worker.training.evaluator import SELECTION_ROWS, Evaluator
 from worker.training.loop import RunOptions, TrainingRun, train
@@ -101,6 +103,7 @@ class TrialRunner:
     ended: dict[str, Trial] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, Any] | None = None
+    batch_limit: BatchLimit = field(default_factory=BatchLimit)
 
     def new_evaluator(self, rows: int = SELECTION_ROWS) -> Evaluator:
         """Return an evaluator on at most this number of rows of each domain."""
@@ -141,6 +144,7 @@ class TrialRunner:
             return
         self.ended = {name: Trial(**trial) for name, trial in state["ended"].items()}
         self.failed, self.precision = state["failed"], state["precision"]
+        self.batch_limit.rows = state.get("max_batch_size")  # checkpoints of earlier releases have none
         self.interrupted = {"trial": state["trial"], "run": state["run"]}
 
     def resume_foreign(self, key: str) -> None:
@@ -208,8 +212,26 @@ class TrialRunner:
         return network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def _run(self, name: str, params: AlgorithmParams, start: Weights | None, steps: int | None, options: RunOptions) -> Trial:
+        """Train with the requested batch, or with the largest half, quarter, ... of it that fits into the memory."""
+        while True:
+            fitting = self.batch_limit.applied(params)
+            try:
+                return self._train(name, self._new_run(fitting, start, steps, options))
+            except (RuntimeError, MemoryError) as error:
+                if memory_error_code(error) is None or not self._may_halve(fitting.batch_size):
+                    raise
+            release_memory()
+            for warning in self.batch_limit.warnings:
+                self.runtime.reporter.warn(warning.code, warning.message)
+            options = replace(options, shared_state=self._shared_state(name))
+
+    def _new_run(self, params: AlgorithmParams, start: Weights | None, steps: int | None, options: RunOptions) -> TrainingRun:
         algorithm, batches = self._make_algorithm(params, start), self._make_batches(params, steps)
-        return self._train(name, TrainingRun(algorithm, batches, self.new_evaluator(), self.runtime, options))
+        return TrainingRun(algorithm, batches, self.new_evaluator(), self.runtime, options)
+
+    def _may_halve(self, batch_size: int) -> bool:
+        """Halve the batch if it is large enough. Several processes of one job would have to agree, so they fail instead."""
+        return self.runtime.distributed.world_size == 1 and self.batch_limit.halve(batch_size)
 
     def _fit(self, params: AlgorithmParams, options: RunOptions) -> Trial:
         """Fit a plain method, which counts as one step. Raise StopRequested before it."""
@@ -262,4 +284,5 @@ class TrialRunner:
     def _shared_state(self, name: str | None) -> dict[str, Any]:
         """Return the state that checkpoints hold beside that of the run, which belongs to the trial of this name."""
         ended = {key: trial.state_dict() for key, trial in self.ended.items()}
-        return {"trial": name, "ended": ended, "failed": dict(self.failed), "precision": self.precision}
+        shared = {"failed": dict(self.failed), "precision": self.precision, "max_batch_size": self.batch_limit.rows}
+        return {"trial": name, "ended": ended, **shared}

@@ -2,10 +2,14 @@
 
 import io
 from dataclasses import replace
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from app.algorithms import PARAMS
 from app.algorithms.auto import AutoParams
@@ -18,6 +22,7 @@ from worker.protocol.progress import BadParameters, ProgressReporter, StopReques
 from worker.protocol.progress_span import ProgressSpan
 from worker.search.remote_trials import LocalOnly, TrialOwner
 from worker.search.successive_halving import search
+from worker.training.batch_limit import MIN_BATCH_SIZE
 from worker.training.checkpoints import Checkpoints
 from worker.training.runtime import NetworkFactory, TrainingRuntime
 from worker.training.trials import TrialRunner, source_params
@@ -90,6 +95,48 @@ def test_resumed_job_keeps_failures_and_elapsed_minutes(tmp_path: Path) -> None:
 
 def unexpected() -> Network:
     raise AssertionError("an ended or failed trial needs no network")
+
+
+class SmallDevice(nn.Module):
+    """A backbone that needs more memory than any machine has for larger batches in training."""
+
+    def __init__(self, backbone: nn.Module, rows: int) -> None:
+        super().__init__()
+        self.backbone, self.rows = backbone, rows
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        if self.training and len(inputs["numbers"]) > self.rows:
+            torch.empty(2**60, dtype=torch.uint8)
+        features: Tensor = self.backbone(inputs)
+        return features
+
+
+def small_device_network(rows: int) -> Network:
+    network = table_network(2)
+    network.backbone = SmallDevice(network.backbone, rows)
+    return network
+
+
+def test_training_without_memory_continues_with_half_the_batch(tmp_path: Path) -> None:
+    params = PARAMS["dann"].model_validate({"algorithm": "dann", "batch_size": 128, "min_steps": 1, "epochs": 1})
+    trials = make_trials(tmp_path, params)
+    trials.networks = NetworkFactory(2, partial(small_device_network, 40))
+    assert trials.run("dann", params, ProgressSpan()).steps == ceil(400 / 32)
+    assert [warning.code for warning in trials.batch_limit.warnings] == ["batch_size_reduced"]
+    trials.save()
+
+    resumed = make_trials(tmp_path, params)
+    resumed.resume("jobs/a/1/checkpoint-after-1.pt")
+    assert resumed.batch_limit.rows == 32
+
+
+def test_smallest_batch_without_memory_fails(tmp_path: Path) -> None:
+    params = PARAMS["source_only"].model_validate({"algorithm": "source_only", "batch_size": 32, "epochs": 1})
+    trials = make_trials(tmp_path, params)
+    trials.networks = NetworkFactory(2, partial(small_device_network, 4))
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        trials.run("source_only", params, ProgressSpan())
+    assert trials.batch_limit.rows == MIN_BATCH_SIZE
 
 
 @pytest.mark.parametrize(("seconds", "tried"), [(500.0, 2), (700.0, 1)])
