@@ -1,8 +1,9 @@
 """Routes of the available algorithms and networks."""
 
+from functools import cache
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from app.algorithms import PARAMS
 from app.api.authorization import requires
@@ -13,13 +14,27 @@ from app.schemas.pagination import Page
 router = APIRouter(tags=["algorithms"], dependencies=[requires("jobs:read")])
 
 
+@cache
+def algorithms_document() -> bytes:
+    """Return the list of all algorithms as JSON. Making their schemas takes longer than all else in a request."""
+    entries = [AlgorithmOut.model_validate(params.catalogue_entry()) for params in PARAMS.values()]
+    return Page[AlgorithmOut](data=entries, next=None).model_dump_json(by_alias=True).encode()
+
+
+@cache
+def networks_document() -> bytes:
+    """Return the list of all networks as JSON."""
+    entries = [NetworkOut.model_validate(network.catalogue_entry()) for network in NETWORKS.values()]
+    return Page[NetworkOut](data=entries, next=None).model_dump_json(by_alias=True).encode()
+
+
 @router.get("/algorithms", response_model=Page[AlgorithmOut])
-def list_algorithms() -> dict[str, Any]:
+async def list_algorithms() -> Response:
     """List all algorithms with the JSON schemas of their parameters."""
-    return {"data": [params.catalogue_entry() for params in PARAMS.values()], "next": None}
+    return Response(algorithms_document(), media_type="application/json")
 
 
 @router.get("/networks", response_model=Page[NetworkOut])
-def list_networks() -> dict[str, Any]:
+async def list_networks() -> Response:
     """List all networks with the JSON schemas of their options."""
-    return {"data": [network.catalogue_entry() for network in NETWORKS.values()], "next": None}
+    return Response(networks_document(), media_type="application/json")

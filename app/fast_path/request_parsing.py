@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app.artifacts import GRAPHS, Precision
+from app.fast_path.form_parsing import parse_form
 from app.formats.json_limits import exceeded_limit
 from app.modalities.base import Encoded
 from app.schemas.limits import MAX_TOP_K
@@ -27,6 +28,9 @@ _FIELDS = _PARAMETERS | {"inputs"}
 _DEFAULT_OPTIONS = OutputOptions()
 MAX_JSON_BYTES = 8192
 """Largest JSON beside the inputs that the event loop parses; the routes parse larger ones in a thread."""
+
+MAX_FORM_BYTES = 128 * 1024
+"""Largest form that the event loop parses."""
 
 GetLoadedModel = Callable[[str, Precision | None], LoadedModel | None]
 
@@ -108,6 +112,19 @@ def parse_octet_stream(
     return ParsedRequest(version, encoded, partial(responses.encode_response, version, parameters.options, ()))
 
 
+def parse_files(boundary: bytes, get_loaded: GetLoadedModel, max_inputs: int, body: bytes) -> ParsedRequest | None:
+    """Parse a form with small files. Raises InvalidInputs, PrecisionNotFound."""
+    form = parse_form(boundary, body) if len(body) <= MAX_FORM_BYTES else None
+    parameters = _parameters_of(form.fields) if form else None
+    if form is None or parameters is None or not 0 < len(form.files) <= max_inputs:
+        return None
+    version = get_loaded(parameters.reference, parameters.precision)
+    if version is None or not version.modality.can_decode_at_once(form.files):
+        return None
+    encoded = version.encode_files(form.files)
+    return ParsedRequest(version, encoded, partial(responses.encode_response, version, parameters.options, ()))
+
+
 def parse_tensors(
     reference: str, json_length: bytes | None, get_loaded: GetLoadedModel, max_inputs: int, body: bytes
 ) -> ParsedRequest | None:
@@ -142,8 +159,15 @@ class _Parameters(NamedTuple):
 @lru_cache(1024)
 def _parse_parameters(query: bytes, model_header: bytes | None) -> _Parameters | None:
     """Return the parameters beside the body, or None if only the routes can validate them."""
-    fields: dict[str, Any] = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    reference = fields.get("model") if model_header is None else model_header.decode("latin-1")
+    fields = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    if model_header is not None:
+        fields["model"] = model_header.decode("latin-1")
+    return _parameters_of(fields)
+
+
+def _parameters_of(texts: dict[str, str]) -> _Parameters | None:
+    fields: dict[str, Any] = dict(texts)
+    reference = fields.get("model")
     if reference is None or not _PARAMETERS.issuperset(fields) or not _is_precision(fields.get("precision")):
         return None
     if "top_k" in fields:

@@ -9,6 +9,7 @@ from app.artifacts import Precision
 from app.auth.caller_limits import CallerLimits
 from app.auth.grants import Grant, Grants
 from app.fast_path import request_parsing
+from app.fast_path.form_parsing import boundary_of
 from app.fast_path.request_parsing import GetLoadedModel, ParsedRequest
 from app.observability.metrics import REQUEST_SECONDS, REQUESTS
 from app.serving.loaded_model import LoadedModel
@@ -108,7 +109,8 @@ class FastPathRouter:
             return partial(request_parsing.parse_json, get_loaded, self._max_inputs)
         if content_type == b"application/octet-stream":
             return partial(request_parsing.parse_octet_stream, query, headers.get(b"x-model"), get_loaded, self._max_inputs)
-        return None
+        boundary = boundary_of(headers.get(b"content-type", b"")) if not query and b"x-model" not in headers else None
+        return partial(request_parsing.parse_files, boundary, get_loaded, self._max_inputs) if boundary else None
 
     def _parse_invocation(self, query: bytes, headers: Headers, get_loaded: GetLoadedModel) -> ParseBody | None:
         is_json = _media_type(headers.get(b"content-type", b"")) == b"application/json"

@@ -95,14 +95,14 @@ class Thumbnail:
     width: int
 
 
-def decode(content: bytes, budget: PixelBudget | None = None, *, page: int | None = None) -> RawPixels:
+def decode(content: bytes, budget: PixelBudget | None = None, *, page: int | None = None, side: int = DRAFT_SIDE) -> RawPixels:
     """Decode to (H, W, 1) for grey images, (H, W, 3) for others, rotated by EXIF. Raise InvalidImageError.
 
     The type is uint8, or that of the values of a deep image. Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with
-    both sides still at least `DRAFT_SIDE`.
+    both sides still at least `side`.
     """
     with _open(content, budget, page) as image:
-        return _values(image, content, DRAFT_SIDE)
+        return _values(image, content, side)
 
 
 def measure(content: bytes, budget: PixelBudget, page: int | None = None) -> ImageShape:

@@ -277,3 +277,7 @@ class Modality(ABC):
         It declines all inputs that `parse` or `encode` would reject, and encodes the others as they do.
         """
         return lambda text, max_inputs: None
+
+    def can_decode_at_once(self, files: Sequence[bytes]) -> bool:
+        """Return whether files of a request take so little time to decode that no thread is needed."""
+        return False

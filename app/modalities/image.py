@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import orjson
 from pydantic import Field
 
 from app.errors import FieldError, InvalidDataset, InvalidInputs
@@ -15,6 +17,7 @@ from app.formats.class_labels import ClassCounter
 from app.formats.image_folder import ImageErrors, LabelledImage, Selection
 from app.formats.image_statistics import ChannelStats, SizeRange
 from app.formats.images import (
+    DRAFT_SIDE,
     THUMBNAIL_SIDE,
     ImageShape,
     InvalidImageError,
@@ -45,7 +48,7 @@ from app.modalities.base import (
     TensorSpec,
 )
 from app.networks.base import NetworkParams
-from app.preprocessing import fast_pixels, hf_image_processor
+from app.preprocessing import fast_pixels, hf_image_processor, small_images
 
 DOWNSCALE_WARNING_FACTOR = 2
 """Images at least this many times larger than the network's input cause a warning."""
@@ -64,7 +67,11 @@ PIXELS_PER_BYTE = 2000
 MAX_DATASET_PIXELS = 2_000_000_000
 """An upload may decode `FREE_PIXELS` and `PIXELS_PER_BYTE`, at most this number."""
 
+DRAFT_FACTOR = 4
+"""JPEGs of requests keep at least this multiple of the size that they are resized to; then the result hardly differs."""
+
 Sides = tuple[int, int]
+Decode = Callable[[bytes, PixelBudget], RawPixels]
 _URL_SAFE_BASE64 = str.maketrans("-_", "+/")
 
 
@@ -238,22 +245,31 @@ class Image(Modality):
         return {"pixels": TensorSpec("uint8", (*fitted.size, fitted.channels), augmentable="image")}
 
     def fast_encoder(self, preprocessing: Preprocessing, encode: Encoder) -> FastEncoder:
-        """Return an encoder of nested lists of pixels, if no resizing is needed."""
+        """Return an encoder of base64 of small files, and of nested lists of pixels if no resizing is needed."""
         fitted = _preprocessing(preprocessing)
         shape = (*fitted.size, fitted.channels)
 
+        def encode_files(text: bytes, max_inputs: int) -> EncodedInputs | None:
+            raw = _small_files(text, max_inputs, _decoder(fitted))
+            return None if raw is None else EncodedInputs(encode(raw))
+
         def encode_pixels(text: bytes, max_inputs: int) -> EncodedInputs | None:
+            if not text.startswith(b"[["):
+                return encode_files(text, max_inputs)
             pixels = fast_pixels.parse(text, shape, max_inputs)
             return None if pixels is None else EncodedInputs({"pixels": pixels})
 
-        return encode_pixels if fitted.resize == fitted.size else super().fast_encoder(preprocessing, encode)
+        return encode_pixels if fitted.resize == fitted.size else encode_files
 
     def parse(self, values: Sequence[Any], preprocessing: Preprocessing) -> list[RawPixels]:
         """Parse base64 of image files, also as data URLs, or nested lists (H, W) or (H, W, C) of 0..255."""
-        return _parse_all(values, "inputs", _parse_one)
+        return _parse_all(values, "inputs", partial(_parse_one, _decoder(_preprocessing(preprocessing))))
 
     def parse_bytes(self, elements: Sequence[bytes], preprocessing: Preprocessing) -> list[RawPixels]:
-        return _parse_all(elements, "files", decode)
+        return _parse_all(elements, "files", _decoder(_preprocessing(preprocessing)))
+
+    def can_decode_at_once(self, files: Sequence[bytes]) -> bool:
+        return small_images.are_small(files)
 
 
 def _preprocessing(preprocessing: Preprocessing) -> ImagePreprocessing:
@@ -345,14 +361,43 @@ def _parse_all(values: Sequence[Any], field: str, parse: Callable[[Any, PixelBud
     return images
 
 
-def _parse_one(value: Any, budget: PixelBudget) -> RawPixels:
-    if isinstance(value, dict) and value.keys() == {"b64"}:  # the protocol KServe v1 marks binary data in this way
-        value = value["b64"]
-    if isinstance(value, str):
-        return decode(_from_base64(value.partition(",")[2] if value.startswith("data:") else value), budget)
+def _decoder(fitted: ImagePreprocessing) -> Decode:
+    """Return a decoder for requests. JPEGs are decoded at a fraction of their size that is still large for the network."""
+    longest = max(fitted.size if isinstance(fitted.resize, int) else fitted.resize)
+    side = max(longest, fitted.resize) if isinstance(fitted.resize, int) else longest
+    return partial(decode, side=min(DRAFT_SIDE, DRAFT_FACTOR * side))
+
+
+def _parse_one(decode_file: Decode, value: Any, budget: PixelBudget) -> RawPixels:
+    text = _base64_in(value)
+    if text is not None:
+        return decode_file(_from_base64(text), budget)
     if isinstance(value, list):
         return from_lists(value)
     raise InvalidImageError("expected base64 of an image file or nested lists of pixels")
+
+
+def _base64_in(value: Any) -> str | None:
+    """Return the base64 of an input, None if it is of another kind."""
+    if isinstance(value, dict) and value.keys() == {"b64"}:  # the protocol KServe v1 marks binary data in this way
+        value = value["b64"]
+    if not isinstance(value, str):
+        return None
+    return value.partition(",")[2] if value.startswith("data:") else value
+
+
+def _small_files(text: bytes, max_images: int, decode_file: Decode) -> list[RawPixels] | None:
+    """Decode a JSON array of base64 of small image files; return None for anything else."""
+    if len(text) > 2 * small_images.MAX_BYTES:
+        return None
+    try:
+        encoded = [_base64_in(value) for value in orjson.loads(text)]
+        files = [_from_base64(value) for value in encoded if value is not None]
+        if not 0 < len(files) == len(encoded) <= max_images or not small_images.are_small(files):
+            return None
+        return [decode_file(content, PixelBudget(small_images.MAX_PIXELS)) for content in files]
+    except (ValueError, TypeError):  # also InvalidImageError: the routes report it
+        return None
 
 
 def _from_base64(text: str) -> bytes:

@@ -124,7 +124,7 @@ Phase = Annotated[
     str | None,
     Field(
         description="What happens now: `queued`, `starting`, `reading`, `source-only`, `training`, `trial 2 of 3`, "
-        "`evaluating`, `exporting`, `predicting`; null once it has ended."
+        "`evaluating`, `exporting`, `storing`, `predicting`; null once it has ended."
     ),
 ]
 Position = Annotated[int | None, Field(description="Number in the queue of the project, from 1; null unless it waits.")]

@@ -1,1 +1,1 @@
-"""Whole jobs: what they cost beside their training."""
+"""Whole jobs through the service, phase by phase, compared to scikit-learn; see README.md."""

@@ -28,10 +28,13 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The folders of a benchmark: all files in one folder, the environments of the peers beside it."""
+    """The folders of a benchmark: all files in one folder, the environments of the peers beside it.
+
+    Servers run on `core`; on any core if it is None.
+    """
 
     folder: Path
-    core: int
+    core: int | None
     client_core: int
 
     @property
@@ -166,7 +169,7 @@ def running(server: Server, machine: Machine) -> Iterator[Running]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(
-            ["taskset", "-c", str(machine.core), *command],
+            [*([] if machine.core is None else ["taskset", "-c", str(machine.core)]), *command],
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
             cwd=log.parent,
             stdout=output,

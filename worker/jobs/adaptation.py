@@ -32,6 +32,7 @@ def run(context: AttemptContext) -> AdaptationResult | None:
         context.reporter.warn(warning.code, warning.message)
     context.reporter.enter_phase("exporting", EXPORT_PROGRESS)
     manifest = write_version(setup, trials, report, context)
+    context.reporter.enter_phase("storing", EXPORT_PROGRESS)
     keys = {file: storage_keys.artifact_file(context.job.id, context.attempt, file.name) for file in setup.folder.iterdir()}
     return AdaptationResult(
         modality=setup.preprocessing.modality,

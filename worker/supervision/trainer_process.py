@@ -167,7 +167,8 @@ class TrainerProcess:
     def _add_to_log(self, text: str) -> None:
         with self._lock:
             self._logged += 1
-            self._log.append(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
+            time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            self._log.append(f"{time} {text}")
 
 
 def merged(earlier: Report | None, later: Report | None) -> Report | None:

@@ -1,7 +1,9 @@
 """The fast path gives the same responses and counts as the routes, and declines every request it cannot parse."""
 
 import asyncio
+import base64
 import gc
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from weakref import ref
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from sqlalchemy.orm import Session
 from starlette.types import Message
 
@@ -148,6 +151,54 @@ def test_invocations_give_the_predictions_of_the_routes(isolated: TestClient, bo
 )
 def test_unusual_invocation_is_declined(isolated: TestClient, body: object) -> None:
     assert isolated.post("/invocations", params=TABLE, json=body).status_code == DECLINED
+
+
+def picture(side: int = 40, format: str = "JPEG", **more: Any) -> bytes:
+    """Return a smooth colour picture as a file."""
+    row = np.linspace(0, 255, side)
+    pixels = np.stack([np.add.outer(row, row) / 2, np.tile(row, (side, 1)), np.full((side, side), 90)], 2).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format, **more)
+    return buffer.getvalue()
+
+
+def base64_body(*files: bytes) -> dict[str, Any]:
+    return {"model": "image", "inputs": [base64.b64encode(file).decode() for file in files]}
+
+
+@pytest.mark.parametrize("file", [picture(), picture(format="PNG"), picture(200), picture(200, progressive=True)])
+def test_small_files_give_the_predictions_of_the_routes(isolated: TestClient, file: bytes) -> None:
+    body = base64_body(file, picture())
+    assert are_equal(isolated.post("/predict", json=body), post_to_routes(isolated, json=body))
+    marked = {**body, "inputs": [{"b64": value} for value in body["inputs"]]}
+    assert are_equal(isolated.post("/predict", json=marked), post_to_routes(isolated, json=body))
+    form = {"data": {"model": "image", "top_k": "2"}, "files": [("files", file), ("files", picture())]}
+    assert are_equal(isolated.post("/predict", **form), post_to_routes(isolated, **form))
+
+
+@pytest.mark.parametrize(
+    "file", [picture(400, "PNG"), picture(format="WEBP"), picture() + 20 * b"\xff\xda", picture(format="PNG") + b"zTXt"]
+)
+def test_files_that_may_take_long_are_declined(isolated: TestClient, file: bytes) -> None:
+    assert isolated.post("/predict", json=base64_body(file)).status_code == DECLINED
+    form = {"data": {"model": "image"}, "files": [("files", file)]}
+    assert isolated.post("/predict", **form).status_code == DECLINED
+    assert post_to_routes(isolated, **form).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"data": {"model": "image", "strict": "true"}, "files": [("files", picture())]},
+        {"data": {"model": "image"}, "files": [("others", picture())]},
+        {"data": {"model": "image"}, "files": [("files", b"")]},
+        {"data": {"model": "tabular"}, "files": [("files", picture())]},
+        {"data": {"model": ["image", "text"]}, "files": [("files", picture())]},
+        {"content": b"--x\r\nbroken", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+    ],
+)
+def test_unusual_form_is_declined(isolated: TestClient, form: dict[str, Any]) -> None:
+    assert isolated.post("/predict", **form).status_code == DECLINED
 
 
 def test_raw_bytes_give_the_predictions_of_json(isolated: TestClient) -> None:
