@@ -14,6 +14,7 @@ from app.formats.data_warnings import DataWarning
 from app.formats.validation import ErrorCollector
 from app.modalities.base import (
     CHUNK_ROWS,
+    MAX_FAST_JSON_BYTES,
     Chunk,
     DatasetFile,
     DatasetOptions,
@@ -29,7 +30,7 @@ from app.modalities.base import (
     labelled_examples,
 )
 from app.networks.base import NetworkParams
-from app.preprocessing import table_differences, table_levels, table_reader, table_rows
+from app.preprocessing import fast_numbers, table_differences, table_levels, table_reader, table_rows
 from app.preprocessing.fast_table_rows import FastRowEncoder
 from app.preprocessing.fitted_columns import AnyColumn, CategoryColumn, NumberColumn, TextColumn, encode_levels, level_codes
 from app.preprocessing.table_check import TableCheck, label_column
@@ -171,7 +172,15 @@ class Tabular(Modality):
             encoded = encoder(values)
             return encoded and EncodedInputs(*encoded)
 
-        return fast_json_encoder(encode_rows)
+        encode_any = fast_json_encoder(encode_rows)
+        if fitted.categories:
+            return encode_any
+
+        def encode_numbers(text: bytes, max_inputs: int) -> EncodedInputs | None:
+            numbers = fast_numbers.parse(text, len(columns), max_inputs) if len(text) <= MAX_FAST_JSON_BYTES else None
+            return encode_any(text, max_inputs) if numbers is None else EncodedInputs({"numbers": numbers})
+
+        return encode_numbers
 
     def specs(self, preprocessing: Preprocessing) -> dict[str, TensorSpec]:
         fitted = _preprocessing(preprocessing)

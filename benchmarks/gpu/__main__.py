@@ -27,7 +27,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scale = small(device) if arguments.small or device == "cpu" else full(device)
     with tempfile.TemporaryDirectory() as folder:
-        rows = _run(scale, Path(folder))
+        rows = _run(scale, Path(folder), arguments.checks)
     name = torch.cuda.get_device_name() if scale.has_gpu else "no GPU"
     sys.stdout.write(f"{name}, torch {torch.__version__}\n\n{render(rows)}\n")
     if arguments.json:
@@ -38,14 +38,17 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Check a machine with a GPU.")
     parser.add_argument("--small", action="store_true", help="Small sizes; always used without a GPU.")
+    parser.add_argument("--checks", nargs="+", help="Names of the checks that run, as the log shows them; all by default.")
     parser.add_argument("--json", help="File for the rows as JSON.")
     return parser.parse_args()
 
 
-def _run(scale: Scale, folder: Path) -> list[Row]:
+def _run(scale: Scale, folder: Path, names: list[str] | None) -> list[Row]:
     began, rows = time.monotonic(), []
-    with served(folder / "service", scale, jobs_per_gpu="2") as service:
+    with served(folder / "service", scale, jobs_per_gpu="2", train_threads="0" if scale.has_gpu else "1") as service:
         for name, check in _checks(service, folder).items():
+            if names and name not in names:
+                continue
             if time.monotonic() - began > scale.limit_seconds:
                 rows.append(Row(name, "not run: out of time", False))
                 continue

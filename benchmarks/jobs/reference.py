@@ -5,6 +5,7 @@ OUTPUT` reads a table, predicts its rows and writes the predictions; the model t
 """
 
 import sys
+from collections.abc import Callable
 
 import polars as pl
 from sklearn.linear_model import LogisticRegression
@@ -32,5 +33,7 @@ def predict(source: str, table: str, output: str) -> None:
     pl.DataFrame({"label": labels, "confidence": probabilities.max(axis=1)}).write_parquet(output)
 
 
+KINDS: dict[str, Callable[..., None]] = {"train": train, "predict": predict}
+
 if __name__ == "__main__":
-    {"train": train, "predict": predict}[sys.argv[1]](*sys.argv[2:])
+    KINDS[sys.argv[1]](*sys.argv[2:])

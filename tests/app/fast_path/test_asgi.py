@@ -172,7 +172,7 @@ def test_small_files_give_the_predictions_of_the_routes(isolated: TestClient, fi
     assert are_equal(isolated.post("/predict", json=body), post_to_routes(isolated, json=body))
     marked = {**body, "inputs": [{"b64": value} for value in body["inputs"]]}
     assert are_equal(isolated.post("/predict", json=marked), post_to_routes(isolated, json=body))
-    form = {"data": {"model": "image", "top_k": "2"}, "files": [("files", file), ("files", picture())]}
+    form: dict[str, Any] = {"data": {"model": "image", "top_k": "2"}, "files": [("files", file), ("files", picture())]}
     assert are_equal(isolated.post("/predict", **form), post_to_routes(isolated, **form))
 
 
@@ -181,7 +181,7 @@ def test_small_files_give_the_predictions_of_the_routes(isolated: TestClient, fi
 )
 def test_files_that_may_take_long_are_declined(isolated: TestClient, file: bytes) -> None:
     assert isolated.post("/predict", json=base64_body(file)).status_code == DECLINED
-    form = {"data": {"model": "image"}, "files": [("files", file)]}
+    form: dict[str, Any] = {"data": {"model": "image"}, "files": [("files", file)]}
     assert isolated.post("/predict", **form).status_code == DECLINED
     assert post_to_routes(isolated, **form).status_code == 200
 
