@@ -153,8 +153,8 @@ def test_unusual_invocation_is_declined(isolated: TestClient, body: object) -> N
     assert isolated.post("/invocations", params=TABLE, json=body).status_code == DECLINED
 
 
-def picture(side: int = 40, format: str = "JPEG", **more: Any) -> bytes:
-    """Return a smooth colour picture as a file."""
+def image_file(side: int = 40, format: str = "JPEG", **more: Any) -> bytes:
+    """Return a smooth colour image as a file."""
     row = np.linspace(0, 255, side)
     pixels = np.stack([np.add.outer(row, row) / 2, np.tile(row, (side, 1)), np.full((side, side), 90)], 2).astype(np.uint8)
     buffer = io.BytesIO()
@@ -166,18 +166,19 @@ def base64_body(*files: bytes) -> dict[str, Any]:
     return {"model": "image", "inputs": [base64.b64encode(file).decode() for file in files]}
 
 
-@pytest.mark.parametrize("file", [picture(), picture(format="PNG"), picture(200), picture(200, progressive=True)])
+@pytest.mark.parametrize("file", [image_file(), image_file(format="PNG"), image_file(200), image_file(200, progressive=True)])
 def test_small_files_give_the_predictions_of_the_routes(isolated: TestClient, file: bytes) -> None:
-    body = base64_body(file, picture())
+    body = base64_body(file, image_file())
     assert are_equal(isolated.post("/predict", json=body), post_to_routes(isolated, json=body))
     marked = {**body, "inputs": [{"b64": value} for value in body["inputs"]]}
     assert are_equal(isolated.post("/predict", json=marked), post_to_routes(isolated, json=body))
-    form: dict[str, Any] = {"data": {"model": "image", "top_k": "2"}, "files": [("files", file), ("files", picture())]}
+    form: dict[str, Any] = {"data": {"model": "image", "top_k": "2"}, "files": [("files", file), ("files", image_file())]}
     assert are_equal(isolated.post("/predict", **form), post_to_routes(isolated, **form))
 
 
 @pytest.mark.parametrize(
-    "file", [picture(400, "PNG"), picture(format="WEBP"), picture() + 20 * b"\xff\xda", picture(format="PNG") + b"zTXt"]
+    "file",
+    [image_file(400, "PNG"), image_file(format="WEBP"), image_file() + 20 * b"\xff\xda", image_file(format="PNG") + b"zTXt"],
 )
 def test_files_that_may_take_long_are_declined(isolated: TestClient, file: bytes) -> None:
     assert isolated.post("/predict", json=base64_body(file)).status_code == DECLINED
@@ -189,11 +190,11 @@ def test_files_that_may_take_long_are_declined(isolated: TestClient, file: bytes
 @pytest.mark.parametrize(
     "form",
     [
-        {"data": {"model": "image", "strict": "true"}, "files": [("files", picture())]},
-        {"data": {"model": "image"}, "files": [("others", picture())]},
+        {"data": {"model": "image", "strict": "true"}, "files": [("files", image_file())]},
+        {"data": {"model": "image"}, "files": [("others", image_file())]},
         {"data": {"model": "image"}, "files": [("files", b"")]},
-        {"data": {"model": "tabular"}, "files": [("files", picture())]},
-        {"data": {"model": ["image", "text"]}, "files": [("files", picture())]},
+        {"data": {"model": "tabular"}, "files": [("files", image_file())]},
+        {"data": {"model": ["image", "text"]}, "files": [("files", image_file())]},
         {"content": b"--x\r\nbroken", "headers": {"content-type": "multipart/form-data; boundary=x"}},
     ],
 )
