@@ -1,7 +1,6 @@
 """Routes of the available algorithms and networks."""
 
 from functools import cache
-from typing import Any
 
 from fastapi import APIRouter, Response
 
