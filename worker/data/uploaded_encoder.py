@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from app.db.encoder_tables import EncoderRow
 from app.encoders.catalogue import UPLOAD
-from app.encoders.checkpoint_archive import extract
+from app.formats.checkpoint_archives import extract
 from worker.data.attempt_context import AttemptContext
 from worker.networks.checkpoint_files import UploadedEncoder, uploads
 from worker.protocol.progress import BadParameters

@@ -18,8 +18,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from app.encoders import checkpoint_archive
 from app.errors import InvalidDataset, InvalidRequest
+from app.formats import checkpoint_archives
 from app.modalities import MODALITIES
 from app.modalities.base import DatasetFile
 from app.schemas.datasets import DatasetCreate
@@ -68,7 +68,7 @@ def _check(path: str, modality: str, format: str, options: Mapping[str, Any]) ->
 
 
 def _check_encoder(path: str) -> str:
-    return checkpoint_archive.check(Path(path))
+    return checkpoint_archives.check(Path(path))
 
 
 def _preview(path: str, modality: str, rows: list[int], file: Mapping[str, Any]) -> list[dict[str, Any]]:
