@@ -5,10 +5,11 @@ sets NEEDS_TARGET = False; one that reads the source sets NEEDS_SOURCE = True.
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from math import nan
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from app.validators import VALIDATORS
 from worker.evaluation.outputs import ModelOutputs
@@ -35,5 +36,13 @@ def scores(outputs: ModelOutputs, names: Iterable[str] = VALIDATORS) -> dict[str
     could differ between workers.
     """
     functions = {name: load(name) for name in names}
-    with threadpool_limits(1):
+    with _thread_pools().limit(limits=1):
         return {name: score(outputs) for name, score in functions.items()}
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Return the thread pools of all libraries that validators use. To find them takes longer than a score."""
+    for name in VALIDATORS:
+        load(name)
+    return ThreadpoolController()
