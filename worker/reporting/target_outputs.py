@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from app.labels.target_outputs import TARGET_FILE, TargetOutputs
 from worker.data.training_setup import TrainingSetup
@@ -17,24 +18,32 @@ def write_target_outputs(
     setup: TrainingSetup, evaluator: Evaluator, selected: Network, source_only: Network | None, temperature: float
 ) -> None:
     """Write the predictions of the served network and of the source-only one; nothing without a target."""
-    rows, features, logits = evaluator.target_outputs(selected)
+    rows, blocks = evaluator.target_outputs(selected)
     if not len(rows):
         return
-    ranked = np.sort(probabilities(logits, temperature), axis=1)[:, ::-1]
-    baseline = None if source_only is None else evaluator.target_outputs(source_only)[2]
+    parts = ((features, logits.argmax(axis=1), _two_largest(logits, temperature)) for features, logits in blocks)
+    features, predicted, largest = map(np.concatenate, zip(*parts, strict=True))
+    baseline = None if source_only is None else [logits.argmax(axis=1) for _, logits in evaluator.target_outputs(source_only)[1]]
+    confidence = largest.max(axis=1)
     TargetOutputs(
         rows=rows + 1,
-        predicted=_names(logits, setup.classes),
-        source_only=None if baseline is None else _names(baseline, setup.classes),
-        confidence=ranked[:, 0].astype(np.float32),
-        margin=(ranked[:, 0] - ranked[:, min(1, ranked.shape[1] - 1)]).astype(np.float32),
+        predicted=_names(predicted, setup.classes),
+        source_only=None if baseline is None else _names(np.concatenate(baseline), setup.classes),
+        confidence=confidence.astype(np.float32),
+        margin=(confidence - largest.min(axis=1)).astype(np.float32),
         components=_principal_components(features),
         learned=evaluator.learned_target_rows(rows),
     ).write(setup.folder / TARGET_FILE)
 
 
-def _names(logits: Float32Array, classes: list[str]) -> list[str]:
-    return [classes[number] for number in logits.argmax(axis=1)]
+def _two_largest(logits: Float32Array, temperature: float) -> NDArray[np.float64]:
+    """Return the two largest probabilities of each row (n, 2), in any order."""
+    found = probabilities(logits, temperature)
+    return np.partition(found, found.shape[1] - 2, axis=1)[:, -2:]
+
+
+def _names(numbers: NDArray[np.int64], classes: list[str]) -> list[str]:
+    return [classes[number] for number in numbers]
 
 
 def _principal_components(features: Float32Array) -> Float32Array:

@@ -1,6 +1,6 @@
 """The outputs of a network on the same sample of the held-out source and of the target, at every evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ EVALUATION_ROWS = 2048
 TARGET_ROWS = 20_000
 """Maximum number of target rows whose outputs a version keeps."""
 EVALUATION_BATCH_SIZE = 256
-PREDICTION_ROWS = 4096
+PREDICTION_ROWS = 1024
 """Rows whose probabilities are in memory at once where only predictions are kept."""
 MIXUP_WEIGHT = 0.55
 """Weight of the first image in a mixture: Hu et al., NeurIPS 2023 (MixVal)."""
@@ -81,12 +81,12 @@ class Evaluator:
         logits = (self._domain_outputs(network, evaluation, block)[1] for block in torch.split(rows, PREDICTION_ROWS))
         return _predictions(logits, evaluation, rows, temperature)
 
-    @torch.inference_mode()
-    def target_outputs(self, network: Network) -> tuple[NDArray[np.int64], Float32Array, Float32Array]:
-        """Return the numbers, features and logits of all target rows, of a sample where there are very many."""
+    def target_outputs(self, network: Network) -> tuple[NDArray[np.int64], Iterator[tuple[Float32Array, Float32Array]]]:
+        """Return the numbers of all target rows, of a sample where there are very many, and blocks of features and logits."""
         network.eval()
         rows = _sample(_all(self._data.target), TARGET_ROWS, torch.Generator().manual_seed(0))
-        return (rows.numpy(), *self._domain_outputs(network, self._data.target, rows))
+        blocks = torch.split(rows, PREDICTION_ROWS) if len(rows) else ()
+        return rows.numpy(), (self._domain_outputs(network, self._data.target, block) for block in blocks)
 
     def learned_target_rows(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether the job learns from the labels of these target rows (n,)."""

@@ -69,7 +69,7 @@ def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> N
     assert version.metrics == expected.metrics
     weights = "network.safetensors"
     assert digests[weights] == next(file.digest for file in expected.artifacts if file.name == weights)
-    assert {child.status for child in trials_of(bench.sessions, search_id)} <= ENDED
+    wait_until(lambda: {child.status for child in trials_of(bench.sessions, search_id)} <= ENDED, 60)
 
 
 def test_two_workers_give_the_result_of_one(bench: Bench, tmp_path: Path) -> None:
