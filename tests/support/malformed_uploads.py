@@ -227,7 +227,7 @@ BAD: dict[str, Bad] = {
     "only a label": Bad("a.csv", csv("label", "a", "b"), "/columns", "except the label", TABULAR),
     "all cells empty": Bad("a.csv", csv("x,y", ",", ","), "/columns", "empty", TABULAR),
     "too many classes": Bad(
-        "a.csv", csv("x,label", *(f"{n},{n}" for n in range(1001))), "/columns/label", "not regression", TABULAR
+        "a.csv", csv("x,label", *(f"{n},c{n}" for n in range(10_001))), "/columns/label", "not regression", TABULAR
     ),
     "a class name too long": Bad(
         "a.csv", csv("x,label", "1,a", f"2,{'b' * 201}"), "/columns/label", "201 characters and at most 200", TABULAR

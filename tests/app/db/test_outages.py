@@ -155,13 +155,18 @@ NEEDS_THE_DATABASE: dict[str, dict[str, Any]] = {
     "PATCH /models/{name}/versions/{number}": {"json": CHANGE},
     "DELETE /models/{name}/versions/{number}": IDLE,
     "GET /storage": IDLE,
+    "POST /encoders": {"data": {"name": "cells", "licence": "MIT"}, "files": {"file": TABLE}},
+    "GET /encoders": IDLE,
+    "GET /encoders/{encoder_id}": IDLE,
+    "DELETE /encoders/{encoder_id}": IDLE,
 }
 PATH_PARAMETERS = {"name": "digits", "model": "digits", "number": 1, "version": 1, "alias": "production", "file": "manifest.json"}
 KINDS = ("dataset", "job", "batch_prediction", "evaluation", "request", "webhook", "delivery")
 PATH_PARAMETERS |= {f"{kind}_id": str(UUID(int=0)) for kind in KINDS}
 PATH_PARAMETERS["reference"] = "digits"
 PATH_PARAMETERS["key_id"] = "unknown"
-WITHOUT_DATABASE = {"GET /algorithms", "GET /encoders", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
+PATH_PARAMETERS["encoder_id"] = "upload:cells"
+WITHOUT_DATABASE = {"GET /algorithms", "GET /networks", "GET /health/live", "GET /health/ready", "GET /metrics"}
 WITHOUT_DATABASE |= {"GET /v2", "GET /v2/health/live", "GET /ping", "GET /session", "GET /models/{reference}/ping"}
 OF_THE_COOKIE = {"POST /session", "DELETE /session"}
 

@@ -59,7 +59,7 @@ def test_usage_is_listed_by_model_and_dataset(client: TestClient, session: Sessi
     session.commit()
     usage = client.get("/storage", params={"limit": 2}).json()
     totals = {one["name"]: (one["count"], one["size_bytes"]) for one in usage["totals"]}
-    assert totals == {"datasets": (2, 6000), "versions": (3, 10005), "outputs": (1, 7)}
+    assert totals == {"datasets": (2, 6000), "encoders": (0, 0), "versions": (3, 10005), "outputs": (1, 7)}
     assert usage["models"] == [
         {"name": "letters", "count": 1, "size_bytes": 9000},
         {"name": "digits", "count": 2, "size_bytes": 1005},
