@@ -90,7 +90,8 @@ def trial_runner(
     task: EncodedTask, data: DomainData, params: AlgorithmParams, reporter: ProgressReporter, folder: Path
 ) -> TrialRunner:
     """Make the tensors of a task as a job does."""
-    runtime = TrainingRuntime(CPU, reporter, Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, ""))
+    checkpoints = Checkpoints(Storage(f"file://{folder}/storage"), "benchmark", folder, "")
+    runtime = TrainingRuntime(CPU, reporter, checkpoints, further_validators=frozenset(VALIDATORS))
     networks = NetworkFactory(len(task.classes), task.build, build_plain=task.build_plain)
     return TrialRunner(networks, data, runtime, decide_precision(params, CPU, task.build))
 

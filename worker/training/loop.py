@@ -231,17 +231,18 @@ def check_finite(run: TrainingRun, *losses: Tensor | float) -> None:
 
 
 def evaluate(run: TrainingRun) -> None:
-    """Score the network with the job's validator and pass it to the checkpoint selection. Raise Diverged.
+    """Score the network with the job's validator, and pass it to the checkpoint selection. Raise Diverged.
 
     A method that does not see the target keeps its newest network, whatever the scores. The other validators score the selected
     network only.
     """
     network, validator = run.network, run.params.validator
-    outputs = run.evaluator.outputs(network, mixtures=validator == MIXTURE_VALIDATOR)
+    scored = {SOURCE_VALIDATOR, validator, *run.runtime.further_validators}
+    outputs = run.evaluator.outputs(network, mixtures=MIXTURE_VALIDATOR in scored)
     target_accuracy = run.evaluator.target_accuracy(network)
     check_finite(run, *outputs.finiteness_check)
     run.algorithm.train()
-    scores = validators.scores(outputs, {SOURCE_VALIDATOR, validator})
+    scores = validators.scores(outputs, scored)
     run.algorithm.on_evaluation(outputs)
     had_collapsed = run.selector.ever_collapsed
     accuracy = scores[SOURCE_VALIDATOR]

@@ -15,13 +15,17 @@ from worker.training.checkpoints import Checkpoints
 
 @dataclass(slots=True)
 class TrainingRuntime:
-    """The device and the process group of a training, and the destinations of its reports and checkpoints."""
+    """The device and the process group of a training, and the destinations of its reports and checkpoints.
+
+    `further_validators` score every check beside the validator of the job. Benchmarks compare them.
+    """
 
     device: torch.device
     reporter: ProgressReporter
     checkpoints: Checkpoints
     checkpoint_seconds: float = math.inf
     distributed: Distributed = field(default_factory=Distributed)
+    further_validators: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
