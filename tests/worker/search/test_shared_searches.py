@@ -28,6 +28,9 @@ from tests.support.supervision import is_training, read_job, send_messages
 from tests.support.worker_pool import Worker, running_workers
 
 Sessions = sessionmaker[Session]
+pytestmark = pytest.mark.timeout(600)
+START_SECONDS = 150
+"""Enough for a search and its first trial to start, one after the other, on a busy machine: both load all libraries."""
 DIVERGING = {"algorithm": "dann", "optimizer": "sgd", "learning_rate": 10, "gradient_clip": 1e30}
 
 
@@ -58,8 +61,17 @@ def trials_of(sessions: Sessions, search_id: UUID) -> list[JobRow]:
         return list(session.scalars(select(JobRow).where(JobRow.parent_id == search_id).order_by(JobRow.trial)))
 
 
+def wait_for_the_end(bench: Bench, search_id: UUID) -> None:
+    """Wait until the search and all its trials have ended; a trial that is cancelled while it starts takes a while."""
+
+    def all_ended() -> bool:
+        return {job.status for job in (read_job(bench.sessions, search_id), *trials_of(bench.sessions, search_id))} <= ENDED
+
+    wait_until(all_ended, 240, "the end of the search and its trials")
+
+
 def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> None:
-    """Check for the same table, choice and weights, and that no trial runs on."""
+    """Check for the same table, choice and weights."""
     job = read_job(bench.sessions, search_id)
     assert job.status is JobStatus.SUCCEEDED, job.error_message
     with bench.sessions() as session:
@@ -69,7 +81,6 @@ def assert_found(bench: Bench, search_id: UUID, expected: AdaptationResult) -> N
     assert version.metrics == expected.metrics
     weights = "network.safetensors"
     assert digests[weights] == next(file.digest for file in expected.artifacts if file.name == weights)
-    wait_until(lambda: {child.status for child in trials_of(bench.sessions, search_id)} <= ENDED, 60)
 
 
 def test_two_workers_give_the_result_of_one(bench: Bench, tmp_path: Path) -> None:
@@ -78,7 +89,7 @@ def test_two_workers_give_the_result_of_one(bench: Bench, tmp_path: Path) -> Non
     expected = bench.run(job)
     with running_workers(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)
-        wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
+        wait_for_the_end(bench, job.id)
     assert_found(bench, job.id, expected)
     assert [(line["round"], bool(line["error"])) for line in expected.metrics["search"]] == [
         (0, False),
@@ -107,9 +118,11 @@ def test_search_result_is_unchanged_by_a_killed_trial_worker(bench: Bench, tmp_p
     expected = bench.run(job)
     with running_workers(bench.settings, tmp_path, workers=2) as workers:
         send_messages(bench.settings, job.id)
-        child = wait_until(lambda: next((one for one in trials_of(bench.sessions, job.id) if one.checkpoint), None), 60)
+        child = wait_until(
+            lambda: next((one for one in trials_of(bench.sessions, job.id) if one.checkpoint), None), START_SECONDS
+        )
         working_on(bench, workers, child.id).main.kill()
-        wait_until(lambda: read_job(bench.sessions, job.id).status in ENDED, 200)
+        wait_for_the_end(bench, job.id)
     assert_found(bench, job.id, expected)
     with bench.sessions() as session:
         kinds = session.scalars(select(EventRow.kind).where(EventRow.job_id == child.id).order_by(EventRow.id)).all()
@@ -121,12 +134,12 @@ def test_cancelled_search_leaves_no_running_trial(bench: Bench, tmp_path: Path) 
     job = make_search(bench, min_steps=100_000)
     with running_workers(bench.settings, tmp_path, workers=2):
         send_messages(bench.settings, job.id)
-        wait_until(lambda: any(is_training(bench.sessions, one.id)() for one in trials_of(bench.sessions, job.id)), 60)
+        wait_until(lambda: any(is_training(bench.sessions, one.id)() for one in trials_of(bench.sessions, job.id)), START_SECONDS)
         with bench.sessions.begin() as session:
             jobs.cancel(session, job.id)
         queued_or_ended = {one.status for one in trials_of(bench.sessions, job.id)}
         assert JobStatus.QUEUED not in queued_or_ended
         everything = [job.id, *(one.id for one in trials_of(bench.sessions, job.id))]
-        wait_until(lambda: {read_job(bench.sessions, id).status for id in everything} == {JobStatus.CANCELLED}, 60)
+        wait_until(lambda: {read_job(bench.sessions, id).status for id in everything} == {JobStatus.CANCELLED}, START_SECONDS)
     with bench.sessions() as session:
         assert {one.kind for one in session.scalars(select(JobRow))} == {ADAPTATION.name, TRIAL.name}
