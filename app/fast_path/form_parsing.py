@@ -58,8 +58,8 @@ def parse_form(boundary: bytes, body: bytes) -> Form | None:
     """Return the form, None if it is malformed or unusual: the routes then explain it or read it."""
     collector = _Collector()
     names = ("on_part_begin", "on_header_field", "on_header_value", "on_header_end", "on_part_data", "on_end")
-    parser = MultipartParser(boundary, {name: getattr(collector, name) for name in names})  # type: ignore[arg-type]
-    try:
+    try:  # a boundary that is too long is an error as well
+        parser = MultipartParser(boundary, {name: getattr(collector, name) for name in names})  # type: ignore[arg-type]
         parser.write(body)
         parser.finalize()
     except FormParserError:
