@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
 from typing import Any, BinaryIO
 
+from pydantic import BaseModel, NonNegativeInt, TypeAdapter, ValidationError
+
 from app.encoders.downloads import CONFIG_FILE, IMAGE_PROCESSOR, TOKENIZER_FILES, WEIGHTS, is_read
 from app.errors import FieldError, InvalidDataset
 from app.formats.archives import as_invalid_dataset, is_encrypted, is_hidden, open_zip, unsafe_path_reason
@@ -20,6 +22,15 @@ MAX_HEADER_BYTES = 100 * 1024**2
 """Maximum size of the header of safetensors, as in their library."""
 UNSAFE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 CHUNK = 1024**2
+
+
+class _Tensor(BaseModel):
+    """One tensor in the header of safetensors: the positions of its first byte and of the byte behind it."""
+
+    data_offsets: tuple[NonNegativeInt, NonNegativeInt]
+
+
+_TENSORS = TypeAdapter(dict[str, _Tensor])
 
 
 def check(path: Path) -> str:
@@ -95,8 +106,16 @@ def _check_safetensors(file: Any, size: int) -> None:
     if length > min(size - 8, MAX_HEADER_BYTES):
         raise ValueError("its header is longer than the file")
     header = json.loads(_exactly(file, length))
-    for name, tensor in header.items():
-        if name != "__metadata__" and not 0 <= tensor["data_offsets"][0] <= tensor["data_offsets"][1] <= size - 8 - length:
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a JSON object")
+    header.pop("__metadata__", None)
+    try:
+        tensors = _TENSORS.validate_python(header)
+    except ValidationError as error:
+        raise ValueError(f"its header is damaged at {printable(str(error.errors()[0]['loc'][0]))}") from error
+    for name, tensor in tensors.items():
+        first, end = tensor.data_offsets
+        if not first <= end <= size - 8 - length:
             raise ValueError(f"the tensor {printable(name)} is not in the file")
 
 

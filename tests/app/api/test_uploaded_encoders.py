@@ -81,6 +81,12 @@ def changed(**files: bytes | None) -> dict[str, bytes]:
     return {name: content for name, content in {**FILES, **named}.items() if content is not None}
 
 
+def safetensors(header: object) -> bytes:
+    """Return weights with this header."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
@@ -88,6 +94,10 @@ def changed(**files: bytes | None) -> dict[str, bytes]:
         (changed(model__safetensors=None, pytorch_model__bin=b"pickle"), "may contain code: save the weights as safetensors"),
         (changed(model__safetensors=WEIGHTS[:-1]), "is not in the file"),
         (changed(model__safetensors=b"\xff" * 9), "its header is longer"),
+        (changed(model__safetensors=safetensors([])), "its header is not a JSON object"),
+        (changed(model__safetensors=safetensors({"weight": None})), "its header is damaged at weight"),
+        (changed(model__safetensors=safetensors({"weight": {"data_offsets": [0, "b"]}})), "its header is damaged at weight"),
+        (changed(model__safetensors=safetensors({"weight": {"data_offsets": [0]}})), "its header is damaged at weight"),
         (changed(preprocessor_config__json=None), "nor a tokenizer"),
         (changed(config__json=b"[]"), "is not a JSON object"),
         (changed(config__json=b'{"model_type": "x", "auto_map": {}}'), "needs code of its own"),
