@@ -45,13 +45,20 @@ def _hold_out(source: EncodedDataset, params: AlgorithmParams) -> tuple[Tensor, 
     assert source.labels is not None
     labels, fraction = source.labels.cpu(), params.validation_fraction
     if source.groups is None:
-        strata = labels if source.domains is None else labels * len(source.domain_names) + source.domains
-        training, held_out = stratified_split(strata, fraction, params.seed)
+        training, held_out = stratified_split(_strata(source, labels, fraction), fraction, params.seed)
     else:
         training, held_out = grouped_split(labels, source.groups, fraction, params.seed)
     if not len(held_out):
         raise BadData("The source has only one example per class, so none can be held out for validation. Add more examples.")
     return training, held_out
+
+
+def _strata(source: EncodedDataset, labels: Tensor, fraction: float) -> Tensor:
+    """Return the classes of each source domain as numbers; the classes alone if those of the domains have too few rows."""
+    if source.domains is None:
+        return labels
+    strata = labels * len(source.domain_names) + source.domains
+    return strata if len(strata.unique()) <= fraction * len(strata) else labels
 
 
 def stratified_split(strata: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

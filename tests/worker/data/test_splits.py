@@ -1,7 +1,9 @@
+import pytest
 import torch
 
+from app.algorithms.base import parse_params
 from worker.data.examples import EncodedDataset
-from worker.data.splits import DomainData, divided_classes, grouped_split, stratified_split
+from worker.data.splits import DomainData, divided_classes, grouped_split, split_source, stratified_split
 
 
 def test_split_holds_out_a_part_of_every_class_and_repeats() -> None:
@@ -46,3 +48,13 @@ def test_classes_keep_training_data_if_no_group_can_be_held_out() -> None:
     training, held_out = grouped_split(labels, groups, 0.2, seed=0)
     assert set(labels[training].tolist()) == set(labels[held_out].tolist()) == {0, 1, 2}
     assert divided(labels, groups, training, held_out) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("domains", [2, 100])
+def test_many_small_domains_leave_the_usual_part_to_hold_out(domains: int) -> None:
+    names = tuple(f"ward {number}" for number in range(domains))
+    labels = torch.arange(100) % 2
+    source = EncodedDataset({"x": torch.zeros(100, 1)}, labels, domains=torch.arange(100) // 2 % domains, domain_names=names)
+    data = split_source(source, None, None, parse_params({"algorithm": "source_only", "validation_fraction": 0.2}))
+    assert len(data.held_out) == 20
+    assert labels[data.held_out].sum() == 10
