@@ -58,7 +58,7 @@ def _strata(source: EncodedDataset, labels: Tensor, fraction: float) -> Tensor:
     if source.domains is None:
         return labels
     strata = labels * len(source.domain_names) + source.domains
-    return strata if len(strata.unique()) <= fraction * len(strata) else labels
+    return strata if len(set(strata.tolist())) <= fraction * len(strata) else labels
 
 
 def stratified_split(strata: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
